@@ -1,0 +1,3 @@
+//! The `banger` command.
+
+fn main() {}

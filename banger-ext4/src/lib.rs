@@ -1,0 +1,1 @@
+//! Writes and edits ext4 file systems from a tree, without root, mounts or mkfs.

@@ -1,0 +1,1 @@
+//! Test support for banger: real images, a real registry, tree comparison.

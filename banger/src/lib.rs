@@ -1,0 +1,1 @@
+//! Turns a container image into a bootable ext4 root file system.
