@@ -1,1 +1,13 @@
-//! Writes and edits ext4 file systems from a tree, without root, mounts or mkfs.
+//! Writes ext4 file systems from a [`Tree`](banger_tree::Tree), without root, mounts or mkfs.
+//!
+//! A backend's [`Ext4Builder`] is first the [`ContentStore`](banger_tree::ContentStore) that
+//! takes the bytes of files as they stream out of the layers, then writes the image when the tree
+//! is final.
+
+mod backend;
+mod error;
+mod options;
+
+pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
+pub use error::Ext4Error;
+pub use options::{Ext4Options, ImageSize};

@@ -1,1 +1,46 @@
-//! In-memory root file system tree of a container image: paths, attributes, content stores, editing by path.
+//! In-memory root file system tree of a container image: the waist of banger.
+//!
+//! Everything before the [`Tree`] speaks OCI, everything after it speaks ext4. A tree holds
+//! inodes ([`Attributes`] and a [`NodeKind`]), directory entries as bytes, hard links as shared
+//! inodes, and for every regular file with bytes a [`ContentId`] in some [`ContentStore`].
+//! [`Rootfs`] is the view by path: a tree with its store ([`TreeRootfs`]) has it, and so have the
+//! finished images of `banger-ext4`.
+//!
+//! ```
+//! use banger_tree::{Attributes, GuestPath, MemoryStore, Rootfs, Tree, TreeRootfs};
+//!
+//! let (mut tree, mut store) = (Tree::new(), MemoryStore::default());
+//! let mut rootfs = TreeRootfs::new(&mut tree, &mut store);
+//! let etc = GuestPath::parse("/etc")?;
+//! rootfs.create_dir(&etc, &Attributes::with_mode(0o755))?;
+//! rootfs.write_file(&etc.join(b"hostname")?, &mut &b"vm\n"[..], &Attributes::with_mode(0o644))?;
+//! assert_eq!(rootfs.read(&GuestPath::parse("etc/hostname")?)?, b"vm\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Limits: 2^32 - 1 inodes; names up to 255 bytes; paths up to 4096 bytes. Nothing here touches
+//! the host's file system.
+
+mod attributes;
+mod cancellation;
+mod content;
+mod memory_store;
+mod metadata;
+mod path;
+mod resolve;
+mod rootfs;
+mod timestamp;
+mod tree;
+mod tree_rootfs;
+
+pub use attributes::{AttributeChange, Attributes, Xattrs};
+pub use cancellation::Cancellation;
+pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
+pub use memory_store::MemoryStore;
+pub use metadata::{Metadata, MetadataEntry, MetadataKind};
+pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, check_name, escape_bytes};
+pub use resolve::{Lookup, MAX_SYMLINK_HOPS, ResolveError, Resolved, resolve};
+pub use rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};
+pub use timestamp::Timestamp;
+pub use tree::{Children, Inode, InodeId, NodeKind, Tree, TreeError, Walk};
+pub use tree_rootfs::TreeRootfs;

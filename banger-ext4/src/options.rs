@@ -1,0 +1,56 @@
+//! What a caller decides about a new file system.
+
+use banger_tree::{Cancellation, Timestamp};
+
+/// Parameters of a new file system. Two builds with equal options, contents and tree are equal to
+/// the byte.
+#[derive(Clone, Debug)]
+pub struct Ext4Options {
+    /// How large it is.
+    pub size: ImageSize,
+    /// Least number of inodes; by default one for every 16 KiB of size, and enough for the tree.
+    pub inodes: Option<u32>,
+    /// `s_uuid`.
+    pub uuid: [u8; 16],
+    /// `s_hash_seed`, for the order of names in large directories.
+    pub hash_seed: [u8; 16],
+    /// `s_volume_name`, at most 16 bytes.
+    pub label: String,
+    /// Time of the superblock and of everything that no layer gives a time to, such as
+    /// `lost+found`.
+    pub timestamp: Timestamp,
+    /// Stops the build.
+    pub cancellation: Cancellation,
+}
+
+/// Size of a new file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSize {
+    /// The content and a quarter more, at least `at_least_bytes`.
+    Auto {
+        /// Smallest size, 1 GiB by default.
+        at_least_bytes: u64,
+    },
+    /// This many bytes, rounded down to whole blocks.
+    Bytes(u64),
+}
+
+impl ImageSize {
+    /// The default: content × 1.25, at least 1 GiB.
+    pub const DEFAULT: Self = Self::Auto { at_least_bytes: 1 << 30 };
+}
+
+impl Default for Ext4Options {
+    /// Default size, no label, all else zero.
+    fn default() -> Self {
+        Self {
+            size: ImageSize::DEFAULT,
+            inodes: None,
+            uuid: [0; 16],
+            hash_seed: [0; 16],
+            label: String::new(),
+            timestamp: Timestamp::default(),
+            cancellation: Cancellation::default(),
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! A root file system that can be looked into and edited by path.
+
+use std::io::Read;
+
+use crate::attributes::{AttributeChange, Attributes};
+use crate::content::ContentError;
+use crate::path::{GuestPath, PathError};
+use crate::resolve::ResolveError;
+use crate::tree::NodeKind;
+
+/// Type of an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileType {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A named pipe.
+    Fifo,
+    /// A Unix socket.
+    Socket,
+}
+
+impl FileType {
+    /// Returns the type's bits of `st_mode` (`S_IFMT`), as ext4's `i_mode` has them too.
+    pub const fn mode_bits(self) -> u16 {
+        match self {
+            Self::Fifo => 0o010_000,
+            Self::CharDevice => 0o020_000,
+            Self::Directory => 0o040_000,
+            Self::BlockDevice => 0o060_000,
+            Self::Regular => 0o100_000,
+            Self::Symlink => 0o120_000,
+            Self::Socket => 0o140_000,
+        }
+    }
+
+    /// Returns the type that `mode`'s `S_IFMT` bits say, or `None` for bits that mean nothing.
+    pub const fn from_mode_bits(mode: u16) -> Option<Self> {
+        match mode & 0o170_000 {
+            0o010_000 => Some(Self::Fifo),
+            0o020_000 => Some(Self::CharDevice),
+            0o040_000 => Some(Self::Directory),
+            0o060_000 => Some(Self::BlockDevice),
+            0o100_000 => Some(Self::Regular),
+            0o120_000 => Some(Self::Symlink),
+            0o140_000 => Some(Self::Socket),
+            _ => None,
+        }
+    }
+}
+
+/// What `lstat` and `listxattr` tell of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Number of the inode: equal for hard links of one file, stable until the next change.
+    pub inode: u64,
+    /// Type.
+    pub file_type: FileType,
+    /// Permissions, owner, time, xattrs.
+    pub attributes: Attributes,
+    /// Names that lead to the inode; for a directory 2 and one for each directory in it (1 where
+    /// ext4's `dir_nlink` stopped counting).
+    pub nlink: u32,
+    /// Bytes of a regular file or of a symlink's target; 0 for the rest.
+    pub size_bytes: u64,
+    /// Major and minor number of a device.
+    pub device: Option<(u32, u32)>,
+}
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The name, never `.` or `..`.
+    pub name: Vec<u8>,
+    /// Number of the inode, as in [`Stat::inode`].
+    pub inode: u64,
+    /// Type.
+    pub file_type: FileType,
+}
+
+/// Why a root file system could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RootfsError {
+    /// The path does not exist.
+    #[error("{path} does not exist")]
+    NotFound {
+        /// The path, or the first part of it that is missing.
+        path: GuestPath,
+    },
+    /// A directory was needed.
+    #[error("{path} is not a directory")]
+    NotADirectory {
+        /// What is something else.
+        path: GuestPath,
+    },
+    /// Something other than a directory was needed.
+    #[error("{path} is a directory")]
+    IsADirectory {
+        /// The directory.
+        path: GuestPath,
+    },
+    /// A regular file was needed.
+    #[error("{path} is not a regular file")]
+    NotAFile {
+        /// What is something else.
+        path: GuestPath,
+    },
+    /// A symlink was needed.
+    #[error("{path} is not a symlink")]
+    NotASymlink {
+        /// What is something else.
+        path: GuestPath,
+    },
+    /// The path is taken.
+    #[error("{path} exists already")]
+    AlreadyExists {
+        /// The path.
+        path: GuestPath,
+    },
+    /// The root cannot be replaced, removed or moved.
+    #[error("the root directory cannot be replaced or removed")]
+    Root,
+    /// A directory was to move below itself.
+    #[error("{path} cannot move below itself")]
+    BelowItself {
+        /// The directory.
+        path: GuestPath,
+    },
+    /// Over 40 symlinks, or a symlink whose target is no path.
+    #[error(transparent)]
+    Symlinks(ResolveError),
+    /// A path that no file system can hold.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The file's bytes could not be read or written.
+    #[error("{path}: {source}")]
+    Content {
+        /// The file.
+        path: GuestPath,
+        /// What went wrong.
+        source: ContentError,
+    },
+    /// The bytes given for a file could not be read.
+    #[error("cannot read the new content of {path}: {source}")]
+    Source {
+        /// The file that was to be written.
+        path: GuestPath,
+        /// The reader's error.
+        source: std::io::Error,
+    },
+    /// The file system cannot hold this: links, xattrs, times, space.
+    #[error("{path}: {reason}")]
+    Limit {
+        /// The path.
+        path: GuestPath,
+        /// Which limit, with numbers.
+        reason: String,
+    },
+    /// The image is damaged.
+    #[error("{image} is damaged: {reason}; run e2fsck on it")]
+    Corrupt {
+        /// The image.
+        image: String,
+        /// Which structure, with its number.
+        reason: String,
+    },
+    /// The image has what this implementation does not know or must not touch.
+    #[error("{image} cannot be edited: {reason}")]
+    Unsupported {
+        /// The image.
+        image: String,
+        /// Which feature or state, and what to do.
+        reason: String,
+    },
+    /// A tool that does the work failed.
+    #[error("{tool} failed on {image}: {reason}")]
+    Tool {
+        /// The tool with its version.
+        tool: String,
+        /// The image.
+        image: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The host failed to read or write the image.
+    #[error("cannot {action} {image}: {source}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The image.
+        image: String,
+        /// The host's error.
+        source: std::io::Error,
+    },
+}
+
+impl From<ResolveError> for RootfsError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::NotFound { path } => Self::NotFound { path },
+            ResolveError::NotADirectory { path } => Self::NotADirectory { path },
+            other => Self::Symlinks(other),
+        }
+    }
+}
+
+/// A root file system, looked into and edited by path.
+///
+/// Paths are resolved inside the root: symlinks in parents are followed as a kernel would with
+/// this root, the last component never is (use [`resolve`](Self::resolve) first to follow it).
+/// Parents are not created. Changes may become visible to others only at
+/// [`commit`](Self::commit), which makes all of them or none; reads through the same value see
+/// them at once.
+pub trait Rootfs {
+    /// Returns what is at `path`, or `None` if nothing is (also when a parent is missing).
+    ///
+    /// # Errors
+    /// A parent is no directory, or symlinks loop.
+    fn stat(&self, path: &GuestPath) -> Result<Option<Stat>, RootfsError>;
+
+    /// Returns the path with every symlink followed, the last one too.
+    ///
+    /// # Errors
+    /// The path does not exist, or symlinks loop.
+    fn resolve(&self, path: &GuestPath) -> Result<GuestPath, RootfsError>;
+
+    /// Returns the bytes of a regular file.
+    ///
+    /// # Errors
+    /// The path does not exist or is no regular file.
+    fn read(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError>;
+
+    /// Reads bytes of a regular file from `offset` on into `buffer`; returns how many, 0 at the end.
+    ///
+    /// # Errors
+    /// The path does not exist or is no regular file.
+    fn read_at(&self, path: &GuestPath, offset: u64, buffer: &mut [u8]) -> Result<usize, RootfsError>;
+
+    /// Returns the target of a symlink.
+    ///
+    /// # Errors
+    /// The path does not exist or is no symlink.
+    fn read_link(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError>;
+
+    /// Returns the entries of a directory, ordered by the bytes of their names.
+    ///
+    /// # Errors
+    /// The path does not exist or is no directory.
+    fn read_dir(&self, path: &GuestPath) -> Result<Vec<DirEntry>, RootfsError>;
+
+    /// Makes an empty directory.
+    ///
+    /// # Errors
+    /// The path is taken, or its parent is missing.
+    fn create_dir(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), RootfsError>;
+
+    /// Makes a regular file of what `content` gives, in the place of whatever was there but a
+    /// directory. Other hard links of a replaced file keep its old content.
+    ///
+    /// # Errors
+    /// The path is a directory, its parent is missing, or there is no room.
+    fn write_file(
+        &mut self,
+        path: &GuestPath,
+        content: &mut dyn Read,
+        attributes: &Attributes,
+    ) -> Result<(), RootfsError>;
+
+    /// Makes a symlink to `target`, which is stored verbatim.
+    ///
+    /// # Errors
+    /// The path is taken, or its parent is missing.
+    fn symlink(
+        &mut self,
+        path: &GuestPath,
+        target: &[u8],
+        attributes: &Attributes,
+    ) -> Result<(), RootfsError>;
+
+    /// Gives `existing`, which is no directory, one more name.
+    ///
+    /// # Errors
+    /// `existing` is missing or a directory, or `path` is taken.
+    fn hard_link(&mut self, existing: &GuestPath, path: &GuestPath) -> Result<(), RootfsError>;
+
+    /// Makes a device, FIFO or socket; `kind` is one of these.
+    ///
+    /// # Errors
+    /// The path is taken, its parent is missing, or `kind` is another one.
+    fn mknod(
+        &mut self,
+        path: &GuestPath,
+        kind: &NodeKind,
+        attributes: &Attributes,
+    ) -> Result<(), RootfsError>;
+
+    /// Removes `path`, and all below it if it is a directory.
+    ///
+    /// # Errors
+    /// The path does not exist or is the root.
+    fn remove(&mut self, path: &GuestPath) -> Result<(), RootfsError>;
+
+    /// Moves `from` to `to`, which must not exist.
+    ///
+    /// # Errors
+    /// `from` is missing or the root, `to` is taken or lies below `from`.
+    fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), RootfsError>;
+
+    /// Changes the attributes of what is at `path`.
+    ///
+    /// # Errors
+    /// The path does not exist.
+    fn set_attributes(&mut self, path: &GuestPath, change: &AttributeChange) -> Result<(), RootfsError>;
+
+    /// Makes all changes since the last commit last, or none of them.
+    ///
+    /// # Errors
+    /// The host refuses; then the root file system is as it was at the last commit.
+    fn commit(&mut self) -> Result<(), RootfsError>;
+}

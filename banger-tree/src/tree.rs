@@ -1,0 +1,431 @@
+//! The merged root file system in memory.
+
+use std::collections::BTreeMap;
+
+use crate::attributes::Attributes;
+use crate::content::ContentId;
+use crate::path::{GuestPath, PathError, check_name};
+use crate::resolve::{Lookup, ResolveError, Resolved, resolve};
+use crate::rootfs::FileType;
+
+/// Number of an inode in its [`Tree`]. Numbers of removed inodes are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InodeId(u32);
+
+impl InodeId {
+    /// Returns the inode's position, below [`Tree::inode_bound`].
+    pub fn index(self) -> usize {
+        usize::try_from(self.0).expect("usize holds 32 bits on every supported host")
+    }
+}
+
+/// Entries of a directory, ordered by the bytes of their names.
+pub type Children = BTreeMap<Box<[u8]>, InodeId>;
+
+/// What an inode is, with what only that kind has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A regular file; an empty one has no content.
+    Regular {
+        /// Length in bytes, holes included.
+        size_bytes: u64,
+        /// Where the bytes are; `None` exactly when `size_bytes` is 0.
+        content: Option<ContentId>,
+    },
+    /// A directory.
+    Directory {
+        /// Its entries, without `.` and `..`.
+        children: Children,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// The target, verbatim.
+        target: Box<[u8]>,
+    },
+    /// A character device.
+    CharDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A Unix socket.
+    Socket,
+}
+
+impl NodeKind {
+    /// Returns an empty directory.
+    pub fn empty_directory() -> Self {
+        Self::Directory { children: Children::new() }
+    }
+
+    /// Returns the type alone.
+    pub fn file_type(&self) -> FileType {
+        match self {
+            Self::Regular { .. } => FileType::Regular,
+            Self::Directory { .. } => FileType::Directory,
+            Self::Symlink { .. } => FileType::Symlink,
+            Self::CharDevice { .. } => FileType::CharDevice,
+            Self::BlockDevice { .. } => FileType::BlockDevice,
+            Self::Fifo => FileType::Fifo,
+            Self::Socket => FileType::Socket,
+        }
+    }
+}
+
+/// One inode. Several names may lead to it, unless it is a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inode {
+    /// Permissions, owner, time, xattrs.
+    pub attributes: Attributes,
+    /// What it is.
+    pub kind: NodeKind,
+    names: u32,
+}
+
+impl Inode {
+    /// Returns an inode that no name leads to yet.
+    pub fn new(kind: NodeKind, attributes: Attributes) -> Self {
+        Self { attributes, kind, names: 0 }
+    }
+
+    /// Returns the entries if this is a directory.
+    pub fn children(&self) -> Option<&Children> {
+        match &self.kind {
+            NodeKind::Directory { children } => Some(children),
+            _ => None,
+        }
+    }
+
+    /// Returns whether this is a directory.
+    pub fn is_dir(&self) -> bool {
+        matches!(self.kind, NodeKind::Directory { .. })
+    }
+
+    /// Returns how many names lead here; 1 for a directory, also for the root.
+    pub fn names(&self) -> u32 {
+        self.names
+    }
+
+    /// Returns the size that `stat` tells: bytes of a file or of a symlink's target, else 0.
+    pub fn size_bytes(&self) -> u64 {
+        match &self.kind {
+            NodeKind::Regular { size_bytes, .. } => *size_bytes,
+            NodeKind::Symlink { target } => target.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
+/// Why a tree refused a change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TreeError {
+    /// The name cannot be a directory entry.
+    #[error(transparent)]
+    Name(#[from] PathError),
+    /// The inode that was to hold an entry is not a directory.
+    #[error("inode {} is not a directory", .0.0)]
+    NotADirectory(InodeId),
+    /// The name is taken.
+    #[error("{} exists", crate::path::escape_bytes(.name))]
+    Exists {
+        /// The name.
+        name: Vec<u8>,
+    },
+    /// A second name for a directory.
+    #[error("inode {} is a directory and cannot have a second name", .0.0)]
+    DirectoryLink(InodeId),
+}
+
+/// The merged root file system: inodes and the names that lead to them.
+///
+/// Every inode but the root is reached by at least one name, and a directory by exactly one: an
+/// inode whose last name goes is gone, with all below it.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    slots: Vec<Option<Inode>>,
+    free: Vec<InodeId>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tree {
+    /// Returns a tree of one empty root directory, 0755 0:0 of time 0.
+    pub fn new() -> Self {
+        let mut root = Inode::new(NodeKind::empty_directory(), Attributes::with_mode(0o755));
+        root.names = 1;
+        Self { slots: vec![Some(root)], free: Vec::new() }
+    }
+
+    /// Returns the root directory.
+    pub fn root(&self) -> InodeId {
+        InodeId(0)
+    }
+
+    /// Returns how many inodes there are, the root among them.
+    pub fn inode_count(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Returns a number above every [`InodeId::index`] in use: the size of a table by inode.
+    pub fn inode_bound(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Returns the inode.
+    ///
+    /// # Panics
+    /// `id` was removed, or is another tree's.
+    pub fn inode(&self, id: InodeId) -> &Inode {
+        self.slots[id.index()].as_ref().expect("an inode id is used only while a name leads to it")
+    }
+
+    /// Returns the inode's attributes for changing.
+    ///
+    /// # Panics
+    /// As [`Tree::inode`].
+    pub fn attributes_mut(&mut self, id: InodeId) -> &mut Attributes {
+        &mut self.inode_mut(id).attributes
+    }
+
+    /// Returns the inode that `name` leads to in `dir`, or `None`.
+    pub fn child(&self, dir: InodeId, name: &[u8]) -> Option<InodeId> {
+        self.inode(dir).children()?.get(name).copied()
+    }
+
+    /// Adds `inode` to `dir` under `name`; returns its id.
+    ///
+    /// # Errors
+    /// `dir` is no directory, or `name` is no name or taken.
+    pub fn insert(&mut self, dir: InodeId, name: &[u8], inode: Inode) -> Result<InodeId, TreeError> {
+        self.check_vacant(dir, name)?;
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => {
+                self.slots.push(None);
+                InodeId(u32::try_from(self.slots.len() - 1).expect("fewer inodes than ext4 can number"))
+            }
+        };
+        self.slots[id.index()] = Some(Inode { names: 1, ..inode });
+        self.children_mut(dir)?.insert(name.into(), id);
+        Ok(id)
+    }
+
+    /// Adds one more name for `target`: a hard link.
+    ///
+    /// # Errors
+    /// As [`Tree::insert`], or `target` is a directory.
+    pub fn link(&mut self, dir: InodeId, name: &[u8], target: InodeId) -> Result<(), TreeError> {
+        self.check_vacant(dir, name)?;
+        if self.inode(target).is_dir() {
+            return Err(TreeError::DirectoryLink(target));
+        }
+        self.inode_mut(target).names += 1;
+        self.children_mut(dir)?.insert(name.into(), target);
+        Ok(())
+    }
+
+    /// Removes `name` from `dir`, and all below it if it is a directory; returns the contents that
+    /// no name leads to any more, for [`ContentStore::release`](crate::ContentStore::release).
+    /// Nothing happens when there is no such name.
+    pub fn remove(&mut self, dir: InodeId, name: &[u8]) -> Vec<ContentId> {
+        let removed = self.children_mut(dir).ok().and_then(|children| children.remove(name));
+        let mut unnamed: Vec<InodeId> = removed.into_iter().collect();
+        let mut contents = Vec::new();
+        while let Some(id) = unnamed.pop() {
+            let inode = self.inode_mut(id);
+            inode.names -= 1;
+            if inode.names > 0 {
+                continue;
+            }
+            match self.slots[id.index()].take().map(|inode| inode.kind) {
+                Some(NodeKind::Directory { children }) => unnamed.extend(children.into_values()),
+                Some(NodeKind::Regular { content, .. }) => contents.extend(content),
+                _ => {}
+            }
+            self.free.push(id);
+        }
+        contents
+    }
+
+    /// Moves the entry `name` of `dir` to `new_name` of `new_dir`, which must be vacant. The caller
+    /// sees to it that a directory does not move below itself.
+    ///
+    /// # Errors
+    /// As [`Tree::insert`].
+    pub fn rename(
+        &mut self,
+        dir: InodeId,
+        name: &[u8],
+        new_dir: InodeId,
+        new_name: &[u8],
+    ) -> Result<(), TreeError> {
+        self.check_vacant(new_dir, new_name)?;
+        if let Some(id) = self.children_mut(dir)?.remove(name) {
+            self.children_mut(new_dir)?.insert(new_name.into(), id);
+        }
+        Ok(())
+    }
+
+    /// Follows `path` through the tree as a kernel would with the tree as its root.
+    ///
+    /// # Errors
+    /// A parent is missing or no directory, or over 40 symlinks.
+    pub fn resolve(&self, path: &GuestPath, follow_last: bool) -> Result<Resolved<InodeId>, ResolveError> {
+        resolve(self, path, follow_last)
+    }
+
+    /// Returns every path with its inode, parents before children, siblings in the order of their
+    /// names; first the root.
+    pub fn walk(&self) -> Walk<'_> {
+        Walk { tree: self, pending: vec![(GuestPath::root(), self.root())] }
+    }
+
+    fn check_vacant(&self, dir: InodeId, name: &[u8]) -> Result<(), TreeError> {
+        check_name(name)?;
+        let children = self.inode(dir).children().ok_or(TreeError::NotADirectory(dir))?;
+        if children.contains_key(name) {
+            return Err(TreeError::Exists { name: name.to_vec() });
+        }
+        Ok(())
+    }
+
+    fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+        self.slots[id.index()].as_mut().expect("an inode id is used only while a name leads to it")
+    }
+
+    fn children_mut(&mut self, dir: InodeId) -> Result<&mut Children, TreeError> {
+        match &mut self.inode_mut(dir).kind {
+            NodeKind::Directory { children } => Ok(children),
+            _ => Err(TreeError::NotADirectory(dir)),
+        }
+    }
+}
+
+impl Lookup for Tree {
+    type Node = InodeId;
+    type Error = ResolveError;
+
+    fn root(&self) -> InodeId {
+        Tree::root(self)
+    }
+
+    fn child(&self, dir: InodeId, name: &[u8]) -> Result<Option<InodeId>, ResolveError> {
+        Ok(Tree::child(self, dir, name))
+    }
+
+    fn file_type(&self, node: InodeId) -> Result<FileType, ResolveError> {
+        Ok(self.inode(node).kind.file_type())
+    }
+
+    fn link_target(&self, node: InodeId) -> Result<Vec<u8>, ResolveError> {
+        match &self.inode(node).kind {
+            NodeKind::Symlink { target } => Ok(target.to_vec()),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Iterator of [`Tree::walk`].
+#[derive(Debug)]
+pub struct Walk<'a> {
+    tree: &'a Tree,
+    pending: Vec<(GuestPath, InodeId)>,
+}
+
+impl Iterator for Walk<'_> {
+    type Item = (GuestPath, InodeId);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (path, id) = self.pending.pop()?;
+        if let Some(children) = self.tree.inode(id).children() {
+            let below = children.iter().rev().map(|(name, child)| (path.join_unchecked(name), *child));
+            self.pending.extend(below);
+        }
+        Some((path, id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(index: usize) -> Inode {
+        let kind = NodeKind::Regular { size_bytes: 1, content: Some(ContentId::from_index(index)) };
+        Inode::new(kind, Attributes::with_mode(0o644))
+    }
+
+    fn dir() -> Inode {
+        Inode::new(NodeKind::empty_directory(), Attributes::with_mode(0o755))
+    }
+
+    #[test]
+    fn an_inode_goes_with_its_last_name() {
+        let mut tree = Tree::new();
+        let root = tree.root();
+        let a = tree.insert(root, b"a", file(0)).unwrap();
+        tree.link(root, b"b", a).unwrap();
+        assert_eq!(tree.inode(a).names(), 2);
+        assert_eq!(tree.remove(root, b"a"), []);
+        assert_eq!(tree.child(root, b"b"), Some(a));
+        assert_eq!(tree.remove(root, b"b"), [ContentId::from_index(0)]);
+        assert_eq!(tree.inode_count(), 1);
+        assert_eq!(tree.remove(root, b"b"), []);
+    }
+
+    #[test]
+    fn removing_a_directory_keeps_what_is_linked_from_outside() {
+        let mut tree = Tree::new();
+        let root = tree.root();
+        let top = tree.insert(root, b"d", dir()).unwrap();
+        let below = tree.insert(top, b"e", dir()).unwrap();
+        let kept = tree.insert(below, b"kept", file(0)).unwrap();
+        tree.insert(below, b"lost", file(1)).unwrap();
+        tree.link(root, b"link", kept).unwrap();
+        assert_eq!(tree.remove(root, b"d"), [ContentId::from_index(1)]);
+        assert_eq!(tree.inode_count(), 2);
+        assert_eq!(tree.inode(kept).names(), 1);
+        let reused = tree.insert(root, b"new", dir()).unwrap();
+        assert!(reused.index() < tree.inode_bound());
+    }
+
+    #[test]
+    fn refuses_bad_entries() {
+        let mut tree = Tree::new();
+        let root = tree.root();
+        let f = tree.insert(root, b"f", file(0)).unwrap();
+        let d = tree.insert(root, b"d", dir()).unwrap();
+        assert_eq!(tree.insert(root, b"f", dir()), Err(TreeError::Exists { name: b"f".to_vec() }));
+        assert_eq!(tree.insert(f, b"x", dir()), Err(TreeError::NotADirectory(f)));
+        assert_eq!(tree.link(root, b"d2", d), Err(TreeError::DirectoryLink(d)));
+        assert!(matches!(tree.insert(root, b"..", dir()), Err(TreeError::Name(_))));
+        assert_eq!(tree.inode_count(), 3);
+    }
+
+    #[test]
+    fn walks_parents_first_in_order_of_names() {
+        let mut tree = Tree::new();
+        let root = tree.root();
+        let b = tree.insert(root, b"b", dir()).unwrap();
+        tree.insert(root, b"a", file(0)).unwrap();
+        tree.insert(root, b"c", file(1)).unwrap();
+        tree.insert(b, b"z", file(2)).unwrap();
+        tree.insert(b, b"y", file(3)).unwrap();
+        let paths: Vec<String> = tree.walk().map(|(path, _)| path.to_string()).collect();
+        assert_eq!(paths, ["/", "/a", "/b", "/b/y", "/b/z", "/c"]);
+    }
+}
