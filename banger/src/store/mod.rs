@@ -1,0 +1,244 @@
+//! The image store: one directory an image, published by one rename.
+//!
+//! ```text
+//! <state>/images/<id>/rootfs.ext4    the file system
+//! <state>/images/<id>/image.json     its record
+//! <state>/images/<id>.staging/       under construction; locked by the process that builds it
+//! <state>/images/<id>.removed/       on its way out
+//! <state>/images/.lock               held while names change
+//! ```
+//! The record lies inside the directory that is renamed, so an image and its record appear
+//! together or not at all. What no live process holds a lock on is swept at the next start.
+
+mod error;
+mod lock;
+mod name;
+mod record;
+mod staging;
+
+use std::fs;
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+pub use error::StoreError;
+pub use name::{ImageName, NameError};
+pub use record::{BuildOptions, ImageConfigRecord, ImageId, ImageRecord, LayerRecord};
+pub use staging::StagedImage;
+
+use lock::Lock;
+
+/// File name of the file system in an image's directory.
+pub const ROOTFS_FILE: &str = "rootfs.ext4";
+/// File name of the record in an image's directory.
+pub const RECORD_FILE: &str = "image.json";
+
+const STAGING_SUFFIX: &str = ".staging";
+const REMOVED_SUFFIX: &str = ".removed";
+
+/// The images published under one state directory.
+#[derive(Clone, Debug)]
+pub struct ImageStore {
+    images: Utf8PathBuf,
+}
+
+/// What the store holds.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// The images, ordered by name.
+    pub images: Vec<ImageRecord>,
+    /// Directories that look like images but whose record cannot be read.
+    pub damaged: Vec<DamagedImage>,
+}
+
+/// An image whose record cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedImage {
+    /// Name of its directory.
+    pub id: String,
+    /// What is wrong with the record.
+    pub reason: String,
+}
+
+impl ImageStore {
+    /// Returns the store under `state`; nothing is created before the first image is staged.
+    pub fn new(state: &Utf8Path) -> Self {
+        Self { images: state.join("images") }
+    }
+
+    /// Returns the path of an image's file system.
+    pub fn rootfs_path(&self, id: &ImageId) -> Utf8PathBuf {
+        self.images.join(id.as_str()).join(ROOTFS_FILE)
+    }
+
+    /// Returns all published images.
+    ///
+    /// # Errors
+    /// The store's directory exists and cannot be read.
+    pub fn list(&self) -> Result<Listing, StoreError> {
+        let mut listing = Listing::default();
+        for name in self.directory_names()? {
+            let Ok(id) = name.parse::<ImageId>() else { continue };
+            match self.read_record(&id) {
+                Ok(record) => listing.images.push(record),
+                Err(reason) => listing.damaged.push(DamagedImage { id: name, reason }),
+            }
+        }
+        // A crash between publishing an image and removing the one it replaces leaves both.
+        let replaced: Vec<ImageId> =
+            listing.images.iter().filter_map(|image| image.replaces.clone()).collect();
+        listing.images.retain(|image| !replaced.contains(&image.id));
+        listing.images.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        Ok(listing)
+    }
+
+    /// Returns the image with this name, id, or unique beginning of an id.
+    ///
+    /// # Errors
+    /// There is none, there are several, or its record is damaged.
+    pub fn find(&self, wanted: &str) -> Result<ImageRecord, StoreError> {
+        let listing = self.list()?;
+        let by_name = listing.images.iter().find(|image| image.name.as_str() == wanted);
+        if let Some(image) = by_name {
+            return Ok(image.clone());
+        }
+        let is_prefix = |id: &str| !wanted.is_empty() && id.starts_with(wanted);
+        let mut matches = listing.images.iter().filter(|image| is_prefix(image.id.as_str()));
+        match (matches.next(), matches.next()) {
+            (Some(image), None) => Ok(image.clone()),
+            (Some(_), Some(_)) => Err(StoreError::Ambiguous { wanted: wanted.to_owned() }),
+            (None, _) => match listing.damaged.into_iter().find(|image| is_prefix(&image.id)) {
+                Some(DamagedImage { id, reason }) => Err(StoreError::Damaged { id, reason }),
+                None => Err(StoreError::NotFound { wanted: wanted.to_owned() }),
+            },
+        }
+    }
+
+    /// Starts a new image; what it becomes is written into its directory and then published.
+    /// Sweeps what earlier runs left unfinished.
+    ///
+    /// # Errors
+    /// The state directory cannot be written.
+    pub fn stage(&self) -> Result<StagedImage, StoreError> {
+        fs::create_dir_all(&self.images).map_err(|source| StoreError::io("create", &self.images, source))?;
+        let names = self.lock_names()?;
+        self.sweep(&names)?;
+        StagedImage::create(&self.images, &names)
+    }
+
+    /// Makes `staged` visible as the image `record` describes, in the place of an older image of
+    /// the same name. Everything is on the disk when this returns.
+    ///
+    /// # Errors
+    /// The state directory cannot be written; then nothing is published.
+    pub fn publish(&self, staged: StagedImage, mut record: ImageRecord) -> Result<ImageRecord, StoreError> {
+        let _names = self.lock_names()?;
+        let older = self.list()?.images.into_iter().find(|image| image.name == record.name);
+        record.id = staged.id().clone();
+        record.replaces = older.as_ref().map(|image| image.id.clone());
+        staged.publish(&record)?;
+        if let Some(older) = older {
+            self.discard(older.id.as_str())?;
+        }
+        Ok(record)
+    }
+
+    /// Removes the image with this name, id or unique beginning of an id, also a damaged one;
+    /// returns its id.
+    ///
+    /// # Errors
+    /// There is no such image, or the state directory cannot be written.
+    pub fn remove(&self, wanted: &str) -> Result<String, StoreError> {
+        let id = match self.find(wanted) {
+            Ok(image) => image.id.as_str().to_owned(),
+            Err(StoreError::Damaged { id, .. }) => id,
+            Err(error) => return Err(error),
+        };
+        let _names = self.lock_names()?;
+        self.discard(&id)?;
+        Ok(id)
+    }
+
+    /// Gives an image another name; returns its new record.
+    ///
+    /// # Errors
+    /// There is no such image, the name is taken, or the state directory cannot be written.
+    pub fn rename(&self, wanted: &str, name: ImageName) -> Result<ImageRecord, StoreError> {
+        let mut record = self.find(wanted)?;
+        let _names = self.lock_names()?;
+        if self.list()?.images.iter().any(|image| image.name == name && image.id != record.id) {
+            return Err(StoreError::NameTaken { name });
+        }
+        record.name = name;
+        record.replaces = None;
+        staging::write_record(&self.images.join(record.id.as_str()), &record)?;
+        Ok(record)
+    }
+
+    fn lock_names(&self) -> Result<Lock, StoreError> {
+        Lock::exclusive(&self.images.join(".lock"))
+    }
+
+    /// Takes an image away in one step; its bytes follow.
+    fn discard(&self, id: &str) -> Result<(), StoreError> {
+        let from = self.images.join(id);
+        let to = self.images.join(format!("{id}{REMOVED_SUFFIX}"));
+        fs::rename(&from, &to).map_err(|source| StoreError::io("remove", &from, source))?;
+        fs::remove_dir_all(&to).map_err(|source| StoreError::io("remove", &to, source))
+    }
+
+    /// Removes what a killed process left: staging directories that nobody holds, images that
+    /// were replaced, and half-removed ones.
+    fn sweep(&self, _names: &Lock) -> Result<(), StoreError> {
+        for name in self.directory_names()? {
+            let path = self.images.join(&name);
+            let stale = name.ends_with(REMOVED_SUFFIX)
+                || (name.ends_with(STAGING_SUFFIX) && staging::is_abandoned(&path));
+            if stale {
+                remove_tree(&path)?;
+            }
+        }
+        let images: Vec<ImageRecord> = self
+            .directory_names()?
+            .iter()
+            .filter_map(|name| self.read_record(&name.parse().ok()?).ok())
+            .collect();
+        for replaced in images.iter().filter_map(|image| image.replaces.as_ref()) {
+            if images.iter().any(|image| image.id == *replaced) {
+                self.discard(replaced.as_str())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn directory_names(&self) -> Result<Vec<String>, StoreError> {
+        let entries = match fs::read_dir(&self.images) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(StoreError::io("read", &self.images, source)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|source| StoreError::io("read", &self.images, source))?;
+            names.extend(entry.file_name().into_string());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn read_record(&self, id: &ImageId) -> Result<ImageRecord, String> {
+        let path = self.images.join(id.as_str()).join(RECORD_FILE);
+        let text = fs::read(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
+        ImageRecord::from_json(&text).map_err(|error| format!("cannot understand {path}: {error}"))
+    }
+}
+
+fn remove_tree(path: &Utf8Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
