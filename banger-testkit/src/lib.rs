@@ -50,6 +50,7 @@ mod registry;
 mod skip;
 mod sparse;
 pub mod tools;
+mod upload;
 
 pub use compare::{
     Entry as TreeEntry, Ignore, Kind, Snapshot, assert_same_tree, diff, diff_ignoring, snapshot,

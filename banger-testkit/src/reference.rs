@@ -55,6 +55,8 @@ pub fn umoci_unpack(layout: &Path, tag: &str) -> Result<ReferenceTree, Skip> {
 ///
 /// When a tool fails.
 pub fn reference_tree(image: Image) -> Result<PathBuf, Skip> {
+    // Also for a tree that is there: it has files that root alone can read.
+    tools::root("a tree with its owners")?;
     let layout = image.gzip_twin().layout()?;
     let index = std::fs::read(layout.join("index.json")).expect("a layout has an index");
     let digest = crate::layout::sha256_digest(&index).replace(':', "-");
@@ -66,7 +68,6 @@ pub fn reference_tree(image: Image) -> Result<PathBuf, Skip> {
     let name = image.gzip_twin().name();
     let tree = trees.join(format!("{name}-{digest}"));
     if !tree.exists() {
-        tools::root("unpacking an image with its owners")?;
         // Trees of a former recipe, and what a killed run left half unpacked.
         for entry in std::fs::read_dir(&trees)
             .expect("the cache can be read")

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Skip, tools};
+use crate::layout::LayoutBuilder;
+use crate::{Skip, tools, upload};
 
 /// How a [`Registry`] is set up.
 #[derive(Debug, Clone, Default)]
@@ -200,6 +202,22 @@ impl Registry {
             .arg(format!("docker://{}", self.reference(name, tag)));
         tools::run(&mut skopeo);
         Ok(())
+    }
+
+    /// Uploads blobs and the manifest that `descriptor` names byte by byte, over
+    /// the registry's own protocol: for manifests that `skopeo` would convert or
+    /// refuse. Manifests below an index are uploaded before it.
+    ///
+    /// # Panics
+    ///
+    /// When the registry refuses something, and on a registry with TLS or
+    /// authentication.
+    pub fn upload(&self, layout: &LayoutBuilder, descriptor: &Value, name: &str, tag: &str) {
+        assert!(
+            !self.options.tls && self.options.basic_auth.is_none(),
+            "uploads are for open registries"
+        );
+        upload::upload(&self.host(), &layout.files(), descriptor, name, tag);
     }
 
     /// `skopeo`'s options that let it reach this registry; `side` is `--src` or `--dest`.

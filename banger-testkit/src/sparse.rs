@@ -25,7 +25,9 @@ impl SparseFormat {
 pub struct SparseFile {
     /// The length with all holes.
     pub size_bytes: u64,
-    /// Data by offset, ascending and apart.
+    /// Data by offset, ascending and apart. Readers disagree on segments, the last
+    /// excepted, that are no multiple of 512 bytes: GNU tar writes none and pads
+    /// each, others read them one after the other.
     pub segments: Vec<(u64, Vec<u8>)>,
 }
 
