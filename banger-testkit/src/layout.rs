@@ -1,6 +1,6 @@
 //! OCI layouts and docker archives written from layers, right or wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -381,12 +381,23 @@ pub fn docker_archive(images: &[(&ImageBuilder, &[&str])]) -> Vec<u8> {
 }
 
 fn archive(files: BTreeMap<String, Vec<u8>>) -> Vec<u8> {
-    files
-        .into_iter()
-        .fold(LayerBuilder::new(), |tar, (name, bytes)| {
-            tar.entry(Entry::file(name, bytes).format(Format::Ustar))
-        })
-        .finish()
+    // As the tools have it: the archive's entries belong to whoever wrote it, and
+    // directories come with it. skopeo cannot unpack others' without root.
+    let uid = rustix::process::geteuid().as_raw().into();
+    let gid = rustix::process::getegid().as_raw().into();
+    let mut tar = LayerBuilder::new();
+    let mut made = BTreeSet::new();
+    for (name, bytes) in files {
+        for (at, _) in name.match_indices('/') {
+            if made.insert(name[..at].to_owned()) {
+                let dir = Entry::dir(&name[..=at]).format(Format::Ustar);
+                tar = tar.entry(dir.owner(uid, gid));
+            }
+        }
+        let file = Entry::file(name, bytes).format(Format::Ustar);
+        tar = tar.entry(file.owner(uid, gid));
+    }
+    tar.finish()
 }
 
 fn hex_of(digest: &str) -> &str {

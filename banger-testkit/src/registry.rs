@@ -41,6 +41,7 @@ registry=$!
 cat >/dev/null
 kill -KILL "$registry"
 wait "$registry"
+rm -rf -- "$3"
 "#;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -83,6 +84,7 @@ impl Registry {
             .args(["-c", RUN_UNTIL_STDIN_CLOSES, "sh"])
             .arg(&program)
             .arg(&config_path)
+            .arg(dir.path())
             .env("OTEL_TRACES_EXPORTER", "none")
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a descriptor can be duplicated"))
