@@ -56,7 +56,9 @@ pub use compare::{
     Entry as TreeEntry, Ignore, Kind, Snapshot, assert_same_tree, diff, diff_ignoring, snapshot,
 };
 pub use compress::{Compression, gzip, gzip_members, zstd, zstd_frames, zstd_skippable_frame};
-pub use e2fsck::{assert_clean, check as e2fsck_check, copy_sparse, e2fscks, first_difference};
+pub use e2fsck::{
+    assert_clean, assert_silent, check as e2fsck_check, copy_sparse, e2fscks, first_difference,
+};
 pub use entry::{BLOCK_BYTES, Entry, Format, pax_record, pax_record_of_length};
 pub use images::{Image, TAG, debian_layers, debian_minbase, debian_systemd, third_party};
 pub use layer::LayerBuilder;
