@@ -44,7 +44,7 @@ pub fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
     })
 }
 
-/// A layer of an [`Image`]: its blob and what the image says of it.
+/// A layer of an [`ImageBuilder`]: its blob and what the image says of it.
 #[derive(Debug, Clone)]
 pub struct Layer {
     blob: Vec<u8>,
