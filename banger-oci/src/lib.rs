@@ -1,1 +1,55 @@
 //! Pulls container images and flattens their layers into a tree, without a daemon or root.
+//!
+//! [`pull`] finds an image in a registry, an image layout or an archive, checks every document on
+//! the way against its digest, and returns a [`PulledImage`] whose [`Layer`]s can be read at once,
+//! while their downloads still go on. All that comes from a registry goes through a [`BlobCache`].
+//!
+//! ```no_run
+//! use banger_oci::{BlobCache, CancelToken, Progress, PullOptions, pull};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cache = BlobCache::open_default()?;
+//! let reference = "debian:bookworm".parse()?;
+//! let options = PullOptions::default();
+//! let image = pull(&reference, &cache, &options, &Progress::none(), &CancelToken::new())?;
+//! for layer in &image.layers {
+//!     let tar = banger_oci::decompress::decompressor(layer.open()?)?;
+//!     // … read the tar, and compare its digest with `layer.diff_id`.
+//! #   drop(tar);
+//! }
+//! image.finish()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod auth;
+mod cache;
+mod config;
+pub mod decompress;
+pub mod digest;
+mod download;
+mod error;
+mod event;
+mod http;
+mod layer;
+pub mod manifest;
+mod options;
+mod platform;
+mod pull;
+mod reference;
+mod registry;
+mod source;
+mod transfer;
+
+pub use auth::{Credential, CredentialSource};
+pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal};
+pub use config::{ContainerConfig, History, ImageConfig, RootfsConfig};
+pub use digest::Digest;
+pub use error::PullError;
+pub use event::{CancelToken, Progress, PullEvent};
+pub use layer::{Layer, LayerReader};
+pub use manifest::{Descriptor, ImageManifest};
+pub use options::PullOptions;
+pub use platform::{Platform, PlatformError};
+pub use pull::{PulledImage, pull};
+pub use reference::{Reference, ReferenceError, RegistryReference, Selector};

@@ -1,0 +1,499 @@
+//! Proving to a registry who is asking.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use reqwest::StatusCode;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use serde::Deserialize;
+use url::Url;
+
+use crate::error::PullError;
+use crate::http::{Http, Request, read_capped};
+use crate::reference::RegistryReference;
+
+mod challenge;
+mod credentials;
+
+use challenge::Challenge;
+pub use credentials::{Credential, CredentialSource};
+
+/// How long a token lasts where the server does not say (distribution's token specification).
+const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(60);
+/// A token is renewed this long before it ends, as a request takes its time.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
+/// The largest answer of a token server that is read.
+const MAX_TOKEN_BYTES: u64 = 1 << 20;
+/// The name banger gives token servers.
+const CLIENT_ID: &str = "banger";
+
+/// What is known about the access to one repository.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    registry: String,
+    repository: String,
+    source: CredentialSource,
+    /// Whether the registry itself is spoken to over plain http.
+    plain: bool,
+    /// Whether the registry is one of the public internet.
+    public: Option<bool>,
+    challenge: Option<Challenge>,
+    credential: Option<Option<Credential>>,
+    header: Option<HeaderValue>,
+    expires: Option<Instant>,
+    /// Counts the headers obtained, so that parallel requests renew a token only once.
+    generation: u64,
+}
+
+/// The answer of a token server.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Auth {
+    pub(crate) fn new(reference: &RegistryReference, source: CredentialSource) -> Self {
+        Self {
+            registry: reference.registry().to_owned(),
+            repository: reference.repository().to_owned(),
+            source,
+            plain: false,
+            public: None,
+            challenge: None,
+            credential: None,
+            header: None,
+            expires: None,
+            generation: 0,
+        }
+    }
+
+    /// The header to send now, and its generation. A token that is about to end is renewed.
+    pub(crate) async fn header(
+        &mut self,
+        http: &Http,
+        origin: &Url,
+    ) -> Result<(Option<HeaderValue>, u64), PullError> {
+        if self
+            .expires
+            .is_some_and(|expires| expires <= Instant::now())
+        {
+            self.obtain(http, origin).await?;
+        }
+        Ok((self.header.clone(), self.generation))
+    }
+
+    /// Answers a 401 that a request with the header of `generation` has met.
+    pub(crate) async fn renew(
+        &mut self,
+        http: &Http,
+        origin: &Url,
+        headers: &HeaderMap,
+        generation: u64,
+    ) -> Result<(), PullError> {
+        if self.generation != generation {
+            return Ok(());
+        }
+        let values = headers.get_all(WWW_AUTHENTICATE);
+        let challenge = challenge::choose(values.iter().filter_map(|value| value.to_str().ok()));
+        self.challenge = Some(challenge.ok_or_else(|| PullError::Unauthorized {
+            host: self.registry.clone(),
+            detail: "it asks for a kind of login that is neither bearer nor basic".to_owned(),
+        })?);
+        self.obtain(http, origin).await
+    }
+
+    async fn obtain(&mut self, http: &Http, origin: &Url) -> Result<(), PullError> {
+        let Some(challenge) = self.challenge.clone() else {
+            return Ok(());
+        };
+        let credential = match &self.credential {
+            Some(credential) => credential.clone(),
+            None => {
+                let find = self.source.find(&self.registry, &self.repository);
+                let found = http.cancel.race(find).await??;
+                self.credential = Some(found.clone());
+                found
+            }
+        };
+        match challenge {
+            Challenge::Basic => {
+                let Some(Credential::Password { user, password }) = credential else {
+                    return Err(PullError::Unauthorized {
+                        host: self.registry.clone(),
+                        detail: "it asks for a user name and a password".to_owned(),
+                    });
+                };
+                self.header = Some(basic(&user, &password));
+                self.expires = None;
+            }
+            Challenge::Bearer {
+                realm,
+                service,
+                scope,
+            } => {
+                self.plain = origin.scheme() == "http";
+                let url = self.check_realm(&realm, origin).await?;
+                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.repository));
+                let answer = self
+                    .token(http, &url, service.as_deref(), &scope, credential.as_ref())
+                    .await?;
+                let token = answer
+                    .token
+                    .filter(|token| !token.is_empty())
+                    .or(answer.access_token)
+                    .and_then(|token| secret(&format!("Bearer {token}")))
+                    .ok_or_else(|| PullError::Unauthorized {
+                        host: host_of(&url),
+                        detail: "its token server answered without a token".to_owned(),
+                    })?;
+                let life = answer
+                    .expires_in
+                    .map_or(DEFAULT_TOKEN_LIFE, Duration::from_secs);
+                self.header = Some(token);
+                // A life shorter than the margin is renewed by the 401 that it leads to.
+                self.expires = Instant::now().checked_add(
+                    life.saturating_sub(EXPIRY_MARGIN)
+                        .max(Duration::from_secs(1)),
+                );
+            }
+        }
+        self.generation += 1;
+        Ok(())
+    }
+
+    /// Checks that credentials may be sent to a token server.
+    async fn check_realm(&mut self, realm: &str, origin: &Url) -> Result<Url, PullError> {
+        let refuse = |reason: &str| PullError::Realm {
+            registry: self.registry.clone(),
+            realm: realm.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let url = Url::parse(realm).map_err(|_| refuse("it is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(refuse("it is not a web address"));
+        }
+        if same_origin(&url, origin) {
+            return Ok(url);
+        }
+        let public = match self.public {
+            Some(public) => public,
+            None => !is_private(origin).await,
+        };
+        let verdict = judge_realm(&url, self.plain, public, public && is_private(&url).await);
+        verdict.map_err(refuse)?;
+        self.public = Some(public);
+        Ok(url)
+    }
+
+    async fn token(
+        &self,
+        http: &Http,
+        realm: &Url,
+        service: Option<&str>,
+        scope: &str,
+        credential: Option<&Credential>,
+    ) -> Result<TokenAnswer, PullError> {
+        let what = format!("a token from {}", host_of(realm));
+        if let Some(Credential::IdentityToken(refresh)) = credential {
+            let form = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("grant_type", "refresh_token")
+                .append_pair("service", service.unwrap_or_default())
+                .append_pair("client_id", CLIENT_ID)
+                .append_pair("scope", scope)
+                .append_pair("refresh_token", refresh)
+                .finish();
+            let mut request = Request::post(realm.clone(), what.clone(), form);
+            request.headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/x-www-form-urlencoded"),
+            );
+            let response = http.send(&request).await?;
+            // Servers without the OAuth2 endpoint take the GET form only.
+            let lacking = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+            if !lacking.contains(&response.status()) {
+                return self.read_token(http, realm, response).await;
+            }
+        }
+        let mut url = realm.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(service) = service {
+                query.append_pair("service", service);
+            }
+            // Several scopes come separated by spaces and are sent one by one.
+            for scope in scope.split(' ').filter(|scope| !scope.is_empty()) {
+                query.append_pair("scope", scope);
+            }
+        }
+        let mut request = Request::get(url, what);
+        match credential {
+            Some(Credential::Password { user, password }) => {
+                request.headers.insert(AUTHORIZATION, basic(user, password));
+            }
+            Some(Credential::IdentityToken(refresh)) => {
+                request
+                    .headers
+                    .insert(AUTHORIZATION, basic("<token>", refresh));
+            }
+            None => {}
+        }
+        let response = http.send(&request).await?;
+        self.read_token(http, realm, response).await
+    }
+
+    async fn read_token(
+        &self,
+        http: &Http,
+        realm: &Url,
+        response: reqwest::Response,
+    ) -> Result<TokenAnswer, PullError> {
+        let status = response.status();
+        let refused = |detail| PullError::Unauthorized {
+            host: host_of(realm),
+            detail,
+        };
+        let body = read_capped(
+            http,
+            response,
+            MAX_TOKEN_BYTES,
+            "the answer of a token server",
+        )
+        .await
+        .map_err(|failure| failure.into_error(&host_of(realm)))?;
+        if !status.is_success() {
+            let detail = error_detail(&body);
+            return Err(refused(format!(
+                "its token server answered {}: {detail}",
+                status.as_u16()
+            )));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|_| refused("its token server answered something that is no token".to_owned()))
+    }
+}
+
+/// The rule of [`Auth::check_realm`] on plain facts: the registry's scheme, whether the registry
+/// is public, and whether the token server is at a private address.
+fn judge_realm(
+    realm: &Url,
+    registry_plain: bool,
+    registry_public: bool,
+    realm_private: bool,
+) -> Result<(), &'static str> {
+    if realm.scheme() == "http" && !registry_plain {
+        return Err("credentials are not sent over plain http");
+    }
+    if realm.scheme() == "http" && registry_public {
+        return Err("credentials for a public registry are not sent over plain http");
+    }
+    if registry_public && realm_private {
+        return Err("a public registry cannot have its token server at a private address");
+    }
+    Ok(())
+}
+
+/// Whether a URL leads to this machine or a private network. Names are looked up; one that does
+/// not resolve counts as public, as the request will fail anyway.
+async fn is_private(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => is_private_address(address.into()),
+        Some(url::Host::Ipv6(address)) => is_private_address(address.into()),
+        Some(url::Host::Domain(name)) => {
+            let port = url.port_or_known_default().unwrap_or(443);
+            match tokio::net::lookup_host((name, port)).await {
+                Ok(mut addresses) => addresses.any(|address| is_private_address(address.ip())),
+                Err(_) => is_local_name(name),
+            }
+        }
+        None => false,
+    }
+}
+
+fn is_local_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn is_private_address(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || v4.is_broadcast()
+                || a == 0
+                // Shared address space of carriers (RFC 6598).
+                || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_private_address(v4.into()),
+            None => {
+                v6.is_loopback()
+                    || v6.is_unspecified()
+                    || v6.is_unique_local()
+                    || v6.is_unicast_link_local()
+            }
+        },
+    }
+}
+
+/// Whether two URLs have scheme, host and port in common.
+pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme()
+        && a.host() == b.host()
+        && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// Host and port of a URL, for messages.
+pub(crate) fn host_of(url: &Url) -> String {
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => url.scheme().to_owned(),
+    }
+}
+
+fn basic(user: &str, password: &str) -> HeaderValue {
+    let encoded =
+        base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}").as_bytes());
+    secret(&format!("Basic {encoded}")).expect("base64 is fit for a header")
+}
+
+/// A header value that is not shown in debug output.
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What a server wrote about an error, in one line: the codes and messages of the distribution
+/// specification, or the beginning of the text.
+pub(crate) fn error_detail(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let text = match serde_json::from_slice::<Errors>(body) {
+        Ok(Errors { errors }) => errors
+            .iter()
+            .map(|entry| {
+                format!("{} {}", entry.code, entry.message)
+                    .trim()
+                    .to_owned()
+            })
+            .collect::<Vec<_>>()
+            .join("; "),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    };
+    let line = one_line(&text);
+    if line.is_empty() {
+        "no explanation".to_owned()
+    } else {
+        line
+    }
+}
+
+/// Text of somebody else as one short line without control characters.
+pub(crate) fn one_line(text: &str) -> String {
+    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let joined = printable.collect::<String>();
+    let words = joined.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b37_realms_are_judged() {
+        // realm, registry plain, registry public, realm private, accepted
+        let cases = [
+            ("https://auth.example/token", false, true, false, true),
+            ("http://auth.example/token", false, true, false, false),
+            ("https://10.0.0.1/token", false, true, true, false),
+            ("https://10.0.0.1/token", false, false, true, true),
+            ("http://10.0.0.1/token", false, false, true, false),
+            ("http://10.0.0.1/token", true, false, true, true),
+            ("http://auth.example/token", true, true, false, false),
+        ];
+        for (realm, plain, public, private, accepted) in cases {
+            let url = Url::parse(realm).unwrap();
+            assert_eq!(
+                judge_realm(&url, plain, public, private).is_ok(),
+                accepted,
+                "{realm}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn b37_private_addresses() {
+        let private = [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "[::1]",
+            "[fd00::1]",
+            "[fe80::1]",
+            "[::ffff:10.0.0.1]",
+            "0x7f.1",
+            "2130706433",
+            "localhost",
+        ];
+        for host in private {
+            let url = Url::parse(&format!("https://{host}/token")).unwrap();
+            assert!(is_private(&url).await, "{host}");
+        }
+        for host in ["1.1.1.1", "100.128.0.1", "[2606:4700::1]"] {
+            let url = Url::parse(&format!("https://{host}/token")).unwrap();
+            assert!(!is_private(&url).await, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn b37_a_public_registry_cannot_name_a_private_realm() {
+        let reference = "registry.example/r".parse().unwrap();
+        let crate::Reference::Registry(reference) = reference else {
+            panic!("a registry")
+        };
+        let mut auth = Auth::new(&reference, CredentialSource::Anonymous);
+        auth.public = Some(true);
+        let origin = Url::parse("https://registry.example/").unwrap();
+        for realm in [
+            "https://169.254.169.254/token",
+            "http://1.1.1.1/token",
+            "file:///etc/passwd",
+            "x",
+        ] {
+            let error = auth.check_realm(realm, &origin).await.unwrap_err();
+            assert!(matches!(&error, PullError::Realm { realm: named, .. } if named == realm));
+        }
+        auth.check_realm("https://1.1.1.1/token", &origin)
+            .await
+            .unwrap();
+    }
+
+    #[test]
+    fn error_bodies_become_one_line() {
+        let json = br#"{"errors":[{"code":"DENIED","message":"no\naccess","detail":{}}]}"#;
+        assert_eq!(error_detail(json), "DENIED no access");
+        assert_eq!(error_detail(b"<html>\x1b[31m\n\nbad"), "<html> [31m bad");
+        assert_eq!(error_detail(b""), "no explanation");
+    }
+}

@@ -1,0 +1,332 @@
+//! The content-addressed blob cache: `blobs/<algorithm>/<hex>`, partial downloads beside them.
+//!
+//! Several processes use one cache at a time. Whoever writes a `<hex>.partial` file holds an
+//! exclusive `flock` on it; whoever reads a blob holds a shared one. So a download happens once
+//! whoever asks for it, and [`BlobCache::prune`], which locks exclusively before it removes
+//! anything, never takes away what a running pull uses. The kernel drops the locks of a killed
+//! process, so nothing is ever stale.
+//!
+//! Files are not synced to the disk: every blob is hashed again when it is read, so what a power
+//! failure damaged is noticed and fetched anew.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::FlockOperation;
+
+use crate::digest::{Digest, Hasher};
+use crate::error::PullError;
+
+mod prune;
+
+pub use prune::{CacheEntry, PruneOptions, PruneReport, Removal};
+
+/// Bytes read at a time when a blob is hashed.
+pub(crate) const READ_LEN: usize = 256 * 1024;
+
+/// A directory with blobs, shared by all pulls of a user.
+#[derive(Clone, Debug)]
+pub struct BlobCache {
+    root: Utf8PathBuf,
+}
+
+/// A complete blob of the cache. While this exists, [`BlobCache::prune`] leaves the blob alone.
+#[derive(Debug)]
+pub(crate) struct CachedBlob {
+    pub(crate) file: File,
+    pub(crate) path: Utf8PathBuf,
+    pub(crate) len: u64,
+}
+
+/// The right to write a partial download. Dropping it lets others go on where this one stopped.
+#[derive(Debug)]
+pub(crate) struct PartialBlob {
+    pub(crate) file: Arc<File>,
+    pub(crate) path: Utf8PathBuf,
+    target: Utf8PathBuf,
+}
+
+/// What [`BlobCache::claim`] found.
+#[derive(Debug)]
+pub(crate) enum Claim {
+    Complete(CachedBlob),
+    Partial(PartialBlob),
+    /// Another process is writing it.
+    Busy,
+}
+
+impl BlobCache {
+    /// Opens the cache at `root`, creating the directory where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`PullError::Io`] when the directory cannot be created.
+    pub fn open(root: impl Into<Utf8PathBuf>) -> Result<Self, PullError> {
+        let cache = Self { root: root.into() };
+        for algorithm in ["sha256", "sha512"] {
+            let dir = cache.root.join("blobs").join(algorithm);
+            fs::create_dir_all(&dir).map_err(PullError::io("create the cache directory", &dir))?;
+        }
+        Ok(cache)
+    }
+
+    /// Opens the cache of the current user: `$XDG_CACHE_HOME/banger/oci`, or
+    /// `~/.cache/banger/oci`.
+    ///
+    /// # Errors
+    ///
+    /// [`PullError::Environment`] without a home directory, and the errors of
+    /// [`open`](Self::open).
+    pub fn open_default() -> Result<Self, PullError> {
+        let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        // The base directory specification has relative values ignored.
+        let base = match var("XDG_CACHE_HOME").filter(|path| path.starts_with('/')) {
+            Some(path) => Utf8PathBuf::from(path),
+            None => {
+                let home = var("HOME").ok_or_else(|| PullError::Environment {
+                    reason: "no cache directory: set HOME or XDG_CACHE_HOME".to_owned(),
+                })?;
+                Utf8PathBuf::from(home).join(".cache")
+            }
+        };
+        Self::open(base.join("banger/oci"))
+    }
+
+    /// The directory of the cache.
+    #[must_use]
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// Where the blob `digest` is kept.
+    #[must_use]
+    pub fn blob_path(&self, digest: &Digest) -> Utf8PathBuf {
+        self.root
+            .join("blobs")
+            .join(digest.algorithm().as_str())
+            .join(digest.hex())
+    }
+
+    /// Where the blob `digest` is kept while it is incomplete.
+    #[must_use]
+    pub fn partial_path(&self, digest: &Digest) -> Utf8PathBuf {
+        let mut path = self.blob_path(digest).into_string();
+        path.push_str(".partial");
+        path.into()
+    }
+
+    /// Whether the blob `digest` is complete. Its bytes are checked when they are read.
+    #[must_use]
+    pub fn contains(&self, digest: &Digest) -> bool {
+        self.blob_path(digest).is_file()
+    }
+
+    /// Opens a complete blob and keeps it from being pruned.
+    pub(crate) fn get(&self, digest: &Digest) -> Result<Option<CachedBlob>, PullError> {
+        let path = self.blob_path(digest);
+        loop {
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(PullError::io("open", &path)(error)),
+            };
+            // A writer keeps its exclusive lock for an instant after the rename.
+            lock(&file, FlockOperation::LockShared).map_err(PullError::io("lock", &path))?;
+            // Removed between the two calls above: look again.
+            if is_at(&file, &path) {
+                let len = file.metadata().map_err(PullError::io("read", &path))?.len();
+                // For `prune`, which goes by age. Files of somebody else keep their time.
+                let _not_ours = file.set_modified(SystemTime::now());
+                return Ok(Some(CachedBlob { file, path, len }));
+            }
+        }
+    }
+
+    /// Opens what there is of a blob: all of it, or the file to write the rest to.
+    pub(crate) fn claim(&self, digest: &Digest) -> Result<Claim, PullError> {
+        let path = self.partial_path(digest);
+        loop {
+            if let Some(blob) = self.get(digest)? {
+                return Ok(Claim::Complete(blob));
+            }
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(PullError::io("create", &path))?;
+            match lock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Claim::Busy),
+                Err(error) => return Err(PullError::io("lock", &path)(error)),
+            }
+            // Completed or removed by another process between the two calls above: look again.
+            if is_at(&file, &path) {
+                let target = self.blob_path(digest);
+                return Ok(Claim::Partial(PartialBlob {
+                    file: Arc::new(file),
+                    path,
+                    target,
+                }));
+            }
+        }
+    }
+
+    /// Reads a small blob, such as a manifest, and checks it. A damaged one is removed.
+    pub(crate) fn read_small(
+        &self,
+        digest: &Digest,
+        limit_bytes: u64,
+    ) -> Result<SmallBlob, PullError> {
+        let Some(mut blob) = self.get(digest)? else {
+            return Ok(SmallBlob::Absent);
+        };
+        // Too large to be what is asked for: the source decides what to say about it.
+        if blob.len > limit_bytes {
+            return Ok(SmallBlob::Absent);
+        }
+        let mut bytes = Vec::new();
+        blob.file
+            .read_to_end(&mut bytes)
+            .map_err(PullError::io("read", &blob.path))?;
+        if digest.matches(&bytes) {
+            return Ok(SmallBlob::Present(bytes, blob));
+        }
+        blob.remove()?;
+        Ok(SmallBlob::Damaged)
+    }
+
+    /// Removes a blob that was found damaged, if it still is the file that was looked at.
+    pub(crate) fn discard_damaged(&self, file: &File, digest: &Digest) -> Result<(), PullError> {
+        remove_if_at(file, &self.blob_path(digest))
+    }
+
+    /// Stores a small blob whose digest the caller has checked.
+    pub(crate) fn put_small(&self, digest: &Digest, bytes: &[u8]) -> Result<(), PullError> {
+        if self.contains(digest) {
+            return Ok(());
+        }
+        let target = self.blob_path(digest);
+        let dir = target.parent().expect("a blob path has a directory");
+        let mut file =
+            tempfile::NamedTempFile::new_in(dir).map_err(PullError::io("write to", dir))?;
+        io::Write::write_all(&mut file, bytes).map_err(PullError::io("write to", dir))?;
+        file.persist(&target)
+            .map_err(|error| PullError::io("create", &target)(error.error))?;
+        Ok(())
+    }
+
+    /// An unnamed file on the file system of the cache, which vanishes when it is closed.
+    pub(crate) fn scratch_file(&self) -> Result<File, PullError> {
+        tempfile::tempfile_in(&self.root).map_err(PullError::io("write to", &self.root))
+    }
+}
+
+/// What [`BlobCache::read_small`] found.
+#[derive(Debug)]
+pub(crate) enum SmallBlob {
+    Present(Vec<u8>, CachedBlob),
+    Absent,
+    /// It was there, with wrong bytes, and has been removed.
+    Damaged,
+}
+
+impl CachedBlob {
+    /// Removes the blob from the cache, if the file there still is this one.
+    pub(crate) fn remove(&self) -> Result<(), PullError> {
+        remove_if_at(&self.file, &self.path)
+    }
+}
+
+impl PartialBlob {
+    /// Makes the partial file the blob, for everybody at once. The blob is not pruned while
+    /// [`file`](Self::file) is open.
+    pub(crate) fn complete(&self) -> Result<(), PullError> {
+        fs::rename(&self.path, &self.target).map_err(PullError::io("create", &self.target))?;
+        // Blobs are shared and never written again.
+        lock(&self.file, FlockOperation::LockShared).map_err(PullError::io("lock", &self.target))
+    }
+
+    /// Removes the partial file.
+    pub(crate) fn discard(&self) {
+        if is_at(&self.file, &self.path) {
+            // What cannot be removed is truncated at least, so that nobody resumes it.
+            let _kept = fs::remove_file(&self.path).or_else(|_| self.file.set_len(0));
+        }
+    }
+}
+
+impl Drop for PartialBlob {
+    fn drop(&mut self) {
+        // Nothing to resume: leave nothing behind.
+        if self
+            .file
+            .metadata()
+            .is_ok_and(|metadata| metadata.len() == 0)
+        {
+            self.discard();
+        }
+    }
+}
+
+/// Hashes a file from its start.
+pub(crate) fn hash_file(
+    file: &File,
+    path: &Utf8Path,
+    digest: &Digest,
+) -> Result<Digest, PullError> {
+    let mut hasher = Hasher::new(digest.algorithm());
+    let mut buffer = vec![0; READ_LEN];
+    let mut offset = 0;
+    loop {
+        let count = file
+            .read_at(&mut buffer, offset)
+            .map_err(PullError::io("read", path))?;
+        if count == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.update(&buffer[..count]);
+        offset += count as u64;
+    }
+}
+
+fn remove_if_at(file: &File, path: &Utf8Path) -> Result<(), PullError> {
+    if !is_at(file, path) {
+        return Ok(());
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(PullError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn lock(file: &File, operation: FlockOperation) -> io::Result<()> {
+    loop {
+        match rustix::fs::flock(file, operation) {
+            Err(rustix::io::Errno::INTR) => {}
+            done => return done.map_err(io::Error::from),
+        }
+    }
+}
+
+/// Whether `path` leads to `file` itself.
+fn is_at(file: &File, path: &Utf8Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(own), Ok(there)) => own.dev() == there.dev() && own.ino() == there.ino(),
+        _ => false,
+    }
+}
+
+/// The time since a file was last used.
+fn age(modified: SystemTime) -> Duration {
+    SystemTime::now()
+        .duration_since(modified)
+        .unwrap_or_default()
+}

@@ -1,0 +1,252 @@
+//! What can go wrong while an image is pulled.
+
+use std::io;
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::digest::Digest;
+use crate::reference::ReferenceError;
+
+/// Why an image could not be pulled. Each message is one line and ends in what to do where the
+/// caller can do something.
+///
+/// The type is cheap to clone: the same failure of a download reaches every reader of the layer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PullError {
+    /// The reference does not parse.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The registry, layout or archive is there, the image is not.
+    #[error("there is no image `{reference}`: {detail}; check its name and tag")]
+    UnknownImage {
+        /// What was asked for.
+        reference: String,
+        /// What the registry said, or which tags there are.
+        detail: String,
+    },
+    /// The image exists, for other platforms only.
+    #[error("`{reference}` is not built for {wanted}; choose one of: {}", available.join(", "))]
+    NoPlatform {
+        /// What was asked for.
+        reference: String,
+        /// The platform asked for.
+        wanted: String,
+        /// The platforms there are.
+        available: Vec<String>,
+    },
+    /// The registry or its token server refuses access.
+    #[error("{host} refuses access: {detail}; check the name, or log in with `docker login`")]
+    Unauthorized {
+        /// The host that refused.
+        host: String,
+        /// What it said.
+        detail: String,
+    },
+    /// A credential helper failed, hung, or does not exist.
+    #[error("credential helper {helper} {reason}; repair it or remove it from {config}")]
+    CredentialHelper {
+        /// The program's name.
+        helper: String,
+        /// What happened.
+        reason: String,
+        /// The configuration file that names it.
+        config: Utf8PathBuf,
+    },
+    /// A file with credentials cannot be read or understood.
+    #[error("cannot use the credentials in {path}: {reason}")]
+    CredentialFile {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The registry names a token server that must not be given credentials.
+    #[error("{registry} names an unacceptable token server {realm}: {reason}")]
+    Realm {
+        /// The registry.
+        registry: String,
+        /// The address it gave.
+        realm: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No answer from a host, after all attempts.
+    #[error("cannot reach {host}: {reason}; {advice}")]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// What happened last.
+        reason: String,
+        /// What to do.
+        advice: String,
+    },
+    /// The host answered with an error status, after all attempts.
+    #[error("{host} answered {status} to {method} {path}: {detail}")]
+    Status {
+        /// The host.
+        host: String,
+        /// The HTTP status.
+        status: u16,
+        /// The method of the request.
+        method: &'static str,
+        /// The path of the request.
+        path: String,
+        /// What it said.
+        detail: String,
+    },
+    /// A redirect that must not be followed.
+    #[error("{host} redirects to {target}: {reason}")]
+    Redirect {
+        /// The host that redirects.
+        host: String,
+        /// Where to.
+        target: String,
+        /// Why that is refused.
+        reason: String,
+    },
+    /// A blob is not what its descriptor says. It is not kept.
+    #[error("blob {digest} from {origin} is refused: {reason}")]
+    Mismatch {
+        /// The digest of the descriptor.
+        digest: Digest,
+        /// The host or file it came from.
+        origin: String,
+        /// Size or digest, and what was found instead.
+        reason: String,
+    },
+    /// A manifest, index or configuration cannot be understood.
+    #[error("{what} is malformed: {reason}")]
+    Malformed {
+        /// Which document.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The manifest is of an artifact that is no image.
+    #[error("{what} is not a container image: {reason}")]
+    NotAnImage {
+        /// Which manifest.
+        what: String,
+        /// What it is instead.
+        reason: String,
+    },
+    /// A manifest in the format before 2016.
+    #[error(
+        "{what} is a schema 1 manifest; schema 1 is not supported, push the image again with a current tool"
+    )]
+    Schema1 {
+        /// Which manifest.
+        what: String,
+    },
+    /// The manifest has another number of layers than its configuration, or none.
+    #[error("image {digest} has {layers} layers and {diff_ids} diff_ids; it has to be built again")]
+    LayerCount {
+        /// The manifest.
+        digest: Digest,
+        /// Layers in the manifest.
+        layers: usize,
+        /// Entries of `rootfs.diff_ids` in the configuration.
+        diff_ids: usize,
+    },
+    /// Something is larger than the caller allows.
+    #[error(
+        "{what} is {size_bytes} bytes large, more than the {limit_bytes} allowed by `{option}`"
+    )]
+    TooLarge {
+        /// What is too large.
+        what: String,
+        /// Its size.
+        size_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+        /// The field of [`PullOptions`](crate::PullOptions) that sets the limit.
+        option: &'static str,
+    },
+    /// An image layout or archive is broken.
+    #[error("{path} is not usable: {reason}")]
+    Layout {
+        /// The directory or archive.
+        path: Utf8PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file of this machine cannot be read or written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// The error.
+        source: Arc<io::Error>,
+    },
+    /// The environment lacks what the pull needs: a directory for the cache, certificates, threads.
+    #[error("{reason}")]
+    Environment {
+        /// What is missing, and what to do.
+        reason: String,
+    },
+    /// The caller's [`CancelToken`](crate::CancelToken) stopped the pull.
+    #[error("the pull was cancelled")]
+    Cancelled,
+}
+
+impl PullError {
+    /// A number that stays the same for this kind of failure in all versions.
+    #[must_use]
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Reference(_) => 100,
+            Self::UnknownImage { .. } => 101,
+            Self::NoPlatform { .. } => 102,
+            Self::Unauthorized { .. } => 103,
+            Self::CredentialHelper { .. } => 104,
+            Self::CredentialFile { .. } => 105,
+            Self::Realm { .. } => 106,
+            Self::Unreachable { .. } => 107,
+            Self::Status { .. } => 108,
+            Self::Redirect { .. } => 109,
+            Self::Mismatch { .. } => 110,
+            Self::Malformed { .. } => 111,
+            Self::NotAnImage { .. } => 112,
+            Self::Schema1 { .. } => 113,
+            Self::LayerCount { .. } => 114,
+            Self::TooLarge { .. } => 115,
+            Self::Layout { .. } => 116,
+            Self::Io { .. } => 117,
+            Self::Environment { .. } => 118,
+            Self::Cancelled => 119,
+        }
+    }
+
+    /// The pull error inside an [`io::Error`] that a [`LayerReader`](crate::LayerReader) reported,
+    /// also where a decompressor passed it on.
+    #[must_use]
+    pub fn from_io(error: &io::Error) -> Option<&Self> {
+        let mut inner: &(dyn std::error::Error + 'static) = error.get_ref()?;
+        loop {
+            if let Some(found) = inner.downcast_ref::<Self>() {
+                return Some(found);
+            }
+            inner = match inner.downcast_ref::<io::Error>() {
+                Some(nested) => nested.get_ref()?,
+                None => inner.source()?,
+            };
+        }
+    }
+
+    pub(crate) fn into_io(self) -> io::Error {
+        io::Error::other(self)
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            action,
+            path,
+            source: Arc::new(source),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a pull may do and how far it may go.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use crate::auth::CredentialSource;
+use crate::platform::Platform;
+
+/// How an image is pulled.
+#[derive(Clone, Debug)]
+pub struct PullOptions {
+    /// The platform wanted; `None` is that of this machine.
+    pub platform: Option<Platform>,
+    /// How many layers are downloaded at a time. Default: 4.
+    pub jobs: usize,
+    /// Talk plain http to the registry. Registries of this machine (`localhost`, `127.0.0.0/8`,
+    /// `[::1]`) are tried that way without being asked, where https does not answer.
+    pub plain_http: bool,
+    /// A file with PEM certificates that are trusted besides those of the system.
+    pub ca_cert: Option<Utf8PathBuf>,
+    /// Where user names and passwords come from.
+    pub credentials: CredentialSource,
+    /// How often a request is made in vain before the pull fails. Default: 5.
+    pub attempts: u32,
+    /// The pause after the first failed attempt; it doubles with each further one. Default:
+    /// 500 ms.
+    pub backoff: Duration,
+    /// The longest pause between two attempts. A registry that asks for more by Retry-After
+    /// gets this one. Default: 60 s.
+    pub max_backoff: Duration,
+    /// How long to wait for a connection. Default: 10 s.
+    pub connect_timeout: Duration,
+    /// How long a transfer may stand still before it counts as broken. Default: 30 s.
+    pub stall_timeout: Duration,
+    /// The largest manifest or index that is read. Default: 4 MiB, what registries have to take.
+    pub max_manifest_bytes: u64,
+    /// The largest image configuration that is read. Default: 16 MiB.
+    pub max_config_bytes: u64,
+    /// The largest total of compressed layers. Default: 1 TiB.
+    pub max_download_bytes: u64,
+}
+
+impl Default for PullOptions {
+    fn default() -> Self {
+        Self {
+            platform: None,
+            jobs: 4,
+            plain_http: false,
+            ca_cert: None,
+            credentials: CredentialSource::default(),
+            attempts: 5,
+            backoff: Duration::from_millis(500),
+            max_backoff: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(30),
+            max_manifest_bytes: 4 << 20,
+            max_config_bytes: 16 << 20,
+            max_download_bytes: 1 << 40,
+        }
+    }
+}

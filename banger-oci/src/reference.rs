@@ -1,0 +1,559 @@
+//! Image references: where an image comes from, and which one is meant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::digest::{Digest, DigestError};
+
+/// The longest repository name that registries have to take.
+const NAME_LEN_MAX: usize = 255;
+/// The longest tag (distribution-spec, "Pulling manifests").
+const TAG_LEN_MAX: usize = 128;
+
+/// Where an image is read from.
+///
+/// [`Display`](fmt::Display) writes the canonical form, which parses to the same value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reference {
+    /// A repository of a registry: `debian`, `ghcr.io/o/r:t`, `docker://host:5000/r@sha256:…`.
+    Registry(RegistryReference),
+    /// A directory with an OCI image layout: `oci:DIR[:TAG]`, `oci:DIR@sha256:…`.
+    OciLayout {
+        /// The directory that holds `oci-layout` and `index.json`.
+        dir: Utf8PathBuf,
+        /// Which of its images is meant.
+        selector: Selector,
+    },
+    /// A tar of an OCI image layout, compressed or not: `oci-archive:FILE[:TAG]`.
+    OciArchive {
+        /// The archive.
+        file: Utf8PathBuf,
+        /// Which of its images is meant.
+        selector: Selector,
+    },
+    /// What `docker save` writes, compressed or not: `docker-archive:FILE[:TAG]`.
+    DockerArchive {
+        /// The archive.
+        file: Utf8PathBuf,
+        /// Which of its images is meant; a tag, or a name with a tag.
+        selector: Selector,
+    },
+}
+
+/// Which image of a layout or archive is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Selector {
+    /// The only one there is.
+    Only,
+    /// The one with this tag.
+    Tag(String),
+    /// The one whose manifest or index has this digest.
+    Digest(Digest),
+}
+
+/// A repository of a registry, with a tag, a digest or both.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RegistryReference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// A string that is no image reference.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an image reference: {reason}")]
+pub struct ReferenceError {
+    /// The string.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Reference {
+    /// A name for the image made of the last parts of the reference, such as `debian-bookworm`;
+    /// it consists of letters, digits, `.`, `_` and `-` only.
+    #[must_use]
+    pub fn suggested_name(&self) -> String {
+        let (stem, suffix) = match self {
+            Self::Registry(registry) => {
+                let last = registry.repository.rsplit('/').next().unwrap_or_default();
+                let suffix = match (&registry.tag, &registry.digest) {
+                    (Some(tag), _) => Some(tag.clone()),
+                    (None, Some(digest)) => Some(digest.short().to_owned()),
+                    (None, None) => None,
+                };
+                (last, suffix)
+            }
+            Self::OciLayout {
+                dir: path,
+                selector,
+            }
+            | Self::OciArchive {
+                file: path,
+                selector,
+            }
+            | Self::DockerArchive {
+                file: path,
+                selector,
+            } => {
+                let suffix = match selector {
+                    Selector::Only => None,
+                    Selector::Tag(tag) => Some(tag.rsplit(':').next().unwrap_or(tag).to_owned()),
+                    Selector::Digest(digest) => Some(digest.short().to_owned()),
+                };
+                (archive_stem(path), suffix)
+            }
+        };
+        let joined = match suffix {
+            Some(suffix) => format!("{stem}-{suffix}"),
+            None => stem.to_owned(),
+        };
+        let name: String = joined
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .collect();
+        let name = name.trim_matches(['.', '-']);
+        if name.is_empty() {
+            "image".to_owned()
+        } else {
+            name.to_owned()
+        }
+    }
+
+    /// Whether the reference names content, which cannot change, rather than a tag.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Registry(registry) => registry.digest(),
+            Self::OciLayout { selector, .. }
+            | Self::OciArchive { selector, .. }
+            | Self::DockerArchive { selector, .. } => match selector {
+                Selector::Digest(digest) => Some(digest),
+                Selector::Only | Selector::Tag(_) => None,
+            },
+        }
+    }
+}
+
+/// The file name without the endings that archives have.
+fn archive_stem(path: &Utf8Path) -> &str {
+    let mut name = path.file_name().unwrap_or("image");
+    for ending in [".gz", ".zst", ".tgz", ".tar", ".oci", ".docker"] {
+        name = name
+            .strip_suffix(ending)
+            .filter(|rest| !rest.is_empty())
+            .unwrap_or(name);
+    }
+    name
+}
+
+impl RegistryReference {
+    /// The registry as it is written, `docker.io` where none is: a host name or address, with a
+    /// port where one was given.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The host and port that answer requests for this registry.
+    #[must_use]
+    pub fn api_host(&self) -> &str {
+        if self.registry == "docker.io" {
+            "registry-1.docker.io"
+        } else {
+            &self.registry
+        }
+    }
+
+    /// The repository, with `library/` filled in for docker.io.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, `latest` where neither tag nor digest was given.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, which decides where there is a tag too.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (
+                rest,
+                Some(
+                    digest
+                        .parse()
+                        .map_err(|error: DigestError| error.to_string())?,
+                ),
+            ),
+            None => (text, None),
+        };
+        let (registry, remainder) = split_registry(rest);
+        let (path, tag) = match remainder.rsplit_once(':') {
+            Some((path, tag)) => {
+                check_tag(tag)?;
+                (path, Some(tag.to_owned()))
+            }
+            None => (remainder, None),
+        };
+        let registry = match registry {
+            None | Some("index.docker.io" | "registry-1.docker.io") => "docker.io".to_owned(),
+            Some(registry) => {
+                check_registry(registry)?;
+                registry.to_ascii_lowercase()
+            }
+        };
+        check_repository(path)?;
+        let repository = if registry == "docker.io" && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
+        if repository.len() > NAME_LEN_MAX {
+            return Err(format!(
+                "the repository name is longer than {NAME_LEN_MAX} bytes"
+            ));
+        }
+        let tag = if tag.is_none() && digest.is_none() {
+            Some("latest".to_owned())
+        } else {
+            tag
+        };
+        Ok(Self {
+            registry,
+            repository,
+            tag,
+            digest,
+        })
+    }
+}
+
+/// Splits off the first component where it is a host: it holds a dot or a colon, is `localhost`,
+/// or has uppercase letters, which no repository may have.
+fn split_registry(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('/') {
+        Some((first, rest))
+            if first.contains(['.', ':'])
+                || first == "localhost"
+                || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
+        {
+            (Some(first), rest)
+        }
+        _ => (None, text),
+    }
+}
+
+fn check_registry(registry: &str) -> Result<(), String> {
+    let (host, port) = if let Some(bracketed) = registry.strip_prefix('[') {
+        let (host, rest) = bracketed
+            .split_once(']')
+            .ok_or_else(|| "the `[` of the host is not closed".to_owned())?;
+        host.parse::<std::net::Ipv6Addr>()
+            .map_err(|_| format!("`{host}` is not an IPv6 address"))?;
+        match rest.strip_prefix(':') {
+            Some(port) => (None, Some(port)),
+            None if rest.is_empty() => (None, None),
+            None => return Err(format!("`{registry}` is not a host")),
+        }
+    } else {
+        match registry.split_once(':') {
+            Some((host, port)) => (Some(host), Some(port)),
+            None => (Some(registry), None),
+        }
+    };
+    if let Some(host) = host {
+        let label = |label: &str| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if !host.split('.').all(label) {
+            return Err(format!("`{host}` is not a host name"));
+        }
+    }
+    if let Some(port) = port
+        && (port.parse::<u16>().is_err() || port.starts_with('+'))
+    {
+        return Err(format!("`{port}` is not a port"));
+    }
+    Ok(())
+}
+
+/// distribution-spec: components of lowercase letters and digits, joined by one of `.`, `_`, `__`
+/// or any number of `-`.
+fn check_repository(path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Err("there is no repository name".to_owned());
+    }
+    for component in path.split('/') {
+        let mut separator = String::new();
+        let mut ok = component
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric());
+        for c in component.chars() {
+            match c {
+                'a'..='z' | '0'..='9' => {
+                    ok &= matches!(separator.as_str(), "" | "." | "_" | "__")
+                        || separator.bytes().all(|byte| byte == b'-');
+                    separator.clear();
+                }
+                '.' | '_' | '-' => separator.push(c),
+                'A'..='Z' => {
+                    return Err(format!(
+                        "repository names are lowercase, `{component}` is not"
+                    ));
+                }
+                _ => ok = false,
+            }
+        }
+        if !ok || !separator.is_empty() {
+            return Err(format!("`{component}` cannot be part of a repository name"));
+        }
+    }
+    Ok(())
+}
+
+fn check_tag(tag: &str) -> Result<(), String> {
+    if is_tag(tag) {
+        Ok(())
+    } else {
+        Err(format!("`{tag}` is not a tag"))
+    }
+}
+
+fn is_tag(tag: &str) -> bool {
+    (1..=TAG_LEN_MAX).contains(&tag.len())
+        && !tag.starts_with(['.', '-'])
+        && tag
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+/// Splits `PATH[:TAG]` or `PATH@DIGEST`; a colon that is followed by a slash belongs to the path.
+fn split_path(text: &str) -> Result<(Utf8PathBuf, Selector), String> {
+    let (path, selector) = if let Some((path, digest)) = text.rsplit_once('@')
+        && digest.starts_with("sha")
+        && digest.contains(':')
+    {
+        let digest: Digest = digest
+            .parse()
+            .map_err(|error: DigestError| error.to_string())?;
+        (path, Selector::Digest(digest))
+    } else {
+        match text.rsplit_once(':') {
+            Some((path, tag)) if !tag.contains('/') => {
+                check_tag(tag)?;
+                (path, Selector::Tag(tag.to_owned()))
+            }
+            _ => (text, Selector::Only),
+        }
+    };
+    if path.is_empty() {
+        return Err("there is no path".to_owned());
+    }
+    Ok((path.into(), selector))
+}
+
+/// Splits `FILE[:TAG]` or `FILE:NAME:TAG`, the form that docker archives have names in.
+fn split_docker_archive(text: &str) -> Result<(Utf8PathBuf, Selector), String> {
+    for (at, _) in text.match_indices(':') {
+        let (path, name) = (&text[..at], &text[at + 1..]);
+        let named = name.rsplit_once(':').is_some_and(|(_, tag)| is_tag(tag))
+            && RegistryReference::parse(name).is_ok_and(|reference| reference.digest.is_none());
+        if named && !path.is_empty() {
+            return Ok((path.into(), Selector::Tag(name.to_owned())));
+        }
+    }
+    split_path(text)
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let parsed = if let Some(rest) = text.strip_prefix("oci:") {
+            split_path(rest).map(|(dir, selector)| Self::OciLayout { dir, selector })
+        } else if let Some(rest) = text.strip_prefix("oci-archive:") {
+            split_path(rest).map(|(file, selector)| Self::OciArchive { file, selector })
+        } else if let Some(rest) = text.strip_prefix("docker-archive:") {
+            split_docker_archive(rest)
+                .map(|(file, selector)| Self::DockerArchive { file, selector })
+        } else {
+            let rest = text.strip_prefix("docker://").unwrap_or(text);
+            RegistryReference::parse(rest).map(Self::Registry)
+        };
+        parsed.map_err(|reason| ReferenceError {
+            text: text.to_owned(),
+            reason,
+        })
+    }
+}
+
+impl fmt::Display for RegistryReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, path, selector) = match self {
+            Self::Registry(registry) => return registry.fmt(f),
+            Self::OciLayout { dir, selector } => ("oci", dir, selector),
+            Self::OciArchive { file, selector } => ("oci-archive", file, selector),
+            Self::DockerArchive { file, selector } => ("docker-archive", file, selector),
+        };
+        write!(f, "{scheme}:{path}")?;
+        match selector {
+            Selector::Only => Ok(()),
+            Selector::Tag(tag) => write!(f, ":{tag}"),
+            Selector::Digest(digest) => write!(f, "@{digest}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn references_are_completed() {
+        let at = format!("@sha256:{HEX}");
+        let cases = [
+            ("debian", "docker.io/library/debian:latest", "debian-latest"),
+            (
+                "debian:bookworm",
+                "docker.io/library/debian:bookworm",
+                "debian-bookworm",
+            ),
+            (
+                "docker://debian:bookworm",
+                "docker.io/library/debian:bookworm",
+                "debian-bookworm",
+            ),
+            ("index.docker.io/a/b", "docker.io/a/b:latest", "b-latest"),
+            ("a/b:1", "docker.io/a/b:1", "b-1"),
+            ("ghcr.io/o/r:t", "ghcr.io/o/r:t", "r-t"),
+            ("localhost/r", "localhost/r:latest", "r-latest"),
+            ("localhost:5000/r:t", "localhost:5000/r:t", "r-t"),
+            ("[::1]:5000/r:t", "[::1]:5000/r:t", "r-t"),
+            (
+                "127.0.0.1:5000/a/b__c:T.1",
+                "127.0.0.1:5000/a/b__c:T.1",
+                "b__c-T.1",
+            ),
+            ("Example.com/r", "example.com/r:latest", "r-latest"),
+            ("oci:dir", "oci:dir", "dir"),
+            ("oci:/a/dir:tag", "oci:/a/dir:tag", "dir-tag"),
+            ("oci:/a:b/dir", "oci:/a:b/dir", "dir"),
+            (
+                "oci-archive:/x/alpine.oci.tar:3.20",
+                "oci-archive:/x/alpine.oci.tar:3.20",
+                "alpine-3.20",
+            ),
+            ("docker-archive:a.tar.gz", "docker-archive:a.tar.gz", "a"),
+            (
+                "docker-archive:a.tgz:alpine:3.11",
+                "docker-archive:a.tgz:alpine:3.11",
+                "a-3.11",
+            ),
+        ];
+        for (text, canonical, name) in cases {
+            let reference: Reference = text.parse().unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(reference.to_string(), canonical, "{text}");
+            assert_eq!(reference.suggested_name(), name, "{text}");
+            assert_eq!(canonical.parse::<Reference>().unwrap(), reference, "{text}");
+        }
+        for (text, canonical) in [
+            (format!("host:5000/r{at}"), format!("host:5000/r{at}")),
+            (
+                format!("debian:12{at}"),
+                format!("docker.io/library/debian:12{at}"),
+            ),
+            (format!("oci:/a/dir{at}"), format!("oci:/a/dir{at}")),
+        ] {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), canonical);
+            assert_eq!(reference.digest().unwrap().hex(), HEX);
+        }
+    }
+
+    #[test]
+    fn b32_what_cannot_become_a_path_or_url_is_refused() {
+        let long = "a".repeat(256);
+        let long_tag = format!("a:{}", "t".repeat(129));
+        let bad = [
+            "",
+            ":",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            "Debian",
+            "debian:",
+            "debian:-x",
+            "debian:a/b",
+            "a:é",
+            "a:b:c",
+            "debian@sha256:00",
+            "debian@md5:d41d8cd98f00b204e9800998ecf8427e",
+            "../x",
+            "a/../b",
+            "host:99999/r",
+            "host:+80/r",
+            "ho st.x/r",
+            "-a.b/r",
+            "user@host.x/r",
+            "a..b",
+            "a___b",
+            "a-",
+            "[::1/r",
+            "[zz]:1/r",
+            "a?b",
+            "a%2fb",
+            "a#b",
+            "a\n",
+            "oci:",
+            "oci::tag",
+            "oci:dir:bad tag",
+            "oci:dir@sha256:00",
+            "docker-archive:",
+            &long,
+            &long_tag,
+        ];
+        for text in bad {
+            let error = text.parse::<Reference>().expect_err(text);
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}

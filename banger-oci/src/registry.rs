@@ -1,0 +1,293 @@
+//! Registries: OCI distribution-spec, the pull half.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::{Mutex, OnceCell};
+use url::Url;
+
+use crate::auth::Auth;
+use crate::digest::Digest;
+use crate::error::PullError;
+use crate::event::{CancelToken, Progress};
+use crate::http::{Access, Attempts, Failure, Http, Request, is_certificate_error, read_capped};
+use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, OCI_MANIFEST};
+use crate::options::PullOptions;
+use crate::reference::RegistryReference;
+
+/// How long a registry of this machine has to answer https before plain http is tried.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// A repository of a registry. Nothing is sent before the first question.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    reference: RegistryReference,
+    options: PullOptions,
+    progress: Progress,
+    cancel: CancelToken,
+    connection: OnceCell<(Http, Access)>,
+}
+
+/// A manifest as a registry answered it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) media_type: Option<String>,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        reference: RegistryReference,
+        options: PullOptions,
+        progress: Progress,
+        cancel: CancelToken,
+    ) -> Self {
+        Self {
+            reference,
+            options,
+            progress,
+            cancel,
+            connection: OnceCell::new(),
+        }
+    }
+
+    /// The client and the access, set up when they are first needed.
+    pub(crate) async fn connection(&self) -> Result<&(Http, Access), PullError> {
+        self.connection.get_or_try_init(|| self.connect()).await
+    }
+
+    async fn connect(&self) -> Result<(Http, Access), PullError> {
+        let host = self.reference.api_host();
+        let local = is_local(host);
+        let http = Http::new(
+            &self.options,
+            local,
+            self.progress.clone(),
+            self.cancel.clone(),
+        )?;
+        let origin = |scheme: &str| {
+            Url::parse(&format!("{scheme}://{host}/")).map_err(|error| PullError::Environment {
+                reason: format!("`{host}` cannot be part of a URL: {error}"),
+            })
+        };
+        let plain =
+            self.options.plain_http || (local && !self.speaks_https(&origin("https")?).await?);
+        let origin = origin(if plain { "http" } else { "https" })?;
+        let auth = Mutex::new(Auth::new(&self.reference, self.options.credentials.clone()));
+        Ok((http, Access { origin, auth }))
+    }
+
+    /// Whether a registry of this machine answers https. One that does with a certificate that is
+    /// not accepted speaks https too: that is no reason to go on without.
+    async fn speaks_https(&self, origin: &Url) -> Result<bool, PullError> {
+        let mut options = self.options.clone();
+        options.connect_timeout = options.connect_timeout.min(PROBE_TIMEOUT);
+        options.stall_timeout = options.stall_timeout.min(PROBE_TIMEOUT);
+        let http = Http::new(&options, true, self.progress.clone(), self.cancel.clone())?;
+        let url = join(origin, "v2/")?;
+        match self.cancel.race(http.probe(url)).await? {
+            Ok(_) => Ok(true),
+            Err(error) => Ok(is_certificate_error(&error)),
+        }
+    }
+
+    fn url(&self, origin: &Url, kind: &str, name: &str) -> Result<Url, PullError> {
+        join(
+            origin,
+            &format!("v2/{}/{kind}/{name}", self.reference.repository()),
+        )
+    }
+
+    /// Asks what digest a tag has now. `None` where the registry does not say without sending
+    /// the manifest.
+    pub(crate) async fn tag_digest(&self, tag: &str) -> Result<Option<Digest>, PullError> {
+        let (http, access) = self.connection().await?;
+        let url = self.url(&access.origin, "manifests", tag)?;
+        let mut request = Request::head(url, format!("the digest of {}", self.reference));
+        request.headers.insert(ACCEPT, accept());
+        let response = http.send_to(&request, Some(access)).await?;
+        if !response.status().is_success() {
+            return Ok(None);
+        }
+        content_digest(response.headers())
+    }
+
+    /// Fetches a manifest by tag or digest. The digest is checked, the content is not.
+    pub(crate) async fn manifest(
+        &self,
+        name: &str,
+        expected: Option<&Digest>,
+    ) -> Result<Answer, PullError> {
+        let (http, access) = self.connection().await?;
+        let url = self.url(&access.origin, "manifests", name)?;
+        let mut request = Request::get(url, format!("the manifest {name}"));
+        request.headers.insert(ACCEPT, accept());
+        let what = format!("manifest {name}");
+        let limit = self.options.max_manifest_bytes;
+        let (headers, bytes) = self
+            .read_all(http, access, &request, limit, &what)
+            .await?
+            .map_err(|detail| PullError::UnknownImage {
+                reference: self.reference.to_string(),
+                detail,
+            })?;
+        let media_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let stated = content_digest(&headers)?;
+        let digest = match expected.or(stated.as_ref()) {
+            Some(expected) if !expected.matches(&bytes) => {
+                return Err(PullError::Mismatch {
+                    digest: expected.clone(),
+                    origin: access.origin.authority().to_owned(),
+                    reason: format!("the manifest sent has the digest {}", Digest::of(&bytes)),
+                });
+            }
+            Some(expected) => expected.clone(),
+            None => Digest::of(&bytes),
+        };
+        // What another tool would take for something else is not even kept.
+        Manifest::parse(&bytes, media_type.as_deref(), &what)?;
+        Ok(Answer {
+            digest,
+            bytes,
+            media_type,
+        })
+    }
+
+    /// Fetches a small blob. The digest is not checked.
+    pub(crate) async fn small_blob(
+        &self,
+        digest: &Digest,
+        limit_bytes: u64,
+        what: &str,
+    ) -> Result<Vec<u8>, PullError> {
+        let (http, access) = self.connection().await?;
+        let request = self.blob_request(access, digest)?;
+        let answer = self
+            .read_all(http, access, &request, limit_bytes, what)
+            .await?;
+        answer
+            .map(|(_, bytes)| bytes)
+            .map_err(|detail| request.status_error(StatusCode::NOT_FOUND, detail))
+    }
+
+    /// The request for a blob of this repository.
+    pub(crate) fn blob_request(
+        &self,
+        access: &Access,
+        digest: &Digest,
+    ) -> Result<Request, PullError> {
+        let url = self.url(&access.origin, "blobs", &digest.to_string())?;
+        Ok(Request::get(url, format!("blob {}", digest.short())))
+    }
+
+    /// Reads a whole answer, again if it breaks off. The inner error is what a 404 said.
+    async fn read_all(
+        &self,
+        http: &Http,
+        access: &Access,
+        request: &Request,
+        limit_bytes: u64,
+        what: &str,
+    ) -> Result<Result<(HeaderMap, Vec<u8>), String>, PullError> {
+        let mut attempts = Attempts::default();
+        loop {
+            let failure = match http.once(request, Some(access)).await {
+                Ok(response) if response.status() == StatusCode::OK => {
+                    let headers = response.headers().clone();
+                    match read_capped(http, response, limit_bytes, what).await {
+                        Ok(bytes) => return Ok(Ok((headers, bytes))),
+                        Err(failure) => failure,
+                    }
+                }
+                Ok(response) if response.status() == StatusCode::NOT_FOUND => {
+                    return Ok(Err(http.detail(response).await));
+                }
+                Ok(response) => {
+                    let status = response.status();
+                    let detail = http.detail(response).await;
+                    Failure::Final(request.status_error(status, detail))
+                }
+                Err(failure) => failure,
+            };
+            http.pause(&mut attempts, &request.what, failure).await?;
+        }
+    }
+}
+
+fn join(origin: &Url, path: &str) -> Result<Url, PullError> {
+    origin.join(path).map_err(|error| PullError::Environment {
+        reason: format!("`{path}` cannot be part of a URL: {error}"),
+    })
+}
+
+fn accept() -> HeaderValue {
+    let types = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST].join(", ");
+    HeaderValue::from_str(&types).expect("media types are fit for a header")
+}
+
+/// The digest a registry states, checked before anything is made of it.
+fn content_digest(headers: &HeaderMap) -> Result<Option<Digest>, PullError> {
+    let Some(value) = headers.get(CONTENT_DIGEST) else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.parse()
+        .map(Some)
+        .map_err(|error: crate::digest::DigestError| PullError::Malformed {
+            what: "the Docker-Content-Digest header".to_owned(),
+            reason: error.to_string(),
+        })
+}
+
+/// Whether a registry is on this machine: `localhost`, `127.0.0.0/8`, `[::1]`.
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => {
+            return rest.split(']').next().is_some_and(|address| {
+                address
+                    .parse::<std::net::Ipv6Addr>()
+                    .is_ok_and(|address| address.is_loopback())
+            });
+        }
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name == "localhost"
+        || name
+            .parse::<Ipv4Addr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_registries() {
+        for host in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1",
+            "127.9.9.9:80",
+            "[::1]",
+            "[::1]:80",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in [
+            "localhost.example",
+            "128.0.0.1:5000",
+            "127.0.0.1.example",
+            "[::2]:80",
+            "r.io",
+        ] {
+            assert!(!is_local(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What all places that hold images have in common.
+
+use std::sync::Arc;
+
+use crate::digest::Digest;
+use crate::error::PullError;
+use crate::layer::Content;
+use crate::manifest::Descriptor;
+
+mod archive;
+mod docker_archive;
+mod layout;
+mod remote;
+mod tar_index;
+
+pub(crate) use archive::Archive;
+pub(crate) use docker_archive::DockerArchive;
+pub(crate) use layout::{ArchiveFiles, DirFiles, Layout};
+pub(crate) use remote::Remote;
+
+/// What a reference leads to.
+#[derive(Debug)]
+pub(crate) enum Root {
+    /// A manifest or an index.
+    Document(Document),
+    /// Several manifests to choose from by platform.
+    Choice(Vec<Descriptor>),
+}
+
+/// A manifest or index whose digest has been checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: Vec<u8>,
+    /// The type its source gave it.
+    pub(crate) media_type: Option<String>,
+}
+
+/// A place that holds an image. Digest and size of what it returns have been checked, except for
+/// layers, which are checked when they are read.
+pub(crate) trait ImageSource {
+    /// What the reference leads to.
+    fn root(&self) -> Result<Root, PullError>;
+
+    /// A manifest or an index.
+    fn document(&self, descriptor: &Descriptor) -> Result<Document, PullError>;
+
+    /// An image configuration.
+    fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError>;
+
+    /// The layers of the image chosen, in their order.
+    fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError>;
+
+    /// What has to live as long as the image does.
+    fn keep(self: Box<Self>) -> Option<Arc<remote::Background>> {
+        None
+    }
+}
+
+pub(crate) use remote::Background;

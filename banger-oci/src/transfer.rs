@@ -1,0 +1,502 @@
+//! The download of one layer into the cache: once, resumed, and checked.
+
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::{Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::block_in_place;
+use url::Url;
+
+use crate::auth::host_of;
+use crate::cache::{BlobCache, Claim, PartialBlob, READ_LEN};
+use crate::digest::Hasher;
+use crate::download::Download;
+use crate::error::PullError;
+use crate::event::{CancelToken, Progress, PullEvent};
+use crate::http::{Attempts, Failure, Http, Request, explain};
+use crate::manifest::{Descriptor, size_reason};
+use crate::registry::Registry;
+
+/// How often a process looks whether another one has finished a download.
+const BUSY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What the downloads of a pull have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Transfers {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) cache: BlobCache,
+    pub(crate) progress: Progress,
+    pub(crate) cancel: CancelToken,
+    pub(crate) jobs: Arc<Semaphore>,
+}
+
+/// Ends a download that its task leaves unfinished, so that no reader waits for ever.
+#[derive(Debug)]
+pub(crate) struct FinishGuard(pub(crate) Arc<Download>);
+
+impl Drop for FinishGuard {
+    fn drop(&mut self) {
+        self.0.finish(Err(PullError::Cancelled));
+    }
+}
+
+impl Transfers {
+    /// Starts all downloads in their order, as many at a time as jobs are allowed.
+    pub(crate) async fn run(self, downloads: Vec<FinishGuard>) {
+        for guard in downloads {
+            let Ok(permit) = Arc::clone(&self.jobs).acquire_owned().await else {
+                return;
+            };
+            let transfers = self.clone();
+            tokio::spawn(async move {
+                let outcome = transfers.fetch(&guard.0, permit).await;
+                guard.0.finish(outcome);
+            });
+        }
+    }
+
+    async fn fetch(
+        &self,
+        download: &Arc<Download>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<(), PullError> {
+        let digest = &download.descriptor.digest;
+        let mut permit = Some(permit);
+        let mut waited = false;
+        let partial = loop {
+            self.cancel.check()?;
+            match self.cache.claim(digest)? {
+                Claim::Complete(blob) => {
+                    let file = Arc::new(blob.file);
+                    download.attach(Arc::clone(&file));
+                    // Written by another process: it is read once more to be sure of it.
+                    let found =
+                        block_in_place(|| crate::cache::hash_file(&file, &blob.path, digest))?;
+                    if found == *digest {
+                        download.commit(blob.len);
+                        self.progress.emit(PullEvent::LayerDone {
+                            digest: digest.clone(),
+                        });
+                        return Ok(());
+                    }
+                    self.cache.discard_damaged(&file, digest)?;
+                    self.progress.emit(PullEvent::CacheDamaged {
+                        digest: digest.clone(),
+                    });
+                }
+                Claim::Busy => {
+                    if !waited {
+                        waited = true;
+                        let event = PullEvent::LayerWaiting {
+                            digest: digest.clone(),
+                        };
+                        self.progress.emit(event);
+                    }
+                    // The wait must not keep other layers from being downloaded.
+                    drop(permit.take());
+                    self.cancel.race(tokio::time::sleep(BUSY_INTERVAL)).await?;
+                }
+                Claim::Partial(partial) => break partial,
+            }
+        };
+        let _permit = match permit {
+            Some(permit) => permit,
+            None => {
+                let acquired = self
+                    .cancel
+                    .race(Arc::clone(&self.jobs).acquire_owned())
+                    .await?;
+                acquired.map_err(|_| PullError::Cancelled)?
+            }
+        };
+        let mut writer = Writer::new(self, download, partial);
+        writer.resume()?;
+        let resumed_bytes = writer.offset;
+        self.progress.emit(PullEvent::LayerStarted {
+            digest: digest.clone(),
+            size_bytes: download.descriptor.size,
+            resumed_bytes,
+        });
+        let mut outcome = self.receive(&mut writer).await;
+        if resumed_bytes > 0 && matches!(&outcome, Err(PullError::Mismatch { .. })) {
+            // What was there before may be to blame, such as after a power failure.
+            self.progress.emit(PullEvent::CacheDamaged {
+                digest: digest.clone(),
+            });
+            writer.start_over()?;
+            outcome = self.receive(&mut writer).await;
+        }
+        match outcome {
+            Ok(()) => {
+                writer.partial.complete()?;
+                self.progress.emit(PullEvent::LayerDone {
+                    digest: digest.clone(),
+                });
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(&error, PullError::Mismatch { .. }) {
+                    writer.partial.discard();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Receives what is missing and checks the whole.
+    async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
+        let descriptor = &writer.download.descriptor;
+        if writer.offset < descriptor.size {
+            let (http, access) = self.registry.connection().await?;
+            let request = self.registry.blob_request(access, &descriptor.digest)?;
+            let own = Source {
+                http,
+                request,
+                access: Some(access),
+            };
+            let mut outcome = own.receive(writer).await;
+            // Foreign layers live elsewhere, and registries may have them all the same.
+            for url in &descriptor.urls {
+                match &outcome {
+                    Err(PullError::Status { .. } | PullError::Unauthorized { .. }) => {}
+                    _ => break,
+                }
+                let url = foreign_url(url, &access.origin, &descriptor.digest.to_string())?;
+                let what = format!("layer {} from {}", descriptor.digest.short(), host_of(&url));
+                let foreign = Source {
+                    http,
+                    request: Request::get(url, what),
+                    access: None,
+                };
+                outcome = foreign.receive(writer).await;
+            }
+            outcome?;
+        }
+        writer.verify()
+    }
+}
+
+/// Checks the address of a foreign layer.
+fn foreign_url(text: &str, origin: &Url, digest: &str) -> Result<Url, PullError> {
+    let malformed = |reason: &str| PullError::Malformed {
+        what: format!("the urls of layer {digest}"),
+        reason: format!("`{}` {reason}", crate::auth::one_line(text)),
+    };
+    let url = Url::parse(text).map_err(|_| malformed("is not a URL"))?;
+    match (url.scheme(), origin.scheme()) {
+        ("https", _) | ("http", "http") => Ok(url),
+        ("http", _) => Err(malformed("is plain http where the registry is not")),
+        _ => Err(malformed("is not a web address")),
+    }
+}
+
+/// A place that has a blob.
+struct Source<'a> {
+    http: &'a Http,
+    request: Request,
+    access: Option<&'a crate::http::Access>,
+}
+
+impl Source<'_> {
+    async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
+        let mut attempts = Attempts::default();
+        // A server that answers ranges wrongly is asked for the whole.
+        let mut ranges = true;
+        while writer.offset < writer.download.descriptor.size {
+            let before = writer.received;
+            let failure = match self.attempt(writer, &mut ranges).await {
+                Ok(()) => continue,
+                Err(failure) => failure,
+            };
+            writer.flush()?;
+            if writer.received > before {
+                attempts.progressed();
+            }
+            self.http
+                .pause(&mut attempts, &self.request.what, failure)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Makes one request and takes what comes.
+    async fn attempt(&self, writer: &mut Writer<'_>, ranges: &mut bool) -> Result<(), Failure> {
+        let size = writer.download.descriptor.size;
+        let mut request = self.request.clone();
+        if *ranges && writer.offset > 0 {
+            let range = format!("bytes={}-", writer.offset);
+            let range = HeaderValue::from_str(&range).expect("digits are fit for a header");
+            request.headers.insert(RANGE, range);
+        }
+        let response = self.http.once(&request, self.access).await?;
+        let host = host_of(response.url());
+        let ranged = request.headers.contains_key(RANGE);
+        match response.status() {
+            StatusCode::OK => {
+                if let Some(len) = response.content_length()
+                    && len != size
+                {
+                    return Err(Failure::Final(writer.refuse(&host, size_reason(size, len))));
+                }
+                writer.rewind();
+            }
+            StatusCode::PARTIAL_CONTENT if ranged => {
+                let header = response.headers().get(CONTENT_RANGE);
+                let header = header
+                    .and_then(|value| value.to_str().ok())
+                    .unwrap_or_default();
+                if !is_rest(header, writer.offset, size) {
+                    *ranges = false;
+                    let reason = format!(
+                        "asked for the bytes from {}, {host} answered with Content-Range `{}`",
+                        writer.offset,
+                        crate::auth::one_line(header)
+                    );
+                    return Err(Failure::broken(&host, reason));
+                }
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE if ranged => {
+                *ranges = false;
+                return Err(Failure::broken(
+                    &host,
+                    "the range is not available".to_owned(),
+                ));
+            }
+            status => {
+                let detail = self.http.detail(response).await;
+                return Err(Failure::Final(request.status_error(status, detail)));
+            }
+        }
+        self.take(writer, response, &host).await
+    }
+
+    async fn take(
+        &self,
+        writer: &mut Writer<'_>,
+        mut response: Response,
+        host: &str,
+    ) -> Result<(), Failure> {
+        let size = writer.download.descriptor.size;
+        loop {
+            let chunk = self.http.cancel.race(response.chunk()).await?;
+            match chunk.map_err(|error| Failure::broken(host, explain(&error)))? {
+                Some(chunk) => writer.push(&chunk, host)?,
+                None => break,
+            }
+        }
+        writer.flush()?;
+        if writer.offset < size {
+            let reason = format!(
+                "the connection ended after {} of {size} bytes",
+                writer.offset
+            );
+            return Err(Failure::broken(host, reason));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a Content-Range header announces the bytes from `offset` to the end.
+fn is_rest(header: &str, offset: u64, size: u64) -> bool {
+    let Some((range, total)) = header
+        .trim()
+        .strip_prefix("bytes ")
+        .and_then(|r| r.split_once('/'))
+    else {
+        return false;
+    };
+    let Some((first, last)) = range.split_once('-') else {
+        return false;
+    };
+    first.trim().parse() == Ok(offset)
+        && last.trim().parse() == Ok(size - 1)
+        && (total.trim() == "*" || total.trim().parse() == Ok(size))
+}
+
+/// Writes a blob to its partial file and hashes it on the way.
+struct Writer<'a> {
+    download: &'a Arc<Download>,
+    progress: &'a Progress,
+    cancel: &'a CancelToken,
+    partial: PartialBlob,
+    hasher: Hasher,
+    /// How much was written and hashed.
+    offset: u64,
+    /// How much came from the network, whatever became of it.
+    received: u64,
+    /// What waits to be written.
+    buffer: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(transfers: &'a Transfers, download: &'a Arc<Download>, partial: PartialBlob) -> Self {
+        download.attach(Arc::clone(&partial.file));
+        Self {
+            download,
+            progress: &transfers.progress,
+            cancel: &transfers.cancel,
+            hasher: Hasher::new(download.descriptor.digest.algorithm()),
+            partial,
+            offset: 0,
+            received: 0,
+            buffer: Vec::with_capacity(READ_LEN),
+        }
+    }
+
+    fn descriptor(&self) -> &'a Descriptor {
+        &self.download.descriptor
+    }
+
+    /// Hashes what an earlier download left.
+    fn resume(&mut self) -> Result<(), PullError> {
+        let read = |error| PullError::io("read", &self.partial.path)(error);
+        let len = self.partial.file.metadata().map_err(read)?.len();
+        if len > self.descriptor().size {
+            return self.truncate();
+        }
+        let mut buffer = vec![0; READ_LEN];
+        while self.offset < len {
+            self.cancel.check()?;
+            let count = block_in_place(|| {
+                let count = self.partial.file.read_at(&mut buffer, self.offset)?;
+                self.hasher.update(&buffer[..count]);
+                Ok(count)
+            })
+            .map_err(|error| PullError::io("read", &self.partial.path)(error))?;
+            if count == 0 {
+                break;
+            }
+            self.offset += count as u64;
+            self.download.commit(self.offset);
+        }
+        Ok(())
+    }
+
+    fn truncate(&self) -> Result<(), PullError> {
+        self.partial
+            .file
+            .set_len(0)
+            .map_err(PullError::io("write to", &self.partial.path))
+    }
+
+    /// Begins again from the first byte, with nothing that was there before.
+    fn start_over(&mut self) -> Result<(), PullError> {
+        self.rewind();
+        self.download.roll_back(0);
+        self.truncate()
+    }
+
+    /// Begins again from the first byte; what is there stays readable until it proves wrong.
+    fn rewind(&mut self) {
+        self.offset = 0;
+        self.buffer.clear();
+        self.hasher = Hasher::new(self.descriptor().digest.algorithm());
+    }
+
+    fn push(&mut self, chunk: &Bytes, host: &str) -> Result<(), PullError> {
+        let size = self.descriptor().size;
+        let total = self.offset + self.buffer.len() as u64 + chunk.len() as u64;
+        if total > size {
+            return Err(self.refuse(
+                host,
+                format!("it has more bytes than the {size} of its descriptor"),
+            ));
+        }
+        self.received += chunk.len() as u64;
+        self.buffer.extend_from_slice(chunk);
+        if self.buffer.len() >= READ_LEN || total == size {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), PullError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let end = self.offset + self.buffer.len() as u64;
+        let overlap = self
+            .download
+            .committed()
+            .min(end)
+            .saturating_sub(self.offset);
+        block_in_place(|| {
+            self.hasher.update(&self.buffer);
+            // After a rewind: readers may have seen other bytes than these.
+            let overlap = usize::try_from(overlap).unwrap_or(usize::MAX);
+            let mut seen = vec![0; overlap];
+            if overlap > 0 {
+                self.partial.file.read_exact_at(&mut seen, self.offset)?;
+                if seen != self.buffer[..overlap] {
+                    self.download.roll_back(self.offset);
+                }
+            }
+            self.partial.file.write_all_at(&self.buffer, self.offset)
+        })
+        .map_err(|error| PullError::io("write to", &self.partial.path)(error))?;
+        self.offset = end;
+        self.buffer.clear();
+        self.download.commit(end);
+        self.progress.emit(PullEvent::LayerBytes {
+            digest: self.descriptor().digest.clone(),
+            received_bytes: self.download.committed(),
+        });
+        Ok(())
+    }
+
+    fn verify(&self) -> Result<(), PullError> {
+        let found = self.hasher.clone().finish();
+        if found == self.descriptor().digest {
+            return Ok(());
+        }
+        Err(self.refuse("the registry", format!("its bytes have the digest {found}")))
+    }
+
+    fn refuse(&self, origin: &str, reason: String) -> PullError {
+        PullError::Mismatch {
+            digest: self.descriptor().digest.clone(),
+            origin: origin.to_owned(),
+            reason,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b40_content_range_has_to_be_the_rest() {
+        for (header, fits) in [
+            ("bytes 5-9/10", true),
+            ("bytes 5-9/*", true),
+            ("bytes 0-9/10", false),
+            ("bytes 5-8/10", false),
+            ("bytes 5-9/11", false),
+            ("bytes 4-9/10", false),
+            ("bytes */10", false),
+            ("", false),
+        ] {
+            assert_eq!(is_rest(header, 5, 10), fits, "{header}");
+        }
+    }
+
+    #[test]
+    fn b43_foreign_urls() {
+        let https = Url::parse("https://r.io/").unwrap();
+        let http = Url::parse("http://127.0.0.1:5000/").unwrap();
+        assert!(foreign_url("https://elsewhere.example/layer", &https, "d").is_ok());
+        assert!(foreign_url("http://127.0.0.1/layer", &http, "d").is_ok());
+        for bad in [
+            "http://elsewhere.example/layer",
+            "file:///etc/passwd",
+            "nothing",
+        ] {
+            assert!(foreign_url(bad, &https, "d").is_err(), "{bad}");
+        }
+    }
+}
