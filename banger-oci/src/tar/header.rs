@@ -112,13 +112,11 @@ impl<'a> Header<'a> {
         range: std::ops::Range<usize>,
         field: &'static str,
     ) -> Result<T, TarError> {
-        T::try_from(self.number(range, field)?)
-            .map_err(|_| TarError::Number { offset: self.offset, field })
+        T::try_from(self.number(range, field)?).map_err(|_| TarError::Number { offset: self.offset, field })
     }
 
     fn number(&self, range: std::ops::Range<usize>, field: &'static str) -> Result<i128, TarError> {
-        number::header_number(&self.block[range])
-            .ok_or(TarError::Number { offset: self.offset, field })
+        number::header_number(&self.block[range]).ok_or(TarError::Number { offset: self.offset, field })
     }
 }
 

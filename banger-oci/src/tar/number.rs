@@ -70,9 +70,9 @@ pub(super) fn pax_time(text: &[u8]) -> Option<Timestamp> {
     if !whole.iter().chain(fraction).all(u8::is_ascii_digit) || whole.is_empty() {
         return None;
     }
-    let whole = whole.iter().fold(0_i64, |value, digit| {
-        value.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
-    });
+    let whole = whole
+        .iter()
+        .fold(0_i64, |value, digit| value.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
     let nanoseconds = (0..9).fold(0_u32, |value, place| {
         value * 10 + fraction.get(place).map_or(0, |digit| u32::from(digit - b'0'))
     });
@@ -84,10 +84,7 @@ pub(super) fn pax_time(text: &[u8]) -> Option<Timestamp> {
     let nanoseconds = nanoseconds + u32::from(cut);
     Some(match nanoseconds {
         0 => Timestamp { seconds: -whole, nanoseconds: 0 },
-        _ => Timestamp {
-            seconds: (-whole).saturating_sub(1),
-            nanoseconds: 1_000_000_000 - nanoseconds,
-        },
+        _ => Timestamp { seconds: (-whole).saturating_sub(1), nanoseconds: 1_000_000_000 - nanoseconds },
     })
 }
 
