@@ -2,5 +2,7 @@
 
 pub mod decompress;
 pub mod digest;
+pub mod flatten;
+pub mod tar;
 
 pub use digest::Digest;
