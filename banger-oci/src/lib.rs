@@ -30,6 +30,7 @@ pub mod digest;
 mod download;
 mod error;
 mod event;
+pub mod flatten;
 mod http;
 mod layer;
 pub mod manifest;
@@ -39,6 +40,7 @@ mod pull;
 mod reference;
 mod registry;
 mod source;
+pub mod tar;
 mod transfer;
 
 pub use auth::{Credential, CredentialSource};

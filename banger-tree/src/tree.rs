@@ -244,6 +244,32 @@ impl Tree {
     /// Nothing happens when there is no such name.
     pub fn remove(&mut self, dir: InodeId, name: &[u8]) -> Vec<ContentId> {
         let removed = self.children_mut(dir).ok().and_then(|children| children.remove(name));
+        self.forget(removed)
+    }
+
+    /// Lets `name` of `dir` lead to `target` in place of what it led to, which is removed after
+    /// that as [`Tree::remove`] does it: so the target may lie below it. Returns the contents that
+    /// no name leads to any more.
+    ///
+    /// # Errors
+    /// `dir` is no directory, `name` is no name, or `target` is a directory.
+    pub fn relink(
+        &mut self,
+        dir: InodeId,
+        name: &[u8],
+        target: InodeId,
+    ) -> Result<Vec<ContentId>, TreeError> {
+        check_name(name)?;
+        if self.inode(target).is_dir() {
+            return Err(TreeError::DirectoryLink(target));
+        }
+        let replaced = self.children_mut(dir)?.insert(name.into(), target);
+        self.inode_mut(target).names += 1;
+        Ok(self.forget(replaced))
+    }
+
+    /// Takes one name off `removed`, and off all below what has none left.
+    fn forget(&mut self, removed: Option<InodeId>) -> Vec<ContentId> {
         let mut unnamed: Vec<InodeId> = removed.into_iter().collect();
         let mut contents = Vec::new();
         while let Some(id) = unnamed.pop() {
@@ -401,6 +427,22 @@ mod tests {
         assert_eq!(tree.inode(kept).names(), 1);
         let reused = tree.insert(root, b"new", dir()).unwrap();
         assert!(reused.index() < tree.inode_bound());
+    }
+
+    #[test]
+    fn a_name_moves_to_another_inode() {
+        let mut tree = Tree::new();
+        let root = tree.root();
+        let top = tree.insert(root, b"d", dir()).unwrap();
+        let kept = tree.insert(top, b"kept", file(0)).unwrap();
+        tree.insert(top, b"lost", file(1)).unwrap();
+        assert_eq!(tree.relink(root, b"d", kept), Ok(vec![ContentId::from_index(1)]));
+        assert_eq!((tree.child(root, b"d"), tree.inode(kept).names()), (Some(kept), 1));
+        assert_eq!(tree.relink(root, b"d", kept), Ok(vec![]));
+        assert_eq!(tree.relink(root, b"new", kept), Ok(vec![]));
+        assert_eq!(tree.inode(kept).names(), 2);
+        assert_eq!(tree.relink(root, b"r", root), Err(TreeError::DirectoryLink(root)));
+        assert_eq!(tree.relink(kept, b"x", kept), Err(TreeError::NotADirectory(kept)));
     }
 
     #[test]

@@ -1,0 +1,411 @@
+//! Applies the entries of one layer after the other.
+
+use std::io::BufRead;
+
+use banger_tree::{
+    Attributes, ContentError, ContentId, ContentStore, GuestPath, Inode, InodeId, LayerIndex, NodeKind,
+    Timestamp, Tree, Xattrs, escape_bytes,
+};
+
+use super::LayerStats;
+use super::error::EntryError;
+use super::links::PendingLink;
+use super::options::{FlattenOptions, Limits};
+use super::origins::Origins;
+use super::parents::ParentCache;
+use super::warning::{WarningKind, Warnings};
+use super::whiteout::{AUFS_LINKS, Meaning};
+use crate::digest::Digest;
+use crate::tar::{Data, Entry, EntryKind, TarLimits, TarReader};
+
+/// Longest target of a symlink (Linux `PATH_MAX`, less the NUL).
+const MAX_TARGET_LEN: usize = 4095;
+/// Most that major and minor number of a device can be in Linux's 32 bits.
+const MAX_MAJOR: u32 = 0xfff;
+const MAX_MINOR: u32 = 0xf_ffff;
+/// Longest name of an extended attribute (Linux `XATTR_NAME_MAX`).
+const MAX_XATTR_NAME_LEN: usize = 255;
+/// What ext4 needs for an extended attribute besides its name and value.
+const XATTR_ENTRY_LEN: u64 = 16;
+
+/// The tree that is being made, with what is known of the current layer.
+pub(super) struct Applier<'a> {
+    pub(super) tree: Tree,
+    pub(super) origins: Origins,
+    pub(super) parents: ParentCache,
+    pub(super) pending: Vec<PendingLink>,
+    store: &'a mut dyn ContentStore,
+    limits: &'a Limits,
+    warnings: Warnings,
+    layer: LayerIndex,
+    digest: Option<Digest>,
+    stats: LayerStats,
+    has_aufs_links: bool,
+    /// Totals over all layers.
+    entries: u64,
+    content_bytes: u64,
+}
+
+impl<'a> Applier<'a> {
+    pub(super) fn new(store: &'a mut dyn ContentStore, options: &'a FlattenOptions) -> Self {
+        Self {
+            tree: Tree::new(),
+            origins: Origins::default(),
+            parents: ParentCache::default(),
+            pending: Vec::new(),
+            store,
+            limits: &options.limits,
+            warnings: Warnings::new(options.limits.max_warnings),
+            layer: LayerIndex(0),
+            digest: None,
+            stats: LayerStats::default(),
+            has_aufs_links: false,
+            entries: 0,
+            content_bytes: 0,
+        }
+    }
+
+    pub(super) fn tar_limits(&self) -> TarLimits {
+        let Limits { max_extended_bytes, max_sparse_extents, .. } = *self.limits;
+        TarLimits { max_extended_bytes, max_sparse_extents }
+    }
+
+    pub(super) fn begin_layer(&mut self, layer: LayerIndex, digest: &Digest) {
+        self.layer = layer;
+        self.digest = Some(digest.clone());
+        self.stats = LayerStats::default();
+        self.origins.begin_layer(layer);
+        self.parents.clear();
+    }
+
+    /// Does what has to wait for the last entry.
+    pub(super) fn end_layer(&mut self) -> Result<(), (Vec<u8>, EntryError)> {
+        self.apply_pending_links()?;
+        if std::mem::take(&mut self.has_aufs_links) {
+            let root = self.tree.root();
+            self.remove(root, AUFS_LINKS).map_err(|error| (AUFS_LINKS.to_vec(), error))?;
+        }
+        Ok(())
+    }
+
+    /// Returns what the layer held up to here, as far as it is known here.
+    pub(super) fn layer_stats(&self) -> LayerStats {
+        self.stats
+    }
+
+    pub(super) fn finish(self) -> (Tree, Warnings) {
+        (self.tree, self.warnings)
+    }
+
+    pub(super) fn warn(&mut self, path: &[u8], kind: WarningKind) {
+        if let Some(digest) = &self.digest {
+            self.warnings.add(digest, path, kind);
+        }
+    }
+
+    /// Applies one entry; the bytes of its file are still in `reader`.
+    pub(super) fn apply(
+        &mut self,
+        entry: &mut Entry,
+        reader: &mut TarReader<impl BufRead>,
+    ) -> Result<(), EntryError> {
+        self.stats.entries += 1;
+        self.count_entry()?;
+        if entry.kind == EntryKind::VolumeLabel {
+            self.warn(&entry.path, WarningKind::Skipped { what: "a volume label" });
+            return Ok(());
+        }
+        let path = GuestPath::parse(&entry.path).map_err(EntryError::Path)?;
+        self.check_depth(path.components().count() as u64)?;
+        match Meaning::of(&path)? {
+            Meaning::Root => self.apply_root(entry),
+            Meaning::Whiteout { parent, name } => self.apply_whiteout(parent, name),
+            Meaning::Opaque { directory } => self.apply_opaque(directory),
+            Meaning::AufsMeta => {
+                self.warn(&entry.path, WarningKind::Skipped { what: "AUFS bookkeeping" });
+                Ok(())
+            }
+            // No path of an image has the directory's name, so it can stay in the tree until the
+            // layer's end.
+            Meaning::AufsLink { parent, name } => {
+                self.has_aufs_links = true;
+                self.apply_plain(entry, parent, name, reader)
+            }
+            Meaning::Entry { parent, name } => self.apply_plain(entry, parent, name, reader),
+        }
+    }
+
+    fn apply_root(&mut self, entry: &mut Entry) -> Result<(), EntryError> {
+        if entry.kind != EntryKind::Directory {
+            return Err(EntryError::RootNotADirectory);
+        }
+        let root = self.tree.root();
+        let attributes = self.attributes(entry)?;
+        if self.origins.describe(root) {
+            self.warn(&entry.path, WarningKind::Duplicate);
+        }
+        *self.tree.attributes_mut(root) = attributes;
+        Ok(())
+    }
+
+    fn apply_whiteout(&mut self, parent: &[u8], name: &[u8]) -> Result<(), EntryError> {
+        self.stats.whiteouts += 1;
+        let Some(dir) = self.find_directory(parent) else { return Ok(()) };
+        let Some(hidden) = self.tree.child(dir, name) else { return Ok(()) };
+        if !self.origins.is_own(dir, name, hidden) {
+            return self.remove(dir, name);
+        }
+        self.hide_directory(hidden)
+    }
+
+    fn apply_opaque(&mut self, directory: &[u8]) -> Result<(), EntryError> {
+        self.stats.whiteouts += 1;
+        match self.find_directory(directory) {
+            Some(dir) => self.hide_below(dir),
+            None => Ok(()),
+        }
+    }
+
+    /// Hides what lower layers have of the directory `id`, one of this layer: what is below it, and
+    /// its attributes unless an entry of this layer gives them.
+    fn hide_directory(&mut self, id: InodeId) -> Result<(), EntryError> {
+        self.reset_implied(id);
+        self.hide_below(id)
+    }
+
+    fn reset_implied(&mut self, id: InodeId) {
+        if let Some(mtime) = self.origins.implied_time(id) {
+            *self.tree.attributes_mut(id) = Attributes { mtime, ..Attributes::with_mode(0o755) };
+        }
+    }
+
+    /// Hides what lower layers have below the directory `top`.
+    fn hide_below(&mut self, top: InodeId) -> Result<(), EntryError> {
+        let mut directories = vec![top];
+        while let Some(dir) = directories.pop() {
+            // Gone through once a layer: nothing of lower layers comes back.
+            if self.origins.is_pure(dir) {
+                continue;
+            }
+            let Some(children) = self.tree.inode(dir).children() else { continue };
+            let mut hidden = Vec::new();
+            let first_kept = directories.len();
+            for (name, child) in children {
+                match self.origins.is_own(dir, name, *child) {
+                    true => directories.push(*child),
+                    false => hidden.push(name.clone()),
+                }
+            }
+            for kept in &directories[first_kept..] {
+                self.reset_implied(*kept);
+            }
+            for name in hidden {
+                self.remove(dir, &name)?;
+            }
+            self.origins.purify(dir);
+        }
+        Ok(())
+    }
+
+    fn apply_plain(
+        &mut self,
+        entry: &mut Entry,
+        parent: &[u8],
+        name: &[u8],
+        reader: &mut TarReader<impl BufRead>,
+    ) -> Result<(), EntryError> {
+        let mtime = self.mtime(entry);
+        if entry.kind == EntryKind::HardLink {
+            return self.apply_hard_link(&entry.path, (parent, name), &entry.link_target, mtime);
+        }
+        let attributes = self.attributes(entry)?;
+        if entry.kind == EntryKind::Regular {
+            self.check_file(entry)?;
+        }
+        let dir = self.ensure_directory(parent, mtime)?;
+        if let Some(existing) = self.tree.child(dir, name) {
+            if entry.kind == EntryKind::Directory && self.tree.inode(existing).is_dir() {
+                if self.origins.describe(existing) {
+                    self.warn(&entry.path, WarningKind::Duplicate);
+                }
+                *self.tree.attributes_mut(existing) = attributes;
+                return Ok(());
+            }
+            if self.origins.is_own(dir, name, existing) {
+                self.warn(&entry.path, WarningKind::Duplicate);
+            }
+            self.remove(dir, name)?;
+        }
+        let (major, minor) = entry.device;
+        let kind = match entry.kind {
+            EntryKind::Regular => NodeKind::Regular {
+                size_bytes: entry.size_bytes,
+                content: self.store_content(entry, reader)?,
+            },
+            EntryKind::Directory => NodeKind::empty_directory(),
+            EntryKind::Symlink => NodeKind::Symlink { target: symlink_target(&entry.link_target)?.into() },
+            EntryKind::CharDevice => {
+                check_device(major, minor)?;
+                NodeKind::CharDevice { major, minor }
+            }
+            EntryKind::BlockDevice => {
+                check_device(major, minor)?;
+                NodeKind::BlockDevice { major, minor }
+            }
+            EntryKind::Fifo => NodeKind::Fifo,
+            EntryKind::Socket => NodeKind::Socket,
+            EntryKind::HardLink | EntryKind::VolumeLabel => {
+                unreachable!("hard links and labels are dealt with before")
+            }
+        };
+        let id = self.tree.insert(dir, name, Inode::new(kind, attributes)).map_err(EntryError::Tree)?;
+        self.origins.made(id);
+        Ok(())
+    }
+
+    /// Takes the bytes of a file out of the tar.
+    fn store_content(
+        &mut self,
+        entry: &Entry,
+        reader: &mut TarReader<impl BufRead>,
+    ) -> Result<Option<ContentId>, EntryError> {
+        if entry.size_bytes == 0 {
+            return Ok(None);
+        }
+        let id = self.store.begin(self.layer, entry.size_bytes).map_err(EntryError::Content)?;
+        while let Some(data) = reader.next_data().map_err(EntryError::Tar)? {
+            let stored = match data {
+                Data::Bytes(bytes) => self.store.append(id, bytes),
+                Data::Hole(length) => self.store.append_hole(id, length),
+            };
+            stored.map_err(EntryError::Content)?;
+        }
+        self.store.finish(id).map_err(EntryError::Content)?;
+        self.content_bytes += entry.data_bytes;
+        self.stats.content_bytes += entry.data_bytes;
+        Ok(Some(id))
+    }
+
+    /// Removes a name with all below it, and gives back the contents.
+    pub(super) fn remove(&mut self, dir: InodeId, name: &[u8]) -> Result<(), EntryError> {
+        self.forget_parent(dir, name);
+        release(self.store, self.tree.remove(dir, name))
+    }
+
+    /// Lets `name` of `dir` lead to `target`, whatever it led to before.
+    pub(super) fn relink(&mut self, dir: InodeId, name: &[u8], target: InodeId) -> Result<(), EntryError> {
+        self.forget_parent(dir, name);
+        let contents = self.tree.relink(dir, name, target).map_err(EntryError::Tree)?;
+        release(self.store, contents)
+    }
+
+    fn forget_parent(&mut self, dir: InodeId, name: &[u8]) {
+        let removed = self.tree.child(dir, name).map(|id| &self.tree.inode(id).kind);
+        if matches!(removed, Some(NodeKind::Directory { .. } | NodeKind::Symlink { .. })) {
+            self.parents.clear();
+        }
+    }
+
+    /// Counts one more entry, or one more directory that entries imply.
+    pub(super) fn count_entry(&mut self) -> Result<(), EntryError> {
+        // A store numbers its contents in 32 bits.
+        let maximum = self.limits.max_entries.min(u64::from(u32::MAX) - 2);
+        if self.entries >= maximum {
+            return Err(EntryError::Limit { what: "entries", maximum });
+        }
+        self.entries += 1;
+        Ok(())
+    }
+
+    pub(super) fn check_depth(&self, depth: u64) -> Result<(), EntryError> {
+        let maximum = self.limits.max_depth;
+        match depth > maximum {
+            true => Err(EntryError::Limit { what: "directories on the way to a path", maximum }),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks a file's claims before any of it is read.
+    fn check_file(&self, entry: &Entry) -> Result<(), EntryError> {
+        let Limits { max_file_bytes, max_content_bytes, .. } = *self.limits;
+        if entry.size_bytes > max_file_bytes {
+            return Err(EntryError::Limit { what: "bytes in one file", maximum: max_file_bytes });
+        }
+        if entry.data_bytes > max_content_bytes.saturating_sub(self.content_bytes) {
+            return Err(EntryError::Limit { what: "bytes of file content", maximum: max_content_bytes });
+        }
+        Ok(())
+    }
+
+    fn mtime(&self, entry: &Entry) -> Timestamp {
+        entry.mtime.clamped_to_ext4()
+    }
+
+    fn attributes(&mut self, entry: &mut Entry) -> Result<Attributes, EntryError> {
+        let mtime = self.mtime(entry);
+        if mtime != entry.mtime {
+            self.warn(&entry.path, WarningKind::TimeClamped);
+        }
+        if entry.has_acl_text {
+            self.warn(&entry.path, WarningKind::AclText);
+        }
+        let xattrs = match entry.xattrs.is_empty() {
+            true => Xattrs::default(),
+            false => self.xattrs(entry)?,
+        };
+        Ok(Attributes { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime, xattrs })
+    }
+
+    /// Returns the extended attributes that an image can have.
+    fn xattrs(&mut self, entry: &mut Entry) -> Result<Xattrs, EntryError> {
+        let mut xattrs = std::mem::take(&mut entry.xattrs);
+        let names: Vec<Vec<u8>> = xattrs.iter().map(|(name, _)| name.to_vec()).collect();
+        for name in names {
+            if name == b"security.selinux" {
+                // The label of the machine that built the layer; the guest has its own policy.
+                xattrs.remove(&name);
+            } else if !is_storable(&name) {
+                xattrs.remove(&name);
+                let name = escape_bytes(&name);
+                self.warn(&entry.path, WarningKind::XattrDropped { name });
+            } else if name.len() > MAX_XATTR_NAME_LEN {
+                return Err(EntryError::XattrName { name: escape_bytes(&name) });
+            }
+        }
+        let bytes =
+            xattrs.iter().map(|(name, value)| XATTR_ENTRY_LEN + (name.len() + value.len()) as u64).sum();
+        let maximum = self.limits.max_xattr_bytes;
+        match bytes > maximum {
+            true => Err(EntryError::XattrsTooLarge { bytes, maximum }),
+            false => Ok(xattrs),
+        }
+    }
+}
+
+fn release(store: &mut dyn ContentStore, contents: Vec<ContentId>) -> Result<(), EntryError> {
+    let release = |id| store.release(id);
+    contents.into_iter().try_for_each(release).map_err(|error: ContentError| EntryError::Content(error))
+}
+
+/// Returns whether ext4 has a place for an extended attribute of this name.
+fn is_storable(name: &[u8]) -> bool {
+    let namespaces: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+    namespaces.iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
+        || matches!(name, b"system.posix_acl_access" | b"system.posix_acl_default")
+}
+
+fn symlink_target(target: &[u8]) -> Result<&[u8], EntryError> {
+    let bad = |reason| Err(EntryError::BadTarget { reason });
+    match target.len() {
+        0 => bad("it is empty"),
+        1..=MAX_TARGET_LEN => Ok(target),
+        _ => bad("it is longer than 4095 bytes"),
+    }
+}
+
+fn check_device(major: u32, minor: u32) -> Result<(), EntryError> {
+    match major > MAX_MAJOR || minor > MAX_MINOR {
+        true => Err(EntryError::DeviceNumber { major, minor }),
+        false => Ok(()),
+    }
+}

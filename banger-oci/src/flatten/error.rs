@@ -1,0 +1,154 @@
+//! Why layers cannot be applied.
+
+use std::io;
+
+use banger_tree::{ContentError, PathError, TreeError};
+
+use crate::digest::Digest;
+use crate::tar::TarError;
+
+/// Why a stack of layers does not make a tree.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlattenError {
+    /// A layer cannot be opened.
+    #[error("cannot open layer {layer}: {source}")]
+    Open {
+        /// The layer.
+        layer: Digest,
+        /// What its source says.
+        source: io::Error,
+    },
+    /// A layer cannot be read or decompressed, or is not what its digest says.
+    #[error("cannot read layer {layer}: {source}")]
+    Read {
+        /// The layer.
+        layer: Digest,
+        /// What its source or the decompressor says.
+        source: io::Error,
+    },
+    /// The tar in a layer is not the one that the image's configuration names.
+    #[error("layer {layer} unpacks to {actual}, and the image's configuration says {expected}")]
+    DiffId {
+        /// The layer.
+        layer: Digest,
+        /// The configuration's `diff_id`.
+        expected: Digest,
+        /// The digest of the tar.
+        actual: Digest,
+    },
+    /// The tar in a layer is malformed or truncated.
+    #[error("layer {layer}: {source}{}", at(.path))]
+    Tar {
+        /// The layer.
+        layer: Digest,
+        /// The entry that was being read; empty between two.
+        path: String,
+        /// What is wrong.
+        source: TarError,
+    },
+    /// An entry that no root file system can hold.
+    #[error("layer {layer}: {path}: {source}")]
+    Entry {
+        /// The layer.
+        layer: Digest,
+        /// The entry's path as it is in the tar.
+        path: String,
+        /// What is wrong.
+        source: EntryError,
+    },
+    /// The run was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+fn at(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(", at {path}") }
+}
+
+/// What is wrong with one entry of a layer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntryError {
+    /// The path climbs above the root, or has a part that no file system holds.
+    #[error(transparent)]
+    Path(PathError),
+    /// The root of the image as something other than a directory.
+    #[error("the root is not a directory")]
+    RootNotADirectory,
+    /// A whiteout that hides nothing in particular: `.wh.`, `.wh..` or `.wh...`.
+    #[error("a whiteout without a name")]
+    UnnamedWhiteout,
+    /// A directory whose name is a whiteout's.
+    #[error("a directory on the way has a whiteout's name")]
+    WhiteoutDirectory,
+    /// More than 40 symlinks on the way.
+    #[error("the path leads through more than {} symlinks", banger_tree::MAX_SYMLINK_HOPS)]
+    TooManySymlinks,
+    /// The path gets too long where symlinks on the way are followed.
+    #[error("the path is longer than {} bytes where symlinks lead it", banger_tree::PATH_MAX)]
+    ResolvedTooLong,
+    /// A symlink on the way whose target has a part that no file system holds.
+    #[error("a symlink on the way has a bad target: {0}")]
+    SymlinkTarget(PathError),
+    /// An empty, too long or NUL-holding target of a symlink.
+    #[error("the target of the symlink is not a path: {reason}")]
+    BadTarget {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The target of a hard link climbs above the root, or is no path.
+    #[error("the target of the hard link is not inside the image: {0}")]
+    LinkTarget(PathError),
+    /// The target of a hard link is in no layer up to this one.
+    #[error("the target of the hard link, {target}, does not exist")]
+    LinkTargetMissing {
+        /// The target as it is in the tar.
+        target: String,
+    },
+    /// The target of a hard link is a directory.
+    #[error("the target of the hard link, {target}, is a directory")]
+    LinkToDirectory {
+        /// The target as it is in the tar.
+        target: String,
+    },
+    /// A device number that does not fit the 12 bits of major and 20 bits of minor that Linux has.
+    #[error("the device number {major}:{minor} is out of range")]
+    DeviceNumber {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// Extended attributes that ext4 cannot hold.
+    #[error("extended attributes of {bytes} bytes do not fit the {maximum} that an inode has room for")]
+    XattrsTooLarge {
+        /// What they take.
+        bytes: u64,
+        /// [`Limits::max_xattr_bytes`](super::Limits::max_xattr_bytes).
+        maximum: u64,
+    },
+    /// The name of an extended attribute is too long for ext4.
+    #[error("the extended attribute {name} has a name of more than 255 bytes")]
+    XattrName {
+        /// The name.
+        name: String,
+    },
+    /// A limit of [`Limits`](super::Limits).
+    #[error("the image has more than {maximum} {what}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// The limit.
+        maximum: u64,
+    },
+    /// The store could not take the file's bytes.
+    #[error(transparent)]
+    Content(ContentError),
+    /// The tree refused the entry.
+    #[error(transparent)]
+    Tree(TreeError),
+    /// The tar is damaged inside this entry.
+    #[error(transparent)]
+    Tar(TarError),
+}

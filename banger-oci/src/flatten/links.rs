@@ -1,0 +1,116 @@
+//! Hard links, those to files that come later in their layer among them.
+
+use banger_tree::{GuestPath, InodeId, Timestamp, escape_bytes};
+
+use super::apply::Applier;
+use super::error::EntryError;
+use super::warning::WarningKind;
+
+/// How often the links that wait are gone through at the end of a layer: that many links may each
+/// lead to the next one in the wrong order.
+const MAX_PASSES: usize = 40;
+
+/// A hard link whose target is not there yet.
+#[derive(Debug)]
+pub(super) struct PendingLink {
+    /// The entry's path as it is in the tar, for errors.
+    path: Vec<u8>,
+    parent: Vec<u8>,
+    name: Vec<u8>,
+    target: GuestPath,
+    mtime: Timestamp,
+}
+
+impl Applier<'_> {
+    /// Applies a hard link, or keeps it for the end of the layer.
+    pub(super) fn apply_hard_link(
+        &mut self,
+        path: &[u8],
+        (parent, name): (&[u8], &[u8]),
+        target: &[u8],
+        mtime: Timestamp,
+    ) -> Result<(), EntryError> {
+        let target = GuestPath::parse(target).map_err(EntryError::LinkTarget)?;
+        let dir = self.ensure_directory(parent, mtime)?;
+        if let Some(existing) = self.tree.child(dir, name)
+            && self.origins.is_own(dir, name, existing)
+        {
+            self.warn(path, WarningKind::Duplicate);
+        }
+        if self.link(dir, name, &target)? {
+            return Ok(());
+        }
+        // The last entry of a path holds, so what is there goes now: an entry that takes the name
+        // before the target comes is a later one, and wins.
+        self.remove(dir, name)?;
+        self.pending.push(PendingLink {
+            path: path.to_vec(),
+            parent: parent.to_vec(),
+            name: name.to_vec(),
+            target,
+            mtime,
+        });
+        Ok(())
+    }
+
+    /// Applies the links that waited for their targets.
+    pub(super) fn apply_pending_links(&mut self) -> Result<(), (Vec<u8>, EntryError)> {
+        let mut pending = std::mem::take(&mut self.pending);
+        for _ in 0..MAX_PASSES {
+            let mut waiting = Vec::new();
+            let count = pending.len();
+            for link in pending {
+                match self.apply_pending(&link) {
+                    Ok(true) => {}
+                    Ok(false) => waiting.push(link),
+                    Err(error) => return Err((link.path, error)),
+                }
+            }
+            pending = waiting;
+            if pending.is_empty() || pending.len() == count {
+                break;
+            }
+        }
+        match pending.into_iter().next() {
+            None => Ok(()),
+            Some(link) => {
+                let target = escape_bytes(link.target.as_bytes());
+                Err((link.path, EntryError::LinkTargetMissing { target }))
+            }
+        }
+    }
+
+    fn apply_pending(&mut self, link: &PendingLink) -> Result<bool, EntryError> {
+        let dir = self.ensure_directory(&link.parent, link.mtime)?;
+        match self.tree.child(dir, &link.name) {
+            Some(_) => Ok(true),
+            None => self.link(dir, &link.name, &link.target),
+        }
+    }
+
+    /// Gives the inode that `target` leads to the name `name` in `dir`, in the place of what has
+    /// it. Returns false where the target does not exist.
+    fn link(&mut self, dir: InodeId, name: &[u8], target: &GuestPath) -> Result<bool, EntryError> {
+        let Some(inode) = self.find(target) else { return Ok(false) };
+        if self.tree.inode(inode).is_dir() {
+            let target = escape_bytes(target.as_bytes());
+            return Err(EntryError::LinkToDirectory { target });
+        }
+        self.origins.linked(dir, name, inode);
+        if self.tree.child(dir, name) == Some(inode) {
+            return Ok(true);
+        }
+        self.relink(dir, name, inode)?;
+        Ok(true)
+    }
+
+    /// Returns the inode at `path`: symlinks in its parents are followed, the last one is not.
+    fn find(&self, path: &GuestPath) -> Option<InodeId> {
+        let bytes = path.as_bytes();
+        let slash = bytes.iter().rposition(|byte| *byte == b'/')?;
+        match &bytes[slash + 1..] {
+            [] => Some(self.tree.root()),
+            name => self.tree.child(self.find_directory(&bytes[..slash])?, name),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Applies an image's layers, base to top, to one tree.
+//!
+//! Each layer is a tar whose entries add, replace or (as whiteouts) hide paths: see the image
+//! specification, `layer.md`, section "Applying Changesets". Paths are resolved in the tree alone,
+//! file bytes go straight to the [`ContentStore`]; nothing here opens a file of the host.
+
+mod apply;
+mod error;
+mod event;
+mod links;
+mod options;
+mod origins;
+mod parents;
+mod stream;
+mod warning;
+mod whiteout;
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead as _, Read};
+
+use banger_tree::{ContentStore, LayerIndex, Tree};
+
+pub use error::{EntryError, FlattenError};
+pub use event::FlattenEvent;
+pub use options::{FlattenOptions, Limits};
+pub use warning::{Warning, WarningKind};
+
+use crate::digest::Digest;
+use crate::tar::{Entry, TarError, TarReader};
+use apply::Applier;
+use stream::{LayerStream, StreamStop};
+
+/// One layer to apply.
+pub trait LayerSource: Send + Sync {
+    /// Opens the layer's bytes as they are published, compressed or not.
+    ///
+    /// Called on the thread that flattens, so it shall not wait for a download: that is for the
+    /// reader, which is read on a thread of its own. The reader is read to its end unless the run
+    /// fails, and an error it gives there (a digest that does not match) fails the run.
+    ///
+    /// # Errors
+    /// The layer cannot be opened.
+    fn open(&self) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Returns the digest of the published bytes, which names the layer in errors. It is the
+    /// source's business to check it.
+    fn digest(&self) -> &Digest;
+
+    /// Returns the digest that the image's configuration gives for the tar; checked here.
+    fn diff_id(&self) -> &Digest;
+
+    /// Returns the length of the published bytes.
+    fn size_bytes(&self) -> u64;
+}
+
+impl<S: LayerSource + ?Sized> LayerSource for &S {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        (**self).open()
+    }
+    fn digest(&self) -> &Digest {
+        (**self).digest()
+    }
+    fn diff_id(&self) -> &Digest {
+        (**self).diff_id()
+    }
+    fn size_bytes(&self) -> u64 {
+        (**self).size_bytes()
+    }
+}
+
+impl<S: LayerSource + ?Sized> LayerSource for Box<S> {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        (**self).open()
+    }
+    fn digest(&self) -> &Digest {
+        (**self).digest()
+    }
+    fn diff_id(&self) -> &Digest {
+        (**self).diff_id()
+    }
+    fn size_bytes(&self) -> u64 {
+        (**self).size_bytes()
+    }
+}
+
+/// The merged root file system, and what was noticed on the way.
+#[derive(Debug)]
+pub struct Flattened {
+    /// The tree; its regular files name contents of the store that was given.
+    pub tree: Tree,
+    /// The first warnings, at most [`Limits::max_warnings`].
+    pub warnings: Vec<Warning>,
+    /// How many warnings there were.
+    pub warning_count: u64,
+    /// What each layer held, base first.
+    pub layers: Vec<LayerStats>,
+}
+
+/// What one layer held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerStats {
+    /// Entries of its tar, whiteouts among them.
+    pub entries: u64,
+    /// Whiteouts and opaque markers.
+    pub whiteouts: u64,
+    /// File bytes that went to the store; holes do not count.
+    pub content_bytes: u64,
+    /// Length of the tar.
+    pub tar_bytes: u64,
+    /// Length of what was published.
+    pub published_bytes: u64,
+}
+
+/// Applies `layers`, base first, and returns the merged tree.
+///
+/// Decompression and hashing run on threads of their own, ahead of the tar that is being applied
+/// by as many buffers as [`FlattenOptions::queue_bytes`] allows. What reaches `store` depends on
+/// the layers alone, never on timing. `events` is called on the calling thread only.
+///
+/// On failure `store` holds contents that nothing names; it is the caller's to throw away. Threads
+/// that still wait in a source's `read` are not waited for: they own nothing but that reader, and
+/// end when the read returns.
+///
+/// # Errors
+/// [`FlattenError`], which names the layer and the path.
+///
+/// # Panics
+/// Where a source's reader panics.
+pub fn flatten<S: LayerSource>(
+    layers: &[S],
+    store: &mut dyn ContentStore,
+    options: &FlattenOptions,
+    events: &(dyn Fn(FlattenEvent) + Sync),
+) -> Result<Flattened, FlattenError> {
+    let mut applier = Applier::new(store, options);
+    let mut opened: VecDeque<LayerStream> = VecDeque::new();
+    let mut unopened = layers.iter();
+    let window = options.streams.clamp(1, layers.len().max(1));
+    let mut stats = Vec::with_capacity(layers.len());
+    let mut tar_budget = options.limits.max_tar_bytes;
+    for (index, layer) in layers.iter().enumerate() {
+        while opened.len() < window {
+            let Some(next) = unopened.next() else { break };
+            opened.push_back(open(next, options.queue_bytes / window, options)?);
+        }
+        let stream = opened.pop_front().expect("the window holds the current layer");
+        let index = LayerIndex(u32::try_from(index).expect("far fewer layers than 2^32"));
+        let (digest, published_bytes) = (layer.digest().clone(), layer.size_bytes());
+        events(FlattenEvent::LayerStarted { layer: index, digest: digest.clone(), published_bytes });
+        let mut run = LayerRun { index, digest: &digest, applier: &mut applier };
+        let (layer_stats, tar_digest) = run.apply(stream, tar_budget, events)?;
+        if tar_digest != *layer.diff_id() {
+            return Err(FlattenError::DiffId {
+                layer: digest,
+                expected: layer.diff_id().clone(),
+                actual: tar_digest,
+            });
+        }
+        tar_budget = tar_budget.saturating_sub(layer_stats.tar_bytes);
+        events(FlattenEvent::LayerFinished { layer: index, stats: layer_stats });
+        stats.push(layer_stats);
+    }
+    let (tree, warnings) = applier.finish();
+    Ok(Flattened { tree, warning_count: warnings.count, warnings: warnings.kept, layers: stats })
+}
+
+fn open(
+    layer: &impl LayerSource,
+    queue_bytes: usize,
+    options: &FlattenOptions,
+) -> Result<LayerStream, FlattenError> {
+    if options.cancellation.is_cancelled() {
+        return Err(FlattenError::Cancelled);
+    }
+    layer
+        .open()
+        .and_then(|reader| {
+            let algorithm = layer.diff_id().algorithm();
+            LayerStream::start(reader, algorithm, queue_bytes, options.cancellation.clone())
+        })
+        .map_err(|source| FlattenError::Open { layer: layer.digest().clone(), source })
+}
+
+/// The application of one layer.
+struct LayerRun<'a, 'b> {
+    index: LayerIndex,
+    digest: &'a Digest,
+    applier: &'a mut Applier<'b>,
+}
+
+impl LayerRun<'_, '_> {
+    /// Applies the layer; returns what it held, and the digest of its tar.
+    fn apply(
+        &mut self,
+        mut stream: LayerStream,
+        max_tar_bytes: u64,
+        events: &dyn Fn(FlattenEvent),
+    ) -> Result<(LayerStats, Digest), FlattenError> {
+        let layer = self.index;
+        let report = |tar_bytes, published_bytes| {
+            events(FlattenEvent::Progress { layer, tar_bytes, published_bytes });
+        };
+        stream.set_limit(max_tar_bytes);
+        let mut reader = TarReader::new(stream.with_report(&report), self.applier.tar_limits());
+        self.applier.begin_layer(self.index, self.digest);
+        let mut entry = Entry::default();
+        loop {
+            match reader.next_entry(&mut entry) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Err(self.tar_error(error, &entry)),
+            }
+            self.applier
+                .apply(&mut entry, &mut reader)
+                .map_err(|error| self.entry_error(error, &entry.path))?;
+        }
+        if reader.lacks_end_blocks() {
+            self.applier.warn(b"", WarningKind::NoEndBlocks);
+        }
+        self.applier.end_layer().map_err(|(path, error)| self.entry_error(error, &path))?;
+        // What follows the end blocks is part of the layer's digests.
+        let mut rest = reader.into_input();
+        loop {
+            match rest.fill_buf().map(<[u8]>::len) {
+                Ok(0) => break,
+                Ok(length) => rest.consume(length),
+                Err(source) => {
+                    return Err(self.tar_error(TarError::Read { offset: 0, source }, &Entry::default()));
+                }
+            }
+        }
+        let (tar_digest, tar_bytes, published_bytes) = rest.finish();
+        let counted = self.applier.layer_stats();
+        Ok((LayerStats { tar_bytes, published_bytes, ..counted }, tar_digest))
+    }
+
+    fn tar_error(&self, error: TarError, entry: &Entry) -> FlattenError {
+        let layer = self.digest.clone();
+        match error {
+            TarError::Read { source, .. } => match StreamStop::of(&source) {
+                Some(StreamStop::Cancelled) => FlattenError::Cancelled,
+                Some(StreamStop::TooLong { maximum }) => FlattenError::Entry {
+                    layer,
+                    path: banger_tree::escape_bytes(&entry.path),
+                    source: EntryError::Limit { what: "bytes of tar", maximum },
+                },
+                None => FlattenError::Read { layer, source },
+            },
+            source => FlattenError::Tar { layer, path: banger_tree::escape_bytes(&entry.path), source },
+        }
+    }
+
+    fn entry_error(&self, error: EntryError, path: &[u8]) -> FlattenError {
+        match error {
+            EntryError::Tar(source) => {
+                self.tar_error(source, &Entry { path: path.to_vec(), ..Entry::default() })
+            }
+            source => FlattenError::Entry {
+                layer: self.digest.clone(),
+                path: banger_tree::escape_bytes(path),
+                source,
+            },
+        }
+    }
+}

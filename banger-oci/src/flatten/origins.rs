@@ -1,0 +1,123 @@
+//! Which names of the tree are the current layer's own.
+//!
+//! A whiteout hides what lower layers put there, wherever in its layer it stands; so each name has
+//! to be known as this layer's or a lower one's. An inode made by this layer has only names of this
+//! layer; a directory has one name; what is left, a new name for a lower file, is kept apart.
+
+use std::collections::{HashMap, HashSet};
+
+use banger_tree::{InodeId, LayerIndex, Timestamp};
+
+/// The mark of one inode: the layer that set it, counted from 1, and two flags. A mark of another
+/// layer says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark(u32);
+
+impl Mark {
+    /// The current layer names the inode: an entry of its own, or a directory that an entry is in.
+    const TOUCHED: u32 = 1;
+    /// Nothing of lower layers is below the directory.
+    const PURE: u32 = 2;
+    const FLAG_BITS: u32 = 2;
+}
+
+/// Marks of all inodes, for one layer at a time.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    layer: u32,
+    marks: Vec<Mark>,
+    /// Directories that no entry of this layer gives attributes, with the time of the first entry
+    /// that is in them.
+    implied: HashMap<InodeId, Timestamp>,
+    /// Names, by directory, that this layer gave to inodes of lower layers.
+    links: HashMap<InodeId, HashSet<Box<[u8]>>>,
+}
+
+impl Origins {
+    /// Starts over: everything there is now is of lower layers.
+    pub(super) fn begin_layer(&mut self, layer: LayerIndex) {
+        self.layer = layer.0 + 1;
+        self.implied.clear();
+        self.links.clear();
+    }
+
+    /// Notes that this layer made `id`. What was known of an inode that had the number is forgotten.
+    pub(super) fn made(&mut self, id: InodeId) {
+        self.implied.remove(&id);
+        self.links.remove(&id);
+        *self.mark(id) = Mark(0);
+        self.set(id, Mark::TOUCHED | Mark::PURE);
+    }
+
+    /// Notes that an entry of time `mtime` is in the directory `id`.
+    pub(super) fn imply(&mut self, id: InodeId, mtime: Timestamp) {
+        if !self.is_touched(id) {
+            self.set(id, Mark::TOUCHED);
+            self.implied.insert(id, mtime);
+        }
+    }
+
+    /// Notes that the directory `id`, just made, has no entry of its own.
+    pub(super) fn made_implied(&mut self, id: InodeId, mtime: Timestamp) {
+        self.made(id);
+        self.implied.insert(id, mtime);
+    }
+
+    /// Notes that an entry gives the directory `id` its attributes; returns whether one had before.
+    pub(super) fn describe(&mut self, id: InodeId) -> bool {
+        let described_before = self.is_touched(id) && !self.implied.contains_key(&id);
+        self.set(id, Mark::TOUCHED);
+        self.implied.remove(&id);
+        described_before
+    }
+
+    /// Notes that this layer gave `id` the name `name` in `dir`.
+    pub(super) fn linked(&mut self, dir: InodeId, name: &[u8], id: InodeId) {
+        if !self.is_touched(id) {
+            self.links.entry(dir).or_default().insert(name.into());
+        }
+    }
+
+    /// Notes that nothing of lower layers is below the directory `id` any more.
+    pub(super) fn purify(&mut self, id: InodeId) {
+        self.set(id, Mark::PURE);
+    }
+
+    /// Returns whether the name `name` of `dir`, which leads to `id`, is this layer's.
+    pub(super) fn is_own(&self, dir: InodeId, name: &[u8], id: InodeId) -> bool {
+        self.is_touched(id) || self.links.get(&dir).is_some_and(|names| names.contains(name))
+    }
+
+    /// Returns whether nothing of lower layers is below the directory `id`.
+    pub(super) fn is_pure(&self, id: InodeId) -> bool {
+        self.flags(id) & Mark::PURE != 0
+    }
+
+    /// Returns the time for a directory that this layer's entries are in but none describes.
+    pub(super) fn implied_time(&self, id: InodeId) -> Option<Timestamp> {
+        self.implied.get(&id).copied()
+    }
+
+    fn is_touched(&self, id: InodeId) -> bool {
+        self.flags(id) & Mark::TOUCHED != 0
+    }
+
+    fn flags(&self, id: InodeId) -> u32 {
+        match self.marks.get(id.index()) {
+            Some(mark) if mark.0 >> Mark::FLAG_BITS == self.layer => mark.0,
+            _ => 0,
+        }
+    }
+
+    fn set(&mut self, id: InodeId, flags: u32) {
+        let kept = self.flags(id) & (Mark::TOUCHED | Mark::PURE);
+        *self.mark(id) = Mark(self.layer << Mark::FLAG_BITS | kept | flags);
+    }
+
+    fn mark(&mut self, id: InodeId) -> &mut Mark {
+        if self.marks.len() <= id.index() {
+            self.marks.resize(id.index() + 1, Mark::default());
+        }
+        &mut self.marks[id.index()]
+    }
+}

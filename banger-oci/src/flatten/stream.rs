@@ -1,0 +1,291 @@
+//! The bytes of one layer's tar, made ahead by two threads: one decompresses, one hashes.
+//!
+//! Buffers go round: decompressed → hashed → parsed → back. Their number is fixed, so a slow parser
+//! stops the decompression, and memory is bounded. Dropping the stream closes both ends, at which
+//! the threads end by themselves; one that is inside its source's `read` does so when that returns.
+
+use std::io::{self, BufRead, Read};
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use banger_tree::Cancellation;
+
+use crate::decompress::decompressor;
+use crate::digest::{Algorithm, Digest, Hasher};
+
+/// Length of one buffer. It stays in the processor's cache while it is handed on.
+const BUFFER_LEN: usize = 256 * 1024;
+/// Fewest buffers of a stream: one in each stage, and one to hand over.
+const MIN_BUFFERS: usize = 4;
+/// How often a cancellation is looked for while no buffer comes.
+const POLL: Duration = Duration::from_millis(50);
+
+struct Buffer {
+    bytes: Box<[u8]>,
+    filled: usize,
+}
+
+enum Message {
+    Buffer(Buffer),
+    Failed(io::Error),
+    /// All bytes were read; behind the hashing thread, with their digest.
+    End(Option<Digest>),
+}
+
+/// Why a stream stopped for a reason that is not its source's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum StreamStop {
+    #[error("cancelled")]
+    Cancelled,
+    #[error("more than {maximum} bytes")]
+    TooLong { maximum: u64 },
+}
+
+impl StreamStop {
+    /// Returns the stop that `error` carries.
+    pub(super) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref::<Self>().copied()
+    }
+}
+
+/// A layer whose decompression has begun.
+pub(super) struct LayerStream {
+    buffers: Receiver<Message>,
+    empty: Sender<Buffer>,
+    current: Option<Buffer>,
+    at: usize,
+    digest: Option<Digest>,
+    threads: Vec<JoinHandle<()>>,
+    cancellation: Cancellation,
+    /// Bytes read of what was published; bytes of the tar; most bytes of the tar.
+    published_bytes: Arc<AtomicU64>,
+    tar_bytes: u64,
+    max_tar_bytes: u64,
+}
+
+impl LayerStream {
+    /// Starts to decompress `reader` into at most `queue_bytes` of buffers.
+    pub(super) fn start(
+        reader: Box<dyn Read + Send>,
+        algorithm: Algorithm,
+        queue_bytes: usize,
+        cancellation: Cancellation,
+    ) -> io::Result<Self> {
+        let published_bytes = Arc::new(AtomicU64::new(0));
+        let reader = Counting { reader, bytes: Arc::clone(&published_bytes) };
+        let (to_hasher, from_decompressor) = channel();
+        let (to_parser, from_hasher) = channel();
+        let (empty, emptied) = channel();
+        let max_buffers = (queue_bytes / BUFFER_LEN).max(MIN_BUFFERS);
+        let threads = vec![
+            thread::Builder::new()
+                .name("decompress layer".to_owned())
+                .spawn(move || decompress(reader, max_buffers, &emptied, &to_hasher))?,
+            thread::Builder::new()
+                .name("hash layer".to_owned())
+                .spawn(move || hash(algorithm, &from_decompressor, &to_parser))?,
+        ];
+        Ok(Self {
+            buffers: from_hasher,
+            empty,
+            current: None,
+            at: 0,
+            digest: None,
+            threads,
+            cancellation,
+            published_bytes,
+            tar_bytes: 0,
+            max_tar_bytes: u64::MAX,
+        })
+    }
+
+    /// Sets how long the tar may be.
+    pub(super) fn set_limit(&mut self, max_tar_bytes: u64) {
+        self.max_tar_bytes = max_tar_bytes;
+    }
+
+    /// Returns a reader that calls `report` with the bytes of the tar and of what was published, at
+    /// each new buffer.
+    pub(super) fn with_report(self, report: &dyn Fn(u64, u64)) -> ReportingStream<'_> {
+        ReportingStream { stream: self, report }
+    }
+
+    /// Takes up the next buffer; returns false at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        if self.digest.is_some() {
+            return Ok(false);
+        }
+        if let Some(buffer) = self.current.take() {
+            // Nobody takes it when the decompression is through.
+            let _ = self.empty.send(buffer);
+        }
+        self.at = 0;
+        match self.receive()? {
+            Message::Buffer(buffer) => {
+                self.tar_bytes += buffer.filled as u64;
+                if self.tar_bytes > self.max_tar_bytes {
+                    let maximum = self.max_tar_bytes;
+                    return Err(io::Error::other(StreamStop::TooLong { maximum }));
+                }
+                self.current = Some(buffer);
+                Ok(true)
+            }
+            Message::Failed(error) => Err(error),
+            Message::End(digest) => {
+                self.digest = digest;
+                Ok(false)
+            }
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<Message> {
+        loop {
+            if self.cancellation.is_cancelled() {
+                return Err(io::Error::other(StreamStop::Cancelled));
+            }
+            match self.buffers.recv_timeout(POLL) {
+                Ok(message) => return Ok(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    // Both threads send a last message before they end, unless they panic.
+                    for thread in self.threads.drain(..) {
+                        thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+                    }
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+            }
+        }
+    }
+}
+
+/// A [`LayerStream`] that reports its progress.
+pub(super) struct ReportingStream<'a> {
+    stream: LayerStream,
+    report: &'a dyn Fn(u64, u64),
+}
+
+impl ReportingStream<'_> {
+    /// Returns the digest of the tar, its length, and the length of what was published. To be
+    /// called after [`BufRead::fill_buf`] told the end.
+    pub(super) fn finish(self) -> (Digest, u64, u64) {
+        let digest = self.stream.digest.expect("the stream is read to its end before it is finished");
+        (digest, self.stream.tar_bytes, self.stream.published_bytes.load(Ordering::Relaxed))
+    }
+}
+
+impl BufRead for ReportingStream<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let stream = &mut self.stream;
+        let is_used_up = stream.current.as_ref().is_none_or(|buffer| stream.at == buffer.filled);
+        if is_used_up && stream.advance()? {
+            (self.report)(stream.tar_bytes, stream.published_bytes.load(Ordering::Relaxed));
+        }
+        Ok(stream.current.as_ref().map_or(&[], |buffer| &buffer.bytes[stream.at..buffer.filled]))
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.stream.at += amount;
+    }
+}
+
+impl Read for ReportingStream<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(bytes)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// Counts what is read.
+struct Counting {
+    reader: Box<dyn Read + Send>,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Read for Counting {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(bytes)?;
+        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// Body of the decompressing thread. A failed send or receive means that the stream was dropped.
+fn decompress(reader: Counting, max_buffers: usize, emptied: &Receiver<Buffer>, out: &Sender<Message>) {
+    let mut reader = match decompressor(reader) {
+        Ok(reader) => reader,
+        Err(error) => {
+            let _ = out.send(Message::Failed(error));
+            return;
+        }
+    };
+    let mut made = 0;
+    loop {
+        let mut buffer = match emptied.try_recv() {
+            Ok(buffer) => buffer,
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) if made < max_buffers => {
+                made += 1;
+                Buffer { bytes: vec![0; BUFFER_LEN].into_boxed_slice(), filled: 0 }
+            }
+            Err(TryRecvError::Empty) => match emptied.recv() {
+                Ok(buffer) => buffer,
+                Err(_) => return,
+            },
+        };
+        buffer.filled = 0;
+        let end = fill(&mut reader, &mut buffer);
+        if buffer.filled > 0 && out.send(Message::Buffer(buffer)).is_err() {
+            return;
+        }
+        match end {
+            Ok(false) => {}
+            Ok(true) => {
+                let _ = out.send(Message::End(None));
+                return;
+            }
+            Err(error) => {
+                let _ = out.send(Message::Failed(error));
+                return;
+            }
+        }
+    }
+}
+
+/// Fills `buffer`; returns whether the reader is at its end.
+fn fill(reader: &mut impl Read, buffer: &mut Buffer) -> io::Result<bool> {
+    while buffer.filled < buffer.bytes.len() {
+        match reader.read(&mut buffer.bytes[buffer.filled..]) {
+            Ok(0) => return Ok(true),
+            Ok(count) => buffer.filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Body of the hashing thread.
+fn hash(algorithm: Algorithm, input: &Receiver<Message>, out: &Sender<Message>) {
+    let mut hasher = Hasher::new(algorithm);
+    while let Ok(message) = input.recv() {
+        let message = match message {
+            Message::Buffer(buffer) => {
+                hasher.update(&buffer.bytes[..buffer.filled]);
+                Message::Buffer(buffer)
+            }
+            Message::End(_) => {
+                let _ = out.send(Message::End(Some(hasher.finish())));
+                return;
+            }
+            failed @ Message::Failed(_) => failed,
+        };
+        if out.send(message).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What was noticed and does not fail the run.
+
+use banger_tree::escape_bytes;
+
+use crate::digest::Digest;
+
+/// Something odd about one entry of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The layer.
+    pub layer: Digest,
+    /// The entry's path as it is in the tar, escaped; empty for the layer as a whole.
+    pub path: String,
+    /// What is odd.
+    pub kind: WarningKind,
+}
+
+/// What is odd about an entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// The layer has the path before; the later entry holds.
+    #[error("the layer has this path more than once; the last one holds")]
+    Duplicate,
+    /// The time is outside of what ext4 can store, and was moved to its nearest end.
+    #[error("the modification time is outside of ext4's range and was clamped")]
+    TimeClamped,
+    /// An extended attribute of a namespace that ext4 does not have was left out.
+    #[error("the extended attribute {name} cannot be stored and was left out")]
+    XattrDropped {
+        /// Its name.
+        name: String,
+    },
+    /// An access control list as text was left out; only its binary form is kept.
+    #[error("an access control list in text form was left out")]
+    AclText,
+    /// An entry that is no file was passed over: a volume label, or AUFS bookkeeping.
+    #[error("{what} was passed over")]
+    Skipped {
+        /// What it is.
+        what: &'static str,
+    },
+    /// The tar lacks the blocks that should end it.
+    #[error("the tar lacks the two blocks of zeros at its end")]
+    NoEndBlocks,
+}
+
+/// Keeps the first warnings and counts all.
+#[derive(Debug)]
+pub(super) struct Warnings {
+    pub(super) kept: Vec<Warning>,
+    pub(super) count: u64,
+    maximum: usize,
+}
+
+impl Warnings {
+    pub(super) fn new(maximum: usize) -> Self {
+        Self { kept: Vec::new(), count: 0, maximum }
+    }
+
+    pub(super) fn add(&mut self, layer: &Digest, path: &[u8], kind: WarningKind) {
+        self.count += 1;
+        if self.kept.len() < self.maximum {
+            self.kept.push(Warning { layer: layer.clone(), path: escape_bytes(path), kind });
+        }
+    }
+}

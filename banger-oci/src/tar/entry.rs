@@ -1,0 +1,70 @@
+//! What one archive member says.
+
+use banger_tree::{Timestamp, Xattrs};
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file, its bytes behind [`TarReader::next_data`](super::TarReader::next_data).
+    #[default]
+    Regular,
+    /// One more name for [`Entry::link_target`].
+    HardLink,
+    /// A symbolic link to [`Entry::link_target`].
+    Symlink,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A directory.
+    Directory,
+    /// A named pipe.
+    Fifo,
+    /// A Unix socket, which only `SCHILY.filetype` can tell.
+    Socket,
+    /// GNU tar's label of the archive: a name, and no file.
+    VolumeLabel,
+}
+
+/// One member of an archive, after its extended headers were merged in.
+///
+/// Reading the next one into the same value reuses its buffers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The name as it is in the archive: not cleaned, not checked.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Target of a symbolic or hard link, verbatim; else empty.
+    pub link_target: Vec<u8>,
+    /// Permission bits, `0o0000` to `0o7777`; file type bits are masked off.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Last modification; numbers beyond 64 bits are moved to their end.
+    pub mtime: Timestamp,
+    /// Major and minor number of a device, else zeros.
+    pub device: (u32, u32),
+    /// Length of a regular file, holes included; 0 for everything else.
+    pub size_bytes: u64,
+    /// Bytes of a regular file that are in the archive; less than the size for a sparse one.
+    pub data_bytes: u64,
+    /// Extended attributes by full name.
+    pub xattrs: Xattrs,
+    /// There was an access control list as text (`SCHILY.acl.*`), which is not read.
+    pub has_acl_text: bool,
+    /// Where the member's own header starts in the archive.
+    pub offset: u64,
+}
+
+impl Entry {
+    pub(super) fn clear(&mut self) {
+        let mut path = std::mem::take(&mut self.path);
+        let mut link_target = std::mem::take(&mut self.link_target);
+        path.clear();
+        link_target.clear();
+        *self = Self { path, link_target, ..Self::default() };
+    }
+}

@@ -1,0 +1,29 @@
+//! A strict reader of tar archives: v7, ustar, pax, GNU and star headers.
+//!
+//! What a layer's bytes mean must not depend on who reads them, so everything that readers are
+//! known to disagree on is either settled by the text of the format or an error: numbers that do not
+//! parse, repeated or dangling extended headers, sparse maps that do not add up, two names for one
+//! entry. [`TarReader`] lends the bytes of files out of the buffers of its input, uncopied.
+//!
+//! ```
+//! use banger_oci::tar::{Entry, TarLimits, TarReader};
+//!
+//! let mut reader = TarReader::new(&[0_u8; 1024][..], TarLimits::default());
+//! assert!(!reader.next_entry(&mut Entry::default())?);
+//! # Ok::<(), banger_oci::tar::TarError>(())
+//! ```
+//!
+//! Formats: POSIX.1-2017 `pax`, section "ustar Interchange Format" and "pax Header Block"; the GNU
+//! tar manual's "Basic Tar Format" and "Storing Sparse Files"; star(5).
+
+mod entry;
+mod error;
+mod header;
+mod number;
+mod pax;
+mod reader;
+mod sparse;
+
+pub use entry::{Entry, EntryKind};
+pub use error::TarError;
+pub use reader::{Data, TarLimits, TarReader};

@@ -1,0 +1,592 @@
+//! The reader: headers, extended headers and lent file bytes.
+
+use std::io::BufRead;
+
+use super::entry::{Entry, EntryKind};
+use super::error::TarError;
+use super::header::{BLOCK_LEN, Block, Format, Header, until_nul};
+use super::number::decimal;
+use super::pax::{PaxError, PaxFields};
+use super::sparse::{Extent, check_map, read_old_slots};
+
+/// What an archive may ask for before it is refused.
+#[derive(Clone, Debug)]
+pub struct TarLimits {
+    /// Bytes of one extended header; default 1 MiB, which holds the 64 KiB of the largest xattr
+    /// many times over.
+    pub max_extended_bytes: u64,
+    /// Pieces of one sparse file; default 1,048,576, which take 16 MiB of memory.
+    pub max_sparse_extents: u64,
+}
+
+impl Default for TarLimits {
+    fn default() -> Self {
+        Self { max_extended_bytes: 1 << 20, max_sparse_extents: 1 << 20 }
+    }
+}
+
+/// A piece of a regular file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data<'a> {
+    /// Bytes, lent from the input's buffer; never empty.
+    Bytes(&'a [u8]),
+    /// So many zeros that the archive does not have; never none.
+    Hole(u64),
+}
+
+/// Reads an archive from `R`, entry by entry.
+#[derive(Debug)]
+pub struct TarReader<R> {
+    input: R,
+    limits: TarLimits,
+    /// Bytes consumed from the input.
+    position: u64,
+    /// Bytes at the front of the input's buffer that are lent to the caller.
+    lent: usize,
+    /// Data of the current entry that is still in the input, and the padding behind it.
+    remaining: u64,
+    padding: u64,
+    file: FileState,
+    block: Box<Block>,
+    pax_records: Vec<u8>,
+    ended: bool,
+    lacks_end: bool,
+}
+
+/// Where in the current file the next piece is.
+#[derive(Debug, Default)]
+struct FileState {
+    /// The pieces that the archive has; one for a file without holes.
+    map: Vec<Extent>,
+    /// Index of the piece the next bytes are of, and how many bytes of it were lent.
+    next: usize,
+    taken: u64,
+    /// How far into the file the caller has got, and where it ends.
+    offset: u64,
+    size: u64,
+}
+
+/// Extended headers that wait for the entry they describe.
+#[derive(Default)]
+struct Extended {
+    pax: Option<PaxFields>,
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+}
+
+impl<R: BufRead> TarReader<R> {
+    /// Returns a reader at the start of an archive. The larger the input's buffer, the larger are
+    /// the pieces of files.
+    pub fn new(input: R, limits: TarLimits) -> Self {
+        Self {
+            input,
+            limits,
+            position: 0,
+            lent: 0,
+            remaining: 0,
+            padding: 0,
+            file: FileState::default(),
+            block: Box::new([0; BLOCK_LEN]),
+            pax_records: Vec::new(),
+            ended: false,
+            lacks_end: false,
+        }
+    }
+
+    /// Reads the next header into `entry`, passing over what was not read of the file before it.
+    /// Returns whether there was one: false at the end blocks, or where the input ends between two
+    /// entries. What follows the end blocks stays in the input.
+    ///
+    /// # Errors
+    /// The archive is malformed, truncated or beyond a limit, or the input fails. A reader that
+    /// failed is of no further use.
+    pub fn next_entry(&mut self, entry: &mut Entry) -> Result<bool, TarError> {
+        entry.clear();
+        self.finish_entry()?;
+        let mut extended = Extended::default();
+        loop {
+            let offset = self.position;
+            if self.ended || !self.read_header_block()? {
+                self.ended = true;
+                return match extended.last_record() {
+                    None => Ok(false),
+                    Some(record) => Err(TarError::Extended { offset, record, reason: "no file follows it" }),
+                };
+            }
+            let block = *self.block;
+            let header = Header::parse(&block, offset)?;
+            match header.type_flag() {
+                b'x' => self.read_pax(&header, offset, &mut extended)?,
+                // A global header speaks for all files that follow; layers carry comments in it.
+                b'g' => {
+                    self.expect_data(header.size()?, offset)?;
+                    self.finish_entry()?;
+                }
+                b'L' => {
+                    let name = self.read_long(&header, offset, "L")?;
+                    set_once(&mut extended.long_name, name, offset, "L")?;
+                }
+                b'K' => {
+                    let name = self.read_long(&header, offset, "K")?;
+                    set_once(&mut extended.long_link, name, offset, "K")?;
+                }
+                _ => {
+                    entry.offset = offset;
+                    self.read_entry(&header, extended, entry)?;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// Returns the next piece of the current entry's file, `None` at its end.
+    ///
+    /// # Errors
+    /// The archive ends inside the file, or the input fails.
+    pub fn next_data(&mut self) -> Result<Option<Data<'_>>, TarError> {
+        self.return_lent();
+        while let Some(extent) = self.file.map.get(self.file.next).copied() {
+            if extent.offset > self.file.offset && extent.length > 0 {
+                let hole = extent.offset - self.file.offset;
+                self.file.offset = extent.offset;
+                return Ok(Some(Data::Hole(hole)));
+            }
+            let left = extent.length - self.file.taken;
+            if left == 0 {
+                self.file.next += 1;
+                self.file.taken = 0;
+                continue;
+            }
+            let offset = self.position;
+            let buffer = self.input.fill_buf().map_err(|source| TarError::Read { offset, source })?;
+            if buffer.is_empty() {
+                return Err(TarError::Truncated { offset, inside: "a file" });
+            }
+            let length = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+            self.lent = length;
+            self.file.taken += length as u64;
+            self.file.offset += length as u64;
+            self.remaining -= length as u64;
+            return Ok(Some(Data::Bytes(&buffer[..length])));
+        }
+        let hole = self.file.size - self.file.offset;
+        self.file.offset = self.file.size;
+        Ok((hole > 0).then_some(Data::Hole(hole)))
+    }
+
+    /// Returns how many bytes of the archive were passed.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Returns whether the archive ended without the two blocks of zeros that should end it.
+    pub fn lacks_end_blocks(&self) -> bool {
+        self.lacks_end
+    }
+
+    /// Returns the input, at the first byte that was not passed.
+    pub fn into_input(mut self) -> R {
+        self.return_lent();
+        self.input
+    }
+
+    fn return_lent(&mut self) {
+        self.input.consume(self.lent);
+        self.position += self.lent as u64;
+        self.lent = 0;
+    }
+
+    /// Passes over what is left of the current entry.
+    fn finish_entry(&mut self) -> Result<(), TarError> {
+        self.return_lent();
+        self.skip(self.remaining, "a file")?;
+        self.remaining = 0;
+        self.skip(self.padding, "the padding of a file")?;
+        self.padding = 0;
+        self.file = FileState { map: std::mem::take(&mut self.file.map), ..FileState::default() };
+        self.file.map.clear();
+        Ok(())
+    }
+
+    fn skip(&mut self, mut length: u64, inside: &'static str) -> Result<(), TarError> {
+        while length > 0 {
+            let offset = self.position;
+            let buffer = self.input.fill_buf().map_err(|source| TarError::Read { offset, source })?;
+            if buffer.is_empty() {
+                return Err(TarError::Truncated { offset, inside });
+            }
+            let step = usize::try_from(length).map_or(buffer.len(), |length| length.min(buffer.len()));
+            self.input.consume(step);
+            self.position += step as u64;
+            length -= step as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads one block that must be there.
+    fn read_block(&mut self, inside: &'static str) -> Result<(), TarError> {
+        match self.read_optional_block(inside)? {
+            true => Ok(()),
+            false => Err(TarError::Truncated { offset: self.position, inside }),
+        }
+    }
+
+    /// Reads one block unless the input is at its end.
+    fn read_optional_block(&mut self, inside: &'static str) -> Result<bool, TarError> {
+        match read_up_to(&mut self.input, &mut self.position, &mut self.block[..])? {
+            0 => Ok(false),
+            BLOCK_LEN => Ok(true),
+            _ => Err(TarError::Truncated { offset: self.position, inside }),
+        }
+    }
+
+    /// Reads the next header block; returns false at the end of the archive.
+    fn read_header_block(&mut self) -> Result<bool, TarError> {
+        if !self.read_optional_block("a header")? {
+            self.lacks_end = true;
+            return Ok(false);
+        }
+        if self.block.iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+        let offset = self.position;
+        if !self.read_optional_block("the end blocks")? {
+            self.lacks_end = true;
+        } else if self.block.iter().any(|byte| *byte != 0) {
+            return Err(TarError::NotAHeader { offset, reason: "a lone block of zeros is before it" });
+        }
+        Ok(false)
+    }
+
+    /// Notes that `size` bytes of data follow, with their padding.
+    fn expect_data(&mut self, size: u64, offset: u64) -> Result<(), TarError> {
+        // The end of the padding must have an offset, too.
+        if size > u64::MAX / 2 {
+            return Err(TarError::Number { offset, field: "size" });
+        }
+        self.remaining = size;
+        self.padding = size.next_multiple_of(BLOCK_LEN as u64) - size;
+        Ok(())
+    }
+
+    /// Reads the data of an extended header.
+    fn read_extended(
+        &mut self,
+        header: &Header<'_>,
+        offset: u64,
+        inside: &'static str,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), TarError> {
+        let size = header.size()?;
+        let maximum = self.limits.max_extended_bytes;
+        let length = usize::try_from(size).ok().filter(|_| size <= maximum).ok_or(TarError::Limit {
+            offset,
+            what: "an extended header",
+            value: size,
+            maximum,
+        })?;
+        self.expect_data(size, offset)?;
+        bytes.clear();
+        // Grows with what is there: a header alone cannot make us reserve its claim.
+        while bytes.len() < length {
+            let filled = bytes.len();
+            bytes.resize(length.min(filled + 64 * 1024), 0);
+            let wanted = bytes.len() - filled;
+            if read_up_to(&mut self.input, &mut self.position, &mut bytes[filled..])? < wanted {
+                return Err(TarError::Truncated { offset: self.position, inside });
+            }
+        }
+        self.remaining = 0;
+        self.finish_entry()
+    }
+
+    fn read_pax(
+        &mut self,
+        header: &Header<'_>,
+        offset: u64,
+        extended: &mut Extended,
+    ) -> Result<(), TarError> {
+        let mut records = std::mem::take(&mut self.pax_records);
+        self.read_extended(header, offset, "a pax header", &mut records)?;
+        let fields = PaxFields::parse(&records).map_err(|error| match error {
+            PaxError::Malformed(reason) => TarError::Extended { offset, record: "pax", reason },
+            PaxError::Number(field) => TarError::Number { offset, field },
+        })?;
+        self.pax_records = records;
+        set_once(&mut extended.pax, fields, offset, "pax")
+    }
+
+    fn read_long(
+        &mut self,
+        header: &Header<'_>,
+        offset: u64,
+        record: &'static str,
+    ) -> Result<Vec<u8>, TarError> {
+        let mut bytes = Vec::new();
+        self.read_extended(header, offset, "a long name", &mut bytes)?;
+        let length = until_nul(&bytes).len();
+        let malformed = |reason| Err(TarError::Extended { offset, record, reason });
+        match bytes[length..].iter().all(|byte| *byte == 0) {
+            true if length > 0 => {}
+            true => return malformed("the name is empty"),
+            false => return malformed("a NUL byte inside the name"),
+        }
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    fn read_entry(
+        &mut self,
+        header: &Header<'_>,
+        extended: Extended,
+        entry: &mut Entry,
+    ) -> Result<(), TarError> {
+        let offset = entry.offset;
+        let mut pax = extended.pax.unwrap_or_default();
+        let sparse_name = pax.sparse.name.take();
+        let path = one_name(extended.long_name, sparse_name.or(pax.path.take()), offset, "L")?;
+        match path {
+            Some(path) => entry.path = path,
+            None => header.read_name(&mut entry.path),
+        }
+        let flag = header.type_flag();
+        entry.kind = kind(flag, &entry.path, header.format, offset)?;
+        entry.mode = header.mode()?;
+        // A pax record is there because the field cannot hold the number: do not even parse it.
+        entry.uid = pax.uid.map_or_else(|| header.uid(), Ok)?;
+        entry.gid = pax.gid.map_or_else(|| header.gid(), Ok)?;
+        entry.mtime = match pax.mtime {
+            Some(mtime) => mtime,
+            None => banger_tree::Timestamp::from_seconds(header.mtime()?),
+        };
+        entry.xattrs = std::mem::take(&mut pax.xattrs);
+        entry.has_acl_text = pax.has_acl_text;
+        if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
+            let (major, minor) = match (pax.device_major, pax.device_minor) {
+                (Some(major), Some(minor)) => (major, minor),
+                (major, minor) => {
+                    let device = header.device()?;
+                    (major.unwrap_or(device.0), minor.unwrap_or(device.1))
+                }
+            };
+            entry.device = (major, minor);
+        }
+        if matches!(entry.kind, EntryKind::HardLink | EntryKind::Symlink) {
+            match one_name(extended.long_link, pax.link_path.take(), offset, "K")? {
+                Some(target) => entry.link_target = target,
+                None => entry.link_target.extend_from_slice(header.link_name()),
+            }
+        }
+        let size = pax.size.map_or_else(|| header.size(), Ok)?;
+        if entry.kind == EntryKind::Regular {
+            self.begin_file(header, &pax, size, entry)?;
+            // Unix tars made by star say what the flag cannot. A trailing slash on a file without
+            // bytes is how directories were written before flag 5.
+            if entry.size_bytes == 0 && pax.is_socket {
+                entry.kind = EntryKind::Socket;
+            } else if entry.data_bytes == 0 && entry.size_bytes == 0 && entry.path.ends_with(b"/") {
+                entry.kind = EntryKind::Directory;
+            }
+        } else if flag == b'D' {
+            // GNU's incremental dumps list a directory's names as its data.
+            self.expect_data(size, offset)?;
+        }
+        // Everything else has no data, whatever the size field says: it is a hint in POSIX, and
+        // the readers of most container tools take it as 0. Data that follows is no header.
+        Ok(())
+    }
+
+    /// Prepares for the data of a regular file.
+    fn begin_file(
+        &mut self,
+        header: &Header<'_>,
+        pax: &PaxFields,
+        size: u64,
+        entry: &mut Entry,
+    ) -> Result<(), TarError> {
+        let offset = entry.offset;
+        let bad = |reason| TarError::Sparse { offset, reason };
+        self.expect_data(size, offset)?;
+        let mut map = std::mem::take(&mut self.file.map);
+        map.clear();
+        let real_size = if header.type_flag() == b'S' {
+            if header.format != Format::Gnu || pax.sparse.is_present() {
+                return Err(bad("not the old GNU format"));
+            }
+            self.read_old_map(header, &mut map, offset)?
+        } else if pax.sparse.is_present() {
+            let real_size = pax.sparse.real_size.ok_or(bad("no size of the whole file"))?;
+            match (pax.sparse.version, &pax.sparse.map) {
+                ((None | Some(0), None | Some(0 | 1)), Some(pieces)) => {
+                    map.extend_from_slice(pieces);
+                    if pax.sparse.block_count.is_some_and(|count| count != map.len() as u64) {
+                        return Err(bad("the number of pieces is wrong"));
+                    }
+                }
+                ((Some(1), Some(0)), None) => self.read_map_1_0(&mut map, offset)?,
+                _ => return Err(bad("unknown format")),
+            }
+            real_size
+        } else {
+            map.push(Extent { offset: 0, length: size });
+            size
+        };
+        if map.len() as u64 > self.limits.max_sparse_extents {
+            return Err(self.too_many_extents(offset, map.len() as u64));
+        }
+        check_map(&map, real_size, self.remaining).map_err(bad)?;
+        entry.size_bytes = real_size;
+        entry.data_bytes = self.remaining;
+        self.file = FileState { map, size: real_size, ..FileState::default() };
+        Ok(())
+    }
+
+    /// Reads the map of an old GNU sparse file; returns the size of the whole file.
+    fn read_old_map(
+        &mut self,
+        header: &Header<'_>,
+        map: &mut Vec<Extent>,
+        offset: u64,
+    ) -> Result<u64, TarError> {
+        let bad = |reason| TarError::Sparse { offset, reason };
+        let (slots, mut is_extended, real_size) = header.old_sparse()?;
+        read_old_slots(slots, map).map_err(bad)?;
+        // The blocks of the map are in front of the data and not part of its size.
+        while is_extended {
+            if map.len() as u64 > self.limits.max_sparse_extents {
+                return Err(self.too_many_extents(offset, map.len() as u64));
+            }
+            let before = map.len();
+            self.read_block("a sparse map")?;
+            read_old_slots(&self.block[..504], map).map_err(bad)?;
+            is_extended = self.block[504] != 0;
+            if map.len() == before {
+                return Err(bad("an empty block of the map"));
+            }
+        }
+        Ok(real_size)
+    }
+
+    /// Reads the map of pax format 1.0: decimal lines, padded to a block, in front of the data and
+    /// part of its size.
+    fn read_map_1_0(&mut self, map: &mut Vec<Extent>, offset: u64) -> Result<(), TarError> {
+        let bad = |reason| TarError::Sparse { offset, reason };
+        let mut lines = MapLines { at: BLOCK_LEN };
+        let count = lines.next_number(self, offset)?;
+        if count > self.limits.max_sparse_extents {
+            return Err(self.too_many_extents(offset, count));
+        }
+        for _ in 0..count {
+            let start = lines.next_number(self, offset)?;
+            let length = lines.next_number(self, offset)?;
+            map.push(Extent { offset: start, length });
+        }
+        if self.block[lines.at..].iter().any(|byte| *byte != 0) {
+            return Err(bad("more numbers than pieces"));
+        }
+        Ok(())
+    }
+
+    fn too_many_extents(&self, offset: u64, value: u64) -> TarError {
+        let maximum = self.limits.max_sparse_extents;
+        TarError::Limit { offset, what: "a sparse map", value, maximum }
+    }
+}
+
+/// Position in the current block of a map of format 1.0.
+struct MapLines {
+    at: usize,
+}
+
+impl MapLines {
+    fn next_number<R: BufRead>(&mut self, reader: &mut TarReader<R>, offset: u64) -> Result<u64, TarError> {
+        let bad = |reason| TarError::Sparse { offset, reason };
+        // 2^64 has 20 digits.
+        let mut digits = [0; 20];
+        let mut length = 0;
+        loop {
+            if self.at == BLOCK_LEN {
+                reader.remaining = reader
+                    .remaining
+                    .checked_sub(BLOCK_LEN as u64)
+                    .ok_or(bad("the map is longer than the data"))?;
+                reader.read_block("a sparse map")?;
+                self.at = 0;
+            }
+            let byte = reader.block[self.at];
+            self.at += 1;
+            if byte == b'\n' {
+                return decimal(&digits[..length]).ok_or(bad("a malformed number"));
+            }
+            *digits.get_mut(length).ok_or(bad("a malformed number"))? = byte;
+            length += 1;
+        }
+    }
+}
+
+impl Extended {
+    fn last_record(&self) -> Option<&'static str> {
+        match self {
+            Self { pax: Some(_), .. } => Some("pax"),
+            Self { long_name: Some(_), .. } => Some("L"),
+            Self { long_link: Some(_), .. } => Some("K"),
+            _ => None,
+        }
+    }
+}
+
+/// Fills `bytes` from the input; returns how many there were before its end.
+fn read_up_to(input: &mut impl BufRead, position: &mut u64, bytes: &mut [u8]) -> Result<usize, TarError> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let buffer = input.fill_buf().map_err(|source| TarError::Read { offset: *position, source })?;
+        if buffer.is_empty() {
+            break;
+        }
+        let step = buffer.len().min(bytes.len() - filled);
+        bytes[filled..filled + step].copy_from_slice(&buffer[..step]);
+        input.consume(step);
+        *position += step as u64;
+        filled += step;
+    }
+    Ok(filled)
+}
+
+/// Returns what `flag` says an entry is.
+fn kind(flag: u8, path: &[u8], format: Format, offset: u64) -> Result<EntryKind, TarError> {
+    Ok(match flag {
+        // 7 is a contiguous file, to be treated as a file by those who cannot make one.
+        0 | b'0' | b'7' | b'S' => EntryKind::Regular,
+        b'1' => EntryKind::HardLink,
+        b'2' => EntryKind::Symlink,
+        b'3' => EntryKind::CharDevice,
+        b'4' => EntryKind::BlockDevice,
+        b'5' => EntryKind::Directory,
+        b'6' => EntryKind::Fifo,
+        b'D' if format == Format::Gnu => EntryKind::Directory,
+        b'V' if format == Format::Gnu && !path.is_empty() => EntryKind::VolumeLabel,
+        _ => return Err(TarError::TypeFlag { offset, flag }),
+    })
+}
+
+/// Returns the name that a GNU record and a pax record agree on. Readers differ on which one wins.
+fn one_name(
+    gnu: Option<Vec<u8>>,
+    pax: Option<Vec<u8>>,
+    offset: u64,
+    record: &'static str,
+) -> Result<Option<Vec<u8>>, TarError> {
+    match (gnu, pax) {
+        (Some(gnu), Some(pax)) if gnu != pax => {
+            Err(TarError::Extended { offset, record, reason: "a pax record gives another name" })
+        }
+        (gnu, pax) => Ok(gnu.or(pax)),
+    }
+}
+
+fn set_once<T>(slot: &mut Option<T>, value: T, offset: u64, record: &'static str) -> Result<(), TarError> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(TarError::Extended { offset, record, reason: "the second one for one file" }),
+    }
+}
