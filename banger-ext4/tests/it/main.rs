@@ -1,3 +1,9 @@
 //! Images are built, checked by e2fsck, mounted and compared with their trees.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it skips"
+)]
 
+mod e2fsprogs;
 mod support;

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use banger_tree::{ContentStore, FileType, GuestPath, InodeId, NodeKind, Tree, Xattrs};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Stat, openat, readlinkat, statat};
@@ -14,14 +15,19 @@ use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Stat, openat, readlinkat, stat
 /// modes, owners, times, link identity and counts, devices, targets, xattrs and bytes. Only a
 /// `lost+found` that the tree does not have may be there besides.
 pub(crate) fn compare_root(root: &Path, tree: &Tree, store: &dyn ContentStore) -> Vec<String> {
-    // One descriptor is open for each level of the deepest directory.
-    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current = limit.maximum;
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
     let mut comparison = Comparison { tree, store, inodes: BTreeMap::new(), differences: Vec::new() };
     let dir = open_dir(CWD, root.as_os_str().as_bytes());
-    comparison.directory(&dir, tree.root(), &GuestPath::root());
     comparison.attributes(&dir, b".", tree.root(), &GuestPath::root());
+    // A directory is opened from its parent's descriptor when its turn comes: paths may be longer
+    // than the kernel takes.
+    let mut pending = vec![(Rc::new(dir), b".".to_vec(), tree.root(), GuestPath::root())];
+    while let Some((parent, name, id, path)) = pending.pop() {
+        let dir = Rc::new(open_dir(&*parent, &name));
+        for (name, child) in comparison.directory(&dir, id, &path) {
+            let path = path.join(&name).unwrap();
+            pending.push((Rc::clone(&dir), name, child, path));
+        }
+    }
     comparison.differences
 }
 
@@ -44,7 +50,8 @@ impl Comparison<'_> {
         self.differences.push(format!("{path}: {what} is {found:?}, want {want:?}"));
     }
 
-    fn directory(&mut self, dir: &OwnedFd, id: InodeId, path: &GuestPath) {
+    /// Compares the names in a directory and what they lead to; returns those of directories.
+    fn directory(&mut self, dir: &OwnedFd, id: InodeId, path: &GuestPath) -> Vec<(Vec<u8>, InodeId)> {
         let children = self.tree.inode(id).children().unwrap();
         let mut found: BTreeSet<Vec<u8>> = Dir::read_from(dir)
             .unwrap()
@@ -67,13 +74,14 @@ impl Comparison<'_> {
             };
             self.differ(path, "set of names", text(&found, &want), text(&want, &found));
         }
+        let mut directories = Vec::new();
         for (name, child) in children.iter().filter(|(name, _)| found.contains(&name[..])) {
-            let path = path.join(name).unwrap();
-            self.attributes(dir, name, *child, &path);
+            self.attributes(dir, name, *child, &path.join(name).unwrap());
             if self.tree.inode(*child).is_dir() {
-                self.directory(&open_dir(dir, name), *child, &path);
+                directories.push((name.to_vec(), *child));
             }
         }
+        directories
     }
 
     fn attributes(&mut self, dir: &OwnedFd, name: &[u8], id: InodeId, path: &GuestPath) {
@@ -93,7 +101,7 @@ impl Comparison<'_> {
         };
         let mode = u32::from(inode.kind.file_type().mode_bits() | inode.attributes.mode);
         let mtime = inode.attributes.mtime;
-        let nanoseconds = u64::try_from(stat.st_mtime_nsec).unwrap();
+        let nanoseconds = stat.st_mtime_nsec;
         for (what, found, want) in [
             ("mode", i128::from(stat.st_mode), i128::from(mode)),
             ("uid", stat.st_uid.into(), inode.attributes.uid.into()),

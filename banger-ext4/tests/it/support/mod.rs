@@ -1,11 +1,12 @@
 //! Judging images: independent of which backend made them.
 
+pub(crate) mod cases;
 pub(crate) mod compare;
 pub(crate) mod fixture;
 pub(crate) mod judge;
 
 pub(crate) use fixture::Fixture;
-pub(crate) use judge::{check_image, e2fsck, with_mounted};
+pub(crate) use judge::check_image;
 
 /// Says on stderr that `what` was not tested; fails where the environment says `CI=true`.
 pub(crate) fn skip(what: &str) {
