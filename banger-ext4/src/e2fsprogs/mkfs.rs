@@ -54,9 +54,10 @@ pub(super) fn make(
 
 fn arguments(geometry: Geometry, options: &Ext4Options) -> Vec<OsString> {
     // Only the last -E counts, so there is one. Nothing is left for the guest's kernel to
-    // initialise, and nothing of the file is discarded: it is new.
+    // initialise, and nothing of the file is discarded: it is new. For the same reason the journal
+    // is zero already and its blocks stay holes of the file.
     let extended = format!(
-        "hash_seed={},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard",
+        "hash_seed={},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=1,nodiscard",
         uuid(options.hash_seed)
     );
     let journal_mebibytes = (geometry.journal_blocks * BLOCK_SIZE) >> 20;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 
 use banger_tree::{ContentError, ContentId, ContentStore, LayerIndex};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -28,7 +28,11 @@ impl Scratch {
     pub(super) fn create(parent: &Utf8Path) -> Result<Self, Ext4Error> {
         let failed = |error| host::failed("create a directory in", parent, error);
         let absolute = std::path::absolute(parent).map_err(failed)?;
-        let made = tempfile::Builder::new().prefix("banger-pull-").tempdir_in(absolute).map_err(failed)?;
+        let made = tempfile::Builder::new()
+            .prefix("banger-pull-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(absolute)
+            .map_err(failed)?;
         let path = Utf8PathBuf::from_path_buf(made.keep())
             .map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8")))?;
         Ok(Self { path })

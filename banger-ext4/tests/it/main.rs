@@ -5,5 +5,8 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
+mod contents;
 mod e2fsprogs;
+mod judges;
 mod support;
+mod tools;
