@@ -35,6 +35,12 @@ pub enum Ext4Error {
         /// Why not, and what can.
         reason: String,
     },
+    /// The label is longer than ext4's 16 bytes, or holds a NUL byte.
+    #[error("label {label:?} is not one of at most 16 bytes")]
+    InvalidLabel {
+        /// The label asked for.
+        label: String,
+    },
     /// One path has what ext4 cannot hold: xattrs, links, size.
     #[error("{path} does not fit into ext4: {reason}")]
     Limit {

@@ -5,9 +5,11 @@
 //! is final.
 
 mod backend;
+mod e2fsprogs;
 mod error;
 mod options;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
+pub use e2fsprogs::E2fsprogsBackend;
 pub use error::Ext4Error;
 pub use options::{Ext4Options, ImageSize};

@@ -1,0 +1,247 @@
+//! One image under construction.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::symlink;
+
+use banger_tree::{ContentError, ContentId, ContentStore, GuestPath, LayerIndex, Tree};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::debugfs::{IMAGE_LINK, Script};
+use super::difference::{self, Difference};
+use super::host;
+use super::image::Image;
+use super::layout::{BLOCK_SIZE, Geometry, Needs};
+use super::limits;
+use super::mkfs::{self, Made};
+use super::scratch::{NumberedFiles, Scratch};
+use super::staging;
+use super::tools::{Run, Tool};
+use crate::backend::{BuildReport, Ext4Builder};
+use crate::error::Ext4Error;
+use crate::options::Ext4Options;
+
+/// Bytes of `s_volume_name`.
+const LABEL_MAX: usize = 16;
+
+/// The programs that were found.
+#[derive(Clone, Debug)]
+pub(super) struct Tools {
+    pub(super) mke2fs: Tool,
+    pub(super) debugfs: Tool,
+    /// Where to look for e2fsck, which few trees need.
+    pub(super) e2fsck: Option<Utf8PathBuf>,
+}
+
+/// Contents in a scratch directory, then an image made of them by the tools of e2fsprogs.
+#[derive(Debug)]
+pub(super) struct E2fsprogsBuilder {
+    // Dropped in this order: the image first, then what it is made of.
+    image: BegunImage,
+    contents: NumberedFiles,
+    scratch: Scratch,
+    tools: Tools,
+    options: Ext4Options,
+}
+
+/// An image file that is removed unless it is kept.
+#[derive(Debug)]
+struct BegunImage {
+    path: Utf8PathBuf,
+    kept: bool,
+}
+
+impl Drop for BegunImage {
+    fn drop(&mut self) {
+        if !self.kept {
+            // There is nobody left to tell.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl E2fsprogsBuilder {
+    /// Starts the image file at `path` and its scratch directory in `scratch_parent`.
+    ///
+    /// # Errors
+    /// The label is too long, the image exists, or the host refuses.
+    pub(super) fn create(
+        path: &Utf8Path,
+        scratch_parent: &Utf8Path,
+        tools: Tools,
+        options: &Ext4Options,
+    ) -> Result<Self, Ext4Error> {
+        if options.label.len() > LABEL_MAX || options.label.contains('\0') {
+            return Err(Ext4Error::InvalidLabel { label: options.label.clone() });
+        }
+        let failed = |error| host::failed("create", path, error);
+        let absolute = std::path::absolute(path).map_err(failed)?;
+        OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+        let image = BegunImage { path: path.to_owned(), kept: false };
+        let scratch = Scratch::create(scratch_parent)?;
+        let link = scratch.path().join(IMAGE_LINK);
+        symlink(absolute, &link).map_err(|error| host::failed("create", &link, error))?;
+        let contents = NumberedFiles::create(&scratch)?;
+        Ok(Self { image, contents, scratch, tools, options: options.clone() })
+    }
+
+    fn build(&self, tree: &Tree) -> Result<BuildReport, Ext4Error> {
+        self.cancellation_point()?;
+        limits::check(tree)?;
+        let needs = Needs::of(tree, &self.contents)?;
+        let geometry = needs.geometry(&self.options)?;
+        staging::write(tree, &self.scratch, &self.options.cancellation)?;
+        self.resize(geometry.blocks)?;
+        match mkfs::make(&self.tools.mke2fs, geometry, &self.options, &self.run())? {
+            Made::Whole => {}
+            Made::Full => return Err(needs.no_space(geometry, self.options.inodes)),
+        }
+        self.adjust(tree, needs, geometry)?;
+        let image = self.verified(tree, None)?;
+        let superblock = &image.superblock;
+        if (superblock.uuid, superblock.hash_seed) != (self.options.uuid, self.options.hash_seed) {
+            return Err(self
+                .tools
+                .mke2fs
+                .failed("the image has another UUID or hash seed than was asked for"));
+        }
+        // mke2fs leaves out a last group that is too short to be of use.
+        self.resize(superblock.blocks)?;
+        Ok(BuildReport {
+            size_bytes: superblock.blocks * BLOCK_SIZE,
+            free_bytes: superblock.free_blocks * BLOCK_SIZE,
+            inodes: superblock.inodes,
+            used_inodes: superblock.inodes.saturating_sub(superblock.free_inodes),
+        })
+    }
+
+    /// Makes every inode what the tree says: one pass of debugfs.
+    fn adjust(&self, tree: &Tree, needs: Needs, geometry: Geometry) -> Result<(), Ext4Error> {
+        let image = Image::open(&self.image.path)?;
+        let mut script = Script::create(&self.scratch)?;
+        // A new entry takes the type that its inode has by then, so entries come last.
+        let mut entries = Vec::new();
+        difference::compare(
+            &image,
+            tree,
+            self.options.timestamp,
+            &self.options.cancellation,
+            &mut |place, difference| match difference {
+                Difference::Beyond(what) => {
+                    Err(self.tools.mke2fs.failed(&format!("{} {what} in the image", place.path())))
+                }
+                Difference::EntryType { .. } => {
+                    entries.push(difference);
+                    Ok(())
+                }
+                _ => script.add(&difference),
+            },
+        )?;
+        for entry in &entries {
+            script.add(entry)?;
+        }
+        let has_unspeakable = script.has_unspeakable();
+        let complaints = script.run(&self.tools.debugfs, &self.run())?;
+        if complaints.contains("Could not allocate block in ext2 filesystem") {
+            return Err(needs.no_space(geometry, self.options.inodes));
+        }
+        if !complaints.is_empty() {
+            // debugfs does not say which inode it speaks of; the image does.
+            self.verified(tree, Some(&complaints))?;
+            return Err(self.tools.debugfs.failed(&complaints));
+        }
+        if has_unspeakable {
+            self.set_entry_types()?;
+        }
+        Ok(())
+    }
+
+    /// Lets e2fsck give the entries, whose names no debugfs script can hold, the types of their
+    /// inodes. All else is as it is to be by then, so there is nothing else for it to repair.
+    fn set_entry_types(&self) -> Result<(), Ext4Error> {
+        let e2fsck = Tool::find("e2fsck", self.tools.e2fsck.as_ref())?;
+        let outcome = e2fsck.run(&["-f", "-y", IMAGE_LINK].map(OsString::from), &self.run())?;
+        match outcome.status.code() {
+            Some(0 | 1) => Ok(()),
+            _ => Err(e2fsck.failed(&format!("{}\n{}", outcome.ending(), outcome.complaints("e2fsck")))),
+        }
+    }
+
+    /// Returns the image after every field of it was read back and compared with the tree.
+    fn verified(&self, tree: &Tree, complaints: Option<&str>) -> Result<Image, Ext4Error> {
+        let image = Image::open(&self.image.path)?;
+        difference::compare(
+            &image,
+            tree,
+            self.options.timestamp,
+            &self.options.cancellation,
+            &mut |place, difference| Err(self.differs(&place.path(), &difference, complaints)),
+        )?;
+        Ok(image)
+    }
+
+    fn differs(&self, path: &GuestPath, difference: &Difference<'_>, complaints: Option<&str>) -> Ext4Error {
+        let complaints = complaints.unwrap_or_default();
+        match difference {
+            Difference::Xattr { .. } if complaints.contains("space to store extended attribute") => {
+                let reason = "its xattrs are more than the inode and one block hold".to_owned();
+                Ext4Error::Limit { path: path.clone(), reason }
+            }
+            _ => self.tools.debugfs.failed(&format!("{path}: {difference}\n{complaints}")),
+        }
+    }
+
+    fn run(&self) -> Run<'_> {
+        Run {
+            directory: self.scratch.path(),
+            cancellation: &self.options.cancellation,
+            // The tools take 0 for "not set".
+            now_seconds: u64::try_from(self.options.timestamp.seconds).unwrap_or(0).max(1),
+        }
+    }
+
+    fn resize(&self, blocks: u64) -> Result<(), Ext4Error> {
+        let path = &self.image.path;
+        let file =
+            File::options().write(true).open(path).map_err(|error| host::failed("open", path, error))?;
+        file.set_len(blocks * BLOCK_SIZE).map_err(|error| host::failed("extend", path, error))
+    }
+
+    fn cancellation_point(&self) -> Result<(), Ext4Error> {
+        if self.options.cancellation.is_cancelled() { Err(Ext4Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+impl ContentStore for E2fsprogsBuilder {
+    fn begin(&mut self, layer: LayerIndex, size_bytes: u64) -> Result<ContentId, ContentError> {
+        self.contents.begin(layer, size_bytes)
+    }
+
+    fn append(&mut self, id: ContentId, bytes: &[u8]) -> Result<(), ContentError> {
+        self.contents.append(id, bytes)
+    }
+
+    fn append_hole(&mut self, id: ContentId, length_bytes: u64) -> Result<(), ContentError> {
+        self.contents.append_hole(id, length_bytes)
+    }
+
+    fn finish(&mut self, id: ContentId) -> Result<(), ContentError> {
+        self.contents.finish(id)
+    }
+
+    fn release(&mut self, id: ContentId) -> Result<(), ContentError> {
+        self.contents.release(id)
+    }
+
+    fn read_at(&self, id: ContentId, offset: u64, buffer: &mut [u8]) -> Result<usize, ContentError> {
+        self.contents.read_at(id, offset, buffer)
+    }
+}
+
+impl Ext4Builder for E2fsprogsBuilder {
+    fn build_ext4(mut self: Box<Self>, tree: &Tree) -> Result<BuildReport, Ext4Error> {
+        let report = self.build(tree)?;
+        self.image.kept = true;
+        Ok(report)
+    }
+}

@@ -1,0 +1,162 @@
+//! The debugfs pass: one script that makes inodes what the tree says.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use camino::Utf8PathBuf;
+
+use super::difference::Difference;
+use super::host;
+use super::scratch::{Scratch, make_directory};
+use super::tools::{Run, Tool};
+use crate::error::Ext4Error;
+
+/// Name in the scratch directory of the link to the image, which every tool is given: the
+/// image's own path could hold characters that mean something to them.
+pub(super) const IMAGE_LINK: &str = "image";
+const SCRIPT: &str = "script";
+/// Directory of xattr values.
+const VALUES: &str = "values";
+
+/// Commands for debugfs, written to a file as they come.
+pub(super) struct Script {
+    file: BufWriter<File>,
+    path: Utf8PathBuf,
+    values: Utf8PathBuf,
+    /// Number of the file that holds a value. Images repeat few values many times.
+    written_values: HashMap<Vec<u8>, usize>,
+    commands: u64,
+    /// The directory that the last `cd` went to.
+    directory: u32,
+    /// Entries whose names debugfs cannot be given.
+    unspeakable: u64,
+}
+
+impl Script {
+    /// Starts an empty script in `scratch`.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub(super) fn create(scratch: &Scratch) -> Result<Self, Ext4Error> {
+        let path = scratch.path().join(SCRIPT);
+        let values = scratch.path().join(VALUES);
+        let file = File::create(&path).map_err(|error| host::failed("create", &path, error))?;
+        make_directory(&values).map_err(|error| host::failed("create", &values, error))?;
+        Ok(Self {
+            file: BufWriter::new(file),
+            path,
+            values,
+            written_values: HashMap::new(),
+            commands: 0,
+            directory: 0,
+            unspeakable: 0,
+        })
+    }
+
+    /// Adds the commands that undo `difference`; those that nothing undoes are left for the
+    /// comparison after the pass to find.
+    ///
+    /// # Errors
+    /// The host fails to write.
+    pub(super) fn add(&mut self, difference: &Difference<'_>) -> Result<(), Ext4Error> {
+        let value = match difference {
+            Difference::Xattr { value, .. } => Some(self.value_file(value)?),
+            _ => None,
+        };
+        self.write(difference, value).map_err(|error| host::failed("write", &self.path, error))
+    }
+
+    fn write(&mut self, difference: &Difference<'_>, value: Option<usize>) -> io::Result<()> {
+        match difference {
+            Difference::Field { inode, field, want, .. } => {
+                self.commands += 1;
+                writeln!(self.file, "sif <{inode}> {field} {want}")
+            }
+            Difference::Xattr { inode, name, .. } => {
+                self.commands += 1;
+                let value = value.expect("add numbers the value of an xattr");
+                write!(self.file, "ea_set -f {VALUES}/{value} <{inode}> ")?;
+                self.quoted(name)?;
+                writeln!(self.file)
+            }
+            Difference::StrayXattr { inode, name } if is_speakable(name) => {
+                self.commands += 1;
+                write!(self.file, "ea_rm <{inode}> ")?;
+                self.quoted(name)?;
+                writeln!(self.file)
+            }
+            // A new entry takes the type that its inode has by then. `unlink` and `ln` leave link
+            // counts alone.
+            Difference::EntryType { dir, name, inode } if is_speakable(name) => {
+                self.commands += 1;
+                if self.directory != *dir {
+                    writeln!(self.file, "cd <{dir}>")?;
+                    self.directory = *dir;
+                }
+                write!(self.file, "unlink ")?;
+                self.quoted(name)?;
+                write!(self.file, "\nln <{inode}> ")?;
+                self.quoted(name)?;
+                writeln!(self.file)
+            }
+            Difference::EntryType { .. } => {
+                self.unspeakable += 1;
+                Ok(())
+            }
+            Difference::StrayXattr { .. } | Difference::Beyond(_) => Ok(()),
+        }
+    }
+
+    /// Returns whether entries are left whose type only e2fsck can set.
+    pub(super) fn has_unspeakable(&self) -> bool {
+        self.unspeakable > 0
+    }
+
+    /// Runs the script; returns what debugfs complains about, nothing if all went well.
+    ///
+    /// # Errors
+    /// The host fails, debugfs ends badly, or the build is cancelled.
+    pub(super) fn run(mut self, debugfs: &Tool, run: &Run<'_>) -> Result<String, Ext4Error> {
+        if self.commands == 0 {
+            return Ok(String::new());
+        }
+        self.file.flush().map_err(|error| host::failed("write", &self.path, error))?;
+        let arguments = ["-w", "-f", SCRIPT, IMAGE_LINK].map(OsString::from);
+        let outcome = debugfs.run(&arguments, run)?;
+        let complaints = outcome.complaints("debugfs");
+        if outcome.status.success() || !complaints.is_empty() {
+            return Ok(complaints);
+        }
+        Err(debugfs.failed(&outcome.ending()))
+    }
+
+    /// Returns the number of the file that holds `value`.
+    fn value_file(&mut self, value: &[u8]) -> Result<usize, Ext4Error> {
+        if let Some(number) = self.written_values.get(value) {
+            return Ok(*number);
+        }
+        let number = self.written_values.len();
+        let path = self.values.join(number.to_string());
+        std::fs::write(&path, value).map_err(|error| host::failed("write", &path, error))?;
+        self.written_values.insert(value.to_vec(), number);
+        Ok(number)
+    }
+
+    /// Writes `word` so that debugfs reads it as one argument.
+    fn quoted(&mut self, word: &[u8]) -> io::Result<()> {
+        self.file.write_all(b"\"")?;
+        for byte in word {
+            // In quotes, a quote is written twice, and nothing else means anything.
+            let bytes = [*byte, *byte];
+            self.file.write_all(if *byte == b'"' { &bytes } else { &bytes[..1] })?;
+        }
+        self.file.write_all(b"\"")
+    }
+}
+
+/// Returns whether a line of a script can hold `name`.
+fn is_speakable(name: &[u8]) -> bool {
+    !name.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+}

@@ -1,0 +1,398 @@
+//! What an image has otherwise than its tree says, down to the fields of inodes.
+//!
+//! Before the debugfs pass the differences are its work list; after it there must be none.
+
+use std::collections::BTreeMap;
+
+use banger_tree::{Cancellation, FileType, GuestPath, Inode, InodeId, NodeKind, Timestamp, Tree};
+
+use super::image::{Image, ROOT_INODE, RawInode, TIMES};
+use super::layout::FAST_SYMLINK_MAX;
+use super::xattr;
+use crate::error::Ext4Error;
+
+/// Directories with more links than this have a link count of 1 (`dir_nlink`); other inodes must
+/// not have more.
+pub(super) const LINKS_MAX: u32 = 65_000;
+const LOST_AND_FOUND: &[u8] = b"lost+found";
+
+/// One thing that differs, with what it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Difference<'a> {
+    /// A field of an inode, by the name that debugfs has for it.
+    Field { inode: u32, field: &'static str, found: u64, want: u64 },
+    /// An xattr that is missing or has another value; `value` is the image's, not the disk's form.
+    Xattr { inode: u32, name: &'a [u8], value: &'a [u8] },
+    /// An xattr that nobody asked for.
+    StrayXattr { inode: u32, name: Vec<u8> },
+    /// A directory entry whose type is not its inode's.
+    EntryType { dir: u32, name: &'a [u8], inode: u32 },
+    /// Something that cannot be changed afterwards.
+    Beyond(String),
+}
+
+/// Where a difference is: made into a path only when somebody asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    dir: &'a [u8],
+    name: &'a [u8],
+}
+
+impl Place<'_> {
+    pub(super) fn path(self) -> GuestPath {
+        let bytes = [self.dir, b"/", self.name].concat();
+        GuestPath::parse(bytes).unwrap_or_else(|_| GuestPath::root())
+    }
+}
+
+/// Calls `report` for every difference between `image` and `tree`, in the order of directories.
+///
+/// # Errors
+/// The image cannot be read, the build is cancelled, or what `report` fails with.
+pub(super) fn compare<'a>(
+    image: &Image,
+    tree: &'a Tree,
+    default_time: Timestamp,
+    cancellation: &Cancellation,
+    report: &mut Report<'_, 'a>,
+) -> Result<(), Ext4Error> {
+    let numbers = vec![0; tree.inode_bound()];
+    Comparison { image, tree, default_time, cancellation, numbers, report }.run()
+}
+
+/// What takes the differences.
+pub(super) type Report<'r, 'a> = dyn FnMut(Place<'_>, Difference<'a>) -> Result<(), Ext4Error> + 'r;
+
+struct Comparison<'c, 'r, 'a> {
+    image: &'c Image,
+    tree: &'a Tree,
+    default_time: Timestamp,
+    cancellation: &'c Cancellation,
+    /// Inode number in the image by inode of the tree, 0 where none is known yet.
+    numbers: Vec<u32>,
+    report: &'c mut Report<'r, 'a>,
+}
+
+impl<'a> Comparison<'_, '_, 'a> {
+    fn run(mut self) -> Result<(), Ext4Error> {
+        let root = self.tree.root();
+        let place = Place { dir: b"", name: b"" };
+        self.inode(place, root, ROOT_INODE, true)?;
+        let mut pending = vec![(Vec::new(), root, ROOT_INODE)];
+        while let Some((path, id, number)) = pending.pop() {
+            if self.cancellation.is_cancelled() {
+                return Err(Ext4Error::Cancelled);
+            }
+            self.directory(&path, id, number, &mut pending)?;
+        }
+        Ok(())
+    }
+
+    fn directory(
+        &mut self,
+        path: &[u8],
+        id: InodeId,
+        number: u32,
+        pending: &mut Vec<(Vec<u8>, InodeId, u32)>,
+    ) -> Result<(), Ext4Error> {
+        let tree = self.tree;
+        let children = tree.inode(id).children().expect("only directories are pending");
+        let mut found = self.image.entries(&self.image.inode(number)?)?;
+        for (name, child) in children {
+            let place = Place { dir: path, name };
+            let Some(entry) = found.remove(&name[..]) else {
+                self.beyond(place, "is missing")?;
+                continue;
+            };
+            let inode = tree.inode(*child);
+            if entry.file_type != entry_type(inode.kind.file_type()) {
+                (self.report)(place, Difference::EntryType { dir: number, name, inode: entry.inode })?;
+            }
+            let known = std::mem::replace(&mut self.numbers[child.index()], entry.inode);
+            if known == 0 {
+                self.inode(place, *child, entry.inode, false)?;
+            } else if known != entry.inode {
+                self.beyond(place, "is not a link to the inode of its other names")?;
+            }
+            if inode.is_dir() {
+                pending.push(([path, b"/", name].concat(), *child, entry.inode));
+            }
+        }
+        if id == tree.root() && !children.contains_key(LOST_AND_FOUND) {
+            let entry = found.remove(LOST_AND_FOUND);
+            let place = Place { dir: path, name: LOST_AND_FOUND };
+            match entry {
+                Some(entry) => self.lost_and_found(place, entry.inode)?,
+                None => self.beyond(place, "is missing")?,
+            }
+        }
+        match found.keys().next() {
+            Some(name) => self.beyond(Place { dir: path, name }, "is not of the tree"),
+            None => Ok(()),
+        }
+    }
+
+    fn inode(&mut self, place: Place<'_>, id: InodeId, number: u32, is_root: bool) -> Result<(), Ext4Error> {
+        let inode = self.tree.inode(id);
+        let raw = self.image.inode(number)?;
+        let attributes = &inode.attributes;
+        let links = match inode.children() {
+            None => inode.names(),
+            Some(children) => {
+                let below = children.values().filter(|child| self.tree.inode(**child).is_dir()).count();
+                let own = is_root && !children.contains_key(LOST_AND_FOUND);
+                let links = u32::try_from(below).unwrap_or(u32::MAX - 3) + 2 + u32::from(own);
+                if links > LINKS_MAX { 1 } else { links }
+            }
+        };
+        let mode = inode.kind.file_type().mode_bits() | (attributes.mode & 0o7777);
+        self.fields(
+            place,
+            number,
+            &[
+                ("mode", raw.mode().into(), mode.into()),
+                ("uid", raw.uid().into(), attributes.uid.into()),
+                ("gid", raw.gid().into(), attributes.gid.into()),
+                ("links_count", raw.links_count().into(), links.into()),
+            ],
+        )?;
+        self.times(place, number, &raw, attributes.mtime)?;
+        self.kind(place, number, &raw, inode)?;
+        self.xattrs(place, number, &raw, inode)
+    }
+
+    fn lost_and_found(&mut self, place: Place<'_>, number: u32) -> Result<(), Ext4Error> {
+        let raw = self.image.inode(number)?;
+        self.fields(
+            place,
+            number,
+            &[
+                ("mode", raw.mode().into(), 0o40_700),
+                ("uid", raw.uid().into(), 0),
+                ("gid", raw.gid().into(), 0),
+                ("links_count", raw.links_count().into(), 2),
+            ],
+        )?;
+        self.times(place, number, &raw, self.default_time)
+    }
+
+    fn fields(
+        &mut self,
+        place: Place<'_>,
+        inode: u32,
+        fields: &[(&'static str, u64, u64)],
+    ) -> Result<(), Ext4Error> {
+        for (field, found, want) in fields.iter().copied().filter(|(_, found, want)| found != want) {
+            (self.report)(place, Difference::Field { inode, field, found, want })?;
+        }
+        Ok(())
+    }
+
+    /// All four times of an inode are the one that the layer gives.
+    fn times(
+        &mut self,
+        place: Place<'_>,
+        number: u32,
+        raw: &RawInode,
+        time: Timestamp,
+    ) -> Result<(), Ext4Error> {
+        let (seconds, extra) = encode_time(time);
+        for field in TIMES {
+            let [seconds, extra] = [(field[0], seconds), (field[1], extra)]
+                .map(|((name, offset), want)| (name, u64::from(raw.u32(offset)), u64::from(want)));
+            self.fields(place, number, &[seconds, extra])?;
+        }
+        Ok(())
+    }
+
+    fn kind(
+        &mut self,
+        place: Place<'_>,
+        number: u32,
+        raw: &RawInode,
+        inode: &'a Inode,
+    ) -> Result<(), Ext4Error> {
+        match &inode.kind {
+            NodeKind::Directory { .. } => Ok(()),
+            NodeKind::Regular { size_bytes, .. } if raw.size() == *size_bytes => Ok(()),
+            NodeKind::Regular { size_bytes, .. } => {
+                self.beyond(place, &format!("has {} bytes instead of {size_bytes}", raw.size()))
+            }
+            NodeKind::Symlink { target } => {
+                self.fields(place, number, &[("size", raw.size(), target.len() as u64)])?;
+                if target.len() <= FAST_SYMLINK_MAX {
+                    return self.block(place, number, raw, fast_symlink(target));
+                }
+                if raw.size() == target.len() as u64 && self.image.target(raw)? == target[..] {
+                    return Ok(());
+                }
+                self.beyond(place, "has another target")
+            }
+            NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor } => {
+                self.block(place, number, raw, device(*major, *minor))
+            }
+            NodeKind::Fifo | NodeKind::Socket => self.block(place, number, raw, [0; 15]),
+        }
+    }
+
+    /// Compares `i_block` where it holds neither extents nor block numbers.
+    fn block(
+        &mut self,
+        place: Place<'_>,
+        number: u32,
+        raw: &RawInode,
+        want: [u32; 15],
+    ) -> Result<(), Ext4Error> {
+        self.fields(place, number, &[("flags", raw.flags().into(), 0)])?;
+        for (field, (found, want)) in BLOCK_FIELDS.into_iter().zip(raw.block().into_iter().zip(want)) {
+            self.fields(place, number, &[(field, found.into(), want.into())])?;
+        }
+        Ok(())
+    }
+
+    fn xattrs(
+        &mut self,
+        place: Place<'_>,
+        number: u32,
+        raw: &RawInode,
+        inode: &'a Inode,
+    ) -> Result<(), Ext4Error> {
+        let mut found: BTreeMap<Vec<u8>, Vec<u8>> = self.image.xattrs(raw)?;
+        for (name, value) in inode.attributes.xattrs.iter() {
+            let disk = xattr::disk_value(name, value)
+                .map_err(|reason| Ext4Error::Limit { path: place.path(), reason })?;
+            if found.remove(name) != Some(disk) {
+                (self.report)(place, Difference::Xattr { inode: number, name, value })?;
+            }
+        }
+        for name in found.into_keys() {
+            (self.report)(place, Difference::StrayXattr { inode: number, name })?;
+        }
+        Ok(())
+    }
+
+    fn beyond(&mut self, place: Place<'_>, what: &str) -> Result<(), Ext4Error> {
+        (self.report)(place, Difference::Beyond(what.to_owned()))
+    }
+}
+
+/// Names that debugfs has for the words of `i_block`.
+const BLOCK_FIELDS: [&str; 15] = [
+    "block[0]",
+    "block[1]",
+    "block[2]",
+    "block[3]",
+    "block[4]",
+    "block[5]",
+    "block[6]",
+    "block[7]",
+    "block[8]",
+    "block[9]",
+    "block[10]",
+    "block[11]",
+    "block[IND]",
+    "block[DIND]",
+    "block[TIND]",
+];
+
+impl std::fmt::Display for Difference<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = banger_tree::escape_bytes;
+        match self {
+            Self::Field { inode, field, found, want } => {
+                write!(formatter, "{field} of inode {inode} is {found:#o} instead of {want:#o}")
+            }
+            Self::Xattr { inode, name, .. } => {
+                write!(formatter, "xattr {} of inode {inode} is not set", shown(name))
+            }
+            Self::StrayXattr { inode, name } => {
+                write!(formatter, "inode {inode} has a stray xattr {}", shown(name))
+            }
+            Self::EntryType { inode, .. } => {
+                write!(formatter, "its entry has another type than inode {inode}")
+            }
+            Self::Beyond(what) => formatter.write_str(what),
+        }
+    }
+}
+
+/// Returns the `file_type` of directory entries.
+fn entry_type(file_type: FileType) -> u8 {
+    match file_type {
+        FileType::Regular => 1,
+        FileType::Directory => 2,
+        FileType::CharDevice => 3,
+        FileType::BlockDevice => 4,
+        FileType::Fifo => 5,
+        FileType::Socket => 6,
+        FileType::Symlink => 7,
+    }
+}
+
+/// Returns the low 32 bits of the seconds, and nanoseconds with the two epoch bits.
+fn encode_time(time: Timestamp) -> (u32, u32) {
+    let time = time.clamped_to_ext4();
+    let low = u32::try_from(time.seconds & 0xffff_ffff).expect("32 bits were kept");
+    let epoch = u32::try_from((time.seconds + (1 << 31)) >> 32 & 3).expect("two bits were kept");
+    (low, time.nanoseconds << 2 | epoch)
+}
+
+/// Returns `i_block` of a device: numbers below 256 in the old encoding, others in the new one.
+fn device(major: u32, minor: u32) -> [u32; 15] {
+    let mut block = [0; 15];
+    if major < 256 && minor < 256 {
+        block[0] = major << 8 | minor;
+    } else {
+        block[1] = (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xf_ff00) << 12;
+    }
+    block
+}
+
+/// Returns `i_block` of a symlink of at most 59 bytes.
+fn fast_symlink(target: &[u8]) -> [u32; 15] {
+    std::array::from_fn(|word| {
+        u32::from_le_bytes(std::array::from_fn(|byte| target.get(4 * word + byte).copied().unwrap_or(0)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t07_times_have_two_epoch_bits() {
+        for (seconds, nanoseconds, want) in [
+            (0, 0, (0, 0)),
+            (-1, 999_999_999, (0xffff_ffff, 999_999_999 << 2)),
+            (-(1 << 31), 0, (0x8000_0000, 0)),
+            ((1 << 31) - 1, 5, (0x7fff_ffff, 5 << 2)),
+            (1 << 31, 0, (0x8000_0000, 1)),
+            (1 << 32, 0, (0, 1)),
+            (3 << 32, 7, (0, 7 << 2 | 3)),
+            (15_032_385_535, 999_999_999, (0x7fff_ffff, 999_999_999 << 2 | 3)),
+            (i64::MAX, 0, (0x7fff_ffff, 999_999_999 << 2 | 3)),
+        ] {
+            assert_eq!(encode_time(Timestamp { seconds, nanoseconds }), want, "{seconds}.{nanoseconds}");
+        }
+    }
+
+    #[test]
+    fn t13_devices_use_the_old_encoding_only_below_256() {
+        for (major, minor, want) in [
+            (0, 0, [0, 0]),
+            (8, 1, [0x801, 0]),
+            (255, 255, [0xffff, 0]),
+            (256, 0, [0, 0x1_0000]),
+            (8, 256, [0, 0x10_0800]),
+            (4095, 1_048_575, [0, 0xffff_ffff]),
+        ] {
+            assert_eq!(device(major, minor)[..2], want, "{major}:{minor}");
+        }
+    }
+
+    #[test]
+    fn short_targets_are_in_the_inode() {
+        assert_eq!(fast_symlink(b"abcde")[..2], [0x6463_6261, 0x65]);
+        assert_eq!(fast_symlink(&[b'x'; 59])[14], 0x0078_7878);
+    }
+}

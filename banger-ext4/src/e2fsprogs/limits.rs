@@ -1,0 +1,67 @@
+//! What no ext4 file system can hold, found before anything is written.
+
+use banger_tree::{GuestPath, InodeId, NodeKind, Tree};
+
+use super::difference::LINKS_MAX;
+use super::layout::BLOCK_SIZE;
+use super::xattr;
+use crate::error::Ext4Error;
+
+/// Logical blocks of a file are numbered in 32 bits.
+const FILE_SIZE_MAX: u64 = u32::MAX as u64 * BLOCK_SIZE;
+const TARGET_MAX: usize = 4095;
+const MAJOR_MAX: u32 = (1 << 12) - 1;
+const MINOR_MAX: u32 = (1 << 20) - 1;
+
+/// Checks every inode of `tree`.
+///
+/// # Errors
+/// The first path that ext4 cannot hold.
+pub(super) fn check(tree: &Tree) -> Result<(), Ext4Error> {
+    let mut pending = vec![tree.root()];
+    check_inode(tree, tree.root()).map_err(|reason| Ext4Error::Limit { path: GuestPath::root(), reason })?;
+    while let Some(dir) = pending.pop() {
+        for (name, id) in tree.inode(dir).children().into_iter().flatten() {
+            let mut outcome = check_inode(tree, *id);
+            if tree.inode(*id).is_dir() {
+                pending.push(*id);
+            } else if dir == tree.root() && &name[..] == b"lost+found" {
+                outcome = Err("lost+found of an ext4 file system is a directory".to_owned());
+            }
+            outcome.map_err(|reason| Ext4Error::Limit { path: path_of(tree, dir, name), reason })?;
+        }
+    }
+    Ok(())
+}
+
+fn check_inode(tree: &Tree, id: InodeId) -> Result<(), String> {
+    let inode = tree.inode(id);
+    if !inode.is_dir() && inode.names() > LINKS_MAX {
+        return Err(format!("it has {} names and an inode at most {LINKS_MAX}", inode.names()));
+    }
+    match &inode.kind {
+        NodeKind::Regular { size_bytes, .. } if *size_bytes > FILE_SIZE_MAX => {
+            return Err(format!("it has {size_bytes} bytes and a file at most {FILE_SIZE_MAX}"));
+        }
+        NodeKind::Symlink { target } if target.is_empty() || target.len() > TARGET_MAX => {
+            return Err(format!("its target has {} bytes, not 1 to {TARGET_MAX}", target.len()));
+        }
+        NodeKind::Symlink { target } if target.contains(&0) => {
+            return Err("its target holds a NUL byte".to_owned());
+        }
+        NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor }
+            if *major > MAJOR_MAX || *minor > MINOR_MAX =>
+        {
+            return Err(format!(
+                "device {major}:{minor} is beyond the largest of Linux, {MAJOR_MAX}:{MINOR_MAX}"
+            ));
+        }
+        _ => {}
+    }
+    xattr::check(&inode.attributes.xattrs)
+}
+
+fn path_of(tree: &Tree, dir: InodeId, name: &[u8]) -> GuestPath {
+    let dir = tree.walk().find(|(_, id)| *id == dir).map_or_else(GuestPath::root, |(path, _)| path);
+    dir.join(name).unwrap_or(dir)
+}

@@ -1,0 +1,12 @@
+//! Images are built, checked by e2fsck, mounted and compared with their trees.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it skips"
+)]
+
+mod contents;
+mod e2fsprogs;
+mod judges;
+mod support;
+mod tools;

@@ -1,0 +1,62 @@
+//! The judges of an image: e2fsck and the kernel.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use banger_tree::{ContentStore, Tree};
+use camino::Utf8Path;
+
+use super::compare::compare_root;
+use super::{is_root, skip};
+
+/// Fails unless `e2fsck -fn` has no complaint about `image` and, mounted by the kernel, it holds
+/// exactly what `tree` says with the contents of `store`. Without root the mount is skipped.
+pub(crate) fn check_image(image: &Utf8Path, tree: &Tree, store: &dyn ContentStore) {
+    e2fsck(image);
+    with_mounted(image, |root| {
+        let differences = compare_root(root, tree, store);
+        assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+    });
+}
+
+/// Fails unless `e2fsck -fn` has no complaint about `image`; skips where there is no e2fsck.
+pub(crate) fn e2fsck(image: &Utf8Path) {
+    let path = ["/sbin/e2fsck", "/usr/sbin/e2fsck"].into_iter().find(|path| Path::new(path).exists());
+    let Some(path) = path else { return skip("no e2fsck on this machine") };
+    let output = Command::new(path).env("LC_ALL", "C").arg("-fn").arg(image).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // The last line is the count of files and blocks; each pass has one line before it.
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    let complaints: Vec<&&str> =
+        lines[..lines.len().saturating_sub(1)].iter().filter(|line| !line.starts_with("Pass ")).collect();
+    assert!(output.status.success() && complaints.is_empty(), "e2fsck -fn {image}:\n{text}");
+}
+
+/// Mounts `image` read-only, calls `check` with the root directory, unmounts. Skips without root.
+pub(crate) fn with_mounted(image: &Utf8Path, check: impl FnOnce(&Path)) {
+    if !is_root() {
+        return skip("only root can mount the image");
+    }
+    let mount = Mount::new(image);
+    check(&mount.0);
+}
+
+/// A mount that goes when dropped, also when a check panics.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(image: &Utf8Path) -> Self {
+        let point = tempfile::Builder::new().prefix("banger-mount-").tempdir().unwrap().keep();
+        let status = Command::new("mount").args(["-o", "loop,ro"]).arg(image).arg(&point).status().unwrap();
+        assert!(status.success(), "the kernel does not mount {image}");
+        Self(point)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if Command::new("umount").arg(&self.0).status().is_ok_and(|status| status.success()) {
+            let _ = std::fs::remove_dir(&self.0);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Judging images: independent of which backend made them.
+
+pub(crate) mod cases;
+pub(crate) mod compare;
+pub(crate) mod fixture;
+pub(crate) mod judge;
+
+pub(crate) use fixture::Fixture;
+pub(crate) use judge::check_image;
+
+/// Says on stderr that `what` was not tested; fails where the environment says `CI=true`.
+pub(crate) fn skip(what: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot be skipped in CI: {what}");
+    eprintln!("skipped: {what}");
+}
+
+/// Returns whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
