@@ -92,3 +92,22 @@ pub enum Ext4Error {
     #[error("cancelled")]
     Cancelled,
 }
+
+impl Ext4Error {
+    /// Returns a number that stays the same for this kind of failure in all versions.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::NoSpace { .. } => 300,
+            Self::NoInodes { .. } => 301,
+            Self::InvalidSize { .. } => 302,
+            Self::Limit { .. } => 303,
+            Self::ToolMissing { .. } => 304,
+            Self::ToolUnfit { .. } => 305,
+            Self::ToolFailed { .. } => 306,
+            Self::Content(_) => 307,
+            Self::Io { .. } => 308,
+            Self::Cancelled => 309,
+            Self::InvalidLabel { .. } => 310,
+        }
+    }
+}

@@ -76,10 +76,7 @@ impl Auth {
         http: &Http,
         origin: &Url,
     ) -> Result<(Option<HeaderValue>, u64), PullError> {
-        if self
-            .expires
-            .is_some_and(|expires| expires <= Instant::now())
-        {
+        if self.expires.is_some_and(|expires| expires <= Instant::now()) {
             self.obtain(http, origin).await?;
         }
         Ok((self.header.clone(), self.generation))
@@ -129,17 +126,11 @@ impl Auth {
                 self.header = Some(basic(&user, &password));
                 self.expires = None;
             }
-            Challenge::Bearer {
-                realm,
-                service,
-                scope,
-            } => {
+            Challenge::Bearer { realm, service, scope } => {
                 self.plain = origin.scheme() == "http";
                 let url = self.check_realm(&realm, origin).await?;
                 let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.repository));
-                let answer = self
-                    .token(http, &url, service.as_deref(), &scope, credential.as_ref())
-                    .await?;
+                let answer = self.token(http, &url, service.as_deref(), &scope, credential.as_ref()).await?;
                 let token = answer
                     .token
                     .filter(|token| !token.is_empty())
@@ -149,15 +140,11 @@ impl Auth {
                         host: host_of(&url),
                         detail: "its token server answered without a token".to_owned(),
                     })?;
-                let life = answer
-                    .expires_in
-                    .map_or(DEFAULT_TOKEN_LIFE, Duration::from_secs);
+                let life = answer.expires_in.map_or(DEFAULT_TOKEN_LIFE, Duration::from_secs);
                 self.header = Some(token);
                 // A life shorter than the margin is renewed by the 401 that it leads to.
-                self.expires = Instant::now().checked_add(
-                    life.saturating_sub(EXPIRY_MARGIN)
-                        .max(Duration::from_secs(1)),
-                );
+                self.expires = Instant::now()
+                    .checked_add(life.saturating_sub(EXPIRY_MARGIN).max(Duration::from_secs(1)));
             }
         }
         self.generation += 1;
@@ -206,10 +193,9 @@ impl Auth {
                 .append_pair("refresh_token", refresh)
                 .finish();
             let mut request = Request::post(realm.clone(), what.clone(), form);
-            request.headers.insert(
-                CONTENT_TYPE,
-                HeaderValue::from_static("application/x-www-form-urlencoded"),
-            );
+            request
+                .headers
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
             let response = http.send(&request).await?;
             // Servers without the OAuth2 endpoint take the GET form only.
             let lacking = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
@@ -234,9 +220,7 @@ impl Auth {
                 request.headers.insert(AUTHORIZATION, basic(user, password));
             }
             Some(Credential::IdentityToken(refresh)) => {
-                request
-                    .headers
-                    .insert(AUTHORIZATION, basic("<token>", refresh));
+                request.headers.insert(AUTHORIZATION, basic("<token>", refresh));
             }
             None => {}
         }
@@ -251,24 +235,13 @@ impl Auth {
         response: reqwest::Response,
     ) -> Result<TokenAnswer, PullError> {
         let status = response.status();
-        let refused = |detail| PullError::Unauthorized {
-            host: host_of(realm),
-            detail,
-        };
-        let body = read_capped(
-            http,
-            response,
-            MAX_TOKEN_BYTES,
-            "the answer of a token server",
-        )
-        .await
-        .map_err(|failure| failure.into_error(&host_of(realm)))?;
+        let refused = |detail| PullError::Unauthorized { host: host_of(realm), detail };
+        let body = read_capped(http, response, MAX_TOKEN_BYTES, "the answer of a token server")
+            .await
+            .map_err(|failure| failure.into_error(&host_of(realm)))?;
         if !status.is_success() {
             let detail = error_detail(&body);
-            return Err(refused(format!(
-                "its token server answered {}: {detail}",
-                status.as_u16()
-            )));
+            return Err(refused(format!("its token server answered {}: {detail}", status.as_u16())));
         }
         serde_json::from_slice(&body)
             .map_err(|_| refused("its token server answered something that is no token".to_owned()))
@@ -332,10 +305,7 @@ fn is_private_address(address: IpAddr) -> bool {
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) => is_private_address(v4.into()),
             None => {
-                v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_unique_local()
-                    || v6.is_unicast_link_local()
+                v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local()
             }
         },
     }
@@ -343,9 +313,7 @@ fn is_private_address(address: IpAddr) -> bool {
 
 /// Whether two URLs have scheme, host and port in common.
 pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
-    a.scheme() == b.scheme()
-        && a.host() == b.host()
-        && a.port_or_known_default() == b.port_or_known_default()
+    a.scheme() == b.scheme() && a.host() == b.host() && a.port_or_known_default() == b.port_or_known_default()
 }
 
 /// Host and port of a URL, for messages.
@@ -358,8 +326,7 @@ pub(crate) fn host_of(url: &Url) -> String {
 }
 
 fn basic(user: &str, password: &str) -> HeaderValue {
-    let encoded =
-        base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}").as_bytes());
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}").as_bytes());
     secret(&format!("Basic {encoded}")).expect("base64 is fit for a header")
 }
 
@@ -387,21 +354,13 @@ pub(crate) fn error_detail(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<Errors>(body) {
         Ok(Errors { errors }) => errors
             .iter()
-            .map(|entry| {
-                format!("{} {}", entry.code, entry.message)
-                    .trim()
-                    .to_owned()
-            })
+            .map(|entry| format!("{} {}", entry.code, entry.message).trim().to_owned())
             .collect::<Vec<_>>()
             .join("; "),
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     let line = one_line(&text);
-    if line.is_empty() {
-        "no explanation".to_owned()
-    } else {
-        line
-    }
+    if line.is_empty() { "no explanation".to_owned() } else { line }
 }
 
 /// Text of somebody else as one short line without control characters.
@@ -430,11 +389,7 @@ mod tests {
         ];
         for (realm, plain, public, private, accepted) in cases {
             let url = Url::parse(realm).unwrap();
-            assert_eq!(
-                judge_realm(&url, plain, public, private).is_ok(),
-                accepted,
-                "{realm}"
-            );
+            assert_eq!(judge_realm(&url, plain, public, private).is_ok(), accepted, "{realm}");
         }
     }
 
@@ -469,24 +424,15 @@ mod tests {
     #[tokio::test]
     async fn b37_a_public_registry_cannot_name_a_private_realm() {
         let reference = "registry.example/r".parse().unwrap();
-        let crate::Reference::Registry(reference) = reference else {
-            panic!("a registry")
-        };
+        let crate::Reference::Registry(reference) = reference else { panic!("a registry") };
         let mut auth = Auth::new(&reference, CredentialSource::Anonymous);
         auth.public = Some(true);
         let origin = Url::parse("https://registry.example/").unwrap();
-        for realm in [
-            "https://169.254.169.254/token",
-            "http://1.1.1.1/token",
-            "file:///etc/passwd",
-            "x",
-        ] {
+        for realm in ["https://169.254.169.254/token", "http://1.1.1.1/token", "file:///etc/passwd", "x"] {
             let error = auth.check_realm(realm, &origin).await.unwrap_err();
             assert!(matches!(&error, PullError::Realm { realm: named, .. } if named == realm));
         }
-        auth.check_realm("https://1.1.1.1/token", &origin)
-            .await
-            .unwrap();
+        auth.check_realm("https://1.1.1.1/token", &origin).await.unwrap();
     }
 
     #[test]

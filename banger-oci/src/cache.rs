@@ -105,10 +105,7 @@ impl BlobCache {
     /// Where the blob `digest` is kept.
     #[must_use]
     pub fn blob_path(&self, digest: &Digest) -> Utf8PathBuf {
-        self.root
-            .join("blobs")
-            .join(digest.algorithm().as_str())
-            .join(digest.hex())
+        self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
     }
 
     /// Where the blob `digest` is kept while it is incomplete.
@@ -168,21 +165,13 @@ impl BlobCache {
             // Completed or removed by another process between the two calls above: look again.
             if is_at(&file, &path) {
                 let target = self.blob_path(digest);
-                return Ok(Claim::Partial(PartialBlob {
-                    file: Arc::new(file),
-                    path,
-                    target,
-                }));
+                return Ok(Claim::Partial(PartialBlob { file: Arc::new(file), path, target }));
             }
         }
     }
 
     /// Reads a small blob, such as a manifest, and checks it. A damaged one is removed.
-    pub(crate) fn read_small(
-        &self,
-        digest: &Digest,
-        limit_bytes: u64,
-    ) -> Result<SmallBlob, PullError> {
+    pub(crate) fn read_small(&self, digest: &Digest, limit_bytes: u64) -> Result<SmallBlob, PullError> {
         let Some(mut blob) = self.get(digest)? else {
             return Ok(SmallBlob::Absent);
         };
@@ -191,9 +180,7 @@ impl BlobCache {
             return Ok(SmallBlob::Absent);
         }
         let mut bytes = Vec::new();
-        blob.file
-            .read_to_end(&mut bytes)
-            .map_err(PullError::io("read", &blob.path))?;
+        blob.file.read_to_end(&mut bytes).map_err(PullError::io("read", &blob.path))?;
         if digest.matches(&bytes) {
             return Ok(SmallBlob::Present(bytes, blob));
         }
@@ -213,11 +200,9 @@ impl BlobCache {
         }
         let target = self.blob_path(digest);
         let dir = target.parent().expect("a blob path has a directory");
-        let mut file =
-            tempfile::NamedTempFile::new_in(dir).map_err(PullError::io("write to", dir))?;
+        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(PullError::io("write to", dir))?;
         io::Write::write_all(&mut file, bytes).map_err(PullError::io("write to", dir))?;
-        file.persist(&target)
-            .map_err(|error| PullError::io("create", &target)(error.error))?;
+        file.persist(&target).map_err(|error| PullError::io("create", &target)(error.error))?;
         Ok(())
     }
 
@@ -264,29 +249,19 @@ impl PartialBlob {
 impl Drop for PartialBlob {
     fn drop(&mut self) {
         // Nothing to resume: leave nothing behind.
-        if self
-            .file
-            .metadata()
-            .is_ok_and(|metadata| metadata.len() == 0)
-        {
+        if self.file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             self.discard();
         }
     }
 }
 
 /// Hashes a file from its start.
-pub(crate) fn hash_file(
-    file: &File,
-    path: &Utf8Path,
-    digest: &Digest,
-) -> Result<Digest, PullError> {
+pub(crate) fn hash_file(file: &File, path: &Utf8Path, digest: &Digest) -> Result<Digest, PullError> {
     let mut hasher = Hasher::new(digest.algorithm());
     let mut buffer = vec![0; READ_LEN];
     let mut offset = 0;
     loop {
-        let count = file
-            .read_at(&mut buffer, offset)
-            .map_err(PullError::io("read", path))?;
+        let count = file.read_at(&mut buffer, offset).map_err(PullError::io("read", path))?;
         if count == 0 {
             return Ok(hasher.finish());
         }
@@ -300,9 +275,7 @@ fn remove_if_at(file: &File, path: &Utf8Path) -> Result<(), PullError> {
         return Ok(());
     }
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(PullError::io("remove", path)(error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PullError::io("remove", path)(error)),
         _ => Ok(()),
     }
 }
@@ -326,7 +299,5 @@ fn is_at(file: &File, path: &Utf8Path) -> bool {
 
 /// The time since a file was last used.
 fn age(modified: SystemTime) -> Duration {
-    SystemTime::now()
-        .duration_since(modified)
-        .unwrap_or_default()
+    SystemTime::now().duration_since(modified).unwrap_or_default()
 }

@@ -56,22 +56,13 @@ pub struct ContainerConfig {
     #[serde(deserialize_with = "nullable")]
     pub labels: BTreeMap<String, String>,
     /// Ports the program listens on, such as `80/tcp`; the values are empty objects.
-    #[serde(
-        deserialize_with = "nullable",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed_ports: BTreeMap<String, serde_json::Value>,
     /// Directories that outlive a container; the values are empty objects.
-    #[serde(
-        deserialize_with = "nullable",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
     pub volumes: BTreeMap<String, serde_json::Value>,
     /// The signal that asks the program to end.
-    #[serde(
-        deserialize_with = "nullable",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
     pub stop_signal: String,
 }
 

@@ -60,20 +60,17 @@ fn unsupported(name: &str) -> io::Error {
 /// `InvalidData` or `Other` where it is damaged.
 pub fn decompressor(mut reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::with_capacity(MAGIC_LEN);
-    reader
-        .by_ref()
-        .take(MAGIC_LEN as u64)
-        .read_to_end(&mut magic)?;
+    reader.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic)?;
     let compression = detect(&magic)?;
     let whole = Cursor::new(magic).chain(reader);
     Ok(match compression {
         Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(
-            BufReader::with_capacity(BUFFER_LEN, whole),
-        )),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(
-            BufReader::with_capacity(BUFFER_LEN, whole),
-        )?),
+        Compression::Gzip => {
+            Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER_LEN, whole)))
+        }
+        Compression::Zstd => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(BUFFER_LEN, whole))?)
+        }
     })
 }
 
@@ -106,19 +103,13 @@ mod tests {
     }
 
     fn sample() -> Vec<u8> {
-        (0..600_000_u32)
-            .flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 20).to_le_bytes())
-            .collect()
+        (0..600_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect()
     }
 
     #[test]
     fn b30_compression_is_decided_by_magic() {
         let data = sample();
-        let cases = [
-            ("plain", data.clone()),
-            ("gzip", gzip(&data)),
-            ("zstd", zstd(&data)),
-        ];
+        let cases = [("plain", data.clone()), ("gzip", gzip(&data)), ("zstd", zstd(&data))];
         for (name, bytes) in cases {
             assert!(unpack(bytes).unwrap() == data, "{name}");
         }
@@ -132,22 +123,11 @@ mod tests {
         let data = sample();
         let (left, right) = data.split_at(777_777);
         let cases = [
-            (
-                "gzip members",
-                [gzip(left), gzip(b""), gzip(right)].concat(),
-            ),
+            ("gzip members", [gzip(left), gzip(b""), gzip(right)].concat()),
             ("zstd frames", [zstd(left), zstd(right)].concat()),
             (
                 "skippable frames",
-                [
-                    skippable(0),
-                    skippable(9),
-                    zstd(left),
-                    skippable(200),
-                    zstd(right),
-                    skippable(3),
-                ]
-                .concat(),
+                [skippable(0), skippable(9), zstd(left), skippable(200), zstd(right), skippable(3)].concat(),
             ),
         ];
         for (name, bytes) in cases {
@@ -160,18 +140,12 @@ mod tests {
         let data = sample();
         for (name, bytes) in [("gzip", gzip(&data)), ("zstd", zstd(&data))] {
             for keep in [7, 12, bytes.len() / 2, bytes.len() - 9, bytes.len() - 1] {
-                assert!(
-                    unpack(bytes[..keep].to_vec()).is_err(),
-                    "{name} cut to {keep} bytes"
-                );
+                assert!(unpack(bytes[..keep].to_vec()).is_err(), "{name} cut to {keep} bytes");
             }
             // A second member or frame that is cut inside its header.
             for extra in 1..6 {
                 let cut = [&bytes[..], &bytes[..extra]].concat();
-                assert!(
-                    unpack(cut).is_err(),
-                    "{name} with {extra} bytes of a second header"
-                );
+                assert!(unpack(cut).is_err(), "{name} with {extra} bytes of a second header");
             }
         }
     }

@@ -95,13 +95,8 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let error = |reason| DigestError {
-            text: text.chars().take(160).collect(),
-            reason,
-        };
-        let (name, hex) = text
-            .split_once(':')
-            .ok_or_else(|| error("no `algorithm:` in front"))?;
+        let error = |reason| DigestError { text: text.chars().take(160).collect(), reason };
+        let (name, hex) = text.split_once(':').ok_or_else(|| error("no `algorithm:` in front"))?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,
             "sha512" => Algorithm::Sha512,
@@ -110,16 +105,10 @@ impl FromStr for Digest {
         if hex.len() != algorithm.hex_len() {
             return Err(error("wrong number of hexadecimal digits"));
         }
-        if !hex
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        {
+        if !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(error("only the digits 0-9 and a-f may follow the colon"));
         }
-        Ok(Self {
-            algorithm,
-            hex: hex.into(),
-        })
+        Ok(Self { algorithm, hex: hex.into() })
     }
 }
 
@@ -194,10 +183,7 @@ impl Digest {
             .flat_map(|byte| [byte >> 4, byte & 15])
             .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
             .collect();
-        Self {
-            algorithm,
-            hex: hex.into(),
-        }
+        Self { algorithm, hex: hex.into() }
     }
 }
 
@@ -215,12 +201,7 @@ mod tests {
         assert_eq!(digest.short(), "e3b0c44298fc");
         let mut hasher = Hasher::new(Algorithm::Sha512);
         hasher.update(b"abc");
-        assert!(
-            hasher
-                .finish()
-                .to_string()
-                .starts_with("sha512:ddaf35a193617abacc417349ae204131")
-        );
+        assert!(hasher.finish().to_string().starts_with("sha512:ddaf35a193617abacc417349ae204131"));
     }
 
     #[test]

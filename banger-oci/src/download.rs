@@ -29,11 +29,7 @@ struct State {
 
 impl Download {
     pub(crate) fn new(descriptor: Descriptor) -> Arc<Self> {
-        Arc::new(Self {
-            descriptor,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        })
+        Arc::new(Self { descriptor, state: Mutex::default(), changed: Condvar::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,20 +82,13 @@ impl Download {
             if let Some(outcome) = &state.outcome {
                 return outcome.clone();
             }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// A reader of the blob from its start, which waits for what has not arrived yet.
     pub(crate) fn reader(self: &Arc<Self>) -> FollowReader {
-        FollowReader {
-            download: Arc::clone(self),
-            position: 0,
-            generation: None,
-        }
+        FollowReader { download: Arc::clone(self), position: 0, generation: None }
     }
 }
 
@@ -122,10 +111,7 @@ impl Read for FollowReader {
             if let Some(Err(error)) = &state.outcome {
                 return Err(error.clone().into_io());
             }
-            if self
-                .generation
-                .is_some_and(|generation| generation != state.generation)
-            {
+            if self.generation.is_some_and(|generation| generation != state.generation) {
                 return Err(PullError::Mismatch {
                     digest: self.download.descriptor.digest.clone(),
                     origin: "the cache".to_owned(),
@@ -143,17 +129,11 @@ impl Read for FollowReader {
             if state.outcome.is_some() {
                 return Ok(0);
             }
-            state = self
-                .download
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.download.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         self.generation = Some(state.generation);
         drop(state);
-        let len = usize::try_from(available)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let len = usize::try_from(available).unwrap_or(usize::MAX).min(buffer.len());
         let count = file.read_at(&mut buffer[..len], self.position)?;
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

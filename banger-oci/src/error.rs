@@ -151,9 +151,7 @@ pub enum PullError {
         diff_ids: usize,
     },
     /// Something is larger than the caller allows.
-    #[error(
-        "{what} is {size_bytes} bytes large, more than the {limit_bytes} allowed by `{option}`"
-    )]
+    #[error("{what} is {size_bytes} bytes large, more than the {limit_bytes} allowed by `{option}`")]
     TooLarge {
         /// What is too large.
         what: String,
@@ -243,10 +241,6 @@ impl PullError {
 
     pub(crate) fn io(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source: Arc::new(source),
-        }
+        move |source| Self::Io { action, path, source: Arc::new(source) }
     }
 }

@@ -133,11 +133,7 @@ impl CancelToken {
     ///
     /// [`PullError::Cancelled`].
     pub fn check(&self) -> Result<(), PullError> {
-        if self.is_cancelled() {
-            Err(PullError::Cancelled)
-        } else {
-            Ok(())
-        }
+        if self.is_cancelled() { Err(PullError::Cancelled) } else { Ok(()) }
     }
 
     /// Completes when the token is cancelled.

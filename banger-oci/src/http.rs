@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use camino::Utf8Path;
-use reqwest::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
-};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -56,11 +54,7 @@ pub(crate) struct Access {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Another attempt may succeed.
-    Transient {
-        reason: String,
-        after: Option<Duration>,
-        error: PullError,
-    },
+    Transient { reason: String, after: Option<Duration>, error: PullError },
     /// It may not.
     Final(PullError),
 }
@@ -73,11 +67,7 @@ impl Failure {
             reason: reason.clone(),
             advice: "check the network and try again; what has arrived is kept".to_owned(),
         };
-        Self::Transient {
-            reason,
-            after: None,
-            error,
-        }
+        Self::Transient { reason, after: None, error }
     }
 
     pub(crate) fn into_error(self, _host: &str) -> PullError {
@@ -109,28 +99,15 @@ impl Attempts {
 
 impl Request {
     pub(crate) fn get(url: Url, what: String) -> Self {
-        Self {
-            method: Method::GET,
-            url,
-            headers: HeaderMap::new(),
-            body: None,
-            what,
-        }
+        Self { method: Method::GET, url, headers: HeaderMap::new(), body: None, what }
     }
 
     pub(crate) fn head(url: Url, what: String) -> Self {
-        Self {
-            method: Method::HEAD,
-            ..Self::get(url, what)
-        }
+        Self { method: Method::HEAD, ..Self::get(url, what) }
     }
 
     pub(crate) fn post(url: Url, what: String, body: String) -> Self {
-        Self {
-            method: Method::POST,
-            body: Some(body),
-            ..Self::get(url, what)
-        }
+        Self { method: Method::POST, body: Some(body), ..Self::get(url, what) }
     }
 
     /// The error for an answer with an unexpected status.
@@ -218,11 +195,7 @@ impl Http {
     ) -> Result<(), PullError> {
         let (reason, after, error) = match failure {
             Failure::Final(error) => return Err(error),
-            Failure::Transient {
-                reason,
-                after,
-                error,
-            } => (reason, after, error),
+            Failure::Transient { reason, after, error } => (reason, after, error),
         };
         attempts.failed += 1;
         attempts.total += 1;
@@ -230,9 +203,7 @@ impl Http {
         if attempts.failed >= self.attempts || attempts.total >= self.attempts.saturating_mul(20) {
             return Err(error);
         }
-        let doubled = self
-            .backoff
-            .saturating_mul(1 << (attempts.failed - 1).min(16));
+        let doubled = self.backoff.saturating_mul(1 << (attempts.failed - 1).min(16));
         let delay = after.unwrap_or(doubled).min(self.max_backoff);
         self.progress.emit(PullEvent::Retry {
             what: what.to_owned(),
@@ -244,11 +215,7 @@ impl Http {
     }
 
     /// Makes a request once, which takes several when it is redirected or has to log in.
-    pub(crate) async fn once(
-        &self,
-        request: &Request,
-        access: Option<&Access>,
-    ) -> Result<Response, Failure> {
+    pub(crate) async fn once(&self, request: &Request, access: Option<&Access>) -> Result<Response, Failure> {
         let mut url = request.url.clone();
         let mut renewed = false;
         let mut redirects = 0;
@@ -303,16 +270,8 @@ impl Http {
                 let after = retry_after(response.headers(), SystemTime::now());
                 let detail = self.detail(response).await;
                 let reason = format!("{} answered {}", host_of(&url), status.as_u16());
-                let error = Request {
-                    url,
-                    ..request.clone()
-                }
-                .status_error(status, detail);
-                return Err(Failure::Transient {
-                    reason,
-                    after,
-                    error,
-                });
+                let error = Request { url, ..request.clone() }.status_error(status, detail);
+                return Err(Failure::Transient { reason, after, error });
             }
             if matches!(status.as_u16(), 401 | 403) {
                 let host = host_of(&url);
@@ -367,19 +326,14 @@ pub(crate) async fn read_capped(
 }
 
 fn redirect_target(url: &Url, response: &Response, redirects: u32) -> Result<Url, PullError> {
-    let location = response
-        .headers()
-        .get(LOCATION)
-        .and_then(|value| value.to_str().ok());
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
     let refuse = |target: &str, reason: &str| PullError::Redirect {
         host: host_of(url),
         target: crate::auth::one_line(target),
         reason: reason.to_owned(),
     };
     let location = location.ok_or_else(|| refuse("nowhere", "there is no Location header"))?;
-    let next = url
-        .join(location)
-        .map_err(|_| refuse(location, "that is not a URL"))?;
+    let next = url.join(location).map_err(|_| refuse(location, "that is not a URL"))?;
     // The query of a redirect may hold a signature that gives access; messages leave it out.
     let target = format!("{}://{}{}", next.scheme(), host_of(&next), next.path());
     if redirects > MAX_REDIRECTS {
@@ -412,11 +366,7 @@ fn classify(url: &Url, error: &reqwest::Error) -> Failure {
     let reason = explain(error);
     if is_certificate_error(error) {
         let advice = "install ca-certificates, or name the registry's own with --ca-cert FILE";
-        return Failure::Final(PullError::Unreachable {
-            host,
-            reason,
-            advice: advice.to_owned(),
-        });
+        return Failure::Final(PullError::Unreachable { host, reason, advice: advice.to_owned() });
     }
     let advice = if chain(error).any(|cause| cause.contains("InvalidContentType")) {
         "it does not speak https; plain http has to be allowed with --plain-http"
@@ -427,11 +377,7 @@ fn classify(url: &Url, error: &reqwest::Error) -> Failure {
     Failure::Transient {
         reason: reason.clone(),
         after: None,
-        error: PullError::Unreachable {
-            host,
-            reason,
-            advice: advice.to_owned(),
-        },
+        error: PullError::Unreachable { host, reason, advice: advice.to_owned() },
     }
 }
 
@@ -470,9 +416,7 @@ fn tls_config(ca_cert: Option<&Utf8Path>) -> Result<rustls::ClientConfig, PullEr
             return Err(unusable("there are none".to_owned()));
         }
         for certificate in certificates {
-            roots
-                .add(certificate)
-                .map_err(|error| unusable(error.to_string()))?;
+            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -499,11 +443,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, HeaderValue::from_static(value));
-            assert_eq!(
-                retry_after(&headers, now),
-                seconds.map(Duration::from_secs),
-                "{value}"
-            );
+            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{value}");
         }
     }
 }

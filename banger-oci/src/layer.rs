@@ -13,6 +13,7 @@ use crate::cache::{CachedBlob, READ_LEN};
 use crate::digest::{Digest, Hasher};
 use crate::download::{Download, FollowReader};
 use crate::error::PullError;
+use crate::flatten::LayerSource;
 use crate::manifest::{Descriptor, size_reason};
 
 /// A layer of an image: a tar, compressed as it was published. Cloning it is cheap.
@@ -47,6 +48,24 @@ pub(crate) struct Stored {
     pub(crate) verified: AtomicBool,
 }
 
+impl LayerSource for Layer {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(Self::open(self).map_err(PullError::into_io)?))
+    }
+
+    fn digest(&self) -> &Digest {
+        &self.descriptor.digest
+    }
+
+    fn diff_id(&self) -> &Digest {
+        &self.diff_id
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.descriptor.size
+    }
+}
+
 impl Layer {
     /// Opens the layer: a reader of the compressed bytes, from the first one, as published.
     ///
@@ -61,10 +80,9 @@ impl Layer {
             Content::Download(download) => Source::Follow(download.reader()),
             Content::Stored(stored) => {
                 if stored.len != self.descriptor.size {
-                    return Err(stored.refuse(
-                        &self.descriptor.digest,
-                        size_reason(self.descriptor.size, stored.len),
-                    ));
+                    return Err(
+                        stored.refuse(&self.descriptor.digest, size_reason(self.descriptor.size, stored.len))
+                    );
                 }
                 Source::Stored(Box::new(StoredReader {
                     stored: Arc::clone(stored),
@@ -132,29 +150,21 @@ impl Stored {
 
     /// A reader that checks nothing.
     pub(crate) fn plain_reader(&self) -> PlainReader<'_> {
-        PlainReader {
-            stored: self,
-            position: 0,
-        }
+        PlainReader { stored: self, position: 0 }
     }
 
     /// The error for bytes that do not match. What is in the cache is removed from there.
     fn refuse(&self, digest: &Digest, reason: String) -> PullError {
         let (origin, reason) = match &self.cached {
             Some(blob) => match blob.remove() {
-                Ok(()) => (
-                    "the cache".to_owned(),
-                    format!("{reason}; it was removed from there, pull again"),
-                ),
+                Ok(()) => {
+                    ("the cache".to_owned(), format!("{reason}; it was removed from there, pull again"))
+                }
                 Err(error) => ("the cache".to_owned(), format!("{reason}; {error}")),
             },
             None => (self.path.to_string(), reason),
         };
-        PullError::Mismatch {
-            digest: digest.clone(),
-            origin,
-            reason,
-        }
+        PullError::Mismatch { digest: digest.clone(), origin, reason }
     }
 }
 
@@ -167,9 +177,7 @@ pub(crate) struct PlainReader<'a> {
 impl Read for PlainReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.stored.len - self.position;
-        let len = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let at = self.stored.offset + self.position;
         let count = self.stored.file.read_at(&mut buffer[..len], at)?;
         self.position += count as u64;
@@ -227,9 +235,7 @@ impl Read for StoredReader {
             return Ok(0);
         };
         if left > 0 {
-            let len = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
+            let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let at = self.stored.offset + self.position;
             let count = self.stored.file.read_at(&mut buffer[..len], at)?;
             if count == 0 {

@@ -37,18 +37,10 @@ pub struct Descriptor {
     /// The size of the content in bytes.
     pub size: u64,
     /// Where else the content is, for foreign layers.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "nullable"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
     pub urls: Vec<String>,
     /// Annotations, such as the tag in the index of a layout.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "nullable"
-    )]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
     pub annotations: BTreeMap<String, String>,
     /// What the image runs on, in an index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,11 +64,7 @@ pub struct ImageManifest {
     /// The layers, base first.
     pub layers: Vec<Descriptor>,
     /// Annotations.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "nullable"
-    )]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "nullable")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -167,31 +155,15 @@ impl Manifest {
     /// [`PullError::Malformed`], [`PullError::Schema1`], and [`PullError::NotAnImage`] for
     /// artifacts.
     pub fn parse(bytes: &[u8], declared: Option<&str>, what: &str) -> Result<Self, PullError> {
-        let malformed = |reason: String| PullError::Malformed {
-            what: what.to_owned(),
-            reason,
-        };
+        let malformed = |reason: String| PullError::Malformed { what: what.to_owned(), reason };
         let declared = declared
-            .map(|value| {
-                value
-                    .split(';')
-                    .next()
-                    .unwrap_or_default()
-                    .trim()
-                    .to_ascii_lowercase()
-            })
+            .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
             .filter(|value| kind(value) != Kind::Generic);
-        let schema1 = || PullError::Schema1 {
-            what: what.to_owned(),
-        };
-        if declared
-            .as_deref()
-            .is_some_and(|value| kind(value) == Kind::Schema1)
-        {
+        let schema1 = || PullError::Schema1 { what: what.to_owned() };
+        if declared.as_deref().is_some_and(|value| kind(value) == Kind::Schema1) {
             return Err(schema1());
         }
-        let outline: Outline =
-            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        let outline: Outline = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if outline.schema_version == Some(1) || outline.fs_layers.is_some() {
             return Err(schema1());
         }
@@ -206,9 +178,7 @@ impl Manifest {
         if let (Some(declared), Some(own)) = (&declared, &outline.media_type)
             && declared != own
         {
-            return Err(malformed(format!(
-                "its mediaType is `{own}`, declared was `{declared}`"
-            )));
+            return Err(malformed(format!("its mediaType is `{own}`, declared was `{declared}`")));
         }
         if let Some(media_type) = outline.media_type.as_ref().or(declared.as_ref()) {
             let fits = match kind(media_type) {
@@ -217,24 +187,17 @@ impl Manifest {
                 Kind::Schema1 => return Err(schema1()),
                 Kind::Generic | Kind::Other => {
                     let reason = format!("its media type is `{media_type}`");
-                    return Err(PullError::NotAnImage {
-                        what: what.to_owned(),
-                        reason,
-                    });
+                    return Err(PullError::NotAnImage { what: what.to_owned(), reason });
                 }
             };
             if !fits {
-                return Err(malformed(format!(
-                    "the content is not of type `{media_type}`"
-                )));
+                return Err(malformed(format!("the content is not of type `{media_type}`")));
             }
         }
         // Parsed from the text again, so that a key that comes twice is an error.
         let error = |error: serde_json::Error| malformed(error.to_string());
         if is_index {
-            return serde_json::from_slice(bytes)
-                .map(Self::Index)
-                .map_err(error);
+            return serde_json::from_slice(bytes).map(Self::Index).map_err(error);
         }
         if !is_image {
             return Err(malformed("it has neither layers nor manifests".to_owned()));
@@ -247,28 +210,16 @@ impl Manifest {
 
 impl ImageManifest {
     fn check(&self, what: &str) -> Result<(), PullError> {
-        let not_an_image = |reason: String| PullError::NotAnImage {
-            what: what.to_owned(),
-            reason,
-        };
+        let not_an_image = |reason: String| PullError::NotAnImage { what: what.to_owned(), reason };
         match self.config.media_type.as_str() {
             OCI_CONFIG | DOCKER_CONFIG => {}
             OCI_EMPTY => return Err(not_an_image("its configuration is empty".to_owned())),
             other => {
-                return Err(not_an_image(format!(
-                    "its configuration is of type `{other}`"
-                )));
+                return Err(not_an_image(format!("its configuration is of type `{other}`")));
             }
         }
-        match self
-            .layers
-            .iter()
-            .find(|layer| !is_layer_type(&layer.media_type))
-        {
-            Some(layer) => Err(not_an_image(format!(
-                "it has a layer of type `{}`",
-                layer.media_type
-            ))),
+        match self.layers.iter().find(|layer| !is_layer_type(&layer.media_type)) {
+            Some(layer) => Err(not_an_image(format!("it has a layer of type `{}`", layer.media_type))),
             None => Ok(()),
         }
     }
@@ -325,19 +276,13 @@ impl Descriptor {
 
     /// Compares `bytes` with size and digest.
     pub(crate) fn check(&self, bytes: &[u8], origin: &str) -> Result<(), PullError> {
-        let mismatch = |reason| PullError::Mismatch {
-            digest: self.digest.clone(),
-            origin: origin.to_owned(),
-            reason,
-        };
+        let mismatch =
+            |reason| PullError::Mismatch { digest: self.digest.clone(), origin: origin.to_owned(), reason };
         if u64::try_from(bytes.len()) != Ok(self.size) {
             return Err(mismatch(size_reason(self.size, bytes.len() as u64)));
         }
         if !self.digest.matches(bytes) {
-            return Err(mismatch(format!(
-                "its bytes have the digest {}",
-                Digest::of(bytes)
-            )));
+            return Err(mismatch(format!("its bytes have the digest {}", Digest::of(bytes))));
         }
         Ok(())
     }

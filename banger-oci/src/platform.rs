@@ -48,18 +48,8 @@ impl Platform {
             .filter(|variant| !variant.is_empty())
             .or(implied)
             .map(str::to_ascii_lowercase)
-            .map(|v| {
-                if v.starts_with(|c: char| c.is_ascii_digit()) {
-                    format!("v{v}")
-                } else {
-                    v
-                }
-            });
-        Self {
-            os,
-            architecture,
-            variant,
-        }
+            .map(|v| if v.starts_with(|c: char| c.is_ascii_digit()) { format!("v{v}") } else { v });
+        Self { os, architecture, variant }
     }
 
     /// How well an image for `offered` runs where `self` is asked for: higher is better, `None`
@@ -70,11 +60,7 @@ impl Platform {
     #[must_use]
     pub fn rank(&self, offered: &Self) -> Option<u32> {
         let wanted = Self::normalised(&self.os, &self.architecture, self.variant.as_deref());
-        let offered = Self::normalised(
-            &offered.os,
-            &offered.architecture,
-            offered.variant.as_deref(),
-        );
+        let offered = Self::normalised(&offered.os, &offered.architecture, offered.variant.as_deref());
         if wanted.os != offered.os || wanted.architecture != offered.architecture {
             return None;
         }
@@ -113,21 +99,15 @@ impl FromStr for Platform {
         let parts: Vec<&str> = text.split('/').collect();
         let sound = |part: &&str| {
             !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
         };
         if !parts.iter().all(sound) {
-            return Err(PlatformError {
-                text: text.to_owned(),
-            });
+            return Err(PlatformError { text: text.to_owned() });
         }
         match parts[..] {
             [os, architecture] => Ok(Self::normalised(os, architecture, None)),
             [os, architecture, variant] => Ok(Self::normalised(os, architecture, Some(variant))),
-            _ => Err(PlatformError {
-                text: text.to_owned(),
-            }),
+            _ => Err(PlatformError { text: text.to_owned() }),
         }
     }
 }
@@ -176,44 +156,17 @@ mod tests {
                 .filter_map(|text| wanted.rank(&platform(text)).map(|rank| (rank, *text)))
                 .collect();
             ranked.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
-            ranked
-                .into_iter()
-                .map(|(_, text)| text.to_owned())
-                .collect::<Vec<_>>()
+            ranked.into_iter().map(|(_, text)| text.to_owned()).collect::<Vec<_>>()
         };
-        let arm = [
-            "linux/arm/v5",
-            "linux/arm/v6",
-            "linux/arm/v7",
-            "linux/arm64/v8",
-            "linux/amd64",
-        ];
-        assert_eq!(
-            order("linux/arm/v7", &arm),
-            ["linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]
-        );
-        assert_eq!(
-            order("linux/arm", &arm),
-            ["linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]
-        );
-        assert_eq!(
-            order("linux/arm/v6", &arm),
-            ["linux/arm/v6", "linux/arm/v5"]
-        );
+        let arm = ["linux/arm/v5", "linux/arm/v6", "linux/arm/v7", "linux/arm64/v8", "linux/amd64"];
+        assert_eq!(order("linux/arm/v7", &arm), ["linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]);
+        assert_eq!(order("linux/arm", &arm), ["linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]);
+        assert_eq!(order("linux/arm/v6", &arm), ["linux/arm/v6", "linux/arm/v5"]);
         assert_eq!(order("linux/arm64", &arm), ["linux/arm64/v8"]);
+        assert_eq!(order("linux/arm64/v8", &["linux/arm64", "linux/arm64/v9"]), ["linux/arm64"]);
+        assert_eq!(order("linux/amd64", &["linux/amd64/v3", "linux/amd64"]), ["linux/amd64"]);
         assert_eq!(
-            order("linux/arm64/v8", &["linux/arm64", "linux/arm64/v9"]),
-            ["linux/arm64"]
-        );
-        assert_eq!(
-            order("linux/amd64", &["linux/amd64/v3", "linux/amd64"]),
-            ["linux/amd64"]
-        );
-        assert_eq!(
-            order(
-                "linux/amd64/v3",
-                &["linux/amd64", "linux/amd64/v2", "linux/amd64/v4"]
-            ),
+            order("linux/amd64/v3", &["linux/amd64", "linux/amd64/v2", "linux/amd64/v4"]),
             ["linux/amd64/v2", "linux/amd64"]
         );
         assert!(order("linux/riscv64", &arm).is_empty());

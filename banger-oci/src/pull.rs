@@ -13,8 +13,7 @@ use crate::options::PullOptions;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::source::{
-    Archive, ArchiveFiles, Background, DirFiles, DockerArchive, Document, ImageSource, Layout,
-    Remote, Root,
+    Archive, ArchiveFiles, Background, DirFiles, DockerArchive, Document, ImageSource, Layout, Remote, Root,
 };
 
 /// How deep indexes may be nested.
@@ -82,14 +81,10 @@ pub fn pull(
     progress: &Progress,
     cancel: &CancelToken,
 ) -> Result<PulledImage, PullError> {
-    progress.emit(PullEvent::Resolving {
-        reference: reference.to_string(),
-    });
+    progress.emit(PullEvent::Resolving { reference: reference.to_string() });
     cancel.check()?;
     let source: Box<dyn ImageSource> = match reference {
-        Reference::Registry(registry) => {
-            Box::new(Remote::new(registry, cache, options, progress, cancel)?)
-        }
+        Reference::Registry(registry) => Box::new(Remote::new(registry, cache, options, progress, cancel)?),
         Reference::OciLayout { dir, selector } => {
             if !dir.is_dir() {
                 return Err(PullError::Layout {
@@ -97,27 +92,15 @@ pub fn pull(
                     reason: "there is no such directory".to_owned(),
                 });
             }
-            Box::new(Layout::new(
-                DirFiles(dir.clone()),
-                selector,
-                options,
-                progress,
-            ))
+            Box::new(Layout::new(DirFiles(dir.clone()), selector, options, progress))
         }
         Reference::OciArchive { file, selector } => {
             let archive = Archive::open(file, cache, options.max_download_bytes, cancel)?;
-            Box::new(Layout::new(
-                ArchiveFiles(archive),
-                selector,
-                options,
-                progress,
-            ))
+            Box::new(Layout::new(ArchiveFiles(archive), selector, options, progress))
         }
         Reference::DockerArchive { file, selector } => {
             let archive = Archive::open(file, cache, options.max_download_bytes, cancel)?;
-            Box::new(DockerArchive::new(
-                &archive, selector, options, progress, cancel,
-            )?)
+            Box::new(DockerArchive::new(&archive, selector, options, progress, cancel)?)
         }
     };
     let chosen = Resolver {
@@ -171,9 +154,7 @@ impl Chosen {
                 diff_ids: diff_ids.len(),
             });
         }
-        let total = descriptors
-            .iter()
-            .try_fold(0_u64, |sum, layer| sum.checked_add(layer.size));
+        let total = descriptors.iter().try_fold(0_u64, |sum, layer| sum.checked_add(layer.size));
         let total = total.unwrap_or(u64::MAX);
         if total > options.max_download_bytes {
             return Err(PullError::TooLarge {
@@ -185,11 +166,7 @@ impl Chosen {
         }
         for (at, layer) in descriptors.iter().enumerate() {
             let same = |other: &&Descriptor| other.digest == layer.digest;
-            if descriptors[..at]
-                .iter()
-                .find(same)
-                .is_some_and(|other| other.size != layer.size)
-            {
+            if descriptors[..at].iter().find(same).is_some_and(|other| other.size != layer.size) {
                 return Err(PullError::Malformed {
                     what: format!("manifest {}", self.digest),
                     reason: format!("it gives layer {} two sizes", layer.digest),
@@ -199,10 +176,7 @@ impl Chosen {
         progress.emit(PullEvent::Resolved {
             digest: self.digest.clone(),
             platform: self.platform.clone(),
-            layers: descriptors
-                .iter()
-                .map(|layer| (layer.digest.clone(), layer.size))
-                .collect(),
+            layers: descriptors.iter().map(|layer| (layer.digest.clone(), layer.size)).collect(),
         });
         let contents = source.layers(descriptors)?;
         let parts = descriptors.iter().zip(diff_ids).zip(contents);
@@ -252,10 +226,7 @@ impl Resolver<'_> {
         let mut candidates = Vec::new();
         self.collect(&descriptors, index_digest.as_ref(), 1, &mut candidates)?;
         // The first of equals: an index lists what it prefers first.
-        let best = candidates
-            .into_iter()
-            .rev()
-            .max_by_key(|candidate| candidate.rank);
+        let best = candidates.into_iter().rev().max_by_key(|candidate| candidate.rank);
         let best = best.ok_or_else(|| self.no_platform())?;
         let document = self.document(&best.descriptor)?;
         match self.parse(&document)? {
@@ -378,14 +349,7 @@ impl Resolver<'_> {
         // Images made from scratch by simple tools leave it out: then anything fits.
         let own = (!own.os.is_empty() && !own.architecture.is_empty()).then_some(own);
         let platform = own.or(stated).unwrap_or_else(|| self.wanted.clone());
-        Ok(Chosen {
-            digest,
-            index_digest,
-            platform,
-            manifest,
-            config,
-            config_bytes,
-        })
+        Ok(Chosen { digest, index_digest, platform, manifest, config, config_bytes })
     }
 
     /// How well a platform fits; one that does not is remembered for the error.
@@ -417,9 +381,7 @@ impl Resolver<'_> {
 
 /// Whether an entry of an index describes another one instead of being an image.
 fn is_attestation(descriptor: &Descriptor) -> bool {
-    descriptor
-        .annotations
-        .contains_key("vnd.docker.reference.type")
+    descriptor.annotations.contains_key("vnd.docker.reference.type")
         || descriptor
             .platform
             .as_ref()

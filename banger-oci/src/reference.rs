@@ -88,18 +88,9 @@ impl Reference {
                 };
                 (last, suffix)
             }
-            Self::OciLayout {
-                dir: path,
-                selector,
-            }
-            | Self::OciArchive {
-                file: path,
-                selector,
-            }
-            | Self::DockerArchive {
-                file: path,
-                selector,
-            } => {
+            Self::OciLayout { dir: path, selector }
+            | Self::OciArchive { file: path, selector }
+            | Self::DockerArchive { file: path, selector } => {
                 let suffix = match selector {
                     Selector::Only => None,
                     Selector::Tag(tag) => Some(tag.rsplit(':').next().unwrap_or(tag).to_owned()),
@@ -114,20 +105,10 @@ impl Reference {
         };
         let name: String = joined
             .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
-                    c
-                } else {
-                    '-'
-                }
-            })
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
             .collect();
         let name = name.trim_matches(['.', '-']);
-        if name.is_empty() {
-            "image".to_owned()
-        } else {
-            name.to_owned()
-        }
+        if name.is_empty() { "image".to_owned() } else { name.to_owned() }
     }
 
     /// Whether the reference names content, which cannot change, rather than a tag.
@@ -149,10 +130,7 @@ impl Reference {
 fn archive_stem(path: &Utf8Path) -> &str {
     let mut name = path.file_name().unwrap_or("image");
     for ending in [".gz", ".zst", ".tgz", ".tar", ".oci", ".docker"] {
-        name = name
-            .strip_suffix(ending)
-            .filter(|rest| !rest.is_empty())
-            .unwrap_or(name);
+        name = name.strip_suffix(ending).filter(|rest| !rest.is_empty()).unwrap_or(name);
     }
     name
 }
@@ -168,11 +146,7 @@ impl RegistryReference {
     /// The host and port that answer requests for this registry.
     #[must_use]
     pub fn api_host(&self) -> &str {
-        if self.registry == "docker.io" {
-            "registry-1.docker.io"
-        } else {
-            &self.registry
-        }
+        if self.registry == "docker.io" { "registry-1.docker.io" } else { &self.registry }
     }
 
     /// The repository, with `library/` filled in for docker.io.
@@ -195,14 +169,9 @@ impl RegistryReference {
 
     fn parse(text: &str) -> Result<Self, String> {
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (
-                rest,
-                Some(
-                    digest
-                        .parse()
-                        .map_err(|error: DigestError| error.to_string())?,
-                ),
-            ),
+            Some((rest, digest)) => {
+                (rest, Some(digest.parse().map_err(|error: DigestError| error.to_string())?))
+            }
             None => (text, None),
         };
         let (registry, remainder) = split_registry(rest);
@@ -227,21 +196,10 @@ impl RegistryReference {
             path.to_owned()
         };
         if repository.len() > NAME_LEN_MAX {
-            return Err(format!(
-                "the repository name is longer than {NAME_LEN_MAX} bytes"
-            ));
+            return Err(format!("the repository name is longer than {NAME_LEN_MAX} bytes"));
         }
-        let tag = if tag.is_none() && digest.is_none() {
-            Some("latest".to_owned())
-        } else {
-            tag
-        };
-        Ok(Self {
-            registry,
-            repository,
-            tag,
-            digest,
-        })
+        let tag = if tag.is_none() && digest.is_none() { Some("latest".to_owned()) } else { tag };
+        Ok(Self { registry, repository, tag, digest })
     }
 }
 
@@ -262,11 +220,9 @@ fn split_registry(text: &str) -> (Option<&str>, &str) {
 
 fn check_registry(registry: &str) -> Result<(), String> {
     let (host, port) = if let Some(bracketed) = registry.strip_prefix('[') {
-        let (host, rest) = bracketed
-            .split_once(']')
-            .ok_or_else(|| "the `[` of the host is not closed".to_owned())?;
-        host.parse::<std::net::Ipv6Addr>()
-            .map_err(|_| format!("`{host}` is not an IPv6 address"))?;
+        let (host, rest) =
+            bracketed.split_once(']').ok_or_else(|| "the `[` of the host is not closed".to_owned())?;
+        host.parse::<std::net::Ipv6Addr>().map_err(|_| format!("`{host}` is not an IPv6 address"))?;
         match rest.strip_prefix(':') {
             Some(port) => (None, Some(port)),
             None if rest.is_empty() => (None, None),
@@ -283,9 +239,7 @@ fn check_registry(registry: &str) -> Result<(), String> {
             !label.is_empty()
                 && !label.starts_with('-')
                 && !label.ends_with('-')
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
         if !host.split('.').all(label) {
             return Err(format!("`{host}` is not a host name"));
@@ -307,10 +261,7 @@ fn check_repository(path: &str) -> Result<(), String> {
     }
     for component in path.split('/') {
         let mut separator = String::new();
-        let mut ok = component
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let mut ok = component.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
         for c in component.chars() {
             match c {
                 'a'..='z' | '0'..='9' => {
@@ -320,9 +271,7 @@ fn check_repository(path: &str) -> Result<(), String> {
                 }
                 '.' | '_' | '-' => separator.push(c),
                 'A'..='Z' => {
-                    return Err(format!(
-                        "repository names are lowercase, `{component}` is not"
-                    ));
+                    return Err(format!("repository names are lowercase, `{component}` is not"));
                 }
                 _ => ok = false,
             }
@@ -335,19 +284,13 @@ fn check_repository(path: &str) -> Result<(), String> {
 }
 
 fn check_tag(tag: &str) -> Result<(), String> {
-    if is_tag(tag) {
-        Ok(())
-    } else {
-        Err(format!("`{tag}` is not a tag"))
-    }
+    if is_tag(tag) { Ok(()) } else { Err(format!("`{tag}` is not a tag")) }
 }
 
 fn is_tag(tag: &str) -> bool {
     (1..=TAG_LEN_MAX).contains(&tag.len())
         && !tag.starts_with(['.', '-'])
-        && tag
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
 /// Splits `PATH[:TAG]` or `PATH@DIGEST`; a colon that is followed by a slash belongs to the path.
@@ -356,9 +299,7 @@ fn split_path(text: &str) -> Result<(Utf8PathBuf, Selector), String> {
         && digest.starts_with("sha")
         && digest.contains(':')
     {
-        let digest: Digest = digest
-            .parse()
-            .map_err(|error: DigestError| error.to_string())?;
+        let digest: Digest = digest.parse().map_err(|error: DigestError| error.to_string())?;
         (path, Selector::Digest(digest))
     } else {
         match text.rsplit_once(':') {
@@ -397,16 +338,12 @@ impl FromStr for Reference {
         } else if let Some(rest) = text.strip_prefix("oci-archive:") {
             split_path(rest).map(|(file, selector)| Self::OciArchive { file, selector })
         } else if let Some(rest) = text.strip_prefix("docker-archive:") {
-            split_docker_archive(rest)
-                .map(|(file, selector)| Self::DockerArchive { file, selector })
+            split_docker_archive(rest).map(|(file, selector)| Self::DockerArchive { file, selector })
         } else {
             let rest = text.strip_prefix("docker://").unwrap_or(text);
             RegistryReference::parse(rest).map(Self::Registry)
         };
-        parsed.map_err(|reason| ReferenceError {
-            text: text.to_owned(),
-            reason,
-        })
+        parsed.map_err(|reason| ReferenceError { text: text.to_owned(), reason })
     }
 }
 
@@ -451,42 +388,22 @@ mod tests {
         let at = format!("@sha256:{HEX}");
         let cases = [
             ("debian", "docker.io/library/debian:latest", "debian-latest"),
-            (
-                "debian:bookworm",
-                "docker.io/library/debian:bookworm",
-                "debian-bookworm",
-            ),
-            (
-                "docker://debian:bookworm",
-                "docker.io/library/debian:bookworm",
-                "debian-bookworm",
-            ),
+            ("debian:bookworm", "docker.io/library/debian:bookworm", "debian-bookworm"),
+            ("docker://debian:bookworm", "docker.io/library/debian:bookworm", "debian-bookworm"),
             ("index.docker.io/a/b", "docker.io/a/b:latest", "b-latest"),
             ("a/b:1", "docker.io/a/b:1", "b-1"),
             ("ghcr.io/o/r:t", "ghcr.io/o/r:t", "r-t"),
             ("localhost/r", "localhost/r:latest", "r-latest"),
             ("localhost:5000/r:t", "localhost:5000/r:t", "r-t"),
             ("[::1]:5000/r:t", "[::1]:5000/r:t", "r-t"),
-            (
-                "127.0.0.1:5000/a/b__c:T.1",
-                "127.0.0.1:5000/a/b__c:T.1",
-                "b__c-T.1",
-            ),
+            ("127.0.0.1:5000/a/b__c:T.1", "127.0.0.1:5000/a/b__c:T.1", "b__c-T.1"),
             ("Example.com/r", "example.com/r:latest", "r-latest"),
             ("oci:dir", "oci:dir", "dir"),
             ("oci:/a/dir:tag", "oci:/a/dir:tag", "dir-tag"),
             ("oci:/a:b/dir", "oci:/a:b/dir", "dir"),
-            (
-                "oci-archive:/x/alpine.oci.tar:3.20",
-                "oci-archive:/x/alpine.oci.tar:3.20",
-                "alpine-3.20",
-            ),
+            ("oci-archive:/x/alpine.oci.tar:3.20", "oci-archive:/x/alpine.oci.tar:3.20", "alpine-3.20"),
             ("docker-archive:a.tar.gz", "docker-archive:a.tar.gz", "a"),
-            (
-                "docker-archive:a.tgz:alpine:3.11",
-                "docker-archive:a.tgz:alpine:3.11",
-                "a-3.11",
-            ),
+            ("docker-archive:a.tgz:alpine:3.11", "docker-archive:a.tgz:alpine:3.11", "a-3.11"),
         ];
         for (text, canonical, name) in cases {
             let reference: Reference = text.parse().unwrap_or_else(|error| panic!("{error}"));
@@ -496,10 +413,7 @@ mod tests {
         }
         for (text, canonical) in [
             (format!("host:5000/r{at}"), format!("host:5000/r{at}")),
-            (
-                format!("debian:12{at}"),
-                format!("docker.io/library/debian:12{at}"),
-            ),
+            (format!("debian:12{at}"), format!("docker.io/library/debian:12{at}")),
             (format!("oci:/a/dir{at}"), format!("oci:/a/dir{at}")),
         ] {
             let reference: Reference = text.parse().unwrap();

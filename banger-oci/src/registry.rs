@@ -46,13 +46,7 @@ impl Registry {
         progress: Progress,
         cancel: CancelToken,
     ) -> Self {
-        Self {
-            reference,
-            options,
-            progress,
-            cancel,
-            connection: OnceCell::new(),
-        }
+        Self { reference, options, progress, cancel, connection: OnceCell::new() }
     }
 
     /// The client and the access, set up when they are first needed.
@@ -63,19 +57,13 @@ impl Registry {
     async fn connect(&self) -> Result<(Http, Access), PullError> {
         let host = self.reference.api_host();
         let local = is_local(host);
-        let http = Http::new(
-            &self.options,
-            local,
-            self.progress.clone(),
-            self.cancel.clone(),
-        )?;
+        let http = Http::new(&self.options, local, self.progress.clone(), self.cancel.clone())?;
         let origin = |scheme: &str| {
             Url::parse(&format!("{scheme}://{host}/")).map_err(|error| PullError::Environment {
                 reason: format!("`{host}` cannot be part of a URL: {error}"),
             })
         };
-        let plain =
-            self.options.plain_http || (local && !self.speaks_https(&origin("https")?).await?);
+        let plain = self.options.plain_http || (local && !self.speaks_https(&origin("https")?).await?);
         let origin = origin(if plain { "http" } else { "https" })?;
         let auth = Mutex::new(Auth::new(&self.reference, self.options.credentials.clone()));
         Ok((http, Access { origin, auth }))
@@ -96,10 +84,7 @@ impl Registry {
     }
 
     fn url(&self, origin: &Url, kind: &str, name: &str) -> Result<Url, PullError> {
-        join(
-            origin,
-            &format!("v2/{}/{kind}/{name}", self.reference.repository()),
-        )
+        join(origin, &format!("v2/{}/{kind}/{name}", self.reference.repository()))
     }
 
     /// Asks what digest a tag has now. `None` where the registry does not say without sending
@@ -117,11 +102,7 @@ impl Registry {
     }
 
     /// Fetches a manifest by tag or digest. The digest is checked, the content is not.
-    pub(crate) async fn manifest(
-        &self,
-        name: &str,
-        expected: Option<&Digest>,
-    ) -> Result<Answer, PullError> {
+    pub(crate) async fn manifest(&self, name: &str, expected: Option<&Digest>) -> Result<Answer, PullError> {
         let (http, access) = self.connection().await?;
         let url = self.url(&access.origin, "manifests", name)?;
         let mut request = Request::get(url, format!("the manifest {name}"));
@@ -131,14 +112,8 @@ impl Registry {
         let (headers, bytes) = self
             .read_all(http, access, &request, limit, &what)
             .await?
-            .map_err(|detail| PullError::UnknownImage {
-                reference: self.reference.to_string(),
-                detail,
-            })?;
-        let media_type = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+            .map_err(|detail| PullError::UnknownImage { reference: self.reference.to_string(), detail })?;
+        let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let stated = content_digest(&headers)?;
         let digest = match expected.or(stated.as_ref()) {
             Some(expected) if !expected.matches(&bytes) => {
@@ -153,11 +128,7 @@ impl Registry {
         };
         // What another tool would take for something else is not even kept.
         Manifest::parse(&bytes, media_type.as_deref(), &what)?;
-        Ok(Answer {
-            digest,
-            bytes,
-            media_type,
-        })
+        Ok(Answer { digest, bytes, media_type })
     }
 
     /// Fetches a small blob. The digest is not checked.
@@ -169,20 +140,12 @@ impl Registry {
     ) -> Result<Vec<u8>, PullError> {
         let (http, access) = self.connection().await?;
         let request = self.blob_request(access, digest)?;
-        let answer = self
-            .read_all(http, access, &request, limit_bytes, what)
-            .await?;
-        answer
-            .map(|(_, bytes)| bytes)
-            .map_err(|detail| request.status_error(StatusCode::NOT_FOUND, detail))
+        let answer = self.read_all(http, access, &request, limit_bytes, what).await?;
+        answer.map(|(_, bytes)| bytes).map_err(|detail| request.status_error(StatusCode::NOT_FOUND, detail))
     }
 
     /// The request for a blob of this repository.
-    pub(crate) fn blob_request(
-        &self,
-        access: &Access,
-        digest: &Digest,
-    ) -> Result<Request, PullError> {
+    pub(crate) fn blob_request(&self, access: &Access, digest: &Digest) -> Result<Request, PullError> {
         let url = self.url(&access.origin, "blobs", &digest.to_string())?;
         Ok(Request::get(url, format!("blob {}", digest.short())))
     }
@@ -238,12 +201,10 @@ fn content_digest(headers: &HeaderMap) -> Result<Option<Digest>, PullError> {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(value.as_bytes());
-    text.parse()
-        .map(Some)
-        .map_err(|error: crate::digest::DigestError| PullError::Malformed {
-            what: "the Docker-Content-Digest header".to_owned(),
-            reason: error.to_string(),
-        })
+    text.parse().map(Some).map_err(|error: crate::digest::DigestError| PullError::Malformed {
+        what: "the Docker-Content-Digest header".to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// Whether a registry is on this machine: `localhost`, `127.0.0.0/8`, `[::1]`.
@@ -251,17 +212,12 @@ fn is_local(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => {
             return rest.split(']').next().is_some_and(|address| {
-                address
-                    .parse::<std::net::Ipv6Addr>()
-                    .is_ok_and(|address| address.is_loopback())
+                address.parse::<std::net::Ipv6Addr>().is_ok_and(|address| address.is_loopback())
             });
         }
         None => host.split(':').next().unwrap_or(host),
     };
-    name == "localhost"
-        || name
-            .parse::<Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback())
+    name == "localhost" || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -270,23 +226,10 @@ mod tests {
 
     #[test]
     fn local_registries() {
-        for host in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1",
-            "127.9.9.9:80",
-            "[::1]",
-            "[::1]:80",
-        ] {
+        for host in ["localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:80"] {
             assert!(is_local(host), "{host}");
         }
-        for host in [
-            "localhost.example",
-            "128.0.0.1:5000",
-            "127.0.0.1.example",
-            "[::2]:80",
-            "r.io",
-        ] {
+        for host in ["localhost.example", "128.0.0.1:5000", "127.0.0.1.example", "[::2]:80", "r.io"] {
             assert!(!is_local(host), "{host}");
         }
     }

@@ -59,11 +59,7 @@ impl Transfers {
         }
     }
 
-    async fn fetch(
-        &self,
-        download: &Arc<Download>,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<(), PullError> {
+    async fn fetch(&self, download: &Arc<Download>, permit: OwnedSemaphorePermit) -> Result<(), PullError> {
         let digest = &download.descriptor.digest;
         let mut permit = Some(permit);
         let mut waited = false;
@@ -74,26 +70,19 @@ impl Transfers {
                     let file = Arc::new(blob.file);
                     download.attach(Arc::clone(&file));
                     // Written by another process: it is read once more to be sure of it.
-                    let found =
-                        block_in_place(|| crate::cache::hash_file(&file, &blob.path, digest))?;
+                    let found = block_in_place(|| crate::cache::hash_file(&file, &blob.path, digest))?;
                     if found == *digest {
                         download.commit(blob.len);
-                        self.progress.emit(PullEvent::LayerDone {
-                            digest: digest.clone(),
-                        });
+                        self.progress.emit(PullEvent::LayerDone { digest: digest.clone() });
                         return Ok(());
                     }
                     self.cache.discard_damaged(&file, digest)?;
-                    self.progress.emit(PullEvent::CacheDamaged {
-                        digest: digest.clone(),
-                    });
+                    self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
                 }
                 Claim::Busy => {
                     if !waited {
                         waited = true;
-                        let event = PullEvent::LayerWaiting {
-                            digest: digest.clone(),
-                        };
+                        let event = PullEvent::LayerWaiting { digest: digest.clone() };
                         self.progress.emit(event);
                     }
                     // The wait must not keep other layers from being downloaded.
@@ -106,10 +95,7 @@ impl Transfers {
         let _permit = match permit {
             Some(permit) => permit,
             None => {
-                let acquired = self
-                    .cancel
-                    .race(Arc::clone(&self.jobs).acquire_owned())
-                    .await?;
+                let acquired = self.cancel.race(Arc::clone(&self.jobs).acquire_owned()).await?;
                 acquired.map_err(|_| PullError::Cancelled)?
             }
         };
@@ -124,18 +110,14 @@ impl Transfers {
         let mut outcome = self.receive(&mut writer).await;
         if resumed_bytes > 0 && matches!(&outcome, Err(PullError::Mismatch { .. })) {
             // What was there before may be to blame, such as after a power failure.
-            self.progress.emit(PullEvent::CacheDamaged {
-                digest: digest.clone(),
-            });
+            self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
             writer.start_over()?;
             outcome = self.receive(&mut writer).await;
         }
         match outcome {
             Ok(()) => {
                 writer.partial.complete()?;
-                self.progress.emit(PullEvent::LayerDone {
-                    digest: digest.clone(),
-                });
+                self.progress.emit(PullEvent::LayerDone { digest: digest.clone() });
                 Ok(())
             }
             Err(error) => {
@@ -153,11 +135,7 @@ impl Transfers {
         if writer.offset < descriptor.size {
             let (http, access) = self.registry.connection().await?;
             let request = self.registry.blob_request(access, &descriptor.digest)?;
-            let own = Source {
-                http,
-                request,
-                access: Some(access),
-            };
+            let own = Source { http, request, access: Some(access) };
             let mut outcome = own.receive(writer).await;
             // Foreign layers live elsewhere, and registries may have them all the same.
             for url in &descriptor.urls {
@@ -167,11 +145,7 @@ impl Transfers {
                 }
                 let url = foreign_url(url, &access.origin, &descriptor.digest.to_string())?;
                 let what = format!("layer {} from {}", descriptor.digest.short(), host_of(&url));
-                let foreign = Source {
-                    http,
-                    request: Request::get(url, what),
-                    access: None,
-                };
+                let foreign = Source { http, request: Request::get(url, what), access: None };
                 outcome = foreign.receive(writer).await;
             }
             outcome?;
@@ -216,9 +190,7 @@ impl Source<'_> {
             if writer.received > before {
                 attempts.progressed();
             }
-            self.http
-                .pause(&mut attempts, &self.request.what, failure)
-                .await?;
+            self.http.pause(&mut attempts, &self.request.what, failure).await?;
         }
         Ok(())
     }
@@ -246,9 +218,7 @@ impl Source<'_> {
             }
             StatusCode::PARTIAL_CONTENT if ranged => {
                 let header = response.headers().get(CONTENT_RANGE);
-                let header = header
-                    .and_then(|value| value.to_str().ok())
-                    .unwrap_or_default();
+                let header = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
                 if !is_rest(header, writer.offset, size) {
                     *ranges = false;
                     let reason = format!(
@@ -261,10 +231,7 @@ impl Source<'_> {
             }
             StatusCode::RANGE_NOT_SATISFIABLE if ranged => {
                 *ranges = false;
-                return Err(Failure::broken(
-                    &host,
-                    "the range is not available".to_owned(),
-                ));
+                return Err(Failure::broken(&host, "the range is not available".to_owned()));
             }
             status => {
                 let detail = self.http.detail(response).await;
@@ -274,12 +241,7 @@ impl Source<'_> {
         self.take(writer, response, &host).await
     }
 
-    async fn take(
-        &self,
-        writer: &mut Writer<'_>,
-        mut response: Response,
-        host: &str,
-    ) -> Result<(), Failure> {
+    async fn take(&self, writer: &mut Writer<'_>, mut response: Response, host: &str) -> Result<(), Failure> {
         let size = writer.download.descriptor.size;
         loop {
             let chunk = self.http.cancel.race(response.chunk()).await?;
@@ -290,10 +252,7 @@ impl Source<'_> {
         }
         writer.flush()?;
         if writer.offset < size {
-            let reason = format!(
-                "the connection ended after {} of {size} bytes",
-                writer.offset
-            );
+            let reason = format!("the connection ended after {} of {size} bytes", writer.offset);
             return Err(Failure::broken(host, reason));
         }
         Ok(())
@@ -302,11 +261,7 @@ impl Source<'_> {
 
 /// Whether a Content-Range header announces the bytes from `offset` to the end.
 fn is_rest(header: &str, offset: u64, size: u64) -> bool {
-    let Some((range, total)) = header
-        .trim()
-        .strip_prefix("bytes ")
-        .and_then(|r| r.split_once('/'))
-    else {
+    let Some((range, total)) = header.trim().strip_prefix("bytes ").and_then(|r| r.split_once('/')) else {
         return false;
     };
     let Some((first, last)) = range.split_once('-') else {
@@ -377,10 +332,7 @@ impl<'a> Writer<'a> {
     }
 
     fn truncate(&self) -> Result<(), PullError> {
-        self.partial
-            .file
-            .set_len(0)
-            .map_err(PullError::io("write to", &self.partial.path))
+        self.partial.file.set_len(0).map_err(PullError::io("write to", &self.partial.path))
     }
 
     /// Begins again from the first byte, with nothing that was there before.
@@ -401,10 +353,7 @@ impl<'a> Writer<'a> {
         let size = self.descriptor().size;
         let total = self.offset + self.buffer.len() as u64 + chunk.len() as u64;
         if total > size {
-            return Err(self.refuse(
-                host,
-                format!("it has more bytes than the {size} of its descriptor"),
-            ));
+            return Err(self.refuse(host, format!("it has more bytes than the {size} of its descriptor")));
         }
         self.received += chunk.len() as u64;
         self.buffer.extend_from_slice(chunk);
@@ -419,11 +368,7 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let end = self.offset + self.buffer.len() as u64;
-        let overlap = self
-            .download
-            .committed()
-            .min(end)
-            .saturating_sub(self.offset);
+        let overlap = self.download.committed().min(end).saturating_sub(self.offset);
         block_in_place(|| {
             self.hasher.update(&self.buffer);
             // After a rewind: readers may have seen other bytes than these.
@@ -457,11 +402,7 @@ impl<'a> Writer<'a> {
     }
 
     fn refuse(&self, origin: &str, reason: String) -> PullError {
-        PullError::Mismatch {
-            digest: self.descriptor().digest.clone(),
-            origin: origin.to_owned(),
-            reason,
-        }
+        PullError::Mismatch { digest: self.descriptor().digest.clone(), origin: origin.to_owned(), reason }
     }
 }
 
@@ -491,11 +432,7 @@ mod tests {
         let http = Url::parse("http://127.0.0.1:5000/").unwrap();
         assert!(foreign_url("https://elsewhere.example/layer", &https, "d").is_ok());
         assert!(foreign_url("http://127.0.0.1/layer", &http, "d").is_ok());
-        for bad in [
-            "http://elsewhere.example/layer",
-            "file:///etc/passwd",
-            "nothing",
-        ] {
+        for bad in ["http://elsewhere.example/layer", "file:///etc/passwd", "nothing"] {
             assert!(foreign_url(bad, &https, "d").is_err(), "{bad}");
         }
     }

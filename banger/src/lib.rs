@@ -1,9 +1,46 @@
 //! Turns a container image into a bootable ext4 root file system.
+//!
+//! The pipeline of the crates around it: [`pull`] resolves a reference, flattens the layers into
+//! a tree while they come in, writes the ext4 file and publishes it in the [`ImageStore`] with
+//! one rename; [`pull_to_file`] does the same for a single file.
+//!
+//! ```no_run
+//! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
+//!
+//! let request = PullRequest::new("debian:bookworm".parse()?);
+//! let image = banger::pull(&request, &Dirs::of_user()?, &EventHandler::none(), &Cancellation::default())?;
+//! println!("{}", image.path);
+//! # Ok::<(), banger::Error>(())
+//! ```
+//!
+//! Limits: Linux and macOS hosts; file systems up to 16 TiB.
 
+mod backend;
 mod dirs;
+mod error;
+mod event;
+mod identity;
+mod lock;
+mod output;
+mod pull;
+mod pull_events;
+mod request;
+mod staging;
 mod store;
 
+pub use backend::{Backend, DEFAULT_BACKEND};
+pub use banger_ext4::ImageSize;
+pub use banger_oci::{
+    BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
+    ReferenceError,
+};
+pub use banger_tree::Cancellation;
 pub use dirs::{Dirs, DirsError};
+pub use error::Error;
+pub use event::{Event, EventHandler};
+pub use identity::source_date_epoch;
+pub use pull::{pull, pull_to_file};
+pub use request::{PullRequest, PulledFile};
 pub use store::{
     BuildOptions, DamagedImage, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore, LayerRecord,
     Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage, StoreError,

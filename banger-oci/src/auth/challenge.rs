@@ -6,11 +6,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
     /// A token from a token server.
-    Bearer {
-        realm: String,
-        service: Option<String>,
-        scope: Option<String>,
-    },
+    Bearer { realm: String, service: Option<String>, scope: Option<String> },
     /// User name and password.
     Basic,
 }
@@ -109,14 +105,8 @@ mod tests {
                 &["Bearer realm=\"https://a/t\",service=\"s\",scope=\"repository:a:pull,push\""],
                 bearer("https://a/t", Some("s"), Some("repository:a:pull,push")),
             ),
-            (
-                &["BEARER Realm=\"https://a/t\", SERVICE=s"],
-                bearer("https://a/t", Some("s"), None),
-            ),
-            (
-                &["Basic realm=\"x\"", "bearer realm=\"https://a/t\""],
-                bearer("https://a/t", None, None),
-            ),
+            (&["BEARER Realm=\"https://a/t\", SERVICE=s"], bearer("https://a/t", Some("s"), None)),
+            (&["Basic realm=\"x\"", "bearer realm=\"https://a/t\""], bearer("https://a/t", None, None)),
             (
                 &["Basic realm=\"x, y\", Bearer realm=\"https://a/t\", scope=\"p q\""],
                 bearer("https://a/t", None, Some("p q")),
@@ -125,18 +115,9 @@ mod tests {
                 &["Bearer realm = \"https://a/t\" , service = \"q\\\"q\", Basic realm=\"z\""],
                 bearer("https://a/t", Some("q\"q"), None),
             ),
-            (
-                &["Negotiate, Bearer service=\"s\", Basic"],
-                Some(Challenge::Basic),
-            ),
-            (
-                &["Bearer realm=\"https://a/t"],
-                bearer("https://a/t", None, None),
-            ),
-            (
-                &["Bearer realm=\"https://a/t\",realm=\"https://b/t\""],
-                bearer("https://a/t", None, None),
-            ),
+            (&["Negotiate, Bearer service=\"s\", Basic"], Some(Challenge::Basic)),
+            (&["Bearer realm=\"https://a/t"], bearer("https://a/t", None, None)),
+            (&["Bearer realm=\"https://a/t\",realm=\"https://b/t\""], bearer("https://a/t", None, None)),
         ];
         for (headers, expected) in cases {
             assert_eq!(choose(headers.iter().copied()), expected, "{headers:?}");

@@ -98,11 +98,9 @@ impl CredentialSource {
                 user_files = user_files_from(&|name| std::env::var(name).ok());
                 (&user_files, None, HELPER_TIMEOUT)
             }
-            Self::Files {
-                files,
-                helper_dir,
-                helper_timeout,
-            } => (files, helper_dir.as_deref(), *helper_timeout),
+            Self::Files { files, helper_dir, helper_timeout } => {
+                (files, helper_dir.as_deref(), *helper_timeout)
+            }
         };
         for path in files {
             let Some(config) = read(path)? else { continue };
@@ -110,12 +108,7 @@ impl CredentialSource {
                 Found::Nothing => {}
                 Found::Credential(credential) => return Ok(Some(credential)),
                 Found::Helper { name, server } => {
-                    let helper = Helper {
-                        name: &name,
-                        dir: helper_dir,
-                        timeout,
-                        config: path,
-                    };
+                    let helper = Helper { name: &name, dir: helper_dir, timeout, config: path };
                     if let Some(credential) = helper.get(&server).await? {
                         return Ok(Some(credential));
                     }
@@ -128,11 +121,7 @@ impl CredentialSource {
 
 /// The credential files of a user, in the order podman looks at them.
 fn user_files_from(env: &dyn Fn(&str) -> Option<String>) -> Vec<Utf8PathBuf> {
-    let var = |name| {
-        env(name)
-            .filter(|value| !value.is_empty())
-            .map(Utf8PathBuf::from)
-    };
+    let var = |name| env(name).filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
     let home = var("HOME");
     let mut files = Vec::new();
     match var("REGISTRY_AUTH_FILE") {
@@ -149,18 +138,13 @@ fn user_files_from(env: &dyn Fn(&str) -> Option<String>) -> Vec<Utf8PathBuf> {
 }
 
 fn read(path: &Utf8Path) -> Result<Option<ConfigFile>, PullError> {
-    let error = |reason: String| PullError::CredentialFile {
-        path: path.to_owned(),
-        reason,
-    };
+    let error = |reason: String| PullError::CredentialFile { path: path.to_owned(), reason };
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(problem) => return Err(error(problem.to_string())),
     };
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|problem| error(problem.to_string()))
+    serde_json::from_slice(&text).map(Some).map_err(|problem| error(problem.to_string()))
 }
 
 enum Found {
@@ -172,12 +156,7 @@ enum Found {
 impl ConfigFile {
     /// The longest key that fits counts; at the same length a helper counts before an entry. The
     /// store, which serves all registries, comes last.
-    fn lookup(
-        &self,
-        path: &Utf8Path,
-        registry: &str,
-        repository: &str,
-    ) -> Result<Found, PullError> {
+    fn lookup(&self, path: &Utf8Path, registry: &str, repository: &str) -> Result<Found, PullError> {
         let name = format!("{registry}/{repository}");
         let fits = |key: &str| {
             let key = normalise(key);
@@ -196,61 +175,31 @@ impl ConfigFile {
             .filter(|(_, entry)| entry.has_content())
             .filter_map(|(key, entry)| Some((fits(key)?, key, entry)))
             .max_by_key(|(len, ..)| *len);
-        let server = if registry == "docker.io" {
-            DOCKER_IO_KEY
-        } else {
-            registry
-        };
+        let server = if registry == "docker.io" { DOCKER_IO_KEY } else { registry };
         match (helper, entry) {
-            (Some((helper_len, key, helper)), entry)
-                if entry.is_none_or(|(len, ..)| len <= helper_len) =>
-            {
-                let server = if registry == "docker.io" {
-                    server
-                } else {
-                    key.as_str()
-                };
-                Ok(Found::Helper {
-                    name: helper.clone(),
-                    server: server.to_owned(),
-                })
+            (Some((helper_len, key, helper)), entry) if entry.is_none_or(|(len, ..)| len <= helper_len) => {
+                let server = if registry == "docker.io" { server } else { key.as_str() };
+                Ok(Found::Helper { name: helper.clone(), server: server.to_owned() })
             }
             (_, Some((_, key, entry))) => {
-                entry.credential().map(Found::Credential).map_err(|reason| {
-                    PullError::CredentialFile {
-                        path: path.to_owned(),
-                        reason: format!("the entry for {key} {reason}"),
-                    }
+                entry.credential().map(Found::Credential).map_err(|reason| PullError::CredentialFile {
+                    path: path.to_owned(),
+                    reason: format!("the entry for {key} {reason}"),
                 })
             }
-            _ => Ok(
-                match self
-                    .creds_store
-                    .as_deref()
-                    .filter(|store| !store.is_empty())
-                {
-                    Some(store) => Found::Helper {
-                        name: store.to_owned(),
-                        server: server.to_owned(),
-                    },
-                    None => Found::Nothing,
-                },
-            ),
+            _ => Ok(match self.creds_store.as_deref().filter(|store| !store.is_empty()) {
+                Some(store) => Found::Helper { name: store.to_owned(), server: server.to_owned() },
+                None => Found::Nothing,
+            }),
         }
     }
 }
 
 /// A key of the file as `host[/path]`: docker writes URLs, some with the API version behind.
 fn normalise(key: &str) -> String {
-    let key = key
-        .strip_prefix("https://")
-        .or_else(|| key.strip_prefix("http://"))
-        .unwrap_or(key);
+    let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     let key = key.trim_end_matches('/');
-    let key = key
-        .strip_suffix("/v1")
-        .or_else(|| key.strip_suffix("/v2"))
-        .unwrap_or(key);
+    let key = key.strip_suffix("/v1").or_else(|| key.strip_suffix("/v2")).unwrap_or(key);
     match key.split_once('/') {
         Some(("index.docker.io" | "registry-1.docker.io", path)) => format!("docker.io/{path}"),
         None if matches!(key, "index.docker.io" | "registry-1.docker.io") => "docker.io".to_owned(),
@@ -265,11 +214,7 @@ impl Entry {
     }
 
     fn credential(&self) -> Result<Credential, String> {
-        if let Some(token) = self
-            .identitytoken
-            .as_ref()
-            .filter(|token| !token.is_empty())
-        {
+        if let Some(token) = self.identitytoken.as_ref().filter(|token| !token.is_empty()) {
             return Ok(Credential::IdentityToken(token.clone()));
         }
         if let Some(auth) = self.auth.as_ref().filter(|auth| !auth.is_empty()) {
@@ -277,21 +222,15 @@ impl Entry {
                 .decode(auth.trim())
                 .map_err(|_| "is not base64".to_owned())?;
             let decoded = String::from_utf8(decoded).map_err(|_| "is not UTF-8".to_owned())?;
-            let (user, password) = decoded
-                .split_once(':')
-                .ok_or_else(|| "has no colon".to_owned())?;
+            let (user, password) = decoded.split_once(':').ok_or_else(|| "has no colon".to_owned())?;
             // Docker pads passwords with NUL bytes.
             let password = password.trim_end_matches('\0');
-            return Ok(Credential::Password {
-                user: user.to_owned(),
-                password: password.to_owned(),
-            });
+            return Ok(Credential::Password { user: user.to_owned(), password: password.to_owned() });
         }
         match (&self.username, &self.password) {
-            (Some(user), Some(password)) => Ok(Credential::Password {
-                user: user.clone(),
-                password: password.clone(),
-            }),
+            (Some(user), Some(password)) => {
+                Ok(Credential::Password { user: user.clone(), password: password.clone() })
+            }
             _ => Err("has a user name and no password".to_owned()),
         }
     }
@@ -321,16 +260,10 @@ impl Helper<'_> {
             reason,
             config: self.config.to_owned(),
         };
-        if !self
-            .name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-        {
+        if !self.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
             return Err(error("has a name that no program may have".to_owned()));
         }
-        let path = self
-            .dir
-            .map_or_else(|| program.clone().into(), |dir| dir.join(&program));
+        let path = self.dir.map_or_else(|| program.clone().into(), |dir| dir.join(&program));
         let mut child = tokio::process::Command::new(&path)
             .arg("get")
             .stdin(Stdio::piped())
@@ -360,21 +293,14 @@ impl Helper<'_> {
             }
             let said = if said.trim().is_empty() { errors } else { said };
             let line = said.lines().next().unwrap_or_default();
-            return Err(error(format!(
-                "failed ({}): {}",
-                output.status,
-                super::one_line(line)
-            )));
+            return Err(error(format!("failed ({}): {}", output.status, super::one_line(line))));
         }
         let answer: HelperAnswer = serde_json::from_slice(&output.stdout)
             .map_err(|_| error("answered something that is no credential".to_owned()))?;
         Ok(Some(match answer.username.as_str() {
             "<token>" => Credential::IdentityToken(answer.secret),
             "" if answer.secret.is_empty() => return Ok(None),
-            _ => Credential::Password {
-                user: answer.username,
-                password: answer.secret,
-            },
+            _ => Credential::Password { user: answer.username, password: answer.secret },
         }))
     }
 }
@@ -384,10 +310,7 @@ mod tests {
     use super::*;
 
     fn password(user: &str, password: &str) -> Option<Credential> {
-        Some(Credential::Password {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        })
+        Some(Credential::Password { user: user.to_owned(), password: password.to_owned() })
     }
 
     fn lookup(json: &str, registry: &str, repository: &str) -> Found {
@@ -412,11 +335,7 @@ mod tests {
             ("r.io", "team/app/sub", password("e", "f")),
             ("docker.io", "library/debian", password("gh", "ij")),
             ("h.io", "x", password("u", "p")),
-            (
-                "id.io",
-                "x",
-                Some(Credential::IdentityToken("refresh".to_owned())),
-            ),
+            ("id.io", "x", Some(Credential::IdentityToken("refresh".to_owned()))),
             ("empty.io", "x", None),
             ("r.io.evil", "x", None),
         ];
@@ -460,10 +379,7 @@ mod tests {
             let vars: BTreeMap<_, _> = vars.iter().copied().collect();
             user_files_from(&|name| vars.get(name).map(|value| (*value).to_owned()))
         };
-        assert_eq!(
-            files(&[("HOME", "/h")]),
-            ["/h/.config/containers/auth.json", "/h/.docker/config.json"]
-        );
+        assert_eq!(files(&[("HOME", "/h")]), ["/h/.config/containers/auth.json", "/h/.docker/config.json"]);
         assert_eq!(
             files(&[
                 ("HOME", "/h"),
@@ -471,11 +387,7 @@ mod tests {
                 ("XDG_CONFIG_HOME", "/c"),
                 ("DOCKER_CONFIG", "/d")
             ]),
-            [
-                "/run/containers/auth.json",
-                "/c/containers/auth.json",
-                "/d/config.json"
-            ]
+            ["/run/containers/auth.json", "/c/containers/auth.json", "/d/config.json"]
         );
         assert_eq!(
             files(&[("HOME", "/h"), ("REGISTRY_AUTH_FILE", "/a.json")]),

@@ -126,9 +126,7 @@ impl BlobCache {
         let mut left: u64 = entries.iter().map(|entry| entry.size_bytes).sum();
         let mut report = PruneReport::default();
         for entry in entries {
-            let old = options
-                .older_than
-                .is_some_and(|limit| age(entry.used) > limit);
+            let old = options.older_than.is_some_and(|limit| age(entry.used) > limit);
             let over = options.max_size_bytes.is_some_and(|limit| left > limit);
             if !(options.all || old || over) {
                 continue;

@@ -62,6 +62,22 @@ pub enum FlattenError {
     Cancelled,
 }
 
+impl FlattenError {
+    /// Returns a number that stays the same for this kind of failure in all versions.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Open { .. } => 200,
+            Self::Read { .. } => 201,
+            Self::DiffId { .. } => 202,
+            Self::Tar { .. } => 203,
+            Self::Entry { source: EntryError::Limit { .. }, .. } => 205,
+            Self::Entry { source: EntryError::Content(_), .. } => 206,
+            Self::Entry { .. } => 204,
+            Self::Cancelled => 207,
+        }
+    }
+}
+
 fn at(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!(", at {path}") }
 }

@@ -1,5 +1,7 @@
 //! What was noticed and does not fail the run.
 
+use std::fmt;
+
 use banger_tree::escape_bytes;
 
 use crate::digest::Digest;
@@ -13,6 +15,16 @@ pub struct Warning {
     pub path: String,
     /// What is odd.
     pub kind: WarningKind,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layer = self.layer.short();
+        match self.path.as_str() {
+            "" => write!(formatter, "layer {layer}: {}", self.kind),
+            path => write!(formatter, "layer {layer}: {path}: {}", self.kind),
+        }
+    }
 }
 
 /// What is odd about an entry.

@@ -35,24 +35,15 @@ impl Archive {
         limit_bytes: u64,
         cancel: &CancelToken,
     ) -> Result<Self, PullError> {
-        let is_file = std::fs::metadata(path)
-            .map_err(PullError::io("open", path))?
-            .is_file();
-        let unusable = |reason: String| PullError::Layout {
-            path: path.to_owned(),
-            reason,
-        };
+        let is_file = std::fs::metadata(path).map_err(PullError::io("open", path))?.is_file();
+        let unusable = |reason: String| PullError::Layout { path: path.to_owned(), reason };
         if !is_file {
             return Err(unusable("it is not a regular file".to_owned()));
         }
         let mut file = File::open(path).map_err(PullError::io("open", path))?;
         let mut magic = Vec::new();
-        (&file)
-            .take(8)
-            .read_to_end(&mut magic)
-            .map_err(PullError::io("read", path))?;
-        file.seek(SeekFrom::Start(0))
-            .map_err(PullError::io("read", path))?;
+        (&file).take(8).read_to_end(&mut magic).map_err(PullError::io("read", path))?;
+        file.seek(SeekFrom::Start(0)).map_err(PullError::io("read", path))?;
         let compression = detect(&magic).map_err(|error| unusable(error.to_string()))?;
         if compression != Compression::None {
             let mut plain = cache.scratch_file()?;
@@ -61,9 +52,7 @@ impl Archive {
             let mut total = 0_u64;
             loop {
                 cancel.check()?;
-                let count = reader
-                    .read(&mut buffer)
-                    .map_err(|error| unusable(error.to_string()))?;
+                let count = reader.read(&mut buffer).map_err(|error| unusable(error.to_string()))?;
                 if count == 0 {
                     break;
                 }
@@ -76,9 +65,7 @@ impl Archive {
                         option: "max_download_bytes",
                     });
                 }
-                plain
-                    .write_all(&buffer[..count])
-                    .map_err(PullError::io("write to", cache.root()))?;
+                plain.write_all(&buffer[..count]).map_err(PullError::io("write to", cache.root()))?;
             }
             file = plain;
         }
@@ -86,11 +73,7 @@ impl Archive {
             io::ErrorKind::InvalidData => unusable(error.to_string()),
             _ => PullError::io("read", path)(error),
         })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: Arc::new(file),
-            entries,
-        })
+        Ok(Self { path: path.to_owned(), file: Arc::new(file), entries })
     }
 
     pub(crate) fn path(&self) -> &Utf8Path {
@@ -149,10 +132,7 @@ pub(crate) fn normalise(name: &[u8], dir: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let mut components: Vec<&[u8]> = Vec::new();
-    for component in dir
-        .split(|byte| *byte == b'/')
-        .chain(name.split(|byte| *byte == b'/'))
-    {
+    for component in dir.split(|byte| *byte == b'/').chain(name.split(|byte| *byte == b'/')) {
         match component {
             b"" | b"." => {}
             b".." => {

@@ -66,20 +66,13 @@ impl DockerArchive {
             Some(stored) => modern(archive, &stored, selector, options, cancel)?,
             None => legacy(archive, selector, options, cancel)?,
         };
-        let config = Descriptor::new(
-            DOCKER_CONFIG.to_owned(),
-            Digest::of(&image.config),
-            image.config.len() as u64,
-        );
+        let config =
+            Descriptor::new(DOCKER_CONFIG.to_owned(), Digest::of(&image.config), image.config.len() as u64);
         let manifest = ImageManifest {
             schema_version: 2,
             media_type: Some(DOCKER_MANIFEST.to_owned()),
             config,
-            layers: image
-                .layers
-                .iter()
-                .map(|(descriptor, _)| descriptor.clone())
-                .collect(),
+            layers: image.layers.iter().map(|(descriptor, _)| descriptor.clone()).collect(),
             annotations: BTreeMap::new(),
         };
         let manifest = serde_json::to_vec(&manifest).expect("a manifest is plain data");
@@ -91,19 +84,12 @@ impl DockerArchive {
                 detail: format!("the digest of its image is {}", Digest::of(&manifest)),
             });
         }
-        Ok(Self {
-            image,
-            manifest,
-            progress: progress.clone(),
-        })
+        Ok(Self { image, manifest, progress: progress.clone() })
     }
 }
 
 fn unusable(archive: &Archive, reason: String) -> PullError {
-    PullError::Layout {
-        path: archive.path().to_owned(),
-        reason,
-    }
+    PullError::Layout { path: archive.path().to_owned(), reason }
 }
 
 fn open(archive: &Archive, name: &str) -> Result<Stored, PullError> {
@@ -122,18 +108,13 @@ fn unknown(archive: &Archive, selector: &Selector, names: &[String]) -> PullErro
     } else {
         format!("it has {}", names.join(", "))
     };
-    PullError::UnknownImage {
-        reference: wanted,
-        detail,
-    }
+    PullError::UnknownImage { reference: wanted, detail }
 }
 
 /// Whether one of the names an image has is the one asked for: a tag, or a name with a tag.
 fn is_named(names: &[String], wanted: &str) -> bool {
-    let canonical = |name: &str| {
-        name.parse::<crate::Reference>()
-            .map_or_else(|_| name.to_owned(), |r| r.to_string())
-    };
+    let canonical =
+        |name: &str| name.parse::<crate::Reference>().map_or_else(|_| name.to_owned(), |r| r.to_string());
     names.iter().any(|name| {
         name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted)
             || (wanted.contains(':') && canonical(name) == canonical(wanted))
@@ -150,10 +131,7 @@ fn modern(
     let bytes = read_stored(stored, options.max_manifest_bytes, "manifest.json")?;
     let items: Vec<Item> = serde_json::from_slice(&bytes)
         .map_err(|error| unusable(archive, format!("manifest.json is malformed: {error}")))?;
-    let names: Vec<String> = items
-        .iter()
-        .flat_map(|item| item.repo_tags.clone())
-        .collect();
+    let names: Vec<String> = items.iter().flat_map(|item| item.repo_tags.clone()).collect();
     let item = match selector {
         Selector::Tag(tag) => items.iter().find(|item| is_named(&item.repo_tags, tag)),
         Selector::Only | Selector::Digest(_) => match &items[..] {
@@ -167,11 +145,7 @@ fn modern(
     let digest = Digest::of(&config);
     let diff_ids = ImageConfig::parse(&config, &digest)?.rootfs.diff_ids;
     if diff_ids.len() != item.layers.len() || diff_ids.is_empty() {
-        return Err(PullError::LayerCount {
-            digest,
-            layers: item.layers.len(),
-            diff_ids: diff_ids.len(),
-        });
+        return Err(PullError::LayerCount { digest, layers: item.layers.len(), diff_ids: diff_ids.len() });
     }
     let layers = item.layers.iter().zip(&diff_ids);
     let layers = layers.map(|(name, diff_id)| {
@@ -186,10 +160,7 @@ fn modern(
         };
         Ok((layer_descriptor(digest, stored.len), Arc::new(stored)))
     });
-    Ok(Image {
-        layers: layers.collect::<Result<_, PullError>>()?,
-        config,
-    })
+    Ok(Image { layers: layers.collect::<Result<_, PullError>>()?, config })
 }
 
 fn legacy(
@@ -200,29 +171,19 @@ fn legacy(
 ) -> Result<Image, PullError> {
     let Some(stored) = archive.file(b"repositories")? else {
         let layout = archive.names().any(|name| name == b"oci-layout");
-        let hint = if layout {
-            "; it is an OCI layout, use oci-archive:"
-        } else {
-            ""
-        };
+        let hint = if layout { "; it is an OCI layout, use oci-archive:" } else { "" };
         return Err(unusable(archive, format!("it has no manifest.json{hint}")));
     };
     let bytes = read_stored(&stored, options.max_manifest_bytes, "repositories")?;
-    let repositories: BTreeMap<String, BTreeMap<String, String>> =
-        serde_json::from_slice(&bytes)
-            .map_err(|error| unusable(archive, format!("repositories is malformed: {error}")))?;
+    let repositories: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_slice(&bytes)
+        .map_err(|error| unusable(archive, format!("repositories is malformed: {error}")))?;
     let named: Vec<(String, &String)> = repositories
         .iter()
-        .flat_map(|(name, tags)| {
-            tags.iter()
-                .map(move |(tag, id)| (format!("{name}:{tag}"), id))
-        })
+        .flat_map(|(name, tags)| tags.iter().map(move |(tag, id)| (format!("{name}:{tag}"), id)))
         .collect();
     let names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
     let top = match selector {
-        Selector::Tag(tag) => named
-            .iter()
-            .find(|(name, _)| is_named(std::slice::from_ref(name), tag)),
+        Selector::Tag(tag) => named.iter().find(|(name, _)| is_named(std::slice::from_ref(name), tag)),
         Selector::Only | Selector::Digest(_) if named.len() == 1 => named.first(),
         Selector::Only | Selector::Digest(_) => None,
     };
@@ -233,16 +194,12 @@ fn legacy(
     let mut next = Some((*top).clone());
     while let Some(id) = next {
         if layers.len() >= MAX_LAYERS {
-            return Err(unusable(
-                archive,
-                "its layers are each other's parents".to_owned(),
-            ));
+            return Err(unusable(archive, "its layers are each other's parents".to_owned()));
         }
         let json = open(archive, &format!("{id}/json"))?;
         let json = read_stored(&json, options.max_config_bytes, "the json of a layer")?;
-        let layer: LegacyLayer = serde_json::from_slice(&json).map_err(|error| {
-            unusable(archive, format!("the json of {id} is malformed: {error}"))
-        })?;
+        let layer: LegacyLayer = serde_json::from_slice(&json)
+            .map_err(|error| unusable(archive, format!("the json of {id} is malformed: {error}")))?;
         top_json.get_or_insert(json);
         let stored = open(archive, &format!("{id}/layer.tar"))?;
         let digest = hash(&stored, cancel)?;
@@ -263,11 +220,7 @@ fn legacy(
 }
 
 fn layer_descriptor(digest: Digest, len: u64) -> Descriptor {
-    Descriptor::new(
-        "application/vnd.docker.image.rootfs.diff.tar".to_owned(),
-        digest,
-        len,
-    )
+    Descriptor::new("application/vnd.docker.image.rootfs.diff.tar".to_owned(), digest, len)
 }
 
 fn hash(stored: &Stored, cancel: &CancelToken) -> Result<Digest, PullError> {
@@ -276,10 +229,7 @@ fn hash(stored: &Stored, cancel: &CancelToken) -> Result<Digest, PullError> {
     let mut reader = stored.plain_reader();
     loop {
         cancel.check()?;
-        match reader
-            .read(&mut buffer)
-            .map_err(PullError::io("read", &stored.path))?
-        {
+        match reader.read(&mut buffer).map_err(PullError::io("read", &stored.path))? {
             0 => return Ok(hasher.finish()),
             count => hasher.update(&buffer[..count]),
         }

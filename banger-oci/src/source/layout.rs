@@ -90,25 +90,12 @@ pub(crate) struct Layout<F> {
 }
 
 impl<F: LayoutFiles> Layout<F> {
-    pub(crate) fn new(
-        files: F,
-        selector: &Selector,
-        options: &PullOptions,
-        progress: &Progress,
-    ) -> Self {
-        Self {
-            files,
-            selector: selector.clone(),
-            options: options.clone(),
-            progress: progress.clone(),
-        }
+    pub(crate) fn new(files: F, selector: &Selector, options: &PullOptions, progress: &Progress) -> Self {
+        Self { files, selector: selector.clone(), options: options.clone(), progress: progress.clone() }
     }
 
     fn unusable(&self, reason: impl Into<String>) -> PullError {
-        PullError::Layout {
-            path: self.files.path().to_owned(),
-            reason: reason.into(),
-        }
+        PullError::Layout { path: self.files.path().to_owned(), reason: reason.into() }
     }
 
     fn index(&self) -> Result<ImageIndex, PullError> {
@@ -125,9 +112,7 @@ impl<F: LayoutFiles> Layout<F> {
 
     fn blob(&self, digest: &Digest) -> Result<Stored, PullError> {
         let name = format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex());
-        self.files
-            .open(&name)?
-            .ok_or_else(|| self.unusable(format!("it lacks the blob {digest}")))
+        self.files.open(&name)?.ok_or_else(|| self.unusable(format!("it lacks the blob {digest}")))
     }
 
     fn small(&self, descriptor: &Descriptor, limit: u64, what: &str) -> Result<Vec<u8>, PullError> {
@@ -152,18 +137,12 @@ impl<F: LayoutFiles> Layout<F> {
             Selector::Tag(tag) => format!("{}:{tag}", self.files.path()),
             Selector::Digest(digest) => format!("{}@{digest}", self.files.path()),
         };
-        PullError::UnknownImage {
-            reference: wanted,
-            detail,
-        }
+        PullError::UnknownImage { reference: wanted, detail }
     }
 }
 
 fn tag_of(descriptor: &Descriptor) -> Option<&str> {
-    let name = descriptor
-        .annotations
-        .get(REF_NAME)
-        .or(descriptor.annotations.get(CONTAINERD_NAME));
+    let name = descriptor.annotations.get(REF_NAME).or(descriptor.annotations.get(CONTAINERD_NAME));
     name.map(String::as_str)
 }
 
@@ -171,12 +150,7 @@ fn has_tag(descriptor: &Descriptor, tag: &str) -> bool {
     [REF_NAME, CONTAINERD_NAME]
         .iter()
         .filter_map(|key| descriptor.annotations.get(*key))
-        .any(|name| {
-            name == tag
-                || name
-                    .strip_suffix(tag)
-                    .is_some_and(|rest| rest.ends_with(':'))
-        })
+        .any(|name| name == tag || name.strip_suffix(tag).is_some_and(|rest| rest.ends_with(':')))
 }
 
 /// Reads a file that must not be larger than `limit`.
@@ -190,20 +164,14 @@ pub(crate) fn read_stored(stored: &Stored, limit: u64, what: &str) -> Result<Vec
         });
     }
     let mut bytes = Vec::new();
-    stored
-        .plain_reader()
-        .read_to_end(&mut bytes)
-        .map_err(PullError::io("read", &stored.path))?;
+    stored.plain_reader().read_to_end(&mut bytes).map_err(PullError::io("read", &stored.path))?;
     Ok(bytes)
 }
 
 impl<F: LayoutFiles> ImageSource for Layout<F> {
     fn root(&self) -> Result<Root, PullError> {
         let index = self.index()?;
-        let images = index
-            .manifests
-            .iter()
-            .filter(|entry| is_manifest_type(&entry.media_type));
+        let images = index.manifests.iter().filter(|entry| is_manifest_type(&entry.media_type));
         let chosen: Vec<Descriptor> = match &self.selector {
             Selector::Only => {
                 let names: BTreeSet<_> = images.clone().map(tag_of).collect();
@@ -212,10 +180,7 @@ impl<F: LayoutFiles> ImageSource for Layout<F> {
                 }
                 images.cloned().collect()
             }
-            Selector::Tag(tag) => images
-                .filter(|entry| has_tag(entry, tag))
-                .cloned()
-                .collect(),
+            Selector::Tag(tag) => images.filter(|entry| has_tag(entry, tag)).cloned().collect(),
             Selector::Digest(digest) => {
                 match images.clone().find(|entry| entry.digest == *digest) {
                     Some(entry) => vec![entry.clone()],

@@ -75,12 +75,7 @@ impl Remote {
             .map_err(|error| PullError::Environment {
                 reason: format!("cannot start threads for downloads: {error}"),
             })?;
-        let registry = Registry::new(
-            reference.clone(),
-            options.clone(),
-            progress.clone(),
-            cancel.clone(),
-        );
+        let registry = Registry::new(reference.clone(), options.clone(), progress.clone(), cancel.clone());
         Ok(Self {
             reference: reference.clone(),
             registry: Arc::new(registry),
@@ -94,10 +89,7 @@ impl Remote {
     }
 
     fn hold(&self, blob: CachedBlob) {
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(blob);
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(blob);
     }
 
     /// A small blob of the cache; what is damaged there is fetched again.
@@ -109,9 +101,7 @@ impl Remote {
             }
             SmallBlob::Absent => Ok(None),
             SmallBlob::Damaged => {
-                self.progress.emit(PullEvent::CacheDamaged {
-                    digest: digest.clone(),
-                });
+                self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
                 Ok(None)
             }
         }
@@ -127,21 +117,11 @@ impl Remote {
 
     fn document_by_digest(&self, digest: &Digest) -> Result<Document, PullError> {
         if let Some(bytes) = self.cached(digest, self.options.max_manifest_bytes)? {
-            return Ok(Document {
-                digest: digest.clone(),
-                bytes,
-                media_type: None,
-            });
+            return Ok(Document { digest: digest.clone(), bytes, media_type: None });
         }
-        let answer = self
-            .runtime
-            .block_on(self.registry.manifest(&digest.to_string(), Some(digest)))?;
+        let answer = self.runtime.block_on(self.registry.manifest(&digest.to_string(), Some(digest)))?;
         self.keep(&answer.digest, &answer.bytes)?;
-        Ok(Document {
-            digest: answer.digest,
-            bytes: answer.bytes,
-            media_type: answer.media_type,
-        })
+        Ok(Document { digest: answer.digest, bytes: answer.bytes, media_type: answer.media_type })
     }
 
     /// A layer that is there already.
@@ -154,16 +134,12 @@ impl Remote {
         };
         if blob.len != descriptor.size {
             blob.remove()?;
-            let event = PullEvent::CacheDamaged {
-                digest: descriptor.digest.clone(),
-            };
+            let event = PullEvent::CacheDamaged { digest: descriptor.digest.clone() };
             self.progress.emit(event);
             return Ok(None);
         }
-        self.progress.emit(PullEvent::LayerCached {
-            digest: descriptor.digest.clone(),
-            size_bytes: descriptor.size,
-        });
+        self.progress
+            .emit(PullEvent::LayerCached { digest: descriptor.digest.clone(), size_bytes: descriptor.size });
         let path = blob.path.clone();
         let stored = Stored::cached(blob).map_err(PullError::io("open", &path))?;
         Ok(Some(Content::Stored(Arc::new(stored))))
@@ -205,9 +181,7 @@ impl ImageSource for Remote {
         }
         let what = format!("image configuration {}", descriptor.digest);
         let limit = self.options.max_config_bytes;
-        let bytes =
-            self.runtime
-                .block_on(self.registry.small_blob(&descriptor.digest, limit, &what))?;
+        let bytes = self.runtime.block_on(self.registry.small_blob(&descriptor.digest, limit, &what))?;
         descriptor.check(&bytes, self.reference.registry())?;
         self.keep(&descriptor.digest, &bytes)?;
         Ok(bytes)
@@ -249,10 +223,7 @@ impl ImageSource for Remote {
     fn keep(self: Box<Self>) -> Option<Arc<Background>> {
         Some(Arc::new(Background {
             runtime: Some(self.runtime),
-            _held: self
-                .held
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
+            _held: self.held.into_inner().unwrap_or_else(PoisonError::into_inner),
         }))
     }
 }

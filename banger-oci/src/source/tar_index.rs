@@ -35,10 +35,7 @@ struct Overrides {
 }
 
 fn invalid(reason: &str, offset: u64) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("{reason}, at byte {offset} of the tar"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("{reason}, at byte {offset} of the tar"))
 }
 
 /// Indexes a tar. Of entries with the same name the last one counts.
@@ -50,8 +47,7 @@ pub(crate) fn index(file: &File) -> io::Result<HashMap<Vec<u8>, Entry>> {
     let mut any = false;
     while at < total {
         let mut header = [0; BLOCK as usize];
-        file.read_exact_at(&mut header, at)
-            .map_err(|_| invalid("a header is cut short", at))?;
+        file.read_exact_at(&mut header, at).map_err(|_| invalid("a header is cut short", at))?;
         if header.iter().all(|byte| *byte == 0) {
             break;
         }
@@ -61,11 +57,7 @@ pub(crate) fn index(file: &File) -> io::Result<HashMap<Vec<u8>, Entry>> {
         let own_size = number(&header[124..136]).ok_or_else(|| invalid("a bad size", at))?;
         // Records describe the next entry of another kind, so the size they carry is not theirs.
         let is_record = matches!(kind, b'x' | b'g' | b'L' | b'K');
-        let size = if is_record {
-            own_size
-        } else {
-            overrides.size.unwrap_or(own_size)
-        };
+        let size = if is_record { own_size } else { overrides.size.unwrap_or(own_size) };
         let has_data = !matches!(kind, b'1' | b'2' | b'3' | b'4' | b'5' | b'6');
         let data = at + BLOCK;
         let len = if has_data { size } else { 0 };
@@ -83,14 +75,11 @@ pub(crate) fn index(file: &File) -> io::Result<HashMap<Vec<u8>, Entry>> {
             b'g' => {}
             b'L' => overrides.name = Some(until_nul(&record()?).to_vec()),
             b'K' => overrides.link = Some(until_nul(&record()?).to_vec()),
-            b'x' => pax(&record()?, &mut overrides)
-                .ok_or_else(|| invalid("a malformed pax record", at))?,
+            b'x' => pax(&record()?, &mut overrides).ok_or_else(|| invalid("a malformed pax record", at))?,
             _ => {
                 let own = std::mem::take(&mut overrides);
                 let name = own.name.unwrap_or_else(|| header_name(&header));
-                let link = own
-                    .link
-                    .unwrap_or_else(|| until_nul(&header[157..257]).to_vec());
+                let link = own.link.unwrap_or_else(|| until_nul(&header[157..257]).to_vec());
                 let entry = match kind {
                     b'0' | 0 | b'7' if !name.ends_with(b"/") => Entry::File { offset: data, len },
                     b'1' => Entry::HardLink(link),
@@ -105,44 +94,27 @@ pub(crate) fn index(file: &File) -> io::Result<HashMap<Vec<u8>, Entry>> {
         }
         at = end.next_multiple_of(BLOCK);
     }
-    if any {
-        Ok(entries)
-    } else {
-        Err(invalid("not a tar archive, or an empty one", 0))
-    }
+    if any { Ok(entries) } else { Err(invalid("not a tar archive, or an empty one", 0)) }
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(bytes.len())]
+    &bytes[..bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len())]
 }
 
 fn header_name(header: &[u8; 512]) -> Vec<u8> {
     let name = until_nul(&header[..100]);
     // Only the POSIX format has a prefix; GNU keeps times there.
-    let prefix = if &header[257..263] == b"ustar\0" {
-        until_nul(&header[345..500])
-    } else {
-        &b""[..]
-    };
-    if prefix.is_empty() {
-        name.to_vec()
-    } else {
-        [prefix, b"/", name].concat()
-    }
+    let prefix = if &header[257..263] == b"ustar\0" { until_nul(&header[345..500]) } else { &b""[..] };
+    if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
 }
 
 /// An octal number, or a binary one where the first bit is set.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
         let (first, rest) = field.split_first()?;
-        return rest
-            .iter()
-            .try_fold(u64::from(first & 0x7f), |value, byte| {
-                value.checked_mul(256)?.checked_add(u64::from(*byte))
-            });
+        return rest.iter().try_fold(u64::from(first & 0x7f), |value, byte| {
+            value.checked_mul(256)?.checked_add(u64::from(*byte))
+        });
     }
     let digits = field.iter().filter(|byte| !matches!(byte, b' ' | 0));
     digits.copied().try_fold(0_u64, |value, byte| match byte {
@@ -155,11 +127,7 @@ fn number(field: &[u8]) -> Option<u64> {
 fn check_sum(header: &[u8; 512]) -> Option<()> {
     let stated = number(&header[148..156])?;
     let byte = |(at, byte): (usize, &u8)| {
-        if (148..156).contains(&at) {
-            u64::from(b' ')
-        } else {
-            u64::from(*byte)
-        }
+        if (148..156).contains(&at) { u64::from(b' ') } else { u64::from(*byte) }
     };
     (header.iter().enumerate().map(byte).sum::<u64>() == stated).then_some(())
 }

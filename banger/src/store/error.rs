@@ -63,6 +63,19 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns a number that stays the same for this kind of failure in all versions.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::NotFound { .. } => 400,
+            Self::Ambiguous { .. } => 401,
+            Self::NameTaken { .. } => 402,
+            Self::Damaged { .. } => 403,
+            Self::DiskFull { .. } => 404,
+            Self::NotWritable { .. } => 405,
+            Self::Io { .. } => 406,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Utf8Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {

@@ -11,10 +11,9 @@
 //! together or not at all. What no live process holds a lock on is swept at the next start.
 
 mod error;
-mod lock;
 mod name;
 mod record;
-mod staging;
+mod staged;
 
 use std::fs;
 use std::io;
@@ -24,9 +23,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub use error::StoreError;
 pub use name::{ImageName, NameError};
 pub use record::{BuildOptions, ImageConfigRecord, ImageId, ImageRecord, LayerRecord};
-pub use staging::StagedImage;
+pub use staged::StagedImage;
 
-use lock::Lock;
+use crate::lock::Lock;
+use crate::staging::{is_abandoned, remove_tree};
 
 /// File name of the file system in an image's directory.
 pub const ROOTFS_FILE: &str = "rootfs.ext4";
@@ -121,9 +121,8 @@ impl ImageStore {
     /// The state directory cannot be written.
     pub fn stage(&self) -> Result<StagedImage, StoreError> {
         fs::create_dir_all(&self.images).map_err(|source| StoreError::io("create", &self.images, source))?;
-        let names = self.lock_names()?;
-        self.sweep(&names)?;
-        StagedImage::create(&self.images, &names)
+        self.sweep()?;
+        StagedImage::create(&self.images)
     }
 
     /// Makes `staged` visible as the image `record` describes, in the place of an older image of
@@ -171,12 +170,13 @@ impl ImageStore {
         }
         record.name = name;
         record.replaces = None;
-        staging::write_record(&self.images.join(record.id.as_str()), &record)?;
+        staged::write_record(&self.images.join(record.id.as_str()), &record)?;
         Ok(record)
     }
 
     fn lock_names(&self) -> Result<Lock, StoreError> {
-        Lock::exclusive(&self.images.join(".lock"))
+        let path = self.images.join(".lock");
+        Lock::exclusive(&path).map_err(|source| StoreError::io("create", &path, source))
     }
 
     /// Takes an image away in one step; its bytes follow.
@@ -189,13 +189,14 @@ impl ImageStore {
 
     /// Removes what a killed process left: staging directories that nobody holds, images that
     /// were replaced, and half-removed ones.
-    fn sweep(&self, _names: &Lock) -> Result<(), StoreError> {
+    fn sweep(&self) -> Result<(), StoreError> {
+        let _names = self.lock_names()?;
         for name in self.directory_names()? {
             let path = self.images.join(&name);
-            let stale = name.ends_with(REMOVED_SUFFIX)
-                || (name.ends_with(STAGING_SUFFIX) && staging::is_abandoned(&path));
+            let stale =
+                name.ends_with(REMOVED_SUFFIX) || (name.ends_with(STAGING_SUFFIX) && is_abandoned(&path));
             if stale {
-                remove_tree(&path)?;
+                remove_tree(&path).map_err(|source| StoreError::io("remove", &path, source))?;
             }
         }
         let images: Vec<ImageRecord> = self
@@ -230,13 +231,6 @@ impl ImageStore {
         let path = self.images.join(id.as_str()).join(RECORD_FILE);
         let text = fs::read(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
         ImageRecord::from_json(&text).map_err(|error| format!("cannot understand {path}: {error}"))
-    }
-}
-
-fn remove_tree(path: &Utf8Path) -> Result<(), StoreError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", path, error)),
-        _ => Ok(()),
     }
 }
 

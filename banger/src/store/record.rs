@@ -24,7 +24,7 @@ impl ImageId {
     }
 
     /// Returns an id that is very likely not in use.
-    pub(super) fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let bits = RandomState::new().hash_one(std::process::id()) & ((1 << 48) - 1);
         Self(format!("{bits:012x}"))
     }

@@ -97,7 +97,7 @@ fn a_crash_between_publishing_and_replacing_is_mended() {
     let other = publish(&fixture.store, "other", "new");
     // As if the process died after the rename: both directories are there.
     let path = fixture.state.join("images").join(other.id.as_str());
-    staging::write_record(
+    staged::write_record(
         &path,
         &ImageRecord { name: old.name.clone(), replaces: Some(old.id), ..other.clone() },
     )
@@ -115,6 +115,7 @@ fn sweeps_what_no_live_process_holds() {
     for stale in ["0123456789ab.staging", "ba9876543210.removed"] {
         fs::create_dir(images.join(stale)).unwrap();
         fs::write(images.join(stale).join(ROOTFS_FILE), "x").unwrap();
+        fs::write(images.join(stale).join("lock"), "").unwrap();
     }
     let second = fixture.store.stage().unwrap();
     let mut expected = [format!("{}.staging", live.id()), format!("{}.staging", second.id())];

@@ -1,0 +1,173 @@
+//! The arguments, one definition a flag.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::units::Size;
+
+/// Turns a container image into a bootable ext4 root file system.
+///
+/// No daemon, no root, no mount. Data goes to standard output, everything else to standard error.
+/// Exit status: 0 done; 1 the input or the remote side is at fault; 2 internal error;
+/// 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "banger", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: GlobalArguments,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArguments {
+    /// Print one JSON document on standard output, and nothing else there.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How to show progress on standard error; `auto` draws bars where it is a terminal.
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressStyle,
+    /// Directory of images [default: $XDG_STATE_HOME/banger].
+    #[arg(long, global = true, value_name = "DIR", env = "BANGER_STATE_DIR")]
+    pub(crate) state_dir: Option<Utf8PathBuf>,
+    /// Directory of downloaded blobs [default: $XDG_CACHE_HOME/banger].
+    #[arg(long, global = true, value_name = "DIR", env = "BANGER_CACHE_DIR")]
+    pub(crate) cache_dir: Option<Utf8PathBuf>,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressStyle {
+    /// Bars on a terminal, else nothing.
+    Auto,
+    /// Bars.
+    Bar,
+    /// One JSON document a line.
+    Json,
+    /// Nothing.
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Pull, list, show and remove images.
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory.
+    #[command(hide = true)]
+    Man {
+        /// The directory.
+        dir: Utf8PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Pull an image and turn it into an ext4 file; prints the file's path.
+    Pull(PullArguments),
+    /// List the images there are.
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show what is known of an image.
+    Show {
+        /// Name, id, or unique beginning of an id.
+        name: String,
+    },
+    /// Remove images.
+    Rm {
+        /// Names, ids, or unique beginnings of ids.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Give an image another name.
+    Rename {
+        /// Name, id, or unique beginning of an id.
+        name: String,
+        /// The new name.
+        new_name: String,
+    },
+    /// List or prune downloaded blobs.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// List the blobs in the cache.
+    List,
+    /// Remove blobs from the cache, never those that a running pull uses.
+    Prune(PruneArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArguments {
+    /// Only what was not used for this long, such as 12h, 7d or 4w.
+    #[arg(long, value_name = "AGE", value_parser = crate::units::parse_age)]
+    pub(crate) older_than: Option<std::time::Duration>,
+    /// The longest unused first, until no more than this is left.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<Size>,
+    /// Everything.
+    #[arg(long, conflicts_with_all = ["older_than", "max_size"])]
+    pub(crate) all: bool,
+    /// Only tell what would go.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PullArguments {
+    /// Which image: debian:bookworm, ghcr.io/owner/repo@sha256:…, oci:DIR[:TAG],
+    /// oci-archive:FILE[:TAG], docker-archive:FILE[:TAG].
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Name of the image [default: made of the reference].
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) name: Option<String>,
+    /// Platform to choose from an index [default: this machine's architecture, with linux].
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Size of the file system [default: content × 1.25, at least 1 GiB].
+    #[arg(long)]
+    pub(crate) size: Option<Size>,
+    /// Least number of inodes [default: one for every 16 KiB].
+    #[arg(long, value_name = "N")]
+    pub(crate) inodes: Option<u32>,
+    /// What writes the file system.
+    #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
+    pub(crate) backend: String,
+    /// Write just this ext4 file instead of a managed image.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<Utf8PathBuf>,
+    /// Build again what is there already; replace FILE if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Speak http to a registry that is not on this machine.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// Trust the certificates in this PEM file too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_cert: Option<Utf8PathBuf>,
+    /// Layers to download at the same time.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+    /// Most bytes that all layers may unpack to.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_content: Option<Size>,
+    /// Most entries that all layers may have.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_entries: Option<u64>,
+    /// Most bytes that one file may have.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_file: Option<Size>,
+    /// Deepest directory nesting that a layer may have.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_depth: Option<u64>,
+}

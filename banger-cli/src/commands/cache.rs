@@ -1,0 +1,103 @@
+//! `banger image cache list | prune`.
+
+use std::time::SystemTime;
+
+use banger::{BlobCache, CacheEntry, Dirs, PruneOptions};
+use serde::Serialize;
+
+use super::images::table;
+use super::{Failure, output};
+use crate::args::{CacheCommand, PruneArguments};
+use crate::printer::Printer;
+use crate::units::Size;
+
+#[derive(Serialize)]
+struct Entry {
+    digest: String,
+    size_bytes: u64,
+    unused_seconds: u64,
+    partial: bool,
+    in_use: bool,
+}
+
+impl From<&CacheEntry> for Entry {
+    fn from(entry: &CacheEntry) -> Self {
+        Self {
+            digest: entry.digest.to_string(),
+            size_bytes: entry.size_bytes,
+            unused_seconds: SystemTime::now().duration_since(entry.used).map_or(0, |age| age.as_secs()),
+            partial: entry.partial,
+            in_use: entry.in_use,
+        }
+    }
+}
+
+pub(super) fn run(command: &CacheCommand, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+    let cache = BlobCache::open(dirs.cache.join("oci"))?;
+    match command {
+        CacheCommand::List => list(&cache, printer),
+        CacheCommand::Prune(arguments) => prune(&cache, arguments, printer),
+    }
+}
+
+fn list(cache: &BlobCache, printer: &Printer) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Document {
+        version: u32,
+        blobs: Vec<Entry>,
+    }
+    let blobs: Vec<Entry> = cache.list()?.iter().map(Entry::from).collect();
+    let mut rows = vec![["DIGEST", "SIZE", "UNUSED", "STATE"].map(str::to_owned)];
+    rows.extend(blobs.iter().map(|blob| {
+        let state = match (blob.partial, blob.in_use) {
+            (_, true) => "in use",
+            (true, false) => "partial",
+            (false, false) => "",
+        };
+        let age = format!("{} h", blob.unused_seconds / 3600);
+        [blob.digest.clone(), Size(blob.size_bytes).to_string(), age, state.to_owned()]
+    }));
+    output(printer.result(&Document { version: 1, blobs }, &table(&rows)))
+}
+
+fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Document {
+        version: u32,
+        removed: Vec<Entry>,
+        in_use: Vec<Entry>,
+        kept_bytes: u64,
+        dry_run: bool,
+    }
+    if !arguments.all && arguments.older_than.is_none() && arguments.max_size.is_none() {
+        return Err(banger::Error::Option {
+            option: "cache prune",
+            value: String::new(),
+            reason: "say what to remove with --older-than, --max-size or --all".to_owned(),
+        }
+        .into());
+    }
+    let report = cache.prune(&PruneOptions {
+        older_than: arguments.older_than,
+        max_size_bytes: arguments.max_size.map(|Size(bytes)| bytes),
+        all: arguments.all,
+        dry_run: arguments.dry_run,
+    })?;
+    let freed: u64 = report.removed.iter().map(|entry| entry.size_bytes).sum();
+    let verb = if arguments.dry_run { "would remove" } else { "removed" };
+    printer.note(&format!(
+        "{verb} {} blobs, {}; {} kept",
+        report.removed.len(),
+        Size(freed),
+        Size(report.kept_bytes)
+    ));
+    let text: String = report.removed.iter().map(|entry| format!("{}\n", entry.digest)).collect();
+    let document = Document {
+        version: 1,
+        removed: report.removed.iter().map(Entry::from).collect(),
+        in_use: report.in_use.iter().map(Entry::from).collect(),
+        kept_bytes: report.kept_bytes,
+        dry_run: arguments.dry_run,
+    };
+    output(printer.result(&document, &text))
+}

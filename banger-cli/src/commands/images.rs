@@ -1,0 +1,169 @@
+//! `banger image list | show | rm | rename`.
+
+use std::fmt::Write as _;
+
+use banger::{Dirs, ImageRecord, ImageStore};
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use super::{Failure, output};
+use crate::printer::Printer;
+use crate::units::Size;
+
+/// A record with where its file is.
+#[derive(Serialize)]
+pub(super) struct ImageDocument<'a> {
+    #[serde(flatten)]
+    record: &'a ImageRecord,
+    path: Utf8PathBuf,
+}
+
+impl<'a> ImageDocument<'a> {
+    pub(super) fn new(record: &'a ImageRecord, store: &ImageStore) -> Self {
+        Self { record, path: store.rootfs_path(&record.id) }
+    }
+}
+
+pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        version: u32,
+        images: Vec<ImageDocument<'a>>,
+    }
+    let store = ImageStore::new(&dirs.state);
+    let listing = store.list()?;
+    for damaged in &listing.damaged {
+        printer.warning(&format!(
+            "image {id} is damaged: {reason}; remove it with `banger image rm {id}`",
+            id = damaged.id,
+            reason = damaged.reason
+        ));
+    }
+    let mut rows = vec![["NAME", "ID", "PLATFORM", "SIZE", "USED", "CREATED", "SOURCE"].map(str::to_owned)];
+    rows.extend(listing.images.iter().map(|image| {
+        [
+            image.name.to_string(),
+            image.id.to_string(),
+            image.platform.clone(),
+            Size(image.size_bytes).to_string(),
+            Size(image.size_bytes - image.free_bytes.min(image.size_bytes)).to_string(),
+            image.created.get(..16).unwrap_or(&image.created).replace('T', " "),
+            image.source.clone(),
+        ]
+    }));
+    let images = listing.images.iter().map(|record| ImageDocument::new(record, &store)).collect();
+    output(printer.result(&Document { version: 1, images }, &table(&rows)))
+}
+
+pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+    let store = ImageStore::new(&dirs.state);
+    let image = store.find(name)?;
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        if !value.is_empty() {
+            writeln!(text, "{key:<12} {value}").expect("writing to a String cannot fail");
+        }
+    };
+    line("name", image.name.as_str());
+    line("id", image.id.as_str());
+    line("path", store.rootfs_path(&image.id).as_str());
+    line("source", &image.source);
+    line("digest", &image.digest);
+    line("platform", &image.platform);
+    line("created", &image.created);
+    line("backend", &image.build.backend);
+    line("size", &format!("{} ({} free)", Size(image.size_bytes), Size(image.free_bytes)));
+    line("inodes", &format!("{} ({} used)", image.inodes, image.used_inodes));
+    line("entrypoint", &words(&image.config.entrypoint));
+    line("cmd", &words(&image.config.cmd));
+    line("user", &image.config.user);
+    line("workdir", &image.config.working_dir);
+    for variable in &image.config.env {
+        line("env", variable);
+    }
+    for (key, value) in &image.config.labels {
+        line("label", &format!("{key}={value}"));
+    }
+    for layer in &image.layers {
+        line("layer", &format!("{} ({})", layer.digest, Size(layer.size_bytes)));
+    }
+    for warning in &image.warnings {
+        line("warning", warning);
+    }
+    output(printer.result(&ImageDocument::new(&image, &store), &text))
+}
+
+pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Document {
+        version: u32,
+        removed: Vec<String>,
+    }
+    let store = ImageStore::new(&dirs.state);
+    // Nothing is removed when one of the names is wrong.
+    for name in names {
+        match store.find(name) {
+            Ok(_) | Err(banger::StoreError::Damaged { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut removed = Vec::new();
+    for name in names {
+        removed.push(store.remove(name)?);
+    }
+    let text: String = removed.iter().map(|id| format!("{id}\n")).collect();
+    output(printer.result(&Document { version: 1, removed }, &text))
+}
+
+pub(super) fn rename(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+    let store = ImageStore::new(&dirs.state);
+    let image = store.rename(name, new_name.parse::<banger::ImageName>()?)?;
+    output(printer.result(&ImageDocument::new(&image, &store), &format!("{}\n", image.name)))
+}
+
+/// Words as a shell would take them.
+fn words(words: &[String]) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
+    let quote = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// Columns two spaces apart, as wide as their widest cell.
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            write!(line, "{cell:<width$}  ").expect("writing to a String cannot fail");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_pasted_into_a_shell() {
+        let words_of = |list: &[&str]| words(&list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(words_of(&["/bin/sh", "-c", "it's $x", ""]), r"/bin/sh -c 'it'\''s $x' ''");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [["A", "BB"], ["ccc", "d"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "A    BB\nccc  d\n");
+    }
+}

@@ -1,0 +1,122 @@
+//! The commands: each calls the `banger` crate and prints what came of it.
+
+mod cache;
+mod images;
+mod pull;
+
+use std::fmt;
+use std::io;
+
+use banger::{Cancellation, Dirs};
+use camino::Utf8Path;
+use clap::CommandFactory as _;
+
+use crate::args::{Arguments, Command, GlobalArguments, ImageCommand};
+use crate::printer::Printer;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The library says why.
+    Banger(banger::Error),
+    /// Whoever read standard output has gone, which ends a command quietly.
+    ClosedOutput,
+    /// Standard output, or a file that the command writes itself, failed.
+    Output(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn code(&self) -> u32 {
+        match self {
+            Self::Banger(error) => error.code(),
+            Self::ClosedOutput | Self::Output(_) => banger::Error::OUTPUT_CODE,
+        }
+    }
+
+    pub(crate) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Banger(error) => error.exit_status(),
+            Self::ClosedOutput | Self::Output(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Banger(error) => error.fmt(formatter),
+            Self::ClosedOutput => formatter.write_str("standard output is closed"),
+            Self::Output(error) => write!(formatter, "cannot write the output: {error}"),
+        }
+    }
+}
+
+impl<E: Into<banger::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Banger(error.into())
+    }
+}
+
+fn output(result: io::Result<()>) -> Result<(), Failure> {
+    result.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ClosedOutput,
+        _ => Failure::Output(error),
+    })
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure> {
+    let global = arguments.global;
+    match arguments.command {
+        Command::Image(ImageCommand::Pull(pull)) => {
+            pull::pull(&pull, &dirs(&global)?, global.progress, printer)
+        }
+        Command::Image(ImageCommand::List) => images::list(&dirs(&global)?, printer),
+        Command::Image(ImageCommand::Show { name }) => images::show(&name, &dirs(&global)?, printer),
+        Command::Image(ImageCommand::Rm { names }) => images::rm(&names, &dirs(&global)?, printer),
+        Command::Image(ImageCommand::Rename { name, new_name }) => {
+            images::rename(&name, &new_name, &dirs(&global)?, printer)
+        }
+        Command::Image(ImageCommand::Cache(command)) => cache::run(&command, &dirs(&global)?, printer),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "banger", &mut io::stdout());
+            Ok(())
+        }
+        Command::Man { dir } => output(manual_pages(&dir)),
+    }
+}
+
+fn manual_pages(dir: &Utf8Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(Arguments::command(), dir)
+}
+
+/// The directories of the user, but for those that the arguments set.
+fn dirs(global: &GlobalArguments) -> Result<Dirs, Failure> {
+    match (&global.state_dir, &global.cache_dir) {
+        (Some(state), Some(cache)) => Ok(Dirs { state: state.clone(), cache: cache.clone() }),
+        (state, cache) => {
+            let user = Dirs::of_user()?;
+            Ok(Dirs {
+                state: state.clone().unwrap_or(user.state),
+                cache: cache.clone().unwrap_or(user.cache),
+            })
+        }
+    }
+}
+
+/// Returns a flag that an interrupt sets; a second interrupt ends the process at once.
+fn cancel_on_signal(printer: &Printer) -> Cancellation {
+    let cancellation = Cancellation::default();
+    let (flag, printer) = (cancellation.clone(), printer.clone());
+    let handler = move || {
+        if flag.is_cancelled() {
+            std::process::exit(130);
+        }
+        printer.note("stopping; interrupt again to stop at once");
+        flag.cancel();
+    };
+    // Without a handler an interrupt ends the process, and the next start sweeps what it left.
+    let _ = ctrlc::set_handler(handler);
+    cancellation
+}

@@ -1,0 +1,90 @@
+//! `banger image pull`.
+
+use std::time::Instant;
+
+use banger::{Dirs, ImageName, ImageSize, PullRequest, PulledFile};
+use serde::Serialize;
+
+use super::{Failure, cancel_on_signal, output};
+use crate::args::{ProgressStyle, PullArguments};
+use crate::printer::Printer;
+use crate::progress;
+use crate::units::Size;
+
+pub(super) fn pull(
+    arguments: &PullArguments,
+    dirs: &Dirs,
+    style: ProgressStyle,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        record: &'a banger::ImageRecord,
+        path: &'a str,
+        unchanged: bool,
+    }
+    let request = request(arguments)?;
+    let started = Instant::now();
+    let cancellation = cancel_on_signal(printer);
+    let events = progress::handler(style, printer);
+    let pulled = match &arguments.output {
+        Some(file) => banger::pull_to_file(&request, file, dirs, &events, &cancellation)?,
+        None => banger::pull(&request, dirs, &events, &cancellation)?,
+    };
+    // Bars are gone before the last words.
+    drop(events);
+    printer.note(&summary(&pulled, arguments.output.is_none(), started));
+    let document =
+        Document { record: &pulled.record, path: pulled.path.as_str(), unchanged: pulled.unchanged };
+    output(printer.result(&document, &format!("{}\n", pulled.path)))
+}
+
+fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
+    let mut request = PullRequest::new(arguments.reference.parse::<banger::Reference>()?);
+    request.name = arguments.name.as_deref().map(str::parse::<ImageName>).transpose()?;
+    request.backend = arguments.backend.parse::<banger::Backend>()?;
+    request.force = arguments.force;
+    request.inodes = arguments.inodes;
+    request.source_date_epoch = banger::source_date_epoch()?;
+    if let Some(Size(bytes)) = arguments.size {
+        request.size = ImageSize::Bytes(bytes);
+    }
+    let pull = &mut request.pull;
+    pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
+    pull.plain_http = arguments.plain_http;
+    pull.ca_cert.clone_from(&arguments.ca_cert);
+    pull.jobs = usize::from(arguments.jobs);
+    let limits = &mut request.limits;
+    if let Some(Size(bytes)) = arguments.max_content {
+        limits.max_content_bytes = bytes;
+    }
+    if let Some(entries) = arguments.max_entries {
+        limits.max_entries = entries;
+    }
+    if let Some(Size(bytes)) = arguments.max_file {
+        limits.max_file_bytes = bytes;
+    }
+    if let Some(depth) = arguments.max_depth {
+        limits.max_depth = depth;
+    }
+    Ok(request)
+}
+
+fn summary(pulled: &PulledFile, managed: bool, started: Instant) -> String {
+    let record = &pulled.record;
+    let name = if managed { format!(" as {}", record.name) } else { String::new() };
+    if pulled.unchanged {
+        return format!("{}{name} is up to date ({})", record.source, record.digest);
+    }
+    let used = Size(record.size_bytes - record.free_bytes.min(record.size_bytes));
+    format!(
+        "pulled {}{name} in {:.1} s: {} of {}, {} of {} inodes used",
+        record.source,
+        started.elapsed().as_secs_f64(),
+        used,
+        Size(record.size_bytes),
+        record.used_inodes,
+        record.inodes,
+    )
+}

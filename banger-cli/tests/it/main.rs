@@ -1,0 +1,10 @@
+//! The `banger` command as users run it: real images, a real registry, real interruptions.
+
+mod bad_input;
+mod cache;
+mod commands;
+mod confinement;
+mod interruption;
+mod memory;
+mod real_images;
+mod support;

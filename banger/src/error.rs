@@ -1,0 +1,137 @@
+//! Why a run failed.
+
+use std::io;
+
+use banger_ext4::Ext4Error;
+use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
+use camino::Utf8PathBuf;
+
+use crate::dirs::DirsError;
+use crate::store::{NameError, StoreError};
+
+/// Why a run failed: the error of the stage that did, or one of the run itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The reference does not parse.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The image could not be pulled.
+    #[error(transparent)]
+    Pull(PullError),
+    /// The layers could not be merged.
+    #[error(transparent)]
+    Flatten(FlattenError),
+    /// The file system could not be written.
+    #[error(transparent)]
+    Ext4(Ext4Error),
+    /// The image store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The directories for state and cache are not known.
+    #[error(transparent)]
+    Dirs(#[from] DirsError),
+    /// A name is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The platform does not parse.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// An option has a value that makes no sense.
+    #[error("{option} {value}: {reason}")]
+    Option {
+        /// The option, as on the command line.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it and what would do.
+        reason: String,
+    },
+    /// The output file is there already.
+    #[error("{path} exists already; choose another file, or --force to replace it")]
+    OutputExists {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// The output file could not be written.
+    #[error("cannot {action} {path}: {source}")]
+    Output {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// The host's error.
+        source: io::Error,
+    },
+    /// The caller asked to stop; nothing was left behind.
+    #[error("interrupted; nothing was left behind but finished and resumable downloads")]
+    Cancelled,
+}
+
+impl Error {
+    /// Code of a failure to write the output, also one of a program's own.
+    pub const OUTPUT_CODE: u32 = 504;
+
+    /// Returns a number that stays the same for this kind of failure in all versions: 1xx
+    /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Reference(_) => 100,
+            Self::Pull(error) => error.code(),
+            Self::Flatten(error) => error.code(),
+            Self::Ext4(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Dirs(_) => 500,
+            Self::Name(_) => 501,
+            Self::Platform(_) => 506,
+            Self::Option { .. } => 502,
+            Self::OutputExists { .. } => 503,
+            Self::Output { .. } => Self::OUTPUT_CODE,
+            Self::Cancelled => 505,
+        }
+    }
+
+    /// Returns the exit status of a program that ends with this error: 130 when it was
+    /// interrupted, else 1, since every variant names something outside the program.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Cancelled => 130,
+            _ => 1,
+        }
+    }
+}
+
+impl From<PullError> for Error {
+    fn from(error: PullError) -> Self {
+        match error {
+            PullError::Cancelled => Self::Cancelled,
+            PullError::Reference(error) => Self::Reference(error),
+            other => Self::Pull(other),
+        }
+    }
+}
+
+impl From<Ext4Error> for Error {
+    fn from(error: Ext4Error) -> Self {
+        match error {
+            Ext4Error::Cancelled => Self::Cancelled,
+            other => Self::Ext4(other),
+        }
+    }
+}
+
+impl From<FlattenError> for Error {
+    fn from(error: FlattenError) -> Self {
+        match error {
+            FlattenError::Cancelled => Self::Cancelled,
+            // What its source says of a layer says more than that it could not be read.
+            FlattenError::Open { ref source, .. } | FlattenError::Read { ref source, .. } => {
+                match PullError::from_io(source).cloned() {
+                    Some(cause) => cause.into(),
+                    None => Self::Flatten(error),
+                }
+            }
+            other => Self::Flatten(other),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Advisory locks: held by an open file, gone with the process that held it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+
+use camino::Utf8Path;
+
+/// A lock on a file, released when dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock on `path`, which is created if missing.
+    pub(crate) fn exclusive(path: &Utf8Path) -> io::Result<Self> {
+        let file = open(path)?;
+        file.lock()?;
+        Ok(Self { _file: file })
+    }
+
+    /// Returns the lock on the existing file `path`, or `None` while another process holds it.
+    pub(crate) fn try_existing(path: &Utf8Path) -> io::Result<Option<Self>> {
+        let file = File::open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn open(path: &Utf8Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}

@@ -1,0 +1,271 @@
+//! The pipeline: reference to image, layers to tree, tree to ext4, then one rename.
+
+use std::sync::{Mutex, PoisonError};
+
+use banger_ext4::{BuildReport, Ext4Options, ImageSize};
+use banger_oci::{
+    BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, flatten,
+};
+use banger_tree::{Cancellation, LayerIndex, Timestamp};
+use camino::Utf8Path;
+
+use crate::dirs::Dirs;
+use crate::error::Error;
+use crate::event::{Event, EventHandler};
+use crate::identity::{created_seconds, now, uuid_of};
+use crate::output::OutputFile;
+use crate::pull_events::PullEvents;
+use crate::request::{PullRequest, PulledFile};
+use crate::store::{
+    BuildOptions, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore, LayerRecord,
+};
+
+/// Pulls an image and publishes it in the image store under `dirs`, in the place of an older one
+/// of the same name.
+///
+/// An image that is there already, at the same digest and with the same options, is left as it is
+/// unless the request says otherwise.
+///
+/// # Errors
+/// Any stage; then nothing is published and nothing but downloaded blobs is left.
+pub fn pull(
+    request: &PullRequest,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<PulledFile, Error> {
+    let run = Run { request, events, cancellation };
+    let store = ImageStore::new(&dirs.state);
+    let name = match &request.name {
+        Some(name) => name.clone(),
+        None => ImageName::sanitized(&request.reference.suggested_name()),
+    };
+    let image = run.resolve(dirs)?;
+    if !request.force
+        && let Some(record) = run.existing(&store, &name, &image)?
+    {
+        return Ok(run.done(PulledFile { path: store.rootfs_path(&record.id), record, unchanged: true }));
+    }
+    let staged = store.stage()?;
+    let built = run.build(image, &staged.rootfs_path())?;
+    run.check_cancelled()?;
+    let record = store.publish(staged, run.record(name, built))?;
+    Ok(run.done(PulledFile { path: store.rootfs_path(&record.id), record, unchanged: false }))
+}
+
+/// Pulls an image into the single ext4 file `output`, which is complete when this returns and
+/// absent when it fails.
+///
+/// # Errors
+/// Any stage, or the file exists and the request does not say to replace it.
+pub fn pull_to_file(
+    request: &PullRequest,
+    output: &Utf8Path,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<PulledFile, Error> {
+    let run = Run { request, events, cancellation };
+    let file = OutputFile::create(output, request.force)?;
+    let image = run.resolve(dirs)?;
+    let built = run.build(image, &file.partial_path())?;
+    run.check_cancelled()?;
+    let name = ImageName::sanitized(&request.reference.suggested_name());
+    let record = run.record(name, built);
+    file.publish()?;
+    Ok(run.done(PulledFile { path: output.to_owned(), record, unchanged: false }))
+}
+
+struct Run<'a> {
+    request: &'a PullRequest,
+    events: &'a EventHandler,
+    cancellation: &'a Cancellation,
+}
+
+/// What is known when the file system is written.
+struct Built {
+    image: ImageFacts,
+    report: BuildReport,
+    warnings: Vec<String>,
+}
+
+/// What a record keeps of a pulled image.
+struct ImageFacts {
+    digest: String,
+    index_digest: Option<String>,
+    platform: String,
+    config: ImageConfigRecord,
+    layers: Vec<LayerRecord>,
+    timestamp_seconds: i64,
+}
+
+impl Run<'_> {
+    fn emit(&self, event: &Event) {
+        self.events.emit(event, self.cancellation);
+    }
+
+    fn check_cancelled(&self) -> Result<(), Error> {
+        if self.cancellation.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    fn done(&self, file: PulledFile) -> PulledFile {
+        self.emit(&Event::Done { path: file.path.to_string(), unchanged: file.unchanged });
+        file
+    }
+
+    /// Finds the image that the reference means and starts its downloads.
+    fn resolve(&self, dirs: &Dirs) -> Result<PulledImage, Error> {
+        let cache = BlobCache::open(dirs.cache.join("oci"))?;
+        let token = CancelToken::new();
+        let stop = token.clone();
+        self.cancellation.on_cancel(move || stop.cancel());
+        let (events, cancellation) = (self.events.clone(), self.cancellation.clone());
+        let translation = Mutex::new(PullEvents::default());
+        let progress = Progress::new(move |event| {
+            let translated = translation.lock().unwrap_or_else(PoisonError::into_inner).translate(event);
+            if let Some(event) = translated {
+                events.emit(&event, &cancellation);
+            }
+        });
+        Ok(banger_oci::pull(&self.request.reference, &cache, &self.request.pull, &progress, &token)?)
+    }
+
+    /// Returns the published image that a build would make again.
+    fn existing(
+        &self,
+        store: &ImageStore,
+        name: &ImageName,
+        image: &PulledImage,
+    ) -> Result<Option<ImageRecord>, Error> {
+        let digest = image.digest.to_string();
+        let options = self.build_options(self.timestamp_seconds(image));
+        let images = store.list()?.images;
+        Ok(images.into_iter().find(|record| {
+            record.name == *name
+                && record.digest == digest
+                && record.build == options
+                && store.rootfs_path(&record.id).is_file()
+        }))
+    }
+
+    fn timestamp_seconds(&self, image: &PulledImage) -> i64 {
+        self.request.source_date_epoch.unwrap_or_else(|| created_seconds(&image.config))
+    }
+
+    fn build_options(&self, timestamp_seconds: i64) -> BuildOptions {
+        BuildOptions {
+            backend: self.request.backend.name().to_owned(),
+            size_bytes: match self.request.size {
+                ImageSize::Bytes(bytes) => Some(bytes),
+                ImageSize::Auto { .. } => None,
+            },
+            inodes: self.request.inodes,
+            timestamp_seconds,
+        }
+    }
+
+    /// Writes the image's file system to `path`.
+    fn build(&self, image: PulledImage, path: &Utf8Path) -> Result<Built, Error> {
+        let timestamp_seconds = self.timestamp_seconds(&image);
+        let options = Ext4Options {
+            size: self.request.size,
+            inodes: self.request.inodes,
+            uuid: uuid_of(&image.digest, "uuid"),
+            hash_seed: uuid_of(&image.digest, "hash-seed"),
+            label: String::new(),
+            timestamp: Timestamp::from_seconds(timestamp_seconds).clamped_to_ext4(),
+            cancellation: self.cancellation.clone(),
+        };
+        let mut builder = self.request.backend.open().create(path, &options)?;
+        let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
+        let Flattened { tree, warnings, warning_count, .. } = {
+            let flatten_options = FlattenOptions {
+                limits: self.request.limits.clone(),
+                cancellation: self.cancellation.clone(),
+                ..FlattenOptions::default()
+            };
+            flatten(&image.layers, &mut *builder, &flatten_options, &|event| {
+                self.flatten_event(event, &sizes)
+            })?
+        };
+        let facts = self.facts(&image, timestamp_seconds);
+        // Nothing is published before every blob is known to be what its digest says.
+        image.finish()?;
+        self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
+        let report = builder.build_ext4(&tree)?;
+        let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let more = warning_count.saturating_sub(warnings.len() as u64);
+        if more > 0 {
+            warnings.push(format!("{more} more warnings like these"));
+        }
+        for message in &warnings {
+            self.emit(&Event::Warning { message: message.clone() });
+        }
+        Ok(Built { image: facts, report, warnings })
+    }
+
+    fn flatten_event(&self, event: FlattenEvent, sizes: &[u64]) {
+        match event {
+            FlattenEvent::Progress { layer: LayerIndex(layer), published_bytes, .. } => {
+                let size_bytes = usize::try_from(layer).ok().and_then(|layer| sizes.get(layer)).copied();
+                let size_bytes = size_bytes.unwrap_or(published_bytes);
+                self.emit(&Event::LayerProgress { layer, done_bytes: published_bytes, size_bytes });
+            }
+            FlattenEvent::LayerFinished { layer: LayerIndex(layer), stats } => {
+                self.emit(&Event::LayerDone { layer, entries: stats.entries });
+            }
+            _ => {}
+        }
+    }
+
+    fn facts(&self, image: &PulledImage, timestamp_seconds: i64) -> ImageFacts {
+        let config = &image.config.config;
+        ImageFacts {
+            digest: image.digest.to_string(),
+            index_digest: image.index_digest.as_ref().map(ToString::to_string),
+            platform: image.platform.to_string(),
+            config: ImageConfigRecord {
+                entrypoint: config.entrypoint.clone(),
+                cmd: config.cmd.clone(),
+                env: config.env.clone(),
+                user: config.user.clone(),
+                working_dir: config.working_dir.clone(),
+                labels: config.labels.clone(),
+            },
+            layers: image
+                .layers
+                .iter()
+                .map(|layer| LayerRecord {
+                    digest: layer.descriptor.digest.to_string(),
+                    diff_id: layer.diff_id.to_string(),
+                    size_bytes: layer.descriptor.size,
+                })
+                .collect(),
+            timestamp_seconds,
+        }
+    }
+
+    fn record(&self, name: ImageName, built: Built) -> ImageRecord {
+        let Built { image, report, warnings } = built;
+        ImageRecord {
+            version: ImageRecord::VERSION,
+            id: ImageId::random(),
+            name,
+            source: self.request.reference.to_string(),
+            digest: image.digest,
+            index_digest: image.index_digest,
+            platform: image.platform,
+            created: now(),
+            banger_version: env!("CARGO_PKG_VERSION").to_owned(),
+            build: self.build_options(image.timestamp_seconds),
+            config: image.config,
+            layers: image.layers,
+            size_bytes: report.size_bytes,
+            free_bytes: report.free_bytes,
+            inodes: report.inodes,
+            used_inodes: report.used_inodes,
+            warnings,
+            replaces: None,
+        }
+    }
+}

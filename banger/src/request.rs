@@ -1,0 +1,67 @@
+//! What a caller asks for.
+
+use banger_ext4::ImageSize;
+use banger_oci::{Limits, Platform, PullOptions, Reference};
+use camino::Utf8PathBuf;
+
+use crate::backend::Backend;
+use crate::store::ImageName;
+
+/// An image to pull and how to turn it into a file system.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// Which image.
+    pub reference: Reference,
+    /// Name of the managed image; `None` makes one of the reference.
+    pub name: Option<ImageName>,
+    /// Options of the pull itself: platform, registries, downloads.
+    pub pull: PullOptions,
+    /// How much the layers may unpack to.
+    pub limits: Limits,
+    /// Size of the file system.
+    pub size: ImageSize,
+    /// Least number of inodes; `None` for one every 16 KiB.
+    pub inodes: Option<u32>,
+    /// What writes the file system.
+    pub backend: Backend,
+    /// Build also what is there already, and replace an output file.
+    pub force: bool,
+    /// Seconds since the epoch for what no layer gives a time to, in the place of the image's own
+    /// creation time; [`source_date_epoch`](crate::source_date_epoch) reads it from the
+    /// environment.
+    pub source_date_epoch: Option<i64>,
+}
+
+impl PullRequest {
+    /// Returns a request for `reference` with everything at its default.
+    pub fn new(reference: Reference) -> Self {
+        Self {
+            reference,
+            name: None,
+            pull: PullOptions::default(),
+            limits: Limits::default(),
+            size: ImageSize::DEFAULT,
+            inodes: None,
+            backend: Backend::default(),
+            force: false,
+            source_date_epoch: None,
+        }
+    }
+
+    /// Returns the request with another platform.
+    pub fn with_platform(mut self, platform: Platform) -> Self {
+        self.pull.platform = Some(platform);
+        self
+    }
+}
+
+/// What a run leaves: a managed image or one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PulledFile {
+    /// The ext4 file.
+    pub path: Utf8PathBuf,
+    /// What is known of it.
+    pub record: crate::store::ImageRecord,
+    /// Whether it was there already, at this digest and with these options.
+    pub unchanged: bool,
+}

@@ -1,0 +1,117 @@
+//! What is measured: one shell script each, over the same layers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use banger_testkit::{Image, TAG, tools};
+use serde_json::Value;
+
+/// One way of getting from layers to whatever it makes.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    /// Name in the table.
+    pub(crate) name: String,
+    /// What is run; `$OUT` is a fresh directory.
+    pub(crate) script: String,
+}
+
+/// The published layers of an image, base first.
+pub(crate) fn layers(layout: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let blob = |descriptor: &Value| -> anyhow::Result<PathBuf> {
+        let digest = descriptor["digest"].as_str().context("a descriptor has a digest")?;
+        Ok(layout.join("blobs").join(digest.replace(':', "/")))
+    };
+    let json = |path: &Path| -> anyhow::Result<Value> {
+        Ok(serde_json::from_slice(&std::fs::read(path).with_context(|| path.display().to_string())?)?)
+    };
+    let index = json(&layout.join("index.json"))?;
+    let manifest = json(&blob(&index["manifests"][0])?)?;
+    manifest["layers"].as_array().context("a manifest has layers")?.iter().map(blob).collect()
+}
+
+/// Everything that runs over the gzip layers of `image` and its zstd twin.
+pub(crate) fn contenders(image: Image, zstd_twin: Image) -> anyhow::Result<Vec<Contender>> {
+    let layout = |image: Image| image.layout().map_err(|skip| anyhow::anyhow!("{}", skip.reason()));
+    let (gzip, zstd) = (layout(image)?, layout(zstd_twin)?);
+    let decompress = |tool: &str, layout: &Path| -> anyhow::Result<String> {
+        let files: Vec<String> = layers(layout)?.iter().map(|path| quote(path)).collect();
+        Ok(format!("{tool} -dc {} >/dev/null", files.join(" ")))
+    };
+    let banger = quote(&banger()?);
+    let pull = |layout: &Path, backend: &str| {
+        format!(
+            "XDG_CACHE_HOME=$OUT/cache XDG_STATE_HOME=$OUT/state TMPDIR=$OUT {banger} image pull oci:{}:{TAG} \
+             --backend {backend} --output $OUT/rootfs.ext4",
+            quote(layout)
+        )
+    };
+    let mut found = vec![
+        ("igzip -dc".to_owned(), decompress("igzip", &gzip)?),
+        ("gzip -dc".to_owned(), decompress("gzip", &gzip)?),
+        ("zstd -dc".to_owned(), decompress("zstd -q", &zstd)?),
+        (
+            "sha256 of blobs".to_owned(),
+            format!(
+                "sha256sum {} >/dev/null",
+                layers(&gzip)?.iter().map(|path| quote(path)).collect::<Vec<_>>().join(" ")
+            ),
+        ),
+    ];
+    for backend in BACKENDS {
+        found.push((format!("banger, {backend}, gzip"), pull(&gzip, backend)));
+        found.push((format!("banger, {backend}, zstd"), pull(&zstd, backend)));
+    }
+    let size = "$(( $(du -s --block-size=1M $OUT/bundle/rootfs | cut -f1) * 5 / 4 + 64 ))M";
+    found.push((
+        "skopeo, umoci, mkfs.ext4 -d (root)".to_owned(),
+        format!(
+            "skopeo --insecure-policy copy -q oci:{}:{TAG} oci:$OUT/copy:x; \
+             umoci unpack --image $OUT/copy:x $OUT/bundle >/dev/null 2>&1; \
+             mkfs.ext4 -q -d $OUT/bundle/rootfs $OUT/rootfs.ext4 {size}",
+            quote(&gzip)
+        ),
+    ));
+    if let Ok(oci2rootfs) = oci2rootfs() {
+        let oci2rootfs = quote(&oci2rootfs);
+        found
+            .push(("oci2rootfs, gzip".to_owned(), format!("{oci2rootfs} {} $OUT/rootfs.ext4", quote(&gzip))));
+        found
+            .push(("oci2rootfs, zstd".to_owned(), format!("{oci2rootfs} {} $OUT/rootfs.ext4", quote(&zstd))));
+    }
+    Ok(found.into_iter().map(|(name, script)| Contender { name, script }).collect())
+}
+
+const BACKENDS: [&str; 1] = ["e2fsprogs"];
+
+fn banger() -> anyhow::Result<PathBuf> {
+    let root = tools::workspace_root();
+    let status = Command::new("cargo")
+        .args(["build", "--release", "--locked", "--package", "banger-cli"])
+        .current_dir(root)
+        .status()?;
+    if !status.success() {
+        bail!("banger does not build");
+    }
+    Ok(std::env::current_exe()?.with_file_name("banger"))
+}
+
+/// The program of the `oci2rootfs` crate, installed into the test cache where it is missing.
+fn oci2rootfs() -> anyhow::Result<PathBuf> {
+    let dir = tools::cache_dir().join("tools/oci2rootfs");
+    let program = dir.join("bin/oci2rootfs");
+    if !program.is_file() {
+        let status = Command::new("cargo")
+            .args(["install", "--quiet", "oci2rootfs", "--version", "0.3.0", "--root"])
+            .arg(&dir)
+            .status()?;
+        if !status.success() {
+            bail!("oci2rootfs does not install");
+        }
+    }
+    Ok(program)
+}
+
+fn quote(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}

@@ -1,0 +1,31 @@
+//! Development tasks: `cargo xtask bench`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
+
+mod bench;
+mod contenders;
+mod measure;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Measure banger beside its rivals in one run; prints a table in Markdown.
+    Bench(bench::BenchArguments),
+    /// Run one script and print what it took: a process of its own, so that its children alone
+    /// are counted.
+    #[command(hide = true)]
+    Measure { script: String },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Bench(arguments) => bench::bench(&arguments),
+        Task::Measure { script } => measure::measure(&script),
+    }
+}
