@@ -146,3 +146,23 @@ fn prune_leaves_what_is_in_use() {
         Removal::Absent
     );
 }
+
+#[test]
+fn prune_sweeps_what_killed_processes_left() {
+    let bench = Bench::new();
+    let dir = bench.cache.root().join("blobs/sha256");
+    let (old, new) = (dir.join(".new-old"), dir.join(".new-new"));
+    for path in [&old, &new] {
+        std::fs::write(path, b"{").unwrap();
+    }
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
+    std::fs::File::options()
+        .write(true)
+        .open(&old)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
+    bench.cache.prune(&PruneOptions::default()).unwrap();
+    assert!(!old.exists(), "nobody writes to it any more");
+    assert!(new.exists(), "somebody may be writing it");
+}
