@@ -28,6 +28,11 @@ pub use prune::{CacheEntry, PruneOptions, PruneReport, Removal};
 /// Bytes read at a time when a blob is hashed.
 pub(crate) const READ_LEN: usize = 256 * 1024;
 
+/// How the names of small blobs begin while they are written.
+const NEW_PREFIX: &str = ".new-";
+/// Writing a small blob takes far less than this; what is older was left by a killed process.
+const NEW_LIFE: Duration = Duration::from_secs(3600);
+
 /// A directory with blobs, shared by all pulls of a user.
 #[derive(Clone, Debug)]
 pub struct BlobCache {
@@ -200,7 +205,10 @@ impl BlobCache {
         }
         let target = self.blob_path(digest);
         let dir = target.parent().expect("a blob path has a directory");
-        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(PullError::io("write to", dir))?;
+        let mut file = tempfile::Builder::new()
+            .prefix(NEW_PREFIX)
+            .tempfile_in(dir)
+            .map_err(PullError::io("write to", dir))?;
         io::Write::write_all(&mut file, bytes).map_err(PullError::io("write to", dir))?;
         file.persist(&target).map_err(|error| PullError::io("create", &target)(error.error))?;
         Ok(())

@@ -234,7 +234,8 @@ impl Http {
             if let Some(access) = access {
                 let mut auth = self.cancel.race(access.auth.lock()).await?;
                 let header;
-                (header, generation) = Box::pin(auth.header(self, &access.origin)).await?;
+                let current = Box::pin(auth.header(self, &access.origin));
+                (header, generation) = self.cancel.race(current).await??;
                 if let Some(header) = header {
                     builder = builder.header(AUTHORIZATION, header);
                 }
@@ -249,12 +250,15 @@ impl Http {
                 renewed = true;
                 let mut auth = self.cancel.race(access.auth.lock()).await?;
                 let headers = response.headers();
-                Box::pin(auth.renew(self, &access.origin, headers, generation)).await?;
+                let renewal = Box::pin(auth.renew(self, &access.origin, headers, generation));
+                self.cancel.race(renewal).await??;
                 continue;
             }
             if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 redirects += 1;
-                let next = redirect_target(&url, &response, redirects)?;
+                let location = response.headers().get(LOCATION);
+                let location = location.and_then(|value| value.to_str().ok());
+                let next = redirect_target(&url, location, redirects)?;
                 if !same_origin(&next, &url) && request.headers.contains_key(AUTHORIZATION) {
                     // Only token requests carry their own header, and those go nowhere else.
                     return Err(Failure::Final(PullError::Redirect {
@@ -325,8 +329,8 @@ pub(crate) async fn read_capped(
     }
 }
 
-fn redirect_target(url: &Url, response: &Response, redirects: u32) -> Result<Url, PullError> {
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+/// Where a redirect leads, if it may be followed.
+fn redirect_target(url: &Url, location: Option<&str>, redirects: u32) -> Result<Url, PullError> {
     let refuse = |target: &str, reason: &str| PullError::Redirect {
         host: host_of(url),
         target: crate::auth::one_line(target),
@@ -429,6 +433,29 @@ fn tls_config(ca_cert: Option<&Utf8Path>) -> Result<rustls::ClientConfig, PullEr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn b38_redirects_keep_to_https() {
+        let https = Url::parse("https://r.io/v2/a/blobs/x").unwrap();
+        let http = Url::parse("http://127.0.0.1:5000/v2/a").unwrap();
+        let cases = [
+            (&https, Some("https://cdn.io/x?sig=1"), 1, Some("https://cdn.io/x?sig=1")),
+            (&https, Some("/y"), 1, Some("https://r.io/y")),
+            (&https, Some("http://cdn.io/x"), 1, None),
+            (&https, Some("file:///etc/passwd"), 1, None),
+            (&https, None, 1, None),
+            (&https, Some("/y"), MAX_REDIRECTS + 1, None),
+            (&http, Some("http://cdn.io/x"), 1, Some("http://cdn.io/x")),
+            (&http, Some("https://cdn.io/x"), 1, Some("https://cdn.io/x")),
+        ];
+        for (url, location, redirects, expected) in cases {
+            let target = redirect_target(url, location, redirects);
+            assert_eq!(target.as_ref().ok().map(Url::as_str), expected, "{location:?}");
+            if let Err(error) = target {
+                assert!(!error.to_string().contains("sig"), "{error}");
+            }
+        }
+    }
 
     #[test]
     fn b39_retry_after_in_seconds_and_as_a_date() {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 
-use super::{BlobCache, age, is_at, lock};
+use super::{BlobCache, NEW_LIFE, NEW_PREFIX, age, is_at, lock};
 use crate::digest::Digest;
 use crate::error::PullError;
 
@@ -122,6 +122,9 @@ impl BlobCache {
     ///
     /// [`PullError::Io`].
     pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport, PullError> {
+        if !options.dry_run {
+            self.sweep()?;
+        }
         let entries = self.list()?;
         let mut left: u64 = entries.iter().map(|entry| entry.size_bytes).sum();
         let mut report = PruneReport::default();
@@ -147,6 +150,24 @@ impl BlobCache {
         }
         report.kept_bytes = left;
         Ok(report)
+    }
+
+    /// Removes what killed processes left half written.
+    fn sweep(&self) -> Result<(), PullError> {
+        for algorithm in ["sha256", "sha512"] {
+            let dir = self.root().join("blobs").join(algorithm);
+            for item in dir.read_dir_utf8().map_err(PullError::io("read", &dir))? {
+                let item = item.map_err(PullError::io("read", &dir))?;
+                let modified = item.metadata().and_then(|metadata| metadata.modified());
+                if item.file_name().starts_with(NEW_PREFIX)
+                    && modified.is_ok_and(|modified| age(modified) > NEW_LIFE)
+                {
+                    // Another process may have been faster.
+                    let _gone = fs::remove_file(item.path());
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,9 @@
+//! Behaviour tests; the numbers are those of the project's list of behaviours.
+
+// clippy.toml allows unwrap in test functions; the functions they share are no less tests.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod pull_cache;
+mod pull_local;
+mod pull_registry;
+mod pull_support;

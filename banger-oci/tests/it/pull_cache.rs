@@ -1,0 +1,127 @@
+//! The cache between pulls: sharing, pruning, cancelling.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use banger_oci::{Digest, PruneOptions, PullError, Removal};
+
+use crate::pull_support::*;
+
+fn slow_store() -> (Store, Vec<u8>) {
+    let mut store = Store::default();
+    let layer = noise(1, 1 << 20);
+    store.image(Some("t"), "linux/amd64", std::slice::from_ref(&layer));
+    (store, layer)
+}
+
+/// A server that sends half of the layer, and the rest after `pause`.
+fn slow_server(store: Store, pause: Duration) -> Server {
+    let copy = store.clone();
+    Server::start(store, move |asked| {
+        let mut answer = copy.answer(asked);
+        if asked.target.contains("/blobs/") && answer.body.len() > 1000 {
+            match range_start(asked) {
+                None => answer = answer.cut(1 << 19),
+                Some(_) => answer.delay = pause,
+            }
+        }
+        Some(answer)
+    })
+}
+
+#[test]
+fn two_pulls_share_one_download() {
+    let (store, layer) = slow_store();
+    let server = slow_server(store, Duration::from_millis(300));
+    let (first, second) = (Bench::new(), Bench::new());
+    let second = Bench { cache: first.cache.clone(), ..second };
+    let reference = format!("{}/r:t", server.host());
+    std::thread::scope(|scope| {
+        let handles = [&first, &second].map(|bench| scope.spawn(|| bench.read(&reference)));
+        for handle in handles {
+            assert!(handle.join().unwrap().unwrap()[0] == layer);
+        }
+    });
+    assert_eq!(server.count("GET", &Digest::of(&layer).to_string()), 2, "two halves, once each");
+}
+
+#[test]
+fn readers_follow_the_download() {
+    let (store, layer) = slow_store();
+    let server = slow_server(store, Duration::from_secs(2));
+    let bench = Bench::new();
+    let started = Instant::now();
+    let image = bench.pull(&format!("{}/r:t", server.host())).unwrap();
+    let mut reader = image.layers[0].open().unwrap();
+    let mut half = vec![0; 1 << 19];
+    reader.read_exact(&mut half).unwrap();
+    assert!(started.elapsed() < Duration::from_secs(2), "the first half did not wait for the rest");
+    assert_eq!(half, layer[..1 << 19]);
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, layer[1 << 19..]);
+}
+
+#[test]
+fn cancelled_and_dropped_pulls_stop_and_stay_resumable() {
+    let (store, layer) = slow_store();
+    let server = slow_server(store, Duration::from_secs(20));
+    let digest = Digest::of(&layer);
+    for cancel in [true, false] {
+        let bench = Bench::new();
+        let image = bench.pull(&format!("{}/r:t", server.host())).unwrap();
+        let mut reader = image.layers[0].open().unwrap();
+        let mut half = vec![0; 1 << 19];
+        reader.read_exact(&mut half).unwrap();
+        let waiting = std::thread::spawn(move || reader.read(&mut [0]));
+        let started = Instant::now();
+        if cancel {
+            bench.cancel.cancel();
+        } else {
+            drop(image);
+        }
+        let error = waiting.join().unwrap().unwrap_err();
+        assert!(matches!(PullError::from_io(&error), Some(PullError::Cancelled)), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert_eq!(std::fs::metadata(bench.cache.partial_path(&digest)).unwrap().len(), 1 << 19);
+        assert!(!bench.cache.contains(&digest));
+    }
+}
+
+#[test]
+fn prune_leaves_what_is_in_use() {
+    let (store, layer) = slow_store();
+    let server = Server::plain(store);
+    let bench = Bench::new();
+    let image = bench.pull(&format!("{}/r:t", server.host())).unwrap();
+    read_layers(&image).unwrap();
+    let all = PruneOptions { all: true, ..PruneOptions::default() };
+    let report = bench.cache.prune(&all).unwrap();
+    assert_eq!((report.removed.len(), report.in_use.len()), (0, 3));
+    assert_eq!(bench.cache.remove(&Digest::of(&layer)).unwrap(), Removal::InUse);
+    drop(image);
+    let dry = PruneOptions { dry_run: true, ..all.clone() };
+    assert_eq!(bench.cache.prune(&dry).unwrap().removed.len(), 3);
+    let limit = PruneOptions { max_size_bytes: Some(1 << 20), ..PruneOptions::default() };
+    assert!(!bench.cache.prune(&limit).unwrap().removed.is_empty());
+    let old = PruneOptions { older_than: Some(Duration::from_secs(60)), ..PruneOptions::default() };
+    assert!(bench.cache.prune(&old).unwrap().removed.is_empty());
+    assert_eq!(bench.cache.prune(&all).unwrap().kept_bytes, 0);
+    assert!(bench.cache.list().unwrap().is_empty());
+    assert_eq!(bench.cache.remove(&Digest::of(&layer)).unwrap(), Removal::Absent);
+}
+
+#[test]
+fn prune_sweeps_what_killed_processes_left() {
+    let bench = Bench::new();
+    let dir = bench.cache.root().join("blobs/sha256");
+    let (old, new) = (dir.join(".new-old"), dir.join(".new-new"));
+    for path in [&old, &new] {
+        std::fs::write(path, b"{").unwrap();
+    }
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
+    std::fs::File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
+    bench.cache.prune(&PruneOptions::default()).unwrap();
+    assert!(!old.exists(), "nobody writes to it any more");
+    assert!(new.exists(), "somebody may be writing it");
+}

@@ -1,0 +1,336 @@
+//! A scripted registry on a loopback port, and images to serve.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use banger_oci::{
+    BlobCache, CancelToken, CredentialSource, Digest, Platform, Progress, PullError, PullEvent, PullOptions,
+    PulledImage, pull,
+};
+use camino::Utf8PathBuf;
+use serde_json::{Value, json};
+
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// Close the connection after so many bytes of the body.
+    pub(crate) cut: Option<usize>,
+    /// Pause before the answer.
+    pub(crate) delay: Duration,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        let (headers, cut, delay) = (Vec::new(), None, Duration::ZERO);
+        Self { status, headers, body: body.into(), cut, delay }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn cut(mut self, at: usize) -> Self {
+        self.cut = Some(at);
+        self
+    }
+}
+
+type Script = dyn Fn(&Asked) -> Option<Answer> + Send + Sync;
+
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    log: Arc<Mutex<Vec<Asked>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Serves `store`, where `script` has no answer of its own.
+    pub(crate) fn start(
+        store: Store,
+        script: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let script: Arc<Script> = Arc::new(script);
+        let store = Arc::new(store);
+        let (all, ended) = (Arc::clone(&log), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if ended.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (script, store, log) = (Arc::clone(&script), Arc::clone(&store), Arc::clone(&all));
+                std::thread::spawn(move || serve(stream.unwrap(), &*script, &store, &log));
+            }
+        });
+        Self { port, log, stop }
+    }
+
+    pub(crate) fn plain(store: Store) -> Self {
+        Self::start(store, |_| None)
+    }
+
+    pub(crate) fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn count(&self, method: &str, part: &str) -> usize {
+        let fits = |asked: &&Asked| asked.method == method && asked.target.contains(part);
+        self.asked().iter().filter(fits).count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _wake = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn serve(stream: TcpStream, script: &Script, store: &Store, log: &Mutex<Vec<Asked>>) {
+    let mut first = [0];
+    // The greeting of TLS: this server has none.
+    if stream.peek(&mut first).unwrap_or(0) == 0 || first[0] == 0x16 {
+        return;
+    }
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut stream = stream;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let (method, target) = (words.next().unwrap(), words.next().unwrap());
+        let mut headers = BTreeMap::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let Some((name, value)) = line.trim_end().split_once(':') else {
+                break;
+            };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let len = headers.get("content-length").map_or(0, |len| len.parse().unwrap());
+        let mut body = vec![0; len];
+        reader.read_exact(&mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let asked = Asked { method, target, headers, body };
+        log.lock().unwrap().push(asked.clone());
+        let answer = script(&asked).unwrap_or_else(|| store.answer(&asked));
+        std::thread::sleep(answer.delay);
+        let mut head = format!("HTTP/1.1 {} X\r\n", answer.status);
+        for (name, value) in &answer.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", answer.body.len()));
+        let mut sent = stream.write_all(head.as_bytes());
+        if asked.method != "HEAD" {
+            let end = answer.cut.unwrap_or(answer.body.len()).min(answer.body.len());
+            sent = sent.and_then(|()| stream.write_all(&answer.body[..end]));
+        }
+        if sent.is_err() || answer.cut.is_some() {
+            let _gone = stream.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+/// What a registry holds: documents and blobs by digest, tags.
+#[derive(Clone, Default)]
+pub(crate) struct Store {
+    pub(crate) manifests: BTreeMap<String, (String, Vec<u8>)>,
+    pub(crate) blobs: BTreeMap<String, Vec<u8>>,
+}
+
+impl Store {
+    pub(crate) fn blob(&mut self, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        self.blobs.insert(digest.to_string(), bytes.to_vec());
+        digest
+    }
+
+    pub(crate) fn manifest(&mut self, tag: Option<&str>, media_type: &str, value: &Value) -> Value {
+        let bytes = serde_json::to_vec(value).unwrap();
+        let digest = Digest::of(&bytes);
+        let size = bytes.len();
+        for name in tag.map(str::to_owned).into_iter().chain([digest.to_string()]) {
+            self.manifests.insert(name, (media_type.to_owned(), bytes.clone()));
+        }
+        json!({ "mediaType": media_type, "digest": digest, "size": size })
+    }
+
+    pub(crate) fn config(&mut self, platform: &str, layers: &[Vec<u8>]) -> Value {
+        let mut parts = platform.split('/');
+        let diff_ids: Vec<Digest> = layers.iter().map(|layer| Digest::of(layer)).collect();
+        let config = json!({
+            "os": parts.next(), "architecture": parts.next(), "variant": parts.next(),
+            "rootfs": { "type": "layers", "diff_ids": diff_ids },
+            "config": { "Cmd": ["sh"], "Env": null }, "history": null,
+        });
+        let bytes = serde_json::to_vec(&config).unwrap();
+        json!({ "mediaType": CONFIG, "digest": self.blob(&bytes), "size": bytes.len() })
+    }
+
+    /// An image with these layers; returns its manifest and the descriptor of that.
+    pub(crate) fn image(&mut self, tag: Option<&str>, platform: &str, layers: &[Vec<u8>]) -> (Value, Value) {
+        let config = self.config(platform, layers);
+        let layers: Vec<Value> = layers
+            .iter()
+            .map(|layer| json!({ "mediaType": LAYER, "digest": self.blob(layer), "size": layer.len() }))
+            .collect();
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers,
+        });
+        let descriptor = self.manifest(tag, MANIFEST, &manifest);
+        (manifest, descriptor)
+    }
+
+    pub(crate) fn answer(&self, asked: &Asked) -> Answer {
+        let missing = |code: &str| {
+            let error = json!({ "errors": [{ "code": code, "message": "not here" }] });
+            Answer::new(404, serde_json::to_vec(&error).unwrap())
+        };
+        if let Some((_, name)) = asked.path().split_once("/manifests/") {
+            return match self.manifests.get(name) {
+                Some((media_type, bytes)) => Answer::new(200, bytes.clone())
+                    .with("Content-Type", media_type)
+                    .with("Docker-Content-Digest", Digest::of(bytes).to_string()),
+                None => missing("MANIFEST_UNKNOWN"),
+            };
+        }
+        let Some((_, name)) = asked.path().split_once("/blobs/") else {
+            return Answer::new(200, "{}");
+        };
+        let Some(bytes) = self.blobs.get(name) else {
+            return missing("BLOB_UNKNOWN");
+        };
+        match range_start(asked) {
+            Some(start) => Answer::new(206, &bytes[start..])
+                .with("Content-Range", format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len())),
+            None => Answer::new(200, bytes.clone()),
+        }
+    }
+}
+
+pub(crate) fn range_start(asked: &Asked) -> Option<usize> {
+    let range = asked.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?;
+    Some(range.parse().unwrap())
+}
+
+/// Bytes that do not compress and differ by seed.
+pub(crate) fn noise(seed: u32, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            (state >> 24) as u8
+        })
+        .collect()
+}
+
+/// A pull and everything it reports.
+pub(crate) struct Bench {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) cache: BlobCache,
+    pub(crate) options: PullOptions,
+    pub(crate) events: Arc<Mutex<Vec<PullEvent>>>,
+    pub(crate) cancel: CancelToken,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = BlobCache::open(utf8(&dir).join("cache")).unwrap();
+        let options = PullOptions {
+            platform: Some("linux/amd64".parse::<Platform>().unwrap()),
+            credentials: CredentialSource::Anonymous,
+            backoff: Duration::from_millis(1),
+            plain_http: true,
+            stall_timeout: Duration::from_secs(5),
+            ..PullOptions::default()
+        };
+        Self { dir, cache, options, events: Arc::default(), cancel: CancelToken::new() }
+    }
+
+    pub(crate) fn path(&self) -> Utf8PathBuf {
+        utf8(&self.dir)
+    }
+
+    pub(crate) fn pull(&self, reference: &str) -> Result<PulledImage, PullError> {
+        let events = Arc::clone(&self.events);
+        let progress = Progress::new(move |event| events.lock().unwrap().push(event));
+        pull(&reference.parse().unwrap(), &self.cache, &self.options, &progress, &self.cancel)
+    }
+
+    pub(crate) fn events(&self) -> Vec<PullEvent> {
+        self.events.lock().unwrap().clone()
+    }
+
+    pub(crate) fn retries(&self) -> usize {
+        self.events().iter().filter(|event| matches!(event, PullEvent::Retry { .. })).count()
+    }
+
+    /// Pulls and reads every layer to its end.
+    pub(crate) fn read(&self, reference: &str) -> Result<Vec<Vec<u8>>, PullError> {
+        let image = self.pull(reference)?;
+        let layers = read_layers(&image)?;
+        image.finish()?;
+        Ok(layers)
+    }
+}
+
+pub(crate) fn read_layers(image: &PulledImage) -> Result<Vec<Vec<u8>>, PullError> {
+    let mut layers = Vec::new();
+    for layer in &image.layers {
+        let mut bytes = Vec::new();
+        layer
+            .open()?
+            .read_to_end(&mut bytes)
+            .map_err(|error| PullError::from_io(&error).cloned().unwrap_or_else(|| panic!("{error}")))?;
+        layers.push(bytes);
+    }
+    Ok(layers)
+}
+
+fn utf8(dir: &tempfile::TempDir) -> Utf8PathBuf {
+    dir.path().to_path_buf().try_into().unwrap()
+}
