@@ -9,6 +9,10 @@
 //! Nothing here takes a privilege, and two builds of equal trees with equal options are equal to
 //! the byte with one version of the tools; between versions bytes differ.
 //!
+//! mke2fs looks through a directory for each name it adds, so the time for one directory grows with
+//! the square of its entries: seconds for some thousands, many minutes for a hundred thousand.
+//! Directories get no hash index.
+//!
 //! A content belongs to one inode, and [`build_ext4`](crate::Ext4Builder::build_ext4) moves it out
 //! of the store. An xattr whose name holds a line break is refused: debugfs reads lines. Directory
 //! entries of devices and of hard-linked symlinks whose names hold one need e2fsck besides.

@@ -143,7 +143,8 @@ impl Comparison<'_> {
                 if u64::try_from(stat.st_size).unwrap() != *size_bytes {
                     return self.differ(path, "size", stat.st_size, size_bytes);
                 }
-                let mut file = File::from(openat(dir, name, OFlags::RDONLY, Mode::empty()).unwrap());
+                let mut file =
+                    File::from(openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap());
                 let (mut found, mut want, mut offset) = (vec![0; 1 << 16], vec![0; 1 << 16], 0);
                 loop {
                     let length = file.read(&mut found).unwrap();
@@ -175,7 +176,8 @@ impl Comparison<'_> {
 }
 
 fn open_dir<Fd: std::os::fd::AsFd>(dir: Fd, name: &[u8]) -> OwnedFd {
-    openat(dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).unwrap()
+    openat(dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .unwrap()
 }
 
 /// Returns the xattrs of `name` in `dir`, itself when it is a symlink, without the label that the

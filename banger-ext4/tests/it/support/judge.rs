@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use banger_tree::{ContentStore, Tree};
 use camino::Utf8Path;
@@ -55,8 +56,22 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if Command::new("umount").arg(&self.0).status().is_ok_and(|status| status.success()) {
+        // A program that another test is just starting may hold a descriptor for a moment.
+        let unmounted = (0..50).any(|_| {
+            let done = Command::new("umount")
+                .arg("-q")
+                .arg(&self.0)
+                .output()
+                .is_ok_and(|output| output.status.success());
+            if !done {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            done
+        });
+        if unmounted {
             let _ = std::fs::remove_dir(&self.0);
+        } else if !std::thread::panicking() {
+            panic!("{} cannot be unmounted", self.0.display());
         }
     }
 }
