@@ -170,8 +170,9 @@ fn b08_names_are_bytes_with_limits() {
 
 #[test]
 fn b18_types_replace_one_another() {
+    type AddEntry = fn(Tar) -> Tar;
     // Each type as an entry, and as the line it makes.
-    let types: [(fn(Tar) -> Tar, &str); 7] = [
+    let types: [(AddEntry, &str); 7] = [
         (|tar| tar.file("x", "new"), "/x=new"),
         (|tar| tar.dir("x"), "/x/"),
         (|tar| tar.symlink("x", "y"), "/x->y"),
@@ -183,7 +184,7 @@ fn b18_types_replace_one_another() {
     for (first, first_line) in types {
         for (second, line) in types {
             let base = first(Tar::new().file("z", "hard")).end();
-            assert_eq!(tree_of(&[base.clone()]).listing(), [first_line, "/z=hard"]);
+            assert_eq!(tree_of(std::slice::from_ref(&base)).listing(), [first_line, "/z=hard"]);
             let two = tree_of(&[base, second(Tar::new()).end()]);
             assert_eq!(two.listing(), [line, "/z=hard"]);
             let one = tree_of(&[second(first(Tar::new().file("z", "hard"))).end()]);

@@ -81,7 +81,7 @@ fn b28_truncated_and_damaged_compression_is_an_error() {
 fn b28_what_follows_the_end_is_drained_and_hashed() {
     let mut tar = Tar::new().file("f", "1").end();
     tar.extend(noise(3_000_000));
-    let outcome = tree_of(&[tar.clone()]);
+    let outcome = tree_of(std::slice::from_ref(&tar));
     assert_eq!(outcome.listing(), ["/f=1"]);
     assert_eq!(outcome.flattened.layers[0].tar_bytes, tar.len() as u64);
     // Other bytes there make another diff_id.
@@ -98,7 +98,7 @@ fn b28_several_members_and_skippable_frames() {
     let tar = big_tar();
     let (left, right) = tar.split_at(tar.len() / 3);
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"skip"].concat();
-    let want = tree_of(&[tar.clone()]).listing();
+    let want = tree_of(std::slice::from_ref(&tar)).listing();
     for published in [
         [gzip(left), gzip(b""), gzip(right)].concat(),
         [&skippable, &zstd(left), &skippable, &zstd(right), &skippable].map(Vec::as_slice).concat(),

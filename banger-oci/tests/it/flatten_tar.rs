@@ -43,11 +43,11 @@ fn b23_names_of_every_format() {
     let long = "d/".repeat(70) + "x";
     let prefixed = Head { prefix: "p".repeat(155).into_bytes(), ..Head::new(b'0', "n".repeat(100)) };
     let mut star = Head { prefix: vec![b'p'; 131], ..Head::new(b'0', "x") }.block();
-    put(&mut star, 476, b"00000000001\000000000001\0");
+    put(&mut star, 476, b"00000000001\x0000000000001\0");
     put(&mut star, 508, b"tar\0");
     seal(&mut star);
     let mut gnu = Head::new(b'0', "x").magic(GNU).block();
-    put(&mut gnu, 345, b"00000000001\000000000001\0");
+    put(&mut gnu, 345, b"00000000001\x0000000000001\0");
     seal(&mut gnu);
     let cases = [
         (Tar::new().head(prefixed), format!("/{}/{}", "p".repeat(155), "n".repeat(100))),

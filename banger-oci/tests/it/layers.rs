@@ -120,6 +120,10 @@ impl Outcome {
         &self.inode(path).attributes
     }
 
+    pub(crate) fn kind(&self, path: &str) -> &NodeKind {
+        &self.inode(path).kind
+    }
+
     /// How many names the inode at `path` has.
     pub(crate) fn names(&self, path: &str) -> u32 {
         self.inode(path).names()
