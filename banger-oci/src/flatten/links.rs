@@ -1,9 +1,9 @@
 //! Hard links, those to files that come later in their layer among them.
 
-use banger_tree::{Attributes, GuestPath, Inode, InodeId, NodeKind, Timestamp, escape_bytes};
+use banger_tree::{Attributes, GuestPath, Inode, InodeId, NodeKind, Timestamp};
 
 use super::apply::Applier;
-use super::error::EntryError;
+use super::error::{EntryError, shown};
 use super::warning::WarningKind;
 
 /// How often the links that wait are gone through at the end of a layer: that many links may each
@@ -78,7 +78,7 @@ impl Applier<'_> {
         match pending.into_iter().next() {
             None => Ok(()),
             Some(link) => {
-                let target = escape_bytes(link.target.as_bytes());
+                let target = shown(link.target.as_bytes());
                 Err((link.path, EntryError::LinkTargetMissing { target }))
             }
         }
@@ -99,7 +99,7 @@ impl Applier<'_> {
             return Ok(false);
         };
         if self.tree.inode(inode).is_dir() {
-            let target = escape_bytes(target.as_bytes());
+            let target = shown(target.as_bytes());
             return Err(EntryError::LinkToDirectory { target });
         }
         self.origins.linked(dir, name, inode);

@@ -1,7 +1,6 @@
 //! What was noticed and does not fail the run.
 
-use banger_tree::escape_bytes;
-
+use super::error::shown;
 use crate::digest::Digest;
 
 /// Something odd about one entry of a layer.
@@ -61,7 +60,7 @@ impl Warnings {
     pub(super) fn add(&mut self, layer: &Digest, path: &[u8], kind: WarningKind) {
         self.count += 1;
         if self.kept.len() < self.maximum {
-            self.kept.push(Warning { layer: layer.clone(), path: escape_bytes(path), kind });
+            self.kept.push(Warning { layer: layer.clone(), path: shown(path), kind });
         }
     }
 }

@@ -435,7 +435,8 @@ fn old_and_odd_type_flags() {
 fn b29_every_cap_is_an_option() {
     let defaults = Limits::default();
     let deep = "d/".repeat(20);
-    let cases: [(Limits, Tar, &str); 8] = [
+    let metadata = Limits { max_metadata_bytes: 100, ..defaults.clone() };
+    let cases: [(Limits, Tar, &str); 11] = [
         (
             Limits { max_content_bytes: 1000, ..defaults.clone() },
             Tar::new().file("a", vec![1; 600]).file("b", vec![1; 401]),
@@ -467,6 +468,13 @@ fn b29_every_cap_is_an_option() {
             Tar::new().pax(&[("comment", &[b'x'; 600])]).file("a", ""),
             "more than the 512",
         ),
+        (metadata.clone(), Tar::new().symlink("a", "t".repeat(100)), "more than 100 bytes of names"),
+        (
+            metadata.clone(),
+            Tar::new().long(b'L', "d".repeat(50) + "/" + &"f".repeat(51)).file("x", ""),
+            "of names",
+        ),
+        (metadata, Tar::new().pax(&[("SCHILY.xattr.user.a", &[0; 90])]).file("f", ""), "of names"),
         (
             Limits { max_sparse_extents: 2, ..defaults.clone() },
             old_sparse(&MAP, 6000, "abcde"),
@@ -492,6 +500,9 @@ fn b29_claims_are_refused_before_their_bytes_come() {
         let error = error_of(&[Tar::new().head(head).bytes], 0);
         assert!(error.contains(want), "{error}");
     }
+    // Errors and warnings do not repeat a megabyte of name.
+    let tar = Tar::new().long(b'L', "n".repeat(1 << 19)).file("x", "").end();
+    assert!(error_of(&[tar], 0).len() < 5000);
     let hole = old_sparse(&[], 1 << 41, "").end();
     assert!(error_of(&[hole], 0).contains("bytes in one file"));
 }
