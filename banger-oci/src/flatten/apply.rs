@@ -8,12 +8,12 @@ use banger_tree::{
 };
 
 use super::LayerStats;
-use super::error::{EntryError, shown};
+use super::error::EntryError;
 use super::links::PendingLink;
 use super::options::{FlattenOptions, Limits};
 use super::origins::Origins;
 use super::parents::ParentCache;
-use super::warning::{WarningKind, Warnings};
+use super::warning::{WarningKind, Warnings, shown};
 use super::whiteout::{AUFS_LINKS, Meaning};
 use crate::digest::Digest;
 use crate::tar::{Data, Entry, EntryKind, TarLimits, TarReader};

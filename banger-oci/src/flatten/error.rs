@@ -62,15 +62,6 @@ pub enum FlattenError {
     Cancelled,
 }
 
-/// Returns bytes out of a layer as text for errors and warnings: escaped, and no longer than a path
-/// can be, since a header may hold a megabyte.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    match bytes.get(..banger_tree::PATH_MAX) {
-        Some(start) if start.len() < bytes.len() => banger_tree::escape_bytes(start) + "…",
-        _ => banger_tree::escape_bytes(bytes),
-    }
-}
-
 fn at(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!(", at {path}") }
 }

@@ -3,8 +3,8 @@
 use banger_tree::{Attributes, GuestPath, Inode, InodeId, NodeKind, Timestamp};
 
 use super::apply::Applier;
-use super::error::{EntryError, shown};
-use super::warning::WarningKind;
+use super::error::EntryError;
+use super::warning::{WarningKind, shown};
 
 /// How often the links that wait are gone through at the end of a layer: that many links may each
 /// lead to the next one in the wrong order.

@@ -244,12 +244,12 @@ impl LayerRun<'_, '_> {
                 Some(StreamStop::Cancelled) => FlattenError::Cancelled,
                 Some(StreamStop::TooLong { maximum }) => FlattenError::Entry {
                     layer,
-                    path: error::shown(&entry.path),
+                    path: warning::shown(&entry.path),
                     source: EntryError::Limit { what: "bytes of tar", maximum },
                 },
                 None => FlattenError::Read { layer, source },
             },
-            source => FlattenError::Tar { layer, path: error::shown(&entry.path), source },
+            source => FlattenError::Tar { layer, path: warning::shown(&entry.path), source },
         }
     }
 
@@ -258,7 +258,7 @@ impl LayerRun<'_, '_> {
             EntryError::Tar(source) => {
                 self.tar_error(source, &Entry { path: path.to_vec(), ..Entry::default() })
             }
-            source => FlattenError::Entry { layer: self.digest.clone(), path: error::shown(path), source },
+            source => FlattenError::Entry { layer: self.digest.clone(), path: warning::shown(path), source },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What was noticed and does not fail the run.
 
-use super::error::shown;
+use banger_tree::escape_bytes;
+
 use crate::digest::Digest;
 
 /// Something odd about one entry of a layer.
@@ -62,5 +63,14 @@ impl Warnings {
         if self.kept.len() < self.maximum {
             self.kept.push(Warning { layer: layer.clone(), path: shown(path), kind });
         }
+    }
+}
+
+/// Returns bytes out of a layer as text for errors and warnings: escaped, and no longer than a path
+/// can be, since a header may hold a megabyte.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    match bytes.get(..banger_tree::PATH_MAX) {
+        Some(start) if start.len() < bytes.len() => escape_bytes(start) + "…",
+        _ => escape_bytes(bytes),
     }
 }
