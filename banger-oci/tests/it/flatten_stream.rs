@@ -124,6 +124,16 @@ fn b30_compression_is_found_by_its_magic() {
 }
 
 #[test]
+fn many_layers_are_applied_in_order() {
+    let tar = |layer: usize| {
+        let tar = Tar::new().file("same", layer.to_string()).file(format!("own/{layer:03}"), "");
+        if layer > 0 { tar.file(format!("own/.wh.{:03}", layer - 1), "").end() } else { tar.end() }
+    };
+    let tars: Vec<Vec<u8>> = (0..127).map(tar).collect();
+    assert_eq!(tree_of(&tars).listing(), ["/own/", "/own/126=", "/same=126"]);
+}
+
+#[test]
 fn b34_every_layer_must_have_its_diff_id() {
     let mut layers = [MemoryLayer::plain(big_tar()), MemoryLayer::plain(Tar::new().file("x", "").end())];
     layers[1].diff_id = Digest::of(b"something else");
