@@ -186,6 +186,11 @@ impl Tree {
         self.slots.len()
     }
 
+    /// Returns whether an inode has this id now: the one it was given for, or a later one.
+    pub fn contains(&self, id: InodeId) -> bool {
+        self.slots.get(id.index()).is_some_and(Option::is_some)
+    }
+
     /// Returns the inode.
     ///
     /// # Panics
@@ -409,6 +414,7 @@ mod tests {
         assert_eq!(tree.remove(root, b"a"), []);
         assert_eq!(tree.child(root, b"b"), Some(a));
         assert_eq!(tree.remove(root, b"b"), [ContentId::from_index(0)]);
+        assert!(tree.contains(root) && !tree.contains(a));
         assert_eq!(tree.inode_count(), 1);
         assert_eq!(tree.remove(root, b"b"), []);
     }

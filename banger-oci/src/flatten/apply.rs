@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use banger_tree::{
     Attributes, ContentError, ContentId, ContentStore, GuestPath, Inode, InodeId, LayerIndex, NodeKind,
-    Timestamp, Tree, Xattrs, escape_bytes,
+    Timestamp, Tree, Xattrs,
 };
 
 use super::LayerStats;
@@ -13,7 +13,7 @@ use super::links::PendingLink;
 use super::options::{FlattenOptions, Limits};
 use super::origins::Origins;
 use super::parents::ParentCache;
-use super::warning::{WarningKind, Warnings};
+use super::warning::{WarningKind, Warnings, shown};
 use super::whiteout::{AUFS_LINKS, Meaning};
 use crate::digest::Digest;
 use crate::tar::{Data, Entry, EntryKind, TarLimits, TarReader};
@@ -44,6 +44,7 @@ pub(super) struct Applier<'a> {
     /// Totals over all layers.
     entries: u64,
     content_bytes: u64,
+    metadata_bytes: u64,
 }
 
 impl<'a> Applier<'a> {
@@ -62,6 +63,7 @@ impl<'a> Applier<'a> {
             has_aufs_links: false,
             entries: 0,
             content_bytes: 0,
+            metadata_bytes: 0,
         }
     }
 
@@ -117,6 +119,8 @@ impl<'a> Applier<'a> {
         }
         let path = GuestPath::parse(&entry.path).map_err(EntryError::Path)?;
         self.check_depth(path.components().count() as u64)?;
+        let name_length = path.file_name().map_or(0, <[u8]>::len);
+        self.count_metadata((name_length + entry.link_target.len()) as u64)?;
         match Meaning::of(&path)? {
             Meaning::Root => self.apply_root(entry),
             Meaning::Whiteout { parent, name } => self.apply_whiteout(parent, name),
@@ -317,6 +321,18 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
+    /// Counts bytes of names, targets and extended attributes, which the tree holds in memory.
+    pub(super) fn count_metadata(&mut self, bytes: u64) -> Result<(), EntryError> {
+        let maximum = self.limits.max_metadata_bytes;
+        self.metadata_bytes = self.metadata_bytes.saturating_add(bytes);
+        match self.metadata_bytes > maximum {
+            true => {
+                Err(EntryError::Limit { what: "bytes of names, targets and extended attributes", maximum })
+            }
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn check_depth(&self, depth: u64) -> Result<(), EntryError> {
         let maximum = self.limits.max_depth;
         match depth > maximum {
@@ -366,19 +382,20 @@ impl<'a> Applier<'a> {
                 xattrs.remove(&name);
             } else if !is_storable(&name) {
                 xattrs.remove(&name);
-                let name = escape_bytes(&name);
+                let name = shown(&name);
                 self.warn(&entry.path, WarningKind::XattrDropped { name });
             } else if name.len() > MAX_XATTR_NAME_LEN {
-                return Err(EntryError::XattrName { name: escape_bytes(&name) });
+                return Err(EntryError::XattrName { name: shown(&name) });
             }
         }
         let bytes =
             xattrs.iter().map(|(name, value)| XATTR_ENTRY_LEN + (name.len() + value.len()) as u64).sum();
         let maximum = self.limits.max_xattr_bytes;
-        match bytes > maximum {
-            true => Err(EntryError::XattrsTooLarge { bytes, maximum }),
-            false => Ok(xattrs),
+        if bytes > maximum {
+            return Err(EntryError::XattrsTooLarge { bytes, maximum });
         }
+        self.count_metadata(bytes)?;
+        Ok(xattrs)
     }
 }
 

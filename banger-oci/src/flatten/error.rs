@@ -48,11 +48,11 @@ pub enum FlattenError {
         source: TarError,
     },
     /// An entry that no root file system can hold.
-    #[error("layer {layer}: {path}: {source}")]
+    #[error("layer {layer}: {}{source}", before(.path))]
     Entry {
         /// The layer.
         layer: Digest,
-        /// The entry's path as it is in the tar.
+        /// The entry's path as it is in the tar; empty behind the last entry.
         path: String,
         /// What is wrong.
         source: EntryError,
@@ -80,6 +80,10 @@ impl FlattenError {
 
 fn at(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!(", at {path}") }
+}
+
+fn before(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
 }
 
 /// What is wrong with one entry of a layer.
@@ -150,7 +154,7 @@ pub enum EntryError {
         /// The name.
         name: String,
     },
-    /// A limit of [`Limits`](super::Limits).
+    /// A limit of [`Limits`](super::Limits), whose field is named after what is limited.
     #[error("the image has more than {maximum} {what}")]
     Limit {
         /// What is limited.

@@ -1,24 +1,26 @@
 //! Hard links, those to files that come later in their layer among them.
 
-use banger_tree::{GuestPath, InodeId, Timestamp, escape_bytes};
+use banger_tree::{Attributes, GuestPath, Inode, InodeId, NodeKind, Timestamp};
 
 use super::apply::Applier;
 use super::error::EntryError;
-use super::warning::WarningKind;
+use super::warning::{WarningKind, shown};
 
 /// How often the links that wait are gone through at the end of a layer: that many links may each
 /// lead to the next one in the wrong order.
 const MAX_PASSES: usize = 40;
 
-/// A hard link whose target is not there yet.
+/// A hard link whose target is not there yet. Its place in the tree is kept by an inode of its own,
+/// so that a later entry which takes the place, or a directory on the way to it, wins.
 #[derive(Debug)]
 pub(super) struct PendingLink {
     /// The entry's path as it is in the tar, for errors.
     path: Vec<u8>,
-    parent: Vec<u8>,
-    name: Vec<u8>,
+    number: usize,
+    placeholder: InodeId,
+    dir: InodeId,
+    name: Box<[u8]>,
     target: GuestPath,
-    mtime: Timestamp,
 }
 
 impl Applier<'_> {
@@ -32,24 +34,26 @@ impl Applier<'_> {
     ) -> Result<(), EntryError> {
         let target = GuestPath::parse(target).map_err(EntryError::LinkTarget)?;
         let dir = self.ensure_directory(parent, mtime)?;
-        if let Some(existing) = self.tree.child(dir, name)
-            && self.origins.is_own(dir, name, existing)
-        {
-            self.warn(path, WarningKind::Duplicate);
+        if let Some(existing) = self.tree.child(dir, name) {
+            if self.origins.is_own(dir, name, existing) {
+                self.warn(path, WarningKind::Duplicate);
+            }
+            // To itself, while that waits for its own target.
+            if self.origins.placeholder(existing).is_some() && self.find(&target) == Some(existing) {
+                return Ok(());
+            }
         }
         if self.link(dir, name, &target)? {
             return Ok(());
         }
-        // The last entry of a path holds, so what is there goes now: an entry that takes the name
-        // before the target comes is a later one, and wins.
         self.remove(dir, name)?;
-        self.pending.push(PendingLink {
-            path: path.to_vec(),
-            parent: parent.to_vec(),
-            name: name.to_vec(),
-            target,
-            mtime,
-        });
+        let kind = NodeKind::Regular { size_bytes: 0, content: None };
+        let inode = Inode::new(kind, Attributes::default());
+        let placeholder = self.tree.insert(dir, name, inode).map_err(EntryError::Tree)?;
+        let number = self.pending.len();
+        self.origins.made_placeholder(placeholder, number);
+        let (path, name) = (path.to_vec(), name.into());
+        self.pending.push(PendingLink { path, number, placeholder, dir, name, target });
         Ok(())
     }
 
@@ -74,26 +78,28 @@ impl Applier<'_> {
         match pending.into_iter().next() {
             None => Ok(()),
             Some(link) => {
-                let target = escape_bytes(link.target.as_bytes());
+                let target = shown(link.target.as_bytes());
                 Err((link.path, EntryError::LinkTargetMissing { target }))
             }
         }
     }
 
+    /// Returns whether nothing more is to be done for `link`.
     fn apply_pending(&mut self, link: &PendingLink) -> Result<bool, EntryError> {
-        let dir = self.ensure_directory(&link.parent, link.mtime)?;
-        match self.tree.child(dir, &link.name) {
-            Some(_) => Ok(true),
-            None => self.link(dir, &link.name, &link.target),
-        }
+        // As long as the placeholder lives it has its one name, so the directory lives as well.
+        let is_kept = self.tree.contains(link.placeholder)
+            && self.origins.placeholder(link.placeholder) == Some(link.number);
+        if is_kept { self.link(link.dir, &link.name, &link.target) } else { Ok(true) }
     }
 
     /// Gives the inode that `target` leads to the name `name` in `dir`, in the place of what has
     /// it. Returns false where the target does not exist.
     fn link(&mut self, dir: InodeId, name: &[u8], target: &GuestPath) -> Result<bool, EntryError> {
-        let Some(inode) = self.find(target) else { return Ok(false) };
+        let Some(inode) = self.find(target).filter(|inode| self.origins.placeholder(*inode).is_none()) else {
+            return Ok(false);
+        };
         if self.tree.inode(inode).is_dir() {
-            let target = escape_bytes(target.as_bytes());
+            let target = shown(target.as_bytes());
             return Err(EntryError::LinkToDirectory { target });
         }
         self.origins.linked(dir, name, inode);

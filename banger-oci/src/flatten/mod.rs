@@ -18,7 +18,7 @@ mod whiteout;
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, Read};
 
-use banger_tree::{ContentStore, LayerIndex, Tree};
+use banger_tree::{Cancellation, ContentStore, LayerIndex, Tree};
 
 pub use error::{EntryError, FlattenError};
 pub use event::FlattenEvent;
@@ -148,7 +148,7 @@ pub fn flatten<S: LayerSource>(
         let (digest, published_bytes) = (layer.digest().clone(), layer.size_bytes());
         events(FlattenEvent::LayerStarted { layer: index, digest: digest.clone(), published_bytes });
         let mut run = LayerRun { index, digest: &digest, applier: &mut applier };
-        let (layer_stats, tar_digest) = run.apply(stream, tar_budget, events)?;
+        let (layer_stats, tar_digest) = run.apply(stream, tar_budget, events, &options.cancellation)?;
         if tar_digest != *layer.diff_id() {
             return Err(FlattenError::DiffId {
                 layer: digest,
@@ -195,6 +195,7 @@ impl LayerRun<'_, '_> {
         mut stream: LayerStream,
         max_tar_bytes: u64,
         events: &dyn Fn(FlattenEvent),
+        cancellation: &Cancellation,
     ) -> Result<(LayerStats, Digest), FlattenError> {
         let layer = self.index;
         let report = |tar_bytes, published_bytes| {
@@ -206,6 +207,8 @@ impl LayerRun<'_, '_> {
         let mut entry = Entry::default();
         loop {
             match reader.next_entry(&mut entry) {
+                // A buffer holds hundreds of entries, and a path may lead through many symlinks.
+                Ok(true) if cancellation.is_cancelled() => return Err(FlattenError::Cancelled),
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => return Err(self.tar_error(error, &entry)),
@@ -241,12 +244,12 @@ impl LayerRun<'_, '_> {
                 Some(StreamStop::Cancelled) => FlattenError::Cancelled,
                 Some(StreamStop::TooLong { maximum }) => FlattenError::Entry {
                     layer,
-                    path: banger_tree::escape_bytes(&entry.path),
+                    path: warning::shown(&entry.path),
                     source: EntryError::Limit { what: "bytes of tar", maximum },
                 },
                 None => FlattenError::Read { layer, source },
             },
-            source => FlattenError::Tar { layer, path: banger_tree::escape_bytes(&entry.path), source },
+            source => FlattenError::Tar { layer, path: warning::shown(&entry.path), source },
         }
     }
 
@@ -255,11 +258,7 @@ impl LayerRun<'_, '_> {
             EntryError::Tar(source) => {
                 self.tar_error(source, &Entry { path: path.to_vec(), ..Entry::default() })
             }
-            source => FlattenError::Entry {
-                layer: self.digest.clone(),
-                path: banger_tree::escape_bytes(path),
-                source,
-            },
+            source => FlattenError::Entry { layer: self.digest.clone(), path: warning::shown(path), source },
         }
     }
 }

@@ -50,6 +50,9 @@ pub struct Limits {
     /// Room for the extended attributes of one inode: 16 bytes, name and value of each; default
     /// 4144, which is what ext4 has at most with blocks of 4 KiB and inodes of 256 bytes.
     pub max_xattr_bytes: u64,
+    /// Bytes of names, link targets and extended attributes of all layers together, which the tree
+    /// holds in memory; default 1 GiB.
+    pub max_metadata_bytes: u64,
     /// Warnings that are kept; the rest is counted. Default 100.
     pub max_warnings: usize,
     /// Bytes of one extended header of a tar (pax records, a long name); default 1 MiB.
@@ -68,6 +71,7 @@ impl Default for Limits {
             max_depth: 1024,
             max_file_bytes: 1 << 40,
             max_xattr_bytes: 4144,
+            max_metadata_bytes: 1 << 30,
             max_warnings: 100,
             max_extended_bytes,
             max_sparse_extents,

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use banger_tree::{InodeId, LayerIndex, Timestamp};
 
-/// The mark of one inode: the layer that set it, counted from 1, and two flags. A mark of another
+/// The mark of one inode: the layer that set it, counted from 1, and flags. A mark of another
 /// layer says nothing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mark(u32);
@@ -31,6 +31,8 @@ pub(super) struct Origins {
     implied: HashMap<InodeId, Timestamp>,
     /// Names, by directory, that this layer gave to inodes of lower layers.
     links: HashMap<InodeId, HashSet<Box<[u8]>>>,
+    /// Inodes that keep the place of a hard link whose target is not there yet.
+    placeholders: HashMap<InodeId, usize>,
 }
 
 impl Origins {
@@ -39,14 +41,27 @@ impl Origins {
         self.layer = layer.0 + 1;
         self.implied.clear();
         self.links.clear();
+        self.placeholders.clear();
     }
 
     /// Notes that this layer made `id`. What was known of an inode that had the number is forgotten.
     pub(super) fn made(&mut self, id: InodeId) {
         self.implied.remove(&id);
         self.links.remove(&id);
+        self.placeholders.remove(&id);
         *self.mark(id) = Mark(0);
         self.set(id, Mark::TOUCHED | Mark::PURE);
+    }
+
+    /// Notes that `id`, just made, keeps the place of the hard link with this number.
+    pub(super) fn made_placeholder(&mut self, id: InodeId, number: usize) {
+        self.made(id);
+        self.placeholders.insert(id, number);
+    }
+
+    /// Returns the number of the hard link that `id`, if it still is in the tree, keeps the place of.
+    pub(super) fn placeholder(&self, id: InodeId) -> Option<usize> {
+        self.placeholders.get(&id).copied()
     }
 
     /// Notes that an entry of time `mtime` is in the directory `id`.
@@ -110,7 +125,7 @@ impl Origins {
     }
 
     fn set(&mut self, id: InodeId, flags: u32) {
-        let kept = self.flags(id) & (Mark::TOUCHED | Mark::PURE);
+        let kept = self.flags(id);
         *self.mark(id) = Mark(self.layer << Mark::FLAG_BITS | kept | flags);
     }
 

@@ -194,6 +194,7 @@ impl Applier<'_> {
 
     fn make_parent(&mut self, parent: InodeId, name: &[u8], mtime: Timestamp) -> Result<InodeId, EntryError> {
         self.count_entry()?;
+        self.count_metadata(name.len() as u64)?;
         let attributes = Attributes { mtime, ..Attributes::with_mode(0o755) };
         let inode = Inode::new(NodeKind::empty_directory(), attributes);
         let id = self.tree.insert(parent, name, inode).map_err(EntryError::Tree)?;

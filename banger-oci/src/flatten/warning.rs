@@ -73,7 +73,16 @@ impl Warnings {
     pub(super) fn add(&mut self, layer: &Digest, path: &[u8], kind: WarningKind) {
         self.count += 1;
         if self.kept.len() < self.maximum {
-            self.kept.push(Warning { layer: layer.clone(), path: escape_bytes(path), kind });
+            self.kept.push(Warning { layer: layer.clone(), path: shown(path), kind });
         }
+    }
+}
+
+/// Returns bytes out of a layer as text for errors and warnings: escaped, and no longer than a path
+/// can be, since a header may hold a megabyte.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    match bytes.get(..banger_tree::PATH_MAX) {
+        Some(start) if start.len() < bytes.len() => escape_bytes(start) + "…",
+        _ => escape_bytes(bytes),
     }
 }

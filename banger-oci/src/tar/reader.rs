@@ -5,9 +5,8 @@ use std::io::BufRead;
 use super::entry::{Entry, EntryKind};
 use super::error::TarError;
 use super::header::{BLOCK_LEN, Block, Format, Header, until_nul};
-use super::number::decimal;
 use super::pax::{PaxError, PaxFields};
-use super::sparse::{Extent, check_map, read_old_slots};
+use super::sparse::{Extent, check_map};
 
 /// What an archive may ask for before it is refused.
 #[derive(Clone, Debug)]
@@ -38,16 +37,16 @@ pub enum Data<'a> {
 #[derive(Debug)]
 pub struct TarReader<R> {
     input: R,
-    limits: TarLimits,
+    pub(super) limits: TarLimits,
     /// Bytes consumed from the input.
     position: u64,
     /// Bytes at the front of the input's buffer that are lent to the caller.
     lent: usize,
     /// Data of the current entry that is still in the input, and the padding behind it.
-    remaining: u64,
+    pub(super) remaining: u64,
     padding: u64,
     file: FileState,
-    block: Box<Block>,
+    pub(super) block: Box<Block>,
     pax_records: Vec<u8>,
     ended: bool,
     lacks_end: bool,
@@ -224,7 +223,7 @@ impl<R: BufRead> TarReader<R> {
     }
 
     /// Reads one block that must be there.
-    fn read_block(&mut self, inside: &'static str) -> Result<(), TarError> {
+    pub(super) fn read_block(&mut self, inside: &'static str) -> Result<(), TarError> {
         match self.read_optional_block(inside)? {
             true => Ok(()),
             false => Err(TarError::Truncated { offset: self.position, inside }),
@@ -439,88 +438,6 @@ impl<R: BufRead> TarReader<R> {
         entry.data_bytes = self.remaining;
         self.file = FileState { map, size: real_size, ..FileState::default() };
         Ok(())
-    }
-
-    /// Reads the map of an old GNU sparse file; returns the size of the whole file.
-    fn read_old_map(
-        &mut self,
-        header: &Header<'_>,
-        map: &mut Vec<Extent>,
-        offset: u64,
-    ) -> Result<u64, TarError> {
-        let bad = |reason| TarError::Sparse { offset, reason };
-        let (slots, mut is_extended, real_size) = header.old_sparse()?;
-        read_old_slots(slots, map).map_err(bad)?;
-        // The blocks of the map are in front of the data and not part of its size.
-        while is_extended {
-            if map.len() as u64 > self.limits.max_sparse_extents {
-                return Err(self.too_many_extents(offset, map.len() as u64));
-            }
-            let before = map.len();
-            self.read_block("a sparse map")?;
-            read_old_slots(&self.block[..504], map).map_err(bad)?;
-            is_extended = self.block[504] != 0;
-            if map.len() == before {
-                return Err(bad("an empty block of the map"));
-            }
-        }
-        Ok(real_size)
-    }
-
-    /// Reads the map of pax format 1.0: decimal lines, padded to a block, in front of the data and
-    /// part of its size.
-    fn read_map_1_0(&mut self, map: &mut Vec<Extent>, offset: u64) -> Result<(), TarError> {
-        let bad = |reason| TarError::Sparse { offset, reason };
-        let mut lines = MapLines { at: BLOCK_LEN };
-        let count = lines.next_number(self, offset)?;
-        if count > self.limits.max_sparse_extents {
-            return Err(self.too_many_extents(offset, count));
-        }
-        for _ in 0..count {
-            let start = lines.next_number(self, offset)?;
-            let length = lines.next_number(self, offset)?;
-            map.push(Extent { offset: start, length });
-        }
-        if self.block[lines.at..].iter().any(|byte| *byte != 0) {
-            return Err(bad("more numbers than pieces"));
-        }
-        Ok(())
-    }
-
-    fn too_many_extents(&self, offset: u64, value: u64) -> TarError {
-        let maximum = self.limits.max_sparse_extents;
-        TarError::Limit { offset, what: "a sparse map", value, maximum }
-    }
-}
-
-/// Position in the current block of a map of format 1.0.
-struct MapLines {
-    at: usize,
-}
-
-impl MapLines {
-    fn next_number<R: BufRead>(&mut self, reader: &mut TarReader<R>, offset: u64) -> Result<u64, TarError> {
-        let bad = |reason| TarError::Sparse { offset, reason };
-        // 2^64 has 20 digits.
-        let mut digits = [0; 20];
-        let mut length = 0;
-        loop {
-            if self.at == BLOCK_LEN {
-                reader.remaining = reader
-                    .remaining
-                    .checked_sub(BLOCK_LEN as u64)
-                    .ok_or(bad("the map is longer than the data"))?;
-                reader.read_block("a sparse map")?;
-                self.at = 0;
-            }
-            let byte = reader.block[self.at];
-            self.at += 1;
-            if byte == b'\n' {
-                return decimal(&digits[..length]).ok_or(bad("a malformed number"));
-            }
-            *digits.get_mut(length).ok_or(bad("a malformed number"))? = byte;
-            length += 1;
-        }
     }
 }
 

@@ -3,7 +3,17 @@
 // clippy.toml allows unwrap in test functions; the functions they share are no less tests.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod flatten_gnu_tar;
+mod flatten_links;
+mod flatten_paths;
+mod flatten_random;
+mod flatten_stream;
+mod flatten_tar;
+mod flatten_whiteouts;
+mod layers;
+mod model;
 mod pull_cache;
 mod pull_local;
 mod pull_registry;
 mod pull_support;
+mod tarball;
