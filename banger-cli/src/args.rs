@@ -71,7 +71,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
     /// Pull an image and turn it into an ext4 file; prints the file's path.
-    Pull(PullArguments),
+    Pull(Box<PullArguments>),
     /// List the images there are.
     #[command(visible_alias = "ls")]
     List,
@@ -170,4 +170,10 @@ pub(crate) struct PullArguments {
     /// Deepest directory nesting that a layer may have.
     #[arg(long, value_name = "N")]
     pub(crate) max_depth: Option<u64>,
+    /// Most bytes that the names, symlink targets and xattrs of all layers may take.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_metadata: Option<Size>,
+    /// Most bytes that the tars of all layers may have.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_tar: Option<Size>,
 }

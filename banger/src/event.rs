@@ -106,7 +106,9 @@ pub enum Event {
 
 /// Takes the events of a run, from several threads; breaking cancels the run.
 #[derive(Clone)]
-pub struct EventHandler(Arc<dyn Fn(&Event) -> ControlFlow<()> + Send + Sync>);
+pub struct EventHandler(Arc<Handler>);
+
+type Handler = dyn Fn(&Event) -> ControlFlow<()> + Send + Sync;
 
 impl EventHandler {
     /// Calls `handler` for every event.

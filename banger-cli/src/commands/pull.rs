@@ -56,18 +56,16 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
     pull.ca_cert.clone_from(&arguments.ca_cert);
     pull.jobs = usize::from(arguments.jobs);
     let limits = &mut request.limits;
-    if let Some(Size(bytes)) = arguments.max_content {
-        limits.max_content_bytes = bytes;
+    for (limit, given) in [
+        (&mut limits.max_content_bytes, arguments.max_content),
+        (&mut limits.max_file_bytes, arguments.max_file),
+        (&mut limits.max_metadata_bytes, arguments.max_metadata),
+        (&mut limits.max_tar_bytes, arguments.max_tar),
+    ] {
+        *limit = given.map_or(*limit, |Size(bytes)| bytes);
     }
-    if let Some(entries) = arguments.max_entries {
-        limits.max_entries = entries;
-    }
-    if let Some(Size(bytes)) = arguments.max_file {
-        limits.max_file_bytes = bytes;
-    }
-    if let Some(depth) = arguments.max_depth {
-        limits.max_depth = depth;
-    }
+    limits.max_entries = arguments.max_entries.unwrap_or(limits.max_entries);
+    limits.max_depth = arguments.max_depth.unwrap_or(limits.max_depth);
     Ok(request)
 }
 

@@ -315,7 +315,7 @@ impl<'a> Applier<'a> {
         // A store numbers its contents in 32 bits.
         let maximum = self.limits.max_entries.min(u64::from(u32::MAX) - 2);
         if self.entries >= maximum {
-            return Err(EntryError::Limit { what: "entries", maximum });
+            return Err(EntryError::Limit { option: "--max-entries", what: "entries", maximum });
         }
         self.entries += 1;
         Ok(())
@@ -326,9 +326,11 @@ impl<'a> Applier<'a> {
         let maximum = self.limits.max_metadata_bytes;
         self.metadata_bytes = self.metadata_bytes.saturating_add(bytes);
         match self.metadata_bytes > maximum {
-            true => {
-                Err(EntryError::Limit { what: "bytes of names, targets and extended attributes", maximum })
-            }
+            true => Err(EntryError::Limit {
+                option: "--max-metadata",
+                what: "bytes of names, targets and extended attributes",
+                maximum,
+            }),
             false => Ok(()),
         }
     }
@@ -336,7 +338,11 @@ impl<'a> Applier<'a> {
     pub(super) fn check_depth(&self, depth: u64) -> Result<(), EntryError> {
         let maximum = self.limits.max_depth;
         match depth > maximum {
-            true => Err(EntryError::Limit { what: "directories on the way to a path", maximum }),
+            true => Err(EntryError::Limit {
+                option: "--max-depth",
+                what: "directories on the way to a path",
+                maximum,
+            }),
             false => Ok(()),
         }
     }
@@ -345,10 +351,18 @@ impl<'a> Applier<'a> {
     fn check_file(&self, entry: &Entry) -> Result<(), EntryError> {
         let Limits { max_file_bytes, max_content_bytes, .. } = *self.limits;
         if entry.size_bytes > max_file_bytes {
-            return Err(EntryError::Limit { what: "bytes in one file", maximum: max_file_bytes });
+            return Err(EntryError::Limit {
+                option: "--max-file",
+                what: "bytes in one file",
+                maximum: max_file_bytes,
+            });
         }
         if entry.data_bytes > max_content_bytes.saturating_sub(self.content_bytes) {
-            return Err(EntryError::Limit { what: "bytes of file content", maximum: max_content_bytes });
+            return Err(EntryError::Limit {
+                option: "--max-content",
+                what: "bytes of file content",
+                maximum: max_content_bytes,
+            });
         }
         Ok(())
     }

@@ -155,8 +155,10 @@ pub enum EntryError {
         name: String,
     },
     /// A limit of [`Limits`](super::Limits), whose field is named after what is limited.
-    #[error("the image has more than {maximum} {what}")]
+    #[error("the image has more than {maximum} {what}; if it is to be trusted, raise {option}")]
     Limit {
+        /// The field of [`Limits`](super::Limits), as the option that sets it.
+        option: &'static str,
         /// What is limited.
         what: &'static str,
         /// The limit.

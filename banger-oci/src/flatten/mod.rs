@@ -245,7 +245,7 @@ impl LayerRun<'_, '_> {
                 Some(StreamStop::TooLong { maximum }) => FlattenError::Entry {
                     layer,
                     path: warning::shown(&entry.path),
-                    source: EntryError::Limit { what: "bytes of tar", maximum },
+                    source: EntryError::Limit { option: "--max-tar", what: "bytes of tar", maximum },
                 },
                 None => FlattenError::Read { layer, source },
             },
