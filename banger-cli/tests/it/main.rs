@@ -1,5 +1,7 @@
 //! The `banger` command as users run it: real images, a real registry, real interruptions.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a test shall panic, in its helpers too")]
+
 mod bad_input;
 mod cache;
 mod commands;

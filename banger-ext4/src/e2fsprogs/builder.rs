@@ -29,8 +29,7 @@ const LABEL_MAX: usize = 16;
 pub(super) struct Tools {
     pub(super) mke2fs: Tool,
     pub(super) debugfs: Tool,
-    /// Where to look for e2fsck, which few trees need.
-    pub(super) e2fsck: Option<Utf8PathBuf>,
+    pub(super) e2fsck: Tool,
 }
 
 /// Contents in a scratch directory, then an image made of them by the tools of e2fsprogs.
@@ -140,7 +139,6 @@ impl E2fsprogsBuilder {
         for entry in &entries {
             script.add(entry)?;
         }
-        let has_unspeakable = script.has_unspeakable();
         let complaints = script.run(&self.tools.debugfs, &self.run())?;
         if complaints.contains("Could not allocate block in ext2 filesystem") {
             return Err(needs.no_space(geometry, self.options.inodes));
@@ -150,16 +148,14 @@ impl E2fsprogsBuilder {
             self.verified(tree, Some(&complaints))?;
             return Err(self.tools.debugfs.failed(&complaints));
         }
-        if has_unspeakable {
-            self.set_entry_types()?;
-        }
-        Ok(())
+        self.index_directories()
     }
 
-    /// Lets e2fsck give the entries, whose names no debugfs script can hold, the types of their
-    /// inodes. All else is as it is to be by then, so there is nothing else for it to repair.
-    fn set_entry_types(&self) -> Result<(), Ext4Error> {
-        let e2fsck = Tool::find("e2fsck", self.tools.e2fsck.as_ref())?;
+    /// Lets e2fsck give directories of several blocks the hash index that mke2fs leaves out, and the
+    /// entries whose names no debugfs script can hold the types of their inodes. All else is as it
+    /// is to be by then, so there is nothing else for it to repair.
+    fn index_directories(&self) -> Result<(), Ext4Error> {
+        let e2fsck = &self.tools.e2fsck;
         let outcome = e2fsck.run(&["-f", "-y", IMAGE_LINK].map(OsString::from), &self.run())?;
         match outcome.status.code() {
             Some(0 | 1) => Ok(()),

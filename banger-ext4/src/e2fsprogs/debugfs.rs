@@ -30,8 +30,6 @@ pub(super) struct Script {
     commands: u64,
     /// The directory that the last `cd` went to.
     directory: u32,
-    /// Entries whose names debugfs cannot be given.
-    unspeakable: u64,
 }
 
 impl Script {
@@ -51,7 +49,6 @@ impl Script {
             written_values: HashMap::new(),
             commands: 0,
             directory: 0,
-            unspeakable: 0,
         })
     }
 
@@ -101,17 +98,9 @@ impl Script {
                 self.quoted(name)?;
                 writeln!(self.file)
             }
-            Difference::EntryType { .. } => {
-                self.unspeakable += 1;
-                Ok(())
-            }
-            Difference::StrayXattr { .. } | Difference::Beyond(_) => Ok(()),
+            // The type of an entry whose name no script can hold is left to e2fsck.
+            Difference::EntryType { .. } | Difference::StrayXattr { .. } | Difference::Beyond(_) => Ok(()),
         }
-    }
-
-    /// Returns whether entries are left whose type only e2fsck can set.
-    pub(super) fn has_unspeakable(&self) -> bool {
-        self.unspeakable > 0
     }
 
     /// Runs the script; returns what debugfs complains about, nothing if all went well.

@@ -39,7 +39,8 @@ pub(super) fn make(
         return Ok(Made::Whole);
     }
     let complaints = outcome.complaints("mke2fs");
-    if complaints.contains("Could not allocate block in ext2 filesystem") {
+    let full = ["Could not allocate block in ext2 filesystem", "journal size too big for filesystem"];
+    if full.iter().any(|words| complaints.contains(words)) {
         return Ok(Made::Full);
     }
     if complaints.contains("No space left on device") {
@@ -72,6 +73,9 @@ fn arguments(geometry: Geometry, options: &Ext4Options) -> Vec<OsString> {
         INODE_SIZE.to_string(),
         "-N".to_owned(),
         geometry.inodes.to_string(),
+        // Nothing is kept back from the guest's users: what is promised as free is free for all.
+        "-m".to_owned(),
+        "0".to_owned(),
         "-J".to_owned(),
         format!("size={journal_mebibytes}"),
         "-U".to_owned(),

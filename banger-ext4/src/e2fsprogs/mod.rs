@@ -14,8 +14,7 @@
 //! Directories get no hash index.
 //!
 //! A content belongs to one inode, and [`build_ext4`](crate::Ext4Builder::build_ext4) moves it out
-//! of the store. An xattr whose name holds a line break is refused: debugfs reads lines. Directory
-//! entries of devices and of hard-linked symlinks whose names hold one need e2fsck besides.
+//! of the store. An xattr whose name holds a line break is refused: debugfs reads lines.
 
 mod acl;
 mod builder;
@@ -39,7 +38,7 @@ use crate::options::Ext4Options;
 use builder::{E2fsprogsBuilder, Tools};
 use tools::Tool;
 
-/// Makes images with `mke2fs` and `debugfs`, version 1.43 or newer but not 1.47.3.
+/// Makes images with `mke2fs`, `debugfs` and `e2fsck`, version 1.43 or newer but not 1.47.3.
 #[derive(Clone, Debug, Default)]
 pub struct E2fsprogsBackend {
     mke2fs: Option<Utf8PathBuf>,
@@ -99,7 +98,7 @@ impl Ext4Backend for E2fsprogsBackend {
         let tools = Tools {
             mke2fs: Tool::find("mke2fs", self.mke2fs.as_ref())?,
             debugfs: Tool::find("debugfs", self.debugfs.as_ref())?,
-            e2fsck: self.e2fsck.clone(),
+            e2fsck: Tool::find("e2fsck", self.e2fsck.as_ref())?,
         };
         Ok(Box::new(E2fsprogsBuilder::create(path, &self.scratch_parent()?, tools, options)?))
     }
