@@ -3,9 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use banger_ext4::{E2fsprogsBackend, Ext4Backend};
+use banger_ext4::{BuildReport, E2fsprogsBackend, Ext4Backend as _, Ext4Builder, Ext4Options};
+use banger_tree::Tree;
+use camino::Utf8Path;
 
 use crate::error::Error;
+use crate::scratch::Scratch;
 
 /// Name of the backend that is used when none is asked for.
 pub const DEFAULT_BACKEND: &str = "e2fsprogs";
@@ -27,10 +30,29 @@ impl Backend {
         }
     }
 
-    pub(crate) fn open(self) -> Box<dyn Ext4Backend> {
+    /// Starts an image at `path`.
+    pub(crate) fn create(self, path: &Utf8Path, options: &Ext4Options) -> Result<Begun, Error> {
         match self {
-            Self::E2fsprogs => Box::new(E2fsprogsBackend::default()),
+            Self::E2fsprogs => {
+                let scratch = Scratch::create()?;
+                let backend = E2fsprogsBackend::new().with_scratch_directory(scratch.path());
+                Ok(Begun { builder: backend.create(path, options)?, _scratch: Some(scratch) })
+            }
         }
+    }
+}
+
+/// An image under construction, with the scratch directory that it needs.
+pub(crate) struct Begun {
+    // Dropped first: what it has in the scratch directory it removes itself.
+    pub(crate) builder: Box<dyn Ext4Builder>,
+    _scratch: Option<Scratch>,
+}
+
+impl Begun {
+    /// Writes the image of `tree`.
+    pub(crate) fn build_ext4(self, tree: &Tree) -> Result<BuildReport, Error> {
+        Ok(self.builder.build_ext4(tree)?)
     }
 }
 

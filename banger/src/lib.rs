@@ -25,6 +25,7 @@ mod output;
 mod pull;
 mod pull_events;
 mod request;
+mod scratch;
 mod staging;
 mod store;
 

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::error::Error;
-use crate::staging::{StagingDir, is_abandoned, remove_tree, sync};
+use crate::staging::{StagingDir, sweep, sync};
 use crate::store::{ImageId, ROOTFS_FILE};
 
 const PREFIX: &str = ".banger-";
@@ -36,7 +36,7 @@ impl OutputFile {
             Some(parent) => parent,
             None => Utf8Path::new("/"),
         };
-        sweep(parent).map_err(failed("create", path))?;
+        sweep(parent, PREFIX, SUFFIX).map_err(failed("create", path))?;
         let staging = parent.join(format!("{PREFIX}{}{SUFFIX}", ImageId::random()));
         let dir = StagingDir::create(staging).map_err(failed("create", path))?;
         Ok(Self { path: path.to_owned(), replace, dir })
@@ -71,18 +71,6 @@ impl OutputFile {
         let parent = self.dir.path().parent().expect("a staging directory is made in a directory");
         sync(parent).map_err(failed("flush", &self.path))
     }
-}
-
-/// Removes the staging directories in `parent` that no live process holds.
-fn sweep(parent: &Utf8Path) -> io::Result<()> {
-    for entry in parent.read_dir_utf8()? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && is_abandoned(entry.path()) {
-            remove_tree(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Error {

@@ -176,7 +176,7 @@ impl Run<'_> {
             timestamp: Timestamp::from_seconds(timestamp_seconds).clamped_to_ext4(),
             cancellation: self.cancellation.clone(),
         };
-        let mut builder = self.request.backend.open().create(path, &options)?;
+        let mut begun = self.request.backend.create(path, &options)?;
         let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
         let Flattened { tree, warnings, warning_count, .. } = {
             let flatten_options = FlattenOptions {
@@ -184,7 +184,7 @@ impl Run<'_> {
                 cancellation: self.cancellation.clone(),
                 ..FlattenOptions::default()
             };
-            flatten(&image.layers, &mut *builder, &flatten_options, &|event| {
+            flatten(&image.layers, &mut *begun.builder, &flatten_options, &|event| {
                 self.flatten_event(event, &sizes)
             })?
         };
@@ -192,7 +192,7 @@ impl Run<'_> {
         // Nothing is published before every blob is known to be what its digest says.
         image.finish()?;
         self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
-        let report = builder.build_ext4(&tree)?;
+        let report = begun.build_ext4(&tree)?;
         let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         let more = warning_count.saturating_sub(warnings.len() as u64);
         if more > 0 {

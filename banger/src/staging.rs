@@ -2,9 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::geteuid;
 
 use crate::lock::Lock;
 
@@ -23,7 +25,8 @@ pub(crate) struct StagingDir {
 impl StagingDir {
     /// Makes the directory `path`, which must not exist.
     pub(crate) fn create(path: Utf8PathBuf) -> io::Result<Self> {
-        fs::create_dir(&path)?;
+        // What an image holds is nobody else's to read before it is published.
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
         // Locked under another name first: a lock file that is there is one that somebody holds.
         let unlocked = path.join("lock.new");
         let locked = Lock::exclusive(&unlocked)
@@ -46,6 +49,7 @@ impl StagingDir {
     /// Flushes the directory and gives it its final name.
     pub(crate) fn publish(self, path: &Utf8Path) -> io::Result<()> {
         fs::remove_file(self.path.join(LOCK_FILE))?;
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o755))?;
         sync(&self.path)?;
         fs::rename(&self.path, path)?;
         path.parent().map_or(Ok(()), sync)
@@ -69,6 +73,25 @@ pub(crate) fn is_abandoned(path: &Utf8Path) -> bool {
             .is_ok_and(|made| SystemTime::now().duration_since(made).is_ok_and(|age| age > LOCK_GRACE)),
         Err(_) => false,
     }
+}
+
+/// Removes the staging directories in `parent` whose names start and end like this, that this
+/// user's processes made and that none of them holds any more.
+pub(crate) fn sweep(parent: &Utf8Path, prefix: &str, suffix: &str) -> io::Result<()> {
+    for entry in parent.read_dir_utf8()? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.starts_with(prefix) || !name.ends_with(suffix) {
+            continue;
+        }
+        // Gone since the directory was read, if not.
+        let Ok(metadata) = fs::symlink_metadata(entry.path()) else { continue };
+        let is_ours = metadata.is_dir() && metadata.uid() == geteuid().as_raw();
+        if is_ours && is_abandoned(entry.path()) {
+            remove_tree(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a directory and all in it, if it is there.

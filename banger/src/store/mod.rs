@@ -26,7 +26,7 @@ pub use record::{BuildOptions, ImageConfigRecord, ImageId, ImageRecord, LayerRec
 pub use staged::StagedImage;
 
 use crate::lock::Lock;
-use crate::staging::{is_abandoned, remove_tree};
+use crate::staging::{remove_tree, sweep};
 
 /// File name of the file system in an image's directory.
 pub const ROOTFS_FILE: &str = "rootfs.ext4";
@@ -191,11 +191,11 @@ impl ImageStore {
     /// were replaced, and half-removed ones.
     fn sweep(&self) -> Result<(), StoreError> {
         let _names = self.lock_names()?;
+        sweep(&self.images, "", STAGING_SUFFIX)
+            .map_err(|source| StoreError::io("remove what is stale in", &self.images, source))?;
         for name in self.directory_names()? {
             let path = self.images.join(&name);
-            let stale =
-                name.ends_with(REMOVED_SUFFIX) || (name.ends_with(STAGING_SUFFIX) && is_abandoned(&path));
-            if stale {
+            if name.ends_with(REMOVED_SUFFIX) {
                 remove_tree(&path).map_err(|source| StoreError::io("remove", &path, source))?;
             }
         }
