@@ -179,11 +179,11 @@ struct Plan {
 
 impl Plan {
     fn new(store: &ImageStore, tree: &Tree, numbering: &Numbering) -> Result<Self, Ext4Error> {
-        let layout = &store.layout;
+        let (layout, options) = (&store.layout, &store.options);
         let content = store.space.used() + estimated_blocks(tree, numbering);
         let needed = u64::from(numbering.last());
         // Room for new files, not only for those of the tree.
-        let wanted = needed + needed / 4;
+        let wanted = (needed + needed / 4).max(u64::from(options.inodes.unwrap_or_default()));
         let mut blocks = if layout.size_is_fixed {
             layout.blocks_max
         } else {
@@ -203,7 +203,8 @@ impl Plan {
             inodes.div_ceil(groups).next_multiple_of(u64::from(INODES_PER_BLOCK)).min(INODES_PER_GROUP_MAX)
         };
         let planned = u64::from(layout.inodes_per_group);
-        let inodes_per_group = if planned * groups >= needed { planned } else { per_group(wanted) };
+        let asked = needed.max(u64::from(options.inodes.unwrap_or_default()));
+        let inodes_per_group = if planned * groups >= asked { planned } else { per_group(wanted) };
         let inodes_per_group = u32::try_from(inodes_per_group).expect("at most 32768");
         if !layout.size_is_fixed || store.space.available() < estimated_blocks(tree, numbering) {
             let layout = Layout { inodes_per_group, ..*layout };

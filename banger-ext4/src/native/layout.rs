@@ -71,7 +71,7 @@ impl Layout {
         }
         let mut layout = Self {
             gdt_blocks,
-            inodes_per_group: inodes_per_group(blocks, options.inodes, size_bytes)?,
+            inodes_per_group: inodes_per_group(blocks, options.inodes, size_is_fixed)?,
             blocks_max: (gdt_blocks * DESCS_PER_BLOCK * BLOCKS_PER_GROUP).min(BLOCKS_MAX),
             size_is_fixed,
             blocks_min: 0,
@@ -161,20 +161,22 @@ pub(crate) fn descriptor_blocks(groups: u32) -> u64 {
 
 /// Returns the inodes of a group so that there are `wanted` of them, or by default one for every
 /// [`BYTES_PER_INODE`]; whole blocks of them.
-fn inodes_per_group(blocks: u64, wanted: Option<u32>, size_bytes: u64) -> Result<u32, Ext4Error> {
+fn inodes_per_group(blocks: u64, wanted: Option<u32>, size_is_fixed: bool) -> Result<u32, Ext4Error> {
     let groups = u64::from(group_count(blocks)).max(1);
     let inodes = match wanted {
         Some(inodes) => u64::from(inodes).div_ceil(groups),
-        None if groups == 1 => blocks * BLOCK_BYTES / BYTES_PER_INODE,
+        None if groups == 1 && size_is_fixed => blocks * BLOCK_BYTES / BYTES_PER_INODE,
         // The same in every group, also where the last one is short: the size may still change.
         None => BLOCKS_PER_GROUP * BLOCK_BYTES / BYTES_PER_INODE,
     };
     let inodes = inodes.max(u64::from(INODES_PER_BLOCK)).next_multiple_of(u64::from(INODES_PER_BLOCK));
-    if inodes > INODES_PER_GROUP_MAX || inodes * groups > u64::from(u32::MAX) {
-        let reason = format!("it has room for {} inodes at most", INODES_PER_GROUP_MAX * groups);
-        return Err(Ext4Error::InvalidSize { size_bytes, reason });
+    let most = INODES_PER_GROUP_MAX.min(u64::from(u32::MAX) / groups);
+    if inodes > most && size_is_fixed {
+        let needed = u64::from(wanted.unwrap_or_default());
+        return Err(Ext4Error::NoInodes { inodes: most * groups, needed });
     }
-    Ok(u32::try_from(inodes).expect("at most 32768"))
+    // Where the size is open it grows until there are enough.
+    Ok(u32::try_from(inodes.min(most)).expect("at most 32768"))
 }
 
 #[cfg(test)]
@@ -203,7 +205,7 @@ mod tests {
             Ext4Options { size: ImageSize::Bytes(1 << 30), inodes: Some(100_000), ..Ext4Options::default() };
         assert_eq!(Layout::new(&options).unwrap().inodes_per_group, 12512);
         let options = Ext4Options { size: ImageSize::Bytes(8 << 20), inodes: Some(40_000), ..options };
-        assert!(matches!(Layout::new(&options), Err(Ext4Error::InvalidSize { .. })));
+        assert!(matches!(Layout::new(&options), Err(Ext4Error::NoInodes { inodes: 32768, needed: 40_000 })));
     }
 
     #[test]

@@ -8,5 +8,6 @@
 mod contents;
 mod e2fsprogs;
 mod judges;
+mod native;
 mod support;
 mod tools;
