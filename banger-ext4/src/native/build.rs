@@ -17,12 +17,12 @@ use super::xattrs;
 use crate::backend::BuildReport;
 use crate::error::Ext4Error;
 use crate::format::crc32c::Checksum;
+use crate::format::device;
 use crate::format::dirent::{entry_size, file_type_code};
 use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, INDEX_FL, Inode, LINK_MAX};
 use crate::format::timestamp::EncodedTime;
 use crate::format::xattr::{encode_block, encode_in_inode};
 use crate::format::{BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, Block, INODES_PER_BLOCK, InodeNumber};
-use crate::format::{device, journal};
 use crate::options::Ext4Options;
 
 /// Units of `i_blocks` in a block.
@@ -137,7 +137,7 @@ pub(crate) fn build(store: &mut ImageStore, tree: &Tree) -> Result<BuildReport, 
             file,
             space,
             size_bytes: layout.blocks_max * BLOCK_BYTES,
-            needed_bytes: plan.blocks * BLOCK_BYTES,
+            needed_bytes: plan.needed_blocks * BLOCK_BYTES,
         },
     };
     builder.put_tree()?;
@@ -175,6 +175,8 @@ struct Plan {
     /// Blocks of the file system: exact if the size is given, else at least.
     blocks: u64,
     inodes_per_group: u32,
+    /// Blocks that would do, about.
+    needed_blocks: u64,
 }
 
 impl Plan {
@@ -182,15 +184,13 @@ impl Plan {
         let (layout, options) = (&store.layout, &store.options);
         let content = store.space.used() + estimated_blocks(tree, numbering);
         let needed = u64::from(numbering.last());
+        let asked = needed.max(u64::from(options.inodes.unwrap_or_default()));
         // Room for new files, not only for those of the tree.
-        let wanted = (needed + needed / 4).max(u64::from(options.inodes.unwrap_or_default()));
-        let mut blocks = if layout.size_is_fixed {
-            layout.blocks_max
-        } else {
-            layout.rounded_up(layout.blocks_min.max(with_a_quarter(content)))
-        };
+        let wanted = asked.max(needed + needed / 4);
+        let mut blocks = layout.blocks_max;
         if !layout.size_is_fixed {
             let groups = wanted.div_ceil(INODES_PER_GROUP_MAX);
+            blocks = layout.blocks_min.max(layout.size_for(with_a_quarter(content)));
             if u64::from(group_count(blocks)) < groups {
                 blocks = groups * BLOCKS_PER_GROUP;
             }
@@ -199,22 +199,17 @@ impl Plan {
         if needed > groups * INODES_PER_GROUP_MAX {
             return Err(Ext4Error::NoInodes { inodes: groups * INODES_PER_GROUP_MAX, needed });
         }
-        let per_group = |inodes: u64| {
-            inodes.div_ceil(groups).next_multiple_of(u64::from(INODES_PER_BLOCK)).min(INODES_PER_GROUP_MAX)
-        };
         let planned = u64::from(layout.inodes_per_group);
-        let asked = needed.max(u64::from(options.inodes.unwrap_or_default()));
-        let inodes_per_group = if planned * groups >= asked { planned } else { per_group(wanted) };
-        let inodes_per_group = u32::try_from(inodes_per_group).expect("at most 32768");
-        if !layout.size_is_fixed || store.space.available() < estimated_blocks(tree, numbering) {
-            let layout = Layout { inodes_per_group, ..*layout };
-            let own: u64 = (0..group_count(blocks)).map(|g| layout.own_blocks(crate::format::Group(g))).sum();
-            let least = own + content + u64::from(journal::default_blocks(blocks)) + 1;
-            if !layout.size_is_fixed {
-                blocks = layout.rounded_up(blocks.max(least));
-            }
+        let per_group = if planned * groups >= asked { planned } else { wanted.div_ceil(groups) };
+        let per_group = per_group.next_multiple_of(u64::from(INODES_PER_BLOCK)).min(INODES_PER_GROUP_MAX);
+        let inodes_per_group = u32::try_from(per_group).expect("at most 32768");
+        // Larger tables take room of their own.
+        let layout = Layout { inodes_per_group, ..*layout };
+        let needed_blocks = layout.size_for(content + content / 64 + 1);
+        if !layout.size_is_fixed {
+            blocks = layout.rounded_up(blocks).max(needed_blocks);
         }
-        Ok(Self { blocks, inodes_per_group })
+        Ok(Self { blocks, inodes_per_group, needed_blocks })
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn finish(
     let mut blocks = planned_blocks;
     if !layout.size_is_fixed {
         let content = output.space.used() - inodes.tables().moved_blocks();
-        blocks = layout.rounded_up(blocks.max(with_a_quarter(content)));
+        blocks = blocks.max(layout.size_for(with_a_quarter(content)));
     }
     let mut finish = Finish {
         seed: Checksum::of_filesystem(&options.uuid),
@@ -201,7 +201,7 @@ impl Finish<'_> {
     fn superblock(&self, free_blocks: u64, journal: &crate::format::inode::Inode) -> Superblock {
         let options = self.options;
         let inodes = self.groups * self.layout.inodes_per_group;
-        let own: u64 = (0..self.groups).map(|group| self.layout.own_blocks(Group(group))).sum();
+        let own = self.layout.own_blocks_of_all(self.blocks);
         // Before 1970 there is no time in a superblock.
         let time = options.timestamp.seconds.max(0).cast_unsigned();
         let time_hi = hi32(time).to_le_bytes()[0];

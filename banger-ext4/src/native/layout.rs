@@ -111,7 +111,7 @@ impl Layout {
         }
     }
 
-    /// Returns `blocks`, with more in a last group that has hardly room for its metadata.
+    /// Returns `blocks`, or more where the last group would hardly have room for its metadata.
     pub(crate) fn rounded_up(&self, blocks: u64) -> u64 {
         match blocks - self.trimmed(blocks) {
             0 => blocks,
@@ -120,6 +120,26 @@ impl Layout {
                 blocks - rest + self.own_blocks(last) + LAST_GROUP_FREE_MIN
             }
         }
+    }
+
+    /// Returns how many blocks a file system has that holds `content` blocks besides its own
+    /// metadata and its journal.
+    pub(crate) fn size_for(&self, content: u64) -> u64 {
+        let mut blocks = content;
+        loop {
+            let larger = self.rounded_up(
+                content + self.own_blocks_of_all(blocks) + u64::from(journal::default_blocks(blocks)) + 1,
+            );
+            if larger <= blocks {
+                return blocks;
+            }
+            blocks = larger;
+        }
+    }
+
+    /// Returns the blocks that the metadata of all groups takes.
+    pub(crate) fn own_blocks_of_all(&self, blocks: u64) -> u64 {
+        (0..group_count(blocks)).map(|group| self.own_blocks(Group(group))).sum()
     }
 
     /// Returns the blocks of an inode table.

@@ -37,8 +37,7 @@ impl Space {
     /// Returns the space of an empty file system.
     pub(crate) fn new(layout: Layout) -> Self {
         let limit = layout.blocks_max;
-        let groups = super::layout::group_count(limit);
-        let own: u64 = (0..groups).map(|group| layout.own_blocks(Group(group))).sum();
+        let own = layout.own_blocks_of_all(limit);
         Self {
             layout,
             limit,
@@ -157,13 +156,8 @@ impl Space {
             self.free.insert(start..end);
         }
         self.layout = layout;
-        let groups = super::layout::group_count(self.limit);
-        let own: u64 = (0..groups)
-            .map(|group| match group < touched {
-                true => layout.base_blocks(Group(group)) + 2,
-                false => layout.own_blocks(Group(group)),
-            })
-            .sum();
+        let moved = u64::from(touched) * layout.inode_table_blocks();
+        let own = layout.own_blocks_of_all(self.limit) - moved;
         self.available = self.limit.saturating_sub(own).saturating_sub(self.used);
     }
 

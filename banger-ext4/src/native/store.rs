@@ -162,7 +162,9 @@ impl ImageStore {
             let wanted = (bytes.len() / BLOCK_SIZE) as u64;
             let Some(run) = self.space.take(wanted, self.reserve) else {
                 let needed_bytes = bytes.len() as u64;
-                return Err(ContentError::NoSpace { store: "the image".to_owned(), needed_bytes });
+                let size_bytes = self.layout.blocks_max * BLOCK_BYTES;
+                let store = format!("the image of {size_bytes} bytes; choose a larger --size");
+                return Err(ContentError::NoSpace { store, needed_bytes });
             };
             let len = u32::try_from(run.len).expect("a run stays in its group");
             let logical = u32::try_from(current.logical).expect("checked when the content was begun");

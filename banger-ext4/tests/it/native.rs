@@ -38,6 +38,10 @@ fn real_images_come_out_as_they_are_unpacked() {
         eprintln!("{}: {report:?}", made.name());
         require!(assert_clean(image.as_std_path()));
         let mounted = require!(Mounted::new(image.as_std_path(), Access::ReadOnly));
-        assert_same_tree(&snapshot(&reference), &snapshot(mounted.path()), Ignore { root_mtime: false, lost_and_found: true });
+        assert_same_tree(
+            &snapshot(&reference),
+            &snapshot(mounted.path()),
+            Ignore { root_mtime: false, lost_and_found: true },
+        );
     }
 }

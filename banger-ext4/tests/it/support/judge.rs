@@ -55,8 +55,13 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if Command::new("umount").arg(&self.0).status().is_ok_and(|status| status.success()) {
-            let _ = std::fs::remove_dir(&self.0);
+        // A process that another test is just starting may still hold our descriptors.
+        for _ in 0..50 {
+            if Command::new("umount").arg("-q").arg(&self.0).status().is_ok_and(|status| status.success()) {
+                let _ = std::fs::remove_dir(&self.0);
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 }
