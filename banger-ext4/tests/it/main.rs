@@ -9,6 +9,7 @@ mod contents;
 mod e2fsprogs;
 mod judges;
 mod native;
+mod native_extremes;
 mod native_grown;
 mod native_limits;
 mod support;
