@@ -12,5 +12,6 @@ mod native;
 mod native_extremes;
 mod native_grown;
 mod native_limits;
+mod native_properties;
 mod support;
 mod tools;
