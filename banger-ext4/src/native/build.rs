@@ -28,7 +28,7 @@ use crate::options::Ext4Options;
 /// Units of `i_blocks` in a block.
 const SECTORS_PER_BLOCK: u64 = BLOCK_BYTES / 512;
 /// Inodes between two looks at whether to stop.
-const CANCEL_INTERVAL: usize = 1024;
+const CANCEL_INTERVAL: u32 = 1024;
 
 /// Where blocks are placed and written.
 #[derive(Debug)]
@@ -277,7 +277,7 @@ impl Builder<'_> {
             None => self.put_lost_found()?,
         }
         for (number, numbered) in (InodeNumber::FIRST.0 + 1..).zip(&numbering.order) {
-            if number as usize % CANCEL_INTERVAL == 0 {
+            if number.is_multiple_of(CANCEL_INTERVAL) {
                 check_cancelled(&self.options.cancellation)?;
             }
             self.put_inode(InodeNumber(number), numbered.id, numbered.parent)?;

@@ -24,7 +24,6 @@ pub(crate) struct ImageFile {
     buffer: Vec<u8>,
     buffer_offset: u64,
     keep: bool,
-    written_bytes: u64,
 }
 
 impl ImageFile {
@@ -45,18 +44,12 @@ impl ImageFile {
             buffer: Vec::with_capacity(BUFFER_SIZE),
             buffer_offset: 0,
             keep: false,
-            written_bytes: 0,
         })
     }
 
     /// Returns the file's path.
     pub(crate) fn path(&self) -> &Utf8Path {
         &self.path
-    }
-
-    /// Returns how many bytes were written so far.
-    pub(crate) fn written_bytes(&self) -> u64 {
-        self.written_bytes
     }
 
     /// Writes `bytes` from the start of `block` on.
@@ -71,7 +64,6 @@ impl ImageFile {
         }
         if bytes.len() >= DIRECT_SIZE {
             self.flush()?;
-            self.written_bytes += bytes.len() as u64;
             return self.file.write_all_at(bytes, offset);
         }
         if self.buffer.len() + bytes.len() > BUFFER_SIZE {
@@ -88,7 +80,6 @@ impl ImageFile {
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             self.file.write_all_at(&self.buffer, self.buffer_offset)?;
-            self.written_bytes += self.buffer.len() as u64;
             self.buffer.clear();
         }
         Ok(())

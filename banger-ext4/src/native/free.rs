@@ -8,21 +8,14 @@ use std::ops::Range;
 pub(crate) struct FreeExtents {
     ends: BTreeMap<u64, u64>,
     by_length: BTreeSet<(u64, u64)>,
-    blocks: u64,
 }
 
 impl FreeExtents {
-    /// Returns how many blocks are free in all.
-    pub(crate) fn blocks(&self) -> u64 {
-        self.blocks
-    }
-
     /// Adds blocks that are not in the set.
     pub(crate) fn insert(&mut self, mut range: Range<u64>) {
         if range.is_empty() {
             return;
         }
-        self.blocks += range.end - range.start;
         if let Some((&start, &end)) = self.ends.range(..range.start).next_back() {
             debug_assert!(end <= range.start, "a block is freed once");
             if end == range.start {
@@ -67,7 +60,6 @@ impl FreeExtents {
 
     fn take(&mut self, start: u64, end: u64) -> Range<u64> {
         self.unlist(start, end);
-        self.blocks -= end - start;
         start..end
     }
 
@@ -88,12 +80,10 @@ mod tests {
             free.insert(range);
         }
         assert_eq!(free.iter().collect::<Vec<_>>(), [10..15, 18..25, 40..41]);
-        assert_eq!(free.blocks(), 13);
         assert_eq!(free.within(12..22).collect::<Vec<_>>(), [12..15, 18..22]);
         assert_eq!(free.take_best_fit(2), Some(10..15));
         assert_eq!(free.take_best_fit(8), None);
         assert_eq!(free.take_longest(), Some(18..25));
         assert_eq!((free.take_longest(), free.take_longest()), (Some(40..41), None));
-        assert_eq!(free.blocks(), 0);
     }
 }

@@ -15,6 +15,8 @@ mod layout;
 mod numbering;
 mod space;
 mod store;
+#[cfg(test)]
+mod tests;
 mod xattrs;
 
 use camino::Utf8Path;

@@ -282,10 +282,10 @@ fn random_trees_read_back_equal() {
         prop_assert_eq!(report.size_bytes, image.metadata().unwrap().len());
         compare(image.as_std_path(), &tree, &memory);
         let number = done.fetch_add(1, Ordering::Relaxed);
-        if number % 25 == 0 {
+        if number.is_multiple_of(25) {
             judge(&image);
         }
-        if number % 50 == 0 {
+        if number.is_multiple_of(50) {
             check_image(&image, &tree, &memory);
         }
     });
