@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::writeback::Writeback;
 use crate::error::Ext4Error;
 use crate::format::{BLOCK_BYTES, Block};
 
@@ -24,6 +25,7 @@ pub(crate) struct ImageFile {
     buffer: Vec<u8>,
     buffer_offset: u64,
     keep: bool,
+    writeback: Writeback,
 }
 
 impl ImageFile {
@@ -44,6 +46,7 @@ impl ImageFile {
             buffer: Vec::with_capacity(BUFFER_SIZE),
             buffer_offset: 0,
             keep: false,
+            writeback: Writeback::default(),
         })
     }
 
@@ -64,7 +67,9 @@ impl ImageFile {
         }
         if bytes.len() >= DIRECT_SIZE {
             self.flush()?;
-            return self.file.write_all_at(bytes, offset);
+            self.file.write_all_at(bytes, offset)?;
+            self.writeback.note(&self.file, offset, bytes.len() as u64);
+            return Ok(());
         }
         if self.buffer.len() + bytes.len() > BUFFER_SIZE {
             self.flush()?;
@@ -80,6 +85,7 @@ impl ImageFile {
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             self.file.write_all_at(&self.buffer, self.buffer_offset)?;
+            self.writeback.note(&self.file, self.buffer_offset, self.buffer.len() as u64);
             self.buffer.clear();
         }
         Ok(())

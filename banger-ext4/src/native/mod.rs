@@ -17,6 +17,7 @@ mod space;
 mod store;
 #[cfg(test)]
 mod tests;
+mod writeback;
 mod xattrs;
 
 use camino::Utf8Path;

@@ -77,7 +77,7 @@ fn t14_used_and_grown_to_four_times_the_size() {
         fixture.file(format!("/many/a-name-of-some-length-{number}"), b"x");
     }
     fixture.file("/large", &[5; 9_000_000]);
-    for size_bytes in [48 << 20, 96 << 20, 1 << 30, (9 << 27) + (40 << 20)] {
+    for size_bytes in [48 << 20, 96 << 20, 1 << 30, (9 << 27) + (40 << 20), 4 << 30] {
         let place = Workplace::new();
         let image = place.image("image");
         let options = Ext4Options { size: ImageSize::Bytes(size_bytes), inodes: Some(4096), ..options() };
