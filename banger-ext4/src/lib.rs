@@ -7,9 +7,12 @@
 mod backend;
 mod e2fsprogs;
 mod error;
+mod format;
+mod native;
 mod options;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 pub use e2fsprogs::E2fsprogsBackend;
 pub use error::Ext4Error;
+pub use native::NativeBackend;
 pub use options::{Ext4Options, ImageSize};

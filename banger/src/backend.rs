@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use banger_ext4::{BuildReport, E2fsprogsBackend, Ext4Backend as _, Ext4Builder, Ext4Options};
+use banger_ext4::{BuildReport, E2fsprogsBackend, Ext4Backend as _, Ext4Builder, Ext4Options, NativeBackend};
 use banger_tree::Tree;
 use camino::Utf8Path;
 
@@ -11,14 +11,16 @@ use crate::error::Error;
 use crate::scratch::Scratch;
 
 /// Name of the backend that is used when none is asked for.
-pub const DEFAULT_BACKEND: &str = "e2fsprogs";
+pub const DEFAULT_BACKEND: &str = "native";
 
 /// What writes the file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// `mkfs.ext4` and `debugfs` of the host.
+    /// banger's own writer: one pass, no tools.
     #[default]
+    Native,
+    /// `mkfs.ext4` and `debugfs` of the host: slow, and the reference.
     E2fsprogs,
 }
 
@@ -26,6 +28,7 @@ impl Backend {
     /// Returns the name that users choose it by.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Native => "native",
             Self::E2fsprogs => "e2fsprogs",
         }
     }
@@ -33,6 +36,9 @@ impl Backend {
     /// Starts an image at `path`.
     pub(crate) fn create(self, path: &Utf8Path, options: &Ext4Options) -> Result<Begun, Error> {
         match self {
+            Self::Native => {
+                Ok(Begun { builder: NativeBackend::default().create(path, options)?, _scratch: None })
+            }
             Self::E2fsprogs => {
                 let scratch = Scratch::create()?;
                 let backend = E2fsprogsBackend::new().with_scratch_directory(scratch.path());
@@ -67,11 +73,12 @@ impl FromStr for Backend {
 
     fn from_str(name: &str) -> Result<Self, Error> {
         match name {
+            "native" => Ok(Self::Native),
             "e2fsprogs" => Ok(Self::E2fsprogs),
             _ => Err(Error::Option {
                 option: "--backend",
                 value: name.to_owned(),
-                reason: "there is no such backend; choose e2fsprogs".to_owned(),
+                reason: "there is no such backend; choose native or e2fsprogs".to_owned(),
             }),
         }
     }

@@ -82,7 +82,7 @@ pub(crate) fn contenders(image: Image, zstd_twin: Image) -> anyhow::Result<Vec<C
     Ok(found.into_iter().map(|(name, script)| Contender { name, script }).collect())
 }
 
-const BACKENDS: [&str; 1] = ["e2fsprogs"];
+const BACKENDS: [&str; 2] = ["native", "e2fsprogs"];
 
 fn banger() -> anyhow::Result<PathBuf> {
     let root = tools::workspace_root();

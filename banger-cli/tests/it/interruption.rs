@@ -45,17 +45,15 @@ fn killed_at_fifty_instants() {
         let started = Instant::now();
         assert!(pull().stderr(Stdio::null()).status().unwrap().success());
         let duration = started.elapsed();
-        let mut published = 0;
-        for instant in instants(kills(backend)) {
+        for (round, instant) in instants(kills(backend)).enumerate() {
             let _ = home.banger(["image", "rm", "app-1"]).output();
-            if published % 2 == 0 {
+            if round % 2 == 0 {
                 home.run(["image", "cache", "prune", "--all"]);
             }
             let mut child = pull().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             std::thread::sleep(duration.mul_f64(instant));
             child.kill().unwrap();
             child.wait().unwrap();
-            published += 1;
 
             // What is listed is whole.
             let images = home.json(&["image", "list"]);

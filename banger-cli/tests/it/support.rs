@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The backends that every image is built with.
-pub(crate) const BACKENDS: [&str; 1] = ["e2fsprogs"];
+pub(crate) const BACKENDS: [&str; 2] = ["native", "e2fsprogs"];
 
 /// State, cache and temporary directories that no other test sees.
 pub(crate) struct Home {

@@ -5,31 +5,29 @@ use std::os::unix::fs::MetadataExt;
 use banger_ext4::{Ext4Backend, Ext4Error};
 use banger_tree::{ContentError, Inode, LayerIndex, NodeKind, Tree};
 
-use crate::e2fsprogs::{Workplace, has_tools, options};
+use crate::e2fsprogs::{Workplace, for_each_backend, has_tools, options};
 use crate::support::fixture::mode;
 
 #[test]
 fn holds_what_was_announced_and_nothing_else() {
-    if !has_tools() {
-        return;
-    }
-    let place = Workplace::new();
-    let mut store = place.backend().create(&place.image("image"), &options()).unwrap();
-    let id = store.begin(LayerIndex(0), 8).unwrap();
-    store.append(id, b"abc").unwrap();
-    let wrong = store.finish(id);
-    assert!(matches!(wrong, Err(ContentError::WrongLength { declared_bytes: 8, written_bytes: 3 })));
-    store.append_hole(id, 4).unwrap();
-    assert!(matches!(store.append(id, b"de"), Err(ContentError::WrongLength { written_bytes: 9, .. })));
-    store.append(id, b"d").unwrap();
-    let mut buffer = [9; 16];
-    assert!(matches!(store.read_at(id, 0, &mut buffer), Err(ContentError::Unknown { .. })));
-    store.finish(id).unwrap();
-    assert_eq!(store.read_at(id, 2, &mut buffer).unwrap(), 6);
-    assert_eq!(&buffer[..6], b"c\0\0\0\0d");
-    assert_eq!(store.read_at(id, 8, &mut buffer).unwrap(), 0);
-    store.release(id).unwrap();
-    assert!(store.read_at(id, 0, &mut buffer).is_err() && store.release(id).is_err());
+    for_each_backend(|place, backend| {
+        let mut store = backend.create(&place.image("image"), &options()).unwrap();
+        let id = store.begin(LayerIndex(0), 8).unwrap();
+        store.append(id, b"abc").unwrap();
+        let wrong = store.finish(id);
+        assert!(matches!(wrong, Err(ContentError::WrongLength { declared_bytes: 8, written_bytes: 3 })));
+        store.append_hole(id, 4).unwrap();
+        assert!(matches!(store.append(id, b"de"), Err(ContentError::WrongLength { written_bytes: 9, .. })));
+        store.append(id, b"d").unwrap();
+        let mut buffer = [9; 16];
+        assert!(matches!(store.read_at(id, 0, &mut buffer), Err(ContentError::Unknown { .. })));
+        store.finish(id).unwrap();
+        assert_eq!(store.read_at(id, 2, &mut buffer).unwrap(), 6);
+        assert_eq!(&buffer[..6], b"c\0\0\0\0d");
+        assert_eq!(store.read_at(id, 8, &mut buffer).unwrap(), 0);
+        store.release(id).unwrap();
+        assert!(store.read_at(id, 0, &mut buffer).is_err() && store.release(id).is_err());
+    });
 }
 
 #[test]
@@ -59,21 +57,19 @@ fn t16_holes_and_released_contents_take_no_disk() {
 
 #[test]
 fn a_content_that_is_not_there_is_named() {
-    if !has_tools() {
-        return;
-    }
-    let place = Workplace::new();
-    for unfinished in [false, true] {
-        let mut store = place.backend().create(&place.image("image"), &options()).unwrap();
-        let id = store.begin(LayerIndex(0), 1).unwrap();
-        if !unfinished {
-            store.release(id).unwrap();
+    for_each_backend(|place, backend| {
+        for unfinished in [false, true] {
+            let mut store = backend.create(&place.image("image"), &options()).unwrap();
+            let id = store.begin(LayerIndex(0), 1).unwrap();
+            if !unfinished {
+                store.release(id).unwrap();
+            }
+            let mut tree = Tree::new();
+            let kind = NodeKind::Regular { size_bytes: 1, content: Some(id) };
+            tree.insert(tree.root(), b"x", Inode::new(kind, mode(0o644))).unwrap();
+            let error = store.build_ext4(&tree).unwrap_err();
+            assert!(matches!(error, Ext4Error::Content(ContentError::Unknown { .. })), "{error}");
+            assert_eq!(place.leftovers(), [""; 0]);
         }
-        let mut tree = Tree::new();
-        let kind = NodeKind::Regular { size_bytes: 1, content: Some(id) };
-        tree.insert(tree.root(), b"x", Inode::new(kind, mode(0o644))).unwrap();
-        let error = store.build_ext4(&tree).unwrap_err();
-        assert!(matches!(error, Ext4Error::Content(ContentError::Unknown { .. })), "{error}");
-        assert_eq!(place.leftovers(), [""; 0]);
-    }
+    });
 }

@@ -8,5 +8,10 @@
 mod contents;
 mod e2fsprogs;
 mod judges;
+mod native;
+mod native_extremes;
+mod native_grown;
+mod native_limits;
+mod native_properties;
 mod support;
 mod tools;

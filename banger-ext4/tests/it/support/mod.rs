@@ -3,6 +3,7 @@
 pub(crate) mod cases;
 pub(crate) mod compare;
 pub(crate) mod fixture;
+pub(crate) mod import;
 pub(crate) mod judge;
 
 pub(crate) use fixture::Fixture;

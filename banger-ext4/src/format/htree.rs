@@ -1,0 +1,108 @@
+//! Index blocks of hashed directories.
+
+use super::crc32c::Checksum;
+use super::dirent::{encode_entry, entry_size};
+use super::hash::HALF_MD4;
+use super::{BLOCK_SIZE, InodeNumber};
+
+/// Children of the root block, with the checksum tail at the block's end.
+pub(crate) const ROOT_LIMIT: usize = 507;
+/// Children of the other index blocks.
+pub(crate) const NODE_LIMIT: usize = 510;
+/// Offset of the entries in the root block, after `.`, `..` and `struct dx_root_info`.
+const ROOT_ENTRIES_OFFSET: usize = 32;
+/// Offset of the entries in other index blocks, after an unused directory entry.
+const NODE_ENTRIES_OFFSET: usize = 8;
+/// Offset of `struct dx_tail`.
+const TAIL_OFFSET: usize = BLOCK_SIZE - 8;
+/// `info_length` of `struct dx_root_info`.
+const INFO_LENGTH: u8 = 8;
+
+const _: () = assert!(ROOT_ENTRIES_OFFSET + ROOT_LIMIT * 8 == TAIL_OFFSET);
+const _: () = assert!(NODE_ENTRIES_OFFSET + NODE_LIMIT * 8 == TAIL_OFFSET);
+
+/// `struct dx_entry`: names from `hash` on are below the directory's block `block`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DxEntry {
+    /// First hash; the lowest bit says that the block before ends with an equal one.
+    pub(crate) hash: u32,
+    /// Number of the block in the directory.
+    pub(crate) block: u32,
+}
+
+/// Returns the root block of a directory. `seed` is the directory's.
+///
+/// # Panics
+/// With no entries or more than [`ROOT_LIMIT`].
+pub(crate) fn encode_root(
+    seed: Checksum,
+    directory: InodeNumber,
+    parent: InodeNumber,
+    indirect_levels: u8,
+    entries: &[DxEntry],
+) -> [u8; BLOCK_SIZE] {
+    let mut block = [0; BLOCK_SIZE];
+    let dot = entry_size(1);
+    encode_entry(&mut block[..dot], directory, 2, b".");
+    // `..` runs to the end of the block, so that the index hides behind it.
+    encode_entry(&mut block[dot..], parent, 2, b"..");
+    block[24..32].copy_from_slice(&[0, 0, 0, 0, HALF_MD4, INFO_LENGTH, indirect_levels, 0]);
+    encode_entries(&mut block, seed, ROOT_ENTRIES_OFFSET, ROOT_LIMIT, entries);
+    block
+}
+
+/// Returns an index block below the root. `seed` is the directory's.
+///
+/// # Panics
+/// With no entries or more than [`NODE_LIMIT`].
+pub(crate) fn encode_node(seed: Checksum, entries: &[DxEntry]) -> [u8; BLOCK_SIZE] {
+    let mut block = [0; BLOCK_SIZE];
+    encode_entry(&mut block, InodeNumber(0), 0, b"");
+    encode_entries(&mut block, seed, NODE_ENTRIES_OFFSET, NODE_LIMIT, entries);
+    block
+}
+
+/// Writes `struct dx_countlimit`, the entries and the checksum. The first entry's hash is taken to
+/// be the smallest there is; its place holds limit and count.
+fn encode_entries(
+    block: &mut [u8; BLOCK_SIZE],
+    seed: Checksum,
+    offset: usize,
+    limit: usize,
+    entries: &[DxEntry],
+) {
+    assert!(!entries.is_empty() && entries.len() <= limit, "an index block has 1 to {limit} entries");
+    let end = offset + entries.len() * 8;
+    for (place, entry) in block[offset..end].chunks_exact_mut(8).zip(entries) {
+        place[0..4].copy_from_slice(&entry.hash.to_le_bytes());
+        place[4..8].copy_from_slice(&entry.block.to_le_bytes());
+    }
+    let count = |number: usize| u16::try_from(number).expect("at most 510 entries").to_le_bytes();
+    block[offset..offset + 2].copy_from_slice(&count(limit));
+    block[offset + 2..offset + 4].copy_from_slice(&count(entries.len()));
+    // Only the entries in use are covered, then `dt_reserved` and the checksum's own place as zeros.
+    let csum = seed.with(&block[..end]).with(&[0; 8]).value();
+    block[TAIL_OFFSET + 4..].copy_from_slice(&csum.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t03_index_blocks() {
+        let seed = Checksum::of_filesystem(&[9; 16]);
+        let entries = [DxEntry { hash: 0, block: 1 }, DxEntry { hash: 0x11, block: 2 }];
+        let root = encode_root(seed, InodeNumber(12), InodeNumber(2), 0, &entries);
+        assert_eq!(root[..10], [12, 0, 0, 0, 12, 0, 1, 2, b'.', 0]);
+        assert_eq!(root[12..22], [2, 0, 0, 0, 0xf4, 0x0f, 2, 2, b'.', b'.']);
+        assert_eq!(
+            root[24..48],
+            [0, 0, 0, 0, 1, 8, 0, 0, 0xfb, 1, 2, 0, 1, 0, 0, 0, 0x11, 0, 0, 0, 2, 0, 0, 0]
+        );
+        assert_eq!(root[4092..], seed.with(&root[..48]).with(&[0; 8]).value().to_le_bytes());
+        let node = encode_node(seed, &entries);
+        assert_eq!(node[..12], [0, 0, 0, 0, 0, 0x10, 0, 0, 0xfe, 1, 2, 0]);
+        assert_eq!(node[4092..], seed.with(&node[..24]).with(&[0; 8]).value().to_le_bytes());
+    }
+}

@@ -1,0 +1,209 @@
+//! Extended attributes, in inodes and in blocks of their own.
+
+use super::crc32c::Checksum;
+use super::{BLOCK_SIZE, Block};
+
+/// `h_magic`, in inodes too.
+pub(crate) const MAGIC: u32 = 0xea02_0000;
+/// Bytes of an entry before its name.
+const ENTRY_SIZE: usize = 16;
+/// Bytes of `struct ext4_xattr_header` in a block.
+const BLOCK_HEADER_SIZE: usize = 32;
+/// Zeros that end the entries.
+const END_SIZE: usize = 4;
+/// Space for entries and values in an inode with `i_extra_isize` 32.
+pub(crate) const INODE_SPACE: usize = super::inode::XATTR_SPACE - 4 - END_SIZE;
+/// Space for entries and values in a block.
+pub(crate) const BLOCK_SPACE: usize = BLOCK_SIZE - BLOCK_HEADER_SIZE - END_SIZE;
+
+/// Prefixes of names that are stored as a number; a longer one comes before its own prefix.
+const PREFIXES: [(&[u8], u8); 5] = [
+    (b"system.posix_acl_access", 2),
+    (b"system.posix_acl_default", 3),
+    (b"user.", 1),
+    (b"trusted.", 4),
+    (b"security.", 6),
+];
+
+/// One attribute as it is stored: the value of an ACL is already converted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    /// `e_name_index`.
+    pub(crate) name_index: u8,
+    /// The name after the prefix.
+    pub(crate) name: &'a [u8],
+    /// The value.
+    pub(crate) value: std::borrow::Cow<'a, [u8]>,
+}
+
+impl Entry<'_> {
+    /// Returns the bytes that entry and value take.
+    pub(crate) fn size(&self) -> usize {
+        ENTRY_SIZE + self.name.len().next_multiple_of(4) + self.value.len().next_multiple_of(4)
+    }
+
+    /// Returns what entries are ordered by.
+    pub(crate) fn order(&self) -> (u8, usize, &[u8]) {
+        (self.name_index, self.name.len(), self.name)
+    }
+
+    /// Returns `e_hash`: of the name, then of the value's words.
+    fn hash(&self) -> u32 {
+        let mut hash = 0_u32;
+        for byte in self.name {
+            hash = hash.rotate_left(5) ^ u32::from(*byte);
+        }
+        for word in self.value.chunks(4) {
+            let mut bytes = [0; 4];
+            bytes[..word.len()].copy_from_slice(word);
+            hash = hash.rotate_left(16) ^ u32::from_le_bytes(bytes);
+        }
+        hash
+    }
+}
+
+/// Splits a full name into `e_name_index` and the rest, or returns `None` if ext4 has no
+/// namespace for it.
+pub(crate) fn split_name(full: &[u8]) -> Option<(u8, &[u8])> {
+    PREFIXES.iter().find_map(|(prefix, index)| {
+        let rest = full.strip_prefix(*prefix)?;
+        // ACLs are whole names, the others need one behind the dot.
+        (rest.is_empty() != prefix.ends_with(b".")).then_some((*index, rest))
+    })
+}
+
+/// Returns the full name that [`split_name`] split.
+pub(crate) fn full_name(name_index: u8, name: &[u8]) -> Option<Vec<u8>> {
+    let (prefix, _) = PREFIXES.iter().find(|(_, index)| *index == name_index)?;
+    Some([prefix, name].concat())
+}
+
+/// Returns the space after the fields of an inode with `entries` in it.
+///
+/// # Panics
+/// If they take more than [`INODE_SPACE`].
+pub(crate) fn encode_in_inode(entries: &[&Entry<'_>]) -> [u8; super::inode::XATTR_SPACE] {
+    let mut space = [0; super::inode::XATTR_SPACE];
+    if !entries.is_empty() {
+        let (magic, body) = space.split_at_mut(4);
+        magic.copy_from_slice(&MAGIC.to_le_bytes());
+        // In an inode, offsets count from after the magic, and hashes are not needed.
+        encode_entries(body, 0, entries, |_| 0);
+    }
+    space
+}
+
+/// Returns the block `block` with `entries`, which are in order.
+///
+/// # Panics
+/// If they take more than [`BLOCK_SPACE`].
+pub(crate) fn encode_block(seed: Checksum, block: Block, entries: &[&Entry<'_>]) -> [u8; BLOCK_SIZE] {
+    let mut bytes = [0; BLOCK_SIZE];
+    let h_hash = entries.iter().fold(0_u32, |hash, entry| hash.rotate_left(16) ^ entry.hash());
+    bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
+    // `h_refcount` and `h_blocks`.
+    bytes[4..8].copy_from_slice(&1_u32.to_le_bytes());
+    bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+    bytes[12..16].copy_from_slice(&h_hash.to_le_bytes());
+    encode_entries(&mut bytes, BLOCK_HEADER_SIZE, entries, |entry| entry.hash());
+    let csum = seed.of_block(block).with(&bytes).value();
+    bytes[16..20].copy_from_slice(&csum.to_le_bytes());
+    bytes
+}
+
+/// Writes entries from `start` on and their values from the end of `space` backwards.
+fn encode_entries(
+    space: &mut [u8],
+    start: usize,
+    entries: &[&Entry<'_>],
+    e_hash: impl Fn(&Entry<'_>) -> u32,
+) {
+    let (mut place, mut values) = (start, space.len());
+    for entry in entries {
+        let value_size = entry.value.len().next_multiple_of(4);
+        values = values.checked_sub(value_size).expect("the caller measured the entries");
+        let e_value_offs = if value_size == 0 { 0 } else { values };
+        space[values..values + entry.value.len()].copy_from_slice(&entry.value);
+        let head = &mut space[place..place + ENTRY_SIZE];
+        head[0] = u8::try_from(entry.name.len()).expect("names have at most 255 bytes");
+        head[1] = entry.name_index;
+        let offset = u16::try_from(e_value_offs).expect("an offset in a block");
+        head[2..4].copy_from_slice(&offset.to_le_bytes());
+        let size = u32::try_from(entry.value.len()).expect("values fit a block");
+        head[8..12].copy_from_slice(&size.to_le_bytes());
+        head[12..16].copy_from_slice(&e_hash(entry).to_le_bytes());
+        place += ENTRY_SIZE;
+        space[place..place + entry.name.len()].copy_from_slice(entry.name);
+        place += entry.name.len().next_multiple_of(4);
+    }
+    assert!(place + END_SIZE <= values, "the caller measured the entries");
+}
+
+/// Returns the entries of an inode's space (`start` 0, after the magic) or of a block (`start` 32)
+/// as names and values; `None` if an entry is malformed.
+pub(crate) fn decode_entries(space: &[u8], start: usize) -> Option<Vec<Entry<'_>>> {
+    let mut entries = Vec::new();
+    let mut place = start;
+    while let Some(head) = space.get(place..place.checked_add(ENTRY_SIZE)?) {
+        let [name_len, name_index, a, b, ..] = *head else { return None };
+        if head[0..4] == [0; 4] {
+            break;
+        }
+        place += ENTRY_SIZE;
+        let name = space.get(place..place.checked_add(usize::from(name_len))?)?;
+        place += name.len().next_multiple_of(4);
+        let size = u32::from_le_bytes(head[8..12].try_into().expect("four bytes"));
+        let offset = usize::from(u16::from_le_bytes([a, b]));
+        let value = space.get(offset..offset.checked_add(usize::try_from(size).ok()?)?)?;
+        entries.push(Entry { name_index, name, value: value.into() });
+    }
+    Some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry<'a>(full: &'a [u8], value: &'a [u8]) -> Entry<'a> {
+        let (name_index, name) = split_name(full).unwrap();
+        Entry { name_index, name, value: value.into() }
+    }
+
+    #[test]
+    fn t09_names_split_and_join() {
+        for (full, want) in [
+            (&b"user.x"[..], Some((1, &b"x"[..]))),
+            (b"system.posix_acl_access", Some((2, b""))),
+            (b"system.posix_acl_default", Some((3, b""))),
+            (b"trusted.overlay.opaque", Some((4, b"overlay.opaque"))),
+            (b"security.capability", Some((6, b"capability"))),
+            (b"system.posix_acl_accessX", None),
+            (b"user.", None),
+            (b"system.data", None),
+            (b"plain", None),
+        ] {
+            assert_eq!(split_name(full), want, "{full:?}");
+            if let Some((index, name)) = want {
+                assert_eq!(full_name(index, name).unwrap(), full);
+            }
+        }
+    }
+
+    #[test]
+    fn t09_offsets_in_inode_and_block() {
+        let (a, b) = (entry(b"user.a", b"12345"), entry(b"security.capability", b""));
+        let space = encode_in_inode(&[&a, &b]);
+        assert_eq!(space[..4], MAGIC.to_le_bytes());
+        assert_eq!(space[6..8], [84, 0], "counted from after the magic");
+        assert_eq!(space[88..93], *b"12345");
+        assert_eq!(decode_entries(&space[4..], 0).unwrap(), [a.clone(), b.clone()]);
+
+        let seed = Checksum::of_filesystem(&[2; 16]);
+        let block = encode_block(seed, Block(99), &[&a, &b]);
+        assert_eq!(decode_entries(&block, 32).unwrap(), [a, b]);
+        let mut zeroed = block;
+        zeroed[16..20].fill(0);
+        assert_eq!(block[16..20], seed.of_block(Block(99)).with(&zeroed).value().to_le_bytes());
+        assert_eq!(encode_in_inode(&[]), [0; 96]);
+    }
+}

@@ -1,0 +1,207 @@
+//! The image file: large writes, holes where nothing was written.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::writeback::Writeback;
+use crate::error::Ext4Error;
+use crate::format::{BLOCK_BYTES, Block};
+
+/// Small writes are gathered up to this many bytes.
+const BUFFER_SIZE: usize = 1 << 20;
+/// Writes from this size on go to the file from where they are, without a copy.
+const DIRECT_SIZE: usize = 128 << 10;
+
+/// The file, with the last writes still in memory. Dropped before [`keep`](Self::keep), it is
+/// removed.
+#[derive(Debug)]
+pub(crate) struct ImageFile {
+    file: File,
+    path: Utf8PathBuf,
+    buffer: Vec<u8>,
+    buffer_offset: u64,
+    keep: bool,
+    writeback: Writeback,
+}
+
+impl ImageFile {
+    /// Makes the file `path`, which must not exist.
+    ///
+    /// # Errors
+    /// It exists, or the host refuses.
+    pub(crate) fn create(path: &Utf8Path) -> Result<Self, Ext4Error> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(|source| Ext4Error::Io { action: "create", path: path.to_owned(), source })?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            buffer: Vec::with_capacity(BUFFER_SIZE),
+            buffer_offset: 0,
+            keep: false,
+            writeback: Writeback::default(),
+        })
+    }
+
+    /// Returns the file's path.
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// Writes `bytes` from the start of `block` on.
+    pub(crate) fn write(&mut self, block: Block, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(block.offset(), bytes)
+    }
+
+    /// Writes `bytes` at `offset`.
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.buffer_offset + self.buffer.len() as u64 != offset {
+            self.flush()?;
+        }
+        if bytes.len() >= DIRECT_SIZE {
+            self.flush()?;
+            self.file.write_all_at(bytes, offset)?;
+            self.writeback.note(&self.file, offset, bytes.len() as u64);
+            return Ok(());
+        }
+        if self.buffer.len() + bytes.len() > BUFFER_SIZE {
+            self.flush()?;
+        }
+        if self.buffer.is_empty() {
+            self.buffer_offset = offset;
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Hands what is in memory to the host.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.file.write_all_at(&self.buffer, self.buffer_offset)?;
+            self.writeback.note(&self.file, self.buffer_offset, self.buffer.len() as u64);
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Fills `bytes` from `offset` on with what was written there, zeros where nothing was.
+    pub(crate) fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let buffered = self.buffer_offset..self.buffer_offset + self.buffer.len() as u64;
+        let end = offset + bytes.len() as u64;
+        let overlap = buffered.start.clamp(offset, end)..buffered.end.clamp(offset, end);
+        let within = |offset_in_file: u64| usize::try_from(offset_in_file - offset).expect("within a slice");
+        let (before, rest) = bytes.split_at_mut(within(overlap.start.max(offset)));
+        let (inside, after) = rest.split_at_mut(within(overlap.end) - within(overlap.start));
+        if !inside.is_empty() {
+            let at = usize::try_from(overlap.start - buffered.start).expect("within a slice");
+            inside.copy_from_slice(&self.buffer[at..at + inside.len()]);
+        }
+        read_zero_filled(&self.file, before, offset)?;
+        read_zero_filled(&self.file, after, overlap.end)
+    }
+
+    /// Makes holes of blocks that may have been written.
+    pub(crate) fn punch(&mut self, blocks: Range<u64>) -> io::Result<()> {
+        self.flush()?;
+        let (start, end) = (blocks.start * BLOCK_BYTES, blocks.end * BLOCK_BYTES);
+        let end = end.min(self.file.metadata()?.len());
+        if start >= end || punch_hole(&self.file, start, end - start) {
+            return Ok(());
+        }
+        // A host without holes: what was there must be gone all the same.
+        let zeros = vec![0; BUFFER_SIZE];
+        let mut at = start;
+        while at < end {
+            let part = usize::try_from(end - at).map_or(BUFFER_SIZE, |left| left.min(BUFFER_SIZE));
+            self.file.write_all_at(&zeros[..part], at)?;
+            at += part as u64;
+        }
+        Ok(())
+    }
+
+    /// Sets the file's length.
+    pub(crate) fn set_len(&mut self, bytes: u64) -> io::Result<()> {
+        self.flush()?;
+        self.file.set_len(bytes)
+    }
+
+    /// Leaves the file when this is dropped: it is complete.
+    pub(crate) fn keep(&mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for ImageFile {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Nobody is left to tell; the caller's directory is temporary anyway.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn read_zero_filled(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.read_at(bytes, offset) {
+            Ok(0) => {
+                bytes.fill(0);
+                return Ok(());
+            }
+            Ok(count) => {
+                bytes = &mut bytes[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a hole; returns whether the host could.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn punch_hole(file: &File, offset: u64, length: u64) -> bool {
+    use rustix::fs::{FallocateFlags, fallocate};
+    fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length).is_ok()
+}
+
+/// Makes a hole; returns whether the host could.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn punch_hole(_file: &File, _offset: u64, _length: u64) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_is_on_disk_and_in_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(directory.path().join("image")).unwrap();
+        let mut file = ImageFile::create(&path).unwrap();
+        assert!(ImageFile::create(&path).is_err(), "it exists");
+        file.write(Block(0), &[1; 8192]).unwrap();
+        file.write(Block(4), &[2; 4096]).unwrap();
+        file.write(Block(5), &[3; 4096]).unwrap();
+        let mut bytes = vec![9; 7 * 4096];
+        file.read_exact_at(0, &mut bytes).unwrap();
+        for (block, want) in [1, 1, 0, 0, 2, 3, 0].into_iter().enumerate() {
+            assert!(bytes[block * 4096..(block + 1) * 4096].iter().all(|byte| *byte == want), "{block}");
+        }
+        file.read_exact_at(4 * 4096 + 4000, &mut bytes[..200]).unwrap();
+        assert_eq!((bytes[95], bytes[96], bytes[199]), (2, 3, 3));
+        file.punch(0..1).unwrap();
+        file.read_exact_at(0, &mut bytes[..8192]).unwrap();
+        assert_eq!((bytes[0], bytes[4095], bytes[4096]), (0, 0, 1));
+        drop(file);
+        assert!(!path.exists(), "an unfinished image goes away");
+    }
+}
