@@ -36,9 +36,7 @@ impl Backend {
     /// Starts an image at `path`.
     pub(crate) fn create(self, path: &Utf8Path, options: &Ext4Options) -> Result<Begun, Error> {
         match self {
-            Self::Native => {
-                Ok(Begun { builder: NativeBackend::default().create(path, options)?, _scratch: None })
-            }
+            Self::Native => Ok(Begun { builder: NativeBackend.create(path, options)?, _scratch: None }),
             Self::E2fsprogs => {
                 let scratch = Scratch::create()?;
                 let backend = E2fsprogsBackend::new().with_scratch_directory(scratch.path());
