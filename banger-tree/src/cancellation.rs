@@ -60,7 +60,9 @@ mod tests {
         let (cancellation, calls) = (Cancellation::default(), Arc::new(AtomicU32::new(0)));
         for _ in 0..2 {
             let calls = Arc::clone(&calls);
-            cancellation.clone().on_cancel(move || drop(calls.fetch_add(1, Ordering::SeqCst)));
+            cancellation.clone().on_cancel(move || {
+                calls.fetch_add(1, Ordering::SeqCst);
+            });
             cancellation.cancel();
         }
         assert!(cancellation.is_cancelled());
