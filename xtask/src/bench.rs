@@ -7,6 +7,7 @@ use banger_testkit::{Image, tools};
 use clap::{Args, ValueEnum};
 
 use crate::contenders::{Contender, contenders};
+use crate::growth;
 use crate::measure::{Usage, median, run};
 
 #[derive(Debug, Args)]
@@ -17,6 +18,9 @@ pub(crate) struct BenchArguments {
     /// Runs of each contender.
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Measure also how time and memory grow with entries and layers.
+    #[arg(long)]
+    growth: bool,
     /// Only contenders whose name contains this.
     #[arg(long)]
     only: Option<String>,
@@ -54,6 +58,11 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
         }
         let usages = measure_all(&found, arguments.runs, scratch.path(), gzip.name())?;
         print_table(gzip.name(), &found, &usages);
+    }
+    if arguments.growth {
+        let found = growth::contenders()?;
+        let usages = measure_all(&found, arguments.runs, scratch.path(), "growth")?;
+        print_table("growth", &found, &usages);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
-use banger_testkit::{Image, TAG, tools};
+use banger_testkit::{Image, TAG, reference_tree, tools};
 use serde_json::Value;
 
 /// One way of getting from layers to whatever it makes.
@@ -38,14 +38,7 @@ pub(crate) fn contenders(image: Image, zstd_twin: Image) -> anyhow::Result<Vec<C
         let files: Vec<String> = layers(layout)?.iter().map(|path| quote(path)).collect();
         Ok(format!("{tool} -dc {} >/dev/null", files.join(" ")))
     };
-    let banger = quote(&banger()?);
-    let pull = |layout: &Path, backend: &str| {
-        format!(
-            "XDG_CACHE_HOME=$OUT/cache XDG_STATE_HOME=$OUT/state TMPDIR=$OUT {banger} image pull oci:{}:{TAG} \
-             --backend {backend} --output $OUT/rootfs.ext4",
-            quote(layout)
-        )
-    };
+    let banger = banger()?;
     let mut found = vec![
         ("igzip -dc".to_owned(), decompress("igzip", &gzip)?),
         ("gzip -dc".to_owned(), decompress("gzip", &gzip)?),
@@ -59,8 +52,8 @@ pub(crate) fn contenders(image: Image, zstd_twin: Image) -> anyhow::Result<Vec<C
         ),
     ];
     for backend in BACKENDS {
-        found.push((format!("banger, {backend}, gzip"), pull(&gzip, backend)));
-        found.push((format!("banger, {backend}, zstd"), pull(&zstd, backend)));
+        found.push((format!("banger, {backend}, gzip"), pull(&banger, &gzip, backend)));
+        found.push((format!("banger, {backend}, zstd"), pull(&banger, &zstd, backend)));
     }
     let size = "$(( $(du -s --block-size=1M $OUT/bundle/rootfs | cut -f1) * 5 / 4 + 64 ))M";
     found.push((
@@ -72,6 +65,23 @@ pub(crate) fn contenders(image: Image, zstd_twin: Image) -> anyhow::Result<Vec<C
             quote(&gzip)
         ),
     ));
+    if let (Ok(tree), Ok(mke2fs)) = (reference_tree(image), tools::newer_e2fsprogs("mke2fs")) {
+        let tar = tools::cache_dir().join(format!("{}.flat.tar", image.name()));
+        if !tar.is_file() {
+            let mut command = Command::new("tar");
+            command
+                .args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "-C"])
+                .arg(&tree)
+                .arg("-cf")
+                .arg(&tar);
+            tools::run(command.arg("."));
+        }
+        let blocks = std::fs::metadata(&tar)?.len() * 5 / 4 / 4096 + 32_768;
+        found.push((
+            "mke2fs 1.47.2 -d TAR, flattened beforehand".to_owned(),
+            format!("{} -q -t ext4 -b 4096 -d {} $OUT/rootfs.ext4 {blocks}", quote(&mke2fs), quote(&tar)),
+        ));
+    }
     if let Ok(oci2rootfs) = oci2rootfs() {
         let oci2rootfs = quote(&oci2rootfs);
         found
@@ -84,7 +94,18 @@ pub(crate) fn contenders(image: Image, zstd_twin: Image) -> anyhow::Result<Vec<C
 
 const BACKENDS: [&str; 2] = ["native", "e2fsprogs"];
 
-fn banger() -> anyhow::Result<PathBuf> {
+/// The script that turns the image of `layout` into an ext4 file.
+pub(crate) fn pull(banger: &Path, layout: &Path, backend: &str) -> String {
+    format!(
+        "XDG_CACHE_HOME=$OUT/cache XDG_STATE_HOME=$OUT/state TMPDIR=$OUT {} image pull oci:{}:{TAG} \
+         --backend {backend} --output $OUT/rootfs.ext4",
+        quote(banger),
+        quote(layout)
+    )
+}
+
+/// The program, built for release.
+pub(crate) fn banger() -> anyhow::Result<PathBuf> {
     let root = tools::workspace_root();
     let status = Command::new("cargo")
         .args(["build", "--release", "--locked", "--package", "banger-cli"])

@@ -3,6 +3,7 @@
 
 mod bench;
 mod contenders;
+mod growth;
 mod measure;
 
 use clap::{Parser, Subcommand};
