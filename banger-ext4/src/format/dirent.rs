@@ -16,7 +16,7 @@ pub(crate) const HEADER_SIZE: usize = 8;
 
 /// Returns the bytes an entry takes: header and name, rounded up to 4.
 pub(crate) const fn entry_size(name_len: usize) -> usize {
-    (HEADER_SIZE + name_len).next_multiple_of(4)
+    HEADER_SIZE.saturating_add(name_len).next_multiple_of(4)
 }
 
 /// Returns `file_type` of an entry.
@@ -56,7 +56,7 @@ pub(crate) fn encode_entry(place: &mut [u8], inode: InodeNumber, file_type: u8, 
     place[4..6].copy_from_slice(&rec_len.to_le_bytes());
     place[6] = u8::try_from(name.len()).expect("names have at most 255 bytes");
     place[7] = file_type;
-    place[HEADER_SIZE..HEADER_SIZE + name.len()].copy_from_slice(name);
+    place[HEADER_SIZE..][..name.len()].copy_from_slice(name);
 }
 
 /// Writes the tail with the checksum of a leaf block. `seed` is the directory's.

@@ -71,6 +71,7 @@ macro_rules! on_disk {
             $(pub(crate) $field: $kind,)*
         }
 
+        #[allow(clippy::arithmetic_side_effects, reason = "what overflows here does not compile")]
         const _: () = {
             let mut end = 0;
             $(

@@ -72,14 +72,15 @@ fn encode_entries(
     entries: &[DxEntry],
 ) {
     assert!(!entries.is_empty() && entries.len() <= limit, "an index block has 1 to {limit} entries");
-    let end = offset + entries.len() * 8;
+    let end = offset.saturating_add(entries.len().saturating_mul(8));
     for (place, entry) in block[offset..end].chunks_exact_mut(8).zip(entries) {
         place[0..4].copy_from_slice(&entry.hash.to_le_bytes());
         place[4..8].copy_from_slice(&entry.block.to_le_bytes());
     }
     let count = |number: usize| u16::try_from(number).expect("at most 510 entries").to_le_bytes();
-    block[offset..offset + 2].copy_from_slice(&count(limit));
-    block[offset + 2..offset + 4].copy_from_slice(&count(entries.len()));
+    let (limit_place, count_place) = block[offset..end].split_at_mut(2);
+    limit_place.copy_from_slice(&count(limit));
+    count_place[..2].copy_from_slice(&count(entries.len()));
     // Only the entries in use are covered, then `dt_reserved` and the checksum's own place as zeros.
     let csum = seed.with(&block[..end]).with(&[0; 8]).value();
     block[TAIL_OFFSET + 4..].copy_from_slice(&csum.to_le_bytes());

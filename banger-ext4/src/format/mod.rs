@@ -2,7 +2,7 @@
 //!
 //! Fields carry the kernel's names. Everything is little-endian except the journal. Offsets are
 //! written out, and a structure whose fields leave a gap or overlap does not compile.
-#![deny(clippy::as_conversions)]
+#![deny(clippy::as_conversions, clippy::arithmetic_side_effects)]
 #![allow(dead_code, reason = "decoding is complete for the sake of those who open finished images")]
 
 pub(crate) mod acl;

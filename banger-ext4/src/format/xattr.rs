@@ -39,7 +39,8 @@ pub(crate) struct Entry<'a> {
 impl Entry<'_> {
     /// Returns the bytes that entry and value take.
     pub(crate) fn size(&self) -> usize {
-        ENTRY_SIZE + self.name.len().next_multiple_of(4) + self.value.len().next_multiple_of(4)
+        let parts = [ENTRY_SIZE, self.name.len().next_multiple_of(4), self.value.len().next_multiple_of(4)];
+        parts.into_iter().fold(0, usize::saturating_add)
     }
 
     /// Returns what entries are ordered by.
@@ -118,13 +119,16 @@ fn encode_entries(
     entries: &[&Entry<'_>],
     e_hash: impl Fn(&Entry<'_>) -> u32,
 ) {
-    let (mut place, mut values) = (start, space.len());
+    // Entries grow from the front of `rest`, values from its end.
+    let mut values = space.len();
+    let mut rest = &mut space[start..];
     for entry in entries {
         let value_size = entry.value.len().next_multiple_of(4);
         values = values.checked_sub(value_size).expect("the caller measured the entries");
         let e_value_offs = if value_size == 0 { 0 } else { values };
-        space[values..values + entry.value.len()].copy_from_slice(&entry.value);
-        let head = &mut space[place..place + ENTRY_SIZE];
+        let (entries_left, value) = rest.split_at_mut(rest.len().saturating_sub(value_size));
+        value[..entry.value.len()].copy_from_slice(&entry.value);
+        let (head, after) = entries_left.split_at_mut(ENTRY_SIZE);
         head[0] = u8::try_from(entry.name.len()).expect("names have at most 255 bytes");
         head[1] = entry.name_index;
         let offset = u16::try_from(e_value_offs).expect("an offset in a block");
@@ -132,11 +136,11 @@ fn encode_entries(
         let size = u32::try_from(entry.value.len()).expect("values fit a block");
         head[8..12].copy_from_slice(&size.to_le_bytes());
         head[12..16].copy_from_slice(&e_hash(entry).to_le_bytes());
-        place += ENTRY_SIZE;
-        space[place..place + entry.name.len()].copy_from_slice(entry.name);
-        place += entry.name.len().next_multiple_of(4);
+        let (name, after) = after.split_at_mut(entry.name.len().next_multiple_of(4));
+        name[..entry.name.len()].copy_from_slice(entry.name);
+        rest = after;
     }
-    assert!(place + END_SIZE <= values, "the caller measured the entries");
+    assert!(rest.len() >= END_SIZE, "the caller measured the entries");
 }
 
 /// Returns the entries of an inode's space (`start` 0, after the magic) or of a block (`start` 32)
@@ -149,9 +153,9 @@ pub(crate) fn decode_entries(space: &[u8], start: usize) -> Option<Vec<Entry<'_>
         if head[0..4] == [0; 4] {
             break;
         }
-        place += ENTRY_SIZE;
+        place = place.checked_add(ENTRY_SIZE)?;
         let name = space.get(place..place.checked_add(usize::from(name_len))?)?;
-        place += name.len().next_multiple_of(4);
+        place = place.checked_add(name.len().next_multiple_of(4))?;
         let size = u32::from_le_bytes(head[8..12].try_into().expect("four bytes"));
         let offset = usize::from(u16::from_le_bytes([a, b]));
         let value = space.get(offset..offset.checked_add(usize::try_from(size).ok()?)?)?;

@@ -1,5 +1,7 @@
 //! The blocks of a directory: one list, or a hash tree where one block is not enough.
 
+use std::ops::Range;
+
 use crate::format::crc32c::Checksum;
 use crate::format::dirent::{LEAF_SPACE, encode_entry, entry_size, seal_leaf};
 use crate::format::hash::{NameHash, Signedness, half_md4};
@@ -83,16 +85,7 @@ impl Directory<'_> {
         }
 
         // The root, the other index blocks, then the leaves.
-        let block_number = |block: usize| u32::try_from(block).expect("at most 2^18 leaves");
-        let entries: Vec<DxEntry> = leaves
-            .iter()
-            .enumerate()
-            .map(|(leaf, range)| {
-                let first = hashed[range.start].0.major;
-                let goes_on = range.start > 0 && hashed[range.start - 1].0.major == first;
-                DxEntry { hash: first | u32::from(goes_on), block: block_number(1 + nodes + leaf) }
-            })
-            .collect();
+        let entries = index_entries(&hashed, &leaves, 1 + nodes);
         let mut bytes = Vec::with_capacity((1 + nodes + leaves.len()) * BLOCK_SIZE);
         let root = |levels, entries: &[DxEntry]| {
             htree::encode_root(self.seed, self.number, self.parent, levels, entries)
@@ -134,8 +127,28 @@ impl Directory<'_> {
     }
 }
 
+/// Returns the number of a block of a directory as its index has it.
+fn block_number(block: usize) -> u32 {
+    u32::try_from(block).expect("at most 2^18 leaves")
+}
+
+/// Returns an index entry for each of `leaves`, the first of which is the directory's block
+/// `first_leaf`.
+fn index_entries(
+    hashed: &[(NameHash, Name<'_>)],
+    leaves: &[Range<usize>],
+    first_leaf: usize,
+) -> Vec<DxEntry> {
+    let entry = |(leaf, range): (usize, &Range<usize>)| {
+        let first = hashed[range.start].0.major;
+        let goes_on = range.start > 0 && hashed[range.start - 1].0.major == first;
+        DxEntry { hash: first | u32::from(goes_on), block: block_number(first_leaf + leaf) }
+    };
+    leaves.iter().enumerate().map(entry).collect()
+}
+
 /// Returns which names go to which leaf, in the order of their hashes.
-fn cut_leaves(hashed: &[(NameHash, Name<'_>)]) -> Vec<std::ops::Range<usize>> {
+fn cut_leaves(hashed: &[(NameHash, Name<'_>)]) -> Vec<Range<usize>> {
     let mut leaves = Vec::new();
     let (mut start, mut used) = (0, 0);
     for (at, (_, name)) in hashed.iter().enumerate() {
@@ -178,6 +191,15 @@ mod tests {
             let encoded = encode(&names(count, 8));
             assert_eq!((encoded.bytes.len() / BLOCK_SIZE, encoded.indexed), (blocks, indexed), "{count}");
         }
+    }
+
+    #[test]
+    fn t03_equal_hashes_in_two_leaves_are_marked() {
+        let name = Name { name: b"x", inode: InodeNumber(13), file_type: 1 };
+        let hashed: Vec<_> = [2, 4, 4, 4, 6, 8].map(|major| (NameHash { major, minor: 0 }, name)).into();
+        let entries = index_entries(&hashed, &[0..1, 1..3, 3..4, 4..6], 5);
+        let found: Vec<_> = entries.iter().map(|entry| (entry.hash, entry.block)).collect();
+        assert_eq!(found, [(2, 5), (4, 6), (4 | 1, 7), (6, 8)]);
     }
 
     #[test]

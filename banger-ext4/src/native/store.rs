@@ -70,6 +70,13 @@ impl Content {
         first.into_iter().chain(self.rest.iter().flat_map(|runs| runs.iter().copied()))
     }
 
+    /// Returns where its blocks from `logical` on are.
+    fn runs_from(&self, logical: u64) -> impl Iterator<Item = MappedRun> {
+        let rest = self.rest.as_ref().map_or(&[][..], |runs| runs.as_slice());
+        let first = rest.partition_point(|run| u64::from(run.logical) + u64::from(run.len) <= logical);
+        std::iter::once(self.first).chain(rest[first..].iter().copied())
+    }
+
     /// Returns whether all its bytes are there.
     pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Finished
@@ -302,8 +309,11 @@ impl ContentStore for ImageStore {
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let wanted = offset..offset + length as u64;
         buffer[..length].fill(0);
-        for run in content.runs() {
+        for run in content.runs_from(offset / BLOCK_BYTES) {
             let start = u64::from(run.logical) * BLOCK_BYTES;
+            if start >= wanted.end {
+                break;
+            }
             let part = wanted.start.max(start)..wanted.end.min(start + u64::from(run.len) * BLOCK_BYTES);
             if part.is_empty() {
                 continue;
