@@ -117,7 +117,7 @@ mod tests {
             (1024, "1.0 KiB"),
             (1536 << 10, "1.5 MiB"),
             (1 << 30, "1.0 GiB"),
-            (u64::MAX, "16777216.0 TiB"),
+            (u64::MAX, "16777215.9 TiB"),
         ] {
             assert_eq!(Size(bytes).to_string(), want);
         }
