@@ -138,6 +138,7 @@ fn full_disks() {
             if full == "tmp" && backend == "native" {
                 // It writes nothing there.
                 home.run(&arguments);
+                home.run(["image", "rm", "app-1"]);
                 continue;
             }
             let output = home.banger(&arguments).output().unwrap();
