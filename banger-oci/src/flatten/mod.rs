@@ -11,6 +11,7 @@ mod links;
 mod options;
 mod origins;
 mod parents;
+mod read_ahead;
 mod stream;
 mod warning;
 mod whiteout;

@@ -1,4 +1,5 @@
-//! The bytes of one layer's tar, made ahead by two threads: one decompresses, one hashes.
+//! The bytes of one layer's tar, made ahead by three threads: one reads, one decompresses, one
+//! hashes.
 //!
 //! Buffers go round: decompressed → hashed → parsed → back. Their number is fixed, so a slow parser
 //! stops the decompression, and memory is bounded. Dropping the stream closes both ends, at which
@@ -16,6 +17,8 @@ use banger_tree::Cancellation;
 
 use crate::decompress::decompressor;
 use crate::digest::{Algorithm, Digest, Hasher};
+
+use super::read_ahead::ReadAhead;
 
 /// Length of one buffer. It stays in the processor's cache while it is handed on.
 const BUFFER_LEN: usize = 256 * 1024;
@@ -216,7 +219,7 @@ impl Read for Counting {
 
 /// Body of the decompressing thread. A failed send or receive means that the stream was dropped.
 fn decompress(reader: Counting, max_buffers: usize, emptied: &Receiver<Buffer>, out: &Sender<Message>) {
-    let mut reader = match decompressor(reader) {
+    let mut reader = match ReadAhead::start(reader).and_then(decompressor) {
         Ok(reader) => reader,
         Err(error) => {
             let _ = out.send(Message::Failed(error));
