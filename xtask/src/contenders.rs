@@ -82,12 +82,14 @@ pub(crate) fn contenders(image: Image, zstd_twin: Image) -> anyhow::Result<Vec<C
             format!("{} -q -t ext4 -b 4096 -d {} $OUT/rootfs.ext4 {blocks}", quote(&mke2fs), quote(&tar)),
         ));
     }
-    if let Ok(oci2rootfs) = oci2rootfs() {
-        let oci2rootfs = quote(&oci2rootfs);
-        found
-            .push(("oci2rootfs, gzip".to_owned(), format!("{oci2rootfs} {} $OUT/rootfs.ext4", quote(&gzip))));
-        found
-            .push(("oci2rootfs, zstd".to_owned(), format!("{oci2rootfs} {} $OUT/rootfs.ext4", quote(&zstd))));
+    match oci2rootfs() {
+        Ok(oci2rootfs) => {
+            for (name, layout) in [("gzip", &gzip), ("zstd", &zstd)] {
+                let script = format!("{} {} $OUT/rootfs.ext4", quote(&oci2rootfs), quote(layout));
+                found.push((format!("oci2rootfs, {name}"), script));
+            }
+        }
+        Err(error) => eprintln!("left out: oci2rootfs: {error}"),
     }
     Ok(found.into_iter().map(|(name, script)| Contender { name, script }).collect())
 }
@@ -117,17 +119,28 @@ pub(crate) fn banger() -> anyhow::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("banger"))
 }
 
-/// The program of the `oci2rootfs` crate, installed into the test cache where it is missing.
+/// A program around the `oci2rootfs` crate, which has none: `oci2rootfs LAYOUT FILE`. Built in the
+/// test cache, so that its dependencies are not ours.
 fn oci2rootfs() -> anyhow::Result<PathBuf> {
+    const MANIFEST: &str = "[package]\nname = \"oci2rootfs-cli\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+                            [workspace]\n\n[dependencies]\n\
+                            oci2rootfs = { version = \"=0.3.0\", default-features = false }\n";
+    const PROGRAM: &str = "fn main() {\n    let arguments: Vec<String> = std::env::args().collect();\n    \
+                           let layout = oci2rootfs::OciLayoutSource::open(&arguments[1]).unwrap();\n    \
+                           oci2rootfs::Converter::new(&arguments[2]).size(2 << 30).convert(layout).unwrap();\n}\n";
     let dir = tools::cache_dir().join("tools/oci2rootfs");
-    let program = dir.join("bin/oci2rootfs");
+    let program = dir.join("target/release/oci2rootfs-cli");
     if !program.is_file() {
+        std::fs::create_dir_all(dir.join("src"))?;
+        std::fs::write(dir.join("Cargo.toml"), MANIFEST)?;
+        std::fs::write(dir.join("src/main.rs"), PROGRAM)?;
         let status = Command::new("cargo")
-            .args(["install", "--quiet", "oci2rootfs", "--version", "0.3.0", "--root"])
-            .arg(&dir)
+            .args(["build", "--quiet", "--release"])
+            .env("CARGO_TARGET_DIR", dir.join("target"))
+            .current_dir(&dir)
             .status()?;
         if !status.success() {
-            bail!("oci2rootfs does not install");
+            bail!("oci2rootfs does not build");
         }
     }
     Ok(program)

@@ -1,0 +1,59 @@
+//! Whatever tar becomes a tree becomes an image that e2fsck finds nothing wrong with.
+#![no_main]
+
+use std::io::{self, Cursor, Read};
+
+use banger_ext4::{Ext4Backend as _, Ext4Options, ImageSize, NativeBackend};
+use banger_oci::{Digest, FlattenOptions, LayerSource, flatten};
+use camino::Utf8PathBuf;
+use libfuzzer_sys::fuzz_target;
+
+struct Layer {
+    tar: Vec<u8>,
+    digest: Digest,
+}
+
+impl LayerSource for Layer {
+    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(Cursor::new(self.tar.clone())))
+    }
+
+    fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    fn diff_id(&self) -> &Digest {
+        &self.digest
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.tar.len() as u64
+    }
+}
+
+/// The bytes cut in two where they say so: two layers, so that whiteouts have something to hide.
+fn layers(bytes: &[u8]) -> Vec<Layer> {
+    let (cut, rest) = bytes.split_at(bytes.len().min(2));
+    let blocks = cut.first().map_or(0, |cut| usize::from(*cut));
+    let (base, top) = rest.split_at(rest.len().min(blocks * 512));
+    [base, top]
+        .into_iter()
+        .map(|tar| Layer { tar: tar.to_vec(), digest: Digest::of(tar) })
+        .collect()
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let dir = tempfile::tempdir_in("/dev/shm").expect("a directory in memory can be made");
+    let path = Utf8PathBuf::from_path_buf(dir.path().join("image")).expect("a temporary name is UTF-8");
+    let options = Ext4Options { size: ImageSize::Bytes(16 << 20), ..Ext4Options::default() };
+    let mut builder = NativeBackend.create(&path, &options).expect("an image can be begun");
+    let Ok(flattened) = flatten(&layers(bytes), &mut *builder, &FlattenOptions::default(), &|_| {}) else {
+        return;
+    };
+    if builder.build_ext4(&flattened.tree).is_ok() {
+        let e2fsck = banger_testkit::tools::tool("e2fsck").expect("e2fsck is installed");
+        if let Err(complaint) = banger_testkit::e2fsck_check(&e2fsck, path.as_std_path()) {
+            panic!("{complaint}");
+        }
+    }
+});
