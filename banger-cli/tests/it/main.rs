@@ -9,4 +9,5 @@ mod confinement;
 mod interruption;
 mod memory;
 mod real_images;
+mod rootfs_build;
 mod support;
