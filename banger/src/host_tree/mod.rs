@@ -5,6 +5,8 @@
 //! taken in the order of their bytes: equal directories make equal calls of the store.
 
 mod error;
+#[cfg(test)]
+mod tests;
 mod xattrs;
 
 use std::collections::HashMap;
