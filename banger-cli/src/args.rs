@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Pull, list, show and remove images.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Build ext4 files without an image.
+    #[command(subcommand)]
+    Rootfs(RootfsCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -158,22 +161,63 @@ pub(crate) struct PullArguments {
     /// Layers to download at the same time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
-    /// Most bytes that all layers may unpack to.
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+}
+
+/// How much of the host an input may take.
+#[derive(Debug, Args)]
+pub(crate) struct LimitArguments {
+    /// Most bytes of file content that the input may unpack to.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_content: Option<Size>,
-    /// Most entries that all layers may have.
+    /// Most entries that the input may have.
     #[arg(long, value_name = "N")]
     pub(crate) max_entries: Option<u64>,
     /// Most bytes that one file may have.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_file: Option<Size>,
-    /// Deepest directory nesting that a layer may have.
+    /// Deepest directory nesting that the input may have.
     #[arg(long, value_name = "N")]
     pub(crate) max_depth: Option<u64>,
-    /// Most bytes that the names, symlink targets and xattrs of all layers may take.
+    /// Most bytes that the names, symlink targets and xattrs of the input may take.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_metadata: Option<Size>,
-    /// Most bytes that the tars of all layers may have.
+    /// Most bytes that the tars of the input may have.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_tar: Option<Size>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RootfsCommand {
+    /// Build an ext4 file from a directory or a tar; prints the file's path.
+    Build(Box<BuildArguments>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArguments {
+    /// A directory, or a tar: plain, or compressed with gzip or zstd.
+    pub(crate) source: Utf8PathBuf,
+    /// The ext4 file to write; not in the directory.
+    pub(crate) file: Utf8PathBuf,
+    /// Size of the file system [default: content × 1.25, at least 1 GiB].
+    #[arg(long)]
+    pub(crate) size: Option<Size>,
+    /// Least number of inodes [default: one for every 16 KiB].
+    #[arg(long, value_name = "N")]
+    pub(crate) inodes: Option<u32>,
+    /// What writes the file system.
+    #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
+    pub(crate) backend: String,
+    /// Name of the file system, at most 16 bytes.
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+    /// UUID of the file system [default: made of names, sizes, times and owners of the files].
+    #[arg(long)]
+    pub(crate) uuid: Option<String>,
+    /// Replace FILE if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 }

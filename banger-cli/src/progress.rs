@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 
 use crate::args::ProgressStyle;
 use crate::printer::Printer;
+use crate::units::Size;
 
 /// Least time between two JSON lines about the same blob.
 const JSON_INTERVAL: Duration = Duration::from_millis(200);
@@ -101,6 +102,10 @@ impl Bars {
                 let percent = done_bytes * 100 / size_bytes.max(&1);
                 self.stage.set_message(format!("applying layer {} ({percent}%)", layer + 1));
             }
+            Event::DirectoryProgress { entries, done_bytes } => {
+                self.stage.enable_steady_tick(Duration::from_millis(100));
+                self.stage.set_message(format!("reading: {entries} entries, {}", Size(*done_bytes)));
+            }
             Event::Building { backend } => {
                 self.stage.set_message(format!("writing the file system ({backend})"))
             }
@@ -140,6 +145,7 @@ impl Lines {
         let key = match event {
             Event::BlobProgress { digest, .. } => Some(digest.clone()),
             Event::LayerProgress { layer, .. } => Some(layer.to_string()),
+            Event::DirectoryProgress { .. } => Some(String::new()),
             _ => None,
         };
         if let Some(key) = key {

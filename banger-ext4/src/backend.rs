@@ -6,7 +6,7 @@ use banger_tree::{ContentStore, Tree};
 use camino::Utf8Path;
 
 use crate::error::Ext4Error;
-use crate::options::Ext4Options;
+use crate::options::{Ext4Options, Identity};
 
 /// A way of making ext4 images. Backends differ in speed and in the tools they need, never in
 /// what the image means.
@@ -26,6 +26,10 @@ pub trait Ext4Backend: fmt::Debug + Send + Sync {
 /// Dropped without [`build_ext4`](Self::build_ext4), or when that fails, it removes the file it
 /// began.
 pub trait Ext4Builder: ContentStore {
+    /// Sets UUID, hash seed and time in the place of those that the image was begun with, for
+    /// callers that make them of the tree.
+    fn set_identity(&mut self, identity: Identity);
+
     /// Writes the image of `tree`, whose contents are in this store. The file is complete then,
     /// but not yet flushed to the disk.
     ///

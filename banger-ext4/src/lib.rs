@@ -15,4 +15,4 @@ pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 pub use e2fsprogs::E2fsprogsBackend;
 pub use error::Ext4Error;
 pub use native::NativeBackend;
-pub use options::{Ext4Options, ImageSize};
+pub use options::{Ext4Options, Identity, ImageSize};

@@ -23,6 +23,25 @@ pub struct Ext4Options {
     pub cancellation: Cancellation,
 }
 
+/// What tells one file system from another, apart from what is in it. See [`Ext4Options`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `s_uuid`.
+    pub uuid: [u8; 16],
+    /// `s_hash_seed`.
+    pub hash_seed: [u8; 16],
+    /// Time of what has none of its own.
+    pub timestamp: Timestamp,
+}
+
+impl Ext4Options {
+    /// Puts `identity` in the place of what these options have.
+    pub(crate) fn set_identity(&mut self, identity: Identity) {
+        (self.uuid, self.hash_seed) = (identity.uuid, identity.hash_seed);
+        self.timestamp = identity.timestamp;
+    }
+}
+
 /// Size of a new file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageSize {

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::time::Instant;
 
 use banger_oci::Digest;
-use banger_oci::flatten::{FlattenOptions, LayerSource, flatten};
+use banger_oci::flatten::{FlattenOptions, LayerName, LayerSource, flatten};
 use banger_tree::{ContentError, ContentId, ContentStore, LayerIndex};
 
 struct LayerFile {
@@ -22,11 +22,11 @@ impl LayerSource for LayerFile {
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(File::open(&self.path)?))
     }
-    fn digest(&self) -> &Digest {
-        &self.digest
+    fn name(&self) -> LayerName {
+        LayerName::Digest(self.digest.clone())
     }
-    fn diff_id(&self) -> &Digest {
-        &self.diff_id
+    fn diff_id(&self) -> Option<&Digest> {
+        Some(&self.diff_id)
     }
     fn size_bytes(&self) -> u64 {
         self.size_bytes

@@ -13,7 +13,7 @@ use crate::cache::{CachedBlob, READ_LEN};
 use crate::digest::{Digest, Hasher};
 use crate::download::{Download, FollowReader};
 use crate::error::PullError;
-use crate::flatten::LayerSource;
+use crate::flatten::{LayerName, LayerSource};
 use crate::manifest::{Descriptor, size_reason};
 
 /// A layer of an image: a tar, compressed as it was published. Cloning it is cheap.
@@ -53,12 +53,12 @@ impl LayerSource for Layer {
         Ok(Box::new(Self::open(self).map_err(PullError::into_io)?))
     }
 
-    fn digest(&self) -> &Digest {
-        &self.descriptor.digest
+    fn name(&self) -> LayerName {
+        LayerName::Digest(self.descriptor.digest.clone())
     }
 
-    fn diff_id(&self) -> &Digest {
-        &self.diff_id
+    fn diff_id(&self) -> Option<&Digest> {
+        Some(&self.diff_id)
     }
 
     fn size_bytes(&self) -> u64 {

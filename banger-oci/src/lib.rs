@@ -49,7 +49,9 @@ pub use config::{ContainerConfig, History, ImageConfig, RootfsConfig};
 pub use digest::Digest;
 pub use error::PullError;
 pub use event::{CancelToken, Progress, PullEvent};
-pub use flatten::{FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerSource, Limits, flatten};
+pub use flatten::{
+    FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, flatten,
+};
 pub use layer::{Layer, LayerReader};
 pub use manifest::{Descriptor, ImageManifest};
 pub use options::PullOptions;

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use banger_ext4::{BuildReport, E2fsprogsBackend, Ext4Backend as _, Ext4Builder, Ext4Options, NativeBackend};
+use banger_ext4::{
+    BuildReport, E2fsprogsBackend, Ext4Backend as _, Ext4Builder, Ext4Options, Identity, NativeBackend,
+};
 use banger_tree::Tree;
 use camino::Utf8Path;
 
@@ -54,6 +56,11 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
+    /// Sets what was not known when the image was begun.
+    pub(crate) fn set_identity(&mut self, identity: Identity) {
+        self.builder.set_identity(identity);
+    }
+
     /// Writes the image of `tree`.
     pub(crate) fn build_ext4(self, tree: &Tree) -> Result<BuildReport, Error> {
         Ok(self.builder.build_ext4(tree)?)

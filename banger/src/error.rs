@@ -7,6 +7,7 @@ use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
 use camino::Utf8PathBuf;
 
 use crate::dirs::DirsError;
+use crate::host_tree::DirectoryError;
 use crate::store::{NameError, StoreError};
 
 /// Why a run failed: the error of the stage that did, or one of the run itself.
@@ -25,6 +26,9 @@ pub enum Error {
     /// The file system could not be written.
     #[error(transparent)]
     Ext4(Ext4Error),
+    /// A directory of the host could not be read.
+    #[error(transparent)]
+    Directory(DirectoryError),
     /// The image store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -53,6 +57,16 @@ pub enum Error {
         /// The file.
         path: Utf8PathBuf,
     },
+    /// The output file would be part of what it is made of.
+    #[error(
+        "{path} would become part of {source_path}, which it is to be built from; write it somewhere else"
+    )]
+    OutputInSource {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What it is made of.
+        source_path: Utf8PathBuf,
+    },
     /// The output file could not be written.
     #[error("cannot {action} {path}: {source}")]
     Output {
@@ -73,13 +87,15 @@ impl Error {
     pub const OUTPUT_CODE: u32 = 504;
 
     /// Returns a number that stays the same for this kind of failure in all versions: 1xx
-    /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself.
+    /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself,
+    /// 6xx directories of the host.
     pub fn code(&self) -> u32 {
         match self {
             Self::Reference(_) => 100,
             Self::Pull(error) => error.code(),
             Self::Flatten(error) => error.code(),
             Self::Ext4(error) => error.code(),
+            Self::Directory(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Dirs(_) => 500,
             Self::Name(_) => 501,
@@ -88,6 +104,7 @@ impl Error {
             Self::OutputExists { .. } => 503,
             Self::Output { .. } => Self::OUTPUT_CODE,
             Self::Cancelled => 505,
+            Self::OutputInSource { .. } => 507,
         }
     }
 
@@ -116,6 +133,15 @@ impl From<Ext4Error> for Error {
         match error {
             Ext4Error::Cancelled => Self::Cancelled,
             other => Self::Ext4(other),
+        }
+    }
+}
+
+impl From<DirectoryError> for Error {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Cancelled => Self::Cancelled,
+            other => Self::Directory(other),
         }
     }
 }

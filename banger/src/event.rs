@@ -85,6 +85,13 @@ pub enum Event {
         /// Tar entries it had.
         entries: u64,
     },
+    /// More of a directory of the host was read.
+    DirectoryProgress {
+        /// Names so far.
+        entries: u64,
+        /// Bytes of files so far, holes not.
+        done_bytes: u64,
+    },
     /// Something was changed or left out.
     Warning {
         /// What and why.

@@ -2,7 +2,8 @@
 //!
 //! The pipeline of the crates around it: [`pull`] resolves a reference, flattens the layers into
 //! a tree while they come in, writes the ext4 file and publishes it in the [`ImageStore`] with
-//! one rename; [`pull_to_file`] does the same for a single file.
+//! one rename; [`pull_to_file`] does the same for a single file, and [`build_rootfs`] for a
+//! directory or a tar.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -16,9 +17,11 @@
 //! Limits: Linux and macOS hosts; file systems up to 16 TiB.
 
 mod backend;
+mod build;
 mod dirs;
 mod error;
 mod event;
+mod host_tree;
 mod identity;
 mod lock;
 mod output;
@@ -28,6 +31,8 @@ mod request;
 mod scratch;
 mod staging;
 mod store;
+mod uuid;
+mod warnings;
 
 pub use backend::{Backend, DEFAULT_BACKEND};
 pub use banger_ext4::ImageSize;
@@ -36,9 +41,11 @@ pub use banger_oci::{
     ReferenceError,
 };
 pub use banger_tree::Cancellation;
+pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;
 pub use event::{Event, EventHandler};
+pub use host_tree::DirectoryError;
 pub use identity::source_date_epoch;
 pub use pull::{pull, pull_to_file};
 pub use request::{PullRequest, PulledFile};
@@ -46,3 +53,4 @@ pub use store::{
     BuildOptions, DamagedImage, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore, LayerRecord,
     Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage, StoreError,
 };
+pub use uuid::Uuid;

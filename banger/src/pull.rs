@@ -19,6 +19,7 @@ use crate::request::{PullRequest, PulledFile};
 use crate::store::{
     BuildOptions, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore, LayerRecord,
 };
+use crate::warnings::with_rest;
 
 /// Pulls an image and publishes it in the image store under `dirs`, in the place of an older one
 /// of the same name.
@@ -193,11 +194,7 @@ impl Run<'_> {
         image.finish()?;
         self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
         let report = begun.build_ext4(&tree)?;
-        let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        let more = warning_count.saturating_sub(warnings.len() as u64);
-        if more > 0 {
-            warnings.push(format!("{more} more warnings like these"));
-        }
+        let warnings = with_rest(warnings.iter().map(ToString::to_string).collect(), warning_count);
         for message in &warnings {
             self.emit(&Event::Warning { message: message.clone() });
         }

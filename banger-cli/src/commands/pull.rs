@@ -5,7 +5,7 @@ use std::time::Instant;
 use banger::{Dirs, ImageName, ImageSize, PullRequest, PulledFile};
 use serde::Serialize;
 
-use super::{Failure, cancel_on_signal, output};
+use super::{Failure, cancel_on_signal, limits, output};
 use crate::args::{ProgressStyle, PullArguments};
 use crate::printer::Printer;
 use crate::progress;
@@ -55,17 +55,7 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
     pull.plain_http = arguments.plain_http;
     pull.ca_cert.clone_from(&arguments.ca_cert);
     pull.jobs = usize::from(arguments.jobs);
-    let limits = &mut request.limits;
-    for (limit, given) in [
-        (&mut limits.max_content_bytes, arguments.max_content),
-        (&mut limits.max_file_bytes, arguments.max_file),
-        (&mut limits.max_metadata_bytes, arguments.max_metadata),
-        (&mut limits.max_tar_bytes, arguments.max_tar),
-    ] {
-        *limit = given.map_or(*limit, |Size(bytes)| bytes);
-    }
-    limits.max_entries = arguments.max_entries.unwrap_or(limits.max_entries);
-    limits.max_depth = arguments.max_depth.unwrap_or(limits.max_depth);
+    limits::apply(&arguments.limits, &mut request.limits);
     Ok(request)
 }
 

@@ -48,6 +48,8 @@ fn wrong_arguments() {
         (&["image", "pull", &layout, "--output", "out"], &["out"]),
         (&["image", "show", "nothing"], &["nothing", "banger image list"]),
         (&["image", "cache", "prune"], &["--all"]),
+        (&["rootfs", "build", "nothing", "out/x.ext4"], &["nothing"]),
+        (&["rootfs", "build", "layout", "layout/x.ext4"], &["somewhere else"]),
     ] {
         let output = home.banger(arguments).output().unwrap();
         assert_refused(&output, words);

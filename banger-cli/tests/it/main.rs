@@ -9,4 +9,6 @@ mod confinement;
 mod interruption;
 mod memory;
 mod real_images;
+mod reproducible;
+mod rootfs_build;
 mod support;

@@ -1,9 +1,10 @@
 //! A home of its own for every test, and the command run in it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use banger_testkit::{Access, Ignore, Mounted, Skip, assert_clean, assert_same_tree, snapshot};
+use banger_testkit::{Access, Ignore, Mounted, Skip, assert_clean, assert_same_tree, snapshot, tools};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -48,6 +49,22 @@ impl Home {
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("TMPDIR", self.path("tmp"))
             .current_dir(self.dir.path());
+    }
+
+    /// The command run by a user who owns nothing and may read what everybody may: through
+    /// `setpriv`, so only root can run it. The directories of this home are his to write to.
+    pub(crate) fn banger_as_nobody(&self) -> Result<Command, Skip> {
+        tools::root("running as somebody else")?;
+        let mut command = tools::command("setpriv")?;
+        for name in ["", "state", "cache", "tmp", "out"] {
+            std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o777)).unwrap();
+        }
+        // He may not get to where the binary is.
+        let binary = self.path("banger");
+        std::fs::copy(env!("CARGO_BIN_EXE_banger"), &binary).unwrap();
+        self.environment(&mut command);
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(binary);
+        Ok(command)
     }
 
     /// Runs the command and expects it to succeed.

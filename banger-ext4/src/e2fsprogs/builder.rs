@@ -19,7 +19,7 @@ use super::staging;
 use super::tools::{Run, Tool};
 use crate::backend::{BuildReport, Ext4Builder};
 use crate::error::Ext4Error;
-use crate::options::Ext4Options;
+use crate::options::{Ext4Options, Identity};
 
 /// Bytes of `s_volume_name`.
 const LABEL_MAX: usize = 16;
@@ -235,6 +235,10 @@ impl ContentStore for E2fsprogsBuilder {
 }
 
 impl Ext4Builder for E2fsprogsBuilder {
+    fn set_identity(&mut self, identity: Identity) {
+        self.options.set_identity(identity);
+    }
+
     fn build_ext4(mut self: Box<Self>, tree: &Tree) -> Result<BuildReport, Ext4Error> {
         let report = self.build(tree)?;
         self.image.kept = true;

@@ -13,7 +13,7 @@ use super::space::{Run, Space};
 use crate::backend::{BuildReport, Ext4Builder};
 use crate::error::Ext4Error;
 use crate::format::{BLOCK_BYTES, BLOCK_SIZE, Block, journal};
-use crate::options::Ext4Options;
+use crate::options::{Ext4Options, Identity};
 
 /// Blocks of the largest file: extents number a file's blocks with 32 bits.
 const FILE_BLOCKS_MAX: u64 = (1 << 32) - 1;
@@ -329,6 +329,10 @@ impl ContentStore for ImageStore {
 }
 
 impl Ext4Builder for ImageStore {
+    fn set_identity(&mut self, identity: Identity) {
+        self.options.set_identity(identity);
+    }
+
     fn build_ext4(mut self: Box<Self>, tree: &Tree) -> Result<BuildReport, Ext4Error> {
         self.current = None;
         self.space.close_window();

@@ -7,7 +7,6 @@ use banger_tree::{
     Timestamp, Tree, Xattrs,
 };
 
-use super::LayerStats;
 use super::error::EntryError;
 use super::links::PendingLink;
 use super::options::{FlattenOptions, Limits};
@@ -15,7 +14,7 @@ use super::origins::Origins;
 use super::parents::ParentCache;
 use super::warning::{WarningKind, Warnings, shown};
 use super::whiteout::{AUFS_LINKS, Meaning};
-use crate::digest::Digest;
+use super::{LayerName, LayerStats};
 use crate::tar::{Data, Entry, EntryKind, TarLimits, TarReader};
 
 /// Longest target of a symlink (Linux `PATH_MAX`, less the NUL).
@@ -38,7 +37,7 @@ pub(super) struct Applier<'a> {
     limits: &'a Limits,
     warnings: Warnings,
     layer: LayerIndex,
-    digest: Option<Digest>,
+    name: Option<LayerName>,
     stats: LayerStats,
     has_aufs_links: bool,
     /// Totals over all layers.
@@ -58,7 +57,7 @@ impl<'a> Applier<'a> {
             limits: &options.limits,
             warnings: Warnings::new(options.limits.max_warnings),
             layer: LayerIndex(0),
-            digest: None,
+            name: None,
             stats: LayerStats::default(),
             has_aufs_links: false,
             entries: 0,
@@ -72,9 +71,9 @@ impl<'a> Applier<'a> {
         TarLimits { max_extended_bytes, max_sparse_extents }
     }
 
-    pub(super) fn begin_layer(&mut self, layer: LayerIndex, digest: &Digest) {
+    pub(super) fn begin_layer(&mut self, layer: LayerIndex, name: &LayerName) {
         self.layer = layer;
-        self.digest = Some(digest.clone());
+        self.name = Some(name.clone());
         self.stats = LayerStats::default();
         self.origins.begin_layer(layer);
         self.parents.clear();
@@ -100,8 +99,8 @@ impl<'a> Applier<'a> {
     }
 
     pub(super) fn warn(&mut self, path: &[u8], kind: WarningKind) {
-        if let Some(digest) = &self.digest {
-            self.warnings.add(digest, path, kind);
+        if let Some(name) = &self.name {
+            self.warnings.add(name, path, kind);
         }
     }
 
@@ -394,7 +393,7 @@ impl<'a> Applier<'a> {
             if name == b"security.selinux" {
                 // The label of the machine that built the layer; the guest has its own policy.
                 xattrs.remove(&name);
-            } else if !is_storable(&name) {
+            } else if !is_storable_xattr(&name) {
                 xattrs.remove(&name);
                 let name = shown(&name);
                 self.warn(&entry.path, WarningKind::XattrDropped { name });
@@ -419,7 +418,7 @@ fn release(store: &mut dyn ContentStore, contents: Vec<ContentId>) -> Result<(),
 }
 
 /// Returns whether ext4 has a place for an extended attribute of this name.
-fn is_storable(name: &[u8]) -> bool {
+pub fn is_storable_xattr(name: &[u8]) -> bool {
     let namespaces: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
     namespaces.iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
         || matches!(name, b"system.posix_acl_access" | b"system.posix_acl_default")

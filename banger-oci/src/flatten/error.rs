@@ -4,6 +4,7 @@ use std::io;
 
 use banger_tree::{ContentError, PathError, TreeError};
 
+use super::LayerName;
 use crate::digest::Digest;
 use crate::tar::TarError;
 
@@ -12,46 +13,53 @@ use crate::tar::TarError;
 #[non_exhaustive]
 pub enum FlattenError {
     /// A layer cannot be opened.
-    #[error("cannot open layer {layer}: {source}")]
+    #[error("cannot open {layer}: {source}")]
     Open {
         /// The layer.
-        layer: Digest,
+        layer: LayerName,
         /// What its source says.
         source: io::Error,
     },
     /// A layer cannot be read or decompressed, or is not what its digest says.
-    #[error("cannot read layer {layer}: {source}")]
+    #[error("cannot read {layer}: {source}")]
     Read {
         /// The layer.
-        layer: Digest,
+        layer: LayerName,
         /// What its source or the decompressor says.
         source: io::Error,
     },
     /// The tar in a layer is not the one that the image's configuration names.
-    #[error("layer {layer} unpacks to {actual}, and the image's configuration says {expected}")]
+    #[error("{layer} unpacks to {actual}, and the image's configuration says {expected}")]
     DiffId {
         /// The layer.
-        layer: Digest,
+        layer: LayerName,
         /// The configuration's `diff_id`.
         expected: Digest,
         /// The digest of the tar.
         actual: Digest,
     },
     /// The tar in a layer is malformed or truncated.
-    #[error("layer {layer}: {source}{}", at(.path))]
+    #[error("{layer}: {source}{}", at(.path))]
     Tar {
         /// The layer.
-        layer: Digest,
+        layer: LayerName,
         /// The entry that was being read; empty between two.
         path: String,
         /// What is wrong.
         source: TarError,
     },
+    /// A tar that belongs to no image lacks the blocks that should end it: without a digest nothing
+    /// says that it is whole.
+    #[error("{layer} lacks the two blocks of zeros that end a tar; it is cut short, or no tar")]
+    Unterminated {
+        /// The tar.
+        layer: LayerName,
+    },
     /// An entry that no root file system can hold.
-    #[error("layer {layer}: {}{source}", before(.path))]
+    #[error("{layer}: {}{source}", before(.path))]
     Entry {
         /// The layer.
-        layer: Digest,
+        layer: LayerName,
         /// The entry's path as it is in the tar; empty behind the last entry.
         path: String,
         /// What is wrong.
@@ -74,6 +82,7 @@ impl FlattenError {
             Self::Entry { source: EntryError::Content(_), .. } => 206,
             Self::Entry { .. } => 204,
             Self::Cancelled => 207,
+            Self::Unterminated { .. } => 208,
         }
     }
 }

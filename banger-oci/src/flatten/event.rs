@@ -2,8 +2,7 @@
 
 use banger_tree::LayerIndex;
 
-use super::LayerStats;
-use crate::digest::Digest;
+use super::{LayerName, LayerStats};
 
 /// A step of a run, in order.
 #[derive(Clone, Debug)]
@@ -13,8 +12,8 @@ pub enum FlattenEvent {
     LayerStarted {
         /// Which one.
         layer: LayerIndex,
-        /// Its digest.
-        digest: Digest,
+        /// What it is called.
+        name: LayerName,
         /// Bytes that it has as it was published.
         published_bytes: u64,
     },

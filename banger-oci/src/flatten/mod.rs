@@ -8,6 +8,7 @@ mod apply;
 mod error;
 mod event;
 mod links;
+mod name;
 mod options;
 mod origins;
 mod parents;
@@ -21,12 +22,14 @@ use std::io::{self, BufRead as _, Read};
 
 use banger_tree::{Cancellation, ContentStore, LayerIndex, Tree};
 
+pub use apply::is_storable_xattr;
 pub use error::{EntryError, FlattenError};
 pub use event::FlattenEvent;
+pub use name::LayerName;
 pub use options::{FlattenOptions, Limits};
 pub use warning::{Warning, WarningKind};
 
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::tar::{Entry, TarError, TarReader};
 use apply::Applier;
 use stream::{LayerStream, StreamStop};
@@ -43,14 +46,15 @@ pub trait LayerSource: Send + Sync {
     /// The layer cannot be opened.
     fn open(&self) -> io::Result<Box<dyn Read + Send>>;
 
-    /// Returns the digest of the published bytes, which names the layer in errors. It is the
-    /// source's business to check it.
-    fn digest(&self) -> &Digest;
+    /// Returns what names the layer in errors. It is the source's business to check the published
+    /// bytes against their digest.
+    fn name(&self) -> LayerName;
 
-    /// Returns the digest that the image's configuration gives for the tar; checked here.
-    fn diff_id(&self) -> &Digest;
+    /// Returns the digest that the image's configuration gives for the tar, which is checked here;
+    /// `None` for a tar that belongs to no image.
+    fn diff_id(&self) -> Option<&Digest>;
 
-    /// Returns the length of the published bytes.
+    /// Returns the length of the published bytes, 0 where it is not known.
     fn size_bytes(&self) -> u64;
 }
 
@@ -58,10 +62,10 @@ impl<S: LayerSource + ?Sized> LayerSource for &S {
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         (**self).open()
     }
-    fn digest(&self) -> &Digest {
-        (**self).digest()
+    fn name(&self) -> LayerName {
+        (**self).name()
     }
-    fn diff_id(&self) -> &Digest {
+    fn diff_id(&self) -> Option<&Digest> {
         (**self).diff_id()
     }
     fn size_bytes(&self) -> u64 {
@@ -73,10 +77,10 @@ impl<S: LayerSource + ?Sized> LayerSource for Box<S> {
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         (**self).open()
     }
-    fn digest(&self) -> &Digest {
-        (**self).digest()
+    fn name(&self) -> LayerName {
+        (**self).name()
     }
-    fn diff_id(&self) -> &Digest {
+    fn diff_id(&self) -> Option<&Digest> {
         (**self).diff_id()
     }
     fn size_bytes(&self) -> u64 {
@@ -146,16 +150,18 @@ pub fn flatten<S: LayerSource>(
         }
         let stream = opened.pop_front().expect("the window holds the current layer");
         let index = LayerIndex(u32::try_from(index).expect("far fewer layers than 2^32"));
-        let (digest, published_bytes) = (layer.digest().clone(), layer.size_bytes());
-        events(FlattenEvent::LayerStarted { layer: index, digest: digest.clone(), published_bytes });
-        let mut run = LayerRun { index, digest: &digest, applier: &mut applier };
-        let (layer_stats, tar_digest) = run.apply(stream, tar_budget, events, &options.cancellation)?;
-        if tar_digest != *layer.diff_id() {
-            return Err(FlattenError::DiffId {
-                layer: digest,
-                expected: layer.diff_id().clone(),
-                actual: tar_digest,
-            });
+        let (name, published_bytes) = (layer.name(), layer.size_bytes());
+        events(FlattenEvent::LayerStarted { layer: index, name: name.clone(), published_bytes });
+        let mut run = LayerRun { index, name: &name, applier: &mut applier };
+        let (layer_stats, tar_digest, is_terminated) =
+            run.apply(stream, tar_budget, events, &options.cancellation)?;
+        match layer.diff_id() {
+            Some(diff_id) if *diff_id != tar_digest => {
+                let expected = diff_id.clone();
+                return Err(FlattenError::DiffId { layer: name, expected, actual: tar_digest });
+            }
+            None if !is_terminated => return Err(FlattenError::Unterminated { layer: name }),
+            _ => {}
         }
         tar_budget = tar_budget.saturating_sub(layer_stats.tar_bytes);
         events(FlattenEvent::LayerFinished { layer: index, stats: layer_stats });
@@ -176,35 +182,36 @@ fn open(
     layer
         .open()
         .and_then(|reader| {
-            let algorithm = layer.diff_id().algorithm();
+            let algorithm = layer.diff_id().map_or(Algorithm::Sha256, Digest::algorithm);
             LayerStream::start(reader, algorithm, queue_bytes, options.cancellation.clone())
         })
-        .map_err(|source| FlattenError::Open { layer: layer.digest().clone(), source })
+        .map_err(|source| FlattenError::Open { layer: layer.name(), source })
 }
 
 /// The application of one layer.
 struct LayerRun<'a, 'b> {
     index: LayerIndex,
-    digest: &'a Digest,
+    name: &'a LayerName,
     applier: &'a mut Applier<'b>,
 }
 
 impl LayerRun<'_, '_> {
-    /// Applies the layer; returns what it held, and the digest of its tar.
+    /// Applies the layer; returns what it held, the digest of its tar, and whether that has the
+    /// blocks that should end it.
     fn apply(
         &mut self,
         mut stream: LayerStream,
         max_tar_bytes: u64,
         events: &dyn Fn(FlattenEvent),
         cancellation: &Cancellation,
-    ) -> Result<(LayerStats, Digest), FlattenError> {
+    ) -> Result<(LayerStats, Digest, bool), FlattenError> {
         let layer = self.index;
         let report = |tar_bytes, published_bytes| {
             events(FlattenEvent::Progress { layer, tar_bytes, published_bytes });
         };
         stream.set_limit(max_tar_bytes);
         let mut reader = TarReader::new(stream.with_report(&report), self.applier.tar_limits());
-        self.applier.begin_layer(self.index, self.digest);
+        self.applier.begin_layer(self.index, self.name);
         let mut entry = Entry::default();
         loop {
             match reader.next_entry(&mut entry) {
@@ -218,7 +225,8 @@ impl LayerRun<'_, '_> {
                 .apply(&mut entry, &mut reader)
                 .map_err(|error| self.entry_error(error, &entry.path))?;
         }
-        if reader.lacks_end_blocks() {
+        let is_terminated = !reader.lacks_end_blocks();
+        if !is_terminated {
             self.applier.warn(b"", WarningKind::NoEndBlocks);
         }
         self.applier.end_layer().map_err(|(path, error)| self.entry_error(error, &path))?;
@@ -235,11 +243,11 @@ impl LayerRun<'_, '_> {
         }
         let (tar_digest, tar_bytes, published_bytes) = rest.finish();
         let counted = self.applier.layer_stats();
-        Ok((LayerStats { tar_bytes, published_bytes, ..counted }, tar_digest))
+        Ok((LayerStats { tar_bytes, published_bytes, ..counted }, tar_digest, is_terminated))
     }
 
     fn tar_error(&self, error: TarError, entry: &Entry) -> FlattenError {
-        let layer = self.digest.clone();
+        let layer = self.name.clone();
         match error {
             TarError::Read { source, .. } => match StreamStop::of(&source) {
                 Some(StreamStop::Cancelled) => FlattenError::Cancelled,
@@ -259,7 +267,7 @@ impl LayerRun<'_, '_> {
             EntryError::Tar(source) => {
                 self.tar_error(source, &Entry { path: path.to_vec(), ..Entry::default() })
             }
-            source => FlattenError::Entry { layer: self.digest.clone(), path: warning::shown(path), source },
+            source => FlattenError::Entry { layer: self.name.clone(), path: warning::shown(path), source },
         }
     }
 }

@@ -4,13 +4,13 @@ use std::fmt;
 
 use banger_tree::escape_bytes;
 
-use crate::digest::Digest;
+use super::LayerName;
 
 /// Something odd about one entry of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The layer.
-    pub layer: Digest,
+    pub layer: LayerName,
     /// The entry's path as it is in the tar, escaped; empty for the layer as a whole.
     pub path: String,
     /// What is odd.
@@ -21,8 +21,8 @@ impl fmt::Display for Warning {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layer = self.layer.short();
         match self.path.as_str() {
-            "" => write!(formatter, "layer {layer}: {}", self.kind),
-            path => write!(formatter, "layer {layer}: {path}: {}", self.kind),
+            "" => write!(formatter, "{layer}: {}", self.kind),
+            path => write!(formatter, "{layer}: {path}: {}", self.kind),
         }
     }
 }
@@ -70,7 +70,7 @@ impl Warnings {
         Self { kept: Vec::new(), count: 0, maximum }
     }
 
-    pub(super) fn add(&mut self, layer: &Digest, path: &[u8], kind: WarningKind) {
+    pub(super) fn add(&mut self, layer: &LayerName, path: &[u8], kind: WarningKind) {
         self.count += 1;
         if self.kept.len() < self.maximum {
             self.kept.push(Warning { layer: layer.clone(), path: shown(path), kind });

@@ -6,7 +6,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use banger_oci::Digest;
-use banger_oci::flatten::{FlattenError, FlattenEvent, FlattenOptions, LayerSource, Limits, flatten};
+use banger_oci::flatten::{
+    FlattenError, FlattenEvent, FlattenOptions, LayerName, LayerSource, Limits, flatten,
+};
 use banger_tree::{Cancellation, LayerIndex, MemoryStore};
 
 use crate::layers::{MemoryLayer, apply_layers, error_of, tree_of};
@@ -72,7 +74,9 @@ fn b28_truncated_and_damaged_compression_is_an_error() {
             let mut layer = MemoryLayer::compressed(&tar, published[..length].to_vec());
             layer.digest = Digest::of(b"published");
             let error = apply_layers(&[layer], &FlattenOptions::default()).unwrap_err();
-            assert!(matches!(&error, FlattenError::Read { layer, .. } if *layer == Digest::of(b"published")));
+            assert!(
+                matches!(&error, FlattenError::Read { layer, .. } if *layer == LayerName::Digest(Digest::of(b"published")))
+            );
         }
     }
 }
@@ -89,7 +93,7 @@ fn b28_what_follows_the_end_is_drained_and_hashed() {
     *layer.published.last_mut().unwrap() ^= 1;
     let error = apply_layers(&[layer.clone()], &FlattenOptions::default()).unwrap_err();
     let FlattenError::DiffId { layer: digest, expected, actual } = &error else { panic!("{error}") };
-    assert_eq!((digest, expected), (&layer.digest, &layer.diff_id));
+    assert_eq!((digest, expected), (&layer.name(), &layer.diff_id));
     assert_eq!(*actual, Digest::of(&layer.published));
 }
 
@@ -138,7 +142,7 @@ fn b34_every_layer_must_have_its_diff_id() {
     let mut layers = [MemoryLayer::plain(big_tar()), MemoryLayer::plain(Tar::new().file("x", "").end())];
     layers[1].diff_id = Digest::of(b"something else");
     let error = apply_layers(&layers, &FlattenOptions::default()).unwrap_err();
-    assert!(matches!(error, FlattenError::DiffId { layer, .. } if layer == layers[1].digest));
+    assert!(matches!(error, FlattenError::DiffId { layer, .. } if layer == layers[1].name()));
 }
 
 /// A layer whose reader does what the test wants at its end.
@@ -159,11 +163,11 @@ impl<F: Fn() -> io::Result<usize> + Clone + Send + Sync + 'static> LayerSource f
         let bytes = io::Cursor::new(self.layer.published.clone());
         Ok(Box::new(ScriptedReader { bytes, at_end: self.at_end.clone(), reads: Arc::clone(&self.reads) }))
     }
-    fn digest(&self) -> &Digest {
-        &self.layer.digest
+    fn name(&self) -> LayerName {
+        LayerName::Digest(self.layer.digest.clone())
     }
-    fn diff_id(&self) -> &Digest {
-        &self.layer.diff_id
+    fn diff_id(&self) -> Option<&Digest> {
+        Some(&self.layer.diff_id)
     }
     fn size_bytes(&self) -> u64 {
         self.layer.size_bytes()
@@ -267,11 +271,11 @@ fn sources_that_cannot_be_opened_are_named() {
         fn open(&self) -> io::Result<Box<dyn Read + Send>> {
             Err(io::ErrorKind::PermissionDenied.into())
         }
-        fn digest(&self) -> &Digest {
-            &self.0
+        fn name(&self) -> LayerName {
+            LayerName::Digest(self.0.clone())
         }
-        fn diff_id(&self) -> &Digest {
-            &self.0
+        fn diff_id(&self) -> Option<&Digest> {
+            Some(&self.0)
         }
         fn size_bytes(&self) -> u64 {
             0
@@ -279,7 +283,9 @@ fn sources_that_cannot_be_opened_are_named() {
     }
     let layers: [Box<dyn LayerSource>; 1] = [Box::new(Closed(Digest::of(b"")))];
     let error = apply_layers(&layers, &FlattenOptions::default()).unwrap_err();
-    assert!(matches!(&error, FlattenError::Open { layer, .. } if *layer == Digest::of(b"")));
+    assert!(
+        matches!(&error, FlattenError::Open { layer, .. } if *layer == LayerName::Digest(Digest::of(b"")))
+    );
 }
 
 #[test]
@@ -302,9 +308,9 @@ fn events_and_figures_tell_the_same() {
     let mut finished = Vec::new();
     for event in events.into_inner().unwrap() {
         match event {
-            FlattenEvent::LayerStarted { layer: LayerIndex(layer), digest, published_bytes } => {
+            FlattenEvent::LayerStarted { layer: LayerIndex(layer), name, published_bytes } => {
                 let source = &layers[layer as usize];
-                assert_eq!((&digest, published_bytes), (&source.digest, source.published.len() as u64));
+                assert_eq!((name, published_bytes), (source.name(), source.published.len() as u64));
             }
             FlattenEvent::Progress { layer: LayerIndex(layer), tar_bytes, .. } => {
                 assert!(tar_bytes > last[layer as usize]);
@@ -343,5 +349,39 @@ fn b29_limits_hold_over_all_layers() {
         if let Err(error) = result {
             assert!(error.contains(&Digest::of(&tar("b")).to_string()), "{error}");
         }
+    }
+}
+
+/// A tar that belongs to no image is named by its path, and has to have an end: no digest says that
+/// it is whole.
+#[test]
+fn tars_without_a_digest() {
+    #[derive(Clone)]
+    struct Archive(Vec<u8>);
+    impl LayerSource for Archive {
+        fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+            Ok(Box::new(io::Cursor::new(self.0.clone())))
+        }
+        fn name(&self) -> LayerName {
+            LayerName::Archive("root.tar".to_owned())
+        }
+        fn diff_id(&self) -> Option<&Digest> {
+            None
+        }
+        fn size_bytes(&self) -> u64 {
+            0
+        }
+    }
+    let whole = Tar::new().file("f", "1").file("f", "2").end();
+    let flattened = apply_layers(&[Archive(whole.clone())], &FlattenOptions::default()).unwrap().flattened;
+    let warnings: Vec<String> = flattened.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["root.tar: f: the layer has this path more than once; the last one holds"]);
+
+    let entries = whole.len() - 1024;
+    for (length, code) in [(0, 208), (entries, 208), (entries + 512, 208), (entries - 1, 203), (700, 203)] {
+        let cut = Archive(whole[..length].to_vec());
+        let error = apply_layers(&[cut], &FlattenOptions::default()).unwrap_err();
+        assert_eq!(error.code(), code, "{length}: {error}");
+        assert!(error.to_string().starts_with("root.tar"), "{error}");
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 
 use banger_oci::Digest;
-use banger_oci::flatten::{FlattenError, FlattenOptions, Flattened, LayerSource, WarningKind, flatten};
+use banger_oci::flatten::{
+    FlattenError, FlattenOptions, Flattened, LayerName, LayerSource, WarningKind, flatten,
+};
 use banger_tree::{Attributes, ContentStore, GuestPath, MemoryStore, NodeKind};
 
 /// A layer in memory, published as it is.
@@ -30,11 +32,11 @@ impl LayerSource for MemoryLayer {
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(Cursor::new(self.published.clone())))
     }
-    fn digest(&self) -> &Digest {
-        &self.digest
+    fn name(&self) -> LayerName {
+        LayerName::Digest(self.digest.clone())
     }
-    fn diff_id(&self) -> &Digest {
-        &self.diff_id
+    fn diff_id(&self) -> Option<&Digest> {
+        Some(&self.diff_id)
     }
     fn size_bytes(&self) -> u64 {
         self.published.len() as u64

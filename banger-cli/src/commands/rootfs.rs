@@ -1,0 +1,54 @@
+//! `banger rootfs build`.
+
+use std::time::Instant;
+
+use banger::{BuildRequest, BuiltFile, ImageSize};
+
+use super::{Failure, cancel_on_signal, limits, output};
+use crate::args::{BuildArguments, ProgressStyle};
+use crate::printer::Printer;
+use crate::progress;
+use crate::units::Size;
+
+pub(super) fn build(
+    arguments: &BuildArguments,
+    style: ProgressStyle,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    let request = request(arguments)?;
+    let started = Instant::now();
+    let cancellation = cancel_on_signal(printer);
+    let events = progress::handler(style, printer);
+    let built = banger::build_rootfs(&request, &arguments.file, &events, &cancellation)?;
+    // Bars are gone before the last words.
+    drop(events);
+    printer.note(&summary(&built, started));
+    output(printer.result(&built, &format!("{}\n", built.path)))
+}
+
+fn request(arguments: &BuildArguments) -> Result<BuildRequest, Failure> {
+    let mut request = BuildRequest::new(arguments.source.clone());
+    request.backend = arguments.backend.parse::<banger::Backend>()?;
+    request.uuid = arguments.uuid.as_deref().map(str::parse::<banger::Uuid>).transpose()?;
+    request.label.clone_from(&arguments.label);
+    request.inodes = arguments.inodes;
+    request.force = arguments.force;
+    request.source_date_epoch = banger::source_date_epoch()?;
+    if let Some(Size(bytes)) = arguments.size {
+        request.size = ImageSize::Bytes(bytes);
+    }
+    limits::apply(&arguments.limits, &mut request.limits);
+    Ok(request)
+}
+
+fn summary(built: &BuiltFile, started: Instant) -> String {
+    format!(
+        "built {} in {:.1} s: {} of {}, {} of {} inodes used",
+        built.source,
+        started.elapsed().as_secs_f64(),
+        Size(built.size_bytes - built.free_bytes.min(built.size_bytes)),
+        Size(built.size_bytes),
+        built.used_inodes,
+        built.inodes,
+    )
+}

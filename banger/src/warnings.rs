@@ -1,0 +1,10 @@
+//! Warnings as a run tells them.
+
+/// Returns `kept`, with a last line for those of `count` warnings that were not kept.
+pub(crate) fn with_rest(mut kept: Vec<String>, count: u64) -> Vec<String> {
+    let more = count.saturating_sub(kept.len() as u64);
+    if more > 0 {
+        kept.push(format!("{more} more warnings like these"));
+    }
+    kept
+}
