@@ -67,17 +67,26 @@ impl Model {
         let hides = layer.iter().any(|op| matches!(op, Op::Whiteout { .. } | Op::Opaque { .. }));
         let hidden = self.hide(layer);
         let mut pending = Vec::new();
+        let mut outcome = Ok(());
         for (index, op) in layer.iter().enumerate() {
             self.clock = first_mtime + index as u64;
-            self.add(op, &mut pending)?;
             if hides {
                 // Wherever in the layer a whiteout might stand, its path is looked up.
                 self.cross_all(layer, &lower, &hidden)?;
             }
+            outcome = self.add(op, &mut pending);
+            if outcome.is_err() {
+                break;
+            }
         }
-        if hides && self.crossed.intersection(&self.changed).next().is_some() {
-            return Err(Refusal::OrderMatters);
+        if hides {
+            self.cross_all(layer, &lower, &hidden)?;
+            // Also where the layer is wrong in this order: in another it may be right.
+            if self.crossed.intersection(&self.changed).next().is_some() {
+                return Err(Refusal::OrderMatters);
+            }
         }
+        outcome?;
         self.add_pending(pending)
     }
 
