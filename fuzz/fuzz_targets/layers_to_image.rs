@@ -4,7 +4,8 @@
 use std::io::{self, Cursor, Read};
 
 use banger_ext4::{Ext4Backend as _, Ext4Options, ImageSize, NativeBackend};
-use banger_oci::{Digest, FlattenOptions, LayerSource, flatten};
+use banger_oci::Digest;
+use banger_oci::flatten::{FlattenOptions, LayerName, LayerSource, flatten};
 use camino::Utf8PathBuf;
 use libfuzzer_sys::fuzz_target;
 
@@ -18,12 +19,12 @@ impl LayerSource for Layer {
         Ok(Box::new(Cursor::new(self.tar.clone())))
     }
 
-    fn digest(&self) -> &Digest {
-        &self.digest
+    fn name(&self) -> LayerName {
+        LayerName::Digest(self.digest.clone())
     }
 
-    fn diff_id(&self) -> &Digest {
-        &self.digest
+    fn diff_id(&self) -> Option<&Digest> {
+        Some(&self.digest)
     }
 
     fn size_bytes(&self) -> u64 {
@@ -36,10 +37,7 @@ fn layers(bytes: &[u8]) -> Vec<Layer> {
     let (cut, rest) = bytes.split_at(bytes.len().min(2));
     let blocks = cut.first().map_or(0, |cut| usize::from(*cut));
     let (base, top) = rest.split_at(rest.len().min(blocks * 512));
-    [base, top]
-        .into_iter()
-        .map(|tar| Layer { tar: tar.to_vec(), digest: Digest::of(tar) })
-        .collect()
+    [base, top].into_iter().map(|tar| Layer { tar: tar.to_vec(), digest: Digest::of(tar) }).collect()
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -11,4 +11,5 @@ mod memory;
 mod real_images;
 mod reproducible;
 mod rootfs_build;
+mod secured;
 mod support;
