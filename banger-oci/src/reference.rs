@@ -182,11 +182,11 @@ impl RegistryReference {
             }
             None => (remainder, None),
         };
-        let registry = match registry {
+        let registry = match registry.map(canonical_host).as_deref() {
             None | Some("index.docker.io" | "registry-1.docker.io") => "docker.io".to_owned(),
             Some(registry) => {
                 check_registry(registry)?;
-                registry.to_ascii_lowercase()
+                registry.to_owned()
             }
         };
         check_repository(path)?;
@@ -208,14 +208,22 @@ impl RegistryReference {
 fn split_registry(text: &str) -> (Option<&str>, &str) {
     match text.split_once('/') {
         Some((first, rest))
-            if first.contains(['.', ':'])
-                || first == "localhost"
-                || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
+            if is_surely_host(first) || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
         {
             (Some(first), rest)
         }
         _ => (None, text),
     }
+}
+
+fn is_surely_host(component: &str) -> bool {
+    component.contains(['.', ':']) || component == "localhost"
+}
+
+/// A host in lowercase, unless its letters are all that tell it from a repository.
+fn canonical_host(host: &str) -> String {
+    let lowercase = host.to_ascii_lowercase();
+    if is_surely_host(&lowercase) { lowercase } else { host.to_owned() }
 }
 
 fn check_registry(registry: &str) -> Result<(), String> {
@@ -468,6 +476,16 @@ mod tests {
         for text in bad {
             let error = text.parse::<Reference>().expect_err(text);
             assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_canonical_form_means_the_same() {
+        for text in
+            ["HOST/repo", "INDEX.docker.io/debian", "GHCR.io/o/r", "LOCALHOST/r:t", "[::1]:5000/r", "a/b"]
+        {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.to_string().parse(), Ok(reference), "{text}");
         }
     }
 }
