@@ -7,6 +7,7 @@
 
 mod contents;
 mod e2fsprogs;
+mod editor;
 mod judges;
 mod native;
 mod native_extremes;
