@@ -99,9 +99,10 @@ fn attributes(numbers: &mut Numbers) -> Attributes {
     attributes.mtime.seconds += numbers.below(1 << 30) as i64 * 8 - (1 << 31);
     attributes.mtime.nanoseconds = u32::try_from(numbers.below(1_000_000_000)).unwrap();
     if numbers.below(3) == 0 {
+        // Those of users are only for files and directories.
         for at in 0..numbers.below(4) {
             let length = [3, 60, 300][numbers.below(3)];
-            attributes.xattrs.insert(format!("user.x{at}"), vec![b'v'; length]);
+            attributes.xattrs.insert(format!("trusted.x{at}"), vec![b'v'; length]);
         }
     }
     if numbers.below(5) == 0 {
