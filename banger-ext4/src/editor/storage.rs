@@ -4,8 +4,13 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use camino::Utf8Path;
+
+/// How often a lock is tried, and how long to wait in between.
+const LOCK_ATTEMPTS: usize = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// What an image lies on: bytes by offset, and a way to make them last.
 ///
@@ -66,12 +71,22 @@ impl FileStorage {
             other => other?,
         };
         // Kept until the file is closed: an editor that is about to commit sees its readers.
-        match file.try_lock_shared() {
-            Ok(()) => Ok(Self { file }),
-            Err(TryLockError::WouldBlock) => Err(in_use()),
-            Err(TryLockError::Error(error)) => Err(error),
+        lock(|| file.try_lock_shared())?;
+        Ok(Self { file })
+    }
+}
+
+/// Tries for a moment: a program that is just being started may share our descriptors, and with
+/// them the locks of files that we closed.
+fn lock(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<()> {
+    for _ in 0..LOCK_ATTEMPTS {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
     }
+    Err(in_use())
 }
 
 fn in_use() -> io::Error {
@@ -97,10 +112,6 @@ impl Storage for FileStorage {
     }
 
     fn lock(&mut self) -> io::Result<()> {
-        match self.file.try_lock() {
-            Ok(()) => Ok(()),
-            Err(TryLockError::WouldBlock) => Err(in_use()),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        lock(|| self.file.try_lock())
     }
 }

@@ -130,7 +130,7 @@ fn content(numbers: &mut Numbers) -> Vec<u8> {
 }
 
 /// One edit, made of both.
-fn step(numbers: &mut Numbers, model: &mut dyn Rootfs, editor: &mut dyn Rootfs) {
+pub(crate) fn step(numbers: &mut Numbers, model: &mut dyn Rootfs, editor: &mut dyn Rootfs) {
     let dirs = ["/", "/a", "/b", "/a/c", "/link", "/b/d/e"];
     let names = ["a", "b", "c", "d", "e", "link", "a name that is a little longer than the others", "f", "g"];
     let pick = |numbers: &mut Numbers| {
@@ -185,38 +185,47 @@ fn step(numbers: &mut Numbers, model: &mut dyn Rootfs, editor: &mut dyn Rootfs) 
     }
 }
 
-/// Fails unless both have the same names, with the same of everything.
-pub(crate) fn assert_equal(want: &dyn Rootfs, found: &dyn Rootfs) {
-    let mut inodes = BTreeMap::new();
+/// What is at a path: its status, the first path of the same inode, and its bytes or target.
+type Listed = (Stat, GuestPath, Vec<u8>);
+
+/// Returns all that can be read, but what a tree and an image cannot have in common: inode
+/// numbers, `lost+found` and what it changes of the root.
+pub(crate) fn listing(rootfs: &dyn Rootfs) -> Result<BTreeMap<GuestPath, Listed>, RootfsError> {
+    let mut listing = BTreeMap::new();
+    let mut firsts = BTreeMap::new();
     let mut pending = vec![GuestPath::root()];
     while let Some(at) = pending.pop() {
-        let (a, b) = (want.stat(&at).unwrap().unwrap(), found.stat(&at).unwrap().unwrap());
-        assert_eq!(*inodes.entry(a.inode).or_insert(b.inode), b.inode, "{at}: which inode");
-        let comparable = |stat: &Stat| Stat {
-            inode: 0,
-            nlink: if at.is_root() { 0 } else { stat.nlink },
-            attributes: if at.is_root() { Attributes::default() } else { stat.attributes.clone() },
-            ..stat.clone()
-        };
-        assert_eq!(comparable(&b), comparable(&a), "{at}");
-        match a.file_type {
-            FileType::Regular => {
-                assert!(want.read(&at).unwrap() == found.read(&at).unwrap(), "bytes of {at}")
-            }
-            FileType::Symlink => assert_eq!(want.read_link(&at).unwrap(), found.read_link(&at).unwrap()),
-            FileType::Directory => {
-                let list = |rootfs: &dyn Rootfs| -> Vec<(Vec<u8>, FileType)> {
-                    let entries = rootfs.read_dir(&at).unwrap().into_iter();
-                    let entries = entries.filter(|entry| !at.is_root() || entry.name != b"lost+found");
-                    entries.map(|entry| (entry.name, entry.file_type)).collect()
-                };
-                let names = list(want);
-                assert_eq!(list(found), names, "{at}");
-                pending.extend(names.iter().map(|(name, _)| at.join(name).unwrap()));
-            }
-            _ => {}
+        let mut stat = rootfs.stat(&at)?.ok_or_else(|| RootfsError::NotFound { path: at.clone() })?;
+        let first = firsts.entry(stat.inode).or_insert_with(|| at.clone()).clone();
+        stat.inode = 0;
+        if at.is_root() {
+            (stat.nlink, stat.attributes) = (0, Attributes::default());
         }
+        let bytes = match stat.file_type {
+            FileType::Regular => rootfs.read(&at)?,
+            FileType::Symlink => rootfs.read_link(&at)?,
+            FileType::Directory => {
+                for entry in rootfs.read_dir(&at)? {
+                    if !at.is_root() || entry.name != b"lost+found" {
+                        pending.push(at.join(&entry.name).map_err(RootfsError::Path)?);
+                    }
+                }
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        listing.insert(at, (stat, first, bytes));
     }
+    Ok(listing)
+}
+
+/// Fails unless both have the same names, with the same of everything.
+pub(crate) fn assert_equal(want: &dyn Rootfs, found: &dyn Rootfs) {
+    let (want, found) = (listing(want).unwrap(), listing(found).unwrap());
+    for (path, listed) in &want {
+        assert!(found.get(path) == Some(listed), "{path}: {:?}, want {listed:?}", found.get(path));
+    }
+    assert_eq!(found.len(), want.len());
 }
 
 fn cases() -> usize {
