@@ -16,7 +16,7 @@ fn free_run(taken: &[u8], from: u64, to: u64, wanted: u64) -> Option<(u64, u64)>
     let mut longest: Option<(u64, u64)> = None;
     let mut at = from;
     while at < to {
-        if at % 8 == 0 && taken[(at / 8) as usize] == 0xff {
+        if at.is_multiple_of(8) && taken[(at / 8) as usize] == 0xff {
             at += 8;
             continue;
         }

@@ -26,6 +26,21 @@ pub(super) struct Record {
     pub(super) entry: Entry,
 }
 
+/// Where a name was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    block: Block,
+    bytes: Bytes,
+    records: Vec<Record>,
+    at: usize,
+}
+
+impl Found {
+    pub(super) fn inode(&self) -> InodeNumber {
+        self.records[self.at].entry.inode
+    }
+}
+
 /// A directory under work.
 #[derive(Clone, Debug)]
 pub(super) struct Dir {
@@ -145,7 +160,8 @@ impl Ext4Editor {
         Ok(logical == 0 || is_node)
     }
 
-    /// Calls `visit` with each entry but `.` and `..`, until it returns false.
+    /// Calls `visit` with each entry but `.` and `..`, by its block, the block's bytes, all records
+    /// of it and the number of the one in question, until it returns false.
     fn for_each_record(
         &self,
         dir: &Dir,
@@ -192,19 +208,15 @@ impl Ext4Editor {
         Ok(entries)
     }
 
-    /// Returns the block that has `name`, its records, and which of them it is.
-    pub(super) fn find(
-        &self,
-        dir: &Dir,
-        name: &[u8],
-    ) -> Result<Option<(Block, Bytes, Vec<Record>, usize)>, RootfsError> {
+    /// Returns where `name` is.
+    pub(super) fn find(&self, dir: &Dir, name: &[u8]) -> Result<Option<Found>, RootfsError> {
         if let Some(mut path) = self.probe(dir, name)? {
             loop {
                 let (block, bytes) = self.dir_block(dir, path.leaf())?;
                 let records = self.records(dir, &bytes)?;
                 if let Some(at) = records.iter().position(|r| r.entry.inode.0 != 0 && r.entry.name == name) {
                     self.check_entry(dir, &records[at].entry)?;
-                    return Ok(Some((block, bytes, records, at)));
+                    return Ok(Some(Found { block, bytes, records, at }));
                 }
                 if !self.next_leaf_of_hash(dir, &mut path)? {
                     return Ok(None);
@@ -214,7 +226,7 @@ impl Ext4Editor {
         let mut found = None;
         self.for_each_record(dir, |block, bytes, records, at| {
             if records[at].entry.name == name {
-                found = Some((block, Bytes::clone(bytes), records.to_vec(), at));
+                found = Some(Found { block, bytes: Bytes::clone(bytes), records: records.to_vec(), at });
             }
             found.is_none()
         })?;
@@ -311,7 +323,8 @@ impl Ext4Editor {
     ) -> Result<InodeNumber, RootfsError> {
         let dir = self.dir(number)?;
         let found = self.find(&dir, name)?;
-        let (block, bytes, records, at) = found.ok_or_else(|| self.corrupt_dir(number, "lost a name"))?;
+        let Found { block, bytes, records, at } =
+            found.ok_or_else(|| self.corrupt_dir(number, "lost a name"))?;
         let mut bytes = bytes.to_vec();
         let record = &records[at];
         bytes[record.offset..record.offset + 4].fill(0);
@@ -330,7 +343,8 @@ impl Ext4Editor {
     pub(super) fn replace_entry(&mut self, number: InodeNumber, entry: &Entry) -> Result<(), RootfsError> {
         let dir = self.dir(number)?;
         let found = self.find(&dir, &entry.name)?;
-        let (block, bytes, records, at) = found.ok_or_else(|| self.corrupt_dir(number, "lost a name"))?;
+        let Found { block, bytes, records, at } =
+            found.ok_or_else(|| self.corrupt_dir(number, "lost a name"))?;
         let mut bytes = bytes.to_vec();
         let record = &records[at];
         encode_entry(

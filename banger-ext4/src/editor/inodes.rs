@@ -39,8 +39,8 @@ impl Ext4Editor {
         let block = self.blocks.read(View::Now, block)?;
         let bytes = block[offset..offset + INODE_SIZE].try_into().expect("an inode's length");
         let inode = Inode::decode(bytes);
-        let has_extra_fields =
-            usize::from(inode.i_extra_isize) <= INODE_SIZE - GOOD_OLD_SIZE && inode.i_extra_isize % 4 == 0;
+        let has_extra_fields = usize::from(inode.i_extra_isize) <= INODE_SIZE - GOOD_OLD_SIZE
+            && inode.i_extra_isize.is_multiple_of(4);
         if !has_extra_fields {
             return corrupt(format!("has {} bytes of extra fields", inode.i_extra_isize));
         }

@@ -33,7 +33,7 @@ impl Lookup for Names<'_> {
 
     fn child(&self, dir: InodeNumber, name: &[u8]) -> Result<Option<InodeNumber>, RootfsError> {
         let dir = self.0.dir(dir)?;
-        Ok(self.0.find(&dir, name)?.map(|(.., records, at)| records[at].entry.inode))
+        Ok(self.0.find(&dir, name)?.map(|found| found.inode()))
     }
 
     fn file_type(&self, node: InodeNumber) -> Result<FileType, RootfsError> {

@@ -169,7 +169,7 @@ impl Volume {
         };
         let blocks_per_group = u64::from(superblock.s_blocks_per_group);
         let bits = 8 * block_size as u64;
-        if blocks_per_group == 0 || blocks_per_group > bits || blocks_per_group % 8 != 0 {
+        if blocks_per_group == 0 || blocks_per_group > bits || !blocks_per_group.is_multiple_of(8) {
             return corrupt("a wrong number of blocks in a group");
         }
         if blocks_count <= first_data_block || blocks_count > 1 << 48 {
@@ -177,10 +177,11 @@ impl Volume {
         }
         let inodes_per_group = superblock.s_inodes_per_group;
         let per_block = u32::try_from(block_size / INODE_SIZE).expect("at most 16");
-        if inodes_per_group == 0 || u64::from(inodes_per_group) > bits || inodes_per_group % 8 != 0 {
+        if inodes_per_group == 0 || u64::from(inodes_per_group) > bits || !inodes_per_group.is_multiple_of(8)
+        {
             return corrupt("a wrong number of inodes in a group");
         }
-        if inodes_per_group % per_block != 0 {
+        if !inodes_per_group.is_multiple_of(per_block) {
             return corrupt("a number of inodes in a group that fills no whole blocks");
         }
         let groups = (blocks_count - first_data_block).div_ceil(blocks_per_group);
