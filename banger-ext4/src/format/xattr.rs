@@ -1,7 +1,7 @@
 //! Extended attributes, in inodes and in blocks of their own.
 
 use super::crc32c::Checksum;
-use super::{BLOCK_SIZE, Block};
+use super::{BLOCK_SIZE, Block, acl};
 
 /// `h_magic`, in inodes too.
 pub(crate) const MAGIC: u32 = 0xea02_0000;
@@ -19,13 +19,8 @@ pub(crate) const INODE_SPACE: usize = super::inode::XATTR_SPACE - 4 - END_SIZE;
 pub(crate) const BLOCK_SPACE: usize = space_of_block(BLOCK_SIZE);
 
 /// Prefixes of names that are stored as a number; a longer one comes before its own prefix.
-const PREFIXES: [(&[u8], u8); 5] = [
-    (b"system.posix_acl_access", 2),
-    (b"system.posix_acl_default", 3),
-    (b"user.", 1),
-    (b"trusted.", 4),
-    (b"security.", 6),
-];
+const PREFIXES: [(&[u8], u8); 5] =
+    [(acl::ACCESS, 2), (acl::DEFAULT, 3), (b"user.", 1), (b"trusted.", 4), (b"security.", 6)];
 
 /// One attribute as it is stored: the value of an ACL is already converted.
 #[derive(Clone, Debug, PartialEq, Eq)]

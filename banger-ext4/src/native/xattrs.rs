@@ -46,7 +46,7 @@ fn entry<'a>(full: &'a [u8], value: &'a [u8]) -> Result<Entry<'a>, String> {
         return Err(format!("the name of an extended attribute has {} bytes, 255 is the most", name.len()));
     }
     let value = match full {
-        b"system.posix_acl_access" | b"system.posix_acl_default" => {
+        acl::ACCESS | acl::DEFAULT => {
             acl::to_disk(value).ok_or_else(|| format!("{} is malformed", escape_bytes(full)))?.into()
         }
         _ => value.into(),
