@@ -16,7 +16,6 @@
 //! A content belongs to one inode, and [`build_ext4`](crate::Ext4Builder::build_ext4) moves it out
 //! of the store. An xattr whose name holds a line break is refused: debugfs reads lines.
 
-mod acl;
 mod builder;
 mod debugfs;
 mod difference;

@@ -2,8 +2,8 @@
 
 use banger_tree::Xattrs;
 
-use super::acl;
 use super::layout::{BLOCK_SIZE, INODE_SIZE};
+use crate::format::acl;
 
 /// Room behind the fields of an inode and the magic number, with the 4 zero bytes at the end.
 const IN_INODE_MAX: u64 = INODE_SIZE - 128 - 32 - 4;
@@ -33,7 +33,10 @@ pub(super) fn full_name(index: u8, suffix: &[u8]) -> Vec<u8> {
 /// # Errors
 /// Why ext4 cannot hold it.
 pub(super) fn disk_value(name: &[u8], value: &[u8]) -> Result<Vec<u8>, String> {
-    if name == acl::ACCESS || name == acl::DEFAULT { acl::to_disk(value) } else { Ok(value.to_vec()) }
+    if name != acl::ACCESS && name != acl::DEFAULT {
+        return Ok(value.to_vec());
+    }
+    acl::to_disk(value).ok_or_else(|| format!("a POSIX ACL of {} bytes is malformed", value.len()))
 }
 
 /// Checks that ext4 can hold `xattrs`.

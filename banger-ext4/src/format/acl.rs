@@ -1,6 +1,11 @@
 //! POSIX ACLs: tar archives carry the form of the xattr interface (version 2), ext4 stores a
 //! shorter one (version 1). A stored version 2 makes the kernel refuse to open the file.
 
+/// Name of a file's own ACL.
+pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
+/// Name of the ACL that a directory hands down.
+pub(crate) const DEFAULT: &[u8] = b"system.posix_acl_default";
+
 /// Version of the form of the xattr interface.
 const XATTR_VERSION: u32 = 2;
 /// Version of the form on disk.

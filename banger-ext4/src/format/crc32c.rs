@@ -15,6 +15,11 @@ impl Checksum {
         Self::EMPTY.with(s_uuid)
     }
 
+    /// Returns the checksum that was stored as `value`, such as `s_checksum_seed`.
+    pub(crate) fn of_stored(value: u32) -> Self {
+        Self(value)
+    }
+
     /// Returns what the blocks that belong to an inode, and the inode itself, start from.
     pub(crate) fn of_inode(self, number: InodeNumber, i_generation: u32) -> Self {
         self.with(&number.0.to_le_bytes()).with(&i_generation.to_le_bytes())

@@ -8,9 +8,9 @@ use super::{BLOCK_SIZE, InodeNumber};
 /// Bytes of a leaf block before its checksum tail.
 pub(crate) const LEAF_SPACE: usize = BLOCK_SIZE - TAIL_SIZE;
 /// Bytes of `struct ext4_dir_entry_tail`.
-const TAIL_SIZE: usize = 12;
+pub(crate) const TAIL_SIZE: usize = 12;
 /// `det_reserved_ft`, which makes the tail look like an unused entry.
-const TAIL_FILE_TYPE: u8 = 0xde;
+pub(crate) const TAIL_FILE_TYPE: u8 = 0xde;
 /// Bytes of an entry before its name.
 pub(crate) const HEADER_SIZE: usize = 8;
 
@@ -61,8 +61,14 @@ pub(crate) fn encode_entry(place: &mut [u8], inode: InodeNumber, file_type: u8, 
 
 /// Writes the tail with the checksum of a leaf block. `seed` is the directory's.
 pub(crate) fn seal_leaf(block: &mut [u8; BLOCK_SIZE], seed: Checksum) {
-    let csum = seed.with(&block[..LEAF_SPACE]).value();
-    let tail = &mut block[LEAF_SPACE..];
+    seal(block, seed);
+}
+
+/// Writes the tail into a leaf block of any size.
+pub(crate) fn seal(block: &mut [u8], seed: Checksum) {
+    let space = block.len().saturating_sub(TAIL_SIZE);
+    let csum = seed.with(&block[..space]).value();
+    let tail = &mut block[space..];
     tail[0..4].fill(0);
     tail[4..6].copy_from_slice(&12_u16.to_le_bytes());
     tail[6] = 0;

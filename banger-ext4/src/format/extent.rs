@@ -12,8 +12,8 @@ pub(crate) const ROOT_ENTRIES: usize = 4;
 pub(crate) const BLOCK_ENTRIES: usize = 340;
 /// Blocks of one extent that is written to; longer lengths mean "not initialised".
 pub(crate) const EXTENT_MAX_BLOCKS: u32 = 32768;
-/// Offset of the checksum in a block of the tree.
-const TAIL_OFFSET: usize = 4092;
+
+const _: () = assert!(entries_of_block(BLOCK_SIZE) == BLOCK_ENTRIES && tail_offset(BLOCK_ENTRIES) == 4092);
 
 on_disk! {
     /// `struct ext4_extent_header`.
@@ -103,12 +103,34 @@ pub(crate) fn encode_root(depth: u16, entries: &[[u8; 12]]) -> [u8; 60] {
 /// # Panics
 /// With more than [`BLOCK_ENTRIES`].
 pub(crate) fn encode_block(seed: Checksum, depth: u16, entries: &[[u8; 12]]) -> [u8; BLOCK_SIZE] {
-    assert!(entries.len() <= BLOCK_ENTRIES, "a block has 340 entries");
     let mut block = [0; BLOCK_SIZE];
-    encode_node(&mut block, depth, BLOCK_ENTRIES, entries);
-    let csum = seed.with(&block[..TAIL_OFFSET]).value();
-    block[TAIL_OFFSET..].copy_from_slice(&csum.to_le_bytes());
+    fill_block(&mut block, Some(seed), depth, entries);
     block
+}
+
+/// Returns how many entries a block of `block_size` bytes of a tree has.
+pub(crate) const fn entries_of_block(block_size: usize) -> usize {
+    // The remainder is the checksum's place.
+    block_size.saturating_sub(ExtentHeader::SIZE) / 12
+}
+
+/// Writes a block of a tree, of any size, into zeros; with a checksum if there is a `seed`.
+///
+/// # Panics
+/// With more than [`entries_of_block`].
+pub(crate) fn fill_block(block: &mut [u8], seed: Option<Checksum>, depth: u16, entries: &[[u8; 12]]) {
+    let most = entries_of_block(block.len());
+    assert!(entries.len() <= most, "a block has {most} entries");
+    encode_node(block, depth, most, entries);
+    if let Some(seed) = seed {
+        let (covered, tail) = block.split_at_mut(tail_offset(most));
+        tail[..4].copy_from_slice(&seed.with(covered).value().to_le_bytes());
+    }
+}
+
+/// Returns where the checksum of a block of a tree is that has `eh_max` entries.
+pub(crate) const fn tail_offset(eh_max: usize) -> usize {
+    ExtentHeader::SIZE.saturating_add(eh_max.saturating_mul(12))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::crc32c::Checksum;
 use super::field::on_disk;
-use super::{Block, Group, hi16, hi32, lo16, lo32};
+use super::{Block, Group, hi16, hi32, join16, join32, lo16, lo32};
 
 /// `bg_flags`: the inode bitmap is not written, all its inodes are free.
 pub(crate) const INODE_UNINIT: u16 = 1;
@@ -46,6 +46,41 @@ impl GroupDesc {
         (self.bg_block_bitmap_lo, self.bg_block_bitmap_hi) = (lo32(block_bitmap.0), hi32(block_bitmap.0));
         (self.bg_inode_bitmap_lo, self.bg_inode_bitmap_hi) = (lo32(inode_bitmap.0), hi32(inode_bitmap.0));
         (self.bg_inode_table_lo, self.bg_inode_table_hi) = (lo32(inode_table.0), hi32(inode_table.0));
+    }
+
+    /// Returns where the block bitmap is.
+    pub(crate) fn block_bitmap(&self) -> Block {
+        Block(join32(self.bg_block_bitmap_lo, self.bg_block_bitmap_hi))
+    }
+
+    /// Returns where the inode bitmap is.
+    pub(crate) fn inode_bitmap(&self) -> Block {
+        Block(join32(self.bg_inode_bitmap_lo, self.bg_inode_bitmap_hi))
+    }
+
+    /// Returns where the inode table starts.
+    pub(crate) fn inode_table(&self) -> Block {
+        Block(join32(self.bg_inode_table_lo, self.bg_inode_table_hi))
+    }
+
+    /// Returns the number of free blocks.
+    pub(crate) fn free_blocks(&self) -> u32 {
+        join16(self.bg_free_blocks_count_lo, self.bg_free_blocks_count_hi)
+    }
+
+    /// Returns the number of free inodes.
+    pub(crate) fn free_inodes(&self) -> u32 {
+        join16(self.bg_free_inodes_count_lo, self.bg_free_inodes_count_hi)
+    }
+
+    /// Returns the number of directories.
+    pub(crate) fn used_dirs(&self) -> u32 {
+        join16(self.bg_used_dirs_count_lo, self.bg_used_dirs_count_hi)
+    }
+
+    /// Returns how many inodes at the end of the table were never used.
+    pub(crate) fn itable_unused(&self) -> u32 {
+        join16(self.bg_itable_unused_lo, self.bg_itable_unused_hi)
     }
 
     /// Sets the counters of the group's blocks and inodes; `itable_unused` counts the inodes at

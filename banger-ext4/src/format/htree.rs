@@ -10,16 +10,16 @@ pub(crate) const ROOT_LIMIT: usize = 507;
 /// Children of the other index blocks.
 pub(crate) const NODE_LIMIT: usize = 510;
 /// Offset of the entries in the root block, after `.`, `..` and `struct dx_root_info`.
-const ROOT_ENTRIES_OFFSET: usize = 32;
+pub(crate) const ROOT_ENTRIES_OFFSET: usize = 32;
 /// Offset of the entries in other index blocks, after an unused directory entry.
-const NODE_ENTRIES_OFFSET: usize = 8;
-/// Offset of `struct dx_tail`.
-const TAIL_OFFSET: usize = BLOCK_SIZE - 8;
+pub(crate) const NODE_ENTRIES_OFFSET: usize = 8;
+/// Bytes of `struct dx_tail`.
+const TAIL_SIZE: usize = 8;
 /// `info_length` of `struct dx_root_info`.
 const INFO_LENGTH: u8 = 8;
 
-const _: () = assert!(ROOT_ENTRIES_OFFSET + ROOT_LIMIT * 8 == TAIL_OFFSET);
-const _: () = assert!(NODE_ENTRIES_OFFSET + NODE_LIMIT * 8 == TAIL_OFFSET);
+const _: () = assert!(limit_at(ROOT_ENTRIES_OFFSET, BLOCK_SIZE, true) == ROOT_LIMIT);
+const _: () = assert!(limit_at(NODE_ENTRIES_OFFSET, BLOCK_SIZE, true) == NODE_LIMIT);
 
 /// `struct dx_entry`: names from `hash` on are below the directory's block `block`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +42,28 @@ pub(crate) fn encode_root(
     entries: &[DxEntry],
 ) -> [u8; BLOCK_SIZE] {
     let mut block = [0; BLOCK_SIZE];
+    fill_root(&mut block, Some(seed), directory, parent, indirect_levels, entries);
+    block
+}
+
+/// Writes a root block of any size into zeros; with a checksum if there is a `seed`.
+///
+/// # Panics
+/// With no entries or more than [`limit_at`] [`ROOT_ENTRIES_OFFSET`].
+pub(crate) fn fill_root(
+    block: &mut [u8],
+    seed: Option<Checksum>,
+    directory: InodeNumber,
+    parent: InodeNumber,
+    indirect_levels: u8,
+    entries: &[DxEntry],
+) {
     let dot = entry_size(1);
     encode_entry(&mut block[..dot], directory, 2, b".");
     // `..` runs to the end of the block, so that the index hides behind it.
     encode_entry(&mut block[dot..], parent, 2, b"..");
     block[24..32].copy_from_slice(&[0, 0, 0, 0, HALF_MD4, INFO_LENGTH, indirect_levels, 0]);
-    encode_entries(&mut block, seed, ROOT_ENTRIES_OFFSET, ROOT_LIMIT, entries);
-    block
+    fill_entries(block, seed, ROOT_ENTRIES_OFFSET, entries);
 }
 
 /// Returns an index block below the root. `seed` is the directory's.
@@ -57,20 +72,32 @@ pub(crate) fn encode_root(
 /// With no entries or more than [`NODE_LIMIT`].
 pub(crate) fn encode_node(seed: Checksum, entries: &[DxEntry]) -> [u8; BLOCK_SIZE] {
     let mut block = [0; BLOCK_SIZE];
-    encode_entry(&mut block, InodeNumber(0), 0, b"");
-    encode_entries(&mut block, seed, NODE_ENTRIES_OFFSET, NODE_LIMIT, entries);
+    fill_node(&mut block, Some(seed), entries);
     block
+}
+
+/// Writes an index block of any size into zeros; with a checksum if there is a `seed`.
+///
+/// # Panics
+/// With no entries or more than [`limit_at`] [`NODE_ENTRIES_OFFSET`].
+pub(crate) fn fill_node(block: &mut [u8], seed: Option<Checksum>, entries: &[DxEntry]) {
+    encode_entry(block, InodeNumber(0), 0, b"");
+    fill_entries(block, seed, NODE_ENTRIES_OFFSET, entries);
+}
+
+/// Returns how many entries an index block has whose entries start at `offset`.
+pub(crate) const fn limit_at(offset: usize, block_size: usize, has_checksum: bool) -> usize {
+    let tail = if has_checksum { TAIL_SIZE } else { 0 };
+    block_size.saturating_sub(offset).saturating_sub(tail) / 8
 }
 
 /// Writes `struct dx_countlimit`, the entries and the checksum. The first entry's hash is taken to
 /// be the smallest there is; its place holds limit and count.
-fn encode_entries(
-    block: &mut [u8; BLOCK_SIZE],
-    seed: Checksum,
-    offset: usize,
-    limit: usize,
-    entries: &[DxEntry],
-) {
+///
+/// # Panics
+/// With no entries or more than [`limit_at`] `offset`.
+pub(crate) fn fill_entries(block: &mut [u8], seed: Option<Checksum>, offset: usize, entries: &[DxEntry]) {
+    let limit = limit_at(offset, block.len(), seed.is_some());
     assert!(!entries.is_empty() && entries.len() <= limit, "an index block has 1 to {limit} entries");
     let end = offset.saturating_add(entries.len().saturating_mul(8));
     for (place, entry) in block[offset..end].chunks_exact_mut(8).zip(entries) {
@@ -81,9 +108,24 @@ fn encode_entries(
     let (limit_place, count_place) = block[offset..end].split_at_mut(2);
     limit_place.copy_from_slice(&count(limit));
     count_place[..2].copy_from_slice(&count(entries.len()));
-    // Only the entries in use are covered, then `dt_reserved` and the checksum's own place as zeros.
-    let csum = seed.with(&block[..end]).with(&[0; 8]).value();
-    block[TAIL_OFFSET + 4..].copy_from_slice(&csum.to_le_bytes());
+    if let Some(seed) = seed {
+        seal(block, seed, end);
+    }
+}
+
+/// Writes the checksum of an index block whose entries in use stop at `end`.
+pub(crate) fn seal(block: &mut [u8], seed: Checksum, end: usize) {
+    let csum = checksum(block, seed, end).to_le_bytes();
+    let place = block.len().saturating_sub(4);
+    block[place..].copy_from_slice(&csum);
+}
+
+/// Returns the checksum of an index block whose entries in use stop at `end`.
+pub(crate) fn checksum(block: &[u8], seed: Checksum, end: usize) -> u32 {
+    // Only the entries in use are covered, then `dt_reserved`, in which the kernel leaves what was
+    // there when the directory was a list, and the checksum's own place as zeros.
+    let tail = &block[block.len().saturating_sub(TAIL_SIZE)..];
+    seed.with(&block[..end]).with(&tail[..4]).with(&[0; 4]).value()
 }
 
 #[cfg(test)]

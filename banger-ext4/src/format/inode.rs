@@ -3,7 +3,7 @@
 use super::crc32c::Checksum;
 use super::field::on_disk;
 use super::timestamp::EncodedTime;
-use super::{Block, InodeNumber, hi16, hi32, join32, lo16, lo32};
+use super::{Block, InodeNumber, hi16, hi32, join16, join32, lo16, lo32};
 
 /// `i_extra_isize`: the fields up to `i_projid`.
 pub(crate) const EXTRA_ISIZE: u16 = 32;
@@ -83,6 +83,16 @@ impl Inode {
     pub(crate) fn set_owner(&mut self, uid: u32, gid: u32) {
         (self.i_uid, self.l_i_uid_high) = (lo16(uid), hi16(uid));
         (self.i_gid, self.l_i_gid_high) = (lo16(gid), hi16(gid));
+    }
+
+    /// Returns the owner's user and group.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        (join16(self.i_uid, self.l_i_uid_high), join16(self.i_gid, self.l_i_gid_high))
+    }
+
+    /// Returns the block with the xattrs that are not in the inode, 0 if there is none.
+    pub(crate) fn file_acl(&self) -> Block {
+        Block(join32(self.i_file_acl_lo, u32::from(self.l_i_file_acl_high)))
     }
 
     /// Sets the block with the xattrs that are not in the inode.

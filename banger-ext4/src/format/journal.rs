@@ -7,6 +7,14 @@ pub(crate) const MAGIC: u32 = 0xc03b_3998;
 /// `h_blocktype` of a superblock with feature fields.
 pub(crate) const SUPERBLOCK_V2: u32 = 4;
 
+/// `s_feature_incompat`.
+pub(crate) mod incompat {
+    pub(crate) const REVOKE: u32 = 0x1;
+    pub(crate) const BIT64: u32 = 0x2;
+    pub(crate) const ASYNC_COMMIT: u32 = 0x4;
+    pub(crate) const CSUM_V3: u32 = 0x10;
+}
+
 on_disk! {
     /// `struct journal_superblock_s`.
     struct JournalSuperblock[1024] {

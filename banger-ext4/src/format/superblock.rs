@@ -11,6 +11,8 @@ pub(crate) const PRIMARY_OFFSET: usize = 1024;
 pub(crate) const MAGIC: u16 = 0xef53;
 /// `s_state`: unmounted cleanly.
 pub(crate) const STATE_VALID: u16 = 1;
+/// `s_state`: errors were found.
+pub(crate) const STATE_ERROR: u16 = 2;
 /// `s_errors`: go on.
 pub(crate) const ERRORS_CONTINUE: u16 = 1;
 /// `s_rev_level`: inode size and features are stored.
@@ -23,6 +25,8 @@ pub(crate) const CHECKSUM_CRC32C: u8 = 1;
 pub(crate) const JNL_BACKUP_BLOCKS: u8 = 1;
 /// `s_flags`: names are hashed as signed bytes.
 pub(crate) const FLAGS_SIGNED_HASH: u32 = 1;
+/// `s_flags`: names are hashed as unsigned bytes.
+pub(crate) const FLAGS_UNSIGNED_HASH: u32 = 2;
 /// `s_default_mount_opts`: `user_xattr`.
 pub(crate) const DEFM_XATTR_USER: u32 = 4;
 /// `s_default_mount_opts`: `acl`.
@@ -34,14 +38,18 @@ pub(crate) mod compat {
     pub(crate) const EXT_ATTR: u32 = 0x8;
     pub(crate) const RESIZE_INODE: u32 = 0x10;
     pub(crate) const DIR_INDEX: u32 = 0x20;
+    pub(crate) const SPARSE_SUPER2: u32 = 0x200;
+    pub(crate) const FAST_COMMIT: u32 = 0x400;
 }
 
 /// `s_feature_incompat`: a kernel that does not know them must not mount.
 pub(crate) mod incompat {
     pub(crate) const FILETYPE: u32 = 0x2;
+    pub(crate) const RECOVER: u32 = 0x4;
     pub(crate) const EXTENTS: u32 = 0x40;
     pub(crate) const BIT64: u32 = 0x80;
     pub(crate) const FLEX_BG: u32 = 0x200;
+    pub(crate) const CSUM_SEED: u32 = 0x2000;
 }
 
 /// `s_feature_ro_compat`: a kernel that does not know them must not write.
@@ -49,6 +57,7 @@ pub(crate) mod ro_compat {
     pub(crate) const SPARSE_SUPER: u32 = 0x1;
     pub(crate) const LARGE_FILE: u32 = 0x2;
     pub(crate) const HUGE_FILE: u32 = 0x8;
+    pub(crate) const GDT_CSUM: u32 = 0x10;
     pub(crate) const DIR_NLINK: u32 = 0x20;
     pub(crate) const EXTRA_ISIZE: u32 = 0x40;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
@@ -172,6 +181,11 @@ impl Superblock {
     /// Sets the number of blocks.
     pub(crate) fn set_blocks_count(&mut self, blocks: u64) {
         (self.s_blocks_count_lo, self.s_blocks_count_hi) = (lo32(blocks), hi32(blocks));
+    }
+
+    /// Returns the number of free blocks.
+    pub(crate) fn free_blocks_count(&self) -> u64 {
+        join32(self.s_free_blocks_count_lo, self.s_free_blocks_count_hi)
     }
 
     /// Sets the number of free blocks.

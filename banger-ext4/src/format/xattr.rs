@@ -1,29 +1,26 @@
 //! Extended attributes, in inodes and in blocks of their own.
 
 use super::crc32c::Checksum;
-use super::{BLOCK_SIZE, Block};
+use super::{BLOCK_SIZE, Block, acl};
 
 /// `h_magic`, in inodes too.
 pub(crate) const MAGIC: u32 = 0xea02_0000;
 /// Bytes of an entry before its name.
 const ENTRY_SIZE: usize = 16;
 /// Bytes of `struct ext4_xattr_header` in a block.
-const BLOCK_HEADER_SIZE: usize = 32;
+pub(crate) const BLOCK_HEADER_SIZE: usize = 32;
+/// Where `h_checksum` is in a block.
+const CHECKSUM_PLACE: std::ops::Range<usize> = 16..20;
 /// Zeros that end the entries.
 const END_SIZE: usize = 4;
 /// Space for entries and values in an inode with `i_extra_isize` 32.
 pub(crate) const INODE_SPACE: usize = super::inode::XATTR_SPACE - 4 - END_SIZE;
 /// Space for entries and values in a block.
-pub(crate) const BLOCK_SPACE: usize = BLOCK_SIZE - BLOCK_HEADER_SIZE - END_SIZE;
+pub(crate) const BLOCK_SPACE: usize = space_of_block(BLOCK_SIZE);
 
 /// Prefixes of names that are stored as a number; a longer one comes before its own prefix.
-const PREFIXES: [(&[u8], u8); 5] = [
-    (b"system.posix_acl_access", 2),
-    (b"system.posix_acl_default", 3),
-    (b"user.", 1),
-    (b"trusted.", 4),
-    (b"security.", 6),
-];
+const PREFIXES: [(&[u8], u8); 5] =
+    [(acl::ACCESS, 2), (acl::DEFAULT, 3), (b"user.", 1), (b"trusted.", 4), (b"security.", 6)];
 
 /// One attribute as it is stored: the value of an ACL is already converted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,16 +97,37 @@ pub(crate) fn encode_in_inode(entries: &[&Entry<'_>]) -> [u8; super::inode::XATT
 /// If they take more than [`BLOCK_SPACE`].
 pub(crate) fn encode_block(seed: Checksum, block: Block, entries: &[&Entry<'_>]) -> [u8; BLOCK_SIZE] {
     let mut bytes = [0; BLOCK_SIZE];
+    fill_block(&mut bytes, Some(seed), block, entries);
+    bytes
+}
+
+/// Returns the space for entries and values in a block of `block_size` bytes.
+pub(crate) const fn space_of_block(block_size: usize) -> usize {
+    block_size.saturating_sub(BLOCK_HEADER_SIZE).saturating_sub(END_SIZE)
+}
+
+/// Writes the block `block`, of any size, into zeros; with a checksum if there is a `seed`.
+///
+/// # Panics
+/// If `entries` take more than [`space_of_block`].
+pub(crate) fn fill_block(bytes: &mut [u8], seed: Option<Checksum>, block: Block, entries: &[&Entry<'_>]) {
     let h_hash = entries.iter().fold(0_u32, |hash, entry| hash.rotate_left(16) ^ entry.hash());
     bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
     // `h_refcount` and `h_blocks`.
     bytes[4..8].copy_from_slice(&1_u32.to_le_bytes());
     bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
     bytes[12..16].copy_from_slice(&h_hash.to_le_bytes());
-    encode_entries(&mut bytes, BLOCK_HEADER_SIZE, entries, |entry| entry.hash());
-    let csum = seed.of_block(block).with(&bytes).value();
-    bytes[16..20].copy_from_slice(&csum.to_le_bytes());
-    bytes
+    encode_entries(bytes, BLOCK_HEADER_SIZE, entries, |entry| entry.hash());
+    if let Some(seed) = seed {
+        seal_block(bytes, seed, block);
+    }
+}
+
+/// Writes the checksum of an xattr block.
+pub(crate) fn seal_block(bytes: &mut [u8], seed: Checksum, block: Block) {
+    bytes[CHECKSUM_PLACE].fill(0);
+    let csum = seed.of_block(block).with(bytes).value();
+    bytes[CHECKSUM_PLACE].copy_from_slice(&csum.to_le_bytes());
 }
 
 /// Writes entries from `start` on and their values from the end of `space` backwards.

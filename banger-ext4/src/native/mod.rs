@@ -18,7 +18,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod writeback;
-mod xattrs;
+pub(crate) mod xattrs;
 
 use camino::Utf8Path;
 

@@ -17,6 +17,11 @@ pub(crate) struct Placed<'a> {
 /// Returns where each of `xattrs` goes, or why they do not fit. As much as can goes into the
 /// inode, so that they fit whenever they can at all.
 pub(crate) fn place(xattrs: &Xattrs) -> Result<Placed<'_>, String> {
+    place_within(xattrs, BLOCK_SPACE)
+}
+
+/// Does what [`place`] does where a block has `block_space` bytes for them.
+pub(crate) fn place_within(xattrs: &Xattrs, block_space: usize) -> Result<Placed<'_>, String> {
     let mut entries = xattrs.iter().map(|(name, value)| entry(name, value)).collect::<Result<Vec<_>, _>>()?;
     entries.sort_by(|a, b| a.order().cmp(&b.order()));
     let mut is_in_inode = fullest_subset(&entries, INODE_SPACE).into_iter();
@@ -26,9 +31,9 @@ pub(crate) fn place(xattrs: &Xattrs) -> Result<Placed<'_>, String> {
         if inside { placed.in_inode.push(entry) } else { placed.in_block.push(entry) }
     }
     let size: usize = placed.in_block.iter().map(Entry::size).sum();
-    if size > BLOCK_SPACE {
+    if size > block_space {
         return Err(format!(
-            "extended attributes take {size} bytes more than fit into the inode, and {BLOCK_SPACE} is the most"
+            "extended attributes take {size} bytes more than fit into the inode, and {block_space} is the most"
         ));
     }
     Ok(placed)
@@ -41,7 +46,7 @@ fn entry<'a>(full: &'a [u8], value: &'a [u8]) -> Result<Entry<'a>, String> {
         return Err(format!("the name of an extended attribute has {} bytes, 255 is the most", name.len()));
     }
     let value = match full {
-        b"system.posix_acl_access" | b"system.posix_acl_default" => {
+        acl::ACCESS | acl::DEFAULT => {
             acl::to_disk(value).ok_or_else(|| format!("{} is malformed", escape_bytes(full)))?.into()
         }
         _ => value.into(),

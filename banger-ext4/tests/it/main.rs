@@ -7,6 +7,9 @@
 
 mod contents;
 mod e2fsprogs;
+mod editor;
+mod editor_faults;
+mod editor_large;
 mod judges;
 mod native;
 mod native_extremes;

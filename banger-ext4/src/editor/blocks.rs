@@ -1,0 +1,173 @@
+//! Blocks of an image, with the changes since the last commit kept in memory.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+
+use banger_tree::RootfsError;
+
+use super::storage::Storage;
+use crate::format::Block;
+
+/// Clean blocks that are kept in memory at most.
+const CLEAN_BLOCKS_MAX: usize = 4096;
+
+/// One block's bytes.
+pub(super) type Bytes = Arc<[u8]>;
+
+/// Which state of the image to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    /// With the changes since the last commit.
+    Now,
+    /// As of the last commit, which is what a crash leaves.
+    Committed,
+}
+
+/// The blocks of an image.
+#[derive(Debug)]
+pub(super) struct Blocks {
+    pub(super) storage: Box<dyn Storage>,
+    /// Name of the image, for errors.
+    pub(super) image: String,
+    block_size: usize,
+    blocks_count: u64,
+    clean: RefCell<HashMap<Block, Bytes>>,
+    /// Blocks of metadata that differ from the storage's.
+    dirty: BTreeMap<Block, Bytes>,
+    /// What the changes of the operation under way replaced in `dirty`.
+    undo: Vec<(Block, Option<Bytes>)>,
+}
+
+impl Blocks {
+    pub(super) fn new(
+        storage: Box<dyn Storage>,
+        image: String,
+        block_size: usize,
+        blocks_count: u64,
+    ) -> Self {
+        let (clean, dirty, undo) = (RefCell::default(), BTreeMap::new(), Vec::new());
+        Self { storage, image, block_size, blocks_count, clean, dirty, undo }
+    }
+
+    fn offset(&self, block: Block) -> Result<u64, RootfsError> {
+        if block.0 >= self.blocks_count {
+            let reason = format!("something refers to block {}, of {}", block.0, self.blocks_count);
+            return Err(RootfsError::Corrupt { image: self.image.clone(), reason });
+        }
+        Ok(block.0 * self.block_size as u64)
+    }
+
+    pub(super) fn io(&self, action: &'static str, source: io::Error) -> RootfsError {
+        RootfsError::Io { action, image: self.image.clone(), source }
+    }
+
+    /// Returns a block.
+    pub(super) fn read(&self, view: View, block: Block) -> Result<Bytes, RootfsError> {
+        if view == View::Now
+            && let Some(bytes) = self.dirty.get(&block)
+        {
+            return Ok(Arc::clone(bytes));
+        }
+        let offset = self.offset(block)?;
+        if let Some(bytes) = self.clean.borrow().get(&block) {
+            return Ok(Arc::clone(bytes));
+        }
+        let mut bytes = vec![0; self.block_size];
+        self.storage.read_at(offset, &mut bytes).map_err(|error| self.io("read", error))?;
+        let bytes: Bytes = bytes.into();
+        let mut clean = self.clean.borrow_mut();
+        if clean.len() >= CLEAN_BLOCKS_MAX {
+            clean.clear();
+        }
+        clean.insert(block, Arc::clone(&bytes));
+        Ok(bytes)
+    }
+
+    /// Reads content, which is never kept in memory, from `offset` in `block` on; it may run over
+    /// several blocks.
+    pub(super) fn read_content(
+        &self,
+        block: Block,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), RootfsError> {
+        let start = self.offset(block)? + offset;
+        let last = (start + (buffer.len() as u64).saturating_sub(1)) / self.block_size as u64;
+        self.offset(Block(last))?;
+        self.storage.read_at(start, buffer).map_err(|error| self.io("read", error))
+    }
+
+    /// Replaces a block of metadata, until the next commit in memory only.
+    pub(super) fn write(&mut self, block: Block, bytes: impl Into<Bytes>) -> Result<(), RootfsError> {
+        let bytes = bytes.into();
+        debug_assert_eq!(bytes.len(), self.block_size, "whole blocks");
+        self.offset(block)?;
+        let before = self.dirty.insert(block, bytes);
+        self.undo.push((block, before));
+        Ok(())
+    }
+
+    /// Writes content to blocks that were free at the last commit: at once, since no state that a
+    /// crash can leave refers to them.
+    pub(super) fn write_content(&mut self, block: Block, bytes: &[u8]) -> Result<(), RootfsError> {
+        let start = self.offset(block)?;
+        let count = (bytes.len() / self.block_size) as u64;
+        self.offset(Block(block.0 + count.saturating_sub(1)))?;
+        for block in (block.0..block.0 + count).map(Block) {
+            self.forget(block);
+            self.clean.get_mut().remove(&block);
+        }
+        let written = self.storage.write_at(start, bytes);
+        written.map_err(|error| self.io("write", error))
+    }
+
+    /// Drops what was written to a block that is no metadata any more.
+    pub(super) fn forget(&mut self, block: Block) {
+        if let Some(before) = self.dirty.remove(&block) {
+            self.undo.push((block, Some(before)));
+        }
+    }
+
+    /// Starts an operation, which [`undo_operation`](Self::undo_operation) can take back.
+    pub(super) fn start_operation(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Takes back all changes to metadata since the operation started.
+    pub(super) fn undo_operation(&mut self) {
+        while let Some((block, before)) = self.undo.pop() {
+            match before {
+                Some(bytes) => self.dirty.insert(block, bytes),
+                None => self.dirty.remove(&block),
+            };
+        }
+    }
+
+    /// Returns the changed blocks.
+    pub(super) fn dirty(&self) -> &BTreeMap<Block, Bytes> {
+        &self.dirty
+    }
+
+    /// Writes a block to the storage, past the changes in memory.
+    pub(super) fn write_through(&mut self, block: Block, bytes: &[u8]) -> Result<(), RootfsError> {
+        let offset = self.offset(block)?;
+        self.clean.get_mut().remove(&block);
+        let written = self.storage.write_at(offset, bytes);
+        written.map_err(|error| self.io("write", error))
+    }
+
+    /// Returns when all that was written is on the disk.
+    pub(super) fn sync(&mut self) -> Result<(), RootfsError> {
+        let synced = self.storage.sync();
+        synced.map_err(|error| self.io("flush", error))
+    }
+
+    /// Takes all changes as written to the storage.
+    pub(super) fn committed(&mut self) {
+        self.undo.clear();
+        self.dirty.clear();
+        self.clean.get_mut().clear();
+    }
+}

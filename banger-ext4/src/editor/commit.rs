@@ -1,0 +1,91 @@
+//! Making changes last, all or none of them.
+
+use banger_tree::RootfsError;
+
+use super::Ext4Editor;
+use super::blocks::View;
+use super::groups::change_superblock;
+use super::journal::Journal;
+use crate::format::Block;
+use crate::format::superblock::{Superblock, incompat};
+
+impl Ext4Editor {
+    /// Writes all changes through the journal. See `docs/ext4.md` for why in this order.
+    pub(super) fn commit_changes(&mut self) -> Result<(), RootfsError> {
+        if self.is_half_committed {
+            return Err(self
+                .volume
+                .unsupported("an earlier commit was cut short; mount it once or run e2fsck -fp on it"));
+        }
+        if self.blocks.dirty().is_empty() {
+            return Ok(());
+        }
+        let locked = self.blocks.storage.lock();
+        locked.map_err(|error| self.blocks.io("lock", error))?;
+        let journal = self.journal()?;
+        let too_large = self.limit("there are more changes than the journal holds; commit more often");
+        // As long as the transaction counts, the superblock says so, also the one in the journal.
+        self.update_superblock(|superblock| superblock.s_feature_incompat |= incompat::RECOVER)?;
+        let changed = self.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes));
+        let Some(log) = journal.transaction(changed) else {
+            return Err(too_large);
+        };
+        if let Err(error) = self.prepare(&log) {
+            // Nothing counts yet. The flag alone does no harm, but need not stay.
+            let (block, bytes) = self.superblock_block(View::Committed, false)?;
+            let _ = self.blocks.write_through(block, &bytes);
+            return Err(error);
+        }
+        self.is_half_committed = true;
+        self.carry_out(&journal)?;
+        self.is_half_committed = false;
+        self.blocks.committed();
+        Ok(())
+    }
+
+    /// Puts the transaction where it does not count yet.
+    fn prepare(&mut self, log: &[(Block, Vec<u8>)]) -> Result<(), RootfsError> {
+        for (block, bytes) in log {
+            self.blocks.write_through(*block, bytes)?;
+        }
+        let (block, bytes) = self.superblock_block(View::Committed, true)?;
+        self.blocks.write_through(block, &bytes)?;
+        self.blocks.sync()
+    }
+
+    /// Makes the transaction count, puts the blocks in their places and empties the journal.
+    fn carry_out(&mut self, journal: &Journal) -> Result<(), RootfsError> {
+        self.put_journal_superblock(journal.live_superblock())?;
+        let changed: Vec<_> =
+            self.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes.clone())).collect();
+        for (block, bytes) in changed {
+            self.blocks.write_through(block, &bytes)?;
+        }
+        self.blocks.sync()?;
+        self.put_journal_superblock(journal.done_superblock())?;
+        let (block, bytes) = self.superblock_block(View::Now, false)?;
+        self.blocks.write_through(block, &bytes)?;
+        self.blocks.sync()
+    }
+
+    fn put_journal_superblock(&mut self, place: Option<(Block, Vec<u8>)>) -> Result<(), RootfsError> {
+        let (block, bytes) = place.ok_or_else(|| self.volume.corrupt("the journal has no first block"))?;
+        self.blocks.write_through(block, &bytes)?;
+        self.blocks.sync()
+    }
+
+    /// Returns the block with the superblock, which says whether the journal is to be looked into.
+    fn superblock_block(&self, view: View, needs_recovery: bool) -> Result<(Block, Vec<u8>), RootfsError> {
+        let (block, offset) = self.volume.superblock_place();
+        let mut bytes = self.blocks.read(view, block)?.to_vec();
+        change_superblock(
+            &mut bytes[offset..offset + Superblock::SIZE],
+            self.volume.seed.is_some(),
+            |superblock| match needs_recovery {
+                true => superblock.s_feature_incompat |= incompat::RECOVER,
+                false => superblock.s_feature_incompat &= !incompat::RECOVER,
+            },
+        );
+        Ok((block, bytes))
+    }
+}

@@ -1,0 +1,109 @@
+//! The bytes of regular files.
+
+use std::io::{self, Read};
+
+use banger_tree::RootfsError;
+
+use super::Ext4Editor;
+use super::extents::{LOGICAL_END, Run};
+use crate::format::inode::Inode;
+use crate::format::superblock::ro_compat;
+use crate::format::{Block, InodeNumber};
+
+/// Bytes that are taken from the reader, and written, at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Files from here on need the feature `large_file`.
+const LARGE_FILE_BYTES: u64 = 1 << 31;
+
+impl Ext4Editor {
+    /// Reads from `offset` on until `buffer` is full or the file ends; returns how many bytes.
+    pub(super) fn read_content(
+        &self,
+        number: InodeNumber,
+        inode: &Inode,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, RootfsError> {
+        let rest = inode.size().saturating_sub(offset).min(buffer.len() as u64);
+        let buffer = &mut buffer[..rest as usize];
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        buffer.fill(0);
+        let block_size = self.volume.block_size as u64;
+        let end = offset + rest;
+        let runs = self.mapping(number, inode, offset / block_size..end.div_ceil(block_size))?.runs;
+        for run in runs.into_iter().filter(|run| run.written) {
+            let (from, to) = (run.logical * block_size, (run.logical + run.len) * block_size);
+            let (start, stop) = (from.max(offset), to.min(end));
+            if start < stop {
+                let part = &mut buffer[(start - offset) as usize..(stop - offset) as usize];
+                self.blocks.read_content(Block(run.start), start - from, part)?;
+            }
+        }
+        Ok(buffer.len())
+    }
+
+    /// Writes all that `content` gives to free blocks, those of zeros left out; returns the blocks
+    /// and the length in bytes.
+    pub(super) fn write_content(
+        &mut self,
+        number: InodeNumber,
+        content: &mut dyn Read,
+    ) -> Result<(Vec<Run>, u64), RootfsError> {
+        let block_size = self.volume.block_size;
+        let mut runs: Vec<Run> = Vec::new();
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let (mut size, mut goal) = (0_u64, self.goal_of(number));
+        loop {
+            let length = read_full(content, &mut buffer)
+                .map_err(|source| RootfsError::Source { path: self.subject.clone(), source })?;
+            let blocks = length.div_ceil(block_size);
+            buffer[length..blocks * block_size].fill(0);
+            let first = size / block_size as u64;
+            size += length as u64;
+            if size > LOGICAL_END * block_size as u64 {
+                return Err(self.limit("it is larger than a file can be"));
+            }
+            let is_hole =
+                |at: usize| buffer[at * block_size..(at + 1) * block_size].iter().all(|byte| *byte == 0);
+            let mut at = 0;
+            while at < blocks {
+                if is_hole(at) {
+                    at += 1;
+                    continue;
+                }
+                let stop = (at..blocks).find(|at| is_hole(*at)).unwrap_or(blocks);
+                while at < stop {
+                    let (start, len) = self.allocate_blocks(goal, (stop - at) as u64)?;
+                    let bytes = &buffer[at * block_size..(at + len as usize) * block_size];
+                    self.blocks.write_content(start, bytes)?;
+                    runs.push(Run { logical: first + at as u64, len, start: start.0, written: true });
+                    goal = Block(start.0 + len);
+                    at += len as usize;
+                }
+            }
+            if length < buffer.len() {
+                break;
+            }
+        }
+        if size >= LARGE_FILE_BYTES {
+            self.update_superblock(|superblock| superblock.s_feature_ro_compat |= ro_compat::LARGE_FILE)?;
+        }
+        Ok((runs, size))
+    }
+}
+
+/// Reads until `buffer` is full or there is no more.
+fn read_full(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match content.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}

@@ -1,0 +1,397 @@
+//! Directories: their blocks, and the names in them.
+
+use banger_tree::{FileType, RootfsError, check_name, escape_bytes};
+
+use super::Ext4Editor;
+use super::blocks::{Bytes, View};
+use super::extents::{LOGICAL_END, Run};
+use crate::format::crc32c::Checksum;
+use crate::format::dirent::{HEADER_SIZE, TAIL_FILE_TYPE, TAIL_SIZE, encode_entry, entry_size, seal};
+use crate::format::inode::{INDEX_FL, Inode};
+use crate::format::{Block, InodeNumber, htree};
+
+/// A name and what it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: Vec<u8>,
+    pub(super) inode: InodeNumber,
+    pub(super) file_type: u8,
+}
+
+/// Where an entry is in its block.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    offset: usize,
+    rec_len: usize,
+    pub(super) entry: Entry,
+}
+
+/// Where a name was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    block: Block,
+    bytes: Bytes,
+    records: Vec<Record>,
+    at: usize,
+}
+
+impl Found {
+    pub(super) fn inode(&self) -> InodeNumber {
+        self.records[self.at].entry.inode
+    }
+}
+
+/// A directory under work.
+#[derive(Clone, Debug)]
+pub(super) struct Dir {
+    pub(super) number: InodeNumber,
+    pub(super) inode: Inode,
+    /// Its blocks, without holes.
+    pub(super) runs: Vec<Run>,
+    /// Blocks of its extent tree.
+    pub(super) index_blocks: Vec<Block>,
+    pub(super) is_indexed: bool,
+    pub(super) seed: Option<Checksum>,
+}
+
+impl Dir {
+    /// Returns how many blocks there are.
+    pub(super) fn len(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.logical + run.len)
+    }
+
+    /// Returns the block of this number.
+    pub(super) fn block(&self, logical: u64) -> Option<Block> {
+        let at = self.runs.partition_point(|run| run.logical + run.len <= logical);
+        self.runs.get(at).map(|run| Block(run.start + (logical - run.logical)))
+    }
+}
+
+impl Ext4Editor {
+    pub(super) fn corrupt_dir(&self, number: InodeNumber, what: &str) -> RootfsError {
+        self.volume.corrupt(format!("directory inode {} {what}", number.0))
+    }
+
+    /// Returns a directory's inode with where its blocks are.
+    pub(super) fn dir(&self, number: InodeNumber) -> Result<Dir, RootfsError> {
+        let inode = self.inode(number)?;
+        if FileType::from_mode_bits(inode.i_mode) != Some(FileType::Directory) {
+            return Err(self.corrupt_dir(number, "is none"));
+        }
+        let mapping = self.mapping(number, &inode, 0..LOGICAL_END)?;
+        let mut end = 0;
+        for run in &mapping.runs {
+            if run.logical != end || !run.written {
+                return Err(self.corrupt_dir(number, "has holes"));
+            }
+            end += run.len;
+        }
+        if end == 0 || inode.size() != end * self.volume.block_size as u64 {
+            return Err(self.corrupt_dir(number, "has another size than its blocks"));
+        }
+        Ok(Dir {
+            number,
+            is_indexed: self.volume.dir_index && inode.i_flags & INDEX_FL != 0,
+            seed: self.volume.seed_of(number, inode.i_generation),
+            inode,
+            runs: mapping.runs,
+            index_blocks: mapping.index_blocks,
+        })
+    }
+
+    pub(super) fn dir_block(&self, dir: &Dir, logical: u64) -> Result<(Block, Bytes), RootfsError> {
+        let block = dir
+            .block(logical)
+            .ok_or_else(|| self.corrupt_dir(dir.number, "has an index that leads beyond its end"))?;
+        Ok((block, self.blocks.read(View::Now, block)?))
+    }
+
+    /// Returns the bytes of a leaf that are for entries.
+    pub(super) fn leaf_space(&self) -> usize {
+        self.volume.block_size - if self.volume.seed.is_some() { TAIL_SIZE } else { 0 }
+    }
+
+    /// Returns all records of a leaf, unused ones too, checked.
+    pub(super) fn records(&self, dir: &Dir, bytes: &[u8]) -> Result<Vec<Record>, RootfsError> {
+        let space = self.leaf_space();
+        if let Some(seed) = dir.seed {
+            let tail = &bytes[space..];
+            if tail[4..8] != [12, 0, 0, TAIL_FILE_TYPE]
+                || tail[8..] != seed.with(&bytes[..space]).value().to_le_bytes()
+            {
+                return Err(self.corrupt_dir(dir.number, "has a block with a wrong checksum"));
+            }
+        }
+        let malformed = || self.corrupt_dir(dir.number, "has a malformed entry");
+        let mut records = Vec::new();
+        let mut offset = 0;
+        while offset < space {
+            let [a, b, c, d, e, f, name_len, file_type, ..] = bytes[offset..space] else {
+                return Err(malformed());
+            };
+            let rec_len = usize::from(u16::from_le_bytes([e, f]));
+            let inode = InodeNumber(u32::from_le_bytes([a, b, c, d]));
+            let least = entry_size(if inode.0 == 0 { 0 } else { name_len.into() });
+            if rec_len < least || rec_len % 4 != 0 || offset + rec_len > space {
+                return Err(malformed());
+            }
+            let name = match inode.0 {
+                0 => Vec::new(),
+                _ => bytes[offset + HEADER_SIZE..][..name_len.into()].to_vec(),
+            };
+            records.push(Record { offset, rec_len, entry: Entry { name, inode, file_type } });
+            offset += rec_len;
+        }
+        Ok(records)
+    }
+
+    /// Returns whether a block of an indexed directory is of the index, its checksum checked.
+    fn is_index_block(&self, dir: &Dir, logical: u64, bytes: &[u8]) -> Result<bool, RootfsError> {
+        if !dir.is_indexed {
+            return Ok(false);
+        }
+        let size = u16::try_from(self.volume.block_size).expect("at most 4096").to_le_bytes();
+        let is_node = bytes[0..4] == [0; 4] && bytes[4..6] == size;
+        if logical == 0 {
+            self.index_entries(dir, bytes, htree::ROOT_ENTRIES_OFFSET)?;
+        } else if is_node && dir.seed.is_some() {
+            self.index_entries(dir, bytes, htree::NODE_ENTRIES_OFFSET)?;
+        }
+        Ok(logical == 0 || is_node)
+    }
+
+    /// Calls `visit` with each entry but `.` and `..`, by its block, the block's bytes, all records
+    /// of it and the number of the one in question, until it returns false.
+    fn for_each_record(
+        &self,
+        dir: &Dir,
+        mut visit: impl FnMut(Block, &Bytes, &[Record], usize) -> bool,
+    ) -> Result<(), RootfsError> {
+        for logical in 0..dir.len() {
+            let (block, bytes) = self.dir_block(dir, logical)?;
+            if self.is_index_block(dir, logical, &bytes)? {
+                continue;
+            }
+            let records = self.records(dir, &bytes)?;
+            for at in 0..records.len() {
+                let entry = &records[at].entry;
+                if entry.inode.0 == 0 || entry.name == b"." || entry.name == b".." {
+                    continue;
+                }
+                self.check_entry(dir, entry)?;
+                if !visit(block, &bytes, &records, at) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_entry(&self, dir: &Dir, entry: &Entry) -> Result<(), RootfsError> {
+        let number = entry.inode.0;
+        if check_name(&entry.name).is_err() {
+            return Err(self.corrupt_dir(dir.number, &format!("has the name {}", escape_bytes(&entry.name))));
+        }
+        if number < self.volume.first_inode || number > self.volume.inodes_count {
+            return Err(self.corrupt_dir(dir.number, &format!("has an entry for inode {number}")));
+        }
+        Ok(())
+    }
+
+    /// Returns all entries but `.` and `..`.
+    pub(super) fn entries(&self, dir: &Dir) -> Result<Vec<Entry>, RootfsError> {
+        let mut entries = Vec::new();
+        self.for_each_record(dir, |_, _, records, at| {
+            entries.push(records[at].entry.clone());
+            true
+        })?;
+        Ok(entries)
+    }
+
+    /// Returns where `name` is.
+    pub(super) fn find(&self, dir: &Dir, name: &[u8]) -> Result<Option<Found>, RootfsError> {
+        if let Some(mut path) = self.probe(dir, name)? {
+            loop {
+                let (block, bytes) = self.dir_block(dir, path.leaf())?;
+                let records = self.records(dir, &bytes)?;
+                if let Some(at) = records.iter().position(|r| r.entry.inode.0 != 0 && r.entry.name == name) {
+                    self.check_entry(dir, &records[at].entry)?;
+                    return Ok(Some(Found { block, bytes, records, at }));
+                }
+                if !self.next_leaf_of_hash(dir, &mut path)? {
+                    return Ok(None);
+                }
+            }
+        }
+        let mut found = None;
+        self.for_each_record(dir, |block, bytes, records, at| {
+            if records[at].entry.name == name {
+                found = Some(Found { block, bytes: Bytes::clone(bytes), records: records.to_vec(), at });
+            }
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+
+    /// Writes a leaf with its checksum.
+    pub(super) fn put_leaf(
+        &mut self,
+        dir: &Dir,
+        block: Block,
+        mut bytes: Vec<u8>,
+    ) -> Result<(), RootfsError> {
+        if let Some(seed) = dir.seed {
+            seal(&mut bytes, seed);
+        }
+        self.blocks.write(block, bytes)
+    }
+
+    /// Returns the bytes of a leaf with `entries`, without gaps.
+    pub(super) fn encode_leaf(&self, entries: &[Entry]) -> Vec<u8> {
+        let space = self.leaf_space();
+        let mut bytes = vec![0; self.volume.block_size];
+        let mut offset = 0;
+        for (at, entry) in entries.iter().enumerate() {
+            let end = if at + 1 == entries.len() { space } else { offset + entry_size(entry.name.len()) };
+            encode_entry(&mut bytes[offset..end], entry.inode, entry.file_type, &entry.name);
+            offset = end;
+        }
+        if entries.is_empty() {
+            encode_entry(&mut bytes[..space], InodeNumber(0), 0, b"");
+        }
+        bytes
+    }
+
+    /// Adds a name that the directory does not have.
+    pub(super) fn insert_entry(&mut self, number: InodeNumber, entry: Entry) -> Result<(), RootfsError> {
+        let dir = self.dir(number)?;
+        if self.insert_into_index(&dir, &entry)? {
+            return Ok(());
+        }
+        if !dir.is_indexed {
+            for logical in 0..dir.len() {
+                let (block, bytes) = self.dir_block(&dir, logical)?;
+                let records = self.records(&dir, &bytes)?;
+                if let Some(bytes) = self.with_entry(&bytes, &records, &entry) {
+                    return self.put_leaf(&dir, block, bytes);
+                }
+            }
+            if !self.volume.dir_index {
+                let mut dir = dir;
+                let block = self.append_dir_block(&mut dir)?;
+                let bytes = self.encode_leaf(&[entry]);
+                return self.put_leaf(&dir, block, bytes);
+            }
+        }
+        self.rebuild_index(dir, entry)
+    }
+
+    /// Returns a leaf with one more entry, if there is room; gaps are closed where that helps.
+    pub(super) fn with_entry(&self, bytes: &[u8], records: &[Record], entry: &Entry) -> Option<Vec<u8>> {
+        let needed = entry_size(entry.name.len());
+        for record in records {
+            let used = if record.entry.inode.0 == 0 { 0 } else { entry_size(record.entry.name.len()) };
+            if record.rec_len >= used + needed {
+                let mut bytes = bytes.to_vec();
+                if used > 0 {
+                    let used = u16::try_from(used).expect("at most 264");
+                    bytes[record.offset + 4..record.offset + 6].copy_from_slice(&used.to_le_bytes());
+                }
+                let place = &mut bytes[record.offset + used..record.offset + record.rec_len];
+                place.fill(0);
+                encode_entry(place, entry.inode, entry.file_type, &entry.name);
+                return Some(bytes);
+            }
+        }
+        let mut entries: Vec<Entry> = records
+            .iter()
+            .filter(|record| record.entry.inode.0 != 0)
+            .map(|record| record.entry.clone())
+            .collect();
+        let used: usize = entries.iter().map(|entry| entry_size(entry.name.len())).sum();
+        (used + needed <= self.leaf_space()).then(|| {
+            entries.push(entry.clone());
+            self.encode_leaf(&entries)
+        })
+    }
+
+    /// Takes a name away; returns what it led to.
+    pub(super) fn remove_entry(
+        &mut self,
+        number: InodeNumber,
+        name: &[u8],
+    ) -> Result<InodeNumber, RootfsError> {
+        let dir = self.dir(number)?;
+        let found = self.find(&dir, name)?;
+        let Found { block, bytes, records, at } =
+            found.ok_or_else(|| self.corrupt_dir(number, "lost a name"))?;
+        let mut bytes = bytes.to_vec();
+        let record = &records[at];
+        bytes[record.offset..record.offset + 4].fill(0);
+        // Nothing of the name stays, and its room goes to the entry before.
+        bytes[record.offset + 6..record.offset + record.rec_len].fill(0);
+        if let Some(before) = at.checked_sub(1).map(|before| &records[before]) {
+            let joined = u16::try_from(before.rec_len + record.rec_len).expect("at most a block");
+            bytes[before.offset + 4..before.offset + 6].copy_from_slice(&joined.to_le_bytes());
+        }
+        let inode = record.entry.inode;
+        self.put_leaf(&dir, block, bytes)?;
+        Ok(inode)
+    }
+
+    /// Makes a name lead to another inode.
+    pub(super) fn replace_entry(&mut self, number: InodeNumber, entry: &Entry) -> Result<(), RootfsError> {
+        let dir = self.dir(number)?;
+        let found = self.find(&dir, &entry.name)?;
+        let Found { block, bytes, records, at } =
+            found.ok_or_else(|| self.corrupt_dir(number, "lost a name"))?;
+        let mut bytes = bytes.to_vec();
+        let record = &records[at];
+        encode_entry(
+            &mut bytes[record.offset..record.offset + record.rec_len],
+            entry.inode,
+            entry.file_type,
+            &entry.name,
+        );
+        self.put_leaf(&dir, block, bytes)
+    }
+
+    /// Makes `..` lead to another directory.
+    pub(super) fn set_parent(&mut self, number: InodeNumber, parent: InodeNumber) -> Result<(), RootfsError> {
+        let dir = self.dir(number)?;
+        let (block, bytes) = self.dir_block(&dir, 0)?;
+        let mut bytes = bytes.to_vec();
+        // `.` takes the first 12 bytes, always.
+        if bytes[4..6] != [12, 0] || bytes[18] != 2 || bytes[20..22] != *b".." {
+            return Err(self.corrupt_dir(number, "does not start with . and .."));
+        }
+        bytes[12..16].copy_from_slice(&parent.0.to_le_bytes());
+        if !dir.is_indexed {
+            return self.put_leaf(&dir, block, bytes);
+        }
+        let before = self.dir_block(&dir, 0)?.1;
+        let count = self.index_entries(&dir, &before, htree::ROOT_ENTRIES_OFFSET)?.len();
+        if let Some(seed) = dir.seed {
+            htree::seal(&mut bytes, seed, htree::ROOT_ENTRIES_OFFSET + 8 * count);
+        }
+        self.blocks.write(block, bytes)
+    }
+
+    /// Adds a block to a directory, which the caller has to fill.
+    pub(super) fn append_dir_block(&mut self, dir: &mut Dir) -> Result<Block, RootfsError> {
+        let goal = dir.runs.last().map_or_else(|| self.goal_of(dir.number), |run| Block(run.start + run.len));
+        let block = self.allocate_block(goal)?;
+        let logical = dir.len();
+        dir.runs.push(Run { logical, len: 1, start: block.0, written: true });
+        self.put_dir_inode(dir)?;
+        Ok(block)
+    }
+
+    /// Writes a directory's inode with the blocks it has.
+    pub(super) fn put_dir_inode(&mut self, dir: &mut Dir) -> Result<(), RootfsError> {
+        self.set_mapping(dir.number, &mut dir.inode, &dir.runs, &dir.index_blocks)?;
+        dir.index_blocks = self.mapping(dir.number, &dir.inode, 0..LOGICAL_END)?.index_blocks;
+        dir.inode.set_size(dir.len() * self.volume.block_size as u64);
+        self.put_inode(dir.number, &dir.inode)
+    }
+}

@@ -1,0 +1,110 @@
+//! Edits finished images: any ext4 file system that has only what is known here, in a file of the
+//! host, without root or mount.
+//!
+//! Changes to metadata stay in memory, block by block, until a commit writes them through the file
+//! system's own journal. Bytes of new files go to free blocks at once.
+
+mod allocate;
+mod blocks;
+mod commit;
+mod content;
+mod directory;
+mod extents;
+mod groups;
+mod index;
+mod inodes;
+mod journal;
+mod rootfs;
+mod storage;
+mod volume;
+mod xattrs;
+
+use banger_tree::{GuestPath, RootfsError};
+use camino::Utf8Path;
+
+use blocks::Blocks;
+use storage::FileStorage;
+pub use storage::Storage;
+use volume::Volume;
+
+/// A finished image as a [`Rootfs`](banger_tree::Rootfs).
+///
+/// Dropped without a [`commit`](banger_tree::Rootfs::commit) it leaves the image as it was.
+/// A crash during a commit leaves an image with the old or with the new content: where the new
+/// content is only in the journal yet, the kernel's next mount or e2fsck moves it to its place, and
+/// until then [`open`](Self::open) refuses the image.
+///
+/// # Limits
+/// Blocks of 1, 2 and 4 KiB, inodes of 256 bytes, files with extents. What else the image has that
+/// is not known here is refused by its name when it is opened.
+///
+/// # Examples
+/// ```no_run
+/// use banger_ext4::Ext4Editor;
+/// use banger_tree::{Attributes, GuestPath, Rootfs};
+///
+/// let mut rootfs = Ext4Editor::open("disk.ext4".into())?;
+/// let path = GuestPath::parse("/etc/hostname")?;
+/// rootfs.write_file(&path, &mut &b"guest\n"[..], &Attributes::with_mode(0o644))?;
+/// rootfs.commit()?;
+/// # Ok::<(), banger_tree::RootfsError>(())
+/// ```
+#[derive(Debug)]
+pub struct Ext4Editor {
+    volume: Volume,
+    blocks: Blocks,
+    /// What the operation under way is about, for errors.
+    subject: GuestPath,
+    /// Whether a commit failed after it had taken effect in the journal.
+    is_half_committed: bool,
+}
+
+impl Ext4Editor {
+    /// Opens the image at `path`, a file or a block device, which nobody may have mounted.
+    ///
+    /// A file that the host allows only to be read can be looked into.
+    ///
+    /// # Errors
+    /// It is no ext4, damaged, not cleanly unmounted, or has what is not known here; another
+    /// editor is just committing; or the host refuses.
+    pub fn open(path: &Utf8Path) -> Result<Self, RootfsError> {
+        let storage = FileStorage::open(path).map_err(|source| RootfsError::Io {
+            action: "open",
+            image: path.to_string(),
+            source,
+        })?;
+        Self::open_on(Box::new(storage), path.as_str())
+    }
+
+    /// Opens the image that lies on `storage`; errors call it `image`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(storage: Box<dyn Storage>, image: &str) -> Result<Self, RootfsError> {
+        let volume = Volume::open(&*storage, image)?;
+        let blocks = Blocks::new(storage, image.to_owned(), volume.block_size, volume.blocks_count);
+        let editor = Self { volume, blocks, subject: GuestPath::root(), is_half_committed: false };
+        editor.check_journal()?;
+        Ok(editor)
+    }
+
+    /// Returns that the file system cannot hold what is asked for.
+    fn limit(&self, reason: impl Into<String>) -> RootfsError {
+        RootfsError::Limit { path: self.subject.clone(), reason: reason.into() }
+    }
+
+    /// Does all of `work`, which is about `path`, or nothing of it.
+    fn operation<T>(
+        &mut self,
+        path: &GuestPath,
+        work: impl FnOnce(&mut Self) -> Result<T, RootfsError>,
+    ) -> Result<T, RootfsError> {
+        self.subject = path.clone();
+        self.blocks.start_operation();
+        let outcome = work(self);
+        if outcome.is_err() {
+            self.blocks.undo_operation();
+        }
+        outcome
+    }
+}

@@ -1,0 +1,442 @@
+//! The image by path.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use banger_tree::{
+    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, Resolved, Rootfs,
+    RootfsError, Stat, Timestamp, resolve,
+};
+
+use super::Ext4Editor;
+use super::directory::Entry;
+use super::extents::Run;
+use super::inodes::{new_inode, set_attributes};
+use crate::format::dirent::{file_type_code, file_type_of_code};
+use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, Inode, LINK_MAX};
+use crate::format::timestamp::EncodedTime;
+use crate::format::{InodeNumber, device};
+
+/// Extra fields that an inode has to have for the upper bits of its mtime.
+const MTIME_EXTRA_END: u16 = 12;
+
+/// The names of an image, for the resolution of paths.
+struct Names<'a>(&'a Ext4Editor);
+
+impl Lookup for Names<'_> {
+    type Node = InodeNumber;
+    type Error = RootfsError;
+
+    fn root(&self) -> InodeNumber {
+        InodeNumber::ROOT
+    }
+
+    fn child(&self, dir: InodeNumber, name: &[u8]) -> Result<Option<InodeNumber>, RootfsError> {
+        let dir = self.0.dir(dir)?;
+        Ok(self.0.find(&dir, name)?.map(|found| found.inode()))
+    }
+
+    fn file_type(&self, node: InodeNumber) -> Result<FileType, RootfsError> {
+        Ok(type_of(&self.0.inode(node)?))
+    }
+
+    fn link_target(&self, node: InodeNumber) -> Result<Vec<u8>, RootfsError> {
+        self.0.target_of(node, &self.0.inode(node)?)
+    }
+}
+
+fn type_of(inode: &Inode) -> FileType {
+    FileType::from_mode_bits(inode.i_mode).expect("checked when the inode was read")
+}
+
+fn mtime_of(inode: &Inode) -> Timestamp {
+    let extra = if inode.i_extra_isize >= MTIME_EXTRA_END { inode.i_mtime_extra } else { 0 };
+    let time = EncodedTime { seconds: inode.i_mtime, extra }.decode();
+    Timestamp { nanoseconds: time.nanoseconds.min(999_999_999), ..time }
+}
+
+impl Ext4Editor {
+    fn existing(&self, path: &GuestPath) -> Result<Resolved<InodeNumber>, RootfsError> {
+        let place = resolve(&Names(self), path, false)?;
+        match place.node {
+            Some(_) => Ok(place),
+            None => Err(RootfsError::NotFound { path: path.clone() }),
+        }
+    }
+
+    fn existing_inode(&self, path: &GuestPath) -> Result<(InodeNumber, Inode), RootfsError> {
+        let number = self.existing(path)?.node.ok_or_else(|| RootfsError::NotFound { path: path.clone() })?;
+        Ok((number, self.inode(number)?))
+    }
+
+    fn file(&self, path: &GuestPath) -> Result<(InodeNumber, Inode), RootfsError> {
+        let (number, inode) = self.existing_inode(path)?;
+        match type_of(&inode) {
+            FileType::Regular => Ok((number, inode)),
+            FileType::Directory => Err(RootfsError::IsADirectory { path: path.clone() }),
+            _ => Err(RootfsError::NotAFile { path: path.clone() }),
+        }
+    }
+
+    fn vacant(&self, path: &GuestPath) -> Result<Resolved<InodeNumber>, RootfsError> {
+        let place = resolve(&Names(self), path, false)?;
+        match place.node {
+            Some(_) => Err(RootfsError::AlreadyExists { path: path.clone() }),
+            None => Ok(place),
+        }
+    }
+
+    /// Gives `inode` its xattrs and writes it; then makes the name at `place` lead to it.
+    fn add(
+        &mut self,
+        place: &Resolved<InodeNumber>,
+        number: InodeNumber,
+        mut inode: Inode,
+        attributes: &Attributes,
+    ) -> Result<(), RootfsError> {
+        self.set_xattrs(number, &mut inode, &attributes.xattrs)?;
+        self.put_inode(number, &inode)?;
+        let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();
+        let entry = Entry { name, inode: number, file_type: file_type_code(type_of(&inode)) };
+        match place.node {
+            Some(before) => {
+                self.replace_entry(place.parent, &entry)?;
+                self.drop_link(before)
+            }
+            None => self.insert_entry(place.parent, entry),
+        }
+    }
+
+    /// Takes one name of something that is no directory away, and all of it with the last.
+    fn drop_link(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
+        let mut inode = self.inode(number)?;
+        if inode.i_links_count > 1 {
+            inode.i_links_count -= 1;
+            return self.put_inode(number, &inode);
+        }
+        self.free_all(number, &mut inode)
+    }
+
+    fn free_all(&mut self, number: InodeNumber, inode: &mut Inode) -> Result<(), RootfsError> {
+        let file_type = type_of(inode);
+        self.free_xattr_block(number, inode)?;
+        let has_blocks = match file_type {
+            FileType::Regular | FileType::Directory => true,
+            FileType::Symlink => inode.i_flags & EXTENTS_FL != 0 || inode.size() > FAST_SYMLINK_MAX as u64,
+            _ => false,
+        };
+        if has_blocks {
+            self.free_content(number, inode)?;
+        }
+        self.free_inode(number, file_type == FileType::Directory)
+    }
+
+    /// Takes one subdirectory less into account.
+    fn drop_subdirectory(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
+        let mut inode = self.inode(number)?;
+        inode.i_links_count = match inode.i_links_count {
+            // It stopped counting: perhaps it can go on.
+            1 => {
+                let entries = self.entries(&self.dir(number)?)?;
+                let is_dir = |entry: &&Entry| file_type_of_code(entry.file_type) == Some(FileType::Directory);
+                let links = 2 + entries.iter().filter(is_dir).count();
+                u16::try_from(links).ok().filter(|links| u32::from(*links) < LINK_MAX).unwrap_or(1)
+            }
+            links => links.saturating_sub(1).max(2),
+        };
+        self.put_inode(number, &inode)
+    }
+
+    /// Gives back everything at and below an inode whose name is gone.
+    fn free_tree(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
+        if type_of(&self.inode(number)?) != FileType::Directory {
+            return self.drop_link(number);
+        }
+        let mut seen = BTreeSet::from([number]);
+        let mut pending = vec![number];
+        while let Some(number) = pending.pop() {
+            let dir = self.dir(number)?;
+            for entry in self.entries(&dir)? {
+                if type_of(&self.inode(entry.inode)?) != FileType::Directory {
+                    self.drop_link(entry.inode)?;
+                } else if seen.insert(entry.inode) {
+                    pending.push(entry.inode);
+                } else {
+                    return Err(self.corrupt_dir(entry.inode, "is in two directories"));
+                }
+            }
+            let mut inode = dir.inode;
+            self.free_all(number, &mut inode)?;
+        }
+        Ok(())
+    }
+}
+
+impl Rootfs for Ext4Editor {
+    fn stat(&self, path: &GuestPath) -> Result<Option<Stat>, RootfsError> {
+        let number = match resolve(&Names(self), path, false) {
+            Ok(Resolved { node: Some(number), .. }) => number,
+            Ok(_) | Err(RootfsError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let inode = self.inode(number)?;
+        let file_type = type_of(&inode);
+        let (uid, gid) = inode.owner();
+        Ok(Some(Stat {
+            inode: number.0.into(),
+            file_type,
+            attributes: Attributes {
+                mode: inode.i_mode & 0o7777,
+                uid,
+                gid,
+                mtime: mtime_of(&inode),
+                xattrs: self.xattrs_of(number, &inode)?,
+            },
+            nlink: inode.i_links_count.into(),
+            size_bytes: match file_type {
+                FileType::Regular | FileType::Symlink => inode.size(),
+                _ => 0,
+            },
+            device: matches!(file_type, FileType::CharDevice | FileType::BlockDevice)
+                .then(|| device::decode(&inode.i_block)),
+        }))
+    }
+
+    fn resolve(&self, path: &GuestPath) -> Result<GuestPath, RootfsError> {
+        let place = resolve(&Names(self), path, true)?;
+        match place.node {
+            Some(_) => Ok(place.path),
+            None => Err(RootfsError::NotFound { path: place.path }),
+        }
+    }
+
+    fn read(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError> {
+        let (number, inode) = self.file(path)?;
+        // A size may lie; and what is larger than the image is holes for the most part.
+        let most = self.volume.blocks_count * self.volume.block_size as u64;
+        let size = usize::try_from(inode.size()).ok().filter(|_| inode.size() <= most).ok_or_else(|| {
+            let reason = format!("a file of {} bytes does not fit in memory; read it in parts", inode.size());
+            RootfsError::Limit { path: path.clone(), reason }
+        })?;
+        let mut bytes = vec![0; size];
+        self.read_content(number, &inode, 0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_at(&self, path: &GuestPath, offset: u64, buffer: &mut [u8]) -> Result<usize, RootfsError> {
+        let (number, inode) = self.file(path)?;
+        self.read_content(number, &inode, offset, buffer)
+    }
+
+    fn read_link(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError> {
+        let (number, inode) = self.existing_inode(path)?;
+        match type_of(&inode) {
+            FileType::Symlink => self.target_of(number, &inode),
+            _ => Err(RootfsError::NotASymlink { path: path.clone() }),
+        }
+    }
+
+    fn read_dir(&self, path: &GuestPath) -> Result<Vec<DirEntry>, RootfsError> {
+        let (number, inode) = self.existing_inode(path)?;
+        if type_of(&inode) != FileType::Directory {
+            return Err(RootfsError::NotADirectory { path: path.clone() });
+        }
+        let mut entries = self.entries(&self.dir(number)?)?;
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let entry = |Entry { name, inode, file_type }| {
+            let file_type = match file_type_of_code(file_type) {
+                Some(file_type) => file_type,
+                None => type_of(&self.inode(inode)?),
+            };
+            Ok(DirEntry { name, inode: inode.0.into(), file_type })
+        };
+        entries.into_iter().map(entry).collect()
+    }
+
+    fn create_dir(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), RootfsError> {
+        self.operation(path, |editor| {
+            let place = editor.vacant(path)?;
+            let number = editor.allocate_inode(place.parent, true)?;
+            let mut inode = new_inode(FileType::Directory, attributes);
+            inode.i_links_count = 2;
+            let block = editor.allocate_block(editor.goal_of(number))?;
+            let run = Run { logical: 0, len: 1, start: block.0, written: true };
+            editor.set_mapping(number, &mut inode, &[run], &[])?;
+            inode.set_size(editor.volume.block_size as u64);
+            let dot = |name: &[u8], inode| Entry {
+                name: name.to_vec(),
+                inode,
+                file_type: file_type_code(FileType::Directory),
+            };
+            let bytes = editor.encode_leaf(&[dot(b".", number), dot(b"..", place.parent)]);
+            editor.put_inode(number, &inode)?;
+            let dir = editor.dir(number)?;
+            editor.put_leaf(&dir, block, bytes)?;
+            editor.add_link(place.parent)?;
+            editor.add(&place, number, inode, attributes)
+        })
+    }
+
+    fn write_file(
+        &mut self,
+        path: &GuestPath,
+        content: &mut dyn Read,
+        attributes: &Attributes,
+    ) -> Result<(), RootfsError> {
+        self.operation(path, |editor| {
+            let place = resolve(&Names(editor), path, false)?;
+            if place.path.is_root() {
+                return Err(RootfsError::Root);
+            }
+            if let Some(before) = place.node
+                && type_of(&editor.inode(before)?) == FileType::Directory
+            {
+                return Err(RootfsError::IsADirectory { path: path.clone() });
+            }
+            let number = editor.allocate_inode(place.parent, false)?;
+            let mut inode = new_inode(FileType::Regular, attributes);
+            let (runs, size) = editor.write_content(number, content)?;
+            editor.set_mapping(number, &mut inode, &runs, &[])?;
+            inode.set_size(size);
+            editor.add(&place, number, inode, attributes)
+        })
+    }
+
+    fn symlink(
+        &mut self,
+        path: &GuestPath,
+        target: &[u8],
+        attributes: &Attributes,
+    ) -> Result<(), RootfsError> {
+        self.operation(path, |editor| {
+            let place = editor.vacant(path)?;
+            let most = editor.volume.block_size - 1;
+            if target.is_empty() || target.len() > most {
+                let length = target.len();
+                return Err(
+                    editor.limit(format!("a symlink's target of {length} bytes is not of 1 to {most}"))
+                );
+            }
+            let number = editor.allocate_inode(place.parent, false)?;
+            let mut inode = new_inode(FileType::Symlink, attributes);
+            if target.len() <= FAST_SYMLINK_MAX {
+                inode.i_block[..target.len()].copy_from_slice(target);
+            } else {
+                let block = editor.allocate_block(editor.goal_of(number))?;
+                let run = Run { logical: 0, len: 1, start: block.0, written: true };
+                editor.set_mapping(number, &mut inode, &[run], &[])?;
+                let mut bytes = target.to_vec();
+                bytes.resize(editor.volume.block_size, 0);
+                editor.blocks.write(block, bytes)?;
+            }
+            inode.set_size(target.len() as u64);
+            editor.add(&place, number, inode, attributes)
+        })
+    }
+
+    fn hard_link(&mut self, existing: &GuestPath, path: &GuestPath) -> Result<(), RootfsError> {
+        self.operation(path, |editor| {
+            let (number, inode) = editor.existing_inode(existing)?;
+            let file_type = type_of(&inode);
+            if file_type == FileType::Directory {
+                return Err(RootfsError::IsADirectory { path: existing.clone() });
+            }
+            let place = editor.vacant(path)?;
+            let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();
+            editor.add_link(number)?;
+            editor.insert_entry(
+                place.parent,
+                Entry { name, inode: number, file_type: file_type_code(file_type) },
+            )
+        })
+    }
+
+    fn mknod(
+        &mut self,
+        path: &GuestPath,
+        kind: &NodeKind,
+        attributes: &Attributes,
+    ) -> Result<(), RootfsError> {
+        self.operation(path, |editor| {
+            let place = editor.vacant(path)?;
+            let i_block = match kind {
+                NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor } => {
+                    device::encode(*major, *minor).ok_or_else(|| {
+                        editor.limit(format!("no device can have the number {major}:{minor}"))
+                    })?
+                }
+                NodeKind::Fifo | NodeKind::Socket => [0; 60],
+                other => {
+                    let reason =
+                        format!("mknod makes devices, FIFOs and sockets, not {:?}", other.file_type());
+                    return Err(editor.limit(reason));
+                }
+            };
+            let number = editor.allocate_inode(place.parent, false)?;
+            let mut inode = new_inode(kind.file_type(), attributes);
+            inode.i_block = i_block;
+            editor.add(&place, number, inode, attributes)
+        })
+    }
+
+    fn remove(&mut self, path: &GuestPath) -> Result<(), RootfsError> {
+        self.operation(path, |editor| {
+            let place = editor.existing(path)?;
+            let name = place.path.file_name().ok_or(RootfsError::Root)?;
+            let number = editor.remove_entry(place.parent, name)?;
+            if type_of(&editor.inode(number)?) == FileType::Directory {
+                editor.drop_subdirectory(place.parent)?;
+            }
+            editor.free_tree(number)
+        })
+    }
+
+    fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), RootfsError> {
+        self.operation(to, |editor| {
+            let source = editor.existing(from)?;
+            let name = source.path.file_name().ok_or(RootfsError::Root)?;
+            let place = editor.vacant(to)?;
+            if place.path.starts_with(&source.path) {
+                return Err(RootfsError::BelowItself { path: from.clone() });
+            }
+            let number = editor.remove_entry(source.parent, name)?;
+            let file_type = type_of(&editor.inode(number)?);
+            let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();
+            let entry = Entry { name, inode: number, file_type: file_type_code(file_type) };
+            editor.insert_entry(place.parent, entry)?;
+            if file_type == FileType::Directory && source.parent != place.parent {
+                editor.set_parent(number, place.parent)?;
+                editor.add_link(place.parent)?;
+                editor.drop_subdirectory(source.parent)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn set_attributes(&mut self, path: &GuestPath, change: &AttributeChange) -> Result<(), RootfsError> {
+        self.operation(path, |editor| {
+            let (number, mut inode) = editor.existing_inode(path)?;
+            let (uid, gid) = inode.owner();
+            let before = Attributes {
+                mode: inode.i_mode & 0o7777,
+                uid,
+                gid,
+                mtime: mtime_of(&inode),
+                ..Attributes::default()
+            };
+            let unchanged = inode.clone();
+            set_attributes(&mut inode, &change.applied_to(&before));
+            // Times of access and birth are none of the attributes.
+            (inode.i_atime, inode.i_atime_extra) = (unchanged.i_atime, unchanged.i_atime_extra);
+            (inode.i_crtime, inode.i_crtime_extra) = (unchanged.i_crtime, unchanged.i_crtime_extra);
+            if let Some(xattrs) = &change.xattrs {
+                editor.set_xattrs(number, &mut inode, xattrs)?;
+            }
+            editor.put_inode(number, &inode)
+        })
+    }
+
+    fn commit(&mut self) -> Result<(), RootfsError> {
+        self.commit_changes()
+    }
+}

@@ -1,0 +1,117 @@
+//! What an image lies on.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use camino::Utf8Path;
+
+/// How often a lock is tried, and how long to wait in between.
+const LOCK_ATTEMPTS: usize = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// What an image lies on: bytes by offset, and a way to make them last.
+///
+/// All changes of a commit are made in an order that is safe if everything written before a
+/// [`sync`](Self::sync) is on the disk when it returns, whatever else is lost.
+pub trait Storage: fmt::Debug + Send {
+    /// Returns how many bytes there are.
+    ///
+    /// # Errors
+    /// The host refuses.
+    fn size_bytes(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// The host refuses, or there are fewer bytes.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Writes `bytes` at `offset`, never beyond the end.
+    ///
+    /// # Errors
+    /// The host refuses.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when everything written is on the disk.
+    ///
+    /// # Errors
+    /// The host refuses.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Makes sure that no other editor has the image open, before the first write.
+    ///
+    /// # Errors
+    /// One has, or the host refuses.
+    fn lock(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file of the host, or a block device.
+#[derive(Debug)]
+pub(crate) struct FileStorage {
+    file: File,
+}
+
+impl FileStorage {
+    /// Opens `path` to read and write, or only to read where the host allows no more.
+    pub(crate) fn open(path: &Utf8Path) -> io::Result<Self> {
+        let file = match File::options().read(true).write(true).open(path) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                File::open(path)?
+            }
+            other => other?,
+        };
+        // Kept until the file is closed: an editor that is about to commit sees its readers.
+        lock(|| file.try_lock_shared())?;
+        Ok(Self { file })
+    }
+}
+
+/// Tries for a moment: a program that is just being started may share our descriptors, and with
+/// them the locks of files that we closed.
+fn lock(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<()> {
+    for _ in 0..LOCK_ATTEMPTS {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(in_use())
+}
+
+fn in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::ResourceBusy, "another program has it open")
+}
+
+impl Storage for FileStorage {
+    fn size_bytes(&self) -> io::Result<u64> {
+        // A block device has no length of its own.
+        rustix::fs::seek(&self.file, rustix::fs::SeekFrom::End(0)).map_err(io::Error::from)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn lock(&mut self) -> io::Result<()> {
+        lock(|| self.file.try_lock())
+    }
+}
