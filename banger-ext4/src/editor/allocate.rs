@@ -5,6 +5,8 @@ use banger_tree::RootfsError;
 use super::Ext4Editor;
 use super::blocks::View;
 use super::groups::{bit, set_bits};
+use super::volume::GroupChecksum;
+use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::{Block, InodeNumber};
 
 /// Groups whose bitmaps are looked into for a run of the length wanted, before any length will do.
@@ -36,6 +38,11 @@ fn free_run(taken: &[u8], from: u64, to: u64, wanted: u64) -> Option<(u64, u64)>
         }
     }
     longest
+}
+
+fn set_free_blocks(desc: &mut GroupDesc, free: u64) {
+    let free = u32::try_from(free).expect("at most the blocks of a group");
+    desc.set_counts(free, desc.free_inodes(), desc.used_dirs(), desc.itable_unused());
 }
 
 impl Ext4Editor {
@@ -80,7 +87,7 @@ impl Ext4Editor {
         let free = free.ok_or_else(|| {
             self.volume.corrupt(format!("group {group} has more free blocks than it counts"))
         })?;
-        self.set_free_blocks(group, &mut desc, free);
+        set_free_blocks(&mut desc, free);
         self.put_block_bitmap(group, desc, bitmap)?;
         self.change_free_blocks(len, false)?;
         Ok((Block(self.volume.first_block(group) + at), len))
@@ -108,7 +115,7 @@ impl Ext4Editor {
             }
             set_bits(&mut bitmap, at..at + len, false);
             let free = u64::from(desc.free_blocks()) + len;
-            self.set_free_blocks(group, &mut desc, free);
+            set_free_blocks(&mut desc, free);
             self.put_block_bitmap(group, desc, bitmap)?;
             for block in next..next + len {
                 self.blocks.forget(Block(block));
@@ -116,11 +123,6 @@ impl Ext4Editor {
             next += len;
         }
         self.change_free_blocks(count, true)
-    }
-
-    fn set_free_blocks(&self, _group: u32, desc: &mut crate::format::group_desc::GroupDesc, free: u64) {
-        let free = u32::try_from(free).expect("at most the blocks of a group");
-        desc.set_counts(free, desc.free_inodes(), desc.used_dirs(), desc.itable_unused());
     }
 
     fn change_free_blocks(&mut self, count: u64, more: bool) -> Result<(), RootfsError> {
@@ -155,17 +157,16 @@ impl Ext4Editor {
             };
             set_bits(&mut bitmap, at..at + 1, true);
             let at = u32::try_from(at).expect("below the inodes of a group");
-            let uninit = crate::format::group_desc::INODE_UNINIT;
-            let unused = if desc.bg_flags & uninit != 0 { per_group } else { desc.itable_unused() };
+            let unused = if desc.bg_flags & INODE_UNINIT != 0 { per_group } else { desc.itable_unused() };
             let unused = unused.min(per_group - at - 1);
             desc.set_counts(
                 desc.free_blocks(),
                 desc.free_inodes() - 1,
                 desc.used_dirs() + u32::from(is_dir),
-                if self.volume.group_checksum == super::volume::GroupChecksum::None { 0 } else { unused },
+                if self.volume.group_checksum == GroupChecksum::None { 0 } else { unused },
             );
             // The kernel takes a group whose inodes are in use for one whose blocks are, too.
-            if desc.bg_flags & crate::format::group_desc::BLOCK_UNINIT != 0 {
+            if desc.bg_flags & BLOCK_UNINIT != 0 {
                 let blocks = self.block_bitmap(View::Now, group, &desc)?;
                 self.put_block_bitmap(group, desc, blocks)?;
                 desc = self.group_desc(View::Now, group)?;
