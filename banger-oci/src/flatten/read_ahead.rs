@@ -4,8 +4,9 @@
 //! as it is read, shall not take from that thread's time.
 
 use std::io::{self, Read};
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// Length of one buffer.
 const BUFFER_LEN: usize = 256 * 1024;
@@ -16,6 +17,8 @@ const QUEUE_LEN: usize = 2;
 /// source's `read` returns.
 pub(super) struct ReadAhead {
     filled: Receiver<io::Result<Vec<u8>>>,
+    /// Taken to pass on its panic.
+    thread: Option<JoinHandle<()>>,
     current: Vec<u8>,
     at: usize,
     at_end: bool,
@@ -25,8 +28,9 @@ impl ReadAhead {
     /// Starts to read `source`.
     pub(super) fn start(source: impl Read + Send + 'static) -> io::Result<Self> {
         let (sender, filled) = sync_channel(QUEUE_LEN);
-        thread::Builder::new().name("read layer".to_owned()).spawn(move || run(source, &sender))?;
-        Ok(Self { filled, current: Vec::new(), at: 0, at_end: false })
+        let thread =
+            thread::Builder::new().name("read layer".to_owned()).spawn(move || run(source, &sender))?;
+        Ok(Self { filled, thread: Some(thread), current: Vec::new(), at: 0, at_end: false })
     }
 }
 
@@ -52,8 +56,16 @@ fn run(mut source: impl Read, filled: &SyncSender<io::Result<Vec<u8>>>) {
 impl Read for ReadAhead {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         if self.at == self.current.len() && !self.at_end {
-            // A thread that panicked in its source sends nothing more.
-            self.current = self.filled.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+            self.current = match self.filled.recv() {
+                Ok(outcome) => outcome?,
+                // The thread has ended without telling the end: its source panicked.
+                Err(_) => {
+                    if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+                        resume_unwind(panic);
+                    }
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+            };
             self.at = 0;
             self.at_end = self.current.is_empty();
         }
