@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use banger_testkit::{Image, tools};
 use clap::{Args, ValueEnum};
 
@@ -72,31 +71,44 @@ fn measure_all(
     runs: usize,
     scratch: &Path,
     image: &str,
-) -> anyhow::Result<Vec<Usage>> {
+) -> anyhow::Result<Vec<Option<Usage>>> {
     let mut usages = vec![Vec::new(); contenders.len()];
+    let mut failed = vec![false; contenders.len()];
     for number in 0..=runs {
         for (index, contender) in contenders.iter().enumerate() {
             let out = scratch.join(format!("{image}-{index}-{number}"));
             std::fs::create_dir(&out)?;
             let script = format!("OUT={}; {}", out.display(), contender.script);
-            let usage = run(&script).with_context(|| contender.name.clone())?;
-            // The first round warms the page cache.
-            if number > 0 {
-                usages[index].push(usage);
+            if failed[index] {
+                continue;
+            }
+            match run(&script) {
+                // The first round warms the page cache.
+                Ok(usage) if number > 0 => usages[index].push(usage),
+                Ok(_) => {}
+                Err(error) => {
+                    eprintln!("left out: {}: {error}", contender.name);
+                    failed[index] = true;
+                    usages[index].clear();
+                }
             }
             std::fs::remove_file(out.join("rootfs.ext4")).ok();
         }
     }
-    Ok(usages.iter().map(|runs| median(runs)).collect())
+    Ok(usages.iter().map(|runs| (!runs.is_empty()).then(|| median(runs))).collect())
 }
 
-fn print_table(image: &str, contenders: &[Contender], usages: &[Usage]) {
+fn print_table(image: &str, contenders: &[Contender], usages: &[Option<Usage>]) {
     let base =
-        contenders.iter().position(|contender| contender.name == "igzip -dc").map(|index| usages[index]);
+        contenders.iter().position(|contender| contender.name == "igzip -dc").and_then(|index| usages[index]);
     println!("\n### {image}\n");
     println!("| | wall s | × igzip | CPU s | peak MiB | written MiB |");
     println!("|---|---:|---:|---:|---:|---:|");
     for (contender, usage) in contenders.iter().zip(usages) {
+        let Some(usage) = usage else {
+            println!("| {} | failed | | | | |", contender.name);
+            continue;
+        };
         let ratio = base.map_or(f64::NAN, |base| usage.wall / base.wall);
         println!(
             "| {} | {:.2} | {ratio:.2} | {:.2} | {} | {} |",
