@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use banger_tree::{Cancellation, FileType, GuestPath, Inode, InodeId, NodeKind, Timestamp, Tree};
+use banger_tree::{Cancellation, GuestPath, Inode, InodeId, NodeKind, Timestamp, Tree};
 
 use super::image::{Image, ROOT_INODE, RawInode, TIMES};
 use super::layout::FAST_SYMLINK_MAX;
 use super::xattr;
 use crate::error::Ext4Error;
 use crate::format::device;
+use crate::format::dirent::file_type_code;
 use crate::format::timestamp::EncodedTime;
 
 /// Directories with more links than this have a link count of 1 (`dir_nlink`); other inodes must
@@ -107,7 +108,7 @@ impl<'a> Comparison<'_, '_, 'a> {
                 continue;
             };
             let inode = tree.inode(*child);
-            if entry.file_type != entry_type(inode.kind.file_type()) {
+            if entry.file_type != file_type_code(inode.kind.file_type()) {
                 (self.report)(place, Difference::EntryType { dir: number, name, inode: entry.inode })?;
             }
             let known = std::mem::replace(&mut self.numbers[child.index()], entry.inode);
@@ -318,19 +319,6 @@ impl std::fmt::Display for Difference<'_> {
             }
             Self::Beyond(what) => formatter.write_str(what),
         }
-    }
-}
-
-/// Returns the `file_type` of directory entries.
-fn entry_type(file_type: FileType) -> u8 {
-    match file_type {
-        FileType::Regular => 1,
-        FileType::Directory => 2,
-        FileType::CharDevice => 3,
-        FileType::BlockDevice => 4,
-        FileType::Fifo => 5,
-        FileType::Socket => 6,
-        FileType::Symlink => 7,
     }
 }
 
