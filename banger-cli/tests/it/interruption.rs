@@ -10,6 +10,7 @@ use crate::support::{BACKENDS, Home, text};
 
 /// Random instants between 0 and 1. The seed is printed, and taken from `BANGER_SEED` where a run is
 /// to be repeated.
+#[expect(clippy::print_stdout, reason = "a failing test shows what it printed")]
 fn instants(count: usize) -> impl Iterator<Item = f64> {
     let seed = std::env::var("BANGER_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(|| RandomState::new().hash_one(count));
