@@ -11,6 +11,7 @@ mod content;
 mod directory;
 mod extents;
 mod groups;
+mod grow;
 mod index;
 mod inodes;
 mod journal;
