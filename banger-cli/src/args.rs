@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use rootfs::{
     BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, LnArguments, LsArguments,
-    MkdirArguments, MvArguments, PutArguments, RmArguments, RootfsCommand, StatArguments,
+    MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand, StatArguments,
 };
 
 use crate::units::Size;

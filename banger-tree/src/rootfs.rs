@@ -193,6 +193,16 @@ pub enum RootfsError {
         /// Which feature or state, and what to do.
         reason: String,
     },
+    /// The file system cannot have this size.
+    #[error("{image} cannot be made {size_bytes} bytes large: {reason}")]
+    Size {
+        /// The image.
+        image: String,
+        /// The size asked for.
+        size_bytes: u64,
+        /// Why not, and what can.
+        reason: String,
+    },
     /// A tool that does the work failed.
     #[error("{tool} failed on {image}: {reason}")]
     Tool {

@@ -1,6 +1,7 @@
 //! Arguments of `banger rootfs`.
 
 use std::ffi::OsString;
+use std::str::FromStr;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
@@ -32,6 +33,8 @@ pub(crate) enum RootfsCommand {
     Chmod(ChmodArguments),
     /// Change owners in an ext4 file.
     Chown(ChownArguments),
+    /// Make an ext4 file larger, and the file system in it.
+    Resize(ResizeArguments),
 }
 
 /// The ext4 file that a command is about.
@@ -201,6 +204,30 @@ pub(crate) struct ChownArguments {
     /// A symlink itself, not what it leads to.
     #[arg(long)]
     pub(crate) no_dereference: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResizeArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArgument,
+    /// The new size, such as 4G, or how much more, such as +1G.
+    pub(crate) size: NewSize,
+}
+
+/// A size, or a size behind a plus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewSize(pub(crate) banger::rootfs::NewSize);
+
+impl FromStr for NewSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        use banger::rootfs::NewSize as Wanted;
+        Ok(Self(match text.strip_prefix('+') {
+            Some(more) => Wanted::More(more.parse::<Size>()?.0),
+            None => Wanted::Bytes(text.parse::<Size>()?.0),
+        }))
+    }
 }
 
 #[derive(Debug, Args)]

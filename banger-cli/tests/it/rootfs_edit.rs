@@ -464,6 +464,25 @@ fn edits_do_not_interleave() {
     require!(assert_silent(&image));
 }
 
+#[test]
+fn images_grow_and_stay_sparse() {
+    let (home, image) = require!(image_of_model());
+    let name = image.to_str().unwrap();
+    let grown = home.json(&["rootfs", "resize", name, "300M"]);
+    assert_eq!(grown, json!({"version": 1, "file": name, "before_bytes": 64 << 20, "size_bytes": 300 << 20}));
+    let output = home.run(["rootfs", "resize", name, "+1G"]);
+    assert!(text(&output.stderr).contains("had 300.0 MiB and has 1.2 GiB"), "{}", text(&output.stderr));
+    let metadata = fs::metadata(&image).unwrap();
+    assert_eq!(metadata.len(), (300 << 20) + (1 << 30));
+    assert!(metadata.blocks() * 512 < 64 << 20);
+    refused(&home, &image, "resize", &["1G"], &["native.ext4", "cannot shrink"]);
+    edit(&home, &image, "put", &["SRC/other", "/srv/more"]);
+    require!(assert_silent(&image));
+    let wrong = rootfs(&home, &image, "resize", &["+"], "");
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stderr).contains("not a size"), "{}", text(&wrong.stderr));
+}
+
 /// What is put comes in as a stream, and a large sparse image stays sparse.
 #[test]
 fn a_large_image_stays_sparse() {
@@ -485,7 +504,7 @@ fn a_large_image_stays_sparse() {
 fn help_is_what_it_was() {
     let home = Home::new();
     let mut found = String::new();
-    for verb in ["", "ls", "cat", "stat", "put", "mkdir", "ln", "mv", "rm", "chmod", "chown"] {
+    for verb in ["", "ls", "cat", "stat", "put", "mkdir", "ln", "mv", "rm", "chmod", "chown", "resize"] {
         let mut arguments = vec!["rootfs", verb, "--help"];
         arguments.retain(|argument| !argument.is_empty());
         let help = text(&home.run(&arguments).stdout);

@@ -11,6 +11,7 @@ mod content;
 mod directory;
 mod extents;
 mod groups;
+mod grow;
 mod in_use;
 mod index;
 mod inodes;

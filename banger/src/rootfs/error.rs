@@ -101,6 +101,7 @@ impl EditError {
                 RootfsError::Unsupported { .. } => 714,
                 RootfsError::Tool { .. } => 715,
                 RootfsError::Io { .. } => 716,
+                RootfsError::Size { .. } => 718,
                 _ => 717,
             },
             Self::NotFound { .. } => 700,
@@ -124,6 +125,7 @@ impl EditError {
                     | RootfsError::Unsupported { .. }
                     | RootfsError::Tool { .. }
                     | RootfsError::Io { .. }
+                    | RootfsError::Size { .. }
             )
         )
     }

@@ -38,6 +38,7 @@ pub use look::{CopyError, Entry, Listing, View, time_text};
 pub use mode::ModeChange;
 pub use owner::OwnerChange;
 pub use put::{Put, PutSource};
+use serde::Serialize;
 
 use crate::error::Error;
 use crate::identity::source_date_epoch;
@@ -78,6 +79,43 @@ pub fn edit<T>(
     let mut edit = Edit::new(&mut rootfs, timestamp, cancellation);
     let outcome = work(&mut edit).and_then(|outcome| edit.commit().map(|()| outcome));
     outcome.map_err(in_file(file))
+}
+
+/// How large a file system shall be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewSize {
+    /// This many bytes.
+    Bytes(u64),
+    /// So many bytes more than it has.
+    More(u64),
+}
+
+/// What [`resize`] made of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Resized {
+    /// Bytes that it had.
+    pub before_bytes: u64,
+    /// Bytes that it has.
+    pub size_bytes: u64,
+}
+
+/// Makes the file system in `file` larger, and the file with it, which stays sparse; all or
+/// nothing.
+///
+/// It may become a little less than is asked for, where the end would be hardly more than metadata.
+///
+/// # Errors
+/// As [`edit`], or it is larger than that or cannot become so large.
+pub fn resize(file: &Utf8Path, size: NewSize) -> Result<Resized, Error> {
+    let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
+    let before_bytes = rootfs.size_bytes();
+    let wanted = match size {
+        NewSize::Bytes(bytes) => bytes,
+        NewSize::More(bytes) => before_bytes.saturating_add(bytes),
+    };
+    let size_bytes = rootfs.grow(wanted).map_err(in_file(file))?;
+    Ok(Resized { before_bytes, size_bytes })
 }
 
 /// Returns the error that says which file it is about.

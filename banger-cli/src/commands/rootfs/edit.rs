@@ -1,4 +1,4 @@
-//! `banger rootfs put | mkdir | ln | mv | rm | chmod | chown`: each is one commit.
+//! `banger rootfs put | mkdir | ln | mv | rm | chmod | chown | resize`: each is one commit.
 
 use std::ffi::OsString;
 use std::io;
@@ -14,10 +14,11 @@ use serde::Serialize;
 use super::guest_path;
 use crate::args::{
     ChmodArguments, ChownArguments, FileArgument, LnArguments, MkdirArguments, MvArguments, PutArguments,
-    RmArguments,
+    ResizeArguments, RmArguments,
 };
 use crate::commands::{Failure, cancel_on_signal, output};
 use crate::printer::Printer;
+use crate::units::Size;
 
 /// Where the host's standard input is meant.
 const STANDARD_INPUT: &str = "-";
@@ -134,4 +135,21 @@ pub(super) fn chown(arguments: &ChownArguments, printer: &Printer) -> Result<(),
         };
         arguments.paths.iter().map(change).collect()
     })
+}
+
+pub(super) fn resize(arguments: &ResizeArguments, printer: &Printer) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        version: u32,
+        file: &'a Utf8Path,
+        #[serde(flatten)]
+        resized: banger::rootfs::Resized,
+    }
+    let file = &arguments.file.file;
+    // So that an interrupt does not stop it where only its journal knows what it was about.
+    let _cancellation = cancel_on_signal(printer);
+    let resized = banger::rootfs::resize(file, arguments.size.0)?;
+    let (before, size) = (Size(resized.before_bytes), Size(resized.size_bytes));
+    printer.note(&format!("{file} had {before} and has {size}"));
+    output(printer.result(&Document { version: 1, file, resized }, ""))
 }
