@@ -51,6 +51,11 @@ impl Blocks {
         Self { storage, image, block_size, blocks_count, clean, dirty, undo }
     }
 
+    /// Takes the image as having this many blocks.
+    pub(super) fn set_blocks_count(&mut self, blocks_count: u64) {
+        self.blocks_count = blocks_count;
+    }
+
     fn offset(&self, block: Block) -> Result<u64, RootfsError> {
         if block.0 >= self.blocks_count {
             let reason = format!("something refers to block {}, of {}", block.0, self.blocks_count);

@@ -12,11 +12,7 @@ use crate::format::superblock::{Superblock, incompat};
 impl Ext4Editor {
     /// Writes all changes through the journal. See `docs/ext4.md` for why in this order.
     pub(super) fn commit_changes(&mut self) -> Result<(), RootfsError> {
-        if self.is_half_committed {
-            return Err(self
-                .volume
-                .unsupported("an earlier commit was cut short; mount it once or run e2fsck -fp on it"));
-        }
+        self.check_not_half_committed()?;
         if self.blocks.dirty().is_empty() {
             return Ok(());
         }
@@ -43,6 +39,16 @@ impl Ext4Editor {
         Ok(())
     }
 
+    /// Refuses to go on where the image has changes in its journal that this editor left there.
+    pub(super) fn check_not_half_committed(&self) -> Result<(), RootfsError> {
+        match self.is_half_committed {
+            true => Err(self
+                .volume
+                .unsupported("an earlier commit was cut short; mount it once or run e2fsck -fp on it")),
+            false => Ok(()),
+        }
+    }
+
     /// Puts the transaction where it does not count yet.
     fn prepare(&mut self, log: &[(Block, Vec<u8>)]) -> Result<(), RootfsError> {
         for (block, bytes) in log {
@@ -56,8 +62,18 @@ impl Ext4Editor {
     /// Makes the transaction count, puts the blocks in their places and empties the journal.
     fn carry_out(&mut self, journal: &Journal) -> Result<(), RootfsError> {
         self.put_journal_superblock(journal.live_superblock())?;
-        let changed: Vec<_> =
+        let mut changed: Vec<_> =
             self.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes.clone())).collect();
+        if self.is_growing()? {
+            // e2fsck looks at the descriptors of all groups before it looks into the journal: there
+            // must not be more groups than descriptors.
+            let (superblock, _) = self.volume.superblock_place();
+            let others = changed.extract_if(.., |(block, _)| *block != superblock).collect::<Vec<_>>();
+            for (block, bytes) in others {
+                self.blocks.write_through(block, &bytes)?;
+            }
+            self.blocks.sync()?;
+        }
         for (block, bytes) in changed {
             self.blocks.write_through(block, &bytes)?;
         }
@@ -66,6 +82,14 @@ impl Ext4Editor {
         let (block, bytes) = self.superblock_block(View::Now, false)?;
         self.blocks.write_through(block, &bytes)?;
         self.blocks.sync()
+    }
+
+    /// Returns whether the number of blocks changes.
+    fn is_growing(&self) -> Result<bool, RootfsError> {
+        let (block, offset) = self.volume.superblock_place();
+        let bytes = self.blocks.read(View::Committed, block)?;
+        let bytes = bytes[offset..offset + Superblock::SIZE].try_into().expect("the superblock's size");
+        Ok(Superblock::decode(bytes).blocks_count() != self.volume.blocks_count)
     }
 
     fn put_journal_superblock(&mut self, place: Option<(Block, Vec<u8>)>) -> Result<(), RootfsError> {

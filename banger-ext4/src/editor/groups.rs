@@ -27,7 +27,7 @@ pub(super) fn set_bits(bitmap: &mut [u8], range: std::ops::Range<u64>, value: bo
 
 impl Volume {
     /// Returns the block and the offset of a group's descriptor.
-    fn desc_place(&self, group: u32) -> (Block, usize) {
+    pub(super) fn desc_place(&self, group: u32) -> (Block, usize) {
         let per_block = self.block_size / self.desc_size;
         let index = group as usize;
         let block = self.first_data_block + 1 + (index / per_block) as u64;
@@ -51,18 +51,27 @@ impl Volume {
         }
     }
 
+    /// Returns the bytes of a group's descriptor, with their checksum.
+    pub(super) fn encode_desc(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
+        let mut bytes = desc.encode()[..self.desc_size].to_vec();
+        if let Some(csum) = self.desc_checksum(group, &bytes) {
+            bytes[0x1e..0x20].copy_from_slice(&csum.to_le_bytes());
+        }
+        bytes
+    }
+
     /// Returns whether descriptors may say that a bitmap is not written.
-    fn has_uninit(&self) -> bool {
+    pub(super) fn has_uninit(&self) -> bool {
         self.group_checksum != GroupChecksum::None
     }
 
     /// Returns whether copies of superblock and descriptors are in a group.
-    fn has_super(&self, group: u32) -> bool {
+    pub(super) fn has_super(&self, group: u32) -> bool {
         !self.sparse_super || Group(group).has_super()
     }
 
     /// Returns the block bitmap of a group with nothing but its own metadata.
-    fn empty_block_bitmap(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
+    pub(super) fn empty_block_bitmap(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
         let mut bitmap = vec![0; self.block_size];
         let size = self.blocks_of(group);
         if self.has_super(group) {
@@ -129,11 +138,8 @@ impl Ext4Editor {
     pub(super) fn put_group_desc(&mut self, group: u32, desc: &GroupDesc) -> Result<(), RootfsError> {
         let (block, offset) = self.volume.desc_place(group);
         let mut bytes = self.blocks.read(View::Now, block)?.to_vec();
-        let place = &mut bytes[offset..offset + self.volume.desc_size];
-        place.copy_from_slice(&desc.encode()[..place.len()]);
-        if let Some(csum) = self.volume.desc_checksum(group, place) {
-            place[0x1e..0x20].copy_from_slice(&csum.to_le_bytes());
-        }
+        let encoded = self.volume.encode_desc(group, desc);
+        bytes[offset..offset + encoded.len()].copy_from_slice(&encoded);
         self.blocks.write(block, bytes)
     }
 

@@ -189,10 +189,12 @@ pub(crate) fn step(numbers: &mut Numbers, model: &mut dyn Rootfs, editor: &mut d
 
 /// What is at a path: its status, the first path of the same inode, and its bytes or target.
 type Listed = (Stat, GuestPath, Vec<u8>);
+/// All that [`listing`] finds.
+pub(crate) type Listing = BTreeMap<GuestPath, Listed>;
 
 /// Returns all that can be read, but what a tree and an image cannot have in common: inode
 /// numbers, `lost+found` and what it changes of the root.
-pub(crate) fn listing(rootfs: &dyn Rootfs) -> Result<BTreeMap<GuestPath, Listed>, RootfsError> {
+pub(crate) fn listing(rootfs: &dyn Rootfs) -> Result<Listing, RootfsError> {
     let mut listing = BTreeMap::new();
     let mut firsts = BTreeMap::new();
     let mut pending = vec![GuestPath::root()];
