@@ -11,6 +11,7 @@ mod editor;
 mod editor_faults;
 mod editor_grow;
 mod editor_large;
+mod editor_three;
 mod judges;
 mod native;
 mod native_extremes;
