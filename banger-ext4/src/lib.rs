@@ -5,6 +5,9 @@
 //! is final.
 //!
 //! [`Ext4Editor`] looks into finished images and edits them, whoever made them.
+//!
+//! [`apply_ownership`] works on any [`Rootfs`](banger_tree::Rootfs): a tree before it is written, or a
+//! finished image.
 
 mod backend;
 mod e2fsprogs;
@@ -13,6 +16,7 @@ mod error;
 mod format;
 mod native;
 mod options;
+mod ownership;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 pub use e2fsprogs::E2fsprogsBackend;
@@ -20,3 +24,4 @@ pub use editor::{Ext4Editor, Storage};
 pub use error::Ext4Error;
 pub use native::NativeBackend;
 pub use options::{Ext4Options, Identity, ImageSize};
+pub use ownership::{Mismatch, MismatchReason, OwnershipReport, apply_ownership};

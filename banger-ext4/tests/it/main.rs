@@ -16,5 +16,6 @@ mod native_extremes;
 mod native_grown;
 mod native_limits;
 mod native_properties;
+mod ownership;
 mod support;
 mod tools;
