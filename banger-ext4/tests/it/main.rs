@@ -10,6 +10,7 @@ mod e2fsprogs;
 mod editor;
 mod editor_faults;
 mod editor_large;
+mod first_boot;
 mod judges;
 mod native;
 mod native_extremes;
