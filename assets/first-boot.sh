@@ -2,7 +2,9 @@
 # Makes a guest reachable by ssh on its first boot: installs an ssh server with the package manager
 # of the distribution, makes host keys, and has the guest's init start the server.
 #
-#   first-boot.sh [install | keys | enable | all]
+#   first-boot.sh [install | keys | enable | all | init]
+#
+# `init` installs an init instead, for a guest that was asked to get one.
 #
 # Run by banger-first-boot, which keeps the marker and the log. The last line that starts with
 # "banger-first-boot: " says what came out. Exit status: 0 done, 10 no package manager, 11 no
@@ -138,9 +140,27 @@ run() {
     return "$run_status"
 }
 
-# One attempt with one package manager. Refreshing its lists may fail where installing works.
+# The package of package manager $1 for $2, an ssh server or an init.
+package_of() {
+    case $2:$1 in
+        sshd:zypper | sshd:apk | sshd:pacman | sshd:xbps-install) echo openssh ;;
+        sshd:*) echo openssh-server ;;
+        init:apt-get) echo systemd-sysv udev dbus ;;
+        init:apk) echo openrc ;;
+        init:pacman) echo systemd-sysvcompat ;;
+        init:xbps-install) echo runit-void ;;
+        init:*) echo systemd ;;
+    esac
+}
+
+# One attempt with package manager $1 to install the packages that follow. Refreshing its lists may fail where installing works.
 install_with() {
-    case $1 in
+    manager=$1
+    shift
+    packages=$*
+    # Package names are words.
+    # shellcheck disable=SC2086
+    case $manager in
         apt-get)
             DEBIAN_FRONTEND=noninteractive
             DEBCONF_NONINTERACTIVE_SEEN=true
@@ -150,25 +170,25 @@ install_with() {
             # Finishes what a power cut in the middle of an installation left.
             run dpkg --force-confdef --force-confold --configure -a || run apt-get "$@" -f install
             run apt-get "$@" update
-            run apt-get "$@" --no-install-recommends install openssh-server
+            run apt-get "$@" --no-install-recommends install $packages
             ;;
-        dnf5) run dnf5 -y --setopt=install_weak_deps=False install openssh-server ;;
-        dnf) run dnf -y --setopt=install_weak_deps=False install openssh-server ;;
-        microdnf) run microdnf -y --setopt=install_weak_deps=0 install openssh-server ;;
+        dnf5) run dnf5 -y --setopt=install_weak_deps=False install $packages ;;
+        dnf) run dnf -y --setopt=install_weak_deps=False install $packages ;;
+        microdnf) run microdnf -y --setopt=install_weak_deps=0 install $packages ;;
         tdnf)
             run tdnf -y makecache
-            run tdnf -y install openssh-server
+            run tdnf -y install $packages
             ;;
-        yum) run yum -y install openssh-server ;;
+        yum) run yum -y install $packages ;;
         zypper)
             ZYPP_LOCK_TIMEOUT=$lock_timeout
             export ZYPP_LOCK_TIMEOUT
             run zypper --non-interactive --gpg-auto-import-keys refresh
-            run zypper --non-interactive install --no-recommends openssh
+            run zypper --non-interactive install --no-recommends $packages
             ;;
         apk)
             run apk --wait "$lock_timeout" fix
-            run apk --wait "$lock_timeout" --no-cache add openssh
+            run apk --wait "$lock_timeout" --no-cache add $packages
             ;;
         pacman)
             # A lock that no pacman holds is what a power cut left.
@@ -180,12 +200,12 @@ install_with() {
                 run pacman-key --init && run pacman-key --populate
             fi
             # Arch knows no installation without an upgrade.
-            run pacman -Syu --noconfirm --needed openssh
+            run pacman -Syu --noconfirm --needed $packages
             ;;
         xbps-install)
             # It refuses everything else while it is outdated itself.
             run xbps-install -Syu xbps
-            run xbps-install -Sy openssh
+            run xbps-install -Sy $packages
             ;;
     esac
 }
@@ -239,9 +259,19 @@ has_sshd() {
     return 1
 }
 
-install_sshd() {
-    if has_sshd; then
-        say 'an ssh server is installed already'
+has_init() {
+    for file in usr/lib/systemd/systemd lib/systemd/systemd sbin/openrc usr/bin/runit-init; do
+        if [ -x "$root/$file" ]; then
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Installs what is called $1 here, an $2, unless it is there.
+install_package() {
+    if "has_$1"; then
+        say "an $2 is installed already"
         return
     fi
     manager=$(find_manager)
@@ -262,11 +292,12 @@ install_sshd() {
     deadline=$((started + total_timeout))
     attempt=1
     while :; do
-        say "installing an ssh server with $manager (attempt $attempt of $tries)"
+        say "installing an $2 with $manager (attempt $attempt of $tries)"
         : >"$work/output"
-        install_with "$manager"
+        # shellcheck disable=SC2046
+        install_with "$manager" $(package_of "$manager" "$1")
         status=$?
-        if [ "$status" -eq 0 ] && has_sshd; then
+        if [ "$status" -eq 0 ] && "has_$1"; then
             say "installed with $manager"
             return
         fi
@@ -296,7 +327,7 @@ install_sshd() {
         die "$NO_NETWORK" "no network: $manager could not reach its repositories: $(reason)"
     fi
     if [ "$status" -eq 0 ]; then
-        die "$FAILED" "$manager ended well, but there is no sshd"
+        die "$FAILED" "$manager ended well, but there is no $1"
     fi
     die "$FAILED" "$manager failed with status $status: $(reason)"
 }
@@ -414,11 +445,12 @@ start_by_hand() {
 }
 
 case ${1:-all} in
-    install) install_sshd ;;
+    install) install_package sshd 'ssh server' ;;
+    init) install_package init init ;;
     keys) make_keys ;;
     enable) enable_sshd ;;
     all)
-        install_sshd
+        install_package sshd 'ssh server'
         make_keys
         enable_sshd
         ;;
@@ -426,7 +458,7 @@ case ${1:-all} in
     serve) serve -D ;;
     start) start_by_hand ;;
     *)
-        echo "usage: $0 [install | keys | enable | all]" >&2
+        echo "usage: $0 [install | keys | enable | all | init]" >&2
         exit 2
         ;;
 esac

@@ -10,9 +10,9 @@ use banger_testkit::tools::{tool, workspace_root};
 use banger_testkit::{Skip, require};
 
 /// What the script itself needs of a guest.
-const TOOLS: [&str; 16] = [
-    "cat", "chmod", "date", "grep", "ln", "mkdir", "mktemp", "printf", "rm", "sed", "sleep", "tail", "tee",
-    "timeout", "tr", "true",
+const TOOLS: [&str; 17] = [
+    "cat", "chmod", "date", "dirname", "grep", "ln", "mkdir", "mktemp", "printf", "rm", "sed", "sleep",
+    "tail", "tee", "timeout", "tr", "true",
 ];
 
 /// Writes down its name and arguments, then does what the case says; installing works by default.
@@ -241,6 +241,40 @@ fn every_family_installs_with_its_package_manager() {
             let outcome = guest.run("install");
             outcome.expect(0, "installed with");
             assert_eq!(outcome.calls, *want, "{os_release}, {fakes:?}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn an_init_is_installed_with_every_package_manager() {
+    let cases = [
+        ("apt-get", "--no-install-recommends install systemd-sysv udev dbus", "usr/lib/systemd/systemd"),
+        ("dnf5", "install systemd", "usr/lib/systemd/systemd"),
+        ("dnf", "install systemd", "usr/lib/systemd/systemd"),
+        ("microdnf", "install systemd", "usr/lib/systemd/systemd"),
+        ("tdnf", "install systemd", "usr/lib/systemd/systemd"),
+        ("yum", "install systemd", "usr/lib/systemd/systemd"),
+        ("zypper", "install --no-recommends systemd", "lib/systemd/systemd"),
+        ("apk", "add openrc", "sbin/openrc"),
+        ("pacman", "--needed systemd-sysvcompat", "usr/lib/systemd/systemd"),
+        ("xbps-install", "-Sy runit-void", "usr/bin/runit-init"),
+    ];
+    with_each_shell(|shell| {
+        for (manager, words, init) in cases {
+            let guest = Guest::new(shell, "", &[manager, "dpkg"])?;
+            guest.run("init").expect(13, "ended well, but there is no init");
+            fs::remove_file(guest.path("fakes/calls")).unwrap();
+            let installs = format!(
+                "case \"$*\" in *\"{words}\")\n\
+                 mkdir -p \"$BANGER_ROOT_PREFIX/$(dirname {init})\"; : >\"$BANGER_ROOT_PREFIX/{init}\"\n\
+                 chmod 755 \"$BANGER_ROOT_PREFIX/{init}\";; esac"
+            );
+            guest.behave(manager, &installs);
+            let outcome = guest.run("init");
+            outcome.expect(0, "installed with");
+            assert!(outcome.calls.last().unwrap().ends_with(words), "{outcome:?}");
+            guest.run("init").expect(0, "an init is installed already");
         }
         Ok(())
     });

@@ -11,6 +11,7 @@ mod editor;
 mod editor_faults;
 mod editor_large;
 mod first_boot;
+mod inject;
 mod judges;
 mod native;
 mod native_extremes;
