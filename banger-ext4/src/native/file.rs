@@ -185,14 +185,14 @@ fn read_zero_filled(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::R
 
 /// Makes a hole; returns whether the host could.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn punch_hole(file: &File, offset: u64, length: u64) -> bool {
+pub(crate) fn punch_hole(file: &File, offset: u64, length: u64) -> bool {
     use rustix::fs::{FallocateFlags, fallocate};
     fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length).is_ok()
 }
 
 /// Makes a hole; returns whether the host could.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn punch_hole(_file: &File, _offset: u64, _length: u64) -> bool {
+pub(crate) fn punch_hole(_file: &File, _offset: u64, _length: u64) -> bool {
     false
 }
 
