@@ -53,6 +53,13 @@ impl Recorder {
         self.changed.entry(number).or_insert_with(|| base.unwrap_or(&[0; PIECE]).to_vec())
     }
 
+    /// Changes some bytes, wherever they are.
+    pub(crate) fn put_bytes(&mut self, offset: usize, bytes: &[u8]) {
+        for (at, byte) in (offset..).zip(bytes) {
+            self.piece_mut(at / PIECE)[at % PIECE] = *byte;
+        }
+    }
+
     pub(crate) fn put(&mut self, offset: u64, bytes: &[u8]) {
         let first = usize::try_from(offset).unwrap() / PIECE;
         for (at, piece) in bytes.chunks(PIECE).enumerate() {
