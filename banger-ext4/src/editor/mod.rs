@@ -12,6 +12,7 @@ mod directory;
 mod extents;
 mod groups;
 mod grow;
+mod in_use;
 mod index;
 mod inodes;
 mod journal;
@@ -64,6 +65,10 @@ pub struct Ext4Editor {
     is_half_committed: bool,
 }
 
+fn cannot_open(path: &Utf8Path, source: std::io::Error) -> RootfsError {
+    RootfsError::Io { action: "open", image: path.to_string(), source }
+}
+
 impl Ext4Editor {
     /// Opens the image at `path`, a file or a block device, which nobody may have mounted.
     ///
@@ -73,10 +78,20 @@ impl Ext4Editor {
     /// It is no ext4, damaged, not cleanly unmounted, or has what is not known here; another
     /// editor is just committing; or the host refuses.
     pub fn open(path: &Utf8Path) -> Result<Self, RootfsError> {
-        let storage = FileStorage::open(path).map_err(|source| RootfsError::Io {
-            action: "open",
-            image: path.to_string(),
-            source,
+        let storage = FileStorage::open(path).map_err(|source| cannot_open(path, source))?;
+        Self::open_on(Box::new(storage), path.as_str())
+    }
+
+    /// Opens the image at `path` for changes, alone: as long as it is open, other editors and
+    /// programs that lock their images, such as virtual machine monitors, are kept out.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); or the host does not allow it to be written, another program has
+    /// locked it, or it is attached to a loop device.
+    pub fn open_to_edit(path: &Utf8Path) -> Result<Self, RootfsError> {
+        let storage = FileStorage::open_alone(path).map_err(|refusal| match refusal {
+            in_use::Refusal::InUse(reason) => RootfsError::Unsupported { image: path.to_string(), reason },
+            in_use::Refusal::Io(source) => cannot_open(path, source),
         })?;
         Self::open_on(Box::new(storage), path.as_str())
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 
+use super::in_use::{self, Refusal};
 use crate::native::file::punch_hole;
 
 /// How often a lock is tried, and how long to wait in between.
@@ -101,6 +102,17 @@ impl FileStorage {
         };
         // Kept until the file is closed: an editor that is about to commit sees its readers.
         lock(|| file.try_lock_shared())?;
+        Ok(Self { file })
+    }
+
+    /// Opens `path` to read and write, if nobody else is seen to have it in use.
+    pub(super) fn open_alone(path: &Utf8Path) -> Result<Self, Refusal> {
+        let file = in_use::open(path)?;
+        lock(|| file.try_lock()).map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => Refusal::locked(),
+            _ => Refusal::Io(error),
+        })?;
+        in_use::lock_for_monitors(&file)?;
         Ok(Self { file })
     }
 }

@@ -18,6 +18,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod writeback;
+mod writer;
 pub(crate) mod xattrs;
 
 use banger_tree::{Rootfs, RootfsError};
