@@ -53,6 +53,11 @@ impl Recorder {
         self.changed.entry(number).or_insert_with(|| base.unwrap_or(&[0; PIECE]).to_vec())
     }
 
+    /// Returns a copy that ends after `length` bytes.
+    pub(crate) fn cut(&self, length: usize) -> Self {
+        Self { size_bytes: length as u64, ..self.clone() }
+    }
+
     /// Changes some bytes, wherever they are.
     pub(crate) fn put_bytes(&mut self, offset: usize, bytes: &[u8]) {
         for (at, byte) in (offset..).zip(bytes) {
