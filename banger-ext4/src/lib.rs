@@ -16,7 +16,7 @@ mod options;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 pub use e2fsprogs::E2fsprogsBackend;
-pub use editor::{Ext4Editor, Storage};
+pub use editor::{Ext4Editor, Storage, VerifyReport};
 pub use error::Ext4Error;
 pub use native::NativeBackend;
 pub use options::{Ext4Options, Identity, ImageSize};

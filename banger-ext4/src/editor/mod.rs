@@ -18,6 +18,7 @@ mod inodes;
 mod journal;
 mod rootfs;
 mod storage;
+mod verify;
 mod volume;
 mod xattrs;
 
@@ -27,6 +28,7 @@ use camino::Utf8Path;
 use blocks::Blocks;
 use storage::FileStorage;
 pub use storage::Storage;
+pub use verify::VerifyReport;
 use volume::Volume;
 
 /// A finished image as a [`Rootfs`](banger_tree::Rootfs).

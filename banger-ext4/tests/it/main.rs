@@ -19,3 +19,4 @@ mod native_limits;
 mod native_properties;
 mod support;
 mod tools;
+mod verify;
