@@ -122,6 +122,7 @@ impl Ext4Editor {
             }
             next += len;
         }
+        self.freed.push(first.0..end);
         self.change_free_blocks(count, true)
     }
 

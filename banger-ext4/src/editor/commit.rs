@@ -1,10 +1,12 @@
 //! Making changes last, all or none of them.
 
+use std::ops::Range;
+
 use banger_tree::RootfsError;
 
 use super::Ext4Editor;
 use super::blocks::View;
-use super::groups::change_superblock;
+use super::groups::{bit, change_superblock};
 use super::journal::Journal;
 use crate::format::Block;
 use crate::format::superblock::{Superblock, incompat};
@@ -36,7 +38,37 @@ impl Ext4Editor {
         self.carry_out(&journal)?;
         self.is_half_committed = false;
         self.blocks.committed();
+        let freed = std::mem::take(&mut self.freed);
+        // All changes are made: what goes wrong with the space of what they freed is no error.
+        let _ = self.give_space_back(freed);
         Ok(())
+    }
+
+    /// Gives the host the space of the blocks that are still free.
+    fn give_space_back(&mut self, mut freed: Vec<Range<u64>>) -> Result<(), RootfsError> {
+        freed.sort_unstable_by_key(|range| range.start);
+        let mut free: Vec<Range<u64>> = Vec::new();
+        let mut bitmap: Option<(u32, Vec<u8>)> = None;
+        let mut done = 0;
+        for range in freed {
+            // The same blocks may have been taken and freed again.
+            for block in range.start.max(done)..range.end {
+                let Some((group, at)) = self.volume.group_of(Block(block)) else { continue };
+                if bitmap.as_ref().is_none_or(|(of, _)| *of != group) {
+                    let desc = self.group_desc(View::Now, group)?;
+                    bitmap = Some((group, self.block_bitmap(View::Now, group, &desc)?));
+                }
+                if bitmap.as_ref().is_some_and(|(_, bitmap)| bit(bitmap, at)) {
+                    continue;
+                }
+                match free.last_mut() {
+                    Some(last) if last.end == block => last.end += 1,
+                    _ => free.push(block..block + 1),
+                }
+            }
+            done = done.max(range.end);
+        }
+        free.into_iter().try_for_each(|range| self.blocks.punch_hole(range))
     }
 
     /// Refuses to go on where the image has changes in its journal that this editor left there.

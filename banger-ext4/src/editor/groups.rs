@@ -5,6 +5,7 @@ use banger_tree::RootfsError;
 use super::Ext4Editor;
 use super::blocks::View;
 use super::volume::{GroupChecksum, Volume};
+use crate::format::crc32c::is_wrong;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::superblock::Superblock;
 use crate::format::{Block, Group, lo16};
@@ -112,7 +113,7 @@ impl Ext4Editor {
         let mut whole = [0; GroupDesc::SIZE];
         whole[..bytes.len()].copy_from_slice(bytes);
         let desc = GroupDesc::decode(&whole);
-        if volume.desc_checksum(group, bytes).is_some_and(|csum| csum != desc.bg_checksum) {
+        if volume.desc_checksum(group, bytes).is_some_and(|csum| is_wrong(&desc.bg_checksum, &csum)) {
             return corrupt("a wrong checksum");
         }
         let table_end = desc.inode_table().0.checked_add(volume.inode_table_blocks());
@@ -177,10 +178,12 @@ impl Ext4Editor {
             let upper = [desc.bg_block_bitmap_csum_hi, desc.bg_inode_bitmap_csum_hi];
             (lower, (self.volume.desc_size == 64).then_some(upper))
         };
-        if sums(found) == sums(want) {
-            return Ok(());
+        if is_wrong(&sums(found), &sums(want)) {
+            return Err(self
+                .volume
+                .corrupt(format!("the checksum of the {what} bitmap of group {group} is wrong")));
         }
-        Err(self.volume.corrupt(format!("the checksum of the {what} bitmap of group {group} is wrong")))
+        Ok(())
     }
 
     /// Replaces a group's block bitmap and descriptor.

@@ -22,11 +22,13 @@ mod verify;
 mod volume;
 mod xattrs;
 
+use std::ops::Range;
+
 use banger_tree::{GuestPath, RootfsError};
 use camino::Utf8Path;
 
 use blocks::Blocks;
-use storage::FileStorage;
+pub(crate) use storage::FileStorage;
 pub use storage::Storage;
 pub use verify::VerifyReport;
 use volume::Volume;
@@ -59,6 +61,8 @@ pub struct Ext4Editor {
     blocks: Blocks,
     /// What the operation under way is about, for errors.
     subject: GuestPath,
+    /// Blocks that were given back since the last commit.
+    freed: Vec<Range<u64>>,
     /// Whether a commit failed after it had taken effect in the journal.
     is_half_committed: bool,
 }
@@ -101,7 +105,8 @@ impl Ext4Editor {
     pub fn open_on(storage: Box<dyn Storage>, image: &str) -> Result<Self, RootfsError> {
         let volume = Volume::open(&*storage, image)?;
         let blocks = Blocks::new(storage, image.to_owned(), volume.block_size, volume.blocks_count);
-        let editor = Self { volume, blocks, subject: GuestPath::root(), is_half_committed: false };
+        let subject = GuestPath::root();
+        let editor = Self { volume, blocks, subject, freed: Vec::new(), is_half_committed: false };
         editor.check_journal()?;
         Ok(editor)
     }
@@ -119,9 +124,11 @@ impl Ext4Editor {
     ) -> Result<T, RootfsError> {
         self.subject = path.clone();
         self.blocks.start_operation();
+        let freed = self.freed.len();
         let outcome = work(self);
         if outcome.is_err() {
             self.blocks.undo_operation();
+            self.freed.truncate(freed);
         }
         outcome
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use super::in_use::{self, Refusal};
+use crate::native::file::punch_hole;
 
 /// How often a lock is tried, and how long to wait in between.
 const LOCK_ATTEMPTS: usize = 50;
@@ -59,6 +60,15 @@ pub trait Storage: fmt::Debug + Send {
     /// The host refuses.
     fn next_data(&self, offset: u64) -> io::Result<u64> {
         Ok(offset)
+    }
+
+    /// Lets the host have the space of bytes that nobody needs any more: they read as zeros then, or
+    /// stay as they are. Asked for only when a commit is on the disk.
+    ///
+    /// # Errors
+    /// The host refuses, which harms nobody.
+    fn punch_hole(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
+        Ok(())
     }
 
     /// Makes sure that no other editor has the image open, before the first write.
@@ -144,6 +154,11 @@ impl Storage for FileStorage {
 
     fn set_size(&mut self, size_bytes: u64) -> io::Result<()> {
         self.file.set_len(size_bytes)
+    }
+
+    fn punch_hole(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        punch_hole(&self.file, offset, length);
+        Ok(())
     }
 
     fn next_data(&self, offset: u64) -> io::Result<u64> {

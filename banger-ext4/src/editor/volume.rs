@@ -3,7 +3,7 @@
 use banger_tree::RootfsError;
 
 use super::storage::Storage;
-use crate::format::crc32c::Checksum;
+use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::hash::Signedness;
 use crate::format::superblock::{self as sb, Superblock, compat, incompat, ro_compat};
 use crate::format::{Block, INODE_SIZE, InodeNumber};
@@ -120,7 +120,7 @@ impl Volume {
                 let reason = format!("its checksums are of unknown type {}", superblock.s_checksum_type);
                 return Err(unsupported(reason));
             }
-            if superblock.encode_with_checksum() != bytes {
+            if is_wrong(&bytes, &superblock.encode_with_checksum()) {
                 return Err(corrupt("the checksum of the superblock is wrong".to_owned()));
             }
         }

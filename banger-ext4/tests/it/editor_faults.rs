@@ -34,7 +34,7 @@ fn a_crash_leaves_the_old_or_the_new_state() {
         let (mut tree, mut store) = (Tree::new(), MemoryStore::default());
         let mut model = TreeRootfs::new(&mut tree, &mut store);
         let mut editor = Ext4Editor::open(&base).unwrap();
-        (0..25).for_each(|_| step(&mut numbers, &mut model, &mut editor));
+        (0..25).for_each(|_| step(&mut numbers, &mut [&mut model, &mut editor]));
         editor.commit().unwrap();
         drop(editor);
         let old = listing(&model).unwrap();
@@ -42,7 +42,7 @@ fn a_crash_leaves_the_old_or_the_new_state() {
         let recorder = Recorder::new(std::fs::read(&base).unwrap());
         let events = Arc::clone(&recorder.events);
         let mut editor = Ext4Editor::open_on(Box::new(recorder), "recorder").unwrap();
-        (0..60).for_each(|_| step(&mut numbers, &mut model, &mut editor));
+        (0..60).for_each(|_| step(&mut numbers, &mut [&mut model, &mut editor]));
         // More blocks than one descriptor block tells of.
         for at in 0..70 {
             model.create_dir(&path(&format!("/dir-{at}")), &mode(0o755)).unwrap();
