@@ -30,6 +30,7 @@ mod pull_events;
 mod request;
 pub mod rootfs;
 mod scratch;
+mod sparse;
 mod staging;
 mod store;
 mod uuid;
@@ -51,7 +52,7 @@ pub use identity::source_date_epoch;
 pub use pull::{pull, pull_to_file};
 pub use request::{PullRequest, PulledFile};
 pub use store::{
-    BuildOptions, DamagedImage, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore, LayerRecord,
-    Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage, StoreError,
+    BuildOptions, ClonedFrom, DamagedImage, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore,
+    LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage, StoreError, Verification,
 };
 pub use uuid::Uuid;

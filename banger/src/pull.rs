@@ -262,6 +262,7 @@ impl Run<'_> {
             inodes: report.inodes,
             used_inodes: report.used_inodes,
             warnings,
+            cloned_from: None,
             replaces: None,
         }
     }

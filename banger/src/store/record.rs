@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::copies::ClonedFrom;
 use super::name::ImageName;
 
 /// Version of the record's format; readers refuse newer ones.
@@ -101,6 +102,9 @@ pub struct ImageRecord {
     /// What the build had to change or leave out, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The image it is a copy of, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned_from: Option<ClonedFrom>,
     /// Id of the older image that this one took the name of; gone as soon as this is visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<ImageId>,

@@ -40,6 +40,7 @@ fn record(name: &str) -> ImageRecord {
         inodes: 16,
         used_inodes: 11,
         warnings: Vec::new(),
+        cloned_from: None,
         replaces: None,
     }
 }
