@@ -238,6 +238,29 @@ fn signals_reach_the_entry_point() {
 }
 
 #[test]
+fn a_shell_is_on_the_console_where_there_is_no_entry_point_or_it_is_asked_for() {
+    for beside in [false, true] {
+        let mut config = GuestConfig::new(BootContract::Banger);
+        if beside {
+            config = entrypoint("read a && echo it reads; echo it runs; while :; do sleep 0.1; done");
+            config.console_shell = true;
+        }
+        let machine = require!(Machine::new(&config));
+        machine.write("/etc/passwd", "root:x:0:0::/root:/login-shell\n");
+        let executable: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        machine.write("/login-shell", "#!/bin/sh\necho \"shell in $PWD as $USER\"\n");
+        std::fs::set_permissions(machine.path("/login-shell"), executable).unwrap();
+        let mut running = machine.start();
+        // It comes back when it ends.
+        wait_until("the second shell", || machine.console().matches("shell in / as root\n").count() >= 2);
+        wait_until("the entry point", || !beside || machine.console().contains("it runs\n"));
+        assert!(!machine.console().contains("it reads"), "the console's input is the shell's");
+        kill("-USR2", init_of(&running));
+        wait_for_end(&mut running.0, || machine.console());
+    }
+}
+
+#[test]
 fn another_init_takes_over() {
     let mut config = GuestConfig::new(BootContract::S6);
     config.handover = Some("/image-init".into());
