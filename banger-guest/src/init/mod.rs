@@ -142,7 +142,7 @@ impl Init {
         };
         self.services.start_agent();
         self.services.run_network();
-        self.services.start_first_boot();
+        self.services.start_first_boot(&self.config);
         match self.config.handover.clone() {
             Some(init) if self.config.init != InitMode::Install => self.hand_over(&init),
             _ => {}
@@ -174,7 +174,7 @@ impl Init {
                     return power;
                 }
             }
-            self.services.tend();
+            self.services.tend(&self.config);
             if self.wants_shell && self.shell.is_none() && Instant::now() >= self.shell_due {
                 self.start_shell();
             }

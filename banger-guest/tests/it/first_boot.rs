@@ -113,7 +113,7 @@ fn an_init_is_installed_first_where_it_is_asked_for() {
     assert!(guest.boot().status.success());
     let stages: Vec<_> =
         guest.calls().lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-    assert_eq!(stages, ["init", "install", "keys", "enable"]);
+    assert_eq!(stages, ["init", "install", "keys"]);
 }
 
 #[test]
@@ -157,6 +157,26 @@ fn the_next_boot_tries_again() {
     assert!(guest.is_done() && guest.marker().is_none());
     let done = FirstBootMarker::from_json(&std::fs::read(guest.path(paths::FIRST_BOOT_DONE)).unwrap());
     assert_eq!((done.attempt, done.last_error), (3, None));
+}
+
+/// Where banger-init is the init, nobody else would start what was installed.
+#[test]
+fn later_boots_start_the_server_where_no_init_does() {
+    let handed_over =
+        GuestConfig { handover: Some("/init".into()), ..GuestConfig::new(BootContract::Banger) };
+    let cases = [
+        (GuestConfig::new(BootContract::Banger), "start 0 banger /\n"),
+        (GuestConfig::new(BootContract::Systemd), ""),
+        (handed_over, ""),
+    ];
+    for (config, calls) in cases {
+        let guest = Guest::new(RECORD);
+        guest.write(paths::GUEST_CONFIG, &String::from_utf8(config.to_json()).unwrap());
+        std::fs::rename(guest.path(paths::FIRST_BOOT_PENDING), guest.path(paths::FIRST_BOOT_DONE)).unwrap();
+        assert!(guest.boot().status.success());
+        assert_eq!(guest.calls(), calls, "{config:?}");
+        assert!(guest.is_done() && guest.marker().is_none());
+    }
 }
 
 #[test]
