@@ -2,11 +2,13 @@
 
 use std::io;
 
-use banger_ext4::Ext4Error;
+use banger_ext4::{Ext4Error, InjectError};
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
+use banger_tree::RootfsError;
 use camino::Utf8PathBuf;
 
 use crate::dirs::DirsError;
+use crate::guest::GuestError;
 use crate::host_tree::DirectoryError;
 use crate::store::{NameError, StoreError};
 
@@ -26,6 +28,15 @@ pub enum Error {
     /// The file system could not be written.
     #[error(transparent)]
     Ext4(Ext4Error),
+    /// The image could not be made to boot.
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+    /// There is no guest binary for the image.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// A finished image could not be read or edited.
+    #[error(transparent)]
+    Rootfs(RootfsError),
     /// A directory of the host could not be read.
     #[error(transparent)]
     Directory(DirectoryError),
@@ -88,7 +99,7 @@ impl Error {
 
     /// Returns a number that stays the same for this kind of failure in all versions: 1xx
     /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself,
-    /// 6xx directories of the host.
+    /// 6xx directories of the host, 7xx guests and finished images.
     pub fn code(&self) -> u32 {
         match self {
             Self::Reference(_) => 100,
@@ -96,6 +107,9 @@ impl Error {
             Self::Flatten(error) => error.code(),
             Self::Ext4(error) => error.code(),
             Self::Directory(error) => error.code(),
+            Self::Inject(error) => error.code(),
+            Self::Guest(error) => error.code(),
+            Self::Rootfs(_) => 720,
             Self::Store(error) => error.code(),
             Self::Dirs(_) => 500,
             Self::Name(_) => 501,
