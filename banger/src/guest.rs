@@ -59,9 +59,9 @@ impl GuestError {
     /// Returns a number that stays the same for this kind of failure in all versions.
     pub fn code(&self) -> u32 {
         match self {
-            Self::NotEmbedded { .. } => 710,
-            Self::Read { .. } => 711,
-            Self::Unfit { .. } => 712,
+            Self::NotEmbedded { .. } => 810,
+            Self::Read { .. } => 811,
+            Self::Unfit { .. } => 812,
         }
     }
 }

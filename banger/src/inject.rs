@@ -1,12 +1,13 @@
 //! Making an image boot, before it is written and after.
 
-use banger_ext4::{Entrypoint, Ext4Editor, GuestAgents, InjectReport, inject_guest_agents};
+use banger_ext4::{Entrypoint, Ext4Editor, GuestAgents, InjectError, InjectReport, inject_guest_agents};
 use banger_oci::Platform;
 use banger_tree::{FileType, GuestPath, Rootfs, RootfsError, Timestamp};
 use camino::Utf8Path;
 
 use crate::error::Error;
 use crate::guest::{GuestOptions, architecture_of, guest_binary};
+use crate::rootfs::in_file;
 use crate::store::ImageConfigRecord;
 
 /// What to put into a finished image.
@@ -31,9 +32,12 @@ pub struct InjectRequest {
 /// The image cannot be opened or changed, there is no guest binary for its processor, or the init
 /// that was asked for is not there.
 pub fn inject_file(path: &Utf8Path, request: &InjectRequest) -> Result<InjectReport, Error> {
-    let mut editor = Ext4Editor::open(path).map_err(Error::Rootfs)?;
-    let report = inject_rootfs(&mut editor, request)?;
-    editor.commit().map_err(Error::Rootfs)?;
+    let mut editor = Ext4Editor::open_to_edit(path).map_err(in_file(path))?;
+    let report = inject_rootfs(&mut editor, request).map_err(|error| match error {
+        Error::Inject(InjectError::Rootfs(source)) => in_file(path)(source),
+        other => other,
+    })?;
+    editor.commit().map_err(in_file(path))?;
     Ok(report)
 }
 
@@ -44,7 +48,7 @@ pub fn inject_file(path: &Utf8Path, request: &InjectRequest) -> Result<InjectRep
 pub fn inject_rootfs(rootfs: &mut dyn Rootfs, request: &InjectRequest) -> Result<InjectReport, Error> {
     let architecture = match &request.architecture {
         Some(architecture) => architecture.clone(),
-        None => match architecture_in(rootfs).map_err(Error::Rootfs)? {
+        None => match architecture_in(rootfs).map_err(InjectError::Rootfs)? {
             Some(architecture) => architecture.to_owned(),
             None => Platform::host().architecture,
         },

@@ -4,7 +4,7 @@
 //! a tree while they come in, writes the ext4 file and publishes it in the [`ImageStore`] with
 //! one rename; [`pull_to_file`] does the same for a single file, and [`build_rootfs`] for a
 //! directory or a tar. An image that is pulled is made to boot on the way; [`inject_file`] does that
-//! to a finished one.
+//! to a finished one, and [`rootfs`] looks into finished files and edits them.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -31,6 +31,7 @@ mod output;
 mod pull;
 mod pull_events;
 mod request;
+pub mod rootfs;
 mod scratch;
 mod staging;
 mod store;

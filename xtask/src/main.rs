@@ -5,6 +5,7 @@ mod bench;
 mod contenders;
 mod growth;
 mod measure;
+mod oci2rootfs;
 
 use clap::{Parser, Subcommand};
 
