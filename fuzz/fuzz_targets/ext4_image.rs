@@ -71,6 +71,10 @@ impl Storage for Patched {
         Ok(())
     }
 
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        Ok(if offset >= self.base.len() as u64 { u64::MAX } else { offset })
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }
