@@ -105,7 +105,7 @@ impl Writer {
             self.buffers += 1;
             return Ok(Buffer::new());
         }
-        self.emptied.recv().or_else(|_| Err(self.failure()))
+        self.emptied.recv().map_err(|_| self.failure())
     }
 
     /// Has `buffer` written at `offset`.
@@ -179,7 +179,7 @@ impl Output {
 
     fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let length = bytes.len() as u64;
-        let is_aligned = offset % BLOCK_BYTES == 0 && length % BLOCK_BYTES == 0;
+        let is_aligned = offset.is_multiple_of(BLOCK_BYTES) && length.is_multiple_of(BLOCK_BYTES);
         if let Some(direct) = self.direct.as_ref().filter(|_| is_aligned && self.cached_bytes == 0) {
             if offset + length > self.length {
                 self.length = (offset + length).next_multiple_of(LENGTH_STEP);
