@@ -323,7 +323,7 @@ fn random_sequences(place: &Place, group: usize, base: &Utf8Path, e2fscks: &[std
     for sequence in 0..SEQUENCES_OF_IMAGE {
         let mut model = TreeRootfs::new(&mut tree, &mut store);
         let mut editor = Ext4Editor::open(&image).unwrap();
-        if sequence == 0 && group / MAKERS.len() % 2 == 0 {
+        if sequence == 0 && (group / MAKERS.len()).is_multiple_of(2) {
             enrich(&mut [&mut model, &mut editor], 1024);
         }
         for _ in 0..1 + numbers.below(16) {

@@ -173,7 +173,7 @@ fn a_flipped_bit_anywhere_is_found() {
         for (name, start, length, want) in structures {
             let (mut found, mut flips, mut named) = (0, 0, 0);
             // Every byte of what is small, each with one of its bits.
-            let step = length.div_ceil(if std::env::var("CI").as_deref() == Ok("true") { 300 } else { 30 });
+            let step = length.div_ceil(if std::env::var("CI").as_deref() == Ok("true") { 80 } else { 25 });
             for at in (start..start + length).step_by(step) {
                 let mut damaged = map.sound.failing_at(usize::MAX);
                 damaged.piece_mut(at / PIECE)[at % PIECE] ^= 1 << (at / step % 8);

@@ -75,7 +75,7 @@ fn random_edits_of_all_three() {
         for sequence in 0..sequences().div_ceil(MAKERS.len()) {
             eprintln!("{maker:?}, {sequence}");
             three.edit(|all| {
-                if sequence == 0 && number % 2 == 0 {
+                if sequence == 0 && number.is_multiple_of(2) {
                     enrich(all, 1024);
                 }
                 for _ in 0..1 + numbers.below(20) {
