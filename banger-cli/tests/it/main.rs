@@ -7,6 +7,7 @@ mod cache;
 mod commands;
 mod confinement;
 mod copies;
+mod injection;
 mod interruption;
 mod memory;
 mod real_images;

@@ -504,7 +504,9 @@ fn a_large_image_stays_sparse() {
 fn help_is_what_it_was() {
     let home = Home::new();
     let mut found = String::new();
-    for verb in ["", "ls", "cat", "stat", "put", "mkdir", "ln", "mv", "rm", "chmod", "chown", "resize"] {
+    for verb in
+        ["", "ls", "cat", "stat", "put", "mkdir", "ln", "mv", "rm", "chmod", "chown", "inject", "resize"]
+    {
         let mut arguments = vec!["rootfs", verb, "--help"];
         arguments.retain(|argument| !argument.is_empty());
         let help = text(&home.run(&arguments).stdout);

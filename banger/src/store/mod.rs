@@ -26,7 +26,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub use copies::ClonedFrom;
 pub use error::StoreError;
 pub use name::{ImageName, NameError};
-pub use record::{BuildOptions, ImageConfigRecord, ImageId, ImageRecord, LayerRecord};
+pub use record::{BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageId, ImageRecord, LayerRecord};
 pub use staged::StagedImage;
 pub use verify::Verification;
 
