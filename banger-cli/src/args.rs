@@ -5,8 +5,9 @@ mod rootfs;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use rootfs::{
-    BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, LnArguments, LsArguments,
-    MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand, StatArguments,
+    BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments,
+    LsArguments, MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand,
+    StatArguments,
 };
 
 use crate::units::Size;

@@ -33,6 +33,8 @@ pub(crate) enum RootfsCommand {
     Chmod(ChmodArguments),
     /// Change owners in an ext4 file.
     Chown(ChownArguments),
+    /// Make an ext4 file boot: put banger's agents, and an init where it has none, into it.
+    Inject(InjectArguments),
     /// Make an ext4 file larger, and the file system in it.
     Resize(ResizeArguments),
 }
@@ -204,6 +206,25 @@ pub(crate) struct ChownArguments {
     /// A symlink itself, not what it leads to.
     #[arg(long)]
     pub(crate) no_dereference: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InjectArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArgument,
+    /// Which init the guest gets: the image's or else banger's, the image's only, banger's, or one
+    /// that is installed on the first boot.
+    #[arg(long, value_name = "auto|image|banger|install", default_value = "auto")]
+    pub(crate) init: String,
+    /// Directory of guest binaries, banger-guest-amd64 and so on [default: the one within banger].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) guest_dir: Option<Utf8PathBuf>,
+    /// The guest's processor, as OCI calls it [default: that of the programs in the image].
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) architecture: Option<String>,
+    /// Name of the machine, for an image that has none [default: banger].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
 }
 
 #[derive(Debug, Args)]

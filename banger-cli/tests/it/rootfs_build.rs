@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,14 @@ use banger_testkit::{
 use serde_json::Value;
 
 use crate::support::{BACKENDS, Home, assert_image, text};
+
+/// A home with an empty directory to build from.
+fn home_with_source() -> (Home, PathBuf) {
+    let home = Home::new();
+    let source = home.path("source");
+    fs::create_dir(&source).unwrap();
+    (home, source)
+}
 
 /// Builds `source` and expects it to succeed; returns the `--json` document.
 #[track_caller]
@@ -86,9 +94,7 @@ fn ignored(backend: &str) -> Ignore {
 
 #[test]
 fn a_directory_comes_out_as_it_is() {
-    let home = Home::new();
-    let source = home.path("source");
-    fs::create_dir(&source).unwrap();
+    let (home, source) = home_with_source();
     make_tree(&source);
     let expected = snapshot(&source);
     for backend in BACKENDS {
@@ -119,9 +125,7 @@ fn a_directory_comes_out_as_it_is() {
 #[test]
 fn xattrs_and_acls_come_along() {
     require!(tools::root("all kinds of xattrs"));
-    let home = Home::new();
-    let source = home.path("source");
-    fs::create_dir(&source).unwrap();
+    let (home, source) = home_with_source();
     fs::write(source.join("file"), "1").unwrap();
     symlink("file", source.join("link")).unwrap();
     tools::run(require!(tools::command("mknod")).arg(source.join("pipe")).arg("p"));
@@ -202,9 +206,7 @@ fn whiteouts_in_a_tar_are_applied() {
 #[test]
 fn holes_stay_holes() {
     const SIZE: u64 = 10 << 30;
-    let home = Home::new();
-    let source = home.path("source");
-    fs::create_dir(&source).unwrap();
+    let (home, source) = home_with_source();
     let sparse = File::create(source.join("sparse")).unwrap();
     sparse.set_len(SIZE).unwrap();
     sparse.write_all_at(b"first", 0).unwrap();
@@ -235,9 +237,7 @@ fn holes_stay_holes() {
 #[test]
 fn deep_directories_have_their_way_back() {
     const DEPTH: usize = 300;
-    let home = Home::new();
-    let source = home.path("source");
-    fs::create_dir(&source).unwrap();
+    let (home, source) = home_with_source();
     let name = "d".repeat(40);
     let mut dir = File::open(&source).unwrap();
     for depth in 0..DEPTH {
@@ -329,9 +329,7 @@ fn what_cannot_be_read_is_named() {
 
 #[test]
 fn uuid_and_time_are_the_trees_or_the_users() {
-    let home = Home::new();
-    let source = home.path("source");
-    fs::create_dir(&source).unwrap();
+    let (home, source) = home_with_source();
     make_tree(&source);
     let own = build(&home, &source, &home.path("out/a.ext4"), &["--size", "16M"]);
     // A copy is the same tree.

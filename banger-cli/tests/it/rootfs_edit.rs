@@ -483,6 +483,27 @@ fn images_grow_and_stay_sparse() {
     assert!(text(&wrong.stderr).contains("not a size"), "{}", text(&wrong.stderr));
 }
 
+#[test]
+fn a_finished_image_is_made_to_boot() {
+    let (home, image) = require!(image_of_model());
+    let name = image.to_str().unwrap();
+    let document = home.json(&["rootfs", "inject", name, "--architecture", "amd64", "--hostname", "guest-7"]);
+    assert_eq!((&document["version"], &document["file"]), (&json!(1), &json!(name)));
+    let injected = document["injected"].as_array().unwrap();
+    assert!(injected.contains(&json!("/usr/local/bin/banger-vsock-agent")), "{document:#}");
+    assert_eq!(edit(&home, &image, "cat", &["/etc/hostname"]), "guest-7\n");
+    assert!(
+        edit(&home, &image, "ls", &["-l", "/usr/local/bin/banger-vsock-agent"]).starts_with("-rwxr-xr-x")
+    );
+    let again = home.run(["rootfs", "inject", name, "--architecture", "amd64", "--hostname", "guest-7"]);
+    assert!(text(&again.stderr).contains("all was there"), "{}", text(&again.stderr));
+    require!(assert_silent(&image));
+    refused(&home, &image, "inject", &["--init", "none"], &["--init none", "install"]);
+    let mounted = require!(Mounted::new(&image, Access::ReadOnly));
+    refused(&home, &image, "inject", &["--architecture", "amd64"], &["/dev/loop", "losetup -d"]);
+    mounted.unmount();
+}
+
 /// What is put comes in as a stream, and a large sparse image stays sparse.
 #[test]
 fn a_large_image_stays_sparse() {
@@ -504,7 +525,9 @@ fn a_large_image_stays_sparse() {
 fn help_is_what_it_was() {
     let home = Home::new();
     let mut found = String::new();
-    for verb in ["", "ls", "cat", "stat", "put", "mkdir", "ln", "mv", "rm", "chmod", "chown", "resize"] {
+    for verb in
+        ["", "ls", "cat", "stat", "put", "mkdir", "ln", "mv", "rm", "chmod", "chown", "inject", "resize"]
+    {
         let mut arguments = vec!["rootfs", verb, "--help"];
         arguments.retain(|argument| !argument.is_empty());
         let help = text(&home.run(&arguments).stdout);

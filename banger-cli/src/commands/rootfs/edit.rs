@@ -1,4 +1,4 @@
-//! `banger rootfs put | mkdir | ln | mv | rm | chmod | chown | resize`: each is one commit.
+//! `banger rootfs put | mkdir | ln | mv | rm | chmod | chown | inject | resize`: each is one commit.
 
 use std::ffi::OsString;
 use std::io;
@@ -8,13 +8,14 @@ use banger::rootfs::{
     ChangeOwner, Destination, Edit, EditError, GuestPath, MakeDirectory, MakeLink, ModeChange, OwnerChange,
     Put, PutSource, Remove,
 };
+use banger::{GuestOptions, InjectReport, InjectRequest};
 use camino::Utf8Path;
 use serde::Serialize;
 
 use super::guest_path;
 use crate::args::{
-    ChmodArguments, ChownArguments, FileArgument, LnArguments, MkdirArguments, MvArguments, PutArguments,
-    ResizeArguments, RmArguments,
+    ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments, MkdirArguments, MvArguments,
+    PutArguments, ResizeArguments, RmArguments,
 };
 use crate::commands::{Failure, cancel_on_signal, output};
 use crate::printer::Printer;
@@ -135,6 +136,43 @@ pub(super) fn chown(arguments: &ChownArguments, printer: &Printer) -> Result<(),
         };
         arguments.paths.iter().map(change).collect()
     })
+}
+
+pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        version: u32,
+        file: &'a Utf8Path,
+        #[serde(flatten)]
+        report: &'a InjectReport,
+    }
+    let file = &arguments.file.file;
+    let request = InjectRequest {
+        guest: GuestOptions {
+            init: banger::parse_init_mode(&arguments.init)?,
+            dir: arguments.guest_dir.clone(),
+        },
+        architecture: arguments.architecture.clone(),
+        hostname: arguments.hostname.clone(),
+        timestamp_seconds: banger::source_date_epoch()?,
+        ..InjectRequest::default()
+    };
+    // As for resize.
+    let _cancellation = cancel_on_signal(printer);
+    let report = banger::inject_file(file, &request)?;
+    for fixup in &report.fixups {
+        printer.note(&fixup.to_string());
+    }
+    for warning in &report.warnings {
+        printer.warning(warning);
+    }
+    printer.note(&match report.is_unchanged() {
+        true => format!("{file} boots with {}; all was there", report.contract),
+        false => {
+            format!("{file} boots with {}; {} paths put into it", report.contract, report.injected.len())
+        }
+    });
+    output(printer.result(&Document { version: 1, file, report: &report }, ""))
 }
 
 pub(super) fn resize(arguments: &ResizeArguments, printer: &Printer) -> Result<(), Failure> {

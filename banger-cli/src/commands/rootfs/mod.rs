@@ -26,6 +26,7 @@ pub(super) fn run(command: &RootfsCommand, style: ProgressStyle, printer: &Print
         RootfsCommand::Rm(arguments) => edit::rm(arguments, printer),
         RootfsCommand::Chmod(arguments) => edit::chmod(arguments, printer),
         RootfsCommand::Chown(arguments) => edit::chown(arguments, printer),
+        RootfsCommand::Inject(arguments) => edit::inject(arguments, printer),
         RootfsCommand::Resize(arguments) => edit::resize(arguments, printer),
     }
 }
