@@ -1,0 +1,203 @@
+//! `/etc/banger/guest.json`: what the injection decided about a guest.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The version of [`GuestConfig`] that this crate writes, and the newest that it reads.
+pub const CONFIG_VERSION: u32 = 1;
+
+/// Where things are in a guest.
+pub mod paths {
+    /// The configuration that the injection wrote, a [`GuestConfig`](super::GuestConfig).
+    pub const GUEST_CONFIG: &str = "/etc/banger/guest.json";
+    /// The binary.
+    pub const AGENT: &str = "/usr/local/bin/banger-vsock-agent";
+    /// A hard link of it, to configure the network.
+    pub const NETWORK: &str = "/usr/local/libexec/banger-network-bootstrap";
+    /// A hard link of it, to drive the first boot.
+    pub const FIRST_BOOT: &str = "/usr/local/libexec/banger-first-boot";
+    /// What dispatches to the package manager of the distribution.
+    pub const FIRST_BOOT_SCRIPT: &str = "/usr/local/libexec/banger-first-boot.sh";
+    /// A hard link of it, to be process 1.
+    pub const INIT: &str = "/usr/local/libexec/banger-init";
+    /// While it exists the first boot is not done, a [`FirstBootMarker`](super::FirstBootMarker).
+    pub const FIRST_BOOT_PENDING: &str = "/var/lib/banger/first-boot-pending";
+    /// Appears when the first boot is done.
+    pub const FIRST_BOOT_DONE: &str = "/var/lib/banger/first-boot-done";
+    /// What the first boot did and said.
+    pub const FIRST_BOOT_LOG: &str = "/var/log/banger-first-boot.log";
+}
+
+/// How a guest boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BootContract {
+    /// `/sbin/init` leads to systemd.
+    Systemd,
+    /// OpenRC, started by busybox, sysvinit or openrc-init.
+    Openrc,
+    /// runit.
+    Runit,
+    /// s6-overlay's `/init`.
+    S6,
+    /// busybox init with an inittab.
+    Busybox,
+    /// banger-init: there is no usable init, or banger's was asked for.
+    Banger,
+}
+
+impl BootContract {
+    /// The name in records and in the environment of the first boot.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Systemd => "systemd",
+            Self::Openrc => "openrc",
+            Self::Runit => "runit",
+            Self::S6 => "s6",
+            Self::Busybox => "busybox",
+            Self::Banger => "banger",
+        }
+    }
+}
+
+impl fmt::Display for BootContract {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Which init was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum InitMode {
+    /// The image's where it has one, banger's otherwise.
+    #[default]
+    Auto,
+    /// The image's, and nothing else.
+    Image,
+    /// banger's, always.
+    Banger,
+    /// banger's, until the first boot has installed one.
+    Install,
+}
+
+/// What the injection decided about a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestConfig {
+    /// [`CONFIG_VERSION`].
+    pub version: u32,
+    /// How the guest boots.
+    pub contract: BootContract,
+    /// Which init was asked for.
+    #[serde(default)]
+    pub init: InitMode,
+    /// An init of the image that banger-init becomes after its own work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<String>,
+    /// What banger-init runs, out of the image's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Entrypoint>,
+    /// Whether banger-init keeps a login shell on the console beside an entry point. Without an entry point there is always one.
+    #[serde(default)]
+    pub console_shell: bool,
+}
+
+/// The program that an image is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Entrypoint {
+    /// `Entrypoint` and `Cmd`, joined.
+    pub argv: Vec<String>,
+    /// `Env`, as `NAME=value`.
+    pub env: Vec<String>,
+    /// `User`: name or uid, with `:` and group or gid.
+    pub user: Option<String>,
+    /// `WorkingDir`.
+    pub working_dir: Option<String>,
+}
+
+/// Why a guest's configuration cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GuestConfigError {
+    /// It is not the JSON that it should be.
+    #[error("not a guest configuration: {0}")]
+    Json(#[source] serde_json::Error),
+    /// A newer banger wrote it.
+    #[error("guest configuration of version {found}, and only {CONFIG_VERSION} is understood")]
+    Version {
+        /// The version in it.
+        found: u32,
+    },
+}
+
+impl GuestConfig {
+    /// A configuration for a contract, with nothing optional in it.
+    #[must_use]
+    pub fn new(contract: BootContract) -> Self {
+        Self {
+            version: CONFIG_VERSION,
+            contract,
+            init: InitMode::Auto,
+            handover: None,
+            entrypoint: None,
+            console_shell: false,
+        }
+    }
+
+    /// Reads the content of `/etc/banger/guest.json`. What a later version added and this one does
+    /// not know is passed over, as long as the version says so.
+    ///
+    /// # Errors
+    ///
+    /// Where it is not such a document, or of a newer version.
+    pub fn from_json(json: &[u8]) -> Result<Self, GuestConfigError> {
+        let config: Self = serde_json::from_slice(json).map_err(GuestConfigError::Json)?;
+        if config.version != CONFIG_VERSION {
+            return Err(GuestConfigError::Version { found: config.version });
+        }
+        Ok(config)
+    }
+
+    /// The content of `/etc/banger/guest.json`; the same for the same configuration.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("strings and numbers are always JSON");
+        json.push(b'\n');
+        json
+    }
+}
+
+/// The content of `/var/lib/banger/first-boot-pending`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FirstBootMarker {
+    /// How often the first boot was begun.
+    pub attempt: u32,
+    /// What is or was being done.
+    pub stage: Option<String>,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+}
+
+impl FirstBootMarker {
+    /// The marker in a file's content. What cannot be read counts as a first boot that never
+    /// began: a torn or empty marker still asks for one.
+    #[must_use]
+    pub fn from_json(json: &[u8]) -> Self {
+        serde_json::from_slice(json).unwrap_or_default()
+    }
+
+    /// The content of the file.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec(self).expect("strings and numbers are always JSON");
+        json.push(b'\n');
+        json
+    }
+}

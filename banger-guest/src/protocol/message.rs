@@ -1,0 +1,460 @@
+//! The JSON messages: requests, replies, and what goes between them.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::frame::{Frame, FrameKind};
+use super::stream::ProtocolError;
+use crate::config::{BootContract, NetworkConfig};
+
+/// A message that travels as JSON in a frame of its own kind.
+pub trait Message: Serialize + DeserializeOwned {
+    /// The kind of the frame.
+    const KIND: FrameKind;
+
+    /// Reads the message out of a frame.
+    ///
+    /// # Errors
+    ///
+    /// Where the frame is of another kind, or its payload not this message.
+    fn from_frame(frame: &Frame) -> Result<Self, ProtocolError> {
+        if frame.kind != Self::KIND {
+            return Err(ProtocolError::Unexpected { found: frame.kind, expected: Self::KIND });
+        }
+        serde_json::from_slice(&frame.payload)
+            .map_err(|source| ProtocolError::Message { kind: Self::KIND, source })
+    }
+}
+
+/// Begins an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the host; the reply carries it back. On a serial line, where a reply to somebody
+    /// who left may still be on its way, it tells which reply is whose.
+    pub id: u64,
+    /// What to do.
+    #[serde(flatten)]
+    pub operation: Operation,
+}
+
+impl Message for Request {
+    const KIND: FrameKind = FrameKind::Request;
+}
+
+/// What the agent is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", content = "args", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Operation {
+    /// Are you there?
+    Health,
+    /// What is this guest, and how far has it come?
+    Info,
+    /// Run a program.
+    Exec(Exec),
+    /// Write a file of the guest.
+    CopyIn(CopyIn),
+    /// Read a file of the guest.
+    CopyOut(CopyOut),
+    /// Configure the network.
+    SetNetwork(SetNetwork),
+    /// Grow the root file system to the size of its block device.
+    Grow,
+    /// Power off or reboot.
+    Shutdown(Shutdown),
+    /// Answer when the entry point has ended.
+    Wait(Wait),
+}
+
+/// A program to run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exec {
+    /// The program, looked up in `PATH`, and its arguments.
+    pub argv: Vec<String>,
+    /// Variables to set.
+    pub env: Vec<(String, String)>,
+    /// Whether the program gets these variables only, without the agent's `PATH`, `HOME` and so on.
+    pub clear_env: bool,
+    /// `name`, `uid`, `name:group` or `uid:gid`; root where it is missing.
+    pub user: Option<String>,
+    /// The working directory; `/` where it is missing.
+    pub working_dir: Option<String>,
+    /// Whether standard input is what the host sends; it is empty otherwise. A PTY always has input.
+    pub stdin: bool,
+    /// A terminal in place of pipes; there is no [`FrameKind::ErrorOutput`] then.
+    pub pty: Option<Pty>,
+    /// After so many milliseconds the program is killed.
+    pub timeout_ms: Option<u64>,
+}
+
+/// The size of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pty {
+    /// Lines.
+    pub rows: u16,
+    /// Columns.
+    pub columns: u16,
+}
+
+/// A file to write. Its content follows as [`FrameKind::Input`]; at [`FrameKind::InputEnd`] it takes the
+/// place of what was there, at once or not at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CopyIn {
+    /// Where, as an absolute path. A directory is not replaced.
+    pub path: String,
+    /// Permission bits; those of the file that is replaced, or 0644.
+    pub mode: Option<u32>,
+    /// Owner; that of the file that is replaced, or root.
+    pub uid: Option<u32>,
+    /// Group; that of the file that is replaced, or root.
+    pub gid: Option<u32>,
+    /// Whether missing parent directories are made.
+    pub parents: bool,
+    /// How long the content will be. Where it is told and does not hold, nothing is written.
+    pub size_bytes: Option<u64>,
+}
+
+/// A file to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyOut {
+    /// Which, as an absolute path; symlinks are followed.
+    pub path: String,
+}
+
+/// A network configuration to apply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetNetwork {
+    /// What to apply.
+    pub network: NetworkConfig,
+    /// Whether to write it to `/etc/banger-network.conf` too, for the boots to come.
+    #[serde(default)]
+    pub persist: bool,
+}
+
+/// How to go down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shutdown {
+    /// Off, or up again.
+    pub action: ShutdownAction,
+}
+
+/// Off, or up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ShutdownAction {
+    /// Power off.
+    PowerOff,
+    /// Reboot.
+    Reboot,
+}
+
+/// How long to wait for the entry point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wait {
+    /// After so many milliseconds the reply is [`ErrorCode::TimedOut`]; never where it is missing.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Between request and reply: streams may begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", content = "args", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Accepted {
+    /// The program runs.
+    Exec {
+        /// Its process id, which is its process group too.
+        pid: u32,
+    },
+    /// Send the content.
+    CopyIn,
+    /// The content follows.
+    CopyOut(CopyTarget),
+}
+
+impl Message for Accepted {
+    const KIND: FrameKind = FrameKind::Accepted;
+}
+
+/// The file that a copy reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyTarget {
+    /// Its size now; what follows may be shorter or longer where somebody writes to it.
+    pub size_bytes: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Seconds since 1970.
+    pub mtime_seconds: i64,
+}
+
+/// To the running `exec`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "control", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Control {
+    /// A signal to the program's process group.
+    Signal {
+        /// Its number on Linux.
+        number: i32,
+    },
+    /// The terminal has another size.
+    Resize(Pty),
+}
+
+impl Message for Control {
+    const KIND: FrameKind = FrameKind::Control;
+}
+
+/// Ends an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The id of the request; 0 where none was understood.
+    pub id: u64,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+impl Message for Reply {
+    const KIND: FrameKind = FrameKind::Reply;
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", content = "value", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was not done, and why.
+    Error(Failure),
+    /// To `health`.
+    Health(Health),
+    /// To `info`.
+    Info(Box<Info>),
+    /// To `exec`: how the program ended.
+    Exec(ExitStatus),
+    /// To `copy_in`: it is there, and on the disk.
+    CopyIn(CopyTaken),
+    /// To `copy_out`: that was all.
+    CopyOut(CopyTaken),
+    /// To `set_network`.
+    SetNetwork(NetworkSet),
+    /// To `grow`.
+    Grow(Grown),
+    /// To `shutdown`: it begins.
+    Shutdown,
+    /// To `wait`: how the entry point ended.
+    Wait(ExitStatus),
+}
+
+/// Why an operation was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What a program can act on.
+    pub code: ErrorCode,
+    /// What a person can act on.
+    pub message: String,
+}
+
+/// Why an operation was not done, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// The frame or the message was not understood; the agent closes the connection.
+    Malformed,
+    /// A value in the request has no meaning: a path that is not absolute, an empty argv.
+    Invalid,
+    /// The file, program, user or interface does not exist.
+    NotFound,
+    /// The guest's kernel says no.
+    Denied,
+    /// The disk is full.
+    NoSpace,
+    /// As many operations run as the agent allows; the agent closes the connection.
+    Busy,
+    /// The time given has passed.
+    TimedOut,
+    /// The guest cannot do that: its kernel or file system does not know how.
+    Unsupported,
+    /// There is no entry point to wait for.
+    NoEntrypoint,
+    /// Something else went wrong.
+    Failed,
+    /// A code of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The agent answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The version of banger that it came with.
+    pub agent_version: String,
+    /// The version of the protocol.
+    pub protocol: u8,
+    /// Milliseconds since the kernel started.
+    pub uptime_ms: u64,
+}
+
+/// What a guest is, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// The version of banger that the agent came with.
+    pub agent_version: String,
+    /// How the guest boots; missing where `/etc/banger/guest.json` is.
+    pub contract: Option<BootContract>,
+    /// What process 1 is: its executable, or its name where that cannot be read.
+    pub init: String,
+    /// The first boot.
+    pub first_boot: FirstBoot,
+    /// The kernel.
+    pub kernel: KernelInfo,
+    /// The distribution, out of os-release.
+    pub os: Option<OsInfo>,
+    /// The hostname.
+    pub hostname: String,
+    /// `/etc/machine-id`, where it is set.
+    pub machine_id: Option<String>,
+    /// Another for every boot.
+    pub boot_id: Option<String>,
+    /// The interfaces that there are.
+    pub interfaces: Vec<Addresses>,
+    /// The entry point, where banger-init runs one.
+    pub entrypoint: Option<EntrypointState>,
+    /// Milliseconds since the kernel started.
+    pub uptime_ms: u64,
+}
+
+/// The first boot, as its files tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstBoot {
+    /// How far it has come.
+    pub state: FirstBootState,
+    /// Which attempt this is, from 1; 0 before the first.
+    pub attempt: u32,
+    /// What is or was being done.
+    pub stage: Option<String>,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    /// The end of its log, at most 8 KiB.
+    pub log_tail: String,
+}
+
+/// How far the first boot has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FirstBootState {
+    /// The image asks for none.
+    None,
+    /// It has not begun.
+    Pending,
+    /// It runs now.
+    Running,
+    /// An attempt failed; the next boot tries again.
+    Failed,
+    /// It is done.
+    Done,
+}
+
+/// The kernel of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelInfo {
+    /// As `uname -r`.
+    pub release: String,
+    /// As `uname -v`.
+    pub version: String,
+    /// As `uname -m`.
+    pub machine: String,
+    /// The command line it was started with.
+    pub command_line: String,
+}
+
+/// The distribution of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OsInfo {
+    /// `ID`.
+    pub id: String,
+    /// `VERSION_ID`.
+    pub version_id: Option<String>,
+    /// `PRETTY_NAME`.
+    pub pretty_name: Option<String>,
+}
+
+/// An interface and its addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// Its name.
+    pub interface: String,
+    /// Its hardware address, `02:00:…`.
+    pub mac: Option<String>,
+    /// Whether it is up.
+    pub up: bool,
+    /// `address/prefix`.
+    pub addresses: Vec<String>,
+}
+
+/// How far an entry point has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EntrypointState {
+    /// It will be started.
+    Starting,
+    /// It runs.
+    Running {
+        /// Its process id.
+        pid: u32,
+    },
+    /// It has ended.
+    Ended(ExitStatus),
+    /// It could not be started.
+    Failed,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ExitStatus {
+    /// It exited.
+    Exited {
+        /// With this status, 0 to 255.
+        status: i32,
+    },
+    /// A signal killed it.
+    Killed {
+        /// Its number on Linux.
+        signal: i32,
+    },
+}
+
+/// How much was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyTaken {
+    /// Bytes of content.
+    pub bytes: u64,
+}
+
+/// What a network configuration was applied to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSet {
+    /// The interface.
+    pub interface: String,
+}
+
+/// How much a file system has grown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grown {
+    /// Its size before.
+    pub before_bytes: u64,
+    /// Its size now.
+    pub after_bytes: u64,
+}

@@ -1,0 +1,27 @@
+//! The protocol of the guest agent, as `docs/guest-protocol.md` specifies it:
+//! frames with a fixed header, and JSON messages in some of them.
+//!
+//! Encoding and decoding do no I/O ([`FrameHeader`], [`FrameDecoder`]);
+//! [`read_frame`] and [`write_frame`] put them on blocking streams.
+
+mod frame;
+mod message;
+mod stream;
+
+pub use frame::{
+    DATA_CHUNK_BYTES, Frame, FrameDecoder, FrameError, FrameHeader, FrameKind, HEADER_BYTES,
+    MAX_PAYLOAD_BYTES, PROTOCOL_VERSION,
+};
+pub use message::{
+    Accepted, Addresses, Control, CopyIn, CopyOut, CopyTaken, CopyTarget, EntrypointState, ErrorCode, Exec,
+    ExitStatus, Failure, FirstBoot, FirstBootState, Grown, Health, Info, KernelInfo, Message, NetworkSet,
+    Operation, OsInfo, Outcome, Pty, Reply, Request, SetNetwork, Shutdown, ShutdownAction, Wait,
+};
+pub use stream::{ProtocolError, read_frame, write_frame, write_message};
+
+/// The port on which the agent listens where nothing says otherwise.
+pub const DEFAULT_PORT: u32 = 5000;
+
+/// How many bytes of [`FrameKind::Input`] a host may send for an `exec` before the agent has
+/// granted more with [`FrameKind::Credit`].
+pub const INPUT_WINDOW_BYTES: u32 = 64 * 1024;
