@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     match commands::run(arguments, &printer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::ClosedOutput) => ExitCode::SUCCESS,
+        Err(Failure::Ended(status)) => ExitCode::from(status),
         Err(failure) => {
             printer.error(failure.code(), &failure.to_string());
             ExitCode::from(failure.exit_status())

@@ -33,6 +33,11 @@ impl Printer {
         Self { json, colour, bars: MultiProgress::new() }
     }
 
+    /// Whether the result is to be a document.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Where progress bars are to be drawn, so that notes do not tear them.
     pub(crate) fn bars(&self) -> &MultiProgress {
         &self.bars

@@ -7,6 +7,7 @@ use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
 use camino::Utf8PathBuf;
 
 use crate::dirs::DirsError;
+use crate::guest::GuestError;
 use crate::host_tree::DirectoryError;
 use crate::store::{NameError, StoreError};
 
@@ -77,6 +78,9 @@ pub enum Error {
         /// The host's error.
         source: io::Error,
     },
+    /// A guest could not be asked, or said no.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
     /// The caller asked to stop; nothing was left behind.
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -88,7 +92,7 @@ impl Error {
 
     /// Returns a number that stays the same for this kind of failure in all versions: 1xx
     /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself,
-    /// 6xx directories of the host.
+    /// 6xx directories of the host, 7xx guests.
     pub fn code(&self) -> u32 {
         match self {
             Self::Reference(_) => 100,
@@ -97,6 +101,7 @@ impl Error {
             Self::Ext4(error) => error.code(),
             Self::Directory(error) => error.code(),
             Self::Store(error) => error.code(),
+            Self::Guest(error) => error.code(),
             Self::Dirs(_) => 500,
             Self::Name(_) => 501,
             Self::Platform(_) => 506,

@@ -3,7 +3,7 @@
 //! The pipeline of the crates around it: [`pull`] resolves a reference, flattens the layers into
 //! a tree while they come in, writes the ext4 file and publishes it in the [`ImageStore`] with
 //! one rename; [`pull_to_file`] does the same for a single file, and [`build_rootfs`] for a
-//! directory or a tar.
+//! directory or a tar. [`guest`] talks to what runs inside once it has booted.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -21,6 +21,7 @@ mod build;
 mod dirs;
 mod error;
 mod event;
+pub mod guest;
 mod host_tree;
 mod identity;
 mod lock;

@@ -1,6 +1,7 @@
 //! The commands: each calls the `banger` crate and prints what came of it.
 
 mod cache;
+mod guest;
 mod images;
 mod limits;
 mod pull;
@@ -21,6 +22,8 @@ use crate::printer::Printer;
 pub(crate) enum Failure {
     /// The library says why.
     Banger(banger::Error),
+    /// What ran in a guest ended with this status, and so does this program, without a word.
+    Ended(u8),
     /// Whoever read standard output has gone, which ends a command quietly.
     ClosedOutput,
     /// Standard output, or a file that the command writes itself, failed.
@@ -31,13 +34,14 @@ impl Failure {
     pub(crate) fn code(&self) -> u32 {
         match self {
             Self::Banger(error) => error.code(),
-            Self::ClosedOutput | Self::Output(_) => banger::Error::OUTPUT_CODE,
+            Self::Ended(_) | Self::ClosedOutput | Self::Output(_) => banger::Error::OUTPUT_CODE,
         }
     }
 
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Banger(error) => error.exit_status(),
+            Self::Ended(status) => *status,
             Self::ClosedOutput | Self::Output(_) => 1,
         }
     }
@@ -47,6 +51,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Banger(error) => error.fmt(formatter),
+            Self::Ended(status) => write!(formatter, "the program in the guest ended with status {status}"),
             Self::ClosedOutput => formatter.write_str("standard output is closed"),
             Self::Output(error) => write!(formatter, "cannot write the output: {error}"),
         }
@@ -81,6 +86,7 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure
         }
         Command::Image(ImageCommand::Cache(command)) => cache::run(&command, &dirs(&global)?, printer),
         Command::Rootfs(RootfsCommand::Build(build)) => rootfs::build(&build, global.progress, printer),
+        Command::Guest(command) => guest::run(&command, printer),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "banger", &mut io::stdout());
             Ok(())
