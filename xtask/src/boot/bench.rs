@@ -22,6 +22,7 @@ const MODULES: [&str; 5] =
 pub(crate) struct Bench {
     parts: Parts,
     banger: PathBuf,
+    packages: PathBuf,
     scratch: TempDir,
 }
 
@@ -51,12 +52,18 @@ impl Bench {
         let mut parts =
             Parts { qemu, kernel: kernel.image, initramfs, vsock, acceleration: Acceleration::Tcg };
         parts.acceleration = acceleration(&parts, scratch.path());
-        Ok(Self { parts, banger: banger()?, scratch })
+        let packages = boot.join("debs");
+        Ok(Self { parts, banger: banger()?, packages, scratch })
     }
 
     /// How machines run.
     pub(crate) fn acceleration(&self) -> Acceleration {
         self.parts.acceleration
+    }
+
+    /// The packages for a repository.
+    pub(crate) fn packages(&self) -> &Path {
+        &self.packages
     }
 
     /// Where disks and logs are.
@@ -73,6 +80,14 @@ impl Bench {
     /// Starts a machine whose console goes to `<name>.console.log`.
     pub(crate) fn start(&self, name: &str, options: &MachineOptions) -> anyhow::Result<Machine> {
         Machine::start(&self.parts, options, &self.scratch.path().join(format!("{name}.console.log")))
+    }
+
+    /// Runs `banger` and returns its exit status.
+    pub(crate) fn banger_status<I: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> anyhow::Result<Option<i32>> {
+        Ok(Command::new(&self.banger).args(arguments).output()?.status.code())
     }
 
     /// Runs `banger` and returns what it printed.

@@ -7,10 +7,15 @@
 mod bench;
 mod cases;
 mod console;
+mod disk;
+mod guest;
+mod images;
 mod initramfs;
 mod kernel;
+mod network;
 mod process;
 mod qemu;
+mod repository;
 mod run;
 mod vsock;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::console::Console;
+use super::network::Network;
 use super::process::Process;
 use super::vsock::VsockDevice;
 
@@ -51,8 +52,8 @@ pub(crate) struct MachineOptions {
     pub(crate) disk: Option<PathBuf>,
     /// Words for the kernel's command line.
     pub(crate) append: Vec<String>,
-    /// The argument of `-netdev user,…` behind the id; no network card without it.
-    pub(crate) network: Option<String>,
+    /// What the network card leads to; there is none without it.
+    pub(crate) network: Option<Network>,
     /// Whether there is a vsock device.
     pub(crate) vsock: bool,
     /// Memory in MiB.
@@ -102,7 +103,7 @@ impl Machine {
             command.args(["-drive", &format!("if=none,id=disk,format=raw,file={}", disk.display())]);
         }
         if let Some(network) = &options.network {
-            command.args(["-netdev", &format!("user,id=net,{network}")]);
+            command.args(["-netdev", &network.netdev()]);
             command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         }
         let mut vsock = None;
