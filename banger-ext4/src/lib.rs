@@ -5,18 +5,28 @@
 //! is final.
 //!
 //! [`Ext4Editor`] looks into finished images and edits them, whoever made them.
+//!
+//! [`apply_ownership`] and [`inject_guest_agents`] work on any [`Rootfs`](banger_tree::Rootfs): a tree before it is written, or a
+//! finished image.
 
 mod backend;
 mod e2fsprogs;
 mod editor;
 mod error;
 mod format;
+mod inject;
 mod native;
 mod options;
+mod ownership;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 pub use e2fsprogs::E2fsprogsBackend;
 pub use editor::{Ext4Editor, Storage};
 pub use error::Ext4Error;
+pub use inject::{
+    BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
+    inject_guest_agents,
+};
 pub use native::NativeBackend;
 pub use options::{Ext4Options, Identity, ImageSize};
+pub use ownership::{Mismatch, MismatchReason, OwnershipReport, apply_ownership};

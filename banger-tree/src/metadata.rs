@@ -31,7 +31,7 @@ pub struct MetadataEntry {
 }
 
 /// Type of a path, with the numbers of a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum MetadataKind {
     /// A regular file.

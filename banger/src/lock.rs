@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 
 use camino::Utf8Path;
 
@@ -17,6 +18,17 @@ impl Lock {
         let file = open(path)?;
         file.lock()?;
         Ok(Self { _file: file })
+    }
+
+    /// Creates the file `path` and returns the lock on it, or `None` where a sweep took the file
+    /// away before it was locked.
+    pub(crate) fn create_new(path: &Utf8Path) -> io::Result<Option<Self>> {
+        let file = File::create_new(path)?;
+        match file.try_lock() {
+            Ok(()) if file.metadata()?.nlink() > 0 => Ok(Some(Self { _file: file })),
+            Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// Returns the lock on the existing file `path`, or `None` while another process holds it.

@@ -3,17 +3,15 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::geteuid;
 
 use crate::lock::Lock;
 
-/// Name of the file in a staging directory that its process holds a lock on.
-const LOCK_FILE: &str = "lock";
-/// A directory without that file is one whose process is about to make it, or died right there.
-const LOCK_GRACE: Duration = Duration::from_secs(60);
+/// What the name of a directory's lock has behind the directory's own. The lock lies beside the
+/// directory, is there before it and gone after it: a directory without one is nobody's.
+const LOCK_SUFFIX: &str = ".lock";
 
 /// A directory that its process holds a lock on, removed on drop unless it was given another name.
 #[derive(Debug)]
@@ -25,17 +23,18 @@ pub(crate) struct StagingDir {
 impl StagingDir {
     /// Makes the directory `path`, which must not exist.
     pub(crate) fn create(path: Utf8PathBuf) -> io::Result<Self> {
+        let lock_path = lock_path(&path);
+        let lock = loop {
+            if let Some(lock) = Lock::create_new(&lock_path)? {
+                break lock;
+            }
+        };
         // What an image holds is nobody else's to read before it is published.
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        // Locked under another name first: a lock file that is there is one that somebody holds.
-        let unlocked = path.join("lock.new");
-        let locked = Lock::exclusive(&unlocked)
-            .and_then(|lock| fs::rename(&unlocked, path.join(LOCK_FILE)).map(|()| lock));
-        match locked {
-            Ok(lock) => Ok(Self { path, _lock: lock }),
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(Self { path, _lock: lock }),
             Err(error) => {
                 // What cannot be removed now is swept later.
-                let _ = fs::remove_dir_all(&path);
+                let _ = fs::remove_file(&lock_path);
                 Err(error)
             }
         }
@@ -48,7 +47,6 @@ impl StagingDir {
 
     /// Flushes the directory and gives it its final name.
     pub(crate) fn publish(self, path: &Utf8Path) -> io::Result<()> {
-        fs::remove_file(self.path.join(LOCK_FILE))?;
         fs::set_permissions(&self.path, fs::Permissions::from_mode(0o755))?;
         sync(&self.path)?;
         fs::rename(&self.path, path)?;
@@ -57,38 +55,53 @@ impl StagingDir {
 }
 
 impl Drop for StagingDir {
-    /// Does nothing after a publication: the directory has its final name then.
+    /// Leaves a published directory alone: it has its final name then.
     fn drop(&mut self) {
         // What cannot be removed now is swept later.
-        let _ = remove_tree(&self.path);
+        let _ = remove_staging(&self.path);
     }
 }
 
-/// Returns whether no live process builds in the staging directory `path`.
-pub(crate) fn is_abandoned(path: &Utf8Path) -> bool {
-    match Lock::try_existing(&path.join(LOCK_FILE)) {
-        Ok(lock) => lock.is_some(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::metadata(path)
-            .and_then(|metadata| metadata.modified())
-            .is_ok_and(|made| SystemTime::now().duration_since(made).is_ok_and(|age| age > LOCK_GRACE)),
-        Err(_) => false,
+fn lock_path(path: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{path}{LOCK_SUFFIX}"))
+}
+
+/// Removes a staging directory, if it is there, then its lock: without the lock before it, the rest
+/// would have nobody.
+fn remove_staging(path: &Utf8Path) -> io::Result<()> {
+    remove_tree(path)?;
+    match fs::remove_file(lock_path(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
-/// Removes the staging directories in `parent` whose names start and end like this, that this
+/// Returns whether a name's middle is the random id that staging directories are told apart by.
+fn is_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Removes the staging directories in `parent` that are named `<prefix><id><suffix>`, that this
 /// user's processes made and that none of them holds any more.
 pub(crate) fn sweep(parent: &Utf8Path, prefix: &str, suffix: &str) -> io::Result<()> {
     for entry in parent.read_dir_utf8()? {
         let entry = entry?;
         let name = entry.file_name();
-        if !name.starts_with(prefix) || !name.ends_with(suffix) {
+        let staging = name.strip_suffix(LOCK_SUFFIX).unwrap_or(name);
+        let id = staging.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
+        if !id.is_some_and(is_id) {
             continue;
         }
         // Gone since the directory was read, if not.
         let Ok(metadata) = fs::symlink_metadata(entry.path()) else { continue };
-        let is_ours = metadata.is_dir() && metadata.uid() == geteuid().as_raw();
-        if is_ours && is_abandoned(entry.path()) {
-            remove_tree(entry.path())?;
+        if metadata.uid() != geteuid().as_raw() {
+            continue;
+        }
+        let path = parent.join(staging);
+        match Lock::try_existing(&lock_path(&path)) {
+            Ok(Some(_lock)) => remove_staging(&path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && metadata.is_dir() => remove_tree(&path)?,
+            Ok(None) | Err(_) => {}
         }
     }
     Ok(())
@@ -112,19 +125,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_nobody_holds_is_abandoned() {
+    fn only_what_nobody_holds_is_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let path = Utf8PathBuf::from_path_buf(dir.path().join("x.staging")).unwrap();
-        let staging = StagingDir::create(path.clone()).unwrap();
-        assert!(!is_abandoned(&path));
-        drop(staging);
-        assert!(!path.exists());
-        fs::create_dir(&path).unwrap();
-        assert!(!is_abandoned(&path), "its process may be about to lock it");
-        let old = SystemTime::now() - LOCK_GRACE * 2;
-        File::open(&path).unwrap().set_modified(old).unwrap();
-        assert!(is_abandoned(&path));
-        fs::write(path.join(LOCK_FILE), "").unwrap();
-        assert!(is_abandoned(&path));
+        let parent = Utf8Path::from_path(dir.path()).unwrap();
+        let names = || {
+            let mut names: Vec<String> =
+                parent.read_dir_utf8().unwrap().map(|entry| entry.unwrap().file_name().to_owned()).collect();
+            names.sort();
+            names
+        };
+        let live = StagingDir::create(parent.join("00000000000a.staging")).unwrap();
+        // Killed after each step that a creation and a publication have.
+        fs::write(parent.join("00000000000b.staging.lock"), "").unwrap();
+        fs::write(parent.join("00000000000c.staging.lock"), "").unwrap();
+        fs::create_dir(parent.join("00000000000c.staging")).unwrap();
+        fs::write(parent.join("00000000000d.staging.lock"), "").unwrap();
+        fs::create_dir(parent.join("00000000000d")).unwrap();
+        fs::create_dir(parent.join("00000000000e.staging")).unwrap();
+        // Somebody's own.
+        fs::create_dir(parent.join("mine.staging")).unwrap();
+        sweep(parent, "", ".staging").unwrap();
+        let kept = ["00000000000a.staging", "00000000000a.staging.lock", "00000000000d", "mine.staging"];
+        assert_eq!(names(), kept);
+        drop(live);
+        assert_eq!(names(), ["00000000000d", "mine.staging"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Pulls that are interrupted or killed at any instant.
 
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, RandomState};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -7,10 +8,18 @@ use banger_testkit::{Image, Registry, TAG, assert_clean, require, tools};
 
 use crate::support::{BACKENDS, Home, text};
 
-/// Random enough instants between 0 and 1, the same in every run.
+/// Random instants between 0 and 1. The seed is printed, and taken from `BANGER_SEED` where a run is
+/// to be repeated.
+#[expect(clippy::print_stdout, reason = "a failing test shows what it printed")]
 fn instants(count: usize) -> impl Iterator<Item = f64> {
-    // The fractional parts of multiples of the golden ratio fill the interval evenly.
-    (1..=count).map(|i| (i as f64 * 0.618_033_988_749_895).fract())
+    let seed = std::env::var("BANGER_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(|| RandomState::new().hash_one(count));
+    println!("BANGER_SEED={seed}");
+    let instant = move |round: usize| {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((seed, round));
+        f64::from((hash >> 32) as u32) / f64::from(u32::MAX)
+    };
+    (0..count).map(instant)
 }
 
 fn registry_with(image: Image) -> Result<(Registry, String), banger_testkit::Skip> {

@@ -3,7 +3,8 @@
 //! ```text
 //! <state>/images/<id>/rootfs.ext4    the file system
 //! <state>/images/<id>/image.json     its record
-//! <state>/images/<id>.staging/       under construction; locked by the process that builds it
+//! <state>/images/<id>.staging/       under construction
+//! <state>/images/<id>.staging.lock   locked by the process that builds it, there before and after
 //! <state>/images/<id>.removed/       on its way out
 //! <state>/images/.lock               held while names change
 //! ```

@@ -115,10 +115,10 @@ fn sweeps_what_no_live_process_holds() {
     for stale in ["0123456789ab.staging", "ba9876543210.removed"] {
         fs::create_dir(images.join(stale)).unwrap();
         fs::write(images.join(stale).join(ROOTFS_FILE), "x").unwrap();
-        fs::write(images.join(stale).join("lock"), "").unwrap();
     }
     let second = fixture.store.stage().unwrap();
-    let mut expected = [format!("{}.staging", live.id()), format!("{}.staging", second.id())];
+    let locked = |id: &ImageId| [format!("{id}.staging"), format!("{id}.staging.lock")];
+    let mut expected = [locked(live.id()), locked(second.id())].concat();
     expected.sort();
     assert_eq!(entries(&fixture), expected);
 }

@@ -5,9 +5,11 @@ pub(crate) mod compare;
 pub(crate) mod fixture;
 pub(crate) mod import;
 pub(crate) mod judge;
+pub(crate) mod rootfs;
 
 pub(crate) use fixture::Fixture;
 pub(crate) use judge::check_image;
+pub(crate) use rootfs::with_each;
 
 /// Says on stderr that `what` was not tested; fails where the environment says `CI=true`.
 pub(crate) fn skip(what: &str) {

@@ -1,0 +1,36 @@
+//! Every implementation of `Rootfs`, with the same content.
+
+use banger_ext4::{Ext4Backend, Ext4Editor, NativeBackend};
+use banger_testkit::assert_silent;
+use banger_tree::{Rootfs, TreeRootfs};
+
+use super::Fixture;
+use crate::e2fsprogs::{Workplace, build, options};
+use crate::editor::assert_equal;
+
+/// Calls `edit` with what `fixture` makes, as each implementation, and fails unless all of them
+/// hold the same afterwards and no image is damaged by it. Returns what `edit` returned, which is
+/// the same for all as well.
+pub(crate) fn with_each<T: PartialEq + std::fmt::Debug>(
+    fixture: &dyn Fn() -> Fixture,
+    edit: impl Fn(&mut dyn Rootfs) -> T,
+) -> T {
+    let mut model = fixture();
+    let mut tree = TreeRootfs::new(&mut model.tree, &mut model.store);
+    let want = edit(&mut tree);
+    let place = Workplace::new();
+    let finished = |name: &str, open: &dyn Fn(&camino::Utf8Path) -> Box<dyn Rootfs>| {
+        let image = place.image(name);
+        build(&NativeBackend as &dyn Ext4Backend, &image, &options(), &fixture()).unwrap();
+        let mut rootfs = open(&image);
+        assert_eq!(edit(&mut *rootfs), want, "{name}");
+        rootfs.commit().unwrap();
+        drop(rootfs);
+        assert_equal(&tree, &*open(&image));
+        if let Err(skip) = assert_silent(image.as_std_path()) {
+            skip.report();
+        }
+    };
+    finished("native", &|image| Box::new(Ext4Editor::open(image).unwrap()));
+    want
+}
