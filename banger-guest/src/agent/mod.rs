@@ -1,0 +1,68 @@
+//! The agent: answers the protocol of `docs/guest-protocol.md` on vsock, and on TCP, Unix sockets
+//! and virtio ports when told to.
+//!
+//! A thread a connection and a fixed number of slots for them; a peer that stalls costs its slot
+//! until its time is up, and nothing else.
+
+mod connection;
+mod copy;
+mod exec;
+mod exec_child;
+mod grow;
+mod info;
+mod listen;
+mod serial;
+mod session;
+mod shutdown;
+mod slots;
+mod wait;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use banger_guest::config::ListenAddress;
+
+use crate::options::{Options, Role};
+use crate::report::say;
+use crate::root::Root;
+
+use slots::Slots;
+
+/// What every connection needs.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    root: Root,
+    slots: Slots,
+}
+
+/// Serves until the process is killed.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    let name = Role::Agent.name();
+    let addresses = if options.listen.is_empty() {
+        ListenAddress::from_command_line(&options.root.command_line())
+    } else {
+        Ok(options.listen.clone())
+    };
+    let addresses = match addresses {
+        Ok(addresses) => addresses,
+        Err(error) => {
+            say(name, format_args!("kernel command line: {error}"));
+            // An agent on the usual port is of more use than none.
+            vec![ListenAddress::Vsock(banger_guest::protocol::DEFAULT_PORT)]
+        }
+    };
+    let agent = Arc::new(Agent { root: options.root.clone(), slots: Slots::default() });
+    let listeners: Vec<_> = addresses
+        .into_iter()
+        .filter_map(|address| {
+            let agent = Arc::clone(&agent);
+            let listener = std::thread::Builder::new().spawn(move || listen::serve(&agent, &address));
+            listener.inspect_err(|error| say(name, format_args!("cannot start a thread: {error}"))).ok()
+        })
+        .collect();
+    for listener in listeners {
+        let _ = listener.join();
+    }
+    // A listener ends only by a panic; whoever started the agent starts it again.
+    ExitCode::FAILURE
+}

@@ -1,0 +1,176 @@
+//! `shutdown`: by the way of the init that runs, and by force where that leads nowhere.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use banger_guest::config::BootContract;
+use banger_guest::protocol::{ErrorCode, ShutdownAction};
+use rustix::process::Pid;
+
+use super::session::OperationError;
+use crate::init::power::{self, Power};
+use crate::options::Role;
+use crate::report::say;
+use crate::root::Root;
+use crate::sys::signal::{self, Target};
+
+/// How long the init may take before the agent does it.
+const INIT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What process 1 is, as far as going down is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InitKind {
+    Systemd,
+    /// busybox init, which understands the same signals as banger-init.
+    Busybox,
+    Banger,
+    OpenrcInit,
+    Sysvinit,
+    Runit,
+    S6,
+    Other,
+}
+
+/// Whether this agent is in a guest, and not in a test beside somebody's own programs.
+pub(crate) fn check_guest(root: &Root) -> Result<(), OperationError> {
+    match root.prefix() {
+        None => Ok(()),
+        Some(_) => Err(OperationError::new(ErrorCode::Unsupported, "the agent does not act on /")),
+    }
+}
+
+/// Begins to go down, and returns. A thread goes on, should the init not.
+pub(crate) fn shut_down(root: &Root, action: ShutdownAction) {
+    let kind = kind_of_init(root);
+    let asked = ask(root, kind, action);
+    let power = Power::of(action);
+    let by_force = move || {
+        if asked {
+            std::thread::sleep(INIT_TIMEOUT);
+            say(Role::Agent.name(), format_args!("init has not ended within {INIT_TIMEOUT:?}"));
+        }
+        power::down(power)
+    };
+    if let Err(error) = std::thread::Builder::new().spawn(by_force) {
+        // Where the init was asked, that has to do.
+        say(Role::Agent.name(), format_args!("cannot watch the shutdown: {error}"));
+    }
+}
+
+fn kind_of_init(root: &Root) -> InitKind {
+    let executable = std::fs::read_link("/proc/1/exe").unwrap_or_default();
+    let name = executable.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let contract = root.guest_config(Role::Agent.name()).map(|config| config.contract);
+    kind_of(name, contract)
+}
+
+fn kind_of(executable: &str, contract: Option<BootContract>) -> InitKind {
+    match executable {
+        "systemd" => InitKind::Systemd,
+        name if name.starts_with("banger-") => InitKind::Banger,
+        name if name.starts_with("busybox") => InitKind::Busybox,
+        "openrc-init" => InitKind::OpenrcInit,
+        "runit" | "runit-init" => InitKind::Runit,
+        "s6-svscan" => InitKind::S6,
+        // sysvinit's program is called init like others' links; the contract tells.
+        "init" if contract == Some(BootContract::Openrc) => InitKind::Sysvinit,
+        "init" if contract == Some(BootContract::Runit) => InitKind::Runit,
+        _ => InitKind::Other,
+    }
+}
+
+/// Asks the init; whether it was asked in a way that it knows.
+fn ask(root: &Root, kind: InitKind, action: ShutdownAction) -> bool {
+    let off = action == ShutdownAction::PowerOff;
+    let by_signal = |off_signal: i32, reboot_signal: i32| {
+        signal::send(Target::Process(Pid::INIT), if off { off_signal } else { reboot_signal }).is_ok()
+    };
+    match kind {
+        // SIGRTMIN+4 and +5 of systemd(1); the kernel's SIGRTMIN, of which the C library keeps two.
+        InitKind::Systemd => by_signal(libc::SIGRTMIN() + 4, libc::SIGRTMIN() + 5),
+        InitKind::Busybox => by_signal(libc::SIGUSR2, libc::SIGTERM),
+        InitKind::Banger => by_signal(libc::SIGUSR2, libc::SIGINT),
+        InitKind::OpenrcInit => {
+            write_fifo(&root.path("/run/openrc/init.ctl"), if off { b"poweroff" } else { b"reboot" })
+        }
+        InitKind::Sysvinit => {
+            write_fifo(&root.path("/run/initctl"), &sysvinit_request(if off { b'0' } else { b'6' }))
+        }
+        InitKind::Runit => ask_runit(root, off),
+        // s6-svscan hands signals to scripts of these names beside its services, where there are some.
+        InitKind::S6 => {
+            let script = if off { "SIGUSR2" } else { "SIGINT" };
+            Path::new("/proc/1/cwd/.s6-svscan").join(script).exists()
+                && by_signal(libc::SIGUSR2, libc::SIGINT)
+        }
+        InitKind::Other => false,
+    }
+}
+
+/// A request to sysvinit, `struct init_request` of its `initreq.h`: 384 bytes, native order.
+fn sysvinit_request(runlevel: u8) -> [u8; 384] {
+    const MAGIC: i32 = 0x0309_1969;
+    const CHANGE_RUNLEVEL: i32 = 1;
+    let mut request = [0; 384];
+    let fields = [MAGIC, CHANGE_RUNLEVEL, runlevel.into()];
+    for (field, value) in request.chunks_exact_mut(4).zip(fields) {
+        field.copy_from_slice(&value.to_ne_bytes());
+    }
+    request
+}
+
+/// runit(8): on SIGCONT it looks whether `stopit` may be executed, and whether `reboot` may.
+fn ask_runit(root: &Root, off: bool) -> bool {
+    let set = |name: &str, mode: u32| {
+        // Debian has these files in /run, with links to there.
+        let path = root.path("/etc/runit").join(name);
+        let open = OpenOptions::new().create(true).truncate(false).write(true).mode(mode).open(path);
+        open.and_then(|file| {
+            use std::os::unix::fs::PermissionsExt;
+            file.set_permissions(std::fs::Permissions::from_mode(mode))
+        })
+        .is_ok()
+    };
+    set("reboot", if off { 0 } else { 0o100 })
+        && set("stopit", 0o100)
+        && signal::send(Target::Process(Pid::INIT), libc::SIGCONT).is_ok()
+}
+
+/// Writes to a fifo that somebody reads; nothing is made, and nobody waited for.
+fn write_fifo(path: &Path, bytes: &[u8]) -> bool {
+    let fifo = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);
+    fifo.and_then(|mut fifo| fifo.write_all(bytes)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_tells_the_init() {
+        let cases = [
+            ("systemd", None, InitKind::Systemd),
+            ("banger-vsock-agent", Some(BootContract::Banger), InitKind::Banger),
+            ("banger-init", None, InitKind::Banger),
+            ("busybox.static", Some(BootContract::Openrc), InitKind::Busybox),
+            ("init", Some(BootContract::Openrc), InitKind::Sysvinit),
+            ("openrc-init", Some(BootContract::Openrc), InitKind::OpenrcInit),
+            ("runit", Some(BootContract::Runit), InitKind::Runit),
+            ("s6-svscan", Some(BootContract::S6), InitKind::S6),
+            ("init", None, InitKind::Other),
+            ("bash", Some(BootContract::Systemd), InitKind::Other),
+        ];
+        for (executable, contract, expected) in cases {
+            assert_eq!(kind_of(executable, contract), expected, "{executable}");
+        }
+    }
+
+    #[test]
+    fn sysvinit_gets_its_structure() {
+        let request = sysvinit_request(b'0');
+        assert_eq!(&request[..12], [0x69, 0x19, 0x09, 0x03, 1, 0, 0, 0, b'0', 0, 0, 0]);
+    }
+}

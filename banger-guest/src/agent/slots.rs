@@ -1,0 +1,98 @@
+//! How many connections there are at a time, and which one goes when there would be one too many.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::net::{Shutdown, shutdown};
+
+/// Connections at a time.
+pub(crate) const MAX_CONNECTIONS: usize = 64;
+
+/// How long a new connection waits for the place of one that was told to end.
+const EVICTION_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The connections that there are.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next_id: u64,
+    connections: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: u64,
+    socket: Arc<OwnedFd>,
+    /// Since when it waits for a request; `None` while an operation runs, or once it was told to end.
+    idle_since: Option<Instant>,
+}
+
+/// A connection's place; free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    agent: Arc<super::Agent>,
+    id: u64,
+}
+
+impl Slots {
+    /// A place for a connection. Where there is none, the connection that has been idle longest is
+    /// ended for it; `None` where all of them are at work.
+    pub(crate) fn take(agent: &Arc<super::Agent>, socket: &Arc<OwnedFd>) -> Option<Slot> {
+        let slots = &agent.slots;
+        let mut state = slots.lock();
+        if state.connections.len() >= MAX_CONNECTIONS {
+            let idlest = state
+                .connections
+                .iter_mut()
+                .filter(|entry| entry.idle_since.is_some())
+                .min_by_key(|entry| entry.idle_since)?;
+            idlest.idle_since = None;
+            // Its thread sees the end of the stream and frees the slot.
+            let _ = shutdown(&idlest.socket, Shutdown::Both);
+            state = slots
+                .freed
+                .wait_timeout_while(state, EVICTION_TIMEOUT, |state| {
+                    state.connections.len() >= MAX_CONNECTIONS
+                })
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            if state.connections.len() >= MAX_CONNECTIONS {
+                return None;
+            }
+        }
+        let id = state.next_id;
+        state.next_id = id.wrapping_add(1);
+        let entry = Entry { id, socket: Arc::clone(socket), idle_since: Some(Instant::now()) };
+        state.connections.push(entry);
+        Some(Slot { agent: Arc::clone(agent), id })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A thread that panicked left a list that is whole: every change to it is one statement.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Tells that an operation begins, or has ended.
+    pub(crate) fn set_busy(&self, busy: bool) {
+        let idle_since = (!busy).then(Instant::now);
+        let mut state = self.agent.slots.lock();
+        if let Some(entry) = state.connections.iter_mut().find(|entry| entry.id == self.id) {
+            entry.idle_since = idle_since;
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.agent.slots.lock().connections.retain(|entry| entry.id != self.id);
+        self.agent.slots.freed.notify_all();
+    }
+}

@@ -1,0 +1,40 @@
+//! Waiting for the entry point that init runs.
+
+use std::time::{Duration, Instant};
+
+use banger_guest::protocol::{EntrypointState, ErrorCode, ExitStatus, Wait};
+
+use super::connection::Connection;
+use super::session::OperationError;
+use crate::root::Root;
+use crate::run_state::RunState;
+
+/// How often init's word is looked at.
+const PERIOD: Duration = Duration::from_millis(20);
+
+pub(crate) fn wait(
+    root: &Root,
+    connection: &mut Connection,
+    wait: Wait,
+) -> Result<ExitStatus, OperationError> {
+    let state = RunState::of_guest(root);
+    let deadline = wait.timeout_ms.map(|timeout| Instant::now().checked_add(Duration::from_millis(timeout)));
+    loop {
+        match state.entrypoint() {
+            Some(EntrypointState::Ended(status)) => return Ok(status),
+            Some(EntrypointState::Failed) => {
+                return Err(OperationError::new(ErrorCode::Failed, "the entry point could not be started"));
+            }
+            Some(_) => {}
+            None => return Err(OperationError::new(ErrorCode::NoEntrypoint, "init runs no entry point")),
+        }
+        if deadline.flatten().is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(OperationError::new(ErrorCode::TimedOut, "the entry point has not ended"));
+        }
+        // A peer that leaves gives up its slot.
+        if connection.wait_readable(PERIOD)? {
+            connection.receive()?;
+            while connection.arrived_frame()?.is_some() {}
+        }
+    }
+}

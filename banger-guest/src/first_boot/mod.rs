@@ -1,0 +1,115 @@
+//! The driver of the first boot: keeps the marker, calls the script that knows package managers,
+//! and tells why it failed.
+//!
+//! While `first-boot-pending` exists there is something to do. Each stage is written into it, and
+//! on the disk, before it begins; it goes only after `first-boot-done` is on the disk.
+
+mod log;
+mod script;
+
+use std::io;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use banger_guest::config::{FirstBootMarker, InitMode, paths};
+use thiserror::Error;
+
+use crate::durable;
+use crate::options::{Options, Role};
+use crate::report::say;
+use crate::root::Root;
+use crate::run_state::RunState;
+
+use log::Log;
+use script::{Script, StageError};
+
+/// What all stages together may take: a minute less than the unit that runs this.
+const TIMEOUT: Duration = Duration::from_secs(14 * 60);
+
+/// Where an sshd is, if there is one.
+const SSHD: [&str; 5] =
+    ["/usr/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd", "/usr/local/sbin/sshd", "/usr/lib/ssh/sshd"];
+
+/// Why the first boot is not done. The text goes into the marker.
+#[derive(Debug, Error)]
+enum FirstBootError {
+    #[error("somebody else drives it")]
+    Locked(#[source] io::Error),
+    #[error("cannot write {path}: {source}")]
+    State { path: &'static str, source: io::Error },
+    #[error(transparent)]
+    Stage(#[from] StageError),
+}
+
+/// The role: does what there is to do, once.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    let root = &options.root;
+    let name = Role::FirstBoot.name();
+    if !root.path(paths::FIRST_BOOT_PENDING).exists() {
+        return ExitCode::SUCCESS;
+    }
+    let mut log = Log::open(root);
+    let lock = RunState::of_guest(root).lock_first_boot();
+    match lock.map_err(FirstBootError::Locked).and_then(|lock| drive(root, &mut log).map(|()| lock)) {
+        Ok(_lock) => {
+            log.line("done");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            log.line(&format!("failed: {error}"));
+            say(name, format_args!("the next boot tries again"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn drive(root: &Root, log: &mut Log) -> Result<(), FirstBootError> {
+    let mut marker =
+        FirstBootMarker::from_json(&std::fs::read(root.path(paths::FIRST_BOOT_PENDING)).unwrap_or_default());
+    marker.attempt = marker.attempt.saturating_add(1);
+    let done = stages(root, log, &mut marker);
+    if let Err(error) = done {
+        marker.last_error = Some(error.to_string());
+        write_marker(root, &marker)?;
+        return Err(error);
+    }
+    finish(root, &marker)
+}
+
+fn stages(root: &Root, log: &mut Log, marker: &mut FirstBootMarker) -> Result<(), FirstBootError> {
+    let config = root.guest_config(Role::FirstBoot.name());
+    let has_sshd = SSHD.iter().any(|path| root.path(path).exists());
+    let mut stages = Vec::new();
+    if config.as_ref().is_some_and(|config| config.init == InitMode::Install) {
+        stages.push("init");
+    }
+    if !has_sshd {
+        stages.push("install");
+    }
+    stages.extend(["keys", "enable"]);
+    let script = Script::new(root, config.as_ref(), marker.attempt);
+    let deadline = Instant::now() + TIMEOUT;
+    for stage in stages {
+        marker.stage = Some(stage.to_owned());
+        write_marker(root, marker)?;
+        log.line(&format!("attempt {}, stage {stage}", marker.attempt));
+        script.run(stage, deadline, log)?;
+    }
+    Ok(())
+}
+
+/// First what says that it is done, then, once that cannot be lost, the end of what says that it is not.
+fn finish(root: &Root, marker: &FirstBootMarker) -> Result<(), FirstBootError> {
+    let done = FirstBootMarker { attempt: marker.attempt, stage: None, last_error: None };
+    durable::replace(&root.path(paths::FIRST_BOOT_DONE), &done.to_json(), 0o644)
+        .map_err(|source| FirstBootError::State { path: paths::FIRST_BOOT_DONE, source })?;
+    // What the package manager wrote: it must not be lost where the marker is not there to ask again.
+    rustix::fs::sync();
+    durable::remove(&root.path(paths::FIRST_BOOT_PENDING))
+        .map_err(|source| FirstBootError::State { path: paths::FIRST_BOOT_PENDING, source })
+}
+
+fn write_marker(root: &Root, marker: &FirstBootMarker) -> Result<(), FirstBootError> {
+    durable::replace(&root.path(paths::FIRST_BOOT_PENDING), &marker.to_json(), 0o644)
+        .map_err(|source| FirstBootError::State { path: paths::FIRST_BOOT_PENDING, source })
+}

@@ -1,0 +1,18 @@
+//! What the binary has to say: whole lines on standard error, which is the console or the journal.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write;
+
+/// Writes `name: message` as one line, at once: lines of several processes meet on the console.
+pub(crate) fn say(name: &str, message: fmt::Arguments<'_>) {
+    let line = format!("{name}: {message}\n");
+    if std::io::stderr().write_all(line.as_bytes()).is_err() {
+        // Standard error can be a terminal that was hung up with its session. There is nobody left
+        // to tell if this fails too.
+        let _ = OpenOptions::new()
+            .write(true)
+            .open("/dev/console")
+            .and_then(|mut it| it.write_all(line.as_bytes()));
+    }
+}

@@ -1,0 +1,76 @@
+//! What init, first boot and agent tell each other through `/run/banger`.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::PathBuf;
+
+use banger_guest::protocol::EntrypointState;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::root::Root;
+
+/// `/run/banger`.
+#[derive(Debug, Clone)]
+pub(crate) struct RunState {
+    directory: PathBuf,
+}
+
+/// A lock in `/run/banger`; the kernel drops it with the process.
+#[derive(Debug)]
+pub(crate) struct RunLock {
+    _file: File,
+}
+
+impl RunState {
+    pub(crate) fn of_guest(root: &Root) -> Self {
+        Self { directory: root.path("/run/banger") }
+    }
+
+    /// How far the entry point has come; `None` where nobody runs one.
+    pub(crate) fn entrypoint(&self) -> Option<EntrypointState> {
+        serde_json::from_slice(&std::fs::read(self.directory.join("entrypoint.json")).ok()?).ok()
+    }
+
+    /// Tells how far the entry point has come.
+    pub(crate) fn set_entrypoint(&self, state: EntrypointState) -> io::Result<()> {
+        std::fs::create_dir_all(&self.directory)?;
+        let new = self.directory.join("entrypoint.json.new");
+        std::fs::write(&new, serde_json::to_vec(&state)?)?;
+        std::fs::rename(new, self.directory.join("entrypoint.json"))
+    }
+
+    /// Tells that somebody is connected to the agent, as long as the lock is held.
+    pub(crate) fn mark_connected(&self) -> io::Result<RunLock> {
+        self.lock("connections", FlockOperation::NonBlockingLockShared)
+    }
+
+    /// Whether somebody is connected to the agent.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.is_locked("connections")
+    }
+
+    /// The right to drive the first boot; an error where somebody else does.
+    pub(crate) fn lock_first_boot(&self) -> io::Result<RunLock> {
+        self.lock("first-boot", FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Whether somebody drives the first boot.
+    pub(crate) fn is_first_boot_running(&self) -> bool {
+        self.is_locked("first-boot")
+    }
+
+    fn lock(&self, name: &str, operation: FlockOperation) -> io::Result<RunLock> {
+        std::fs::create_dir_all(&self.directory)?;
+        let path = self.directory.join(format!("{name}.lock"));
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        flock(&file, operation)?;
+        Ok(RunLock { _file: file })
+    }
+
+    fn is_locked(&self, name: &str) -> bool {
+        let Ok(file) = File::open(self.directory.join(format!("{name}.lock"))) else {
+            return false;
+        };
+        flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
+    }
+}

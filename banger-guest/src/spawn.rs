@@ -1,0 +1,94 @@
+//! Programs started as somebody, somewhere, in a session of their own.
+#![allow(unsafe_code, reason = "what is done between fork and exec")]
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::{ioctl_tiocsctty, setsid};
+use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+
+use crate::root::Root;
+use crate::sys::signal;
+use crate::users::Identity;
+
+/// The `PATH` of what is started without one.
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a program's standard input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// A terminal, which becomes the one that controls the session.
+    Terminal,
+    /// Something else.
+    Other,
+}
+
+/// Makes a command run in a session of its own, as `identity` where there is one, with every
+/// signal unblocked.
+pub(crate) fn detach(command: &mut Command, identity: Option<&Identity>, input: Input) {
+    let who = identity.map(|identity| (identity.uid, identity.gid, identity.groups.clone()));
+    let prepare = move || -> io::Result<()> {
+        signal::unblock_all()?;
+        // A command that replaces this process, or is a group's leader already, has its session.
+        let _ = setsid();
+        if input == Input::Terminal {
+            // Not every console can control a session; the program runs without job control then.
+            let _ = ioctl_tiocsctty(rustix::stdio::stdin());
+        }
+        if let Some((uid, gid, groups)) = &who {
+            set_thread_groups(groups)?;
+            set_thread_gid(*gid)?;
+            set_thread_uid(*uid)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec there is one thread, so that its ids are those of the process;
+    // the closure makes system calls only, allocates nothing and takes no lock: the groups were
+    // copied before the fork.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
+/// Makes a command run with every signal unblocked, and nothing else changed.
+pub(crate) fn unblock(command: &mut Command) {
+    // SAFETY: the closure makes one system call, and allocates nothing.
+    unsafe {
+        command.pre_exec(|| Ok(signal::unblock_all()?));
+    }
+}
+
+/// Gives a command the variables of a login, in the order in which later ones win.
+pub(crate) fn login_environment(command: &mut Command, identity: &Identity) {
+    command
+        .env_clear()
+        .env("PATH", DEFAULT_PATH)
+        .env("HOME", &identity.home)
+        .env("USER", &identity.name)
+        .env("LOGNAME", &identity.name)
+        .env("SHELL", if identity.shell.is_empty() { "/bin/sh" } else { &identity.shell });
+}
+
+/// The binary itself in another role: not by its path, which a guest may have changed.
+pub(crate) fn role(name: &str, root: &Root) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(name);
+    if let Some(prefix) = root.prefix() {
+        command.arg("--root").arg(prefix);
+    }
+    command
+}
+
+/// `NAME=value` apart; `None` where it is not one.
+pub(crate) fn variable(text: &str) -> Option<(OsString, OsString)> {
+    let (name, value) = text.split_once('=')?;
+    (!name.is_empty()).then(|| (name.into(), value.into()))
+}
+
+/// Whether a path is a directory that can be changed into.
+pub(crate) fn is_directory(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}

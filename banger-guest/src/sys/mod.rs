@@ -1,0 +1,20 @@
+//! The system calls that rustix has no safe form of. Each block of `unsafe` says why it is sound.
+#![allow(
+    unsafe_code,
+    reason = "calls of the C library on values made here; nothing else in the binary has a raw pointer"
+)]
+
+pub(crate) mod resize;
+pub(crate) mod signal;
+pub(crate) mod vsock;
+
+use rustix::io::Errno;
+
+/// What a call of the C library returned, or the error it left.
+fn checked(returned: libc::c_int) -> Result<libc::c_int, Errno> {
+    if returned >= 0 {
+        return Ok(returned);
+    }
+    let error = std::io::Error::last_os_error();
+    Err(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
