@@ -28,7 +28,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// Gathers everything; a [`Skip`] says what is missing.
-    pub(crate) fn set_up() -> Result<anyhow::Result<Self>, Skip> {
+    pub(crate) fn set_up(banger: Option<&Path>) -> Result<anyhow::Result<Self>, Skip> {
         let qemu = tools::tool("qemu-system-x86_64")?;
         let busybox = tools::tool("busybox")?;
         let boot = tools::cache_dir().join("boot");
@@ -41,10 +41,16 @@ impl Bench {
         if !boot.join("kernel/vmlinuz").is_file() {
             return Err(missing("kernel"));
         }
-        Ok(Self::assemble(qemu, &busybox, vsock, &boot))
+        Ok(Self::assemble(qemu, &busybox, vsock, &boot, banger))
     }
 
-    fn assemble(qemu: PathBuf, busybox: &Path, vsock: PathBuf, boot: &Path) -> anyhow::Result<Self> {
+    fn assemble(
+        qemu: PathBuf,
+        busybox: &Path,
+        vsock: PathBuf,
+        boot: &Path,
+        program: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("boot-test-").tempdir_in(tools::cache_dir())?;
         let kernel = Kernel::open(&boot.join("kernel"))?;
         let initramfs = scratch.path().join("initramfs");
@@ -53,7 +59,11 @@ impl Bench {
             Parts { qemu, kernel: kernel.image, initramfs, vsock, acceleration: Acceleration::Tcg };
         parts.acceleration = acceleration(&parts, scratch.path());
         let packages = boot.join("debs");
-        Ok(Self { parts, banger: banger()?, packages, scratch })
+        let banger = match program {
+            Some(program) => std::path::absolute(program)?,
+            None => banger()?,
+        };
+        Ok(Self { parts, banger, packages, scratch })
     }
 
     /// How machines run.
@@ -132,7 +142,8 @@ impl Bench {
 fn banger() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--package", "banger-cli"])
+        // Not one package alone: with the features of the whole workspace it shares what the tests built.
+        .args(["build", "--quiet", "--locked", "--bin", "banger"])
         .current_dir(tools::workspace_root())
         .status()
         .context("cannot run cargo")?;

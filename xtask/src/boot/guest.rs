@@ -51,6 +51,11 @@ impl Guest {
         Ok(text)
     }
 
+    /// The agent's process id: it is the parent of what it runs.
+    pub(crate) fn agent_pid(&self) -> anyhow::Result<String> {
+        self.shell("echo $PPID")
+    }
+
     /// Waits until `ready` says yes to what the guest is.
     pub(crate) fn wait_for_info(
         &self,

@@ -39,10 +39,10 @@ pub(crate) fn write_busybox(dir: &Path, init: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing but one static program and a configuration that runs it: a layout in `dir`.
+/// Nothing but one static program, `/busybox`, and a configuration that runs it: a layout in `dir`.
 pub(crate) fn write_static_program(dir: &Path, config: Value) -> anyhow::Result<()> {
     let layer =
-        LayerBuilder::new().dir("srv").dir("srv/work").entry(Entry::file("program", busybox()?).mode(0o755));
+        LayerBuilder::new().dir("srv").dir("srv/work").entry(Entry::file("busybox", busybox()?).mode(0o755));
     write(dir, layer, config);
     Ok(())
 }

@@ -32,6 +32,9 @@ pub(crate) struct BootTestArguments {
     /// Leave disks and consoles behind, and say where.
     #[arg(long)]
     keep: bool,
+    /// The program to test [default: built of this workspace].
+    #[arg(long, value_name = "FILE")]
+    banger: Option<std::path::PathBuf>,
     /// Machines at a time.
     #[arg(long, default_value_t = 1)]
     jobs: usize,

@@ -31,7 +31,7 @@ pub(crate) fn boot_test(arguments: &BootTestArguments) -> anyhow::Result<()> {
     if cases.is_empty() {
         bail!("no case has such a name: see --list");
     }
-    let bench = match Bench::set_up() {
+    let bench = match Bench::set_up(arguments.banger.as_deref()) {
         Ok(bench) => bench?,
         Err(skip) => {
             // Fails where CI=true.

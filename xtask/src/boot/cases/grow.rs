@@ -44,14 +44,14 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     // Halfway with resize2fs where the image has it, all the way by the agent.
     guest.shell("echo before >/root/before; sync")?;
     let (total_before, _) = space(&guest)?;
-    guest.shell("mount -t devtmpfs dev /mnt 2>/dev/null; resize2fs /dev/nvme0n1 1G 2>&1")?;
+    guest.shell("resize2fs /dev/nvme0n1 1G 2>&1")?;
     let (total_half, _) = space(&guest)?;
     ensure_that!(
         total_half > total_before + 400 * MIB,
         "resize2fs: {total_before} bytes before, {total_half} after"
     );
     let grown = guest.client.grow()?;
-    ensure_that!(grown.after_bytes == 4 * size, "grow answered {grown:?}");
+    ensure_that!(grown.after_bytes > 4 * size * 9 / 10, "grow answered {grown:?}");
     let (total, free) = space(&guest)?;
     ensure_that!(total > 4 * size * 9 / 10 && total > total_half, "df shows {total} bytes of {}", 4 * size);
     // What was won can be written to.

@@ -17,14 +17,11 @@ fn boot(
     image: Image,
     name: &str,
     contract: BootContract,
-    append: &[&str],
 ) -> anyhow::Result<(Machine, Guest, std::path::PathBuf)> {
     let disk = bench.pull(image, name, &[])?;
-    let mut words = Network::kernel_words();
-    words.extend(append.iter().map(|&word| word.to_owned()));
     let options = MachineOptions {
         network: Some(Network::default()),
-        append: words,
+        append: Network::kernel_words(),
         ..MachineOptions::with_disk(&disk)
     };
     let machine = bench.start(name, &options)?;
@@ -40,18 +37,17 @@ fn boot(
 
 /// The agent comes back when it is killed.
 fn check_supervision(guest: &Guest) -> anyhow::Result<()> {
-    let pid = "for f in /proc/[0-9]*/comm; do read -r c <$f; case $c in banger-vsock*) d=${f%/comm}; echo ${d#/proc/};; esac; done | sort -n | head -n 1";
-    let before = guest.shell(pid)?;
+    let before = guest.agent_pid()?;
     // The connection ends with the agent.
     let _ = guest.shell(&format!("kill -9 {before}"));
     guest.client.wait_until_ready(Duration::from_secs(60))?;
-    let after = guest.shell(pid)?;
+    let after = guest.agent_pid()?;
     ensure_that!(before != after && !after.is_empty(), "the agent was {before} and is {after}");
     Ok(())
 }
 
 pub(crate) fn openrc(bench: &Bench) -> anyhow::Result<()> {
-    let (mut machine, guest, disk) = boot(bench, Image::DebianOpenrc, "openrc", BootContract::Openrc, &[])?;
+    let (mut machine, guest, disk) = boot(bench, Image::DebianOpenrc, "openrc", BootContract::Openrc)?;
     let mut status = String::new();
     for _ in 0..120 {
         status = guest.shell("rc-status -a 2>&1 || true")?;
@@ -73,7 +69,7 @@ fn started(status: &str, service: &str) -> bool {
 }
 
 pub(crate) fn runit(bench: &Bench) -> anyhow::Result<()> {
-    let (mut machine, guest, disk) = boot(bench, Image::DebianRunit, "runit", BootContract::Runit, &[])?;
+    let (mut machine, guest, disk) = boot(bench, Image::DebianRunit, "runit", BootContract::Runit)?;
     let status = guest.shell("sv status /etc/service/banger-vsock-agent /etc/service/banger-network")?;
     ensure_that!(status.contains("run: /etc/service/banger-vsock-agent"), "sv status: {status}");
     check_supervision(&guest)?;
@@ -82,7 +78,7 @@ pub(crate) fn runit(bench: &Bench) -> anyhow::Result<()> {
 }
 
 pub(crate) fn s6(bench: &Bench) -> anyhow::Result<()> {
-    let (mut machine, guest, disk) = boot(bench, Image::DebianS6, "s6", BootContract::S6, &["init=/init"])?;
+    let (mut machine, guest, disk) = boot(bench, Image::DebianS6, "s6", BootContract::S6)?;
     let status = guest.shell("s6-svstat /run/service/banger-vsock-agent")?;
     ensure_that!(status.starts_with("up"), "s6-svstat: {status}");
     check_supervision(&guest)?;

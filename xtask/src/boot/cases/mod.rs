@@ -48,7 +48,7 @@ pub(crate) const CASES: &[Case] = &[
     case("runit", "runit starts the services", inits::runit),
     case("s6", "s6 starts the services", inits::s6),
     case("busybox-init", "busybox as init starts the services", small::busybox_init),
-    case("busybox", "busybox without an init runs the image's command", small::busybox),
+    case("busybox", "busybox without an init has a shell on the console", small::busybox),
     case("scratch", "a static program runs with ENV, USER and WORKDIR; its status arrives", small::scratch),
     case("reboot", "a guest that is told to reboots, with everything on its disk", bare::reboot),
 ];

@@ -50,10 +50,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
 
 /// The agent's process id and its memory in KiB.
 fn agent(guest: &Guest) -> anyhow::Result<(u64, u64)> {
-    // The first of them: the others are what it runs programs with.
-    let pid = guest.shell(
-        "for f in /proc/[0-9]*/comm; do read -r c <$f; case $c in banger-vsock*) d=${f%/comm}; echo ${d#/proc/};; esac; done | sort -n | head -n 1",
-    )?;
+    let pid = guest.agent_pid()?;
     let pid = pid.parse().with_context(|| format!("the agent's pid is {pid:?}"))?;
     Ok((pid, memory(guest, pid, "VmRSS")?))
 }
