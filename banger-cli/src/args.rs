@@ -1,9 +1,14 @@
 //! The arguments, one definition a flag.
 
 pub(crate) mod guest;
+mod rootfs;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use rootfs::{
+    BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, LnArguments, LsArguments,
+    MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand, StatArguments,
+};
 
 use crate::units::Size;
 
@@ -57,7 +62,7 @@ pub(crate) enum Command {
     /// Pull, list, show and remove images.
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Build ext4 files without an image.
+    /// Build ext4 files without an image; look into them and edit them, without root or mount.
     #[command(subcommand)]
     Rootfs(RootfsCommand),
     /// Ask the agent of a guest that runs.
@@ -191,38 +196,4 @@ pub(crate) struct LimitArguments {
     /// Most bytes that the tars of the input may have.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_tar: Option<Size>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RootfsCommand {
-    /// Build an ext4 file from a directory or a tar; prints the file's path.
-    Build(Box<BuildArguments>),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BuildArguments {
-    /// A directory, or a tar: plain, or compressed with gzip or zstd.
-    pub(crate) source: Utf8PathBuf,
-    /// The ext4 file to write; not in the directory.
-    pub(crate) file: Utf8PathBuf,
-    /// Size of the file system [default: content × 1.25, at least 1 GiB].
-    #[arg(long)]
-    pub(crate) size: Option<Size>,
-    /// Least number of inodes [default: one for every 16 KiB].
-    #[arg(long, value_name = "N")]
-    pub(crate) inodes: Option<u32>,
-    /// What writes the file system.
-    #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
-    pub(crate) backend: String,
-    /// Name of the file system, at most 16 bytes.
-    #[arg(long, default_value = "")]
-    pub(crate) label: String,
-    /// UUID of the file system [default: made of names, sizes, times and owners of the files].
-    #[arg(long)]
-    pub(crate) uuid: Option<String>,
-    /// Replace FILE if it exists.
-    #[arg(long)]
-    pub(crate) force: bool,
-    #[command(flatten)]
-    pub(crate) limits: LimitArguments,
 }

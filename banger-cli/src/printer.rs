@@ -1,6 +1,6 @@
 //! The one owner of standard output and standard error.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use indicatif::MultiProgress;
 use serde::Serialize;
@@ -54,6 +54,16 @@ impl Printer {
             false => out.write_all(text.as_bytes())?,
         }
         out.flush()
+    }
+
+    /// Returns whether results are JSON documents.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Where a command that is not asked for JSON writes bytes as they are.
+    pub(crate) fn bytes(&self) -> impl Write {
+        io::stdout().lock()
     }
 
     /// Prints one line for the user on standard error.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use banger_tree::{ContentStore, Tree};
+use banger_tree::{ContentStore, Rootfs, RootfsError, Tree};
 use camino::Utf8Path;
 
 use crate::error::Ext4Error;
@@ -19,6 +19,13 @@ pub trait Ext4Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// The options make no file system, a tool is missing or unfit, or the host refuses.
     fn create(&self, path: &Utf8Path, options: &Ext4Options) -> Result<Box<dyn Ext4Builder>, Ext4Error>;
+
+    /// Opens the finished image at `path`, whoever made it.
+    ///
+    /// # Errors
+    /// It is no ext4, damaged, not cleanly unmounted, or has what is not known here; a tool is
+    /// missing or unfit; or the host refuses.
+    fn open(&self, path: &Utf8Path) -> Result<Box<dyn Rootfs>, RootfsError>;
 }
 
 /// An image under construction: takes file contents, then the tree that names them.

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    report::set_process_name(options.role.name());
     match options.role {
         Role::Init if is_init_process => init::run(&options),
         Role::Init => {

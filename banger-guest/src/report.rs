@@ -1,5 +1,6 @@
 //! What the binary has to say: whole lines on standard error, which is the console or the journal.
 
+use std::ffi::CString;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -14,5 +15,13 @@ pub(crate) fn say(name: &str, message: fmt::Arguments<'_>) {
             .write(true)
             .open("/dev/console")
             .and_then(|mut it| it.write_all(line.as_bytes()));
+    }
+}
+
+/// What `ps` shows: started by its descriptor, a process would be called `exe`.
+pub(crate) fn set_process_name(name: &str) {
+    // The kernel keeps fifteen bytes.
+    if let Ok(name) = CString::new(name) {
+        let _ = rustix::thread::set_name(&name);
     }
 }

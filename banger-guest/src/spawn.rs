@@ -7,7 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::{ioctl_tiocsctty, setsid};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal, setsid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
 use crate::root::Root;
@@ -32,6 +33,7 @@ pub(crate) fn detach(command: &mut Command, identity: Option<&Identity>, input: 
     let who = identity.map(|identity| (identity.uid, identity.gid, identity.groups.clone()));
     let prepare = move || -> io::Result<()> {
         signal::unblock_all()?;
+        forget_oom_protection();
         // A command that replaces this process, or is a group's leader already, has its session.
         let _ = setsid();
         if input == Input::Terminal {
@@ -50,6 +52,23 @@ pub(crate) fn detach(command: &mut Command, identity: Option<&Identity>, input: 
     // copied before the fork.
     unsafe {
         command.pre_exec(prepare);
+    }
+}
+
+/// The agent is spared when memory runs out; what it starts is not. Between fork and exec: it
+/// allocates nothing.
+fn forget_oom_protection() {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    if let Ok(file) = open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
+        let _ = rustix::io::write(file, b"0");
+    }
+}
+
+/// Makes a program end with this process, should that be killed.
+pub(crate) fn end_with_this_process(command: &mut Command) {
+    // SAFETY: the closure makes one system call, and allocates nothing.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
     }
 }
 

@@ -3,7 +3,7 @@
 //! The media type of a layer says how it is compressed, and is wrong often enough that nothing
 //! here looks at it: the first bytes decide.
 
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 /// Bytes read from the compressed side at a time.
 const BUFFER_LEN: usize = 256 * 1024;
@@ -58,19 +58,25 @@ fn unsupported(name: &str) -> io::Error {
 /// What `reader` reports while the first bytes are read, and `Unsupported` for xz and bzip2. The
 /// returned reader reports `UnexpectedEof` where a compressed stream is cut short, and
 /// `InvalidData` or `Other` where it is damaged.
-pub fn decompressor(mut reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+pub fn decompressor(reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    buffered_decompressor(BufReader::with_capacity(BUFFER_LEN, reader))
+}
+
+/// Returns what [`decompressor`] does, of a reader that has a buffer of its own, which should hold
+/// 256 KiB or more.
+///
+/// # Errors
+///
+/// Those of [`decompressor`].
+pub fn buffered_decompressor(mut reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::with_capacity(MAGIC_LEN);
     reader.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic)?;
     let compression = detect(&magic)?;
     let whole = Cursor::new(magic).chain(reader);
     Ok(match compression {
         Compression::None => Box::new(whole),
-        Compression::Gzip => {
-            Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER_LEN, whole)))
-        }
-        Compression::Zstd => {
-            Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(BUFFER_LEN, whole))?)
-        }
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
     })
 }
 

@@ -65,7 +65,17 @@ impl Mounted {
     ///
     /// When something below is still open.
     pub fn unmount(mut self) {
-        tools::run(Command::new("umount").arg(self.dir.path()));
+        // A program that another test is just starting may hold a descriptor for a moment.
+        let is_unmounted = (0..50).any(|_| {
+            let done = tools::try_run(Command::new("umount").arg(self.dir.path())).is_ok();
+            if !done {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            done
+        });
+        if !is_unmounted {
+            tools::run(Command::new("umount").arg(self.dir.path()));
+        }
         self.mounted = false;
     }
 }

@@ -27,6 +27,7 @@ mod content;
 mod memory_store;
 mod metadata;
 mod path;
+pub mod places;
 mod resolve;
 mod rootfs;
 mod timestamp;

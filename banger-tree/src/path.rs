@@ -183,14 +183,14 @@ pub fn check_name(name: &[u8]) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Returns `bytes` as text on one line: UTF-8 as it is; other bytes, control characters and
-/// backslashes as `\xNN`.
+/// Returns `bytes` as text on one line: UTF-8 as it is; other bytes, control characters, characters
+/// that are not seen or turn the direction of the text, and backslashes as `\xNN`.
 pub fn escape_bytes(bytes: &[u8]) -> String {
     use fmt::Write;
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() || character == '\\' {
+            if character.is_control() || is_hidden(character) || character == '\\' {
                 let mut buffer = [0; 4];
                 for byte in character.encode_utf8(&mut buffer).bytes() {
                     write!(text, "\\x{byte:02x}").expect("writing to a String cannot fail");
@@ -204,6 +204,15 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Returns whether a character makes what stands around it look like something else.
+fn is_hidden(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// Returns the bytes that [`escape_bytes`] made `text` of.
@@ -309,13 +318,19 @@ mod tests {
 
     #[test]
     fn text_form_keeps_every_byte() {
-        for bytes in
-            [&b"/plain"[..], b"/new\nline", b"/latin\xe9", b"/back\\slash", "/ünï".as_bytes(), b"/\xff\\x41"]
-        {
+        for bytes in [
+            &b"/plain"[..],
+            b"/new\nline",
+            b"/latin\xe9",
+            b"/back\\slash",
+            "/ünï".as_bytes(),
+            b"/\xff\\x41",
+            "/txt.\u{202e}exe".as_bytes(),
+        ] {
             let path = GuestPath::parse(bytes).unwrap();
             let json = serde_json::to_string(&path).unwrap();
             assert_eq!(serde_json::from_str::<GuestPath>(&json).unwrap(), path, "{json}");
-            assert!(!path.to_string().contains('\n'));
+            assert!(!path.to_string().contains(['\n', '\u{202e}']));
         }
         assert!(serde_json::from_str::<GuestPath>(r#""/a\\q""#).is_err());
     }

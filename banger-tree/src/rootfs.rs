@@ -41,6 +41,19 @@ impl FileType {
         }
     }
 
+    /// Returns the type's name in lower case, as documents have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Regular => "file",
+            Self::Directory => "directory",
+            Self::Symlink => "symlink",
+            Self::CharDevice => "char-device",
+            Self::BlockDevice => "block-device",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+        }
+    }
+
     /// Returns the type that `mode`'s `S_IFMT` bits say, or `None` for bits that mean nothing.
     pub const fn from_mode_bits(mode: u16) -> Option<Self> {
         match mode & 0o170_000 {
@@ -178,6 +191,16 @@ pub enum RootfsError {
         /// The image.
         image: String,
         /// Which feature or state, and what to do.
+        reason: String,
+    },
+    /// The file system cannot have this size.
+    #[error("{image} cannot be made {size_bytes} bytes large: {reason}")]
+    Size {
+        /// The image.
+        image: String,
+        /// The size asked for.
+        size_bytes: u64,
+        /// Why not, and what can.
         reason: String,
     },
     /// A tool that does the work failed.

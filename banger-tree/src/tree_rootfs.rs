@@ -6,8 +6,9 @@ use std::io::Read;
 use crate::attributes::{AttributeChange, Attributes};
 use crate::content::{ContentError, ContentId, ContentStore, LayerIndex};
 use crate::path::GuestPath;
+use crate::places;
 use crate::resolve::{ResolveError, Resolved};
-use crate::rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};
+use crate::rootfs::{DirEntry, Rootfs, RootfsError, Stat};
 use crate::tree::{Inode, InodeId, NodeKind, Tree, TreeError};
 
 /// A [`Tree`] and its [`ContentStore`] as a [`Rootfs`]: the fast path, edited before the image is
@@ -36,15 +37,7 @@ impl<'a> TreeRootfs<'a> {
     }
 
     fn existing(&self, path: &GuestPath) -> Result<InodeId, RootfsError> {
-        self.tree.resolve(path, false)?.node.ok_or_else(|| RootfsError::NotFound { path: path.clone() })
-    }
-
-    fn vacant(&self, path: &GuestPath) -> Result<Resolved<InodeId>, RootfsError> {
-        let resolved = self.tree.resolve(path, false)?;
-        match resolved.node {
-            Some(_) => Err(RootfsError::AlreadyExists { path: path.clone() }),
-            None => Ok(resolved),
-        }
+        Ok(places::existing(&*self.tree, path)?.0)
     }
 
     fn insert(&mut self, resolved: &Resolved<InodeId>, inode: Inode) -> Result<(), RootfsError> {
@@ -185,7 +178,7 @@ impl Rootfs for TreeRootfs<'_> {
     }
 
     fn create_dir(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), RootfsError> {
-        let place = self.vacant(path)?;
+        let place = places::vacant(&*self.tree, path)?;
         self.insert(&place, Inode::new(NodeKind::empty_directory(), attributes.clone()))
     }
 
@@ -195,11 +188,8 @@ impl Rootfs for TreeRootfs<'_> {
         content: &mut dyn Read,
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
-        let place = self.tree.resolve(path, false)?;
+        let place = places::for_file(&*self.tree, path)?;
         let name = place.path.file_name().ok_or(RootfsError::Root)?;
-        if place.node.is_some_and(|node| self.tree.inode(node).is_dir()) {
-            return Err(RootfsError::IsADirectory { path: path.clone() });
-        }
         let mut bytes = Vec::new();
         content
             .read_to_end(&mut bytes)
@@ -217,16 +207,12 @@ impl Rootfs for TreeRootfs<'_> {
         target: &[u8],
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
-        let place = self.vacant(path)?;
+        let place = places::vacant(&*self.tree, path)?;
         self.insert(&place, Inode::new(NodeKind::Symlink { target: target.into() }, attributes.clone()))
     }
 
     fn hard_link(&mut self, existing: &GuestPath, path: &GuestPath) -> Result<(), RootfsError> {
-        let target = self.existing(existing)?;
-        if self.tree.inode(target).is_dir() {
-            return Err(RootfsError::IsADirectory { path: existing.clone() });
-        }
-        let place = self.vacant(path)?;
+        let (target, place) = places::for_link(&*self.tree, existing, path)?;
         let name = place.path.file_name().ok_or(RootfsError::Root)?;
         self.tree.link(place.parent, name, target).map_err(|error| refused(error, path))
     }
@@ -237,38 +223,20 @@ impl Rootfs for TreeRootfs<'_> {
         kind: &NodeKind,
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
-        let place = self.vacant(path)?;
-        match kind.file_type() {
-            FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
-                self.insert(&place, Inode::new(kind.clone(), attributes.clone()))
-            }
-            other => Err(RootfsError::Limit {
-                path: path.clone(),
-                reason: format!("mknod makes devices, FIFOs and sockets, not {other:?}"),
-            }),
-        }
+        let place = places::for_node(&*self.tree, path, kind)?;
+        self.insert(&place, Inode::new(kind.clone(), attributes.clone()))
     }
 
     fn remove(&mut self, path: &GuestPath) -> Result<(), RootfsError> {
-        let place = self.tree.resolve(path, false)?;
+        let (_, place) = places::for_removal(&*self.tree, path)?;
         let name = place.path.file_name().ok_or(RootfsError::Root)?;
-        if place.node.is_none() {
-            return Err(RootfsError::NotFound { path: path.clone() });
-        }
         let released = self.tree.remove(place.parent, name);
         self.release(path, released)
     }
 
     fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), RootfsError> {
-        let source = self.tree.resolve(from, false)?;
+        let (_, source, place) = places::for_rename(&*self.tree, from, to)?;
         let name = source.path.file_name().ok_or(RootfsError::Root)?;
-        if source.node.is_none() {
-            return Err(RootfsError::NotFound { path: from.clone() });
-        }
-        let place = self.vacant(to)?;
-        if place.path.starts_with(&source.path) {
-            return Err(RootfsError::BelowItself { path: from.clone() });
-        }
         let new_name = place.path.file_name().ok_or(RootfsError::Root)?;
         self.tree.rename(source.parent, name, place.parent, new_name).map_err(|error| refused(error, to))
     }

@@ -4,11 +4,13 @@ use std::io;
 
 use banger_ext4::Ext4Error;
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
-use camino::Utf8PathBuf;
+use banger_tree::RootfsError;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::host_tree::DirectoryError;
+use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
 
 /// Why a run failed: the error of the stage that did, or one of the run itself.
@@ -33,6 +35,14 @@ pub enum Error {
     /// The image store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An ext4 file could not be looked into or edited; it is unchanged.
+    #[error("{}{source}{}", name_of(.file, .source), advice_on(.file, .source))]
+    Rootfs {
+        /// The ext4 file.
+        file: Utf8PathBuf,
+        /// What went wrong.
+        source: EditError,
+    },
     /// The directories for state and cache are not known.
     #[error(transparent)]
     Dirs(#[from] DirsError),
@@ -92,7 +102,7 @@ impl Error {
 
     /// Returns a number that stays the same for this kind of failure in all versions: 1xx
     /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself,
-    /// 6xx directories of the host, 7xx guests.
+    /// 6xx directories of the host, 7xx what is inside an ext4 file, 9xx guests that run.
     pub fn code(&self) -> u32 {
         match self {
             Self::Reference(_) => 100,
@@ -102,6 +112,7 @@ impl Error {
             Self::Directory(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Guest(error) => error.code(),
+            Self::Rootfs { source, .. } => source.code(),
             Self::Dirs(_) => 500,
             Self::Name(_) => 501,
             Self::Platform(_) => 506,
@@ -120,6 +131,21 @@ impl Error {
             Self::Cancelled => 130,
             _ => 1,
         }
+    }
+}
+
+/// Returns the file's name where the error does not have it.
+fn name_of(file: &Utf8Path, source: &EditError) -> String {
+    if source.names_image() { String::new() } else { format!("{file}: ") }
+}
+
+/// Returns what to do about a file that is not there.
+fn advice_on(file: &Utf8Path, source: &EditError) -> &'static str {
+    match source {
+        EditError::Rootfs(RootfsError::Io { action: "open", .. }) if !file.exists() => {
+            "; give the path of an ext4 file, for a managed image the one that `banger image show NAME` tells"
+        }
+        _ => "",
     }
 }
 

@@ -3,7 +3,8 @@
 //! The pipeline of the crates around it: [`pull`] resolves a reference, flattens the layers into
 //! a tree while they come in, writes the ext4 file and publishes it in the [`ImageStore`] with
 //! one rename; [`pull_to_file`] does the same for a single file, and [`build_rootfs`] for a
-//! directory or a tar. [`guest`] talks to what runs inside once it has booted.
+//! directory or a tar. [`rootfs`] looks into finished files and edits them; [`guest`] talks to what
+//! runs inside once it has booted.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -29,6 +30,7 @@ mod output;
 mod pull;
 mod pull_events;
 mod request;
+pub mod rootfs;
 mod scratch;
 mod staging;
 mod store;

@@ -87,7 +87,7 @@ fn measure_all(
                 Ok(usage) if number > 0 => usages[index].push(usage),
                 Ok(_) => {}
                 Err(error) => {
-                    eprintln!("left out: {}: {error}", contender.name);
+                    eprintln!("left out: {}: {}: {error}", contender.name, contender.script);
                     failed[index] = true;
                     usages[index].clear();
                 }

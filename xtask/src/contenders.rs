@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail};
 use banger_testkit::{Image, TAG, reference_tree, tools};
 use serde_json::Value;
 
+use crate::oci2rootfs;
+
 /// One way of getting from layers to whatever it makes.
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
@@ -18,16 +20,19 @@ pub(crate) struct Contender {
 
 /// The published layers of an image, base first.
 pub(crate) fn layers(layout: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let blob = |descriptor: &Value| -> anyhow::Result<PathBuf> {
-        let digest = descriptor["digest"].as_str().context("a descriptor has a digest")?;
-        Ok(layout.join("blobs").join(digest.replace(':', "/")))
-    };
     let json = |path: &Path| -> anyhow::Result<Value> {
         Ok(serde_json::from_slice(&std::fs::read(path).with_context(|| path.display().to_string())?)?)
     };
     let index = json(&layout.join("index.json"))?;
-    let manifest = json(&blob(&index["manifests"][0])?)?;
-    manifest["layers"].as_array().context("a manifest has layers")?.iter().map(blob).collect()
+    let manifest = json(&blob(layout, &index["manifests"][0])?)?;
+    let layers = manifest["layers"].as_array().context("a manifest has layers")?;
+    layers.iter().map(|layer| blob(layout, layer)).collect()
+}
+
+/// The file of what `descriptor` describes.
+pub(crate) fn blob(layout: &Path, descriptor: &Value) -> anyhow::Result<PathBuf> {
+    let digest = descriptor["digest"].as_str().context("a descriptor has a digest")?;
+    Ok(layout.join("blobs").join(digest.replace(':', "/")))
 }
 
 /// Everything that runs over the gzip layers of `image` and its zstd twin.
@@ -82,11 +87,12 @@ pub(crate) fn contenders(image: Image, zstd_twin: Image) -> anyhow::Result<Vec<C
             format!("{} -q -t ext4 -b 4096 -d {} $OUT/rootfs.ext4 {blocks}", quote(&mke2fs), quote(&tar)),
         ));
     }
-    match oci2rootfs() {
-        Ok(oci2rootfs) => {
-            for (name, layout) in [("gzip", &gzip), ("zstd", &zstd)] {
-                let script = format!("{} {} $OUT/rootfs.ext4", quote(&oci2rootfs), quote(layout));
-                found.push((format!("oci2rootfs, {name}"), script));
+    match oci2rootfs::program() {
+        Ok(program) => {
+            for (name, image, layout) in [("gzip", image, &gzip), ("zstd", zstd_twin, &zstd)] {
+                let layout = oci2rootfs::layout(layout, image.name())?;
+                let script = format!("{} {} $OUT/rootfs.ext4", quote(&program), quote(&layout));
+                found.push((format!("oci2rootfs 0.3, {name}"), script));
             }
         }
         Err(error) => eprintln!("left out: oci2rootfs: {error}"),
@@ -117,33 +123,6 @@ pub(crate) fn banger() -> anyhow::Result<PathBuf> {
         bail!("banger does not build");
     }
     Ok(std::env::current_exe()?.with_file_name("banger"))
-}
-
-/// A program around the `oci2rootfs` crate, which has none: `oci2rootfs LAYOUT FILE`. Built in the
-/// test cache, so that its dependencies are not ours.
-fn oci2rootfs() -> anyhow::Result<PathBuf> {
-    const MANIFEST: &str = "[package]\nname = \"oci2rootfs-cli\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
-                            [workspace]\n\n[dependencies]\n\
-                            oci2rootfs = { version = \"=0.3.0\", default-features = false }\n";
-    const PROGRAM: &str = "fn main() {\n    let arguments: Vec<String> = std::env::args().collect();\n    \
-                           let layout = oci2rootfs::OciLayoutSource::open(&arguments[1]).unwrap();\n    \
-                           oci2rootfs::Converter::new(&arguments[2]).size(2 << 30).convert(layout).unwrap();\n}\n";
-    let dir = tools::cache_dir().join("tools/oci2rootfs");
-    let program = dir.join("target/release/oci2rootfs-cli");
-    if !program.is_file() {
-        std::fs::create_dir_all(dir.join("src"))?;
-        std::fs::write(dir.join("Cargo.toml"), MANIFEST)?;
-        std::fs::write(dir.join("src/main.rs"), PROGRAM)?;
-        let status = Command::new("cargo")
-            .args(["build", "--quiet", "--release"])
-            .env("CARGO_TARGET_DIR", dir.join("target"))
-            .current_dir(&dir)
-            .status()?;
-        if !status.success() {
-            bail!("oci2rootfs does not build");
-        }
-    }
-    Ok(program)
 }
 
 fn quote(path: &Path) -> String {

@@ -6,6 +6,7 @@ mod boot;
 mod contenders;
 mod growth;
 mod measure;
+mod oci2rootfs;
 
 use clap::{Parser, Subcommand};
 

@@ -1,6 +1,6 @@
 //! What a script takes: wall time, CPU time, memory, bytes written.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -25,11 +25,10 @@ pub(crate) struct Usage {
 pub(crate) fn run(script: &str) -> anyhow::Result<Usage> {
     let output = Command::new(std::env::current_exe()?)
         .args(["measure", script])
-        .stderr(Stdio::inherit())
         .output()
         .context("cannot start the measuring process")?;
     if !output.status.success() {
-        bail!("{script:?} failed");
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
     serde_json::from_slice(&output.stdout).context("the measuring process printed something else")
 }

@@ -14,7 +14,7 @@ use banger::{Cancellation, Dirs};
 use camino::Utf8Path;
 use clap::CommandFactory as _;
 
-use crate::args::{Arguments, Command, GlobalArguments, ImageCommand, RootfsCommand};
+use crate::args::{Arguments, Command, GlobalArguments, ImageCommand};
 use crate::printer::Printer;
 
 /// Why a command failed.
@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure
             images::rename(&name, &new_name, &dirs(&global)?, printer)
         }
         Command::Image(ImageCommand::Cache(command)) => cache::run(&command, &dirs(&global)?, printer),
-        Command::Rootfs(RootfsCommand::Build(build)) => rootfs::build(&build, global.progress, printer),
+        Command::Rootfs(command) => rootfs::run(&command, global.progress, printer),
         Command::Guest(command) => guest::run(&command, printer),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "banger", &mut io::stdout());

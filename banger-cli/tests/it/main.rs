@@ -11,5 +11,6 @@ mod memory;
 mod real_images;
 mod reproducible;
 mod rootfs_build;
+mod rootfs_edit;
 mod secured;
 mod support;

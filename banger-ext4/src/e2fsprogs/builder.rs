@@ -8,7 +8,7 @@ use banger_tree::{ContentError, ContentId, ContentStore, GuestPath, LayerIndex, 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::debugfs::{IMAGE_LINK, Script};
-use super::difference::{self, Difference};
+use super::difference::{self, Difference, Scope};
 use super::host;
 use super::image::Image;
 use super::layout::{BLOCK_SIZE, Geometry, Needs};
@@ -123,7 +123,7 @@ impl E2fsprogsBuilder {
         difference::compare(
             &image,
             tree,
-            self.options.timestamp,
+            self.scope(),
             &self.options.cancellation,
             &mut |place, difference| match difference {
                 Difference::Beyond(what) => {
@@ -169,7 +169,7 @@ impl E2fsprogsBuilder {
         difference::compare(
             &image,
             tree,
-            self.options.timestamp,
+            self.scope(),
             &self.options.cancellation,
             &mut |place, difference| Err(self.differs(&place.path(), &difference, complaints)),
         )?;
@@ -185,6 +185,10 @@ impl E2fsprogsBuilder {
             }
             _ => self.tools.debugfs.failed(&format!("{path}: {difference}\n{complaints}")),
         }
+    }
+
+    fn scope(&self) -> Scope<'static> {
+        Scope { lost_and_found: Some(self.options.timestamp), kept: &[] }
     }
 
     fn run(&self) -> Run<'_> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStringExt;
 
 use camino::Utf8PathBuf;
 
@@ -19,6 +20,94 @@ pub(super) const IMAGE_LINK: &str = "image";
 const SCRIPT: &str = "script";
 /// Directory of xattr values.
 const VALUES: &str = "values";
+
+/// Longest line of a script: debugfs cuts longer ones in two.
+const LINE_MAX: usize = 8000;
+
+/// One command for debugfs.
+#[derive(Clone, Debug)]
+pub(super) struct Command {
+    line: Vec<u8>,
+}
+
+impl Command {
+    /// Returns the command `name` without arguments.
+    pub(super) fn new(name: &str) -> Self {
+        Self { line: name.as_bytes().to_vec() }
+    }
+
+    /// Returns this with one more argument.
+    #[must_use]
+    pub(super) fn argument(mut self, argument: impl AsRef<[u8]>) -> Self {
+        self.line.push(b' ');
+        quote(&mut self.line, argument.as_ref());
+        self
+    }
+
+    /// Returns whether a line of a script can hold it. Else it is an argument of debugfs.
+    fn fits_script(&self) -> bool {
+        is_speakable(&self.line) && self.line.len() < LINE_MAX
+    }
+}
+
+/// Runs `commands` in their order: all that a script can hold in scripts, and the others one by one;
+/// returns what debugfs complains about, nothing if all went well.
+///
+/// # Errors
+/// The host fails, debugfs ends badly, or the run is cancelled.
+pub(super) fn run_commands(
+    commands: impl Iterator<Item = Command>,
+    scratch: &Scratch,
+    debugfs: &Tool,
+    run: &Run<'_>,
+) -> Result<String, Ext4Error> {
+    let path = scratch.path().join(SCRIPT);
+    let script = |lines: &mut Vec<u8>| {
+        std::fs::write(&path, std::mem::take(lines)).map_err(|error| host::failed("write", &path, error))?;
+        run_debugfs(debugfs, ["-w", "-f", SCRIPT, IMAGE_LINK].map(OsString::from), run)
+    };
+    let mut lines = Vec::new();
+    for command in commands {
+        if command.fits_script() {
+            lines.extend_from_slice(&command.line);
+            lines.push(b'\n');
+            continue;
+        }
+        let mut complaints = String::new();
+        if !lines.is_empty() {
+            complaints = script(&mut lines)?;
+        }
+        if complaints.is_empty() {
+            let request = OsString::from_vec(command.line);
+            let arguments = ["-w".into(), "-R".into(), request, IMAGE_LINK.into()];
+            complaints = run_debugfs(debugfs, arguments, run)?;
+        }
+        if !complaints.is_empty() {
+            return Ok(complaints);
+        }
+    }
+    if lines.is_empty() { Ok(String::new()) } else { script(&mut lines) }
+}
+
+/// Runs debugfs; returns what it complains about.
+fn run_debugfs(debugfs: &Tool, arguments: [OsString; 4], run: &Run<'_>) -> Result<String, Ext4Error> {
+    let outcome = debugfs.run(&arguments, run)?;
+    let complaints = outcome.complaints("debugfs");
+    if outcome.status.success() || !complaints.is_empty() {
+        return Ok(complaints);
+    }
+    Err(debugfs.failed(&outcome.ending()))
+}
+
+/// Appends `word` so that debugfs reads it as one argument.
+fn quote(line: &mut Vec<u8>, word: &[u8]) {
+    line.push(b'"');
+    for byte in word {
+        // In quotes, a quote is written twice, and nothing else means anything.
+        line.extend(std::iter::repeat_n(*byte, if *byte == b'"' { 2 } else { 1 }));
+    }
+    line.push(b'"');
+}
 
 /// Commands for debugfs, written to a file as they come.
 pub(super) struct Script {
@@ -41,7 +130,9 @@ impl Script {
         let path = scratch.path().join(SCRIPT);
         let values = scratch.path().join(VALUES);
         let file = File::create(&path).map_err(|error| host::failed("create", &path, error))?;
-        make_directory(&values).map_err(|error| host::failed("create", &values, error))?;
+        if !values.is_dir() {
+            make_directory(&values).map_err(|error| host::failed("create", &values, error))?;
+        }
         Ok(Self {
             file: BufWriter::new(file),
             path,
@@ -112,13 +203,7 @@ impl Script {
             return Ok(String::new());
         }
         self.file.flush().map_err(|error| host::failed("write", &self.path, error))?;
-        let arguments = ["-w", "-f", SCRIPT, IMAGE_LINK].map(OsString::from);
-        let outcome = debugfs.run(&arguments, run)?;
-        let complaints = outcome.complaints("debugfs");
-        if outcome.status.success() || !complaints.is_empty() {
-            return Ok(complaints);
-        }
-        Err(debugfs.failed(&outcome.ending()))
+        run_debugfs(debugfs, ["-w", "-f", SCRIPT, IMAGE_LINK].map(OsString::from), run)
     }
 
     /// Returns the number of the file that holds `value`.
@@ -135,13 +220,9 @@ impl Script {
 
     /// Writes `word` so that debugfs reads it as one argument.
     fn quoted(&mut self, word: &[u8]) -> io::Result<()> {
-        self.file.write_all(b"\"")?;
-        for byte in word {
-            // In quotes, a quote is written twice, and nothing else means anything.
-            let bytes = [*byte, *byte];
-            self.file.write_all(if *byte == b'"' { &bytes } else { &bytes[..1] })?;
-        }
-        self.file.write_all(b"\"")
+        let mut quoted = Vec::new();
+        quote(&mut quoted, word);
+        self.file.write_all(&quoted)
     }
 }
 

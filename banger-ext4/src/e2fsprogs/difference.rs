@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use banger_tree::{Cancellation, GuestPath, Inode, InodeId, NodeKind, Timestamp, Tree};
 
-use super::image::{Image, ROOT_INODE, RawInode, TIMES};
-use super::layout::FAST_SYMLINK_MAX;
+use super::image::{Image, MTIME, ROOT_INODE, RawInode, TIMES};
 use super::xattr;
 use crate::error::Ext4Error;
 use crate::format::device;
 use crate::format::dirent::file_type_code;
+use crate::format::inode::FAST_SYMLINK_MAX;
 use crate::format::timestamp::EncodedTime;
 
 /// Directories with more links than this have a link count of 1 (`dir_nlink`); other inodes must
@@ -55,12 +55,28 @@ impl Place<'_> {
 pub(super) fn compare<'a>(
     image: &Image,
     tree: &'a Tree,
-    default_time: Timestamp,
+    scope: Scope<'_>,
     cancellation: &Cancellation,
     report: &mut Report<'_, 'a>,
 ) -> Result<(), Ext4Error> {
     let numbers = vec![0; tree.inode_bound()];
-    Comparison { image, tree, default_time, cancellation, numbers, report }.run()
+    Comparison { image, tree, scope, cancellation, numbers, report }.run()
+}
+
+/// What an image is held to besides its tree.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope<'s> {
+    /// Where the tree has no `lost+found`, the image has one of this time.
+    pub(super) lost_and_found: Option<Timestamp>,
+    /// By inode of the tree, the number of the one in the image that it is and always was: its
+    /// content and its times but the modification's are nobody's business. 0 for the others.
+    pub(super) kept: &'s [u32],
+}
+
+impl Scope<'_> {
+    fn keeps(&self, id: InodeId) -> bool {
+        self.kept.get(id.index()).is_some_and(|number| *number != 0)
+    }
 }
 
 /// What takes the differences.
@@ -69,7 +85,7 @@ pub(super) type Report<'r, 'a> = dyn FnMut(Place<'_>, Difference<'a>) -> Result<
 struct Comparison<'c, 'r, 'a> {
     image: &'c Image,
     tree: &'a Tree,
-    default_time: Timestamp,
+    scope: Scope<'c>,
     cancellation: &'c Cancellation,
     /// Inode number in the image by inode of the tree, 0 where none is known yet.
     numbers: Vec<u32>,
@@ -121,11 +137,14 @@ impl<'a> Comparison<'_, '_, 'a> {
                 pending.push(([path, b"/", name].concat(), *child, entry.inode));
             }
         }
-        if id == tree.root() && !children.contains_key(LOST_AND_FOUND) {
+        if let Some(time) = self.scope.lost_and_found
+            && id == tree.root()
+            && !children.contains_key(LOST_AND_FOUND)
+        {
             let entry = found.remove(LOST_AND_FOUND);
             let place = Place { dir: path, name: LOST_AND_FOUND };
             match entry {
-                Some(entry) => self.lost_and_found(place, entry.inode)?,
+                Some(entry) => self.lost_and_found(place, entry.inode, time)?,
                 None => self.beyond(place, "is missing")?,
             }
         }
@@ -143,7 +162,8 @@ impl<'a> Comparison<'_, '_, 'a> {
             None => inode.names(),
             Some(children) => {
                 let below = children.values().filter(|child| self.tree.inode(**child).is_dir()).count();
-                let own = is_root && !children.contains_key(LOST_AND_FOUND);
+                let has_more = is_root && self.scope.lost_and_found.is_some();
+                let own = has_more && !children.contains_key(LOST_AND_FOUND);
                 let links = u32::try_from(below).unwrap_or(u32::MAX - 3) + 2 + u32::from(own);
                 if links > LINKS_MAX { 1 } else { links }
             }
@@ -159,12 +179,16 @@ impl<'a> Comparison<'_, '_, 'a> {
                 ("links_count", raw.links_count().into(), links.into()),
             ],
         )?;
-        self.times(place, number, &raw, attributes.mtime)?;
-        self.kind(place, number, &raw, inode)?;
+        let keeps = self.scope.keeps(id);
+        let times = if keeps { &TIMES[MTIME..=MTIME] } else { &TIMES[..] };
+        self.times(place, number, &raw, attributes.mtime, times)?;
+        if !keeps {
+            self.kind(place, number, &raw, inode)?;
+        }
         self.xattrs(place, number, &raw, inode)
     }
 
-    fn lost_and_found(&mut self, place: Place<'_>, number: u32) -> Result<(), Ext4Error> {
+    fn lost_and_found(&mut self, place: Place<'_>, number: u32, time: Timestamp) -> Result<(), Ext4Error> {
         let raw = self.image.inode(number)?;
         self.fields(
             place,
@@ -176,7 +200,7 @@ impl<'a> Comparison<'_, '_, 'a> {
                 ("links_count", raw.links_count().into(), 2),
             ],
         )?;
-        self.times(place, number, &raw, self.default_time)
+        self.times(place, number, &raw, time, &TIMES)
     }
 
     fn fields(
@@ -191,16 +215,17 @@ impl<'a> Comparison<'_, '_, 'a> {
         Ok(())
     }
 
-    /// All four times of an inode are the one that the layer gives.
+    /// All times of an inode are the one that the layer gives, or the mtime where it is kept.
     fn times(
         &mut self,
         place: Place<'_>,
         number: u32,
         raw: &RawInode,
         time: Timestamp,
+        fields: &[[(&'static str, usize); 2]],
     ) -> Result<(), Ext4Error> {
         let EncodedTime { seconds, extra } = EncodedTime::new(time);
-        for field in TIMES {
+        for field in fields {
             let [seconds, extra] = [(field[0], seconds), (field[1], extra)]
                 .map(|((name, offset), want)| (name, u64::from(raw.u32(offset)), u64::from(want)));
             self.fields(place, number, &[seconds, extra])?;

@@ -1,7 +1,7 @@
 //! Reads back what the tools wrote: inodes, directories and xattrs, straight from the image.
 //!
-//! Just as much of ext4 as the images of this backend have: extents, directories without index
-//! blocks that matter, no encryption, no inline data. Checksums are e2fsck's business.
+//! Just as much of ext4 as is needed for that: extents, directories without index blocks that
+//! matter, no encryption, no inline data. Checksums are e2fsck's business.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,25 +11,28 @@ use std::os::unix::fs::FileExt;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::host;
-use super::layout::{BLOCK_SIZE, FAST_SYMLINK_MAX, INODE_SIZE};
 use super::xattr;
 use crate::error::Ext4Error;
+use crate::format::dirent::{TAIL_FILE_TYPE, TAIL_SIZE, entry_size};
+use crate::format::extent::EXTENT_MAX_BLOCKS;
+use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, INDEX_FL};
+use crate::format::superblock::incompat;
+use crate::format::{INODE_SIZE, extent, xattr as xattr_format};
 
 /// The root directory's inode.
 pub(super) const ROOT_INODE: u32 = 2;
 
 const SUPERBLOCK_OFFSET: u64 = 1024;
-const EXTENTS_FL: u32 = 0x8_0000;
-const EXTENT_MAGIC: u16 = 0xf30a;
 const EXTENT_DEPTH_MAX: u16 = 5;
-const XATTR_MAGIC: u32 = 0xea02_0000;
-const XATTR_OFFSET: usize = 128 + 32;
+/// Bytes of the fields that every inode has.
+const GOOD_OLD_SIZE: usize = 128;
 
 /// An image that was written by the tools of e2fsprogs.
 #[derive(Debug)]
 pub(super) struct Image {
     path: Utf8PathBuf,
     file: File,
+    block_size: u64,
     inodes_per_group: u32,
     /// First block of the inode table by group.
     inode_tables: Vec<u64>,
@@ -53,6 +56,16 @@ pub(super) struct RawInode {
     bytes: Vec<u8>,
 }
 
+/// Blocks of a file that follow each other in the image, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    logical: u64,
+    start: u64,
+    len: u64,
+    /// Whether they hold bytes; blocks that are only reserved read as zeros.
+    written: bool,
+}
+
 /// One directory entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RawEntry {
@@ -69,6 +82,8 @@ pub(super) const TIMES: [[(&str, usize); 2]; 4] = [
     [("mtime_lo", 0x10), ("mtime_extra", 0x88)],
     [("crtime_lo", 0x90), ("crtime_extra", 0x94)],
 ];
+/// Which of them is the mtime.
+pub(super) const MTIME: usize = 2;
 
 impl RawInode {
     fn u16(&self, offset: usize) -> u16 {
@@ -109,6 +124,12 @@ impl RawInode {
         std::array::from_fn(|index| self.u32(0x28 + 4 * index))
     }
 
+    /// Returns the bytes behind the fields, where xattrs may be.
+    fn xattr_area(&self) -> &[u8] {
+        let extra = usize::from(self.u16(0x80));
+        self.bytes.get(GOOD_OLD_SIZE + extra..).unwrap_or_default()
+    }
+
     fn xattr_block(&self) -> u64 {
         u64::from(self.u32(0x68)) | u64::from(self.u16(0x76)) << 32
     }
@@ -127,13 +148,14 @@ impl Image {
         let file = File::open(path)?;
         let mut bytes = [0; 1024];
         file.read_exact_at(&mut bytes, SUPERBLOCK_OFFSET)?;
-        if u16_at(&bytes, 0x38) != 0xef53 || u32_at(&bytes, 0x18) != 2 || u16_at(&bytes, 0x58) != 256 {
-            return Err(corrupt("it has no superblock with blocks of 4096 and inodes of 256 bytes"));
+        if u16_at(&bytes, 0x38) != 0xef53 || u32_at(&bytes, 0x18) > 2 || u16_at(&bytes, 0x58) != 256 {
+            return Err(corrupt("it has no superblock with blocks of up to 4096 and inodes of 256 bytes"));
         }
-        if u32_at(&bytes, 0x60) & 0x80 == 0 || u16_at(&bytes, 0xfe) != 64 {
-            return Err(corrupt("it has no group descriptors of 64 bytes"));
-        }
-        let wide = |low, high| u64::from(u32_at(&bytes, low)) | u64::from(u32_at(&bytes, high)) << 32;
+        let block_size = 1024_u64 << u32_at(&bytes, 0x18);
+        let is_64bit = u32_at(&bytes, 0x60) & incompat::BIT64 != 0;
+        let desc_size: u64 = if is_64bit { 64 } else { 32 };
+        let high_half = |offset| if is_64bit { u64::from(u32_at(&bytes, offset)) << 32 } else { 0 };
+        let wide = |low, high| u64::from(u32_at(&bytes, low)) | high_half(high);
         let id = |offset: usize| std::array::from_fn(|index| bytes[offset + index]);
         let superblock = Superblock {
             blocks: wide(0x04, 0x150),
@@ -147,14 +169,16 @@ impl Image {
         if blocks_per_group == 0 || inodes_per_group == 0 {
             return Err(corrupt("its groups are empty"));
         }
-        let groups = superblock.blocks.div_ceil(blocks_per_group.into());
+        let first_data_block = u64::from(u32_at(&bytes, 0x14));
+        let groups = superblock.blocks.saturating_sub(first_data_block).div_ceil(blocks_per_group.into());
         let mut inode_tables = Vec::new();
         for group in 0..groups {
             let mut descriptor = [0; 64];
-            file.read_exact_at(&mut descriptor, BLOCK_SIZE + group * 64)?;
+            let offset = (first_data_block + 1) * block_size + group * desc_size;
+            file.read_exact_at(&mut descriptor[..desc_size as usize], offset)?;
             inode_tables.push(u64::from(u32_at(&descriptor, 8)) | u64::from(u32_at(&descriptor, 0x28)) << 32);
         }
-        Ok(Self { path: path.to_owned(), file, inodes_per_group, inode_tables, superblock })
+        Ok(Self { path: path.to_owned(), file, block_size, inodes_per_group, inode_tables, superblock })
     }
 
     /// Returns the inode of this number.
@@ -168,8 +192,9 @@ impl Image {
                 usize::try_from(index / self.inodes_per_group).map_err(|_| corrupt("no such group"))?;
             let table =
                 self.inode_tables.get(group).ok_or_else(|| corrupt("an inode is beyond the last group"))?;
-            let mut bytes = vec![0; 256];
-            let offset = table * BLOCK_SIZE + u64::from(index % self.inodes_per_group) * INODE_SIZE;
+            let mut bytes = vec![0; INODE_SIZE];
+            let offset = table.saturating_mul(self.block_size)
+                + u64::from(index % self.inodes_per_group) * INODE_SIZE as u64;
             self.file.read_exact_at(&mut bytes, offset)?;
             Ok(RawInode { bytes })
         };
@@ -181,28 +206,112 @@ impl Image {
     /// # Errors
     /// It is damaged, or the host fails to read.
     pub(super) fn entries(&self, inode: &RawInode) -> Result<BTreeMap<Vec<u8>, RawEntry>, Ext4Error> {
-        let read = || -> io::Result<_> {
-            let mut entries = BTreeMap::new();
-            for block in self.data_blocks(inode)? {
-                let bytes = self.block(block)?;
-                let mut rest = &bytes[..];
-                while rest.len() >= 8 {
-                    let length = usize::from(u16_at(rest, 4));
-                    let name_end = 8 + usize::from(rest[6]);
-                    if length < 8 || length > rest.len() || name_end > length {
-                        return Err(corrupt("a directory has an entry of impossible length"));
-                    }
-                    let entry = RawEntry { inode: u32_at(rest, 0), file_type: rest[7] };
-                    let name = &rest[8..name_end];
-                    if entry.inode != 0 && name != b"." && name != b".." {
-                        entries.insert(name.to_vec(), entry);
-                    }
-                    rest = &rest[length..];
+        let mut entries = BTreeMap::new();
+        let visit = |_, name: &[u8], _, entry: RawEntry| {
+            if entry.inode != 0 && name != b"." && name != b".." {
+                entries.insert(name.to_vec(), entry);
+            }
+        };
+        self.for_each_record(inode, visit).map_err(|error| self.failed(error))?;
+        Ok(entries)
+    }
+
+    /// Returns what the directory says its parent is.
+    ///
+    /// # Errors
+    /// It is damaged, or the host fails to read.
+    pub(super) fn parent(&self, inode: &RawInode) -> Result<Option<u32>, Ext4Error> {
+        let mut parent = None;
+        let visit = |_, name: &[u8], _, entry: RawEntry| {
+            if name == b".." {
+                parent = Some(entry.inode);
+            }
+        };
+        self.for_each_record(inode, visit).map_err(|error| self.failed(error))?;
+        Ok(parent)
+    }
+
+    /// Returns the bytes of the longest symlink's target.
+    pub(super) fn symlink_max(&self) -> usize {
+        self.block_size as usize - 1
+    }
+
+    /// Returns the bytes of a directory's block that are for entries.
+    pub(super) fn directory_space(&self) -> usize {
+        // Without checksums there is a little more.
+        self.block_size as usize - TAIL_SIZE
+    }
+
+    /// Returns the bytes behind each entry of a directory that a new entry can have.
+    ///
+    /// # Errors
+    /// It is damaged, or the host fails to read.
+    pub(super) fn gaps(&self, inode: &RawInode) -> Result<Vec<usize>, Ext4Error> {
+        let is_indexed = inode.flags() & INDEX_FL != 0;
+        let mut gaps = Vec::new();
+        let visit = |block: usize, name: &[u8], length: usize, entry: RawEntry| {
+            let is_tail = entry.inode == 0 && entry.file_type == TAIL_FILE_TYPE;
+            let used = if entry.inode == 0 { 0 } else { entry_size(name.len()) };
+            // The first block of an index looks as if it were nearly empty.
+            if !is_tail && !(is_indexed && block == 0) {
+                gaps.push(length.saturating_sub(used));
+            }
+        };
+        self.for_each_record(inode, visit).map_err(|error| self.failed(error))?;
+        Ok(gaps)
+    }
+
+    /// Calls `visit` with the number of the block, the name, the length of the record and the entry.
+    fn for_each_record(
+        &self,
+        inode: &RawInode,
+        mut visit: impl FnMut(usize, &[u8], usize, RawEntry),
+    ) -> io::Result<()> {
+        for (number, block) in self.data_blocks(inode)?.into_iter().enumerate() {
+            let bytes = self.block(block)?;
+            let mut rest = &bytes[..];
+            while rest.len() >= 8 {
+                let length = usize::from(u16_at(rest, 4));
+                let name_end = 8 + usize::from(rest[6]);
+                if length < 8 || length > rest.len() || name_end > length {
+                    return Err(corrupt("a directory has an entry of impossible length"));
+                }
+                let entry = RawEntry { inode: u32_at(rest, 0), file_type: rest[7] };
+                visit(number, &rest[8..name_end], length, entry);
+                rest = &rest[length..];
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the bytes of a file from `offset` on into `buffer`; returns how many, 0 at the end.
+    ///
+    /// # Errors
+    /// It is damaged, or the host fails to read.
+    pub(super) fn read_at(
+        &self,
+        inode: &RawInode,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, Ext4Error> {
+        let rest = inode.size().saturating_sub(offset).min(buffer.len() as u64);
+        let buffer = &mut buffer[..rest as usize];
+        let end = offset + rest;
+        buffer.fill(0);
+        let read = |buffer: &mut [u8]| -> io::Result<()> {
+            for run in self.runs(inode)?.into_iter().filter(|run| run.written) {
+                let (from, to) = (run.logical * self.block_size, (run.logical + run.len) * self.block_size);
+                let (start, stop) = (from.max(offset), to.min(end));
+                if start < stop {
+                    let part = &mut buffer[(start - offset) as usize..(stop - offset) as usize];
+                    self.file
+                        .read_exact_at(part, run.start.saturating_mul(self.block_size) + (start - from))?;
                 }
             }
-            Ok(entries)
+            Ok(())
         };
-        read().map_err(|error| self.failed(error))
+        read(buffer).map_err(|error| self.failed(error))?;
+        Ok(buffer.len())
     }
 
     /// Returns the target of a symlink.
@@ -229,14 +338,14 @@ impl Image {
     pub(super) fn xattrs(&self, inode: &RawInode) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Ext4Error> {
         let read = || -> io::Result<_> {
             let mut xattrs = BTreeMap::new();
-            if u32_at(&inode.bytes, XATTR_OFFSET) == XATTR_MAGIC {
-                let area = &inode.bytes[XATTR_OFFSET + 4..];
-                read_xattrs(area, area, &mut xattrs)?;
+            let area = inode.xattr_area();
+            if area.len() > 4 && u32_at(area, 0) == xattr_format::MAGIC {
+                read_xattrs(&area[4..], &area[4..], &mut xattrs)?;
             }
             let block = inode.xattr_block();
             if block != 0 {
                 let bytes = self.block(block)?;
-                if u32_at(&bytes, 0) != XATTR_MAGIC {
+                if u32_at(&bytes, 0) != xattr_format::MAGIC {
                     return Err(corrupt("a block of xattrs has no magic number"));
                 }
                 read_xattrs(&bytes[32..], &bytes, &mut xattrs)?;
@@ -248,39 +357,47 @@ impl Image {
 
     /// Returns the blocks of an inode's data in order.
     fn data_blocks(&self, inode: &RawInode) -> io::Result<Vec<u64>> {
-        if inode.flags() & EXTENTS_FL == 0 {
-            // Slow symlinks of old versions: one block, named directly.
-            return Ok(inode.block()[..12]
-                .iter()
-                .filter(|block| **block != 0)
-                .map(|block| u64::from(*block))
-                .collect());
-        }
-        let mut blocks = Vec::new();
-        self.extents(&inode.bytes[0x28..0x64], EXTENT_DEPTH_MAX, &mut blocks)?;
-        Ok(blocks)
+        Ok(self.runs(inode)?.into_iter().flat_map(|run| run.start..run.start + run.len).collect())
     }
 
-    fn extents(&self, node: &[u8], depth_max: u16, blocks: &mut Vec<u64>) -> io::Result<()> {
+    /// Returns where an inode's data is, in order.
+    fn runs(&self, inode: &RawInode) -> io::Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        if inode.flags() & EXTENTS_FL == 0 {
+            // Slow symlinks of old versions: one block, named directly.
+            let block = inode.block()[0];
+            if block != 0 {
+                runs.push(Run { logical: 0, start: block.into(), len: 1, written: true });
+            }
+        } else {
+            self.extents(&inode.bytes[0x28..0x64], EXTENT_DEPTH_MAX, &mut runs)?;
+        }
+        Ok(runs)
+    }
+
+    fn extents(&self, node: &[u8], depth_max: u16, runs: &mut Vec<Run>) -> io::Result<()> {
         let (entries, depth) = (usize::from(u16_at(node, 2)), u16_at(node, 6));
-        if u16_at(node, 0) != EXTENT_MAGIC || depth > depth_max || 12 * (entries + 1) > node.len() {
+        if u16_at(node, 0) != extent::MAGIC || depth > depth_max || 12 * (entries + 1) > node.len() {
             return Err(corrupt("an extent tree is damaged"));
         }
         for entry in node[12..].chunks_exact(12).take(entries) {
             if depth == 0 {
                 let start = u64::from(u32_at(entry, 8)) | u64::from(u16_at(entry, 6)) << 32;
-                blocks.extend(start..start + u64::from(u16_at(entry, 4).min(0x8000)));
+                let length = u32::from(u16_at(entry, 4));
+                let written = length <= EXTENT_MAX_BLOCKS;
+                let len = u64::from(if written { length } else { length - EXTENT_MAX_BLOCKS });
+                runs.push(Run { logical: u32_at(entry, 0).into(), start, len, written });
             } else {
                 let child = u64::from(u32_at(entry, 4)) | u64::from(u16_at(entry, 8)) << 32;
-                self.extents(&self.block(child)?, depth - 1, blocks)?;
+                self.extents(&self.block(child)?, depth - 1, runs)?;
             }
         }
         Ok(())
     }
 
     fn block(&self, block: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; 4096];
-        self.file.read_exact_at(&mut bytes, block.saturating_mul(BLOCK_SIZE))?;
+        let mut bytes = vec![0; self.block_size as usize];
+        self.file.read_exact_at(&mut bytes, block.saturating_mul(self.block_size))?;
         Ok(bytes)
     }
 

@@ -5,26 +5,21 @@ use banger_tree::{ContentError, NodeKind, Tree};
 use super::scratch::NumberedFiles;
 use super::xattr;
 use crate::error::Ext4Error;
+use crate::format::extent::{BLOCK_ENTRIES, EXTENT_MAX_BLOCKS, ROOT_ENTRIES};
+use crate::format::inode::FAST_SYMLINK_MAX;
+use crate::format::{self, BLOCKS_PER_GROUP, DESC_SIZE, Group, journal};
 use crate::options::{Ext4Options, ImageSize};
 
 /// Bytes of a block.
-pub(super) const BLOCK_SIZE: u64 = 4096;
+pub(super) const BLOCK_SIZE: u64 = format::BLOCK_BYTES;
 /// Bytes of an inode.
-pub(super) const INODE_SIZE: u64 = 256;
-/// Longest target that the inode itself holds, in `i_block`.
-pub(super) const FAST_SYMLINK_MAX: usize = 59;
+pub(super) const INODE_SIZE: u64 = format::INODE_SIZE as u64;
 
-const BLOCKS_PER_GROUP: u64 = 8 * BLOCK_SIZE;
 const INODES_PER_GROUP_MAX: u64 = 8 * BLOCK_SIZE;
 const BYTES_PER_INODE: u64 = 16 << 10;
-const DESCRIPTOR_SIZE: u64 = 64;
 /// Inodes 1 to 10; `lost+found` is the 11th.
 const RESERVED_INODES: u64 = 10;
 const LOST_AND_FOUND_BLOCKS: u64 = 4;
-/// Entries of an extent block, and of the inode itself.
-const EXTENTS_PER_BLOCK: u64 = 340;
-const EXTENTS_IN_INODE: u64 = 4;
-const EXTENT_BLOCKS_MAX: u64 = 32768;
 /// Smallest file system that has room for a journal.
 const SIZE_MIN: u64 = 2048 * BLOCK_SIZE;
 /// Largest file system that `resize_inode` can describe.
@@ -61,7 +56,8 @@ impl Needs {
             needs.blocks += match &inode.kind {
                 NodeKind::Regular { content: Some(content), .. } => {
                     let content = contents.finished(*content)?;
-                    content.blocks + extent_blocks(content.runs + 2 * (content.blocks / EXTENT_BLOCKS_MAX))
+                    content.blocks
+                        + extent_blocks(content.runs + 2 * (content.blocks / u64::from(EXTENT_MAX_BLOCKS)))
                 }
                 NodeKind::Directory { children } => {
                     for child in children.values() {
@@ -147,7 +143,7 @@ fn directory_blocks(names: impl Iterator<Item = u64>) -> u64 {
 }
 
 fn extent_blocks(extents: u64) -> u64 {
-    if extents <= EXTENTS_IN_INODE { 0 } else { extents.div_ceil(EXTENTS_PER_BLOCK) + 1 }
+    if extents <= ROOT_ENTRIES as u64 { 0 } else { extents.div_ceil(BLOCK_ENTRIES as u64) + 1 }
 }
 
 /// Returns the blocks that ext4 takes for itself.
@@ -155,51 +151,25 @@ fn overhead_blocks(blocks: u64, inodes: u64) -> u64 {
     let groups = blocks.div_ceil(BLOCKS_PER_GROUP);
     let inodes_per_group = inodes.div_ceil(groups).next_multiple_of(BLOCK_SIZE / INODE_SIZE);
     let table_blocks = inodes_per_group * INODE_SIZE / BLOCK_SIZE;
-    let descriptor_blocks = (groups * DESCRIPTOR_SIZE).div_ceil(BLOCK_SIZE);
+    let descriptor_blocks = (groups * DESC_SIZE as u64).div_ceil(BLOCK_SIZE);
     // resize_inode: room for the descriptors of a file system 1024 times as large.
-    let reserved_blocks = (groups * 1024 * DESCRIPTOR_SIZE).div_ceil(BLOCK_SIZE).min(1024);
-    let with_superblock = (0..groups).filter(|group| has_superblock(*group)).count() as u64;
+    let reserved_blocks = (groups * 1024 * DESC_SIZE as u64).div_ceil(BLOCK_SIZE).min(1024);
+    let groups_end = u32::try_from(groups).expect("at most 2^32 blocks");
+    let with_superblock = (0..groups_end).filter(|group| Group(*group).has_super()).count() as u64;
     groups * (table_blocks + 2)
         + with_superblock * (1 + descriptor_blocks + reserved_blocks)
         + 1
         + journal_blocks(blocks)
 }
 
-/// Returns whether sparse_super keeps a copy of the superblock in `group`.
-fn has_superblock(group: u64) -> bool {
-    let is_power_of = |base: u64| {
-        let mut power = base;
-        while power < group {
-            power *= base;
-        }
-        power == group
-    };
-    group <= 1 || [3, 5, 7].into_iter().any(is_power_of)
-}
-
 /// Returns the length of the journal: the usual one for a file system of `blocks`.
 fn journal_blocks(blocks: u64) -> u64 {
-    match blocks {
-        ..0x8000 => 1024,
-        0x8000..0x4_0000 => 4096,
-        0x4_0000..0x8_0000 => 8192,
-        0x8_0000..0x40_0000 => 16384,
-        0x40_0000..0x80_0000 => 32768,
-        0x80_0000..0x100_0000 => 65536,
-        0x100_0000..0x200_0000 => 131_072,
-        _ => 262_144,
-    }
+    journal::default_blocks(blocks).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn superblock_copies_are_sparse() {
-        let groups: Vec<u64> = (0..100).filter(|group| has_superblock(*group)).collect();
-        assert_eq!(groups, [0, 1, 3, 5, 7, 9, 25, 27, 49, 81]);
-    }
 
     #[test]
     fn sizes() {

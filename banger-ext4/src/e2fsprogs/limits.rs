@@ -1,6 +1,6 @@
 //! What no ext4 file system can hold, found before anything is written.
 
-use banger_tree::{GuestPath, InodeId, NodeKind, Tree};
+use banger_tree::{GuestPath, InodeId, NodeKind, Tree, Xattrs};
 
 use super::difference::LINKS_MAX;
 use super::layout::BLOCK_SIZE;
@@ -39,7 +39,15 @@ fn check_inode(tree: &Tree, id: InodeId) -> Result<(), String> {
     if !inode.is_dir() && inode.names() > LINKS_MAX {
         return Err(format!("it has {} names and an inode at most {LINKS_MAX}", inode.names()));
     }
-    match &inode.kind {
+    check_node(&inode.kind, &inode.attributes.xattrs)
+}
+
+/// Checks that an inode can be this and have these xattrs.
+///
+/// # Errors
+/// Why it cannot.
+pub(super) fn check_node(kind: &NodeKind, xattrs: &Xattrs) -> Result<(), String> {
+    match kind {
         NodeKind::Regular { size_bytes, .. } if *size_bytes > FILE_SIZE_MAX => {
             return Err(format!("it has {size_bytes} bytes and a file at most {FILE_SIZE_MAX}"));
         }
@@ -58,7 +66,7 @@ fn check_inode(tree: &Tree, id: InodeId) -> Result<(), String> {
         }
         _ => {}
     }
-    xattr::check(&inode.attributes.xattrs)
+    xattr::check(xattrs)
 }
 
 fn path_of(tree: &Tree, dir: InodeId, name: &[u8]) -> GuestPath {

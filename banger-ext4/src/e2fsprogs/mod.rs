@@ -19,6 +19,7 @@
 mod builder;
 mod debugfs;
 mod difference;
+mod finished;
 mod host;
 mod image;
 mod layout;
@@ -29,12 +30,14 @@ mod staging;
 mod tools;
 mod xattr;
 
+use banger_tree::{Rootfs, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::backend::{Ext4Backend, Ext4Builder};
 use crate::error::Ext4Error;
 use crate::options::Ext4Options;
 use builder::{E2fsprogsBuilder, Tools};
+use finished::{DebugfsRootfs, EditTools, rootfs_error};
 use tools::Tool;
 
 /// Makes images with `mke2fs`, `debugfs` and `e2fsck`, version 1.43 or newer but not 1.47.3.
@@ -100,5 +103,15 @@ impl Ext4Backend for E2fsprogsBackend {
             e2fsck: Tool::find("e2fsck", self.e2fsck.as_ref())?,
         };
         Ok(Box::new(E2fsprogsBuilder::create(path, &self.scratch_parent()?, tools, options)?))
+    }
+
+    fn open(&self, path: &Utf8Path) -> Result<Box<dyn Rootfs>, RootfsError> {
+        let tools = || -> Result<_, Ext4Error> {
+            let debugfs = Tool::find("debugfs", self.debugfs.as_ref())?;
+            let e2fsck = Tool::find("e2fsck", self.e2fsck.as_ref())?;
+            Ok((EditTools { debugfs, e2fsck }, self.scratch_parent()?))
+        };
+        let (tools, scratch_parent) = tools().map_err(|error| rootfs_error(error, path))?;
+        Ok(Box::new(DebugfsRootfs::open(path, &scratch_parent, tools)?))
     }
 }

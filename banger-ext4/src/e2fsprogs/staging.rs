@@ -20,9 +20,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::host;
-use super::layout::FAST_SYMLINK_MAX;
 use super::scratch::{NumberedFiles, Scratch, make_directory};
 use crate::error::Ext4Error;
+use crate::format::inode::FAST_SYMLINK_MAX;
 
 /// Name of the staging directory in the scratch directory.
 const STAGING: &str = "staging";

@@ -122,10 +122,11 @@ impl Ext4Editor {
             }
             next += len;
         }
+        self.freed.push(first.0..end);
         self.change_free_blocks(count, true)
     }
 
-    fn change_free_blocks(&mut self, count: u64, more: bool) -> Result<(), RootfsError> {
+    pub(super) fn change_free_blocks(&mut self, count: u64, more: bool) -> Result<(), RootfsError> {
         self.update_superblock(|superblock| {
             let free = superblock.free_blocks_count();
             let free = if more { free.saturating_add(count) } else { free.saturating_sub(count) };

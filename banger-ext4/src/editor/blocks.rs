@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use banger_tree::RootfsError;
@@ -49,6 +50,11 @@ impl Blocks {
     ) -> Self {
         let (clean, dirty, undo) = (RefCell::default(), BTreeMap::new(), Vec::new());
         Self { storage, image, block_size, blocks_count, clean, dirty, undo }
+    }
+
+    /// Takes the image as having this many blocks.
+    pub(super) fn set_blocks_count(&mut self, blocks_count: u64) {
+        self.blocks_count = blocks_count;
     }
 
     fn offset(&self, block: Block) -> Result<u64, RootfsError> {
@@ -156,6 +162,14 @@ impl Blocks {
         self.clean.get_mut().remove(&block);
         let written = self.storage.write_at(offset, bytes);
         written.map_err(|error| self.io("write", error))
+    }
+
+    /// Lets the host have the space of free blocks.
+    pub(super) fn punch_hole(&mut self, blocks: Range<u64>) -> Result<(), RootfsError> {
+        let start = self.offset(Block(blocks.start))?;
+        let length = (blocks.end - blocks.start) * self.block_size as u64;
+        let punched = self.storage.punch_hole(start, length);
+        punched.map_err(|error| self.io("punch a hole in", error))
     }
 
     /// Returns when all that was written is on the disk.

@@ -1,10 +1,12 @@
 //! Making changes last, all or none of them.
 
+use std::ops::Range;
+
 use banger_tree::RootfsError;
 
 use super::Ext4Editor;
 use super::blocks::View;
-use super::groups::change_superblock;
+use super::groups::{bit, change_superblock};
 use super::journal::Journal;
 use crate::format::Block;
 use crate::format::superblock::{Superblock, incompat};
@@ -12,11 +14,7 @@ use crate::format::superblock::{Superblock, incompat};
 impl Ext4Editor {
     /// Writes all changes through the journal. See `docs/ext4.md` for why in this order.
     pub(super) fn commit_changes(&mut self) -> Result<(), RootfsError> {
-        if self.is_half_committed {
-            return Err(self
-                .volume
-                .unsupported("an earlier commit was cut short; mount it once or run e2fsck -fp on it"));
-        }
+        self.check_not_half_committed()?;
         if self.blocks.dirty().is_empty() {
             return Ok(());
         }
@@ -40,7 +38,47 @@ impl Ext4Editor {
         self.carry_out(&journal)?;
         self.is_half_committed = false;
         self.blocks.committed();
+        let freed = std::mem::take(&mut self.freed);
+        // All changes are made: what goes wrong with the space of what they freed is no error.
+        let _ = self.give_space_back(freed);
         Ok(())
+    }
+
+    /// Gives the host the space of the blocks that are still free.
+    fn give_space_back(&mut self, mut freed: Vec<Range<u64>>) -> Result<(), RootfsError> {
+        freed.sort_unstable_by_key(|range| range.start);
+        let mut free: Vec<Range<u64>> = Vec::new();
+        let mut bitmap: Option<(u32, Vec<u8>)> = None;
+        let mut done = 0;
+        for range in freed {
+            // The same blocks may have been taken and freed again.
+            for block in range.start.max(done)..range.end {
+                let Some((group, at)) = self.volume.group_of(Block(block)) else { continue };
+                if bitmap.as_ref().is_none_or(|(of, _)| *of != group) {
+                    let desc = self.group_desc(View::Now, group)?;
+                    bitmap = Some((group, self.block_bitmap(View::Now, group, &desc)?));
+                }
+                if bitmap.as_ref().is_some_and(|(_, bitmap)| bit(bitmap, at)) {
+                    continue;
+                }
+                match free.last_mut() {
+                    Some(last) if last.end == block => last.end += 1,
+                    _ => free.push(block..block + 1),
+                }
+            }
+            done = done.max(range.end);
+        }
+        free.into_iter().try_for_each(|range| self.blocks.punch_hole(range))
+    }
+
+    /// Refuses to go on where the image has changes in its journal that this editor left there.
+    pub(super) fn check_not_half_committed(&self) -> Result<(), RootfsError> {
+        match self.is_half_committed {
+            true => Err(self
+                .volume
+                .unsupported("an earlier commit was cut short; mount it once or run e2fsck -fp on it")),
+            false => Ok(()),
+        }
     }
 
     /// Puts the transaction where it does not count yet.
@@ -56,8 +94,18 @@ impl Ext4Editor {
     /// Makes the transaction count, puts the blocks in their places and empties the journal.
     fn carry_out(&mut self, journal: &Journal) -> Result<(), RootfsError> {
         self.put_journal_superblock(journal.live_superblock())?;
-        let changed: Vec<_> =
+        let mut changed: Vec<_> =
             self.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes.clone())).collect();
+        if self.is_growing()? {
+            // e2fsck looks at the descriptors of all groups before it looks into the journal: there
+            // must not be more groups than descriptors.
+            let (superblock, _) = self.volume.superblock_place();
+            let others = changed.extract_if(.., |(block, _)| *block != superblock).collect::<Vec<_>>();
+            for (block, bytes) in others {
+                self.blocks.write_through(block, &bytes)?;
+            }
+            self.blocks.sync()?;
+        }
         for (block, bytes) in changed {
             self.blocks.write_through(block, &bytes)?;
         }
@@ -66,6 +114,14 @@ impl Ext4Editor {
         let (block, bytes) = self.superblock_block(View::Now, false)?;
         self.blocks.write_through(block, &bytes)?;
         self.blocks.sync()
+    }
+
+    /// Returns whether the number of blocks changes.
+    fn is_growing(&self) -> Result<bool, RootfsError> {
+        let (block, offset) = self.volume.superblock_place();
+        let bytes = self.blocks.read(View::Committed, block)?;
+        let bytes = bytes[offset..offset + Superblock::SIZE].try_into().expect("the superblock's size");
+        Ok(Superblock::decode(bytes).blocks_count() != self.volume.blocks_count)
     }
 
     fn put_journal_superblock(&mut self, place: Option<(Block, Vec<u8>)>) -> Result<(), RootfsError> {

@@ -5,7 +5,7 @@ use banger_tree::{FileType, RootfsError, check_name, escape_bytes};
 use super::Ext4Editor;
 use super::blocks::{Bytes, View};
 use super::extents::{LOGICAL_END, Run};
-use crate::format::crc32c::Checksum;
+use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::dirent::{HEADER_SIZE, TAIL_FILE_TYPE, TAIL_SIZE, encode_entry, entry_size, seal};
 use crate::format::inode::{INDEX_FL, Inode};
 use crate::format::{Block, InodeNumber, htree};
@@ -117,7 +117,7 @@ impl Ext4Editor {
         if let Some(seed) = dir.seed {
             let tail = &bytes[space..];
             if tail[4..8] != [12, 0, 0, TAIL_FILE_TYPE]
-                || tail[8..] != seed.with(&bytes[..space]).value().to_le_bytes()
+                || is_wrong(&tail[8..], &seed.with(&bytes[..space]).value().to_le_bytes()[..])
             {
                 return Err(self.corrupt_dir(dir.number, "has a block with a wrong checksum"));
             }

@@ -6,6 +6,7 @@ use banger_tree::RootfsError;
 
 use super::Ext4Editor;
 use super::blocks::View;
+use crate::format::crc32c::is_wrong;
 use crate::format::extent::{
     EXTENT_MAX_BLOCKS, Extent, ExtentHeader, ExtentIndex, MAGIC, ROOT_ENTRIES, encode_root, entries_of_block,
     fill_block, tail_offset,
@@ -93,7 +94,7 @@ impl Ext4Editor {
         {
             let at = tail_offset(most);
             let stored = node.get(at..at + 4).ok_or_else(|| corrupt("a node without checksum"))?;
-            if stored != seed.with(&node[..at]).value().to_le_bytes() {
+            if is_wrong(stored, &seed.with(&node[..at]).value().to_le_bytes()[..]) {
                 return Err(corrupt("a wrong checksum"));
             }
         }

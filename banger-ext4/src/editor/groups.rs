@@ -5,6 +5,7 @@ use banger_tree::RootfsError;
 use super::Ext4Editor;
 use super::blocks::View;
 use super::volume::{GroupChecksum, Volume};
+use crate::format::crc32c::is_wrong;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::superblock::Superblock;
 use crate::format::{Block, Group, lo16};
@@ -27,7 +28,7 @@ pub(super) fn set_bits(bitmap: &mut [u8], range: std::ops::Range<u64>, value: bo
 
 impl Volume {
     /// Returns the block and the offset of a group's descriptor.
-    fn desc_place(&self, group: u32) -> (Block, usize) {
+    pub(super) fn desc_place(&self, group: u32) -> (Block, usize) {
         let per_block = self.block_size / self.desc_size;
         let index = group as usize;
         let block = self.first_data_block + 1 + (index / per_block) as u64;
@@ -51,18 +52,27 @@ impl Volume {
         }
     }
 
+    /// Returns the bytes of a group's descriptor, with their checksum.
+    pub(super) fn encode_desc(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
+        let mut bytes = desc.encode()[..self.desc_size].to_vec();
+        if let Some(csum) = self.desc_checksum(group, &bytes) {
+            bytes[0x1e..0x20].copy_from_slice(&csum.to_le_bytes());
+        }
+        bytes
+    }
+
     /// Returns whether descriptors may say that a bitmap is not written.
-    fn has_uninit(&self) -> bool {
+    pub(super) fn has_uninit(&self) -> bool {
         self.group_checksum != GroupChecksum::None
     }
 
     /// Returns whether copies of superblock and descriptors are in a group.
-    fn has_super(&self, group: u32) -> bool {
+    pub(super) fn has_super(&self, group: u32) -> bool {
         !self.sparse_super || Group(group).has_super()
     }
 
     /// Returns the block bitmap of a group with nothing but its own metadata.
-    fn empty_block_bitmap(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
+    pub(super) fn empty_block_bitmap(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
         let mut bitmap = vec![0; self.block_size];
         let size = self.blocks_of(group);
         if self.has_super(group) {
@@ -103,7 +113,7 @@ impl Ext4Editor {
         let mut whole = [0; GroupDesc::SIZE];
         whole[..bytes.len()].copy_from_slice(bytes);
         let desc = GroupDesc::decode(&whole);
-        if volume.desc_checksum(group, bytes).is_some_and(|csum| csum != desc.bg_checksum) {
+        if volume.desc_checksum(group, bytes).is_some_and(|csum| is_wrong(&desc.bg_checksum, &csum)) {
             return corrupt("a wrong checksum");
         }
         let table_end = desc.inode_table().0.checked_add(volume.inode_table_blocks());
@@ -129,11 +139,8 @@ impl Ext4Editor {
     pub(super) fn put_group_desc(&mut self, group: u32, desc: &GroupDesc) -> Result<(), RootfsError> {
         let (block, offset) = self.volume.desc_place(group);
         let mut bytes = self.blocks.read(View::Now, block)?.to_vec();
-        let place = &mut bytes[offset..offset + self.volume.desc_size];
-        place.copy_from_slice(&desc.encode()[..place.len()]);
-        if let Some(csum) = self.volume.desc_checksum(group, place) {
-            place[0x1e..0x20].copy_from_slice(&csum.to_le_bytes());
-        }
+        let encoded = self.volume.encode_desc(group, desc);
+        bytes[offset..offset + encoded.len()].copy_from_slice(&encoded);
         self.blocks.write(block, bytes)
     }
 
@@ -171,10 +178,12 @@ impl Ext4Editor {
             let upper = [desc.bg_block_bitmap_csum_hi, desc.bg_inode_bitmap_csum_hi];
             (lower, (self.volume.desc_size == 64).then_some(upper))
         };
-        if sums(found) == sums(want) {
-            return Ok(());
+        if is_wrong(&sums(found), &sums(want)) {
+            return Err(self
+                .volume
+                .corrupt(format!("the checksum of the {what} bitmap of group {group} is wrong")));
         }
-        Err(self.volume.corrupt(format!("the checksum of the {what} bitmap of group {group} is wrong")))
+        Ok(())
     }
 
     /// Replaces a group's block bitmap and descriptor.

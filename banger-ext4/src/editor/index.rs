@@ -5,6 +5,7 @@ use banger_tree::RootfsError;
 use super::Ext4Editor;
 use super::directory::{Dir, Entry};
 use super::extents::Run;
+use crate::format::crc32c::is_wrong;
 use crate::format::dirent::entry_size;
 use crate::format::hash::{HALF_MD4, NameHash, half_md4};
 use crate::format::htree::{self, DxEntry, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET, limit_at};
@@ -57,7 +58,7 @@ impl Ext4Editor {
         }
         let end = offset + 8 * count;
         if let Some(seed) = dir.seed
-            && bytes[bytes.len() - 4..] != htree::checksum(bytes, seed, end).to_le_bytes()
+            && is_wrong(&bytes[bytes.len() - 4..], &htree::checksum(bytes, seed, end).to_le_bytes()[..])
         {
             return Err(self.corrupt_dir(dir.number, "has an index block with a wrong checksum"));
         }

@@ -4,6 +4,7 @@ use banger_tree::{Attributes, FileType, RootfsError};
 
 use super::Ext4Editor;
 use super::blocks::View;
+use crate::format::crc32c::is_wrong;
 use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, Inode, LINK_MAX};
 use crate::format::timestamp::EncodedTime;
 use crate::format::{Block, INODE_SIZE, InodeNumber, hi16, lo16};
@@ -37,14 +38,15 @@ impl Ext4Editor {
         let corrupt = |what: String| Err(self.volume.corrupt(format!("inode {} {what}", number.0)));
         let (block, offset) = self.inode_place(number)?;
         let block = self.blocks.read(View::Now, block)?;
-        let bytes = block[offset..offset + INODE_SIZE].try_into().expect("an inode's length");
+        let bytes: &[u8; INODE_SIZE] =
+            block[offset..offset + INODE_SIZE].try_into().expect("an inode's length");
         let inode = Inode::decode(bytes);
         let has_extra_fields = usize::from(inode.i_extra_isize) <= INODE_SIZE - GOOD_OLD_SIZE
             && inode.i_extra_isize.is_multiple_of(4);
         if !has_extra_fields {
             return corrupt(format!("has {} bytes of extra fields", inode.i_extra_isize));
         }
-        if self.volume.seed.is_some() && self.sealed_inode(number, &inode) != *bytes {
+        if self.volume.seed.is_some() && is_wrong(bytes, &self.sealed_inode(number, &inode)) {
             return corrupt("has a wrong checksum".to_owned());
         }
         if inode.i_links_count == 0 || FileType::from_mode_bits(inode.i_mode).is_none() {

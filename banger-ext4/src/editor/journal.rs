@@ -5,7 +5,7 @@ use banger_tree::RootfsError;
 use super::Ext4Editor;
 use super::blocks::{Bytes, View};
 use super::extents::{LOGICAL_END, Run};
-use crate::format::crc32c::Checksum;
+use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::journal::{JournalSuperblock, MAGIC, SUPERBLOCK_V2, incompat};
 use crate::format::{Block, hi32, lo32};
 
@@ -216,7 +216,7 @@ impl Ext4Editor {
         if journal.has(incompat::CSUM_V3) {
             let mut covered = *bytes;
             covered[SUPERBLOCK_CHECKSUM..SUPERBLOCK_CHECKSUM + 4].fill(0);
-            if Checksum::EMPTY.with(&covered).value() != superblock.s_checksum.0 {
+            if is_wrong(&superblock.s_checksum.0, &Checksum::EMPTY.with(&covered).value()) {
                 return corrupt("has a superblock with a wrong checksum");
             }
         }

@@ -11,6 +11,8 @@ mod content;
 mod directory;
 mod extents;
 mod groups;
+mod grow;
+mod in_use;
 mod index;
 mod inodes;
 mod journal;
@@ -19,11 +21,13 @@ mod storage;
 mod volume;
 mod xattrs;
 
+use std::ops::Range;
+
 use banger_tree::{GuestPath, RootfsError};
 use camino::Utf8Path;
 
 use blocks::Blocks;
-use storage::FileStorage;
+pub(crate) use storage::FileStorage;
 pub use storage::Storage;
 use volume::Volume;
 
@@ -55,8 +59,14 @@ pub struct Ext4Editor {
     blocks: Blocks,
     /// What the operation under way is about, for errors.
     subject: GuestPath,
+    /// Blocks that were given back since the last commit.
+    freed: Vec<Range<u64>>,
     /// Whether a commit failed after it had taken effect in the journal.
     is_half_committed: bool,
+}
+
+fn cannot_open(path: &Utf8Path, source: std::io::Error) -> RootfsError {
+    RootfsError::Io { action: "open", image: path.to_string(), source }
 }
 
 impl Ext4Editor {
@@ -68,10 +78,20 @@ impl Ext4Editor {
     /// It is no ext4, damaged, not cleanly unmounted, or has what is not known here; another
     /// editor is just committing; or the host refuses.
     pub fn open(path: &Utf8Path) -> Result<Self, RootfsError> {
-        let storage = FileStorage::open(path).map_err(|source| RootfsError::Io {
-            action: "open",
-            image: path.to_string(),
-            source,
+        let storage = FileStorage::open(path).map_err(|source| cannot_open(path, source))?;
+        Self::open_on(Box::new(storage), path.as_str())
+    }
+
+    /// Opens the image at `path` for changes, alone: as long as it is open, other editors and
+    /// programs that lock their images, such as virtual machine monitors, are kept out.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); or the host does not allow it to be written, another program has
+    /// locked it, or it is attached to a loop device.
+    pub fn open_to_edit(path: &Utf8Path) -> Result<Self, RootfsError> {
+        let storage = FileStorage::open_alone(path).map_err(|refusal| match refusal {
+            in_use::Refusal::InUse(reason) => RootfsError::Unsupported { image: path.to_string(), reason },
+            in_use::Refusal::Io(source) => cannot_open(path, source),
         })?;
         Self::open_on(Box::new(storage), path.as_str())
     }
@@ -83,7 +103,8 @@ impl Ext4Editor {
     pub fn open_on(storage: Box<dyn Storage>, image: &str) -> Result<Self, RootfsError> {
         let volume = Volume::open(&*storage, image)?;
         let blocks = Blocks::new(storage, image.to_owned(), volume.block_size, volume.blocks_count);
-        let editor = Self { volume, blocks, subject: GuestPath::root(), is_half_committed: false };
+        let subject = GuestPath::root();
+        let editor = Self { volume, blocks, subject, freed: Vec::new(), is_half_committed: false };
         editor.check_journal()?;
         Ok(editor)
     }
@@ -101,9 +122,11 @@ impl Ext4Editor {
     ) -> Result<T, RootfsError> {
         self.subject = path.clone();
         self.blocks.start_operation();
+        let freed = self.freed.len();
         let outcome = work(self);
         if outcome.is_err() {
             self.blocks.undo_operation();
+            self.freed.truncate(freed);
         }
         outcome
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use banger_tree::{
     AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, Resolved, Rootfs,
-    RootfsError, Stat, Timestamp, resolve,
+    RootfsError, Stat, Timestamp, places, resolve,
 };
 
 use super::Ext4Editor;
@@ -56,16 +56,8 @@ fn mtime_of(inode: &Inode) -> Timestamp {
 }
 
 impl Ext4Editor {
-    fn existing(&self, path: &GuestPath) -> Result<Resolved<InodeNumber>, RootfsError> {
-        let place = resolve(&Names(self), path, false)?;
-        match place.node {
-            Some(_) => Ok(place),
-            None => Err(RootfsError::NotFound { path: path.clone() }),
-        }
-    }
-
     fn existing_inode(&self, path: &GuestPath) -> Result<(InodeNumber, Inode), RootfsError> {
-        let number = self.existing(path)?.node.ok_or_else(|| RootfsError::NotFound { path: path.clone() })?;
+        let (number, _) = places::existing(&Names(self), path)?;
         Ok((number, self.inode(number)?))
     }
 
@@ -75,14 +67,6 @@ impl Ext4Editor {
             FileType::Regular => Ok((number, inode)),
             FileType::Directory => Err(RootfsError::IsADirectory { path: path.clone() }),
             _ => Err(RootfsError::NotAFile { path: path.clone() }),
-        }
-    }
-
-    fn vacant(&self, path: &GuestPath) -> Result<Resolved<InodeNumber>, RootfsError> {
-        let place = resolve(&Names(self), path, false)?;
-        match place.node {
-            Some(_) => Err(RootfsError::AlreadyExists { path: path.clone() }),
-            None => Ok(place),
         }
     }
 
@@ -255,7 +239,7 @@ impl Rootfs for Ext4Editor {
 
     fn create_dir(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
-            let place = editor.vacant(path)?;
+            let place = places::vacant(&Names(editor), path)?;
             let number = editor.allocate_inode(place.parent, true)?;
             let mut inode = new_inode(FileType::Directory, attributes);
             inode.i_links_count = 2;
@@ -284,15 +268,7 @@ impl Rootfs for Ext4Editor {
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
-            let place = resolve(&Names(editor), path, false)?;
-            if place.path.is_root() {
-                return Err(RootfsError::Root);
-            }
-            if let Some(before) = place.node
-                && type_of(&editor.inode(before)?) == FileType::Directory
-            {
-                return Err(RootfsError::IsADirectory { path: path.clone() });
-            }
+            let place = places::for_file(&Names(editor), path)?;
             let number = editor.allocate_inode(place.parent, false)?;
             let mut inode = new_inode(FileType::Regular, attributes);
             let (runs, size) = editor.write_content(number, content)?;
@@ -309,7 +285,7 @@ impl Rootfs for Ext4Editor {
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
-            let place = editor.vacant(path)?;
+            let place = places::vacant(&Names(editor), path)?;
             let most = editor.volume.block_size - 1;
             if target.is_empty() || target.len() > most {
                 let length = target.len();
@@ -336,12 +312,8 @@ impl Rootfs for Ext4Editor {
 
     fn hard_link(&mut self, existing: &GuestPath, path: &GuestPath) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
-            let (number, inode) = editor.existing_inode(existing)?;
-            let file_type = type_of(&inode);
-            if file_type == FileType::Directory {
-                return Err(RootfsError::IsADirectory { path: existing.clone() });
-            }
-            let place = editor.vacant(path)?;
+            let (number, place) = places::for_link(&Names(editor), existing, path)?;
+            let file_type = type_of(&editor.inode(number)?);
             let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();
             editor.add_link(number)?;
             editor.insert_entry(
@@ -358,19 +330,14 @@ impl Rootfs for Ext4Editor {
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
-            let place = editor.vacant(path)?;
+            let place = places::for_node(&Names(editor), path, kind)?;
             let i_block = match kind {
                 NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor } => {
                     device::encode(*major, *minor).ok_or_else(|| {
                         editor.limit(format!("no device can have the number {major}:{minor}"))
                     })?
                 }
-                NodeKind::Fifo | NodeKind::Socket => [0; 60],
-                other => {
-                    let reason =
-                        format!("mknod makes devices, FIFOs and sockets, not {:?}", other.file_type());
-                    return Err(editor.limit(reason));
-                }
+                _ => [0; 60],
             };
             let number = editor.allocate_inode(place.parent, false)?;
             let mut inode = new_inode(kind.file_type(), attributes);
@@ -381,7 +348,7 @@ impl Rootfs for Ext4Editor {
 
     fn remove(&mut self, path: &GuestPath) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
-            let place = editor.existing(path)?;
+            let (_, place) = places::for_removal(&Names(editor), path)?;
             let name = place.path.file_name().ok_or(RootfsError::Root)?;
             let number = editor.remove_entry(place.parent, name)?;
             if type_of(&editor.inode(number)?) == FileType::Directory {
@@ -393,12 +360,8 @@ impl Rootfs for Ext4Editor {
 
     fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), RootfsError> {
         self.operation(to, |editor| {
-            let source = editor.existing(from)?;
+            let (_, source, place) = places::for_rename(&Names(editor), from, to)?;
             let name = source.path.file_name().ok_or(RootfsError::Root)?;
-            let place = editor.vacant(to)?;
-            if place.path.starts_with(&source.path) {
-                return Err(RootfsError::BelowItself { path: from.clone() });
-            }
             let number = editor.remove_entry(source.parent, name)?;
             let file_type = type_of(&editor.inode(number)?);
             let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 
+use super::in_use::{self, Refusal};
+use crate::native::file::punch_hole;
+
 /// How often a lock is tried, and how long to wait in between.
 const LOCK_ATTEMPTS: usize = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -41,6 +44,33 @@ pub trait Storage: fmt::Debug + Send {
     /// The host refuses.
     fn sync(&mut self) -> io::Result<()>;
 
+    /// Makes the number of bytes `size_bytes`; new ones are zero and take no space. Asked for only
+    /// where a file system is to grow beyond the end, and to take that back.
+    ///
+    /// # Errors
+    /// The host refuses, or the size is fixed.
+    fn set_size(&mut self, _size_bytes: u64) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "it has a fixed size"))
+    }
+
+    /// Returns the first offset from `offset` on where there may be other bytes than zeros, or
+    /// `u64::MAX`.
+    ///
+    /// # Errors
+    /// The host refuses.
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        Ok(offset)
+    }
+
+    /// Lets the host have the space of bytes that nobody needs any more: they read as zeros then, or
+    /// stay as they are. Asked for only when a commit is on the disk.
+    ///
+    /// # Errors
+    /// The host refuses, which harms nobody.
+    fn punch_hole(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Makes sure that no other editor has the image open, before the first write.
     ///
     /// # Errors
@@ -72,6 +102,17 @@ impl FileStorage {
         };
         // Kept until the file is closed: an editor that is about to commit sees its readers.
         lock(|| file.try_lock_shared())?;
+        Ok(Self { file })
+    }
+
+    /// Opens `path` to read and write, if nobody else is seen to have it in use.
+    pub(super) fn open_alone(path: &Utf8Path) -> Result<Self, Refusal> {
+        let file = in_use::open(path)?;
+        lock(|| file.try_lock()).map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => Refusal::locked(),
+            _ => Refusal::Io(error),
+        })?;
+        in_use::lock_for_monitors(&file)?;
         Ok(Self { file })
     }
 }
@@ -109,6 +150,24 @@ impl Storage for FileStorage {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn set_size(&mut self, size_bytes: u64) -> io::Result<()> {
+        self.file.set_len(size_bytes)
+    }
+
+    fn punch_hole(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        punch_hole(&self.file, offset, length);
+        Ok(())
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<u64> {
+        match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => Ok(data),
+            Err(rustix::io::Errno::NXIO) => Ok(u64::MAX),
+            // A device, or a file system, that knows no holes.
+            Err(_) => Ok(offset),
+        }
     }
 
     fn lock(&mut self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use banger_tree::RootfsError;
 
 use super::storage::Storage;
-use crate::format::crc32c::Checksum;
+use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::hash::Signedness;
 use crate::format::superblock::{self as sb, Superblock, compat, incompat, ro_compat};
 use crate::format::{Block, INODE_SIZE, InodeNumber};
@@ -80,6 +80,7 @@ pub(super) struct Volume {
     pub(super) desc_size: usize,
     pub(super) reserved_gdt_blocks: u64,
     pub(super) sparse_super: bool,
+    pub(super) resize_inode: bool,
     pub(super) dir_index: bool,
     pub(super) dir_nlink: bool,
     pub(super) group_checksum: GroupChecksum,
@@ -119,7 +120,7 @@ impl Volume {
                 let reason = format!("its checksums are of unknown type {}", superblock.s_checksum_type);
                 return Err(unsupported(reason));
             }
-            if superblock.encode_with_checksum() != bytes {
+            if is_wrong(&bytes, &superblock.encode_with_checksum()) {
                 return Err(corrupt("the checksum of the superblock is wrong".to_owned()));
             }
         }
@@ -207,6 +208,7 @@ impl Volume {
             groups,
             desc_size: if is_64bit { 64 } else { 32 },
             reserved_gdt_blocks: u64::from(superblock.s_reserved_gdt_blocks),
+            resize_inode: superblock.s_feature_compat & compat::RESIZE_INODE != 0,
             sparse_super: superblock.s_feature_ro_compat & ro_compat::SPARSE_SUPER != 0,
             dir_index: superblock.s_feature_compat & compat::DIR_INDEX != 0,
             dir_nlink: superblock.s_feature_ro_compat & ro_compat::DIR_NLINK != 0,
@@ -228,6 +230,11 @@ impl Volume {
 
     pub(super) fn corrupt(&self, reason: impl Into<String>) -> RootfsError {
         RootfsError::Corrupt { image: self.image.clone(), reason: reason.into() }
+    }
+
+    /// Returns that the file system cannot be made `size_bytes` large.
+    pub(super) fn refused_size(&self, size_bytes: u64, reason: impl Into<String>) -> RootfsError {
+        RootfsError::Size { image: self.image.clone(), size_bytes, reason: reason.into() }
     }
 
     pub(super) fn unsupported(&self, reason: impl Into<String>) -> RootfsError {

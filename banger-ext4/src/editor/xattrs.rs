@@ -4,6 +4,7 @@ use banger_tree::{RootfsError, Xattrs};
 
 use super::Ext4Editor;
 use super::blocks::{Bytes, View};
+use crate::format::crc32c::is_wrong;
 use crate::format::inode::{EXTRA_ISIZE, Inode};
 use crate::format::xattr::{
     BLOCK_HEADER_SIZE, Entry, MAGIC, decode_entries, encode_in_inode, fill_block, full_name, seal_block,
@@ -76,7 +77,7 @@ impl Ext4Editor {
         if let Some(seed) = self.volume.seed {
             let mut sealed = bytes.to_vec();
             seal_block(&mut sealed, seed, block);
-            if sealed[..] != bytes[..] {
+            if is_wrong(&bytes[..], &sealed[..]) {
                 return corrupt("has a wrong checksum");
             }
         }

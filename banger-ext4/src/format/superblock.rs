@@ -183,6 +183,16 @@ impl Superblock {
         (self.s_blocks_count_lo, self.s_blocks_count_hi) = (lo32(blocks), hi32(blocks));
     }
 
+    /// Returns the number of blocks that only root can fill.
+    pub(crate) fn r_blocks_count(&self) -> u64 {
+        join32(self.s_r_blocks_count_lo, self.s_r_blocks_count_hi)
+    }
+
+    /// Sets the number of blocks that only root can fill.
+    pub(crate) fn set_r_blocks_count(&mut self, blocks: u64) {
+        (self.s_r_blocks_count_lo, self.s_r_blocks_count_hi) = (lo32(blocks), hi32(blocks));
+    }
+
     /// Returns the number of free blocks.
     pub(crate) fn free_blocks_count(&self) -> u64 {
         join32(self.s_free_blocks_count_lo, self.s_free_blocks_count_hi)

@@ -7,14 +7,9 @@ use std::os::unix::fs::FileExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::writeback::Writeback;
+use super::writer::{BUFFER_SIZE, Buffer, Writer};
 use crate::error::Ext4Error;
 use crate::format::{BLOCK_BYTES, Block};
-
-/// Small writes are gathered up to this many bytes.
-const BUFFER_SIZE: usize = 1 << 20;
-/// Writes from this size on go to the file from where they are, without a copy.
-const DIRECT_SIZE: usize = 128 << 10;
 
 /// The file, with the last writes still in memory. Dropped before [`keep`](Self::keep), it is
 /// removed.
@@ -22,10 +17,11 @@ const DIRECT_SIZE: usize = 128 << 10;
 pub(crate) struct ImageFile {
     file: File,
     path: Utf8PathBuf,
-    buffer: Vec<u8>,
+    /// What is gathered, and where it belongs.
+    buffer: Option<Buffer>,
     buffer_offset: u64,
     keep: bool,
-    writeback: Writeback,
+    writer: Writer,
 }
 
 impl ImageFile {
@@ -34,20 +30,11 @@ impl ImageFile {
     /// # Errors
     /// It exists, or the host refuses.
     pub(crate) fn create(path: &Utf8Path) -> Result<Self, Ext4Error> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|source| Ext4Error::Io { action: "create", path: path.to_owned(), source })?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            buffer: Vec::with_capacity(BUFFER_SIZE),
-            buffer_offset: 0,
-            keep: false,
-            writeback: Writeback::default(),
-        })
+        let error = |action| move |source| Ext4Error::Io { action, path: path.to_owned(), source };
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(error("create"))?;
+        let writer = file.try_clone().and_then(|file| Writer::start(file, path)).map_err(error("write"))?;
+        Ok(Self { file, path: path.to_owned(), buffer: None, buffer_offset: 0, keep: false, writer })
     }
 
     /// Returns the file's path.
@@ -61,47 +48,63 @@ impl ImageFile {
     }
 
     /// Writes `bytes` at `offset`.
-    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.buffer_offset + self.buffer.len() as u64 != offset {
-            self.flush()?;
+    pub(crate) fn write_at(&mut self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+        if self.gathered().end != offset {
+            self.submit()?;
         }
-        if bytes.len() >= DIRECT_SIZE {
-            self.flush()?;
-            self.file.write_all_at(bytes, offset)?;
-            self.writeback.note(&self.file, offset, bytes.len() as u64);
-            return Ok(());
+        while !bytes.is_empty() {
+            let mut buffer = match self.buffer.take() {
+                Some(buffer) => buffer,
+                None => {
+                    self.buffer_offset = offset;
+                    self.writer.buffer()?
+                }
+            };
+            let (now, later) = bytes.split_at(bytes.len().min(room(offset)));
+            buffer.extend_from_slice(now);
+            self.buffer = Some(buffer);
+            offset += now.len() as u64;
+            bytes = later;
+            if room(offset) == BUFFER_SIZE {
+                self.submit()?;
+            }
         }
-        if self.buffer.len() + bytes.len() > BUFFER_SIZE {
-            self.flush()?;
-        }
-        if self.buffer.is_empty() {
-            self.buffer_offset = offset;
-        }
-        self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
     /// Hands what is in memory to the host.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            self.file.write_all_at(&self.buffer, self.buffer_offset)?;
-            self.writeback.note(&self.file, self.buffer_offset, self.buffer.len() as u64);
-            self.buffer.clear();
+        self.submit()?;
+        match self.writer.settle() {
+            true => Ok(()),
+            false => Err(self.writer.failure()),
         }
-        Ok(())
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        self.buffer.take().map_or(Ok(()), |buffer| self.writer.write(buffer, self.buffer_offset))
+    }
+
+    /// Returns where the bytes belong that are gathered.
+    fn gathered(&self) -> Range<u64> {
+        let len = self.buffer.as_ref().map_or(0, |buffer| buffer.bytes().len());
+        self.buffer_offset..self.buffer_offset + len as u64
     }
 
     /// Fills `bytes` from `offset` on with what was written there, zeros where nothing was.
     pub(crate) fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        let buffered = self.buffer_offset..self.buffer_offset + self.buffer.len() as u64;
+        if !self.writer.settle() {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        let buffered = self.gathered();
         let end = offset + bytes.len() as u64;
         let overlap = buffered.start.clamp(offset, end)..buffered.end.clamp(offset, end);
         let within = |offset_in_file: u64| usize::try_from(offset_in_file - offset).expect("within a slice");
         let (before, rest) = bytes.split_at_mut(within(overlap.start.max(offset)));
         let (inside, after) = rest.split_at_mut(within(overlap.end) - within(overlap.start));
-        if !inside.is_empty() {
+        if let Some(buffer) = self.buffer.as_ref().filter(|_| !inside.is_empty()) {
             let at = usize::try_from(overlap.start - buffered.start).expect("within a slice");
-            inside.copy_from_slice(&self.buffer[at..at + inside.len()]);
+            inside.copy_from_slice(&buffer.bytes()[at..at + inside.len()]);
         }
         read_zero_filled(&self.file, before, offset)?;
         read_zero_filled(&self.file, after, overlap.end)
@@ -147,6 +150,13 @@ impl Drop for ImageFile {
     }
 }
 
+/// Returns how many bytes from `offset` on go into one buffer. Buffers end where a multiple of their
+/// size does, which the host's page cache likes best.
+fn room(offset: u64) -> usize {
+    let size = BUFFER_SIZE as u64;
+    usize::try_from(size - offset % size).expect("at most the size of a buffer")
+}
+
 fn read_zero_filled(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.read_at(bytes, offset) {
@@ -167,14 +177,14 @@ fn read_zero_filled(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::R
 
 /// Makes a hole; returns whether the host could.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn punch_hole(file: &File, offset: u64, length: u64) -> bool {
+pub(crate) fn punch_hole(file: &File, offset: u64, length: u64) -> bool {
     use rustix::fs::{FallocateFlags, fallocate};
     fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length).is_ok()
 }
 
 /// Makes a hole; returns whether the host could.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn punch_hole(_file: &File, _offset: u64, _length: u64) -> bool {
+pub(crate) fn punch_hole(_file: &File, _offset: u64, _length: u64) -> bool {
     false
 }
 

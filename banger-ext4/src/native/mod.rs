@@ -7,7 +7,7 @@
 mod build;
 mod directory;
 mod extents;
-mod file;
+pub(crate) mod file;
 mod finish;
 mod free;
 mod inode_table;
@@ -18,11 +18,14 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod writeback;
+mod writer;
 pub(crate) mod xattrs;
 
+use banger_tree::{Rootfs, RootfsError};
 use camino::Utf8Path;
 
 use crate::backend::{Ext4Backend, Ext4Builder};
+use crate::editor::Ext4Editor;
 use crate::error::Ext4Error;
 use crate::options::Ext4Options;
 
@@ -37,5 +40,9 @@ impl Ext4Backend for NativeBackend {
 
     fn create(&self, path: &Utf8Path, options: &Ext4Options) -> Result<Box<dyn Ext4Builder>, Ext4Error> {
         Ok(Box::new(store::ImageStore::create(path, options)?))
+    }
+
+    fn open(&self, path: &Utf8Path) -> Result<Box<dyn Rootfs>, RootfsError> {
+        Ok(Box::new(Ext4Editor::open(path)?))
     }
 }

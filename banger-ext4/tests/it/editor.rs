@@ -1,11 +1,12 @@
 //! Random edits of finished images: what is read back equals the model, e2fsck has no complaint,
-//! and a sample is shown to the kernel. `BANGER_CASES` says how many sequences (60).
+//! and a sample is shown to the kernel. `BANGER_CASES` says how many sequences (250).
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use banger_ext4::{Ext4Backend, Ext4Editor, Ext4Options, ImageSize, NativeBackend};
-use banger_testkit::{Skip, assert_silent, copy_sparse, require, tools};
+use banger_testkit::{Skip, assert_silent, copy_sparse, e2fsck_check, e2fscks, require, tools};
 use banger_tree::{
     AttributeChange, Attributes, FileType, GuestPath, MemoryStore, NodeKind, Rootfs, RootfsError, Stat, Tree,
     TreeRootfs, Xattrs,
@@ -34,7 +35,17 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("banger-editor-").tempdir().unwrap();
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// In memory where the host has a place for that, for what is flushed thousands of times.
+    pub(crate) fn in_memory() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        if memory.is_dir() { Self::within(memory) } else { Self::new() }
+    }
+
+    fn within(parent: &std::path::Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("banger-editor-").tempdir_in(parent).unwrap();
         Self { root: Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap(), _dir: dir }
     }
 }
@@ -67,7 +78,7 @@ pub(crate) enum Maker {
     Mkfs { newer: bool, size: &'static str, options: &'static [&'static str] },
 }
 
-pub(crate) const MAKERS: [Maker; 9] = [
+pub(crate) const MAKERS: [Maker; 11] = [
     Maker::Native,
     Maker::Mkfs { newer: false, size: "64M", options: &[] },
     Maker::Mkfs { newer: true, size: "64M", options: &[] },
@@ -89,6 +100,9 @@ pub(crate) const MAKERS: [Maker; 9] = [
         options: &["-b", "1024", "-O", "^flex_bg,^dir_index", "-g", "1024"],
     },
     Maker::Mkfs { newer: false, size: "64M", options: &["-b", "1024", "-O", "^dir_nlink,^huge_file"] },
+    // The defaults of 1.46.
+    Maker::Mkfs { newer: true, size: "64M", options: &["-O", "^metadata_csum_seed,^orphan_file"] },
+    Maker::Mkfs { newer: true, size: "64M", options: &["-b", "4096", "-O", "^64bit,^resize_inode"] },
 ];
 
 pub(crate) fn path(text: &str) -> GuestPath {
@@ -131,8 +145,8 @@ fn content(numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
-/// One edit, made of both.
-pub(crate) fn step(numbers: &mut Numbers, model: &mut dyn Rootfs, editor: &mut dyn Rootfs) {
+/// One edit, made of all, with the same outcome.
+pub(crate) fn step(numbers: &mut Numbers, all: &mut [&mut dyn Rootfs]) {
     let dirs = ["/", "/a", "/b", "/a/c", "/link", "/b/d/e"];
     let names = ["a", "b", "c", "d", "e", "link", "a name that is a little longer than the others", "f", "g"];
     let pick = |numbers: &mut Numbers| {
@@ -140,7 +154,7 @@ pub(crate) fn step(numbers: &mut Numbers, model: &mut dyn Rootfs, editor: &mut d
         path(&format!("{dir}/{}", names[numbers.below(names.len())]))
     };
     let (first, second) = (pick(numbers), pick(numbers));
-    let attributes = attributes(numbers);
+    let mut attributes = attributes(numbers);
     let content = content(numbers);
     let long = "t".repeat(1 + numbers.below(200));
     let targets = ["a", "/b", "../c", "nowhere", long.as_str()];
@@ -154,6 +168,13 @@ pub(crate) fn step(numbers: &mut Numbers, model: &mut dyn Rootfs, editor: &mut d
     let kind = &kinds[numbers.below(kinds.len())];
     let many = 1 + numbers.below(80);
     let choice = numbers.below(16);
+    let is_symlink = |rootfs: &dyn Rootfs| {
+        rootfs.stat(&first).is_ok_and(|stat| stat.is_some_and(|stat| stat.file_type == FileType::Symlink))
+    };
+    if choice == 7 || is_symlink(&*all[0]) {
+        // ext4 stores it, and the kernel does not show it.
+        attributes.xattrs.remove(b"system.posix_acl_access");
+    }
     let edit = |rootfs: &mut dyn Rootfs| -> Vec<Result<(), RootfsError>> {
         vec![match choice {
             0..=2 => rootfs.create_dir(&first, &attributes),
@@ -180,19 +201,24 @@ pub(crate) fn step(numbers: &mut Numbers, model: &mut dyn Rootfs, editor: &mut d
             }
         }]
     };
-    let (want, found) = (edit(model), edit(editor));
-    for (want, found) in want.iter().zip(&found) {
-        let kind = |outcome: &Result<(), RootfsError>| outcome.as_ref().err().map(std::mem::discriminant);
-        assert_eq!(kind(found), kind(want), "{choice} {first} {second}: {found:?}, want {want:?}");
+    let (model, others) = all.split_first_mut().expect("the model comes first");
+    let want = edit(&mut **model);
+    for other in others {
+        for (want, found) in want.iter().zip(edit(&mut **other)) {
+            let kind = |outcome: &Result<(), RootfsError>| outcome.as_ref().err().map(std::mem::discriminant);
+            assert_eq!(kind(&found), kind(want), "{choice} {first} {second}: {found:?}, want {want:?}");
+        }
     }
 }
 
 /// What is at a path: its status, the first path of the same inode, and its bytes or target.
 type Listed = (Stat, GuestPath, Vec<u8>);
+/// All that [`listing`] finds.
+pub(crate) type Listing = BTreeMap<GuestPath, Listed>;
 
 /// Returns all that can be read, but what a tree and an image cannot have in common: inode
 /// numbers, `lost+found` and what it changes of the root.
-pub(crate) fn listing(rootfs: &dyn Rootfs) -> Result<BTreeMap<GuestPath, Listed>, RootfsError> {
+pub(crate) fn listing(rootfs: &dyn Rootfs) -> Result<Listing, RootfsError> {
     let mut listing = BTreeMap::new();
     let mut firsts = BTreeMap::new();
     let mut pending = vec![GuestPath::root()];
@@ -240,7 +266,7 @@ pub(crate) fn assert_equal(want: &dyn Rootfs, found: &dyn Rootfs) {
 }
 
 fn sequences() -> usize {
-    std::env::var("BANGER_CASES").map_or(60, |text| text.parse().expect("BANGER_CASES is a number"))
+    std::env::var("BANGER_CASES").map_or(250, |text| text.parse().expect("BANGER_CASES is a number"))
 }
 
 #[test]
@@ -270,40 +296,83 @@ fn images_of_both_backends_read_as_their_trees() {
     }
 }
 
-#[test]
-fn random_edits_equal_the_model() {
-    let place = Place::new();
-    for (number, maker) in MAKERS.iter().enumerate() {
-        let empty = place.root.join(format!("empty-{number}"));
-        require!(make(maker, &empty));
-        require!(assert_silent(empty.as_std_path()));
-        for case in 0..sequences().div_ceil(MAKERS.len()) {
-            let image = place.root.join("image");
-            copy_sparse(empty.as_std_path(), image.as_std_path());
-            let mut numbers = Numbers((case * MAKERS.len() + number) as u64);
-            let (mut tree, mut store) = (Tree::new(), MemoryStore::default());
-            let root = Ext4Editor::open(&image).unwrap().stat(&GuestPath::root()).unwrap().unwrap();
-            *tree.attributes_mut(tree.root()) = root.attributes;
-            for round in 0..3 {
-                let mut model = TreeRootfs::new(&mut tree, &mut store);
-                let mut editor = Ext4Editor::open(&image).unwrap();
-                for _ in 0..numbers.below(40) {
-                    step(&mut numbers, &mut model, &mut editor);
-                }
-                if round == 0 {
-                    assert_equal(&model, &editor);
-                }
-                editor.commit().unwrap();
-                drop(editor);
-                assert_equal(&model, &Ext4Editor::open(&image).unwrap());
-                if case % 4 == 0 || round == 2 {
-                    eprintln!("{maker:?}, case {case}, round {round}");
-                    require!(assert_silent(image.as_std_path()));
-                }
-            }
-            if case == 0 {
-                check_image(&image, &tree, &store);
-            }
+/// Sequences of edits that are made of one empty image, one after the other.
+const SEQUENCES_OF_IMAGE: usize = 25;
+
+/// Makes what small edits make too seldom: an index of names, and an extent tree of several levels.
+pub(crate) fn enrich(all: &mut [&mut dyn Rootfs], block_size: usize) {
+    let pieces: Vec<u8> =
+        (0..360).flat_map(|at| [vec![at as u8 | 1; block_size], vec![0; block_size]].concat()).collect();
+    for rootfs in all {
+        rootfs.create_dir(&path("/a"), &mode(0o755)).unwrap();
+        for at in 0..150 {
+            let name = path(&format!("/a/one of the names that need an index, the one of number {at}"));
+            rootfs.mknod(&name, &NodeKind::Fifo, &mode(0o600)).unwrap();
+        }
+        rootfs.write_file(&path("/f"), &mut &pieces[..], &mode(0o644)).unwrap();
+    }
+}
+
+fn random_sequences(place: &Place, group: usize, base: &Utf8Path, e2fscks: &[std::path::PathBuf]) {
+    let image = place.root.join(format!("image-{group}"));
+    copy_sparse(base.as_std_path(), image.as_std_path());
+    let mut numbers = Numbers(group as u64);
+    let (mut tree, mut store) = (Tree::new(), MemoryStore::default());
+    let root = Ext4Editor::open(&image).unwrap().stat(&GuestPath::root()).unwrap().unwrap();
+    *tree.attributes_mut(tree.root()) = root.attributes;
+    for sequence in 0..SEQUENCES_OF_IMAGE {
+        let mut model = TreeRootfs::new(&mut tree, &mut store);
+        let mut editor = Ext4Editor::open(&image).unwrap();
+        if sequence == 0 && group / MAKERS.len() % 2 == 0 {
+            enrich(&mut [&mut model, &mut editor], 1024);
+        }
+        for _ in 0..1 + numbers.below(16) {
+            step(&mut numbers, &mut [&mut model, &mut editor]);
+        }
+        if sequence % 4 == 1 {
+            assert_equal(&model, &editor);
+        }
+        editor.commit().unwrap();
+        drop(editor);
+        if sequence % 4 == 3 {
+            assert_equal(&model, &Ext4Editor::open(&image).unwrap());
+        }
+        // Each e2fsck takes its turn, and at the end all of them.
+        let e2fsck = &e2fscks[sequence % e2fscks.len()];
+        if let Err(complaint) = e2fsck_check(e2fsck, image.as_std_path()) {
+            let maker = &MAKERS[group % MAKERS.len()];
+            panic!("{maker:?}, group {group}, sequence {sequence}: {}: {complaint}", e2fsck.display());
         }
     }
+    assert_silent(image.as_std_path()).unwrap();
+    check_image(&image, &tree, &store);
+    std::fs::remove_file(&image).unwrap();
+}
+
+#[test]
+fn random_edits_equal_the_model() {
+    let place = Place::in_memory();
+    let e2fscks = require!(e2fscks());
+    let bases: Vec<_> = (0..MAKERS.len()).map(|at| place.root.join(format!("empty-{at}"))).collect();
+    for (maker, base) in MAKERS.iter().zip(&bases) {
+        require!(make(maker, base));
+        require!(assert_silent(base.as_std_path()));
+    }
+    let groups = sequences().div_ceil(SEQUENCES_OF_IMAGE);
+    let next = AtomicUsize::new(0);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let group = next.fetch_add(1, Ordering::Relaxed);
+                    if group >= groups {
+                        break;
+                    }
+                    random_sequences(&place, group, &bases[group % bases.len()], &e2fscks);
+                }
+            });
+        }
+    });
+    eprintln!("{} sequences", groups * SEQUENCES_OF_IMAGE);
 }

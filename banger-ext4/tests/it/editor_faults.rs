@@ -1,93 +1,16 @@
 //! Crashes at every write of a commit, and damaged images.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use banger_ext4::{Ext4Editor, Storage};
-use banger_testkit::{assert_silent, copy_sparse, require, tools};
+use banger_ext4::Ext4Editor;
+use banger_testkit::{assert_silent, require, tools};
 use banger_tree::{AttributeChange, MemoryStore, NodeKind, Rootfs, RootfsError, Tree, TreeRootfs};
-use camino::Utf8Path;
 
 use crate::editor::{MAKERS, Maker, Numbers, Place, assert_equal, listing, make, path, step};
+use crate::support::crash::{Event, PIECE, Recorder, check_crashes, mount_once};
 use crate::support::fixture::mode;
 use crate::support::is_root;
-
-#[derive(Clone, Debug)]
-enum Event {
-    Write(u64, Vec<u8>),
-    Sync,
-}
-
-/// An image in memory that remembers what was done to it.
-#[derive(Clone, Debug, Default)]
-struct Recorder {
-    base: Arc<Vec<u8>>,
-    /// What differs from it, in pieces of [`PIECE`] bytes.
-    changed: BTreeMap<usize, Vec<u8>>,
-    events: Arc<Mutex<Vec<Event>>>,
-    /// The write of this number fails.
-    fails_at: Option<usize>,
-    writes: usize,
-}
-
-const PIECE: usize = 1024;
-
-impl Recorder {
-    fn new(bytes: Vec<u8>) -> Self {
-        Self { base: Arc::new(bytes), ..Self::default() }
-    }
-
-    fn piece_mut(&mut self, number: usize) -> &mut Vec<u8> {
-        // A write beyond the end panics.
-        let before = &self.base[number * PIECE..(number + 1) * PIECE];
-        self.changed.entry(number).or_insert_with(|| before.to_vec())
-    }
-
-    fn put(&mut self, offset: u64, bytes: &[u8]) {
-        let first = usize::try_from(offset).unwrap() / PIECE;
-        for (at, piece) in bytes.chunks(PIECE).enumerate() {
-            self.piece_mut(first + at)[..piece.len()].copy_from_slice(piece);
-        }
-    }
-}
-
-impl Storage for Recorder {
-    fn size_bytes(&self) -> io::Result<u64> {
-        Ok(self.base.len() as u64)
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let start = usize::try_from(offset).unwrap();
-        let bytes = self.base.get(start..start + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        buffer.copy_from_slice(bytes);
-        let end = start + buffer.len();
-        for (number, piece) in self.changed.range(start / PIECE..end.div_ceil(PIECE)) {
-            let (from, to) = ((number * PIECE).max(start), ((number + 1) * PIECE).min(end));
-            buffer[from - start..to - start]
-                .copy_from_slice(&piece[from - number * PIECE..to - number * PIECE]);
-        }
-        Ok(())
-    }
-
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.writes += 1;
-        if self.fails_at == Some(self.writes) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.put(offset, bytes);
-        self.events.lock().unwrap().push(Event::Write(offset, bytes.to_vec()));
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.events.lock().unwrap().push(Event::Sync);
-        Ok(())
-    }
-}
 
 const SMALL: [Maker; 3] = [
     Maker::Mkfs { newer: false, size: "8M", options: &[] },
@@ -95,18 +18,10 @@ const SMALL: [Maker; 3] = [
     Maker::Mkfs { newer: true, size: "8M", options: &["-O", "^metadata_csum,^64bit"] },
 ];
 
-/// Lets the kernel mount an image and write to it, and so replay its journal first.
-fn mount_once(place: &Place, image: &Utf8Path) {
-    let script = "mount -o loop \"$1\" \"$2\"; touch \"$2/.x\"; rm \"$2/.x\"; umount \"$2\"";
-    let point = place.root.join("mnt");
-    let _ = std::fs::create_dir(&point);
-    tools::run(Command::new("sh").args(["-ec", script, "sh"]).arg(image).arg(&point));
-}
-
 #[test]
 fn a_crash_leaves_the_old_or_the_new_state() {
     let place = Place::new();
-    let e2fsck = require!(tools::tool("e2fsck"));
+    require!(tools::tool("e2fsck"));
     for (number, maker) in SMALL.iter().enumerate() {
         let base = place.root.join("base");
         let _ = std::fs::remove_file(&base);
@@ -119,7 +34,7 @@ fn a_crash_leaves_the_old_or_the_new_state() {
         let (mut tree, mut store) = (Tree::new(), MemoryStore::default());
         let mut model = TreeRootfs::new(&mut tree, &mut store);
         let mut editor = Ext4Editor::open(&base).unwrap();
-        (0..25).for_each(|_| step(&mut numbers, &mut model, &mut editor));
+        (0..25).for_each(|_| step(&mut numbers, &mut [&mut model, &mut editor]));
         editor.commit().unwrap();
         drop(editor);
         let old = listing(&model).unwrap();
@@ -127,7 +42,7 @@ fn a_crash_leaves_the_old_or_the_new_state() {
         let recorder = Recorder::new(std::fs::read(&base).unwrap());
         let events = Arc::clone(&recorder.events);
         let mut editor = Ext4Editor::open_on(Box::new(recorder), "recorder").unwrap();
-        (0..60).for_each(|_| step(&mut numbers, &mut model, &mut editor));
+        (0..60).for_each(|_| step(&mut numbers, &mut [&mut model, &mut editor]));
         // More blocks than one descriptor block tells of.
         for at in 0..70 {
             model.create_dir(&path(&format!("/dir-{at}")), &mode(0o755)).unwrap();
@@ -138,49 +53,7 @@ fn a_crash_leaves_the_old_or_the_new_state() {
         assert!(old != new);
 
         let events = events.lock().unwrap().clone();
-        eprintln!("{maker:?}: {} writes and flushes", events.len());
-        let mut is_new = false;
-        // In CI every crash there can be; else a third of them, and all of the end.
-        let is_ci = std::env::var("CI").as_deref() == Ok("true");
-        let crashes = (0..=events.len()).filter(|at| is_ci || at % 3 == number % 3 || at + 6 > events.len());
-        for crash in crashes {
-            // What was written before the last flush is there; of the rest, all or a part.
-            let flushed = events[..crash].iter().rposition(|event| matches!(event, Event::Sync)).unwrap_or(0);
-            for drops in [false, true] {
-                let image = place.root.join("image");
-                copy_sparse(base.as_std_path(), image.as_std_path());
-                let file = std::fs::File::options().write(true).open(&image).unwrap();
-                for (at, event) in events[..crash].iter().enumerate() {
-                    if let Event::Write(offset, bytes) = event
-                        && (at < flushed || !drops || numbers.below(2) == 0)
-                    {
-                        file.write_all_at(bytes, *offset).unwrap();
-                    }
-                }
-                drop(file);
-                if is_root() && crash % 5 == 2 {
-                    mount_once(&place, &image);
-                } else {
-                    let output =
-                        Command::new(&e2fsck).env("LC_ALL", "C").arg("-fy").arg(&image).output().unwrap();
-                    let text = String::from_utf8_lossy(&output.stdout);
-                    assert!(
-                        output.status.code().is_some_and(|code| code <= 1) && !text.contains("yes"),
-                        "{maker:?}, crash at {crash}: {text}{}",
-                        String::from_utf8_lossy(&output.stderr)
-                    );
-                }
-                if crash % 4 == 0 {
-                    require!(assert_silent(image.as_std_path()));
-                }
-                let found = listing(&Ext4Editor::open(&image).unwrap()).unwrap();
-                assert!(found == old || found == new, "{maker:?}: a third state after a crash at {crash}");
-                // With nothing lost, there is no way back.
-                assert!(drops || !is_new || found == new, "{maker:?}: old again at {crash}");
-                is_new |= !drops && found == new;
-            }
-        }
-        assert!(is_new, "{maker:?}: the commit changed something");
+        check_crashes(&place, &base, &events, &old, &new, 1, &format!("{maker:?}"));
     }
 }
 
@@ -192,7 +65,7 @@ fn a_failing_host_is_an_error_and_the_old_state_or_one_to_recover() {
     let base = Recorder::new(std::fs::read(&image).unwrap());
     let mut outcomes = [0; 3];
     for fails_at in 1.. {
-        let recorder = Recorder { fails_at: Some(fails_at), events: Arc::default(), ..base.clone() };
+        let recorder = base.failing_at(fails_at);
         let events = Arc::clone(&recorder.events);
         let mut editor = Ext4Editor::open_on(Box::new(recorder), "recorder").unwrap();
         editor.symlink(&path("/link"), b"target", &mode(0o777)).unwrap();

@@ -11,7 +11,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use banger_guest::config::{FirstBootMarker, InitMode, paths};
+use banger_guest::config::{BootContract, FirstBootMarker, GuestConfig, InitMode, paths};
 use thiserror::Error;
 
 use crate::durable;
@@ -46,7 +46,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     let root = &options.root;
     let name = Role::FirstBoot.name();
     if !root.path(paths::FIRST_BOOT_PENDING).exists() {
-        return ExitCode::SUCCESS;
+        return later_boot(root);
     }
     let mut log = Log::open(root);
     let lock = RunState::of_guest(root).lock_first_boot();
@@ -58,6 +58,32 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Err(error) => {
             log.line(&format!("failed: {error}"));
             say(name, format_args!("the next boot tries again"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether a guest has something to do at a boot: the first one, or what an init does at the others.
+pub(crate) fn is_needed(root: &Root, config: &GuestConfig) -> bool {
+    let is_last_init = config.contract == BootContract::Banger
+        && config.init != InitMode::Install
+        && config.handover.is_none();
+    root.path(paths::FIRST_BOOT_PENDING).exists()
+        || (is_last_init && root.path(paths::FIRST_BOOT_DONE).exists())
+}
+
+/// Starts what the first boot has installed, where there is no init of the image that does.
+fn later_boot(root: &Root) -> ExitCode {
+    let config = root.guest_config(Role::FirstBoot.name());
+    let is_needed = config.as_ref().is_some_and(|config| is_needed(root, config));
+    if !is_needed || !root.path(paths::FIRST_BOOT_SCRIPT).exists() {
+        return ExitCode::SUCCESS;
+    }
+    let mut log = Log::open(root);
+    match Script::new(root, config.as_ref(), 0).run("start", Instant::now() + TIMEOUT, &mut log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log.line(&error.to_string());
             ExitCode::FAILURE
         }
     }
@@ -79,14 +105,19 @@ fn drive(root: &Root, log: &mut Log) -> Result<(), FirstBootError> {
 fn stages(root: &Root, log: &mut Log, marker: &mut FirstBootMarker) -> Result<(), FirstBootError> {
     let config = root.guest_config(Role::FirstBoot.name());
     let has_sshd = SSHD.iter().any(|path| root.path(path).exists());
+    let installs_init = config.as_ref().is_some_and(|config| config.init == InitMode::Install);
     let mut stages = Vec::new();
-    if config.as_ref().is_some_and(|config| config.init == InitMode::Install) {
+    if installs_init {
         stages.push("init");
     }
     if !has_sshd {
         stages.push("install");
     }
-    stages.extend(["keys", "enable"]);
+    stages.push("keys");
+    // An init that has just been installed starts what the packages say; it does not run yet.
+    if !installs_init {
+        stages.push("enable");
+    }
     let script = Script::new(root, config.as_ref(), marker.attempt);
     let deadline = Instant::now() + TIMEOUT;
     for stage in stages {

@@ -103,6 +103,8 @@ impl<'a> Script<'a> {
         command.arg(stage).env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(StageError::Spawn)?).stderr(writer);
         spawn::detach(&mut command, None, Input::Other);
+        // A package manager that goes on alone would have the next driver wait for its lock.
+        spawn::end_with_this_process(&mut command);
         let mut child = command.spawn().map_err(StageError::Spawn)?;
         // It holds the ends of the pipe that the program writes to.
         drop(command);

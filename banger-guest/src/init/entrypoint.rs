@@ -32,15 +32,16 @@ pub(super) enum ProgramError {
 #[derive(Debug)]
 pub(super) struct Program {
     pid: Pid,
-    is_entrypoint: bool,
 }
 
 impl Program {
-    /// Starts what the image is for, as its configuration says.
+    /// Starts what the image is for, as its configuration says. It writes to the console, and reads
+    /// from it where `interactive`.
     pub(super) fn entrypoint(
         root: &Root,
         entrypoint: &Entrypoint,
         console: &Console,
+        interactive: bool,
     ) -> Result<Self, ProgramError> {
         let identity = Accounts::of_guest(root).identity(entrypoint.user.as_deref().unwrap_or_default())?;
         let directory =
@@ -55,7 +56,7 @@ impl Program {
         let variables: Vec<(OsString, OsString)> =
             entrypoint.env.iter().filter_map(|text| spawn::variable(text)).collect();
         command.envs(variables).args(arguments).current_dir(directory);
-        Self::on_console(command, program, &identity, console, true)
+        Self::on_console(command, program, &identity, console, interactive)
     }
 
     /// Starts a login shell: root's own, or the one that there is.
@@ -75,7 +76,7 @@ impl Program {
         spawn::login_environment(&mut command, &identity);
         let home = if spawn::is_directory(&identity.home) { identity.home.clone() } else { "/".into() };
         command.env("TERM", "linux").current_dir(home);
-        Self::on_console(command, shell, &identity, console, false)
+        Self::on_console(command, shell, &identity, console, true)
     }
 
     fn on_console(
@@ -83,26 +84,23 @@ impl Program {
         program: &str,
         identity: &Identity,
         console: &Console,
-        is_entrypoint: bool,
+        interactive: bool,
     ) -> Result<Self, ProgramError> {
         let terminal = console.terminal().map_err(|error| ProgramError::Console(error.into()))?;
         let copy = || terminal.try_clone().map(Stdio::from).map_err(ProgramError::Console);
         // Programs that reopen their streams need to own what they are on.
         let _ = rustix::fs::fchown(&terminal, Some(identity.uid), None);
-        command.stdin(copy()?).stdout(copy()?).stderr(copy()?);
-        spawn::detach(&mut command, Some(identity), Input::Terminal);
+        command.stdin(if interactive { copy()? } else { Stdio::null() }).stdout(copy()?).stderr(copy()?);
+        let input = if interactive { Input::Terminal } else { Input::Other };
+        spawn::detach(&mut command, Some(identity), input);
         let child =
             command.spawn().map_err(|source| ProgramError::Spawn { program: program.to_owned(), source })?;
         // Init reaps it by its number, with all others.
-        Ok(Self { pid: Pid::from_child(&child), is_entrypoint })
+        Ok(Self { pid: Pid::from_child(&child) })
     }
 
     pub(super) fn pid(&self) -> Pid {
         self.pid
-    }
-
-    pub(super) fn is_entrypoint(&self) -> bool {
-        self.is_entrypoint
     }
 }
 

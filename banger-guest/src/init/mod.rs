@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use banger_guest::config::{BootContract, GuestConfig, InitMode};
+use banger_guest::config::{BootContract, Entrypoint, GuestConfig, InitMode};
 use banger_guest::protocol::{EntrypointState, ExitStatus};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, wait};
@@ -37,6 +37,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long the entry point may take to end once it was told to.
 const ENTRYPOINT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a shell that ended waits to be started again.
+const SHELL_PAUSE: Duration = Duration::from_millis(500);
 
 /// The signals that init reads. The faults stay what they are.
 const SIGNALS: [i32; 11] = [
@@ -74,8 +77,11 @@ struct Init {
     config: GuestConfig,
     console: Console,
     services: Services,
-    /// What runs on the console: the entry point, or a shell.
-    program: Option<Program>,
+    entrypoint: Option<Program>,
+    /// On the console, where there is no entry point or a shell is asked for beside it.
+    shell: Option<Program>,
+    wants_shell: bool,
+    shell_due: Instant,
 }
 
 /// What a signal asks init to do.
@@ -113,7 +119,10 @@ impl Init {
             config,
             console,
             services: Services::new(root),
-            program: None,
+            entrypoint: None,
+            shell: None,
+            wants_shell: false,
+            shell_due: Instant::now(),
         }
     }
 
@@ -133,7 +142,7 @@ impl Init {
         };
         self.services.start_agent();
         self.services.run_network();
-        self.services.start_first_boot();
+        self.services.start_first_boot(&self.config);
         match self.config.handover.clone() {
             Some(init) if self.config.init != InitMode::Install => self.hand_over(&init),
             _ => {}
@@ -165,7 +174,10 @@ impl Init {
                     return power;
                 }
             }
-            self.services.tend();
+            self.services.tend(&self.config);
+            if self.wants_shell && self.shell.is_none() && Instant::now() >= self.shell_due {
+                self.start_shell();
+            }
         }
     }
 
@@ -175,14 +187,12 @@ impl Init {
         {
             self.become_installed_init();
         }
-        if self.program.as_ref().map(Program::pid) != Some(pid) {
+        if self.shell.as_ref().is_some_and(|shell| shell.pid() == pid) {
+            self.shell = None;
+            self.shell_due = Instant::now() + SHELL_PAUSE;
             return None;
         }
-        let is_entrypoint = self.program.take().is_some_and(|program| program.is_entrypoint());
-        if !is_entrypoint {
-            self.start_shell();
-            return None;
-        }
+        self.entrypoint.take_if(|entrypoint| entrypoint.pid() == pid)?;
         match status {
             ExitStatus::Exited { status } => {
                 say(NAME, format_args!("entrypoint exited with status {status}"))
@@ -206,52 +216,60 @@ impl Init {
         }
     }
 
+    /// Starts the entry point, and the shell where there is none or it is asked for.
     fn start_program(&mut self) {
-        let Some(entrypoint) =
-            self.config.entrypoint.clone().filter(|entrypoint| !entrypoint.argv.is_empty())
-        else {
+        let entrypoint = self.config.entrypoint.clone().filter(|entrypoint| !entrypoint.argv.is_empty());
+        self.wants_shell = entrypoint.is_none() || self.config.console_shell;
+        if let Some(entrypoint) = entrypoint {
+            self.start_entrypoint(&entrypoint);
+        }
+        if self.wants_shell {
             self.start_shell();
-            return;
-        };
+        }
+    }
+
+    fn start_entrypoint(&mut self, entrypoint: &Entrypoint) {
         self.tell(EntrypointState::Starting);
-        match Program::entrypoint(&self.root, &entrypoint, &self.console) {
+        match Program::entrypoint(&self.root, entrypoint, &self.console, !self.wants_shell) {
             Ok(program) => {
-                self.tell(EntrypointState::Running {
-                    pid: program.pid().as_raw_nonzero().get().unsigned_abs(),
-                });
-                self.program = Some(program);
+                let pid = program.pid().as_raw_nonzero().get().unsigned_abs();
+                self.tell(EntrypointState::Running { pid });
+                self.entrypoint = Some(program);
             }
             Err(error) => {
-                // The shells of containers say 127 where a program is not to be had.
                 say(NAME, format_args!("cannot start the entrypoint: {error}"));
                 self.tell(EntrypointState::Failed);
-                self.start_shell();
+                self.wants_shell = true;
             }
         }
     }
 
     fn start_shell(&mut self) {
-        self.program = Program::shell(&self.root, &self.console)
-            .inspect_err(|error| say(NAME, format_args!("no shell on the console: {error}")))
-            .ok();
+        match Program::shell(&self.root, &self.console) {
+            Ok(shell) => self.shell = Some(shell),
+            Err(error) => {
+                say(NAME, format_args!("no shell on the console: {error}"));
+                self.wants_shell = false;
+            }
+        }
     }
 
     fn forward(&self, number: i32) {
-        if let Some(program) = self.program.as_ref().filter(|program| program.is_entrypoint()) {
-            let _ = signal::send(Target::Process(program.pid()), number);
+        if let Some(entrypoint) = &self.entrypoint {
+            let _ = signal::send(Target::Process(entrypoint.pid()), number);
         }
     }
 
     /// Tells the entry point to end, and waits for it; others are told by [`power::down`].
     fn end_program(&mut self, signals: &OwnedFd) {
-        let Some(program) = self.program.take().filter(Program::is_entrypoint) else {
+        let Some(entrypoint) = self.entrypoint.take() else {
             return;
         };
-        let _ = signal::send(Target::Process(program.pid()), libc::SIGTERM);
+        let _ = signal::send(Target::Process(entrypoint.pid()), libc::SIGTERM);
         let deadline = Instant::now() + ENTRYPOINT_TIMEOUT;
         while Instant::now() < deadline {
             for (pid, status) in reap() {
-                if pid == program.pid() {
+                if pid == entrypoint.pid() {
                     self.tell(EntrypointState::Ended(status));
                     return;
                 }

@@ -3,11 +3,12 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use banger_guest::config::paths;
+use banger_guest::config::GuestConfig;
 use banger_guest::protocol::ExitStatus;
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::NAME;
+use crate::first_boot;
 use crate::options::Role;
 use crate::report::say;
 use crate::root::Root;
@@ -83,9 +84,9 @@ impl Services {
         self.agent_due = Instant::now() + AGENT_PAUSE;
     }
 
-    /// Begins the first boot, where there is one to be done.
-    pub(super) fn start_first_boot(&mut self) {
-        if self.root.path(paths::FIRST_BOOT_PENDING).exists() {
+    /// Begins the first boot, where there is one to be done, or starts what it has installed.
+    pub(super) fn start_first_boot(&mut self, config: &GuestConfig) {
+        if first_boot::is_needed(&self.root, config) {
             self.first_boot_tries += 1;
             self.first_boot = self.start(Role::FirstBoot);
         }
@@ -115,14 +116,14 @@ impl Services {
     }
 
     /// Starts what is due.
-    pub(super) fn tend(&mut self) {
+    pub(super) fn tend(&mut self, config: &GuestConfig) {
         let now = Instant::now();
         if self.agent.is_none() && now >= self.agent_due {
             self.start_agent();
         }
         if self.first_boot_due.is_some_and(|due| now >= due) {
             self.first_boot_due = None;
-            self.start_first_boot();
+            self.start_first_boot(config);
         }
     }
 

@@ -1,5 +1,11 @@
 //! Tests of the guest binary and of what it shares with hosts.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod abuse;
+mod agent;
 mod config;
+mod first_boot;
+mod init;
+mod network;
 mod protocol;
+mod support;

@@ -13,8 +13,8 @@ pub struct FlattenOptions {
     pub limits: Limits,
     /// Stops the run at its next buffer or, while it waits for one, within 50 ms.
     pub cancellation: Cancellation,
-    /// Memory for decompressed bytes on their way, over all layers; default 16 MiB. At least four
-    /// buffers of 256 KiB are used for each layer.
+    /// Memory for decompressed bytes on their way, over all layers; default 8 MiB. At least four
+    /// buffers of 512 KiB are used for each layer.
     pub queue_bytes: usize,
     /// Layers that are decompressed at a time, the one being applied among them; default: one a
     /// processor, at most 4.
@@ -26,7 +26,7 @@ impl Default for FlattenOptions {
         Self {
             limits: Limits::default(),
             cancellation: Cancellation::default(),
-            queue_bytes: 16 << 20,
+            queue_bytes: 8 << 20,
             streams: available_parallelism().map_or(2, |count| count.get().min(4)),
         }
     }

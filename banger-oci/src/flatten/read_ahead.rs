@@ -3,75 +3,109 @@
 //! Decompression is what a pull waits for. Reading the blob and hashing it, which its source does
 //! as it is read, shall not take from that thread's time.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::panic::resume_unwind;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 /// Length of one buffer.
 const BUFFER_LEN: usize = 256 * 1024;
-/// Buffers that wait to be taken, besides the one being filled and the one being taken.
-const QUEUE_LEN: usize = 2;
+/// Buffers of one reader: the one being filled, the one being taken, two that wait.
+const BUFFERS: usize = 4;
 
 /// A reader whose source is read by another thread, which ends when this is dropped, or when the
 /// source's `read` returns.
 pub(super) struct ReadAhead {
-    filled: Receiver<io::Result<Vec<u8>>>,
+    filled: Receiver<io::Result<Buffer>>,
+    emptied: Sender<Buffer>,
     /// Taken to pass on its panic.
     thread: Option<JoinHandle<()>>,
-    current: Vec<u8>,
+    current: Buffer,
     at: usize,
     at_end: bool,
+}
+
+/// Bytes read; none at the end.
+#[derive(Default)]
+struct Buffer {
+    memory: Vec<u8>,
+    len: usize,
 }
 
 impl ReadAhead {
     /// Starts to read `source`.
     pub(super) fn start(source: impl Read + Send + 'static) -> io::Result<Self> {
-        let (sender, filled) = sync_channel(QUEUE_LEN);
-        let thread =
-            thread::Builder::new().name("read layer".to_owned()).spawn(move || run(source, &sender))?;
-        Ok(Self { filled, thread: Some(thread), current: Vec::new(), at: 0, at_end: false })
+        let (sender, filled) = channel();
+        let (emptied, empty) = channel();
+        // The last one is `current`.
+        for _ in 1..BUFFERS {
+            emptied.send(Buffer::default()).expect("the receiver is below");
+        }
+        let thread = thread::Builder::new()
+            .name("read layer".to_owned())
+            .spawn(move || run(source, &empty, &sender))?;
+        Ok(Self { filled, emptied, thread: Some(thread), current: Buffer::default(), at: 0, at_end: false })
+    }
+
+    /// Takes up the next buffer.
+    fn advance(&mut self) -> io::Result<()> {
+        let next = match self.filled.recv() {
+            Ok(outcome) => outcome?,
+            // The thread has ended without telling the end: its source panicked.
+            Err(_) => {
+                if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+                    resume_unwind(panic);
+                }
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        };
+        let used = std::mem::replace(&mut self.current, next);
+        // Nobody takes it when all is read.
+        let _ = self.emptied.send(used);
+        self.at = 0;
+        self.at_end = self.current.len == 0;
+        Ok(())
     }
 }
 
-/// Body of the thread: an empty buffer is the end.
-fn run(mut source: impl Read, filled: &SyncSender<io::Result<Vec<u8>>>) {
-    loop {
-        let mut buffer = vec![0; BUFFER_LEN];
-        let outcome = match source.read(&mut buffer) {
-            Ok(count) => {
-                buffer.truncate(count);
-                Ok(buffer)
+/// Body of the thread.
+fn run(mut source: impl Read, empty: &Receiver<Buffer>, filled: &Sender<io::Result<Buffer>>) {
+    while let Ok(mut buffer) = empty.recv() {
+        buffer.memory.resize(BUFFER_LEN, 0);
+        let outcome = loop {
+            match source.read(&mut buffer.memory) {
+                Ok(count) => {
+                    buffer.len = count;
+                    break Ok(buffer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => Err(error),
         };
-        let is_last = !matches!(&outcome, Ok(buffer) if !buffer.is_empty());
+        let is_last = outcome.as_ref().map_or(true, |buffer| buffer.len == 0);
         if filled.send(outcome).is_err() || is_last {
             return;
         }
     }
 }
 
+impl BufRead for ReadAhead {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at == self.current.len && !self.at_end {
+            self.advance()?;
+        }
+        Ok(&self.current.memory[self.at..self.current.len])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.at += amount;
+    }
+}
+
 impl Read for ReadAhead {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.current.len() && !self.at_end {
-            self.current = match self.filled.recv() {
-                Ok(outcome) => outcome?,
-                // The thread has ended without telling the end: its source panicked.
-                Err(_) => {
-                    if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
-                        resume_unwind(panic);
-                    }
-                    return Err(io::ErrorKind::BrokenPipe.into());
-                }
-            };
-            self.at = 0;
-            self.at_end = self.current.is_empty();
-        }
-        let count = bytes.len().min(self.current.len() - self.at);
-        bytes[..count].copy_from_slice(&self.current[self.at..self.at + count]);
-        self.at += count;
+        let count = self.fill_buf()?.read(bytes)?;
+        self.consume(count);
         Ok(count)
     }
 }

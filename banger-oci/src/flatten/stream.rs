@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use banger_tree::Cancellation;
 
-use crate::decompress::decompressor;
+use crate::decompress::buffered_decompressor;
 use crate::digest::{Algorithm, Digest, Hasher};
 
 use super::read_ahead::ReadAhead;
 
-/// Length of one buffer. It stays in the processor's cache while it is handed on.
-const BUFFER_LEN: usize = 256 * 1024;
+/// Length of one buffer: short enough to stay in the processor's cache while it is handed on, long
+/// enough that waking the next thread costs little.
+const BUFFER_LEN: usize = 512 * 1024;
 /// Fewest buffers of a stream: one in each stage, and one to hand over.
 const MIN_BUFFERS: usize = 4;
 /// How often a cancellation is looked for while no buffer comes.
@@ -219,7 +220,7 @@ impl Read for Counting {
 
 /// Body of the decompressing thread. A failed send or receive means that the stream was dropped.
 fn decompress(reader: Counting, max_buffers: usize, emptied: &Receiver<Buffer>, out: &Sender<Message>) {
-    let mut reader = match ReadAhead::start(reader).and_then(decompressor) {
+    let mut reader = match ReadAhead::start(reader).and_then(buffered_decompressor) {
         Ok(reader) => reader,
         Err(error) => {
             let _ = out.send(Message::Failed(error));

@@ -94,30 +94,30 @@ pub enum GuestError {
 }
 
 impl GuestError {
-    /// Returns a number that stays the same for this kind of failure in all versions: 70x between
-    /// host and guest, 71x and 72x what the guest answers.
+    /// Returns a number that stays the same for this kind of failure in all versions: 90x between
+    /// host and guest, 91x what the guest answers.
     pub fn code(&self) -> u32 {
         match self {
-            Self::Address { .. } => 700,
-            Self::Unreachable { .. } => 701,
-            Self::NoAgent { .. } => 702,
-            Self::TimedOut { .. } => 703,
-            Self::Closed { .. } => 704,
-            Self::Protocol { .. } => 705,
-            Self::Answer { .. } => 706,
-            Self::Content { .. } => 707,
+            Self::Address { .. } => 900,
+            Self::Unreachable { .. } => 901,
+            Self::NoAgent { .. } => 902,
+            Self::TimedOut { .. } => 903,
+            Self::Closed { .. } => 904,
+            Self::Protocol { .. } => 905,
+            Self::Answer { .. } => 906,
+            Self::Content { .. } => 907,
             Self::Refused { code, .. } => match code {
-                ErrorCode::Malformed => 711,
-                ErrorCode::Invalid => 712,
-                ErrorCode::NotFound => 713,
-                ErrorCode::Denied => 714,
-                ErrorCode::NoSpace => 715,
-                ErrorCode::Busy => 716,
-                ErrorCode::TimedOut => 717,
-                ErrorCode::Unsupported => 718,
-                ErrorCode::NoEntrypoint => 719,
+                ErrorCode::Malformed => 911,
+                ErrorCode::Invalid => 912,
+                ErrorCode::NotFound => 913,
+                ErrorCode::Denied => 914,
+                ErrorCode::NoSpace => 915,
+                ErrorCode::Busy => 916,
+                ErrorCode::TimedOut => 917,
+                ErrorCode::Unsupported => 918,
+                ErrorCode::NoEntrypoint => 919,
                 // `Failed`, and codes of later versions.
-                _ => 710,
+                _ => 910,
             },
         }
     }

@@ -116,34 +116,34 @@ fn errors_tell_what_happened() {
 
     type Script = fn(UnixStream);
     let cases: [(&str, u32, Script); 8] = [
-        ("silence", 703, |mut stream| {
+        ("silence", 903, |mut stream| {
             request(&mut stream);
             std::thread::sleep(Duration::from_millis(800));
         }),
-        ("the connection ends", 704, |mut stream| {
+        ("the connection ends", 904, |mut stream| {
             request(&mut stream);
         }),
-        ("it ends inside a frame", 704, |mut stream| {
+        ("it ends inside a frame", 904, |mut stream| {
             request(&mut stream);
             stream.write_all(b"BG\x01\x02\x10").unwrap();
         }),
-        ("another protocol", 705, |mut stream| {
+        ("another protocol", 905, |mut stream| {
             request(&mut stream);
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
         }),
-        ("a frame that is too long", 705, |mut stream| {
+        ("a frame that is too long", 905, |mut stream| {
             request(&mut stream);
             stream.write_all(b"BG\x01\x02\xff\xff\xff\xff").unwrap();
         }),
-        ("another answer", 706, |mut stream| {
+        ("another answer", 906, |mut stream| {
             let id = request(&mut stream).id;
             reply(&mut stream, id, Outcome::Shutdown);
         }),
-        ("a refusal", 714, |mut stream| {
+        ("a refusal", 914, |mut stream| {
             let id = request(&mut stream).id;
             reply(&mut stream, id, failure(ErrorCode::Denied));
         }),
-        ("a refusal of what was not understood", 711, |mut stream| {
+        ("a refusal of what was not understood", 911, |mut stream| {
             request(&mut stream);
             reply(&mut stream, 0, failure(ErrorCode::Malformed));
         }),
@@ -305,7 +305,7 @@ fn a_copy_arrives_whole_or_says_why_not() {
         assert!(passed_over < 64 << 20, "{passed_over} bytes after the refusal");
     });
     let error = guest.client.copy_in(&copy, &mut std::io::repeat(1).take(1 << 30)).unwrap_err();
-    assert_eq!(error.code(), 715, "{error}");
+    assert_eq!(error.code(), 915, "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod cases;
 pub(crate) mod compare;
+pub(crate) mod crash;
 pub(crate) mod fixture;
 pub(crate) mod import;
 pub(crate) mod judge;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use banger::{BuildRequest, BuiltFile, ImageSize};
 
-use super::{Failure, cancel_on_signal, limits, output};
 use crate::args::{BuildArguments, ProgressStyle};
+use crate::commands::{Failure, cancel_on_signal, limits, output};
 use crate::printer::Printer;
 use crate::progress;
 use crate::units::Size;

@@ -1,0 +1,105 @@
+//! Whether another program has an image in use, as far as the host tells.
+
+use std::fs::File;
+use std::io;
+
+use camino::Utf8Path;
+use rustix::fs::FlockOperation;
+
+/// Why an image cannot be had alone.
+pub(super) enum Refusal {
+    /// Somebody uses it: who, and what to do.
+    InUse(String),
+    /// The host refuses.
+    Io(io::Error),
+}
+
+impl Refusal {
+    pub(super) fn locked() -> Self {
+        Self::InUse(
+            "another program holds a lock on it, such as a running virtual machine or another edit; \
+             try again when that has ended"
+                .to_owned(),
+        )
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Opens a file or block device to read and write that is not mounted, and no loop device's.
+pub(super) fn open(path: &Utf8Path) -> Result<File, Refusal> {
+    let mut options = File::options();
+    options.read(true).write(true);
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+        let metadata = std::fs::metadata(path)?;
+        if metadata.file_type().is_block_device() {
+            // For devices this means: not while it is mounted.
+            let exclusive = rustix::fs::OFlags::EXCL.bits();
+            options.custom_flags(i32::try_from(exclusive).expect("flags of open fit in an int"));
+        } else if let Some(device) = loop_device_of(&metadata) {
+            return Err(Refusal::InUse(format!(
+                "it is attached to {device}, and perhaps mounted; unmount it, then losetup -d {device}"
+            )));
+        }
+    }
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            Err(Refusal::InUse("it is mounted; unmount it first".to_owned()))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Returns the loop device that has the file behind it.
+#[cfg(target_os = "linux")]
+fn loop_device_of(metadata: &std::fs::Metadata) -> Option<String> {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::MetadataExt as _;
+    let place = (metadata.dev(), metadata.ino());
+    for device in std::fs::read_dir("/sys/block").ok()?.flatten() {
+        let name = device.file_name();
+        if !name.as_bytes().starts_with(b"loop") {
+            continue;
+        }
+        let Ok(mut backing) = std::fs::read(device.path().join("loop/backing_file")) else { continue };
+        backing.pop_if(|last| *last == b'\n');
+        let backing = std::path::Path::new(std::ffi::OsStr::from_bytes(&backing));
+        if std::fs::metadata(backing).is_ok_and(|file| (file.dev(), file.ino()) == place) {
+            return Some(format!("/dev/{}", name.display()));
+        }
+    }
+    None
+}
+
+/// Takes the lock that virtual machine monitors take: of byte ranges, which `flock` does not meet.
+pub(super) fn lock_for_monitors(file: &File) -> Result<(), Refusal> {
+    if flock_is_such_a_lock(file) {
+        return Ok(());
+    }
+    match rustix::fs::fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(Refusal::locked()),
+        // Where there are no such locks, nobody holds one.
+        Err(_) => Ok(()),
+    }
+}
+
+/// NFS makes one of the other, and would wait for us with our own lock.
+fn flock_is_such_a_lock(file: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        const NFS_SUPER_MAGIC: u64 = 0x6969;
+        rustix::fs::fstatfs(file).is_ok_and(|host| u64::try_from(host.f_type) == Ok(NFS_SUPER_MAGIC))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        false
+    }
+}

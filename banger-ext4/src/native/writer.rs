@@ -1,0 +1,300 @@
+//! A thread that writes the image file, so that whoever makes its bytes does not wait for the host
+//! to take them.
+//!
+//! Buffers go round between the two and their number is fixed, so memory is bounded. Pieces are
+//! written in the order in which they come: one that replaces an earlier one wins.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use camino::Utf8Path;
+
+use super::writeback::Writeback;
+use crate::format::{BLOCK_BYTES, BLOCK_SIZE};
+
+/// Bytes of one buffer.
+pub(crate) const BUFFER_SIZE: usize = 1 << 20;
+/// Most buffers: one being filled, one being written, two to even out the host's pace.
+const BUFFERS_MAX: usize = 4;
+/// How much is written to the host's page cache before the rest goes past it. What is small is so
+/// soon written that the disk does not matter, and may be deleted before it gets there.
+const CACHED_BYTES: u64 = 16 << 20;
+/// How far the file is lengthened ahead: a write past its end is one that the host's file system
+/// does alone, with an entry in its journal.
+const LENGTH_STEP: u64 = 256 << 20;
+
+/// Bytes to be written, at an address that direct I/O takes.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    memory: Box<[u8]>,
+    start: usize,
+    len: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        let memory = vec![0; BUFFER_SIZE + BLOCK_SIZE].into_boxed_slice();
+        // Where the platform cannot tell, the writes are cached ones.
+        let start = memory.as_ptr().align_offset(BLOCK_SIZE).min(BLOCK_SIZE);
+        Self { memory, start, len: 0 }
+    }
+
+    /// Returns what is in it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.len]
+    }
+
+    /// Adds `bytes`, for which there must be room.
+    pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
+        let at = self.start + self.len;
+        self.memory[at..at + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
+#[derive(Debug)]
+enum Request {
+    Write(Buffer, u64),
+    /// Answered when all that came before is written.
+    Settle(Sender<()>),
+}
+
+/// The writing thread, as those see it who have something to write.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// `None` when it shall end.
+    requests: Option<Sender<Request>>,
+    emptied: Receiver<Buffer>,
+    buffers: usize,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Writer {
+    /// Starts to write `file`, which is the one at `path`.
+    ///
+    /// # Errors
+    /// The host has no thread to give.
+    pub(crate) fn start(file: File, path: &Utf8Path) -> io::Result<Self> {
+        Self::start_after(file, open_direct(path), CACHED_BYTES)
+    }
+
+    /// Starts to write `file`: through the page cache at first, and what comes after `cached_bytes`
+    /// through `direct`.
+    fn start_after(file: File, direct: Option<File>, cached_bytes: u64) -> io::Result<Self> {
+        let (requests, received) = channel();
+        let (empty, emptied) = channel();
+        let output = Output { file, direct, cached_bytes, length: 0, writeback: Writeback::default() };
+        let thread = thread::Builder::new()
+            .name("ext4-writer".to_owned())
+            .spawn(move || output.run(&received, &empty))?;
+        Ok(Self { requests: Some(requests), emptied, buffers: 0, thread: Some(thread) })
+    }
+
+    /// Returns an empty buffer; waits for one if all are on their way.
+    ///
+    /// # Errors
+    /// An earlier write failed.
+    pub(crate) fn buffer(&mut self) -> io::Result<Buffer> {
+        if let Ok(buffer) = self.emptied.try_recv() {
+            return Ok(buffer);
+        }
+        if self.buffers < BUFFERS_MAX {
+            self.buffers += 1;
+            return Ok(Buffer::new());
+        }
+        self.emptied.recv().or_else(|_| Err(self.failure()))
+    }
+
+    /// Has `buffer` written at `offset`.
+    ///
+    /// # Errors
+    /// An earlier write failed.
+    pub(crate) fn write(&mut self, buffer: Buffer, offset: u64) -> io::Result<()> {
+        match self.send(Request::Write(buffer, offset)) {
+            true => Ok(()),
+            false => Err(self.failure()),
+        }
+    }
+
+    /// Waits until all is written; returns whether it could be.
+    pub(crate) fn settle(&self) -> bool {
+        let (answer, answered) = channel();
+        self.send(Request::Settle(answer)) && answered.recv().is_ok()
+    }
+
+    /// Returns why the thread ended.
+    pub(crate) fn failure(&mut self) -> io::Error {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(Err(error))) => error,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            Some(Ok(Ok(()))) | None => io::Error::other("an earlier write failed"),
+        }
+    }
+
+    fn send(&self, request: Request) -> bool {
+        self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.requests = None;
+        // Whoever wants to know how it went has settled before.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// What the thread owns.
+struct Output {
+    file: File,
+    /// The same file, to be written past the page cache, which saves the copy and the bookkeeping
+    /// of every page; the flush before publication finds nothing left to do.
+    direct: Option<File>,
+    /// Bytes that shall still go to the page cache; the file's length so far.
+    cached_bytes: u64,
+    length: u64,
+    writeback: Writeback,
+}
+
+impl Output {
+    fn run(mut self, requests: &Receiver<Request>, empty: &Sender<Buffer>) -> io::Result<()> {
+        for request in requests {
+            match request {
+                Request::Write(mut buffer, offset) => {
+                    self.write(buffer.bytes(), offset)?;
+                    buffer.len = 0;
+                    // Nobody takes it when the image is thrown away.
+                    let _ = empty.send(buffer);
+                }
+                Request::Settle(answer) => {
+                    let _ = answer.send(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let length = bytes.len() as u64;
+        let is_aligned = offset % BLOCK_BYTES == 0 && length % BLOCK_BYTES == 0;
+        if let Some(direct) = self.direct.as_ref().filter(|_| is_aligned && self.cached_bytes == 0) {
+            if offset + length > self.length {
+                self.length = (offset + length).next_multiple_of(LENGTH_STEP);
+                // Only a hint: the file gets its own length at the end, and may already be longer.
+                if self.file.metadata()?.len() < self.length {
+                    let _ = self.file.set_len(self.length);
+                }
+            }
+            match direct.write_all_at(bytes, offset) {
+                // The file system, or the device under it, is one that cannot after all.
+                Err(error) if is_unsupported(&error) => self.direct = None,
+                result => return result,
+            }
+        }
+        self.file.write_all_at(bytes, offset)?;
+        self.cached_bytes = self.cached_bytes.saturating_sub(length);
+        self.writeback.note(&self.file, offset, length);
+        Ok(())
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+/// Opens the file at `path` for direct I/O, if its file system has that.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn open_direct(path: &Utf8Path) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::DIRECT.bits();
+    OpenOptions::new().write(true).custom_flags(flags.cast_signed()).open(path).ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn open_direct(_path: &Utf8Path) -> Option<File> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+
+    use super::*;
+
+    fn file() -> (tempfile::TempDir, Utf8PathBuf, File) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(directory.path().join("image")).unwrap();
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
+        (directory, path, file)
+    }
+
+    fn put(writer: &mut Writer, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut buffer = writer.buffer()?;
+        buffer.extend_from_slice(bytes);
+        writer.write(buffer, offset)
+    }
+
+    #[test]
+    fn later_pieces_win_whichever_way_they_go() {
+        let pieces = [
+            (0, 1 << 20, 1),
+            (1 << 20, 8192, 2),
+            (4096, 4096, 3),
+            (8192, 1000, 4),
+            (8192, 8192, 5),
+            (12288, 9, 6),
+        ];
+        let mut want = vec![0; (1 << 20) + 8192];
+        for (offset, len, value) in pieces {
+            want[offset..offset + len].fill(value);
+        }
+        for cached_bytes in [0, 1 << 20, CACHED_BYTES] {
+            let (_directory, path, file) = file();
+            let direct = open_direct(&path);
+            let mut writer = Writer::start_after(file.try_clone().unwrap(), direct, cached_bytes).unwrap();
+            for (offset, len, value) in pieces {
+                put(&mut writer, &vec![value; len], offset as u64).unwrap();
+            }
+            assert!(writer.settle());
+            let mut found = vec![9; want.len()];
+            file.read_exact_at(&mut found, 0).unwrap();
+            assert!(found == want, "{cached_bytes}");
+        }
+    }
+
+    #[test]
+    fn falls_back_where_direct_writes_are_refused() {
+        let (_directory, path, file) = file();
+        // One of the two starts at an odd address, which most devices refuse.
+        let mut output = Output {
+            file: file.try_clone().unwrap(),
+            direct: open_direct(&path),
+            cached_bytes: 0,
+            length: 0,
+            writeback: Writeback::default(),
+        };
+        let bytes = [7; 2 * BLOCK_SIZE + 1];
+        output.write(&bytes[1..], 0).unwrap();
+        output.write(&bytes[..BLOCK_SIZE], 2 * BLOCK_BYTES).unwrap();
+        let mut found = [0; 3 * BLOCK_SIZE];
+        file.read_exact_at(&mut found, 0).unwrap();
+        assert!(found == [7; 3 * BLOCK_SIZE]);
+    }
+
+    #[test]
+    fn a_failure_reaches_whoever_writes_next() {
+        let (_directory, path, _) = file();
+        let read_only = File::open(&path).unwrap();
+        let mut writer = Writer::start_after(read_only, None, 0).unwrap();
+        put(&mut writer, b"x", 0).unwrap();
+        assert!(!writer.settle());
+        assert_eq!(writer.failure().raw_os_error(), Some(9), "EBADF");
+        for _ in 0..BUFFERS_MAX {
+            let _ = writer.buffer();
+        }
+        assert!(writer.buffer().is_err());
+    }
+}

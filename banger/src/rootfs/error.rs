@@ -1,0 +1,132 @@
+//! Why a root file system could not be looked into or edited.
+
+use std::io;
+
+use banger_tree::{GuestPath, RootfsError};
+
+/// Why a command on a root file system failed. Paths are those inside it, unless they are called
+/// the host's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The root file system refuses.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    /// Something is missing.
+    #[error("{path} does not exist in the image; {advice}")]
+    NotFound {
+        /// The path.
+        path: GuestPath,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Something is a directory.
+    #[error("{path} is a directory; {advice}")]
+    Directory {
+        /// The path.
+        path: GuestPath,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Something is no directory.
+    #[error("{path} is not a directory; {advice}")]
+    NotADirectory {
+        /// The path.
+        path: GuestPath,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Something is in the way.
+    #[error("{path} exists already; {advice}")]
+    Exists {
+        /// The path.
+        path: GuestPath,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A mode that is none.
+    #[error("{text:?} is not a mode; write one as 644, u+x or go=rX")]
+    Mode {
+        /// The text.
+        text: String,
+    },
+    /// An owner that is none.
+    #[error("{text:?} is not an owner; write one as 1000, 1000:50, user:group or :group")]
+    Owner {
+        /// The text.
+        text: String,
+    },
+    /// A name that the image does not know.
+    #[error("{name} is not in the image's {database}; give a number")]
+    UnknownName {
+        /// The name, or the number of a user whose group was asked for.
+        name: String,
+        /// The file in the image.
+        database: String,
+    },
+    /// A file of the host could not be read.
+    #[error("cannot {action} {path} of this host: {source}")]
+    Host {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file, escaped.
+        path: String,
+        /// The host's error.
+        source: io::Error,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl EditError {
+    /// Returns a number that stays the same for this kind of failure in all versions.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Rootfs(error) => match error {
+                RootfsError::NotFound { .. } => 700,
+                RootfsError::NotADirectory { .. } => 701,
+                RootfsError::IsADirectory { .. } => 702,
+                RootfsError::NotAFile { .. } => 703,
+                RootfsError::NotASymlink { .. } => 704,
+                RootfsError::AlreadyExists { .. } => 705,
+                RootfsError::Root => 706,
+                RootfsError::BelowItself { .. } => 707,
+                RootfsError::Symlinks(_) => 708,
+                RootfsError::Path(_) => 709,
+                RootfsError::Content { .. } => 710,
+                RootfsError::Source { .. } => 711,
+                RootfsError::Limit { .. } => 712,
+                RootfsError::Corrupt { .. } => 713,
+                RootfsError::Unsupported { .. } => 714,
+                RootfsError::Tool { .. } => 715,
+                RootfsError::Io { .. } => 716,
+                RootfsError::Size { .. } => 718,
+                _ => 717,
+            },
+            Self::NotFound { .. } => 700,
+            Self::NotADirectory { .. } => 701,
+            Self::Directory { .. } => 702,
+            Self::Exists { .. } => 705,
+            Self::Mode { .. } => 720,
+            Self::Owner { .. } => 721,
+            Self::UnknownName { .. } => 722,
+            Self::Host { .. } => 723,
+            Self::Cancelled => 505,
+        }
+    }
+
+    /// Returns whether the message names the image already.
+    pub(crate) fn names_image(&self) -> bool {
+        matches!(
+            self,
+            Self::Rootfs(
+                RootfsError::Corrupt { .. }
+                    | RootfsError::Unsupported { .. }
+                    | RootfsError::Tool { .. }
+                    | RootfsError::Io { .. }
+                    | RootfsError::Size { .. }
+            )
+        )
+    }
+}

@@ -1,0 +1,261 @@
+//! Looking into a root file system: entries as `ls`, `stat` and `cat` show them.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use banger_tree::{FileType, GuestPath, Rootfs, RootfsError, Stat, Timestamp, Xattrs, escape_bytes};
+use serde::{Serialize, Serializer};
+
+use super::capability;
+use super::edit::LOOK_AROUND;
+use super::error::EditError;
+use super::owner::Database;
+
+/// Bytes that are read at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// What is at a path. The JSON form is what `--json` prints: text is escaped where it is not UTF-8
+/// or cannot be seen, values of xattrs are base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Where it is.
+    pub path: GuestPath,
+    /// What it is.
+    #[serde(rename = "type", serialize_with = "type_name")]
+    pub file_type: FileType,
+    /// Number of the inode, equal for hard links of one file.
+    pub inode: u64,
+    /// Names that lead to the inode.
+    pub nlink: u32,
+    /// Bytes of a file, or of a symlink's target.
+    pub size_bytes: u64,
+    /// Permission bits; in JSON as four octal digits.
+    #[serde(serialize_with = "octal")]
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// The owner's name in the image, if it has one.
+    pub user: Option<String>,
+    /// The group's name in the image, if it has one.
+    pub group: Option<String>,
+    /// Last modification.
+    #[serde(serialize_with = "rfc3339")]
+    pub modified: Timestamp,
+    /// Major and minor number of a device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<(u32, u32)>,
+    /// Target of a symlink.
+    #[serde(serialize_with = "target_text", skip_serializing_if = "Option::is_none")]
+    pub target: Option<Vec<u8>>,
+    /// File capabilities as `getcap` prints them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<String>,
+    /// Extended attributes.
+    #[serde(skip_serializing_if = "Xattrs::is_empty")]
+    pub xattrs: Xattrs,
+}
+
+fn type_name<S: Serializer>(file_type: &FileType, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(file_type.name())
+}
+
+fn octal<S: Serializer>(mode: &u16, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{mode:04o}"))
+}
+
+fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time_text(*time))
+}
+
+fn target_text<S: Serializer>(target: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_some(&target.as_deref().map(escape_bytes))
+}
+
+/// Returns a time as RFC 3339 has it, in UTC, with as many digits as it needs.
+pub fn time_text(time: Timestamp) -> String {
+    let nanoseconds = i32::try_from(time.nanoseconds).unwrap_or_default();
+    match jiff::Timestamp::new(time.seconds, nanoseconds) {
+        Ok(time) => time.to_string(),
+        Err(_) => format!("{} s", time.seconds),
+    }
+}
+
+impl Entry {
+    /// Returns type and permissions as `ls -l` prints them, such as `-rwsr-xr-x`.
+    pub fn mode_text(&self) -> String {
+        let mut text = String::with_capacity(10);
+        text.push(match self.file_type {
+            FileType::Regular => '-',
+            FileType::Directory => 'd',
+            FileType::Symlink => 'l',
+            FileType::CharDevice => 'c',
+            FileType::BlockDevice => 'b',
+            FileType::Fifo => 'p',
+            FileType::Socket => 's',
+        });
+        for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+            let bits = self.mode >> shift;
+            text.push(if bits & 4 != 0 { 'r' } else { '-' });
+            text.push(if bits & 2 != 0 { 'w' } else { '-' });
+            text.push(match (bits & 1 != 0, self.mode & special != 0) {
+                (true, true) => letter,
+                (false, true) => letter.to_ascii_uppercase(),
+                (true, false) => 'x',
+                (false, false) => '-',
+            });
+        }
+        text
+    }
+}
+
+/// A directory and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Listing {
+    /// The directory.
+    pub path: GuestPath,
+    /// Its entries, ordered by the bytes of their names.
+    pub entries: Vec<Entry>,
+}
+
+/// A look into a root file system.
+pub struct View<'a> {
+    rootfs: &'a dyn Rootfs,
+    users: HashMap<u32, String>,
+    groups: HashMap<u32, String>,
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("View").finish_non_exhaustive()
+    }
+}
+
+impl<'a> View<'a> {
+    /// Returns a look into `rootfs`.
+    ///
+    /// # Errors
+    /// Its `/etc/passwd` or `/etc/group` is there and cannot be read.
+    pub fn new(rootfs: &'a dyn Rootfs) -> Result<Self, EditError> {
+        let users = Database::read(rootfs, "/etc/passwd")?.names();
+        let groups = Database::read(rootfs, "/etc/group")?.names();
+        Ok(Self { rootfs, users, groups })
+    }
+
+    /// Returns what is at `path`; a symlink itself.
+    ///
+    /// # Errors
+    /// Nothing is there, or the file system is damaged.
+    pub fn entry(&self, path: &GuestPath) -> Result<Entry, EditError> {
+        let missing = || EditError::NotFound { path: path.clone(), advice: LOOK_AROUND };
+        let Stat { inode, file_type, attributes, nlink, size_bytes, device } =
+            self.rootfs.stat(path)?.ok_or_else(missing)?;
+        let target = match file_type {
+            FileType::Symlink => Some(self.rootfs.read_link(path)?),
+            _ => None,
+        };
+        Ok(Entry {
+            path: path.clone(),
+            file_type,
+            inode,
+            nlink,
+            size_bytes,
+            mode: attributes.mode,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            user: self.users.get(&attributes.uid).cloned(),
+            group: self.groups.get(&attributes.gid).cloned(),
+            modified: attributes.mtime,
+            device,
+            target,
+            capabilities: attributes.xattrs.value(capability::CAPABILITY).and_then(capability::text_of),
+            xattrs: attributes.xattrs,
+        })
+    }
+
+    /// Returns `path` with every symlink followed, the last one too.
+    ///
+    /// # Errors
+    /// It leads nowhere.
+    pub fn resolve(&self, path: &GuestPath) -> Result<GuestPath, EditError> {
+        self.rootfs.resolve(path).map_err(|error| match error {
+            RootfsError::NotFound { path } => EditError::NotFound { path, advice: LOOK_AROUND },
+            other => other.into(),
+        })
+    }
+
+    /// Returns what is in the directory `path`, which may be a symlink to one.
+    ///
+    /// # Errors
+    /// It is no directory, or the file system is damaged.
+    pub fn list(&self, path: &GuestPath) -> Result<Listing, EditError> {
+        let dir = self.resolve(path)?;
+        let names = self.rootfs.read_dir(&dir)?;
+        let entry = |name: &[u8]| self.entry(&dir.join(name).map_err(RootfsError::from)?);
+        let entries = names.iter().map(|found| entry(&found.name)).collect::<Result<_, _>>()?;
+        Ok(Listing { path: path.clone(), entries })
+    }
+
+    /// Returns what is in the directory `path` and in all those below it, a directory before those
+    /// in it.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn list_all(&self, path: &GuestPath) -> Result<Vec<Listing>, EditError> {
+        let mut listings = Vec::new();
+        let mut pending = vec![path.clone()];
+        while let Some(path) = pending.pop() {
+            let listing = self.list(&path)?;
+            let is_directory = |entry: &&Entry| entry.file_type == FileType::Directory;
+            pending.extend(listing.entries.iter().rev().filter(is_directory).map(|entry| entry.path.clone()));
+            listings.push(listing);
+        }
+        Ok(listings)
+    }
+
+    /// Checks that `path` is a regular file or a symlink to one.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check_file(&self, path: &GuestPath) -> Result<(), EditError> {
+        match self.entry(&self.resolve(path)?)?.file_type {
+            FileType::Regular => Ok(()),
+            FileType::Directory => {
+                Err(EditError::Directory { path: path.clone(), advice: "`banger rootfs ls` lists it" })
+            }
+            _ => Err(RootfsError::NotAFile { path: path.clone() }.into()),
+        }
+    }
+
+    /// Writes the bytes of the regular file `path`, which may be a symlink to one; returns how many.
+    ///
+    /// # Errors
+    /// It is no regular file, the file system is damaged, or `output` fails.
+    pub fn copy_to(&self, path: &GuestPath, output: &mut dyn Write) -> Result<u64, CopyError> {
+        let file = self.resolve(path)?;
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let mut offset = 0;
+        loop {
+            let length = self.rootfs.read_at(&file, offset, &mut buffer).map_err(EditError::from)?;
+            if length == 0 {
+                return Ok(offset);
+            }
+            output.write_all(&buffer[..length]).map_err(CopyError::Output)?;
+            offset += length as u64;
+        }
+    }
+}
+
+/// Why a file was not copied out of a root file system.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// It could not be read.
+    #[error(transparent)]
+    Read(#[from] EditError),
+    /// The output could not be written.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+}

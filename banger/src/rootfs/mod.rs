@@ -1,0 +1,128 @@
+//! Looking into ext4 files and editing them, without root or mount.
+//!
+//! [`open`] and [`View`] look, [`edit`] and [`Edit`] change; both work on any [`Rootfs`]. All that
+//! one [`edit`] does is one commit: it is there in full, or not at all.
+//!
+//! ```no_run
+//! use banger::Cancellation;
+//! use banger::rootfs::{Destination, Put, PutSource, edit};
+//!
+//! let (now, running) = (banger::rootfs::timestamp()?, Cancellation::default());
+//! edit("disk.ext4".into(), now, &running, |edit| {
+//!     let hostname = PutSource::Reader(&mut &b"guest\n"[..]);
+//!     edit.put(vec![hostname], &Destination::parse(b"/etc/hostname")?, &Put::default())
+//! })?;
+//! # Ok::<(), banger::Error>(())
+//! ```
+
+mod acl;
+mod capability;
+mod edit;
+mod error;
+mod look;
+mod mode;
+mod owner;
+mod put;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use banger_ext4::Ext4Editor;
+use banger_tree::Cancellation;
+pub use banger_tree::{
+    Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp, Xattrs, escape_bytes,
+};
+use camino::Utf8Path;
+pub use edit::{ChangeOwner, Destination, Edit, MakeDirectory, MakeLink, Remove};
+pub use error::EditError;
+pub use look::{CopyError, Entry, Listing, View, time_text};
+pub use mode::ModeChange;
+pub use owner::OwnerChange;
+pub use put::{Put, PutSource};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::identity::source_date_epoch;
+
+/// Returns the time of an edit: `SOURCE_DATE_EPOCH`, or now.
+///
+/// # Errors
+/// `SOURCE_DATE_EPOCH` is no number.
+pub fn timestamp() -> Result<Timestamp, Error> {
+    if let Some(seconds) = source_date_epoch()? {
+        return Ok(Timestamp::from_seconds(seconds).clamped_to_ext4());
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    Ok(Timestamp { seconds, nanoseconds: now.subsec_nanos() }.clamped_to_ext4())
+}
+
+/// Opens the ext4 file `file` to look into.
+///
+/// # Errors
+/// It is no ext4, damaged, not cleanly unmounted, or has what is not known here; or the host
+/// refuses.
+pub fn open(file: &Utf8Path) -> Result<Ext4Editor, Error> {
+    Ext4Editor::open(file).map_err(in_file(file))
+}
+
+/// Opens the ext4 file `file` alone, does `work` on it at `timestamp`, and makes the changes last.
+///
+/// # Errors
+/// As [`open`], or another program has the file in use, or `work` fails; then nothing is changed.
+pub fn edit<T>(
+    file: &Utf8Path,
+    timestamp: Timestamp,
+    cancellation: &Cancellation,
+    work: impl FnOnce(&mut Edit<'_>) -> Result<T, EditError>,
+) -> Result<T, Error> {
+    let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
+    let mut edit = Edit::new(&mut rootfs, timestamp, cancellation);
+    let outcome = work(&mut edit).and_then(|outcome| edit.commit().map(|()| outcome));
+    outcome.map_err(in_file(file))
+}
+
+/// How large a file system shall be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewSize {
+    /// This many bytes.
+    Bytes(u64),
+    /// So many bytes more than it has.
+    More(u64),
+}
+
+/// What [`resize`] made of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Resized {
+    /// Bytes that it had.
+    pub before_bytes: u64,
+    /// Bytes that it has.
+    pub size_bytes: u64,
+}
+
+/// Makes the file system in `file` larger, and the file with it, which stays sparse; all or
+/// nothing.
+///
+/// It may become a little less than is asked for, where the end would be hardly more than metadata.
+///
+/// # Errors
+/// As [`edit`], or it is larger than that or cannot become so large.
+pub fn resize(file: &Utf8Path, size: NewSize) -> Result<Resized, Error> {
+    let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
+    let before_bytes = rootfs.size_bytes();
+    let wanted = match size {
+        NewSize::Bytes(bytes) => bytes,
+        NewSize::More(bytes) => before_bytes.saturating_add(bytes),
+    };
+    let size_bytes = rootfs.grow(wanted).map_err(in_file(file))?;
+    Ok(Resized { before_bytes, size_bytes })
+}
+
+/// Returns the error that says which file it is about.
+pub fn in_file<E: Into<EditError>>(file: &Utf8Path) -> impl FnOnce(E) -> Error {
+    let file = file.to_owned();
+    move |error| match error.into() {
+        EditError::Cancelled => Error::Cancelled,
+        source => Error::Rootfs { file, source },
+    }
+}

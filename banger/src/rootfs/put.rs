@@ -1,0 +1,290 @@
+//! Files and directories of the host, put into a root file system.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use banger_tree::{Cancellation, FileType, GuestPath, NodeKind, RootfsError, Xattrs, escape_bytes};
+use rustix::fs::OFlags;
+
+use super::capability::CAPABILITY;
+use super::edit::{Destination, Edit, Target, with_mode};
+use super::error::EditError;
+use super::mode::ModeChange;
+use super::owner::{OwnerChange, OwnerIds};
+
+/// Mode of files whose source has none.
+const FILE_MODE: u16 = 0o644;
+/// What a file takes of its source's mode: nothing that the host's owner gave it.
+const FILE_BITS: u16 = 0o777;
+const DIRECTORY_BITS: u16 = 0o1777;
+
+/// What is put into a root file system.
+pub enum PutSource<'a> {
+    /// A file or directory of the host. One that ends with `/.` stands for what is in it.
+    Path(PathBuf),
+    /// Bytes without a name.
+    Reader(&'a mut dyn Read),
+}
+
+impl std::fmt::Debug for PutSource<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => formatter.debug_tuple("Path").field(path).finish(),
+            Self::Reader(_) => formatter.write_str("Reader"),
+        }
+    }
+}
+
+/// How things are put into a root file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Put {
+    /// Mode of files, made of the one they would have: that of the file they replace, else the
+    /// source's permissions, else 644. Directories have their source's permissions.
+    pub mode: Option<ModeChange>,
+    /// Owner of files and new directories: else that of the file they replace, else 0:0.
+    pub owner: Option<OwnerChange>,
+    /// Make missing directories on the way.
+    pub parents: bool,
+    /// Replace a symlink at the destination, not what it leads to.
+    pub no_dereference: bool,
+}
+
+/// What holds for all of one call.
+struct Terms<'a> {
+    mode: Option<&'a ModeChange>,
+    owner: OwnerIds,
+    no_dereference: bool,
+}
+
+impl Edit<'_> {
+    /// Puts `sources` to the name `destination` or below it, directories with all in them; returns
+    /// where they are.
+    ///
+    /// A file that is there is replaced and keeps its mode, owner and extended attributes but its
+    /// capabilities; other hard links of it keep the old content. Directories are merged.
+    ///
+    /// # Errors
+    /// A source cannot be read, the destination is missing or of another type, or there is no room.
+    pub fn put(
+        &mut self,
+        sources: Vec<PutSource<'_>>,
+        destination: &Destination,
+        how: &Put,
+    ) -> Result<Vec<GuestPath>, EditError> {
+        let terms = Terms {
+            mode: how.mode.as_ref(),
+            owner: self.ids(how.owner.as_ref())?,
+            no_dereference: how.no_dereference,
+        };
+        if how.parents {
+            let needs_all = destination.is_directory || sources.len() > 1;
+            let missing = if needs_all { Some(destination.path.clone()) } else { destination.path.parent() };
+            if let Some(missing) = missing {
+                self.make_parents(&missing)?;
+            }
+        }
+        let target = self.target(destination, sources.len())?;
+        let mut places = Vec::new();
+        for source in sources {
+            let place = match source {
+                PutSource::Path(path) => self.put_path(&path, &target, &terms)?,
+                PutSource::Reader(reader) => {
+                    let place = target.of(None)?;
+                    self.put_file(&place, reader, FILE_MODE, &terms)?
+                }
+            };
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    fn put_path(&mut self, path: &Path, target: &Target, terms: &Terms<'_>) -> Result<GuestPath, EditError> {
+        let metadata = fs::metadata(path).map_err(host("read", path))?;
+        if !metadata.is_dir() {
+            let place = target.of(path.file_name().map(OsStrExt::as_bytes))?;
+            let file = open(path, OFlags::empty())?;
+            // Of a pipe or a device only the bytes are meant.
+            let mode = if metadata.is_file() { permissions(&metadata, FILE_BITS) } else { FILE_MODE };
+            return self.put_file(&place, &mut &file, mode, terms);
+        }
+        let bytes = path.as_os_str().as_bytes();
+        let stands_for_content =
+            matches!(bytes, b"." | b"..") || bytes.ends_with(b"/.") || bytes.ends_with(b"/..");
+        let place = match (target, path.file_name()) {
+            (Target::Below(dir), None) => dir.clone(),
+            (Target::Below(dir), Some(_)) if stands_for_content => dir.clone(),
+            (_, name) => target.of(name.map(OsStrExt::as_bytes))?,
+        };
+        self.put_directory(path, &metadata, &place, terms)?;
+        Ok(place)
+    }
+
+    /// Puts a directory to `place`, where nothing is or a directory to merge it with.
+    fn put_directory(
+        &mut self,
+        path: &Path,
+        metadata: &Metadata,
+        place: &GuestPath,
+        terms: &Terms<'_>,
+    ) -> Result<(), EditError> {
+        match self.rootfs.stat(place)?.map(|stat| stat.file_type) {
+            None => {
+                let attributes = self.new_attributes(permissions(metadata, DIRECTORY_BITS), terms.owner);
+                self.rootfs.create_dir(place, &attributes)?;
+                self.touch_parent(place);
+            }
+            Some(FileType::Directory) => {}
+            Some(FileType::Symlink) if !terms.no_dereference && self.leads_to_directory(place)? => {}
+            Some(_) => {
+                let advice = "a directory does not replace it; remove it first";
+                return Err(EditError::NotADirectory { path: place.clone(), advice });
+            }
+        }
+        let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut names: Vec<_> =
+            entries.map_err(host("list", path))?.iter().map(fs::DirEntry::file_name).collect();
+        // So that equal sources make equal images.
+        names.sort_unstable();
+        for name in names {
+            self.check_cancelled()?;
+            let below = place.join(name.as_bytes()).map_err(RootfsError::from)?;
+            self.put_entry(&path.join(&name), &below, terms)?;
+        }
+        Ok(())
+    }
+
+    /// Puts what a directory of the host has, as what it is.
+    fn put_entry(&mut self, path: &Path, place: &GuestPath, terms: &Terms<'_>) -> Result<(), EditError> {
+        let metadata = fs::symlink_metadata(path).map_err(host("read", path))?;
+        let file_type = metadata.file_type();
+        if file_type.is_dir() {
+            return self.put_directory(path, &metadata, place, terms);
+        }
+        if file_type.is_file() {
+            // What took its place since would be read from outside the directory, or wait for ever.
+            let file = open(path, OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
+            let metadata = file.metadata().map_err(host("read", path))?;
+            self.put_file(place, &mut &file, permissions(&metadata, FILE_BITS), terms)?;
+            return Ok(());
+        }
+        if let Some(before) = self.rootfs.stat(place)? {
+            if before.file_type == FileType::Directory {
+                let advice = "only a directory replaces it; remove it first";
+                return Err(EditError::Directory { path: place.clone(), advice });
+            }
+            self.rootfs.remove(place)?;
+        }
+        self.touch_parent(place);
+        if file_type.is_symlink() {
+            let target = fs::read_link(path).map_err(host("read", path))?;
+            let attributes = self.new_attributes(0o777, terms.owner);
+            return Ok(self.rootfs.symlink(place, target.as_os_str().as_bytes(), &attributes)?);
+        }
+        let number = metadata.rdev();
+        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+        let kind = if file_type.is_char_device() {
+            NodeKind::CharDevice { major, minor }
+        } else if file_type.is_block_device() {
+            NodeKind::BlockDevice { major, minor }
+        } else if file_type.is_fifo() {
+            NodeKind::Fifo
+        } else {
+            NodeKind::Socket
+        };
+        let attributes = self.new_attributes(permissions(&metadata, FILE_BITS), terms.owner);
+        Ok(self.rootfs.mknod(place, &kind, &attributes)?)
+    }
+
+    /// Puts bytes to `place`, or to what a symlink there leads to; returns where they are.
+    fn put_file(
+        &mut self,
+        place: &GuestPath,
+        content: &mut dyn Read,
+        mode: u16,
+        terms: &Terms<'_>,
+    ) -> Result<GuestPath, EditError> {
+        let place = self.file_place(place, terms)?;
+        let before = self.rootfs.stat(&place)?.filter(|stat| stat.file_type == FileType::Regular);
+        let mut attributes = match &before {
+            Some(stat) => stat.attributes.clone(),
+            None => self.new_attributes(mode, OwnerIds::default()),
+        };
+        attributes.mtime = self.timestamp;
+        attributes.uid = terms.owner.uid.unwrap_or(attributes.uid);
+        attributes.gid = terms.owner.gid.unwrap_or(attributes.gid);
+        // They were given to the bytes that go.
+        attributes.xattrs.remove(CAPABILITY);
+        if let Some(change) = terms.mode {
+            attributes.mode = change.applied_to(attributes.mode, false);
+            let xattrs: Option<Xattrs> = with_mode(&attributes.xattrs, attributes.mode);
+            attributes.xattrs = xattrs.unwrap_or(attributes.xattrs);
+        }
+        let mut content = Stoppable { content, cancellation: &self.cancellation };
+        let written = self.rootfs.write_file(&place, &mut content, &attributes);
+        self.check_cancelled()?;
+        written?;
+        if before.is_none() {
+            self.touch_parent(&place);
+        }
+        Ok(place)
+    }
+
+    /// Returns where a file put to `place` goes.
+    fn file_place(&self, place: &GuestPath, terms: &Terms<'_>) -> Result<GuestPath, EditError> {
+        let Some(stat) = self.rootfs.stat(place)? else { return Ok(place.clone()) };
+        let path = || place.clone();
+        match stat.file_type {
+            FileType::Regular => Ok(path()),
+            FileType::Symlink if terms.no_dereference => Ok(path()),
+            FileType::Symlink => {
+                let advice = "the symlink that was to be followed leads to nothing: remove it, or replace \
+                              it with --no-dereference";
+                let followed = self.rootfs.resolve(place).map_err(|error| match error {
+                    RootfsError::NotFound { path } => EditError::NotFound { path, advice },
+                    other => other.into(),
+                })?;
+                self.file_place(&followed, terms)
+            }
+            FileType::Directory => {
+                let advice = "only a directory replaces it; remove it first";
+                Err(EditError::Directory { path: path(), advice })
+            }
+            _ => {
+                let advice = "it is a device, FIFO or socket; remove it first";
+                Err(EditError::Exists { path: path(), advice })
+            }
+        }
+    }
+}
+
+fn permissions(metadata: &Metadata, bits: u16) -> u16 {
+    u16::try_from(metadata.mode() & u32::from(bits)).expect("the bits are 16")
+}
+
+fn open(path: &Path, flags: OFlags) -> Result<File, EditError> {
+    let flags = i32::try_from(flags.bits()).expect("flags of open fit in an int");
+    File::options().read(true).custom_flags(flags).open(path).map_err(host("open", path))
+}
+
+fn host(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EditError {
+    let path = escape_bytes(path.as_os_str().as_bytes());
+    move |source| EditError::Host { action, path, source }
+}
+
+/// Bytes that end with an error when the caller asks to stop.
+struct Stoppable<'a> {
+    content: &'a mut dyn Read,
+    cancellation: &'a Cancellation,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancellation.is_cancelled() {
+            return Err(io::Error::other("interrupted"));
+        }
+        self.content.read(buffer)
+    }
+}
