@@ -156,6 +156,21 @@ pub(crate) struct PullArguments {
     /// What writes the file system.
     #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
     pub(crate) backend: String,
+    /// Which init the guest gets: the image's or else banger's, the image's only, banger's, or one
+    /// that is installed on the first boot.
+    #[arg(
+        long,
+        value_name = "auto|image|banger|install",
+        default_value = "auto",
+        conflicts_with = "no_inject"
+    )]
+    pub(crate) init: String,
+    /// Leave the image as it is: no agents, no fixes, nothing that makes it boot.
+    #[arg(long)]
+    pub(crate) no_inject: bool,
+    /// Directory of guest binaries, banger-guest-amd64 and so on [default: the one within banger].
+    #[arg(long, value_name = "DIR", conflicts_with = "no_inject")]
+    pub(crate) guest_dir: Option<Utf8PathBuf>,
     /// Write just this ext4 file instead of a managed image.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<Utf8PathBuf>,

@@ -56,11 +56,6 @@ impl Printer {
         out.flush()
     }
 
-    /// Returns whether results are JSON documents.
-    pub(crate) fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// Where a command that is not asked for JSON writes bytes as they are.
     pub(crate) fn bytes(&self) -> impl Write {
         io::stdout().lock()

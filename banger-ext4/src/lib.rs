@@ -25,7 +25,7 @@ pub use editor::{Ext4Editor, Storage};
 pub use error::Ext4Error;
 pub use inject::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
-    inject_guest_agents,
+    inject_guest_agents, injected_texts,
 };
 pub use native::NativeBackend;
 pub use options::{Ext4Options, Identity, ImageSize};

@@ -3,8 +3,9 @@
 //! The pipeline of the crates around it: [`pull`] resolves a reference, flattens the layers into
 //! a tree while they come in, writes the ext4 file and publishes it in the [`ImageStore`] with
 //! one rename; [`pull_to_file`] does the same for a single file, and [`build_rootfs`] for a
-//! directory or a tar. [`rootfs`] looks into finished files and edits them; [`guest`] talks to what
-//! runs inside once it has booted.
+//! directory or a tar. An image that is pulled is made to boot on the way; [`inject_file`] does that
+//! to a finished one, [`rootfs`] looks into finished files and edits them, and [`guest`] talks to
+//! what runs inside once it has booted.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -23,8 +24,10 @@ mod dirs;
 mod error;
 mod event;
 pub mod guest;
+mod guest_binary;
 mod host_tree;
 mod identity;
+mod inject;
 mod lock;
 mod output;
 mod pull;
@@ -38,7 +41,9 @@ mod uuid;
 mod warnings;
 
 pub use backend::{Backend, DEFAULT_BACKEND};
-pub use banger_ext4::ImageSize;
+pub use banger_ext4::{
+    BootContract, Change, Entrypoint, Fixup, FixupKind, ImageSize, InitMode, InjectError, InjectReport,
+};
 pub use banger_oci::{
     BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
     ReferenceError,
@@ -48,12 +53,14 @@ pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;
 pub use event::{Event, EventHandler};
+pub use guest_binary::{GuestBinaryError, GuestOptions, parse_init_mode};
 pub use host_tree::DirectoryError;
 pub use identity::source_date_epoch;
+pub use inject::{InjectRequest, inject_file, inject_rootfs};
 pub use pull::{pull, pull_to_file};
 pub use request::{PullRequest, PulledFile};
 pub use store::{
-    BuildOptions, DamagedImage, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore, LayerRecord,
-    Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage, StoreError,
+    BuildOptions, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName, ImageRecord,
+    ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage, StoreError,
 };
 pub use uuid::Uuid;

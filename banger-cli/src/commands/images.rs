@@ -74,6 +74,10 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Fai
     line("backend", &image.build.backend);
     line("size", &format!("{} ({} free)", Size(image.size_bytes), Size(image.free_bytes)));
     line("inodes", &format!("{} ({} used)", image.inodes, image.used_inodes));
+    if let Some(contract) = image.boot_contract {
+        line("boots with", contract.name());
+        line("first boot", if image.first_boot_pending { "pending" } else { "nothing to do" });
+    }
     line("entrypoint", &words(&image.config.entrypoint));
     line("cmd", &words(&image.config.cmd));
     line("user", &image.config.user);
@@ -86,6 +90,12 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Fai
     }
     for layer in &image.layers {
         line("layer", &format!("{} ({})", layer.digest, Size(layer.size_bytes)));
+    }
+    for path in &image.injected {
+        line("injected", &path.to_string());
+    }
+    for fixup in &image.fixups {
+        line("fixed", &fixup.to_string());
     }
     for warning in &image.warnings {
         line("warning", warning);

@@ -23,7 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use error::StoreError;
 pub use name::{ImageName, NameError};
-pub use record::{BuildOptions, ImageConfigRecord, ImageId, ImageRecord, LayerRecord};
+pub use record::{BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageId, ImageRecord, LayerRecord};
 pub use staged::StagedImage;
 
 use crate::lock::Lock;
