@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use banger::guest::{Exec, ExecOutput, ExitStatus, FirstBootState, GuestAddress, GuestClient, Info};
+use banger::guest::{
+    Exec, ExecOutput, ExitStatus, FirstBoot, FirstBootState, GuestAddress, GuestClient, Info,
+};
 use camino::Utf8PathBuf;
 
 use super::qemu::Machine;
@@ -70,7 +72,7 @@ impl Guest {
                 return Ok(info);
             }
             if started.elapsed() > timeout {
-                bail!("no {what} within {} s: {:#?}", timeout.as_secs(), info.first_boot);
+                bail!("no {what} within {} s, but {}", timeout.as_secs(), first_boot(&info));
             }
             std::thread::sleep(Duration::from_millis(250));
         }
@@ -82,8 +84,23 @@ impl Guest {
             !matches!(info.first_boot.state, FirstBootState::Pending | FirstBootState::Running)
         })?;
         match info.first_boot.state {
-            FirstBootState::Failed => bail!("the first boot failed: {:#?}", info.first_boot),
+            FirstBootState::Failed => bail!("{}", first_boot(&info)),
             _ => Ok(info),
+        }
+    }
+
+    /// Waits until systemd has no jobs of its start left, and returns what it says of itself. Not
+    /// `--wait`: that waits for an event which may have passed.
+    pub(crate) fn systemd_state(&self) -> anyhow::Result<String> {
+        let started = std::time::Instant::now();
+        loop {
+            let output = self.run(&["systemctl", "is-system-running"])?;
+            let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            let is_starting = ["offline", "initializing", "starting"].contains(&state.as_str());
+            if !is_starting || started.elapsed() > BOOT_TIMEOUT {
+                return Ok(state);
+            }
+            std::thread::sleep(Duration::from_millis(500));
         }
     }
 
@@ -93,6 +110,12 @@ impl Guest {
         machine.wait(STOP_TIMEOUT)?;
         Ok(())
     }
+}
+
+/// How far a first boot has come, without its log, which is on the console too.
+pub(crate) fn first_boot(info: &Info) -> String {
+    let FirstBoot { state, attempt, stage, last_error, .. } = &info.first_boot;
+    format!("first boot {state:?}, attempt {attempt}, stage {stage:?}, error {last_error:?}")
 }
 
 /// Fails with `what` unless `condition` holds.

@@ -71,8 +71,9 @@ fn index(dir: &Path) -> anyhow::Result<BTreeMap<String, Content>> {
         if path.extension().is_none_or(|extension| extension != "deb") {
             continue;
         }
-        // The escaped colon of an epoch would be escaped again in a URL.
-        let name = path.file_name().unwrap_or_default().to_string_lossy().replace("%3a", "_");
+        // apt escapes much of what versions have in them; the name says nothing that the index does not.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.replace(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.', "_");
         let fields = tools::try_run(Command::new("dpkg-deb").arg("--field").arg(&path))
             .map_err(|report| anyhow::anyhow!("{report}"))?;
         let bytes = std::fs::read(&path)?;

@@ -19,7 +19,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         let guest = Guest::wait(&machine)?;
         guest.wait_for_first_boot(Duration::from_secs(180))?;
         // Keys may be made by a unit of their own.
-        guest.run(&["systemctl", "is-system-running", "--wait"])?;
+        guest.systemd_state()?;
         let machine_id = guest.shell("cat /etc/machine-id")?;
         ensure_that!(
             machine_id.len() == 32 && machine_id.bytes().all(|byte| byte.is_ascii_hexdigit()),

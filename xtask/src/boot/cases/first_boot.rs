@@ -10,7 +10,7 @@ use banger_testkit::{Image, tools};
 
 use crate::boot::bench::Bench;
 use crate::boot::disk;
-use crate::boot::guest::{Guest, ensure_that};
+use crate::boot::guest::{Guest, ensure_that, first_boot};
 use crate::boot::network::{Network, free_port};
 use crate::boot::qemu::MachineOptions;
 use crate::boot::repository::{Repository, source_line};
@@ -47,7 +47,7 @@ pub(crate) fn install(bench: &Bench) -> anyhow::Result<()> {
         "the first boot is {state:?} when the agent answers first"
     );
     let info = guest.wait_for_first_boot(INSTALL_TIMEOUT)?;
-    ensure_that!(info.first_boot.state == FirstBootState::Done, "{:#?}", info.first_boot);
+    ensure_that!(info.first_boot.state == FirstBootState::Done, "{}", first_boot(&info));
     ensure_that!(repository.packages_served() > 0, "no package was fetched");
     guest.shell(&format!("test ! -e {MARKER} && test -e /var/lib/banger/first-boot-done"))?;
     log_in(bench, &guest, ssh)?;
@@ -59,7 +59,7 @@ pub(crate) fn install(bench: &Bench) -> anyhow::Result<()> {
     let mut machine = bench.start("first-boot-2", &options(&disk, Some(network)))?;
     let guest = Guest::wait(&machine)?;
     let info = guest.client.info()?;
-    ensure_that!(info.first_boot.state == FirstBootState::Done, "{:#?}", info.first_boot);
+    ensure_that!(info.first_boot.state == FirstBootState::Done, "{}", first_boot(&info));
     log_in(bench, &guest, ssh).context("after a reboot")?;
     ensure_that!(repository.packages_served() == served, "the second boot fetched packages");
     guest.stop(&mut machine)
@@ -135,15 +135,17 @@ pub(crate) fn power_cut(bench: &Bench) -> anyhow::Result<()> {
     let guest = Guest::wait(&machine)?;
     let info = guest.wait_for_info("unpacking", INSTALL_TIMEOUT, |info| {
         let log = &info.first_boot.log_tail;
-        log.contains("Setting up") || log.matches("Unpacking").count() >= 3
+        info.first_boot.state != FirstBootState::Running && info.first_boot.state != FirstBootState::Pending
+            || log.contains("Setting up")
+            || log.matches("Unpacking").count() >= 3
     })?;
-    ensure_that!(info.first_boot.state == FirstBootState::Running, "{:#?}", info.first_boot);
+    ensure_that!(info.first_boot.state == FirstBootState::Running, "{}", first_boot(&info));
     machine.cut_power();
 
     let mut machine = bench.start("first-boot-cut-2", &options(&disk, Some(network)))?;
     let guest = Guest::wait(&machine)?;
     let info = guest.wait_for_first_boot(INSTALL_TIMEOUT)?;
-    ensure_that!(info.first_boot.state == FirstBootState::Done, "{:#?}", info.first_boot);
+    ensure_that!(info.first_boot.state == FirstBootState::Done, "{}", first_boot(&info));
     let status = guest.shell("dpkg --audit; dpkg-query -W -f '${db:Status-Status}' openssh-server")?;
     ensure_that!(status == "installed", "dpkg says: {status}");
     guest.shell("ls /etc/ssh/ssh_host_*_key")?;

@@ -67,8 +67,7 @@ fn check_network(guest: &Guest) -> anyhow::Result<()> {
 
 /// systemd has reached its goal and no unit has failed.
 fn check_running(guest: &Guest) -> anyhow::Result<()> {
-    let state = guest.run(&["systemctl", "is-system-running", "--wait"])?;
-    let state = String::from_utf8_lossy(&state.stdout).trim().to_owned();
+    let state = guest.systemd_state()?;
     let failed = guest.shell("systemctl --failed --no-legend --plain")?;
     ensure_that!(failed.is_empty() && state == "running", "systemd is {state}, failed: {failed}");
     let multi_user = guest.shell("systemctl is-active multi-user.target")?;
