@@ -3,7 +3,8 @@
 use banger_guest::config::{GuestConfig, paths};
 use banger_tree::{FileType, GuestPath, Rootfs, RootfsError};
 
-use super::edit::{lookup, lstat, path};
+use super::edit::{lookup, lstat, path, read_text};
+use super::error::InjectError;
 
 /// Where the kernel and this crate look for init.
 pub(super) const INIT: &str = "/sbin/init";
@@ -56,7 +57,7 @@ const PACKAGE_MANAGERS: [&str; 10] =
     ["apt-get", "dnf5", "dnf", "microdnf", "tdnf", "yum", "zypper", "apk", "pacman", "xbps-install"];
 
 impl Facts {
-    pub(super) fn of(rootfs: &dyn Rootfs) -> Result<Self, RootfsError> {
+    pub(super) fn of(rootfs: &dyn Rootfs) -> Result<Self, InjectError> {
         let init_path = program(rootfs, INIT)?;
         let init_stat = lstat(rootfs, &path(INIT))?;
         let init = match (&init_path, &init_stat) {
@@ -64,11 +65,11 @@ impl Facts {
             (None, Some(_)) => InitKind::Unusable,
             (None, None) => InitKind::Missing,
         };
-        let os_release = match read(rootfs, "/etc/os-release")? {
+        let os_release = match read_text(rootfs, "/etc/os-release")? {
             Some(text) => Some(text),
-            None => read(rootfs, "/usr/lib/os-release")?,
+            None => read_text(rootfs, "/usr/lib/os-release")?,
         };
-        let config = read(rootfs, paths::GUEST_CONFIG)?;
+        let config = read_text(rootfs, paths::GUEST_CONFIG)?;
         let config = config.and_then(|json| GuestConfig::from_json(&json).ok());
         let mut package_manager = false;
         for name in PACKAGE_MANAGERS {
@@ -145,13 +146,6 @@ pub(super) fn any_program(rootfs: &dyn Rootfs, name: &str) -> Result<bool, Rootf
         }
     }
     Ok(false)
-}
-
-fn read(rootfs: &dyn Rootfs, text: &str) -> Result<Option<Vec<u8>>, RootfsError> {
-    match lookup(rootfs, &path(text))? {
-        Some((real, stat)) if stat.file_type == FileType::Regular => rootfs.read(&real).map(Some),
-        _ => Ok(None),
-    }
 }
 
 fn os_ids(os_release: &[u8]) -> Vec<String> {

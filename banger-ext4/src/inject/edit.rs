@@ -10,6 +10,10 @@ use banger_tree::{
 use super::error::InjectError;
 use super::report::{Change, Fixup, FixupKind, InjectReport};
 
+/// Most bytes of a file of the image that is read: the image may be anybody's, and memory must not
+/// grow with what is in it.
+const TEXT_MAX: u64 = 1 << 20;
+
 /// A root file system under injection.
 ///
 /// Paths are absolute text, and symlinks on the way are followed; what is missing of a parent is
@@ -97,12 +101,9 @@ impl<'a> Edit<'a> {
         self.rootfs.read_link(&path(text))
     }
 
-    /// Returns the bytes of the regular file that `text` leads to, if it does.
-    pub(super) fn read(&self, text: &str) -> Result<Option<Vec<u8>>, RootfsError> {
-        match self.lookup(text)? {
-            Some((real, stat)) if stat.file_type == FileType::Regular => self.rootfs.read(&real).map(Some),
-            _ => Ok(None),
-        }
+    /// Returns the text of the regular file that `text` leads to, if it does.
+    pub(super) fn read(&self, text: &str) -> Result<Option<Vec<u8>>, InjectError> {
+        read_text(self.rootfs, text)
     }
 
     /// Returns the names in the directory that `text` leads to; none if it leads to none.
@@ -207,7 +208,7 @@ impl<'a> Edit<'a> {
         else {
             return self.file(text, bytes, mode);
         };
-        if self.rootfs.read(&real)? != bytes {
+        if !self.has_bytes(&real, &stat, bytes)? {
             let attributes = Attributes { mtime: self.timestamp, ..stat.attributes };
             self.rootfs.write_file(&real, &mut &bytes[..], &attributes)?;
             self.note(Change::Replaced, real);
@@ -311,6 +312,20 @@ pub(super) fn lookup(
 ) -> Result<Option<(GuestPath, Stat)>, RootfsError> {
     let Some(real) = real_path(rootfs, path)? else { return Ok(None) };
     Ok(rootfs.stat(&real)?.map(|stat| (real, stat)))
+}
+
+/// Returns the text of the regular file that `text` leads to, if it does.
+pub(super) fn read_text(rootfs: &dyn Rootfs, text: &str) -> Result<Option<Vec<u8>>, InjectError> {
+    match lookup(rootfs, &path(text))? {
+        Some((real, stat)) if stat.file_type == FileType::Regular => {
+            if stat.size_bytes > TEXT_MAX {
+                let (found, wanted) = ("a file of more than a mebibyte", "a text");
+                return Err(InjectError::InTheWay { path: real, found, wanted });
+            }
+            Ok(Some(rootfs.read(&real)?))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Returns what is at `path` itself.

@@ -83,8 +83,11 @@ fn says_exit_101(script: &[u8]) -> bool {
 }
 
 fn is_blank(edit: &Edit<'_>, path: &str) -> Result<bool, InjectError> {
+    // Lists of hosts may be long, and then they are no blanks.
+    const BLANKS_MAX: u64 = 4096;
     match edit.lookup(path)? {
         None => Ok(true),
+        Some((_, stat)) if stat.size_bytes > BLANKS_MAX => Ok(false),
         Some(_) => Ok(edit.read(path)?.is_some_and(|bytes| bytes.iter().all(u8::is_ascii_whitespace))),
     }
 }

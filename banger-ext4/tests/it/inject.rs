@@ -6,7 +6,9 @@ use banger_ext4::{
     BootContract, Entrypoint, GuestAgents, InitMode, InjectError, InjectReport, inject_guest_agents,
 };
 use banger_guest::config::{FirstBootMarker, GuestConfig};
-use banger_tree::{Attributes, FileType, GuestPath, Rootfs, Timestamp, TreeRootfs};
+use banger_tree::{
+    Attributes, ContentStore, FileType, GuestPath, LayerIndex, NodeKind, Rootfs, Timestamp, TreeRootfs,
+};
 
 use crate::editor::listing;
 use crate::support::fixture::mode;
@@ -542,6 +544,8 @@ fn units_are_ordered_and_enabled() {
                     "RemainAfterExit=yes",
                     "DefaultDependencies=no",
                     "After=local-fs.target",
+                    // Nothing else pulls these in, and what waits for them would not wait.
+                    "Wants=network-pre.target network.target",
                     "Before=network-pre.target network.target",
                 ][..],
             ),
@@ -736,6 +740,39 @@ fn what_is_in_the_way_is_named() {
     );
     assert!(refused(&|f| link(f, "/dev", "dev")).contains("a symlink in a loop"));
     assert!(refused(&|f| link(f, "/tmp", "../../up")).contains("leads nowhere"));
+}
+
+#[test]
+fn memory_does_not_grow_with_what_an_image_has() {
+    let with_holes = |at: &str| {
+        let mut fixture = Fixture::default();
+        dirs(&mut fixture, "/etc");
+        let size_bytes = 1 << 40;
+        let content = fixture.store.begin(LayerIndex(0), size_bytes).unwrap();
+        fixture.store.append_hole(content, 1 << 20).unwrap();
+        let kind = NodeKind::Regular { size_bytes, content: Some(content) };
+        fixture.add(at, kind, mode(0o644));
+        fixture
+    };
+    // None of these is read, and a machine-id is replaced whatever it was.
+    for at in ["/etc/hosts", "/etc/hostname", "/etc/machine-id"] {
+        let agents = agents(InitMode::Auto);
+        let mut fixture = with_holes(at);
+        if at == "/etc/hostname" {
+            put(&mut fixture, "/etc/hosts", "::1 localhost\n", 0o644);
+        }
+        injected(fixture, &agents, |rootfs, _| {
+            let size = rootfs.stat(&path(at)).unwrap().unwrap().size_bytes;
+            assert_eq!(size, if at == "/etc/machine-id" { 0 } else { 1 << 40 });
+        });
+    }
+    for at in ["/etc/os-release", "/etc/inittab"] {
+        let mut fixture = with_holes(at);
+        busybox_parts(&mut fixture);
+        let mut rootfs = TreeRootfs::new(&mut fixture.tree, &mut fixture.store);
+        let error = inject_guest_agents(&mut rootfs, &agents(InitMode::Auto)).unwrap_err().to_string();
+        assert_eq!(error, format!("{at} is a file of more than a mebibyte, and a text has to be there"));
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Every implementation of `Rootfs`, with the same content.
 
-use banger_ext4::{Ext4Backend, Ext4Editor, NativeBackend};
+use banger_ext4::{Ext4Backend, NativeBackend};
 use banger_testkit::assert_silent;
 use banger_tree::{Rootfs, TreeRootfs};
 
 use super::Fixture;
-use crate::e2fsprogs::{Workplace, build, options};
+use crate::e2fsprogs::{Workplace, build, has_tools, options};
 use crate::editor::assert_equal;
 
 /// Calls `edit` with what `fixture` makes, as each implementation, and fails unless all of them
@@ -31,6 +31,9 @@ pub(crate) fn with_each<T: PartialEq + std::fmt::Debug>(
             skip.report();
         }
     };
-    finished("native", &|image| Box::new(Ext4Editor::open(image).unwrap()));
+    finished("native", &|image| NativeBackend.open(image).unwrap());
+    if has_tools() {
+        finished("debugfs", &|image| place.backend().open(image).unwrap());
+    }
     want
 }
