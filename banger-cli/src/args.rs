@@ -106,6 +106,30 @@ pub(crate) enum ImageCommand {
         /// The new name.
         new_name: String,
     },
+    /// Copy an image's ext4 file, with its holes, by reflink where the host can; prints the file's
+    /// path.
+    Export {
+        /// Name, id, or unique beginning of an id.
+        name: String,
+        /// The ext4 file to write.
+        file: Utf8PathBuf,
+        /// Replace FILE if it exists.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Copy an image under another name, as export copies its file; prints the new file's path.
+    Clone {
+        /// Name, id, or unique beginning of an id.
+        name: String,
+        /// The copy's name.
+        new_name: String,
+    },
+    /// Check images against their records and their own checksums; exit status 1 if one is damaged.
+    Verify {
+        /// Names, ids, or unique beginnings of ids.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
     /// List or prune downloaded blobs.
     #[command(subcommand)]
     Cache(CacheCommand),

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::ClosedOutput) => ExitCode::SUCCESS,
         Err(Failure::Ended(status)) => ExitCode::from(status),
+        Err(Failure::Unsound) => ExitCode::FAILURE,
         Err(failure) => {
             printer.error(failure.code(), &failure.to_string());
             ExitCode::from(failure.exit_status())

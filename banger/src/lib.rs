@@ -35,6 +35,7 @@ mod pull_events;
 mod request;
 pub mod rootfs;
 mod scratch;
+mod sparse;
 mod staging;
 mod store;
 mod uuid;
@@ -60,7 +61,8 @@ pub use inject::{InjectRequest, inject_file, inject_rootfs};
 pub use pull::{pull, pull_to_file};
 pub use request::{PullRequest, PulledFile};
 pub use store::{
-    BuildOptions, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName, ImageRecord,
-    ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage, StoreError,
+    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName,
+    ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage,
+    StoreError, Verification,
 };
 pub use uuid::Uuid;

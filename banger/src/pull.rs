@@ -293,6 +293,7 @@ impl Run<'_> {
             fixups: injected.as_ref().map(|report| report.fixups.clone()).unwrap_or_default(),
             injected: injected.map(|report| report.injected).unwrap_or_default(),
             warnings,
+            cloned_from: None,
             replaces: None,
         }
     }

@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     Banger(banger::Error),
     /// What ran in a guest ended with this status, and so does this program, without a word.
     Ended(u8),
+    /// The command did what it was for, and told what is wrong.
+    Unsound,
     /// Whoever read standard output has gone, which ends a command quietly.
     ClosedOutput,
     /// Standard output, or a file that the command writes itself, failed.
@@ -34,7 +36,9 @@ impl Failure {
     pub(crate) fn code(&self) -> u32 {
         match self {
             Self::Banger(error) => error.code(),
-            Self::Ended(_) | Self::ClosedOutput | Self::Output(_) => banger::Error::OUTPUT_CODE,
+            Self::Ended(_) | Self::Unsound | Self::ClosedOutput | Self::Output(_) => {
+                banger::Error::OUTPUT_CODE
+            }
         }
     }
 
@@ -42,7 +46,7 @@ impl Failure {
         match self {
             Self::Banger(error) => error.exit_status(),
             Self::Ended(status) => *status,
-            Self::ClosedOutput | Self::Output(_) => 1,
+            Self::Unsound | Self::ClosedOutput | Self::Output(_) => 1,
         }
     }
 }
@@ -52,6 +56,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Banger(error) => error.fmt(formatter),
             Self::Ended(status) => write!(formatter, "the program in the guest ended with status {status}"),
+            Self::Unsound => formatter.write_str("something is wrong"),
             Self::ClosedOutput => formatter.write_str("standard output is closed"),
             Self::Output(error) => write!(formatter, "cannot write the output: {error}"),
         }
@@ -84,6 +89,13 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure
         Command::Image(ImageCommand::Rename { name, new_name }) => {
             images::rename(&name, &new_name, &dirs(&global)?, printer)
         }
+        Command::Image(ImageCommand::Export { name, file, force }) => {
+            images::export(&name, &file, force, &dirs(&global)?, printer)
+        }
+        Command::Image(ImageCommand::Clone { name, new_name }) => {
+            images::clone(&name, &new_name, &dirs(&global)?, printer)
+        }
+        Command::Image(ImageCommand::Verify { names }) => images::verify(&names, &dirs(&global)?, printer),
         Command::Image(ImageCommand::Cache(command)) => cache::run(&command, &dirs(&global)?, printer),
         Command::Rootfs(command) => rootfs::run(&command, global.progress, printer),
         Command::Guest(command) => guest::run(&command, printer),

@@ -6,6 +6,7 @@ mod bad_input;
 mod cache;
 mod commands;
 mod confinement;
+mod copies;
 mod injection;
 mod interruption;
 mod memory;

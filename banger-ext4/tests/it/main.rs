@@ -24,3 +24,4 @@ mod native_properties;
 mod ownership;
 mod support;
 mod tools;
+mod verify;

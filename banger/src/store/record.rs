@@ -9,6 +9,7 @@ use banger_ext4::{BootContract, Fixup};
 use banger_tree::GuestPath;
 use serde::{Deserialize, Serialize};
 
+use super::copies::ClonedFrom;
 use super::name::ImageName;
 
 /// Version of the record's format; readers refuse newer ones.
@@ -115,6 +116,9 @@ pub struct ImageRecord {
     /// What the build had to change or leave out, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The image it is a copy of, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned_from: Option<ClonedFrom>,
     /// Id of the older image that this one took the name of; gone as soon as this is visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<ImageId>,

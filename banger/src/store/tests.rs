@@ -45,6 +45,7 @@ fn record(name: &str) -> ImageRecord {
         injected: Vec::new(),
         fixups: Vec::new(),
         warnings: Vec::new(),
+        cloned_from: None,
         replaces: None,
     }
 }
