@@ -24,7 +24,7 @@ struct Scripted {
 
 /// Serves one connection with `script`.
 fn scripted(script: impl FnOnce(UnixStream) + Send + 'static) -> Scripted {
-    scripted_at(|path| GuestAddress::Unix(path), script)
+    scripted_at(GuestAddress::Unix, script)
 }
 
 fn scripted_at(
