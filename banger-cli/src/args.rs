@@ -102,6 +102,30 @@ pub(crate) enum ImageCommand {
         /// The new name.
         new_name: String,
     },
+    /// Copy an image's ext4 file, with its holes, by reflink where the host can; prints the file's
+    /// path.
+    Export {
+        /// Name, id, or unique beginning of an id.
+        name: String,
+        /// The ext4 file to write.
+        file: Utf8PathBuf,
+        /// Replace FILE if it exists.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Copy an image under another name, as export copies its file; prints the new file's path.
+    Clone {
+        /// Name, id, or unique beginning of an id.
+        name: String,
+        /// The copy's name.
+        new_name: String,
+    },
+    /// Check images against their records and their own checksums; exit status 1 if one is damaged.
+    Verify {
+        /// Names, ids, or unique beginnings of ids.
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
     /// List or prune downloaded blobs.
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -152,6 +176,21 @@ pub(crate) struct PullArguments {
     /// What writes the file system.
     #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
     pub(crate) backend: String,
+    /// Which init the guest gets: the image's or else banger's, the image's only, banger's, or one
+    /// that is installed on the first boot.
+    #[arg(
+        long,
+        value_name = "auto|image|banger|install",
+        default_value = "auto",
+        conflicts_with = "no_inject"
+    )]
+    pub(crate) init: String,
+    /// Leave the image as it is: no agents, no fixes, nothing that makes it boot.
+    #[arg(long)]
+    pub(crate) no_inject: bool,
+    /// Directory of guest binaries, banger-guest-amd64 and so on [default: the one within banger].
+    #[arg(long, value_name = "DIR", conflicts_with = "no_inject")]
+    pub(crate) guest_dir: Option<Utf8PathBuf>,
     /// Write just this ext4 file instead of a managed image.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<Utf8PathBuf>,

@@ -81,6 +81,11 @@ impl Printer {
             // A closed standard output must not hide the message on standard error.
             let _ = self.result(&document, "");
         }
+        self.problem(message);
+    }
+
+    /// Prints what is wrong on standard error.
+    pub(crate) fn problem(&self, message: &str) {
         self.note(&format!("{} {message}", self.paint("31", "error:")));
     }
 

@@ -21,11 +21,11 @@ mod ownership;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 pub use e2fsprogs::E2fsprogsBackend;
-pub use editor::{Ext4Editor, Storage};
+pub use editor::{Ext4Editor, Storage, VerifyReport};
 pub use error::Ext4Error;
 pub use inject::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
-    inject_guest_agents,
+    inject_guest_agents, injected_texts,
 };
 pub use native::NativeBackend;
 pub use options::{Ext4Options, Identity, ImageSize};

@@ -6,6 +6,9 @@ use crate::resolve::{Lookup, Resolved, resolve};
 use crate::rootfs::{FileType, RootfsError};
 use crate::tree::NodeKind;
 
+/// Where something is, and the place it moves to.
+pub type FromTo<N> = (Resolved<N>, Resolved<N>);
+
 /// Returns the inode at `path`, symlinks as the last component not followed, with its place.
 ///
 /// # Errors
@@ -112,22 +115,18 @@ where
     Ok((node, place))
 }
 
-/// Returns what is to move, where it is, and the place it moves to.
+/// Returns the place of what is to move, and the one it moves to.
 ///
 /// # Errors
 /// `from` is missing or the root, `to` is taken or lies below `from`.
-pub fn for_rename<L: Lookup>(
-    fs: &L,
-    from: &GuestPath,
-    to: &GuestPath,
-) -> Result<(L::Node, Resolved<L::Node>, Resolved<L::Node>), RootfsError>
+pub fn for_rename<L: Lookup>(fs: &L, from: &GuestPath, to: &GuestPath) -> Result<FromTo<L::Node>, RootfsError>
 where
     RootfsError: From<L::Error>,
 {
-    let (node, source) = for_removal(fs, from)?;
+    let (_, source) = for_removal(fs, from)?;
     let place = vacant(fs, to)?;
     if place.path.starts_with(&source.path) {
         return Err(RootfsError::BelowItself { path: from.clone() });
     }
-    Ok((node, source, place))
+    Ok((source, place))
 }

@@ -235,7 +235,7 @@ impl Rootfs for TreeRootfs<'_> {
     }
 
     fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), RootfsError> {
-        let (_, source, place) = places::for_rename(&*self.tree, from, to)?;
+        let (source, place) = places::for_rename(&*self.tree, from, to)?;
         let name = source.path.file_name().ok_or(RootfsError::Root)?;
         let new_name = place.path.file_name().ok_or(RootfsError::Root)?;
         self.tree.rename(source.parent, name, place.parent, new_name).map_err(|error| refused(error, to))

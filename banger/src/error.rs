@@ -2,12 +2,13 @@
 
 use std::io;
 
-use banger_ext4::Ext4Error;
+use banger_ext4::{Ext4Error, InjectError};
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
 use banger_tree::RootfsError;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dirs::DirsError;
+use crate::guest::GuestError;
 use crate::host_tree::DirectoryError;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
@@ -28,6 +29,12 @@ pub enum Error {
     /// The file system could not be written.
     #[error(transparent)]
     Ext4(Ext4Error),
+    /// The image could not be made to boot.
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+    /// There is no guest binary for the image.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
     /// A directory of the host could not be read.
     #[error(transparent)]
     Directory(DirectoryError),
@@ -98,7 +105,7 @@ impl Error {
 
     /// Returns a number that stays the same for this kind of failure in all versions: 1xx
     /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself,
-    /// 6xx directories of the host, 7xx what is inside an ext4 file.
+    /// 6xx directories of the host, 7xx what is inside an ext4 file, 8xx guests.
     pub fn code(&self) -> u32 {
         match self {
             Self::Reference(_) => 100,
@@ -106,6 +113,8 @@ impl Error {
             Self::Flatten(error) => error.code(),
             Self::Ext4(error) => error.code(),
             Self::Directory(error) => error.code(),
+            Self::Inject(error) => error.code(),
+            Self::Guest(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Rootfs { source, .. } => source.code(),
             Self::Dirs(_) => 500,

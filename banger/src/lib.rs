@@ -3,7 +3,8 @@
 //! The pipeline of the crates around it: [`pull`] resolves a reference, flattens the layers into
 //! a tree while they come in, writes the ext4 file and publishes it in the [`ImageStore`] with
 //! one rename; [`pull_to_file`] does the same for a single file, and [`build_rootfs`] for a
-//! directory or a tar. [`rootfs`] looks into finished files and edits them.
+//! directory or a tar. An image that is pulled is made to boot on the way; [`inject_file`] does that
+//! to a finished one, and [`rootfs`] looks into finished files and edits them.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -21,8 +22,10 @@ mod build;
 mod dirs;
 mod error;
 mod event;
+mod guest;
 mod host_tree;
 mod identity;
+mod inject;
 mod lock;
 mod output;
 mod pull;
@@ -30,13 +33,16 @@ mod pull_events;
 mod request;
 pub mod rootfs;
 mod scratch;
+mod sparse;
 mod staging;
 mod store;
 mod uuid;
 mod warnings;
 
 pub use backend::{Backend, DEFAULT_BACKEND};
-pub use banger_ext4::ImageSize;
+pub use banger_ext4::{
+    BootContract, Change, Entrypoint, Fixup, FixupKind, ImageSize, InitMode, InjectError, InjectReport,
+};
 pub use banger_oci::{
     BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
     ReferenceError,
@@ -46,12 +52,15 @@ pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;
 pub use event::{Event, EventHandler};
+pub use guest::{GuestError, GuestOptions, parse_init_mode};
 pub use host_tree::DirectoryError;
 pub use identity::source_date_epoch;
+pub use inject::{InjectRequest, inject_file, inject_rootfs};
 pub use pull::{pull, pull_to_file};
 pub use request::{PullRequest, PulledFile};
 pub use store::{
-    BuildOptions, DamagedImage, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore, LayerRecord,
-    Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage, StoreError,
+    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName,
+    ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage,
+    StoreError, Verification,
 };
 pub use uuid::Uuid;

@@ -2,22 +2,25 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use banger_ext4::{BuildReport, Ext4Options, ImageSize};
+use banger_ext4::{BuildReport, Ext4Options, GuestAgents, ImageSize, InjectReport, inject_guest_agents};
 use banger_oci::{
     BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, flatten,
 };
-use banger_tree::{Cancellation, LayerIndex, Timestamp};
+use banger_tree::{Cancellation, LayerIndex, Timestamp, TreeRootfs};
 use camino::Utf8Path;
 
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
+use crate::guest::{digest_of, init_mode_name};
 use crate::identity::{created_seconds, now, uuid_of};
+use crate::inject::agents_for;
 use crate::output::OutputFile;
 use crate::pull_events::PullEvents;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
-    BuildOptions, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore, LayerRecord,
+    BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore,
+    LayerRecord,
 };
 use crate::warnings::with_rest;
 
@@ -42,13 +45,14 @@ pub fn pull(
         None => ImageName::sanitized(&request.reference.suggested_name()),
     };
     let image = run.resolve(dirs)?;
+    let agents = run.agents(&image)?;
     if !request.force
-        && let Some(record) = run.existing(&store, &name, &image)?
+        && let Some(record) = run.existing(&store, &name, &image, agents.as_ref())?
     {
         return Ok(run.done(PulledFile { path: store.rootfs_path(&record.id), record, unchanged: true }));
     }
     let staged = store.stage()?;
-    let built = run.build(image, &staged.rootfs_path())?;
+    let built = run.build(image, agents, &staged.rootfs_path())?;
     run.check_cancelled()?;
     let record = store.publish(staged, run.record(name, built))?;
     Ok(run.done(PulledFile { path: store.rootfs_path(&record.id), record, unchanged: false }))
@@ -69,7 +73,8 @@ pub fn pull_to_file(
     let run = Run { request, events, cancellation };
     let file = OutputFile::create(output, request.force)?;
     let image = run.resolve(dirs)?;
-    let built = run.build(image, &file.partial_path())?;
+    let agents = run.agents(&image)?;
+    let built = run.build(image, agents, &file.partial_path())?;
     run.check_cancelled()?;
     let name = ImageName::sanitized(&request.reference.suggested_name());
     let record = run.record(name, built);
@@ -87,6 +92,8 @@ struct Run<'a> {
 struct Built {
     image: ImageFacts,
     report: BuildReport,
+    build: BuildOptions,
+    injected: Option<InjectReport>,
     warnings: Vec<String>,
 }
 
@@ -97,7 +104,6 @@ struct ImageFacts {
     platform: String,
     config: ImageConfigRecord,
     layers: Vec<LayerRecord>,
-    timestamp_seconds: i64,
 }
 
 impl Run<'_> {
@@ -137,9 +143,10 @@ impl Run<'_> {
         store: &ImageStore,
         name: &ImageName,
         image: &PulledImage,
+        agents: Option<&GuestAgents>,
     ) -> Result<Option<ImageRecord>, Error> {
         let digest = image.digest.to_string();
-        let options = self.build_options(self.timestamp_seconds(image));
+        let options = self.build_options(image, agents);
         let images = store.list()?.images;
         Ok(images.into_iter().find(|record| {
             record.name == *name
@@ -153,7 +160,18 @@ impl Run<'_> {
         self.request.source_date_epoch.unwrap_or_else(|| created_seconds(&image.config))
     }
 
-    fn build_options(&self, timestamp_seconds: i64) -> BuildOptions {
+    /// Returns what makes the image boot, if it is to.
+    fn agents(&self, image: &PulledImage) -> Result<Option<GuestAgents>, Error> {
+        let Some(options) = &self.request.guest else { return Ok(None) };
+        let timestamp = self.timestamp(image);
+        agents_for(options, &image.platform.architecture, &config_of(image), timestamp).map(Some)
+    }
+
+    fn timestamp(&self, image: &PulledImage) -> Timestamp {
+        Timestamp::from_seconds(self.timestamp_seconds(image)).clamped_to_ext4()
+    }
+
+    fn build_options(&self, image: &PulledImage, agents: Option<&GuestAgents>) -> BuildOptions {
         BuildOptions {
             backend: self.request.backend.name().to_owned(),
             size_bytes: match self.request.size {
@@ -161,25 +179,33 @@ impl Run<'_> {
                 ImageSize::Auto { .. } => None,
             },
             inodes: self.request.inodes,
-            timestamp_seconds,
+            timestamp_seconds: self.timestamp_seconds(image),
+            guest: agents.map(|agents| GuestBuildOptions {
+                init: init_mode_name(agents.init).to_owned(),
+                digest: digest_of(agents).to_string(),
+            }),
         }
     }
 
     /// Writes the image's file system to `path`.
-    fn build(&self, image: PulledImage, path: &Utf8Path) -> Result<Built, Error> {
-        let timestamp_seconds = self.timestamp_seconds(&image);
+    fn build(
+        &self,
+        image: PulledImage,
+        agents: Option<GuestAgents>,
+        path: &Utf8Path,
+    ) -> Result<Built, Error> {
         let options = Ext4Options {
             size: self.request.size,
             inodes: self.request.inodes,
             uuid: uuid_of(&image.digest, "uuid"),
             hash_seed: uuid_of(&image.digest, "hash-seed"),
             label: String::new(),
-            timestamp: Timestamp::from_seconds(timestamp_seconds).clamped_to_ext4(),
+            timestamp: self.timestamp(&image),
             cancellation: self.cancellation.clone(),
         };
         let mut begun = self.request.backend.create(path, &options)?;
         let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
-        let Flattened { tree, warnings, warning_count, .. } = {
+        let Flattened { mut tree, warnings, warning_count, .. } = {
             let flatten_options = FlattenOptions {
                 limits: self.request.limits.clone(),
                 cancellation: self.cancellation.clone(),
@@ -189,16 +215,26 @@ impl Run<'_> {
                 self.flatten_event(event, &sizes)
             })?
         };
-        let facts = self.facts(&image, timestamp_seconds);
+        let injected = match &agents {
+            Some(agents) => {
+                let above = LayerIndex(u32::try_from(sizes.len()).unwrap_or(u32::MAX));
+                let mut rootfs = TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above);
+                Some(inject_guest_agents(&mut rootfs, agents)?)
+            }
+            None => None,
+        };
+        let facts = self.facts(&image);
+        let build = self.build_options(&image, agents.as_ref());
         // Nothing is published before every blob is known to be what its digest says.
         image.finish()?;
         self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
         let report = begun.build_ext4(&tree)?;
-        let warnings = with_rest(warnings.iter().map(ToString::to_string).collect(), warning_count);
+        let mut warnings = with_rest(warnings.iter().map(ToString::to_string).collect(), warning_count);
+        warnings.extend(injected.iter().flat_map(|report| report.warnings.iter().cloned()));
         for message in &warnings {
             self.emit(&Event::Warning { message: message.clone() });
         }
-        Ok(Built { image: facts, report, warnings })
+        Ok(Built { image: facts, report, build, injected, warnings })
     }
 
     fn flatten_event(&self, event: FlattenEvent, sizes: &[u64]) {
@@ -215,20 +251,12 @@ impl Run<'_> {
         }
     }
 
-    fn facts(&self, image: &PulledImage, timestamp_seconds: i64) -> ImageFacts {
-        let config = &image.config.config;
+    fn facts(&self, image: &PulledImage) -> ImageFacts {
         ImageFacts {
             digest: image.digest.to_string(),
             index_digest: image.index_digest.as_ref().map(ToString::to_string),
             platform: image.platform.to_string(),
-            config: ImageConfigRecord {
-                entrypoint: config.entrypoint.clone(),
-                cmd: config.cmd.clone(),
-                env: config.env.clone(),
-                user: config.user.clone(),
-                working_dir: config.working_dir.clone(),
-                labels: config.labels.clone(),
-            },
+            config: config_of(image),
             layers: image
                 .layers
                 .iter()
@@ -238,12 +266,11 @@ impl Run<'_> {
                     size_bytes: layer.descriptor.size,
                 })
                 .collect(),
-            timestamp_seconds,
         }
     }
 
     fn record(&self, name: ImageName, built: Built) -> ImageRecord {
-        let Built { image, report, warnings } = built;
+        let Built { image, report, build, injected, warnings } = built;
         ImageRecord {
             version: ImageRecord::VERSION,
             id: ImageId::random(),
@@ -254,15 +281,32 @@ impl Run<'_> {
             platform: image.platform,
             created: now(),
             banger_version: env!("CARGO_PKG_VERSION").to_owned(),
-            build: self.build_options(image.timestamp_seconds),
+            build,
             config: image.config,
             layers: image.layers,
             size_bytes: report.size_bytes,
             free_bytes: report.free_bytes,
             inodes: report.inodes,
             used_inodes: report.used_inodes,
+            boot_contract: injected.as_ref().map(|report| report.contract),
+            first_boot_pending: injected.as_ref().is_some_and(|report| report.first_boot_pending),
+            fixups: injected.as_ref().map(|report| report.fixups.clone()).unwrap_or_default(),
+            injected: injected.map(|report| report.injected).unwrap_or_default(),
             warnings,
+            cloned_from: None,
             replaces: None,
         }
+    }
+}
+
+fn config_of(image: &PulledImage) -> ImageConfigRecord {
+    let config = &image.config.config;
+    ImageConfigRecord {
+        entrypoint: config.entrypoint.clone(),
+        cmd: config.cmd.clone(),
+        env: config.env.clone(),
+        user: config.user.clone(),
+        working_dir: config.working_dir.clone(),
+        labels: config.labels.clone(),
     }
 }

@@ -5,6 +5,7 @@ use banger_oci::{Limits, Platform, PullOptions, Reference};
 use camino::Utf8PathBuf;
 
 use crate::backend::Backend;
+use crate::guest::GuestOptions;
 use crate::store::ImageName;
 
 /// An image to pull and how to turn it into a file system.
@@ -24,6 +25,8 @@ pub struct PullRequest {
     pub inodes: Option<u32>,
     /// What writes the file system.
     pub backend: Backend,
+    /// How the image is made to boot; `None` leaves it as it is.
+    pub guest: Option<GuestOptions>,
     /// Build also what is there already, and replace an output file.
     pub force: bool,
     /// Seconds since the epoch for what no layer gives a time to, in the place of the image's own
@@ -43,6 +46,7 @@ impl PullRequest {
             size: ImageSize::DEFAULT,
             inodes: None,
             backend: Backend::default(),
+            guest: Some(GuestOptions::default()),
             force: false,
             source_date_epoch: None,
         }

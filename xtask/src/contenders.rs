@@ -106,7 +106,7 @@ const BACKENDS: [&str; 2] = ["native", "e2fsprogs"];
 pub(crate) fn pull(banger: &Path, layout: &Path, backend: &str) -> String {
     format!(
         "XDG_CACHE_HOME=$OUT/cache XDG_STATE_HOME=$OUT/state TMPDIR=$OUT {} image pull oci:{}:{TAG} \
-         --backend {backend} --output $OUT/rootfs.ext4",
+         --no-inject --backend {backend} --output $OUT/rootfs.ext4",
         quote(banger),
         quote(layout)
     )

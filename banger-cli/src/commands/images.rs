@@ -1,12 +1,12 @@
-//! `banger image list | show | rm | rename`.
+//! `banger image list | show | rm | rename | export | clone | verify`.
 
 use std::fmt::Write as _;
 
-use banger::{Dirs, ImageRecord, ImageStore};
-use camino::Utf8PathBuf;
+use banger::{Dirs, ImageRecord, ImageStore, Verification};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::{Failure, output};
+use super::{Failure, cancel_on_signal, output};
 use crate::printer::Printer;
 use crate::units::Size;
 
@@ -69,11 +69,18 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Fai
     line("path", store.rootfs_path(&image.id).as_str());
     line("source", &image.source);
     line("digest", &image.digest);
+    if let Some(original) = &image.cloned_from {
+        line("cloned from", &format!("{} ({})", original.name, original.id));
+    }
     line("platform", &image.platform);
     line("created", &image.created);
     line("backend", &image.build.backend);
     line("size", &format!("{} ({} free)", Size(image.size_bytes), Size(image.free_bytes)));
     line("inodes", &format!("{} ({} used)", image.inodes, image.used_inodes));
+    if let Some(contract) = image.boot_contract {
+        line("boots with", contract.name());
+        line("first boot", if image.first_boot_pending { "pending" } else { "nothing to do" });
+    }
     line("entrypoint", &words(&image.config.entrypoint));
     line("cmd", &words(&image.config.cmd));
     line("user", &image.config.user);
@@ -86,6 +93,12 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Fai
     }
     for layer in &image.layers {
         line("layer", &format!("{} ({})", layer.digest, Size(layer.size_bytes)));
+    }
+    for path in &image.injected {
+        line("injected", &path.to_string());
+    }
+    for fixup in &image.fixups {
+        line("fixed", &fixup.to_string());
     }
     for warning in &image.warnings {
         line("warning", warning);
@@ -119,6 +132,55 @@ pub(super) fn rename(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer)
     let store = ImageStore::new(&dirs.state);
     let image = store.rename(name, new_name.parse::<banger::ImageName>()?)?;
     output(printer.result(&ImageDocument::new(&image, &store), &format!("{}\n", image.name)))
+}
+
+pub(super) fn export(
+    name: &str,
+    file: &Utf8Path,
+    force: bool,
+    dirs: &Dirs,
+    printer: &Printer,
+) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        record: &'a ImageRecord,
+        path: &'a Utf8Path,
+    }
+    let cancellation = cancel_on_signal(printer);
+    let record = ImageStore::new(&dirs.state).export(name, file, force, &cancellation)?;
+    output(printer.result(&Document { record: &record, path: file }, &format!("{file}\n")))
+}
+
+pub(super) fn clone(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+    let store = ImageStore::new(&dirs.state);
+    let cancellation = cancel_on_signal(printer);
+    let image = store.clone_image(name, new_name.parse::<banger::ImageName>()?, &cancellation)?;
+    let document = ImageDocument::new(&image, &store);
+    let text = format!("{}\n", document.path);
+    output(printer.result(&document, &text))
+}
+
+pub(super) fn verify(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        version: u32,
+        images: &'a [Verification],
+    }
+    let store = ImageStore::new(&dirs.state);
+    let images: Vec<Verification> = names.iter().map(|name| store.verify(name)).collect::<Result<_, _>>()?;
+    let mut text = String::new();
+    for image in &images {
+        let verdict = if image.is_sound() { "sound" } else { "damaged" };
+        writeln!(text, "{}: {verdict}", image.name).expect("writing to a String cannot fail");
+    }
+    output(printer.result(&Document { version: 1, images: &images }, &text))?;
+    for image in &images {
+        for problem in &image.problems {
+            printer.problem(&format!("{}: {problem}", image.path));
+        }
+    }
+    if images.iter().all(Verification::is_sound) { Ok(()) } else { Err(Failure::Unsound) }
 }
 
 /// Words as a shell would take them.

@@ -21,6 +21,8 @@ use crate::printer::Printer;
 pub(crate) enum Failure {
     /// The library says why.
     Banger(banger::Error),
+    /// The command did what it was for, and told what is wrong.
+    Unsound,
     /// Whoever read standard output has gone, which ends a command quietly.
     ClosedOutput,
     /// Standard output, or a file that the command writes itself, failed.
@@ -31,14 +33,14 @@ impl Failure {
     pub(crate) fn code(&self) -> u32 {
         match self {
             Self::Banger(error) => error.code(),
-            Self::ClosedOutput | Self::Output(_) => banger::Error::OUTPUT_CODE,
+            Self::Unsound | Self::ClosedOutput | Self::Output(_) => banger::Error::OUTPUT_CODE,
         }
     }
 
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Banger(error) => error.exit_status(),
-            Self::ClosedOutput | Self::Output(_) => 1,
+            Self::Unsound | Self::ClosedOutput | Self::Output(_) => 1,
         }
     }
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Banger(error) => error.fmt(formatter),
+            Self::Unsound => formatter.write_str("something is wrong"),
             Self::ClosedOutput => formatter.write_str("standard output is closed"),
             Self::Output(error) => write!(formatter, "cannot write the output: {error}"),
         }
@@ -79,6 +82,13 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure
         Command::Image(ImageCommand::Rename { name, new_name }) => {
             images::rename(&name, &new_name, &dirs(&global)?, printer)
         }
+        Command::Image(ImageCommand::Export { name, file, force }) => {
+            images::export(&name, &file, force, &dirs(&global)?, printer)
+        }
+        Command::Image(ImageCommand::Clone { name, new_name }) => {
+            images::clone(&name, &new_name, &dirs(&global)?, printer)
+        }
+        Command::Image(ImageCommand::Verify { names }) => images::verify(&names, &dirs(&global)?, printer),
         Command::Image(ImageCommand::Cache(command)) => cache::run(&command, &dirs(&global)?, printer),
         Command::Rootfs(command) => rootfs::run(&command, global.progress, printer),
         Command::Completions { shell } => {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use banger::{Dirs, ImageName, ImageSize, PullRequest, PulledFile};
+use banger::{Dirs, GuestOptions, ImageName, ImageSize, PullRequest, PulledFile};
 use serde::Serialize;
 
 use super::{Failure, cancel_on_signal, limits, output};
@@ -44,6 +44,13 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
     let mut request = PullRequest::new(arguments.reference.parse::<banger::Reference>()?);
     request.name = arguments.name.as_deref().map(str::parse::<ImageName>).transpose()?;
     request.backend = arguments.backend.parse::<banger::Backend>()?;
+    request.guest = match arguments.no_inject {
+        true => None,
+        false => Some(GuestOptions {
+            init: banger::parse_init_mode(&arguments.init)?,
+            dir: arguments.guest_dir.clone(),
+        }),
+    };
     request.force = arguments.force;
     request.inodes = arguments.inodes;
     request.source_date_epoch = banger::source_date_epoch()?;
@@ -66,8 +73,12 @@ fn summary(pulled: &PulledFile, managed: bool, started: Instant) -> String {
         return format!("{}{name} is up to date ({})", record.source, record.digest);
     }
     let used = Size(record.size_bytes - record.free_bytes.min(record.size_bytes));
+    let boots = match record.boot_contract {
+        Some(contract) => format!("; boots with {contract}"),
+        None => String::new(),
+    };
     format!(
-        "pulled {}{name} in {:.1} s: {} of {}, {} of {} inodes used",
+        "pulled {}{name} in {:.1} s: {} of {}, {} of {} inodes used{boots}",
         record.source,
         started.elapsed().as_secs_f64(),
         used,

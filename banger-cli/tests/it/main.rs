@@ -6,6 +6,8 @@ mod bad_input;
 mod cache;
 mod commands;
 mod confinement;
+mod copies;
+mod injection;
 mod interruption;
 mod memory;
 mod real_images;

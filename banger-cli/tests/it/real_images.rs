@@ -14,7 +14,7 @@ fn pulls_like_umoci_unpacks(image: Image) {
         let file = home.path("out/rootfs.ext4");
         let reference = registry.reference(image.name(), "1");
         let file_name = file.to_str().unwrap();
-        home.run(["image", "pull", &reference, "--backend", backend, "--output", file_name]);
+        home.run(["image", "pull", &reference, "--no-inject", "--backend", backend, "--output", file_name]);
         require!(assert_image(&file, &expected));
         assert_eq!(home.leftovers(), ["out/rootfs.ext4"], "{backend}");
     }
@@ -73,6 +73,7 @@ fn third_party_archives() {
                 "image",
                 "pull",
                 &source,
+                "--no-inject",
                 "--platform",
                 platform,
                 "--backend",

@@ -179,7 +179,9 @@ impl E2fsprogsBuilder {
     fn differs(&self, path: &GuestPath, difference: &Difference<'_>, complaints: Option<&str>) -> Ext4Error {
         let complaints = complaints.unwrap_or_default();
         match difference {
-            Difference::Xattr { .. } if complaints.contains("space to store extended attribute") => {
+            Difference::Xattr { want: Some(_), .. }
+                if complaints.contains("space to store extended attribute") =>
+            {
                 let reason = "its xattrs are more than the inode and one block hold".to_owned();
                 Ext4Error::Limit { path: path.clone(), reason }
             }

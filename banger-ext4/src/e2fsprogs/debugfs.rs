@@ -150,7 +150,7 @@ impl Script {
     /// The host fails to write.
     pub(super) fn add(&mut self, difference: &Difference<'_>) -> Result<(), Ext4Error> {
         let value = match difference {
-            Difference::Xattr { value, .. } => Some(self.value_file(value)?),
+            Difference::Xattr { want: Some(value), .. } => Some(self.value_file(value)?),
             _ => None,
         };
         self.write(difference, value).map_err(|error| host::failed("write", &self.path, error))
@@ -162,16 +162,12 @@ impl Script {
                 self.commands += 1;
                 writeln!(self.file, "sif <{inode}> {field} {want}")
             }
-            Difference::Xattr { inode, name, .. } => {
+            Difference::Xattr { inode, name, .. } if is_speakable(name) => {
                 self.commands += 1;
-                let value = value.expect("add numbers the value of an xattr");
-                write!(self.file, "ea_set -f {VALUES}/{value} <{inode}> ")?;
-                self.quoted(name)?;
-                writeln!(self.file)
-            }
-            Difference::StrayXattr { inode, name } if is_speakable(name) => {
-                self.commands += 1;
-                write!(self.file, "ea_rm <{inode}> ")?;
+                match value {
+                    Some(value) => write!(self.file, "ea_set -f {VALUES}/{value} <{inode}> ")?,
+                    None => write!(self.file, "ea_rm <{inode}> ")?,
+                }
                 self.quoted(name)?;
                 writeln!(self.file)
             }
@@ -190,7 +186,7 @@ impl Script {
                 writeln!(self.file)
             }
             // The type of an entry whose name no script can hold is left to e2fsck.
-            Difference::EntryType { .. } | Difference::StrayXattr { .. } | Difference::Beyond(_) => Ok(()),
+            Difference::EntryType { .. } | Difference::Xattr { .. } | Difference::Beyond(_) => Ok(()),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Before the debugfs pass the differences are its work list; after it there must be none.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use banger_tree::{Cancellation, GuestPath, Inode, InodeId, NodeKind, Timestamp, Tree};
@@ -24,10 +25,9 @@ const LOST_AND_FOUND: &[u8] = b"lost+found";
 pub(super) enum Difference<'a> {
     /// A field of an inode, by the name that debugfs has for it.
     Field { inode: u32, field: &'static str, found: u64, want: u64 },
-    /// An xattr that is missing or has another value; `value` is the image's, not the disk's form.
-    Xattr { inode: u32, name: &'a [u8], value: &'a [u8] },
-    /// An xattr that nobody asked for.
-    StrayXattr { inode: u32, name: Vec<u8> },
+    /// An xattr that is missing or has another value, or that nobody asked for: then `want` is
+    /// `None`. The value is the image's, not the disk's form.
+    Xattr { inode: u32, name: Cow<'a, [u8]>, want: Option<&'a [u8]> },
     /// A directory entry whose type is not its inode's.
     EntryType { dir: u32, name: &'a [u8], inode: u32 },
     /// Something that cannot be changed afterwards.
@@ -293,11 +293,12 @@ impl<'a> Comparison<'_, '_, 'a> {
             let disk = xattr::disk_value(name, value)
                 .map_err(|reason| Ext4Error::Limit { path: place.path(), reason })?;
             if found.remove(name) != Some(disk) {
-                (self.report)(place, Difference::Xattr { inode: number, name, value })?;
+                let difference = Difference::Xattr { inode: number, name: name.into(), want: Some(value) };
+                (self.report)(place, difference)?;
             }
         }
         for name in found.into_keys() {
-            (self.report)(place, Difference::StrayXattr { inode: number, name })?;
+            (self.report)(place, Difference::Xattr { inode: number, name: name.into(), want: None })?;
         }
         Ok(())
     }
@@ -333,11 +334,9 @@ impl std::fmt::Display for Difference<'_> {
             Self::Field { inode, field, found, want } => {
                 write!(formatter, "{field} of inode {inode} is {found:#o} instead of {want:#o}")
             }
-            Self::Xattr { inode, name, .. } => {
-                write!(formatter, "xattr {} of inode {inode} is not set", shown(name))
-            }
-            Self::StrayXattr { inode, name } => {
-                write!(formatter, "inode {inode} has a stray xattr {}", shown(name))
+            Self::Xattr { inode, name, want } => {
+                let what = if want.is_some() { "is not set" } else { "is stray" };
+                write!(formatter, "xattr {} of inode {inode} {what}", shown(name))
             }
             Self::EntryType { inode, .. } => {
                 write!(formatter, "its entry has another type than inode {inode}")

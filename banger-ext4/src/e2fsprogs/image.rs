@@ -253,7 +253,8 @@ impl Image {
             let is_tail = entry.inode == 0 && entry.file_type == TAIL_FILE_TYPE;
             let used = if entry.inode == 0 { 0 } else { entry_size(name.len()) };
             // The first block of an index looks as if it were nearly empty.
-            if !is_tail && !(is_indexed && block == 0) {
+            let is_root_of_index = is_indexed && block == 0;
+            if !is_tail && !is_root_of_index {
                 gaps.push(length.saturating_sub(used));
             }
         };

@@ -116,7 +116,7 @@ impl Ext4Editor {
         let space = self.leaf_space();
         if let Some(seed) = dir.seed {
             let tail = &bytes[space..];
-            if tail[4..8] != [12, 0, 0, TAIL_FILE_TYPE]
+            if tail[..8] != [0, 0, 0, 0, 12, 0, 0, TAIL_FILE_TYPE]
                 || is_wrong(&tail[8..], &seed.with(&bytes[..space]).value().to_le_bytes()[..])
             {
                 return Err(self.corrupt_dir(dir.number, "has a block with a wrong checksum"));
@@ -356,15 +356,22 @@ impl Ext4Editor {
         self.put_leaf(&dir, block, bytes)
     }
 
+    /// Returns what `..` leads to.
+    pub(super) fn parent_of(&self, dir: &Dir) -> Result<InodeNumber, RootfsError> {
+        let (_, bytes) = self.dir_block(dir, 0)?;
+        // `.` takes the first 12 bytes, always.
+        if bytes[4..6] != [12, 0] || bytes[18] != 2 || bytes[20..22] != *b".." {
+            return Err(self.corrupt_dir(dir.number, "does not start with . and .."));
+        }
+        Ok(InodeNumber(u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]])))
+    }
+
     /// Makes `..` lead to another directory.
     pub(super) fn set_parent(&mut self, number: InodeNumber, parent: InodeNumber) -> Result<(), RootfsError> {
         let dir = self.dir(number)?;
+        self.parent_of(&dir)?;
         let (block, bytes) = self.dir_block(&dir, 0)?;
         let mut bytes = bytes.to_vec();
-        // `.` takes the first 12 bytes, always.
-        if bytes[4..6] != [12, 0] || bytes[18] != 2 || bytes[20..22] != *b".." {
-            return Err(self.corrupt_dir(number, "does not start with . and .."));
-        }
         bytes[12..16].copy_from_slice(&parent.0.to_le_bytes());
         if !dir.is_indexed {
             return self.put_leaf(&dir, block, bytes);

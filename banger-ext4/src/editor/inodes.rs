@@ -58,6 +58,20 @@ impl Ext4Editor {
         Ok(inode)
     }
 
+    /// Checks an inode that is kept for the file system's own use: its checksum, unless it is zeros.
+    pub(super) fn check_reserved_inode(&self, number: InodeNumber) -> Result<(), RootfsError> {
+        let (block, offset) = self.inode_place(number)?;
+        let block = self.blocks.read(View::Now, block)?;
+        let bytes: &[u8; INODE_SIZE] =
+            block[offset..offset + INODE_SIZE].try_into().expect("an inode's length");
+        let is_sealed =
+            self.volume.seed.is_none() || self.sealed_inode(number, &Inode::decode(bytes)) == *bytes;
+        match is_sealed || bytes.iter().all(|byte| *byte == 0) {
+            true => Ok(()),
+            false => Err(self.volume.corrupt(format!("inode {} has a wrong checksum", number.0))),
+        }
+    }
+
     /// Returns the bytes of an inode with the checksum they have to have.
     fn sealed_inode(&self, number: InodeNumber, inode: &Inode) -> [u8; INODE_SIZE] {
         let mut bytes = inode.encode();

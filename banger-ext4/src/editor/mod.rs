@@ -18,6 +18,7 @@ mod inodes;
 mod journal;
 mod rootfs;
 mod storage;
+mod verify;
 mod volume;
 mod xattrs;
 
@@ -29,6 +30,7 @@ use camino::Utf8Path;
 use blocks::Blocks;
 pub(crate) use storage::FileStorage;
 pub use storage::Storage;
+pub use verify::VerifyReport;
 use volume::Volume;
 
 /// A finished image as a [`Rootfs`](banger_tree::Rootfs).

@@ -143,9 +143,10 @@ impl Ext4Editor {
             for entry in self.entries(&dir)? {
                 if type_of(&self.inode(entry.inode)?) != FileType::Directory {
                     self.drop_link(entry.inode)?;
-                } else if seen.insert(entry.inode) {
+                } else if seen.insert(entry.inode) && self.parent_of(&self.dir(entry.inode)?)? == number {
                     pending.push(entry.inode);
                 } else {
+                    // What else leads to it would lead nowhere.
                     return Err(self.corrupt_dir(entry.inode, "is in two directories"));
                 }
             }
@@ -360,7 +361,7 @@ impl Rootfs for Ext4Editor {
 
     fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), RootfsError> {
         self.operation(to, |editor| {
-            let (_, source, place) = places::for_rename(&Names(editor), from, to)?;
+            let (source, place) = places::for_rename(&Names(editor), from, to)?;
             let name = source.path.file_name().ok_or(RootfsError::Root)?;
             let number = editor.remove_entry(source.parent, name)?;
             let file_type = type_of(&editor.inode(number)?);

@@ -13,6 +13,11 @@ pub(super) const INITTAB: &str = "/etc/inittab";
 const BEGIN: &str = "# banger: begin\n";
 const END: &str = "# banger: end\n";
 
+/// Every text of this module.
+pub(super) fn texts() -> impl Iterator<Item = &'static str> {
+    [LINES, DEFAULTS].into_iter()
+}
+
 pub(super) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<(), InjectError> {
     let found = edit.read(INITTAB)?;
     let rest = match &found {

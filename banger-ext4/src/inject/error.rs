@@ -31,9 +31,9 @@ impl InjectError {
     /// Returns a number that stays the same for this kind of failure in all versions.
     pub fn code(&self) -> u32 {
         match self {
-            Self::NoInit { .. } => 700,
-            Self::InTheWay { .. } => 701,
-            Self::Rootfs(_) => 702,
+            Self::NoInit { .. } => 800,
+            Self::InTheWay { .. } => 801,
+            Self::Rootfs(_) => 802,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::edit::Edit;
 use super::error::InjectError;
 use super::report::FixupKind;
 
-const SCRIPT: &str = include_str!("../../../assets/first-boot.sh");
+pub(super) const SCRIPT: &str = include_str!("../../../assets/first-boot.sh");
 
 /// Writes both where a first boot can do something; returns whether one is pending.
 pub(super) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<bool, InjectError> {

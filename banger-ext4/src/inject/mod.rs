@@ -110,6 +110,18 @@ pub fn inject_guest_agents(
     Ok(edit.into_report(plan.contract, first_boot_pending, plan.warnings))
 }
 
+/// Returns every text that an injection may write, for digests that tell one banger's images from
+/// another's.
+pub fn injected_texts() -> impl Iterator<Item = &'static str> {
+    let scripts = [first_boot::SCRIPT].into_iter();
+    scripts
+        .chain(systemd::texts())
+        .chain(openrc::texts())
+        .chain(runit::texts())
+        .chain(s6::texts())
+        .chain(busybox::texts())
+}
+
 fn config(plan: &Plan, agents: &GuestAgents) -> GuestConfig {
     GuestConfig {
         init: agents.init,

@@ -19,6 +19,11 @@ const SERVICES: [(&str, &str, &str); 3] = [
 /// that their images leave these out.
 const MOUNTING: [&str; 2] = ["devfs", "sysfs"];
 
+/// Every text of this module.
+pub(super) fn texts() -> impl Iterator<Item = &'static str> {
+    SERVICES.into_iter().map(|(_, _, text)| text)
+}
+
 pub(super) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<(), InjectError> {
     for (name, runlevel, script) in SERVICES {
         edit.file(&format!("/etc/init.d/{name}"), script.as_bytes(), 0o755)?;

@@ -16,6 +16,11 @@ const DEFAULT_DIRS: [&str; 4] = ["/etc/runit/runsvdir/default", "/etc/service", 
 /// Services that distributions have for the serial console.
 const SERIAL: [&str; 2] = ["agetty-ttyS0", "getty-ttyS0"];
 
+/// Every text of this module.
+pub(super) fn texts() -> impl Iterator<Item = &'static str> {
+    SERVICES.into_iter().map(|(_, text)| text)
+}
+
 pub(super) fn install(edit: &mut Edit<'_>) -> Result<(), InjectError> {
     let mut default_dir = DEFAULT_DIRS[0];
     for dir in DEFAULT_DIRS {

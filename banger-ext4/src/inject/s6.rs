@@ -17,6 +17,11 @@ const FILES: [(&str, &str, u16); 8] = [
     ("banger-network/dependencies.d/base", "", 0o644),
 ];
 
+/// Every text of this module.
+pub(super) fn texts() -> impl Iterator<Item = &'static str> {
+    FILES.into_iter().map(|(_, text, _)| text)
+}
+
 pub(super) fn install(edit: &mut Edit<'_>) -> Result<(), InjectError> {
     for (name, text, mode) in FILES {
         edit.file(&format!("{DIR}/{name}"), text.as_bytes(), mode)?;

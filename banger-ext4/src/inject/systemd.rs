@@ -29,6 +29,11 @@ const MASKED: [&str; 4] =
 /// `EM_X86_64`.
 const X86_64: [u8; 2] = [62, 0];
 
+/// Every text of this module.
+pub(super) fn texts() -> impl Iterator<Item = &'static str> {
+    UNITS.into_iter().map(|(_, text)| text).chain([SSH_KEYS, PRESET])
+}
+
 /// Writes the units, enables them, and has a preset keep them so.
 pub(super) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<(), InjectError> {
     let version = version(edit)?;

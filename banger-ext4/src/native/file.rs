@@ -33,8 +33,16 @@ impl ImageFile {
         let error = |action| move |source| Ext4Error::Io { action, path: path.to_owned(), source };
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(error("create"))?;
-        let writer = file.try_clone().and_then(|file| Writer::start(file, path)).map_err(error("write"))?;
-        Ok(Self { file, path: path.to_owned(), buffer: None, buffer_offset: 0, keep: false, writer })
+        match file.try_clone().and_then(|file| Writer::start(file, path)) {
+            Ok(writer) => {
+                Ok(Self { file, path: path.to_owned(), buffer: None, buffer_offset: 0, keep: false, writer })
+            }
+            Err(source) => {
+                // It is empty, and nobody else's: it was made above.
+                let _ = std::fs::remove_file(path);
+                Err(error("write")(source))
+            }
+        }
     }
 
     /// Returns the file's path.

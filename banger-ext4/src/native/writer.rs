@@ -4,7 +4,7 @@
 //! Buffers go round between the two and their number is fixed, so memory is bounded. Pieces are
 //! written in the order in which they come: one that replaces an earlier one wins.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -210,7 +210,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 fn open_direct(path: &Utf8Path) -> Option<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = rustix::fs::OFlags::DIRECT.bits();
-    OpenOptions::new().write(true).custom_flags(flags.cast_signed()).open(path).ok()
+    std::fs::OpenOptions::new().write(true).custom_flags(flags.cast_signed()).open(path).ok()
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -220,6 +220,8 @@ fn open_direct(_path: &Utf8Path) -> Option<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use camino::Utf8PathBuf;
 
     use super::*;

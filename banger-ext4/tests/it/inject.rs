@@ -542,6 +542,8 @@ fn units_are_ordered_and_enabled() {
                     "RemainAfterExit=yes",
                     "DefaultDependencies=no",
                     "After=local-fs.target",
+                    // Nothing else pulls these in, and what waits for them would not wait.
+                    "Wants=network-pre.target network.target",
                     "Before=network-pre.target network.target",
                 ][..],
             ),

@@ -8,6 +8,7 @@
 mod contents;
 mod e2fsprogs;
 mod editor;
+mod editor_damage;
 mod editor_faults;
 mod editor_grow;
 mod editor_large;
@@ -23,3 +24,4 @@ mod native_properties;
 mod ownership;
 mod support;
 mod tools;
+mod verify;

@@ -36,6 +36,15 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// An image's file is being edited, or a virtual machine has locked it.
+    #[error(
+        "another program holds a lock on {path}, such as a running virtual machine or an edit; try again \
+             when that has ended"
+    )]
+    InUse {
+        /// The file.
+        path: Utf8PathBuf,
+    },
     /// The disk is full.
     #[error("no space left on the disk of {path}; free some, or set another directory")]
     DiskFull {
@@ -73,6 +82,7 @@ impl StoreError {
             Self::DiskFull { .. } => 404,
             Self::NotWritable { .. } => 405,
             Self::Io { .. } => 406,
+            Self::InUse { .. } => 407,
         }
     }
 
@@ -83,6 +93,7 @@ impl StoreError {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied if action != "read" => {
                 Self::NotWritable { path, source }
             }
+            io::ErrorKind::ResourceBusy => Self::InUse { path },
             _ => Self::Io { action, path, source },
         }
     }

@@ -11,20 +11,24 @@
 //! The record lies inside the directory that is renamed, so an image and its record appear
 //! together or not at all. What no live process holds a lock on is swept at the next start.
 
+mod copies;
 mod error;
 mod name;
 mod record;
 mod staged;
+mod verify;
 
 use std::fs;
 use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+pub use copies::ClonedFrom;
 pub use error::StoreError;
 pub use name::{ImageName, NameError};
-pub use record::{BuildOptions, ImageConfigRecord, ImageId, ImageRecord, LayerRecord};
+pub use record::{BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageId, ImageRecord, LayerRecord};
 pub use staged::StagedImage;
+pub use verify::Verification;
 
 use crate::lock::Lock;
 use crate::staging::{remove_tree, sweep};

@@ -5,8 +5,11 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::str::FromStr;
 
+use banger_ext4::{BootContract, Fixup};
+use banger_tree::GuestPath;
 use serde::{Deserialize, Serialize};
 
+use super::copies::ClonedFrom;
 use super::name::ImageName;
 
 /// Version of the record's format; readers refuse newer ones.
@@ -98,9 +101,24 @@ pub struct ImageRecord {
     pub inodes: u32,
     /// Inodes in use.
     pub used_inodes: u32,
+    /// How the guest boots; `None` where nothing was injected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_contract: Option<BootContract>,
+    /// Whether the first boot of the image still has something to do.
+    #[serde(default)]
+    pub first_boot_pending: bool,
+    /// Paths that were written for the guest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub injected: Vec<GuestPath>,
+    /// What of the image was changed so that it boots.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixups: Vec<Fixup>,
     /// What the build had to change or leave out, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The image it is a copy of, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned_from: Option<ClonedFrom>,
     /// Id of the older image that this one took the name of; gone as soon as this is visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<ImageId>,
@@ -119,6 +137,18 @@ pub struct BuildOptions {
     pub inodes: Option<u32>,
     /// Time of what no layer gives a time to, in seconds since the epoch.
     pub timestamp_seconds: i64,
+    /// What makes it boot; `None` for the image as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestBuildOptions>,
+}
+
+/// What was to make an image boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestBuildOptions {
+    /// Init asked for: `auto`, `image`, `banger` or `install`.
+    pub init: String,
+    /// Digest of the guest binary and of all texts that go with it.
+    pub digest: String,
 }
 
 /// The part of the image configuration that says how to run it.

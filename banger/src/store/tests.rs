@@ -32,6 +32,7 @@ fn record(name: &str) -> ImageRecord {
             size_bytes: None,
             inodes: None,
             timestamp_seconds: 0,
+            guest: None,
         },
         config: ImageConfigRecord::default(),
         layers: Vec::new(),
@@ -39,7 +40,12 @@ fn record(name: &str) -> ImageRecord {
         free_bytes: 0,
         inodes: 16,
         used_inodes: 11,
+        boot_contract: None,
+        first_boot_pending: false,
+        injected: Vec::new(),
+        fixups: Vec::new(),
         warnings: Vec::new(),
+        cloned_from: None,
         replaces: None,
     }
 }

@@ -1,6 +1,5 @@
 //! All changes into a copy of the image, and the copy into its place.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -171,7 +170,6 @@ impl Pass<'_> {
         let image = Image::open(self.copy)?;
         let mut script = Script::create(self.scratch)?;
         let tree = &self.edited.tree;
-        let mut stray = BTreeSet::new();
         difference::compare(&image, tree, self.scope(), self.run.cancellation, &mut |place, difference| {
             match difference {
                 Difference::Beyond(what) => {
@@ -179,10 +177,6 @@ impl Pass<'_> {
                 }
                 Difference::EntryType { .. } => {
                     Err(self.debugfs.failed(&format!("{}: {difference}", place.path())))
-                }
-                Difference::StrayXattr { inode, .. } => {
-                    stray.insert(inode);
-                    script.add(&difference)
                 }
                 _ => script.add(&difference),
             }

@@ -124,7 +124,7 @@ impl Plan {
             NodeKind::Symlink { target } => {
                 let command = Command::new("symlink").argument(name.clone());
                 if target.len() > FAST_SYMLINK_MAX {
-                    command.argument(target.to_vec())
+                    command.argument(target)
                 } else {
                     // The comparison gives the inode what it is to hold.
                     command.argument(vec![b'x'; target.len()])
@@ -141,8 +141,11 @@ impl Plan {
     }
 }
 
+/// Entries by name, and the gaps behind them in their order.
+type Found = (BTreeMap<Vec<u8>, RawEntry>, Vec<usize>);
+
 /// Returns the entries of a directory in the image, and the gaps behind them.
-fn found_in(image: &Image, number: u32) -> Result<(BTreeMap<Vec<u8>, RawEntry>, Vec<usize>), Ext4Error> {
+fn found_in(image: &Image, number: u32) -> Result<Found, Ext4Error> {
     if number == 0 {
         // `.` and `..` of 12 bytes each come first.
         return Ok((BTreeMap::new(), vec![image.directory_space() - 24]));

@@ -53,6 +53,18 @@ impl Recorder {
         self.changed.entry(number).or_insert_with(|| base.unwrap_or(&[0; PIECE]).to_vec())
     }
 
+    /// Returns a copy that ends after `length` bytes.
+    pub(crate) fn cut(&self, length: usize) -> Self {
+        Self { size_bytes: length as u64, ..self.clone() }
+    }
+
+    /// Changes some bytes, wherever they are.
+    pub(crate) fn put_bytes(&mut self, offset: usize, bytes: &[u8]) {
+        for (at, byte) in (offset..).zip(bytes) {
+            self.piece_mut(at / PIECE)[at % PIECE] = *byte;
+        }
+    }
+
     pub(crate) fn put(&mut self, offset: u64, bytes: &[u8]) {
         let first = usize::try_from(offset).unwrap() / PIECE;
         for (at, piece) in bytes.chunks(PIECE).enumerate() {

@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use banger_ext4::Ext4Editor;
 use banger_tree::{ContentStore, Tree};
 use camino::Utf8Path;
 
 use super::compare::compare_root;
 use super::{is_root, skip};
 
-/// Fails unless `e2fsck -fn` has no complaint about `image` and, mounted by the kernel, it holds
+/// Fails unless `e2fsck -fn` has no complaint about `image`, a walk through it finds nothing and, mounted by the kernel, it holds
 /// exactly what `tree` says with the contents of `store`. Without root the mount is skipped.
 pub(crate) fn check_image(image: &Utf8Path, tree: &Tree, store: &dyn ContentStore) {
     e2fsck(image);
+    assert_eq!(Ext4Editor::open(image).unwrap().verify().unwrap().problems, [""; 0], "{image}");
     with_mounted(image, |root| {
         let differences = compare_root(root, tree, store);
         assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));

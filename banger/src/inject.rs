@@ -1,0 +1,128 @@
+//! Making an image boot, before it is written and after.
+
+use banger_ext4::{Entrypoint, Ext4Editor, GuestAgents, InjectError, InjectReport, inject_guest_agents};
+use banger_oci::Platform;
+use banger_tree::{FileType, GuestPath, Rootfs, RootfsError, Timestamp};
+use camino::Utf8Path;
+
+use crate::error::Error;
+use crate::guest::{GuestOptions, architecture_of, guest_binary};
+use crate::rootfs::in_file;
+use crate::store::ImageConfigRecord;
+
+/// What to put into a finished image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InjectRequest {
+    /// Which init and which guest binary.
+    pub guest: GuestOptions,
+    /// The guest's processor, as OCI calls it; `None` finds it out from the programs in the image,
+    /// and takes the host's where there are none.
+    pub architecture: Option<String>,
+    /// What banger-init runs, where it is the init.
+    pub entrypoint: Option<Entrypoint>,
+    /// Name of the machine, for an image that has none; `None` for `banger`.
+    pub hostname: Option<String>,
+    /// Time of what is written, in seconds since the epoch; `None` for now.
+    pub timestamp_seconds: Option<i64>,
+}
+
+/// Makes the ext4 image at `path` boot, in place: all of it or, when this fails, nothing.
+///
+/// # Errors
+/// The image cannot be opened or changed, there is no guest binary for its processor, or the init
+/// that was asked for is not there.
+pub fn inject_file(path: &Utf8Path, request: &InjectRequest) -> Result<InjectReport, Error> {
+    let mut editor = Ext4Editor::open_to_edit(path).map_err(in_file(path))?;
+    let report = inject_rootfs(&mut editor, request).map_err(|error| match error {
+        Error::Inject(InjectError::Rootfs(source)) => in_file(path)(source),
+        other => other,
+    })?;
+    editor.commit().map_err(in_file(path))?;
+    Ok(report)
+}
+
+/// Makes a root file system boot; the caller commits.
+///
+/// # Errors
+/// As [`inject_file`].
+pub fn inject_rootfs(rootfs: &mut dyn Rootfs, request: &InjectRequest) -> Result<InjectReport, Error> {
+    let architecture = match &request.architecture {
+        Some(architecture) => architecture.clone(),
+        None => match architecture_in(rootfs).map_err(InjectError::Rootfs)? {
+            Some(architecture) => architecture.to_owned(),
+            None => Platform::host().architecture,
+        },
+    };
+    let binary = guest_binary(&architecture, request.guest.dir.as_deref())?;
+    let seconds = request.timestamp_seconds.unwrap_or_else(|| jiff::Timestamp::now().as_second());
+    let defaults = GuestAgents::new(binary);
+    let agents = GuestAgents {
+        init: request.guest.init,
+        entrypoint: request.entrypoint.clone(),
+        hostname: request.hostname.clone().unwrap_or_else(|| defaults.hostname.clone()),
+        timestamp: Timestamp::from_seconds(seconds).clamped_to_ext4(),
+        ..defaults
+    };
+    Ok(inject_guest_agents(rootfs, &agents)?)
+}
+
+/// Returns the agents for an image that is being built.
+pub(crate) fn agents_for(
+    options: &GuestOptions,
+    architecture: &str,
+    config: &ImageConfigRecord,
+    timestamp: Timestamp,
+) -> Result<GuestAgents, Error> {
+    let binary = guest_binary(architecture, options.dir.as_deref())?;
+    Ok(GuestAgents {
+        init: options.init,
+        entrypoint: entrypoint_of(config),
+        timestamp,
+        ..GuestAgents::new(binary)
+    })
+}
+
+fn entrypoint_of(config: &ImageConfigRecord) -> Option<Entrypoint> {
+    let argv: Vec<String> = config.entrypoint.iter().chain(&config.cmd).cloned().collect();
+    let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+    (!argv.is_empty()).then(|| Entrypoint {
+        argv,
+        env: config.env.clone(),
+        user: given(&config.user),
+        working_dir: given(&config.working_dir),
+    })
+}
+
+/// Returns the OCI name of the processor that the programs of a root file system are for.
+fn architecture_in(rootfs: &dyn Rootfs) -> Result<Option<&'static str>, RootfsError> {
+    const PROGRAMS: [&str; 8] = [
+        "/sbin/init",
+        "/bin/sh",
+        "/bin/busybox",
+        "/usr/bin/env",
+        "/usr/lib/systemd/systemd",
+        "/sbin/apk",
+        "/usr/bin/dpkg",
+        "/usr/bin/rpm",
+    ];
+    for program in PROGRAMS {
+        let path = GuestPath::parse(program)?;
+        let real = match rootfs.resolve(&path) {
+            Ok(real) => real,
+            Err(
+                RootfsError::NotFound { .. } | RootfsError::NotADirectory { .. } | RootfsError::Symlinks(_),
+            ) => {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if rootfs.stat(&real)?.is_some_and(|stat| stat.file_type == FileType::Regular) {
+            let mut head = [0; 64];
+            let length = rootfs.read_at(&real, 0, &mut head)?;
+            if let Some(architecture) = architecture_of(&head[..length]) {
+                return Ok(Some(architecture));
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,116 @@
+//! Whether an image's file is what its record says, and sound.
+
+use banger_ext4::Ext4Editor;
+use banger_oci::Digest;
+use banger_tree::RootfsError;
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use super::ImageStore;
+use super::error::StoreError;
+use super::name::ImageName;
+use super::record::{ImageId, ImageRecord};
+use crate::identity::uuid_of;
+use crate::uuid::Uuid;
+
+/// What [`ImageStore::verify`] found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Version of this document.
+    pub version: u32,
+    /// The image's id.
+    pub id: ImageId,
+    /// Its name.
+    pub name: ImageName,
+    /// Its ext4 file.
+    pub path: Utf8PathBuf,
+    /// Bytes of the file system.
+    pub size_bytes: u64,
+    /// Bytes that are free in it.
+    pub free_bytes: u64,
+    /// Inodes in use.
+    pub used_inodes: u32,
+    /// What is wrong, one sentence each; nothing if the image is sound.
+    pub problems: Vec<String>,
+}
+
+impl Verification {
+    /// The version of the document that this version writes.
+    pub const VERSION: u32 = 1;
+
+    /// Returns whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl ImageStore {
+    /// Compares the file of the image with this name, id or unique beginning of an id with its
+    /// record, and walks its whole file system, checking every checksum there is. The bytes of
+    /// files have none.
+    ///
+    /// # Errors
+    /// There is no such image, its record is damaged, or its file cannot be read.
+    pub fn verify(&self, wanted: &str) -> Result<Verification, StoreError> {
+        let record = self.find(wanted)?;
+        let path = self.rootfs_path(&record.id);
+        let mut found = Verification {
+            version: Verification::VERSION,
+            id: record.id.clone(),
+            name: record.name.clone(),
+            path: path.clone(),
+            size_bytes: 0,
+            free_bytes: 0,
+            used_inodes: 0,
+            problems: Vec::new(),
+        };
+        let length = std::fs::metadata(&path).map_err(|source| StoreError::io("read", &path, source))?.len();
+        if length < record.size_bytes {
+            let wanted = record.size_bytes;
+            found.problems.push(format!("the file has {length} bytes, and was built with {wanted}"));
+        }
+        let report = match Ext4Editor::open(&path).and_then(|editor| editor.verify()) {
+            Ok(report) => report,
+            Err(RootfsError::Io { action, source, .. }) => return Err(StoreError::io(action, &path, source)),
+            Err(RootfsError::Corrupt { reason, .. } | RootfsError::Unsupported { reason, .. }) => {
+                found.problems.push(reason);
+                return Ok(found);
+            }
+            Err(other) => {
+                found.problems.push(other.to_string());
+                return Ok(found);
+            }
+        };
+        found.size_bytes = report.size_bytes;
+        found.free_bytes = report.free_bytes;
+        found.used_inodes = report.used_inodes;
+        // It may have grown since it was built, the file together with the file system.
+        if report.size_bytes != length {
+            let size = report.size_bytes;
+            found.problems.push(format!("the file has {length} bytes, and the file system in it {size}"));
+        }
+        if let Some(problem) = wrong_uuid(&record, report.uuid) {
+            found.problems.push(problem);
+        }
+        let more = report.problem_count.saturating_sub(report.problems.len() as u64);
+        found.problems.extend(report.problems);
+        if more > 0 {
+            found.problems.push(format!("{more} more problems"));
+        }
+        Ok(found)
+    }
+}
+
+/// Returns what is wrong with the UUID of an image, which is made of its digest.
+fn wrong_uuid(record: &ImageRecord, uuid: [u8; 16]) -> Option<String> {
+    let digest = match record.digest.parse::<Digest>() {
+        Ok(digest) => digest,
+        Err(error) => return Some(format!("the record's digest is none: {error}")),
+    };
+    let wanted = uuid_of(&digest, "uuid");
+    (uuid != wanted).then(|| {
+        let (found, wanted) = (Uuid(uuid), Uuid(wanted));
+        format!("the file system's UUID is {found}, and that of its digest {wanted}: it is of another image")
+    })
+}
