@@ -19,21 +19,19 @@ pub(crate) fn with_each<T: PartialEq + std::fmt::Debug>(
     let mut tree = TreeRootfs::new(&mut model.tree, &mut model.store);
     let want = edit(&mut tree);
     let place = Workplace::new();
-    let finished = |name: &str, open: &dyn Fn(&camino::Utf8Path) -> Box<dyn Rootfs>| {
-        let image = place.image(name);
-        build(&NativeBackend as &dyn Ext4Backend, &image, &options(), &fixture()).unwrap();
-        let mut rootfs = open(&image);
-        assert_eq!(edit(&mut *rootfs), want, "{name}");
+    let e2fsprogs = place.backend();
+    let backends: [&dyn Ext4Backend; 2] = [&NativeBackend, &e2fsprogs];
+    for backend in &backends[..if has_tools() { 2 } else { 1 }] {
+        let image = place.image(backend.name());
+        build(&NativeBackend, &image, &options(), &fixture()).unwrap();
+        let mut rootfs = backend.open(&image).unwrap();
+        assert_eq!(edit(&mut *rootfs), want, "{}", backend.name());
         rootfs.commit().unwrap();
         drop(rootfs);
-        assert_equal(&tree, &*open(&image));
+        assert_equal(&tree, &*backend.open(&image).unwrap());
         if let Err(skip) = assert_silent(image.as_std_path()) {
             skip.report();
         }
-    };
-    finished("native", &|image| NativeBackend.open(image).unwrap());
-    if has_tools() {
-        finished("debugfs", &|image| place.backend().open(image).unwrap());
     }
     want
 }
