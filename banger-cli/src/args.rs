@@ -1,5 +1,6 @@
 //! The arguments, one definition a flag.
 
+pub(crate) mod guest;
 mod rootfs;
 
 use camino::Utf8PathBuf;
@@ -16,7 +17,7 @@ use crate::units::Size;
 ///
 /// No daemon, no root, no mount. Data goes to standard output, everything else to standard error.
 /// Exit status: 0 done; 1 the input or the remote side is at fault; 2 internal error;
-/// 130 interrupted.
+/// 130 interrupted; `guest exec` and `guest wait` end as what they ran or waited for.
 #[derive(Debug, Parser)]
 #[command(name = "banger", version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     /// Build ext4 files without an image; look into them and edit them, without root or mount.
     #[command(subcommand)]
     Rootfs(RootfsCommand),
+    /// Ask the agent of a guest that runs.
+    #[command(subcommand)]
+    Guest(guest::GuestCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     match commands::run(arguments, &printer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::ClosedOutput) => ExitCode::SUCCESS,
+        Err(Failure::Ended(status)) => ExitCode::from(status),
         Err(Failure::Unsound) => ExitCode::FAILURE,
         Err(failure) => {
             printer.error(failure.code(), &failure.to_string());

@@ -33,6 +33,11 @@ impl Printer {
         Self { json, colour, bars: MultiProgress::new() }
     }
 
+    /// Whether the result is to be a document.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Where progress bars are to be drawn, so that notes do not tear them.
     pub(crate) fn bars(&self) -> &MultiProgress {
         &self.bars
@@ -49,11 +54,6 @@ impl Printer {
             false => out.write_all(text.as_bytes())?,
         }
         out.flush()
-    }
-
-    /// Returns whether results are JSON documents.
-    pub(crate) fn is_json(&self) -> bool {
-        self.json
     }
 
     /// Where a command that is not asked for JSON writes bytes as they are.

@@ -3,11 +3,15 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use banger_guest::protocol::EntrypointState;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::root::Root;
+
+/// How long a lock that others may have for a moment is waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// `/run/banger`.
 #[derive(Debug, Clone)]
@@ -46,17 +50,26 @@ impl RunState {
 
     /// Whether somebody is connected to the agent.
     pub(crate) fn is_connected(&self) -> bool {
-        self.is_locked("connections")
+        self.is_locked("connections", FlockOperation::NonBlockingLockExclusive)
     }
 
     /// The right to drive the first boot; an error where somebody else does.
     pub(crate) fn lock_first_boot(&self) -> io::Result<RunLock> {
-        self.lock("first-boot", FlockOperation::NonBlockingLockExclusive)
+        let deadline = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            match self.lock("first-boot", FlockOperation::NonBlockingLockExclusive) {
+                // Who looks whether it is locked has it for a moment.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Whether somebody drives the first boot.
     pub(crate) fn is_first_boot_running(&self) -> bool {
-        self.is_locked("first-boot")
+        self.is_locked("first-boot", FlockOperation::NonBlockingLockShared)
     }
 
     fn lock(&self, name: &str, operation: FlockOperation) -> io::Result<RunLock> {
@@ -67,10 +80,11 @@ impl RunState {
         Ok(RunLock { _file: file })
     }
 
-    fn is_locked(&self, name: &str) -> bool {
+    /// Whether a lock could not be had in this way.
+    fn is_locked(&self, name: &str, operation: FlockOperation) -> bool {
         let Ok(file) = File::open(self.directory.join(format!("{name}.lock"))) else {
             return false;
         };
-        flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK)
+        flock(&file, operation) == Err(rustix::io::Errno::WOULDBLOCK)
     }
 }

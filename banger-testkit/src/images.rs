@@ -24,6 +24,12 @@ pub enum Image {
     DebianLayers,
     /// The same in zstd.
     DebianLayersZstd,
+    /// Two gzip layers: minbase, and openrc above it with busybox as init.
+    DebianOpenrc,
+    /// Two gzip layers: minbase, and runit as init above it.
+    DebianRunit,
+    /// Two gzip layers: minbase, and s6 above it with an `/init` as s6-overlay has it.
+    DebianS6,
     /// 700 MB in 40,000 files and three gzip layers; for benchmarks.
     Bench,
     /// The same in zstd.
@@ -31,7 +37,7 @@ pub enum Image {
 }
 
 impl Image {
-    /// The images that tests walk through; those of the benchmarks are left out.
+    /// The images that tests walk through; those of benchmarks and boots are left out.
     pub const ALL: [Self; 6] = [
         Self::DebianMinbase,
         Self::DebianMinbaseZstd,
@@ -51,6 +57,9 @@ impl Image {
             Self::DebianSystemdZstd => "debian-systemd-zstd",
             Self::DebianLayers => "debian-layers",
             Self::DebianLayersZstd => "debian-layers-zstd",
+            Self::DebianOpenrc => "debian-openrc",
+            Self::DebianRunit => "debian-runit",
+            Self::DebianS6 => "debian-s6",
             Self::Bench => "bench",
             Self::BenchZstd => "bench-zstd",
         }

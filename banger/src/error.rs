@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::dirs::DirsError;
 use crate::guest::GuestError;
+use crate::guest_binary::GuestBinaryError;
 use crate::host_tree::DirectoryError;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
@@ -34,7 +35,7 @@ pub enum Error {
     Inject(#[from] InjectError),
     /// There is no guest binary for the image.
     #[error(transparent)]
-    Guest(#[from] GuestError),
+    GuestBinary(#[from] GuestBinaryError),
     /// A directory of the host could not be read.
     #[error(transparent)]
     Directory(DirectoryError),
@@ -94,6 +95,9 @@ pub enum Error {
         /// The host's error.
         source: io::Error,
     },
+    /// A guest could not be asked, or said no.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
     /// The caller asked to stop; nothing was left behind.
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -105,7 +109,8 @@ impl Error {
 
     /// Returns a number that stays the same for this kind of failure in all versions: 1xx
     /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself,
-    /// 6xx directories of the host, 7xx what is inside an ext4 file, 8xx guests.
+    /// 6xx directories of the host, 7xx what is inside an ext4 file, 8xx what makes an image boot,
+    /// 9xx guests that run.
     pub fn code(&self) -> u32 {
         match self {
             Self::Reference(_) => 100,
@@ -114,8 +119,9 @@ impl Error {
             Self::Ext4(error) => error.code(),
             Self::Directory(error) => error.code(),
             Self::Inject(error) => error.code(),
-            Self::Guest(error) => error.code(),
+            Self::GuestBinary(error) => error.code(),
             Self::Store(error) => error.code(),
+            Self::Guest(error) => error.code(),
             Self::Rootfs { source, .. } => source.code(),
             Self::Dirs(_) => 500,
             Self::Name(_) => 501,

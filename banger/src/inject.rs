@@ -6,7 +6,7 @@ use banger_tree::{FileType, GuestPath, Rootfs, RootfsError, Timestamp};
 use camino::Utf8Path;
 
 use crate::error::Error;
-use crate::guest::{GuestOptions, architecture_of, guest_binary};
+use crate::guest_binary::{GuestOptions, architecture_of, guest_binary};
 use crate::rootfs::in_file;
 use crate::store::ImageConfigRecord;
 

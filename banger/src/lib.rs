@@ -4,7 +4,8 @@
 //! a tree while they come in, writes the ext4 file and publishes it in the [`ImageStore`] with
 //! one rename; [`pull_to_file`] does the same for a single file, and [`build_rootfs`] for a
 //! directory or a tar. An image that is pulled is made to boot on the way; [`inject_file`] does that
-//! to a finished one, and [`rootfs`] looks into finished files and edits them.
+//! to a finished one, [`rootfs`] looks into finished files and edits them, and [`guest`] talks to
+//! what runs inside once it has booted.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -22,7 +23,8 @@ mod build;
 mod dirs;
 mod error;
 mod event;
-mod guest;
+pub mod guest;
+mod guest_binary;
 mod host_tree;
 mod identity;
 mod inject;
@@ -52,7 +54,7 @@ pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;
 pub use event::{Event, EventHandler};
-pub use guest::{GuestError, GuestOptions, parse_init_mode};
+pub use guest_binary::{GuestBinaryError, GuestOptions, parse_init_mode};
 pub use host_tree::DirectoryError;
 pub use identity::source_date_epoch;
 pub use inject::{InjectRequest, inject_file, inject_rootfs};

@@ -12,7 +12,7 @@ use camino::Utf8Path;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
-use crate::guest::{digest_of, init_mode_name};
+use crate::guest_binary::{digest_of, init_mode_name};
 use crate::identity::{created_seconds, now, uuid_of};
 use crate::inject::agents_for;
 use crate::output::OutputFile;

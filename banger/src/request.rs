@@ -5,7 +5,7 @@ use banger_oci::{Limits, Platform, PullOptions, Reference};
 use camino::Utf8PathBuf;
 
 use crate::backend::Backend;
-use crate::guest::GuestOptions;
+use crate::guest_binary::GuestOptions;
 use crate::store::ImageName;
 
 /// An image to pull and how to turn it into a file system.

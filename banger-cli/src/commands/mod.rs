@@ -1,6 +1,7 @@
 //! The commands: each calls the `banger` crate and prints what came of it.
 
 mod cache;
+mod guest;
 mod images;
 mod limits;
 mod pull;
@@ -21,6 +22,8 @@ use crate::printer::Printer;
 pub(crate) enum Failure {
     /// The library says why.
     Banger(banger::Error),
+    /// What ran in a guest ended with this status, and so does this program, without a word.
+    Ended(u8),
     /// The command did what it was for, and told what is wrong.
     Unsound,
     /// Whoever read standard output has gone, which ends a command quietly.
@@ -33,13 +36,16 @@ impl Failure {
     pub(crate) fn code(&self) -> u32 {
         match self {
             Self::Banger(error) => error.code(),
-            Self::Unsound | Self::ClosedOutput | Self::Output(_) => banger::Error::OUTPUT_CODE,
+            Self::Ended(_) | Self::Unsound | Self::ClosedOutput | Self::Output(_) => {
+                banger::Error::OUTPUT_CODE
+            }
         }
     }
 
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Banger(error) => error.exit_status(),
+            Self::Ended(status) => *status,
             Self::Unsound | Self::ClosedOutput | Self::Output(_) => 1,
         }
     }
@@ -49,6 +55,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Banger(error) => error.fmt(formatter),
+            Self::Ended(status) => write!(formatter, "the program in the guest ended with status {status}"),
             Self::Unsound => formatter.write_str("something is wrong"),
             Self::ClosedOutput => formatter.write_str("standard output is closed"),
             Self::Output(error) => write!(formatter, "cannot write the output: {error}"),
@@ -91,6 +98,7 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure
         Command::Image(ImageCommand::Verify { names }) => images::verify(&names, &dirs(&global)?, printer),
         Command::Image(ImageCommand::Cache(command)) => cache::run(&command, &dirs(&global)?, printer),
         Command::Rootfs(command) => rootfs::run(&command, global.progress, printer),
+        Command::Guest(command) => guest::run(&command, printer),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "banger", &mut io::stdout());
             Ok(())

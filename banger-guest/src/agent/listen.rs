@@ -110,7 +110,7 @@ fn admit(agent: &Arc<Agent>, socket: Arc<OwnedFd>) {
     // Where no thread can be had the closure is dropped, and with it the connection and its slot.
     let _ = std::thread::Builder::new()
         .stack_size(STACK_BYTES)
-        .spawn(move || session::serve(&agent, connection, Some(&slot)));
+        .spawn(move || drop(session::serve(&agent, connection, Some(&slot))));
 }
 
 fn tcp_listener(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::{OptionalActions, isatty, tcgetattr, tcsetattr};
 
-use super::connection::Connection;
+use super::connection::{Connection, ConnectionError};
 use super::{Agent, session};
 use crate::options::Role;
 use crate::report::say;
@@ -28,15 +28,24 @@ pub(crate) fn serve(agent: &Arc<Agent>, path: &Path) -> ! {
                     say(name, format_args!("listening on serial:{}", path.display()));
                     reported = true;
                 }
-                if let Ok(connection) = Connection::new(Arc::new(port)) {
-                    session::serve(agent, connection, None);
-                }
+                serve_port(agent, Arc::new(port));
             }
             Err(error) if !reported => {
                 say(name, format_args!("serial:{}: {error}; trying again", path.display()));
                 reported = true;
             }
             Err(_) => {}
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Serves the peers of an open port until it breaks. It stays open between them: what comes to a
+/// closed port is lost.
+fn serve_port(agent: &Arc<Agent>, port: Arc<OwnedFd>) {
+    while let Ok(connection) = Connection::new(Arc::clone(&port)) {
+        if let ConnectionError::Io(_) = session::serve(agent, connection, None) {
+            return;
         }
         std::thread::sleep(PAUSE);
     }

@@ -47,8 +47,9 @@ impl OperationError {
     }
 }
 
-/// Serves a connection until it ends. One without a slot is a device, which may be silent for ever.
-pub(crate) fn serve(agent: &Agent, mut connection: Connection, slot: Option<&Slot>) {
+/// Serves a connection until it ends, and says why. One without a slot is a device, which may be
+/// silent for ever.
+pub(crate) fn serve(agent: &Agent, mut connection: Connection, slot: Option<&Slot>) -> ConnectionError {
     let idle = slot.map(|_| IDLE_TIMEOUT);
     // A device has no end that tells whether somebody is there; init need not wait for it.
     let _connected = slot.and_then(|_| RunState::of_guest(&agent.root).mark_connected().ok());
@@ -85,6 +86,7 @@ pub(crate) fn serve(agent: &Agent, mut connection: Connection, slot: Option<&Slo
     if slot.is_none() && malformed {
         drain(&mut connection);
     }
+    error
 }
 
 /// Passes over what is left of something that was no frame: a device is not closed with its peer.

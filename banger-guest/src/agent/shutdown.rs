@@ -122,11 +122,14 @@ fn sysvinit_request(runlevel: u8) -> [u8; 384] {
     request
 }
 
+/// Where runit looks for its flags: upstream's place, and Debian's.
+const RUNIT_FLAGS: [(&str, &str); 2] =
+    [("/etc/runit/stopit", "/etc/runit/reboot"), ("/run/runit.stopit", "/run/runit.reboot")];
+
 /// runit(8): on SIGCONT it looks whether `stopit` may be executed, and whether `reboot` may.
 fn ask_runit(root: &Root, off: bool) -> bool {
-    let set = |name: &str, mode: u32| {
-        // Debian has these files in /run, with links to there.
-        let path = root.path("/etc/runit").join(name);
+    let set = |path: &str, mode: u32| {
+        let path = root.path(path);
         let open = OpenOptions::new().create(true).truncate(false).write(true).mode(mode).open(path);
         open.and_then(|file| {
             use std::os::unix::fs::PermissionsExt;
@@ -134,9 +137,11 @@ fn ask_runit(root: &Root, off: bool) -> bool {
         })
         .is_ok()
     };
-    set("reboot", if off { 0 } else { 0o100 })
-        && set("stopit", 0o100)
-        && signal::send(Target::Process(Pid::INIT), libc::SIGCONT).is_ok()
+    let mut is_set = false;
+    for (stop, reboot) in RUNIT_FLAGS {
+        is_set |= set(reboot, if off { 0 } else { 0o100 }) && set(stop, 0o100);
+    }
+    is_set && signal::send(Target::Process(Pid::INIT), libc::SIGCONT).is_ok()
 }
 
 /// Writes to a fifo that somebody reads; nothing is made, and nobody waited for.

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use banger_guest::protocol::{EntrypointState, ErrorCode, ExitStatus, Wait};
+use banger_guest::protocol::{EntrypointState, ErrorCode, ExitStatus, FrameKind, ProtocolError, Wait};
 
-use super::connection::Connection;
+use super::connection::{Connection, ConnectionError};
 use super::session::OperationError;
 use crate::root::Root;
 use crate::run_state::RunState;
@@ -34,7 +34,14 @@ pub(crate) fn wait(
         // A peer that leaves gives up its slot.
         if connection.wait_readable(PERIOD)? {
             connection.receive()?;
-            while connection.arrived_frame()?.is_some() {}
+            while let Some(frame) = connection.arrived_frame()? {
+                if frame.kind == FrameKind::Request {
+                    let (found, expected) = (frame.kind, FrameKind::Control);
+                    return Err(
+                        ConnectionError::Message(ProtocolError::Unexpected { found, expected }).into()
+                    );
+                }
+            }
         }
     }
 }

@@ -41,6 +41,10 @@ pub(crate) fn set_off_means_reboot(it_does: bool) {
 
 /// Stops the machine in order.
 pub(crate) fn down(power: Power) -> ! {
+    if std::process::id() != 1 {
+        // The supervisor of an agent that does this passes on what everybody is sent below.
+        signal::ignore_termination();
+    }
     let _ = signal::send(Target::Everyone, libc::SIGTERM);
     // Those that were stopped would not see it.
     let _ = signal::send(Target::Everyone, libc::SIGCONT);

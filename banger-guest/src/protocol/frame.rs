@@ -240,6 +240,12 @@ impl FrameDecoder {
     /// again.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let waiting = self.bytes.get(self.start..).unwrap_or_default();
+        // At once, and not when a header's worth has come: what is no frame may be shorter.
+        if let Some(&found) = waiting.first_chunk()
+            && found != MAGIC
+        {
+            return Err(FrameError::Magic { found });
+        }
         let Some((header, rest)) = waiting.split_first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
         };

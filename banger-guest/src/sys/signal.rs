@@ -76,6 +76,14 @@ pub(crate) fn unblock_all() -> Result<(), Errno> {
     Ok(())
 }
 
+/// Makes the signals that ask a process to end mean nothing to this one.
+pub(crate) fn ignore_termination() {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+        // SAFETY: SIG_IGN is a disposition and no handler. It fails for no valid signal but KILL and STOP.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 /// Makes the faults of process 1 power the machine off: dying of them would panic the kernel.
 pub(crate) fn power_off_on_faults() -> Result<(), Errno> {
     for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGSYS] {

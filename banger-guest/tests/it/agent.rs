@@ -1,5 +1,6 @@
 //! The agent as a child process, over a Unix socket: what it does when asked properly.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
@@ -434,6 +435,61 @@ fn wait_answers_when_the_entry_point_ends() {
     assert_eq!(outcome, Outcome::Wait(ExitStatus::Exited { status: 9 }));
     state(EntrypointState::Failed);
     assert_code(&client.error(Operation::Wait(Wait::default())), ErrorCode::Failed);
+}
+
+/// A terminal's other end, whose reads end when nothing comes.
+struct Line(std::fs::File);
+
+impl Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let timeout = Timespec { tv_sec: 30, tv_nsec: 0 };
+        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout))? {
+            0 => Err(std::io::ErrorKind::TimedOut.into()),
+            _ => self.0.read(buffer),
+        }
+    }
+}
+
+#[test]
+fn a_serial_line_is_served_and_recovers_from_noise() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let line = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&line).unwrap();
+    unlockpt(&line).unwrap();
+    let name = ptsname(&line, Vec::new()).unwrap().into_string().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(BINARY);
+    command.arg("agent").arg("--root").arg(directory.path());
+    command.arg("--listen").arg(format!("serial:{name}"));
+    let mut agent = Killed(command.stderr(Stdio::piped()).spawn().unwrap());
+    let mut said = String::new();
+    BufReader::new(agent.0.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("listening on serial:"), "{said}");
+    let mut line = Line(std::fs::File::from(line));
+    let mut id = 0;
+    for noise in ["", "noise", "BG\u{1}\u{1}\0\0\0\u{1}", "BG\u{1}\u{1}\u{2}\0\0\0{}"] {
+        if !noise.is_empty() {
+            line.0.write_all(noise.as_bytes()).unwrap();
+            let reply = Reply::from_frame(&read_frame(&mut line).unwrap().unwrap()).unwrap();
+            assert!(
+                matches!(&reply.outcome, Outcome::Error(failure) if failure.code == ErrorCode::Malformed),
+                "{reply:?}"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+        // Two in a row: it goes on after a frame, too.
+        for _ in 0..2 {
+            id += 1;
+            write_message(&mut line.0, FrameKind::Request, &Request { id, operation: Operation::Health })
+                .unwrap();
+            let reply = Reply::from_frame(&read_frame(&mut line).unwrap().unwrap()).unwrap();
+            assert!(
+                matches!(reply, Reply { id: found, outcome: Outcome::Health(_) } if found == id),
+                "{reply:?}"
+            );
+        }
+    }
 }
 
 /// A test of an agent beside somebody's own programs: it must not be talked into stopping the machine.

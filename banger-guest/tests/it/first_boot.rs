@@ -205,6 +205,22 @@ fn a_driver_that_is_killed_is_followed_by_another() {
     assert!(guest.is_done());
 }
 
+/// Whoever asks the agent looks at the driver's lock, as often as he likes.
+#[test]
+fn a_driver_is_not_kept_away_by_those_who_look() {
+    use rustix::fs::{FlockOperation, flock};
+    let guest = Guest::new(RECORD);
+    guest.write("/run/banger/first-boot.lock", "");
+    let looker = std::fs::File::open(guest.path("/run/banger/first-boot.lock")).unwrap();
+    flock(&looker, FlockOperation::NonBlockingLockShared).unwrap();
+    std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(looker);
+    });
+    assert!(guest.boot().status.success());
+    assert!(guest.is_done());
+}
+
 #[test]
 fn services_that_the_script_leaves_are_not_waited_for() {
     let guest = Guest::new("sleep 60 & echo left $!");

@@ -59,6 +59,15 @@ impl Read for HeaderOnly<'_> {
 }
 
 #[test]
+fn what_is_shorter_than_a_header_is_known_by_its_beginning() {
+    let mut decoder = FrameDecoder::default();
+    decoder.push(b"n");
+    assert_eq!(decoder.next_frame(), Ok(None));
+    decoder.push(b"o");
+    assert_eq!(decoder.next_frame(), Err(FrameError::Magic { found: *b"no" }));
+}
+
+#[test]
 fn oversize_is_refused_before_the_payload_is_reserved() {
     let error = read_frame(&mut HeaderOnly(b"BG\x01\x05\xff\xff\xff\x7f")).expect_err("oversize");
     assert!(matches!(error, ProtocolError::Frame(FrameError::Oversize { .. })), "{error}");

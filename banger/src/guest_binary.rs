@@ -23,7 +23,7 @@ pub struct GuestOptions {
 /// Why there is no guest binary.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum GuestError {
+pub enum GuestBinaryError {
     /// banger brings none for this processor.
     #[error(
         "this banger brings no guest binary for {architecture}; give --guest-dir a directory with \
@@ -55,7 +55,7 @@ pub enum GuestError {
     },
 }
 
-impl GuestError {
+impl GuestBinaryError {
     /// Returns a number that stays the same for this kind of failure in all versions.
     pub fn code(&self) -> u32 {
         match self {
@@ -102,22 +102,25 @@ const EMBEDDED: Option<(&str, &[u8])> = Some(("amd64", include_bytes!(env!("BANG
 const EMBEDDED: Option<(&str, &[u8])> = None;
 
 /// Returns the guest binary for the processor that OCI calls `architecture`.
-pub(crate) fn guest_binary(architecture: &str, dir: Option<&Utf8Path>) -> Result<Arc<[u8]>, GuestError> {
+pub(crate) fn guest_binary(
+    architecture: &str,
+    dir: Option<&Utf8Path>,
+) -> Result<Arc<[u8]>, GuestBinaryError> {
     let file_name = format!("banger-guest-{architecture}");
     let Some(dir) = dir else {
         return match EMBEDDED {
             Some((embedded, bytes)) if embedded == architecture => Ok(bytes.into()),
-            _ => Err(GuestError::NotEmbedded { architecture: architecture.to_owned(), file_name }),
+            _ => Err(GuestBinaryError::NotEmbedded { architecture: architecture.to_owned(), file_name }),
         };
     };
     let path = dir.join(file_name);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(source) => return Err(GuestError::Read { path, source }),
+        Err(source) => return Err(GuestBinaryError::Read { path, source }),
     };
     match check_binary(&bytes, architecture) {
         Ok(()) => Ok(bytes.into()),
-        Err(reason) => Err(GuestError::Unfit { path, architecture: architecture.to_owned(), reason }),
+        Err(reason) => Err(GuestBinaryError::Unfit { path, architecture: architecture.to_owned(), reason }),
     }
 }
 
@@ -243,13 +246,13 @@ mod tests {
             std::fs::write(dir.join("banger-guest-arm64"), &bytes).unwrap();
             match (guest_binary("arm64", Some(&dir)), want) {
                 (Ok(found), None) => assert_eq!(*found, *bytes),
-                (Err(error @ GuestError::Unfit { .. }), Some(want)) => {
+                (Err(error @ GuestBinaryError::Unfit { .. }), Some(want)) => {
                     assert!(error.to_string().contains(want), "{error}");
                 }
                 (other, want) => panic!("{other:?}, want {want:?}"),
             }
         }
-        assert!(matches!(guest_binary("riscv64", Some(&dir)), Err(GuestError::Read { .. })));
+        assert!(matches!(guest_binary("riscv64", Some(&dir)), Err(GuestBinaryError::Read { .. })));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

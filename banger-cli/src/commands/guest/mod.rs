@@ -1,0 +1,143 @@
+//! `banger guest`: asks the agent of a guest that runs.
+
+mod copy;
+mod exec;
+mod terminal;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use banger::guest::{EntrypointState, ExitStatus, GuestClient, Info, NetworkConfig, ShutdownAction};
+use serde::Serialize;
+
+use super::{Failure, output};
+use crate::args::guest::{GuestArguments, GuestCommand, SetNetworkArguments};
+use crate::printer::Printer;
+use crate::units::Size;
+
+/// What the agent answered, as `--json` prints it.
+#[derive(Serialize)]
+struct Document<T> {
+    version: u32,
+    #[serde(flatten)]
+    answer: T,
+}
+
+impl<T> Document<T> {
+    fn new(answer: T) -> Self {
+        Self { version: 1, answer }
+    }
+}
+
+pub(super) fn run(command: &GuestCommand, printer: &Printer) -> Result<(), Failure> {
+    match command {
+        GuestCommand::Health { guest, wait } => {
+            let health = client(guest).wait_until_ready(Duration::from_secs(*wait))?;
+            let uptime = Duration::from_millis(health.uptime_ms).as_secs_f64();
+            let text = format!("agent {} up {uptime:.1} s\n", health.agent_version);
+            output(printer.result(&Document::new(health), &text))
+        }
+        GuestCommand::Info { guest } => {
+            let info = client(guest).info()?;
+            let text = info_text(&info);
+            output(printer.result(&Document::new(info), &text))
+        }
+        GuestCommand::Exec(arguments) => exec::exec(arguments, &client(&arguments.guest), printer),
+        GuestCommand::Cp(arguments) => copy::copy(arguments, &client(&arguments.guest), printer),
+        GuestCommand::SetNetwork(arguments) => set_network(arguments, printer),
+        GuestCommand::Grow { guest } => {
+            let grown = client(guest).grow()?;
+            let text = format!("{} → {}\n", Size(grown.before_bytes), Size(grown.after_bytes));
+            output(printer.result(&Document::new(grown), &text))
+        }
+        GuestCommand::Wait { guest, timeout } => {
+            let status = client(guest).wait(timeout.map(Duration::from_secs))?;
+            output(printer.result(&Document::new(status), ""))?;
+            ended(status)
+        }
+        GuestCommand::Shutdown { guest, reboot } => {
+            let action = if *reboot { ShutdownAction::Reboot } else { ShutdownAction::PowerOff };
+            client(guest).shutdown(action)?;
+            #[derive(Serialize)]
+            struct Answer {
+                action: ShutdownAction,
+            }
+            output(printer.result(&Document::new(Answer { action }), ""))
+        }
+    }
+}
+
+fn client(arguments: &GuestArguments) -> GuestClient {
+    GuestClient::new(arguments.socket.clone())
+}
+
+/// Ends this program as another one ended.
+fn ended(status: ExitStatus) -> Result<(), Failure> {
+    let number = match status {
+        ExitStatus::Exited { status } => status,
+        // As shells have it.
+        ExitStatus::Killed { signal } => signal.saturating_add(128),
+        _ => 1,
+    };
+    match u8::try_from(number).unwrap_or(1) {
+        0 => Ok(()),
+        status => Err(Failure::Ended(status)),
+    }
+}
+
+fn set_network(arguments: &SetNetworkArguments, printer: &Printer) -> Result<(), Failure> {
+    let network = NetworkConfig {
+        interface: arguments.interface.clone(),
+        addresses: arguments.address.clone(),
+        gateways: arguments.gateway.clone(),
+        dns: arguments.dns.clone(),
+        hostname: arguments.hostname.clone(),
+    };
+    let interface = client(&arguments.guest).set_network(&network, arguments.persist)?;
+    #[derive(Serialize)]
+    struct Answer {
+        interface: String,
+    }
+    let text = format!("{interface}\n");
+    output(printer.result(&Document::new(Answer { interface }), &text))
+}
+
+fn info_text(info: &Info) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        if !value.is_empty() {
+            writeln!(text, "{key:<12} {value}").expect("writing to a String cannot fail");
+        }
+    };
+    line("agent", &info.agent_version);
+    line("contract", info.contract.map_or("unknown", |contract| contract.name()));
+    line("init", &info.init);
+    let first_boot = &info.first_boot;
+    line("first boot", &format!("{:?}, attempt {}", first_boot.state, first_boot.attempt).to_lowercase());
+    line("stage", first_boot.stage.as_deref().unwrap_or_default());
+    line("error", first_boot.last_error.as_deref().unwrap_or_default());
+    line("kernel", &format!("{} {}", info.kernel.release, info.kernel.machine));
+    if let Some(os) = &info.os {
+        line("system", os.pretty_name.as_deref().unwrap_or(&os.id));
+    }
+    line("hostname", &info.hostname);
+    line("machine id", info.machine_id.as_deref().unwrap_or_default());
+    for interface in &info.interfaces {
+        let state = if interface.up { "up" } else { "down" };
+        line("interface", &format!("{} {state} {}", interface.interface, interface.addresses.join(" ")));
+    }
+    match info.entrypoint {
+        None => {}
+        Some(EntrypointState::Running { pid }) => line("entry point", &format!("runs as {pid}")),
+        Some(EntrypointState::Ended(ExitStatus::Exited { status })) => {
+            line("entry point", &format!("exited with status {status}"));
+        }
+        Some(EntrypointState::Ended(ExitStatus::Killed { signal })) => {
+            line("entry point", &format!("was killed by signal {signal}"));
+        }
+        Some(EntrypointState::Failed) => line("entry point", "could not be started"),
+        Some(_) => line("entry point", "starts"),
+    }
+    line("uptime", &format!("{:.1} s", Duration::from_millis(info.uptime_ms).as_secs_f64()));
+    text
+}

@@ -1,0 +1,233 @@
+//! A program that runs in a guest.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use banger_guest::protocol::{
+    Control, DATA_CHUNK_BYTES, ExitStatus, FrameKind, INPUT_WINDOW_BYTES, Outcome, ProtocolError, Pty,
+    write_frame, write_message,
+};
+use socket2::Socket;
+
+use super::connection::Connection;
+use super::error::GuestError;
+
+/// A program that runs in a guest. It is killed where this is dropped before its end.
+#[derive(Debug)]
+pub struct ExecSession {
+    connection: Connection,
+    pid: u32,
+    input: ExecInput,
+}
+
+/// What a program does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExecEvent {
+    /// It wrote to standard output, or to its terminal.
+    Output(Vec<u8>),
+    /// It wrote to standard error.
+    ErrorOutput(Vec<u8>),
+    /// It ended; nothing follows.
+    Ended(ExitStatus),
+}
+
+/// What a program wrote, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecOutput {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error.
+    pub stderr: Vec<u8>,
+}
+
+impl ExecSession {
+    pub(super) fn new(connection: Connection, pid: u32) -> Result<Self, GuestError> {
+        let state = State { credit: INPUT_WINDOW_BYTES, ended: false };
+        let shared = Shared {
+            socket: Mutex::new(connection.writer()?),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        };
+        Ok(Self { connection, pid, input: ExecInput { shared: Arc::new(shared) } })
+    }
+
+    /// The program's process id in the guest.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The program's input side, for other threads.
+    pub fn input(&self) -> ExecInput {
+        self.input.clone()
+    }
+
+    /// Waits for what the program does next.
+    ///
+    /// # Errors
+    ///
+    /// Where the connection breaks, or the program's time limit has passed.
+    pub fn next_event(&mut self) -> Result<ExecEvent, GuestError> {
+        loop {
+            let frame = self.connection.read()?;
+            match frame.kind {
+                FrameKind::Output => return Ok(ExecEvent::Output(frame.payload)),
+                FrameKind::ErrorOutput => return Ok(ExecEvent::ErrorOutput(frame.payload)),
+                FrameKind::Credit => self.input.shared.grant(frame.credit().unwrap_or(0)),
+                FrameKind::Reply => match self.connection.outcome(&frame)? {
+                    Some(Outcome::Exec(status)) => {
+                        self.input.shared.end();
+                        return Ok(ExecEvent::Ended(status));
+                    }
+                    Some(_) => return Err(self.connection.wrong_answer()),
+                    None => {}
+                },
+                found => return Err(self.connection.unexpected(found)),
+            }
+        }
+    }
+
+    /// Waits for the program's end and returns all that it wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_event`](Self::next_event).
+    pub fn output(mut self) -> Result<ExecOutput, GuestError> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        loop {
+            match self.next_event()? {
+                ExecEvent::Output(bytes) => stdout.extend_from_slice(&bytes),
+                ExecEvent::ErrorOutput(bytes) => stderr.extend_from_slice(&bytes),
+                ExecEvent::Ended(status) => return Ok(ExecOutput { status, stdout, stderr }),
+            }
+        }
+    }
+}
+
+impl Drop for ExecSession {
+    fn drop(&mut self) {
+        self.input.shared.end();
+        self.connection.shut_down();
+    }
+}
+
+/// The input side of a program that runs in a guest: bytes, signals, the size of its terminal.
+///
+/// Bytes are sent as the program takes them: [`write`](Write::write) waits while it does not. Once
+/// the program has ended, everything fails with [`io::ErrorKind::BrokenPipe`].
+#[derive(Clone, Debug)]
+pub struct ExecInput {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Writers take turns, a frame each.
+    socket: Mutex<Socket>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Bytes of input that may be sent.
+    credit: u32,
+    /// Nothing may be sent any more.
+    ended: bool,
+}
+
+impl ExecInput {
+    /// Sends a signal to the program's process group; the number is Linux's.
+    ///
+    /// # Errors
+    ///
+    /// Where the program has ended or the connection breaks.
+    pub fn signal(&self, number: i32) -> io::Result<()> {
+        self.control(&Control::Signal { number })
+    }
+
+    /// Gives the program's terminal another size.
+    ///
+    /// # Errors
+    ///
+    /// Where the program has ended or the connection breaks.
+    pub fn resize(&self, size: Pty) -> io::Result<()> {
+        self.control(&Control::Resize(size))
+    }
+
+    /// Ends the program's standard input; on a terminal it is the end-of-file character.
+    ///
+    /// # Errors
+    ///
+    /// Where the program has ended or the connection breaks.
+    pub fn close(&self) -> io::Result<()> {
+        self.send(|socket| write_frame(socket, FrameKind::InputEnd, &[]))
+    }
+
+    fn control(&self, control: &Control) -> io::Result<()> {
+        self.send(|socket| write_message(socket, FrameKind::Control, control))
+    }
+
+    fn send(&self, write: impl FnOnce(&mut Socket) -> Result<(), ProtocolError>) -> io::Result<()> {
+        let mut socket = lock(&self.shared.socket);
+        if lock(&self.shared.state).ended {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        write(&mut socket).map_err(|error| match error {
+            ProtocolError::Io(error) => error,
+            other => io::Error::new(io::ErrorKind::InvalidInput, other),
+        })
+    }
+}
+
+impl Write for ExecInput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let wanted = u32::try_from(bytes.len().min(DATA_CHUNK_BYTES)).expect("a chunk is short");
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let taken = self.shared.take(wanted)?;
+        let count = usize::try_from(taken).expect("usize has 32 bits at least");
+        self.send(|socket| write_frame(socket, FrameKind::Input, &bytes[..count]))?;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Takes up to `wanted` bytes of credit, and waits while there is none.
+    fn take(&self, wanted: u32) -> io::Result<u32> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.ended {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if state.credit > 0 {
+                let taken = wanted.min(state.credit);
+                state.credit -= taken;
+                return Ok(taken);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn grant(&self, bytes: u32) {
+        let mut state = lock(&self.state);
+        state.credit = state.credit.saturating_add(bytes);
+        self.changed.notify_all();
+    }
+
+    fn end(&self) {
+        lock(&self.state).ended = true;
+        self.changed.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,4 @@
+//! Tests of the library through its public interface.
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+mod guest;

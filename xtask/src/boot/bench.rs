@@ -1,0 +1,178 @@
+//! What all cases share: the parts of machines, the program under test, a directory for disks.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use banger_testkit::{Image, Skip, TAG, tools};
+use tempfile::TempDir;
+
+use super::initramfs;
+use super::kernel::Kernel;
+use super::qemu::{Acceleration, Machine, MachineOptions, Parts};
+
+/// Modules that the cases need and the cloud kernel does not have built in.
+const MODULES: [&str; 5] =
+    ["virtio_pci", "virtio_net", "virtio_console", "vmw_vsock_virtio_transport", "virtio_rng"];
+
+/// Where cases are tried out.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    parts: Parts,
+    banger: PathBuf,
+    packages: PathBuf,
+    scratch: TempDir,
+}
+
+impl Bench {
+    /// Gathers everything; a [`Skip`] says what is missing.
+    pub(crate) fn set_up(banger: Option<&Path>) -> Result<anyhow::Result<Self>, Skip> {
+        let qemu = tools::tool("qemu-system-x86_64")?;
+        let busybox = tools::tool("busybox")?;
+        let boot = tools::cache_dir().join("boot");
+        let missing =
+            |what: &str| Skip::new(format!("no {what} in the test cache: run scripts/make-boot-tools"));
+        let vsock = boot.join("vsock/bin/vhost-device-vsock");
+        if !vsock.is_file() {
+            return Err(missing("vhost-device-vsock"));
+        }
+        if !boot.join("kernel/vmlinuz").is_file() {
+            return Err(missing("kernel"));
+        }
+        Ok(Self::assemble(qemu, &busybox, vsock, &boot, banger))
+    }
+
+    fn assemble(
+        qemu: PathBuf,
+        busybox: &Path,
+        vsock: PathBuf,
+        boot: &Path,
+        program: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let scratch = tempfile::Builder::new().prefix("boot-test-").tempdir_in(tools::cache_dir())?;
+        let kernel = Kernel::open(&boot.join("kernel"))?;
+        let initramfs = scratch.path().join("initramfs");
+        initramfs::write(&initramfs, busybox, &kernel.load_order(&MODULES)?)?;
+        let mut parts =
+            Parts { qemu, kernel: kernel.image, initramfs, vsock, acceleration: Acceleration::Tcg };
+        parts.acceleration = acceleration(&parts, scratch.path());
+        let packages = boot.join("debs");
+        let banger = match program {
+            Some(program) => std::path::absolute(program)?,
+            None => banger()?,
+        };
+        Ok(Self { parts, banger, packages, scratch })
+    }
+
+    /// How machines run.
+    pub(crate) fn acceleration(&self) -> Acceleration {
+        self.parts.acceleration
+    }
+
+    /// The packages for a repository.
+    pub(crate) fn packages(&self) -> &Path {
+        &self.packages
+    }
+
+    /// Where disks and logs are.
+    pub(crate) fn directory(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Leaves disks and logs behind.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        self.scratch.disable_cleanup(true);
+        self.scratch.path().to_path_buf()
+    }
+
+    /// Starts a machine whose console goes to `<name>.console.log`.
+    pub(crate) fn start(&self, name: &str, options: &MachineOptions) -> anyhow::Result<Machine> {
+        Machine::start(&self.parts, options, &self.scratch.path().join(format!("{name}.console.log")))
+    }
+
+    /// Runs `banger` and returns its exit status.
+    pub(crate) fn banger_status<I: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> anyhow::Result<Option<i32>> {
+        Ok(Command::new(&self.banger).args(arguments).output()?.status.code())
+    }
+
+    /// Runs `banger` and returns what it printed.
+    pub(crate) fn banger<I: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.banger);
+        command
+            .arg("--state-dir")
+            .arg(self.scratch.path().join("state"))
+            .arg("--cache-dir")
+            .arg(self.scratch.path().join("cache"))
+            .args(arguments);
+        let output = tools::try_run(&mut command).map_err(|report| anyhow::anyhow!("{report}"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Pulls a made image into the disk `name`, with more `options` of `banger image pull`.
+    pub(crate) fn pull(&self, image: Image, name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
+        let layout = image.layout().map_err(|skip| anyhow::anyhow!("{}", skip.reason()))?;
+        self.pull_reference(&format!("oci:{}:{TAG}", layout.display()), name, options)
+    }
+
+    /// Pulls `reference` into the disk `name`.
+    pub(crate) fn pull_reference(
+        &self,
+        reference: &str,
+        name: &str,
+        options: &[&str],
+    ) -> anyhow::Result<PathBuf> {
+        let disk = self.scratch.path().join(format!("{name}.ext4"));
+        let path = disk.to_str().context("the scratch directory has a name in UTF-8")?;
+        let mut arguments = vec!["image", "pull", reference, "--output", path];
+        arguments.extend_from_slice(options);
+        self.banger(arguments)?;
+        Ok(disk)
+    }
+}
+
+/// The program under test, built when it is not up to date.
+fn banger() -> anyhow::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        // Not one package alone: with the features of the whole workspace it shares what the tests built.
+        .args(["build", "--quiet", "--locked", "--bin", "banger"])
+        .current_dir(tools::workspace_root())
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("banger does not build");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| tools::workspace_root().join("target"), PathBuf::from);
+    Ok(target.join("debug/banger"))
+}
+
+/// KVM where a machine gets to user space with it in a few seconds. That `/dev/kvm` opens is not
+/// enough: nested virtualisation can be there and never get past the first instructions.
+fn acceleration(parts: &Parts, scratch: &Path) -> Acceleration {
+    if std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_err() {
+        return Acceleration::Tcg;
+    }
+    let options = MachineOptions {
+        disk: None,
+        append: vec!["boot-test.probe".to_owned()],
+        network: None,
+        vsock: false,
+        memory_mib: 256,
+    };
+    let parts = Parts { acceleration: Acceleration::Kvm, ..parts.clone() };
+    let probe = Machine::start(&parts, &options, &scratch.join("probe.console.log"))
+        .and_then(|mut machine| machine.wait_for("probe reached user space", Duration::from_secs(8)));
+    match probe {
+        Ok(()) => Acceleration::Kvm,
+        Err(_) => Acceleration::Tcg,
+    }
+}

@@ -1,0 +1,54 @@
+//! The cases, each with what it shows.
+
+mod bare;
+mod clones;
+mod first_boot;
+mod grow;
+mod inits;
+mod robustness;
+mod small;
+mod systemd;
+
+use super::bench::Bench;
+
+/// One case; the names of its machines begin with its own.
+#[derive(Debug)]
+pub(crate) struct Case {
+    /// How it is asked for.
+    pub(crate) name: &'static str,
+    /// What it shows, in one line.
+    pub(crate) shows: &'static str,
+    /// Does it.
+    pub(crate) run: fn(&Bench) -> anyhow::Result<()>,
+}
+
+const fn case(name: &'static str, shows: &'static str, run: fn(&Bench) -> anyhow::Result<()>) -> Case {
+    Case { name, shows, run }
+}
+
+/// All cases, those that take longest first: with two machines at a time none is waited for alone.
+pub(crate) const CASES: &[Case] = &[
+    case("first-boot-cut", "an installation that a power cut stopped is finished", first_boot::power_cut),
+    case(
+        "first-boot",
+        "an ssh server is installed from a repository, and a key logs in",
+        first_boot::install,
+    ),
+    case("systemd", "no failed unit, units in order, a second boot without a first boot", systemd::run),
+    case("clones", "two clones have different machine-ids and host keys", clones::run),
+    case("first-boot-offline", "the marker stays, the reason is the network", first_boot::offline),
+    case(
+        "robustness",
+        "the agent among malformed frames, 1000 connections and peers that stall",
+        robustness::run,
+    ),
+    case("grow", "the root file system grows online to 4 times its size", grow::run),
+    case("bare", "a Debian without any init has network, console shell and agent", bare::run),
+    case("openrc", "OpenRC starts the services", inits::openrc),
+    case("runit", "runit starts the services", inits::runit),
+    case("s6", "s6 starts the services", inits::s6),
+    case("busybox-init", "busybox as init starts the services", small::busybox_init),
+    case("busybox", "busybox without an init has a shell on the console", small::busybox),
+    case("scratch", "a static program runs with ENV, USER and WORKDIR; its status arrives", small::scratch),
+    case("reboot", "a guest that is told to reboots, with everything on its disk", bare::reboot),
+];

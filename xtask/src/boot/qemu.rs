@@ -1,0 +1,160 @@
+//! A virtual machine in QEMU.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::console::Console;
+use super::network::Network;
+use super::process::Process;
+use super::vsock::VsockDevice;
+
+/// How QEMU runs the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acceleration {
+    /// The host's virtualisation.
+    Kvm,
+    /// Translation, where the host has none that works.
+    Tcg,
+}
+
+impl Acceleration {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Kvm => &["-accel", "kvm", "-cpu", "host"],
+            Self::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+}
+
+/// What every machine is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    /// `qemu-system-x86_64`.
+    pub(crate) qemu: PathBuf,
+    /// The kernel.
+    pub(crate) kernel: PathBuf,
+    /// The initramfs.
+    pub(crate) initramfs: PathBuf,
+    /// `vhost-device-vsock`.
+    pub(crate) vsock: PathBuf,
+    /// How instructions run.
+    pub(crate) acceleration: Acceleration,
+}
+
+/// One machine to start.
+#[derive(Clone, Debug)]
+pub(crate) struct MachineOptions {
+    /// The disk; none for a machine that only probes.
+    pub(crate) disk: Option<PathBuf>,
+    /// Words for the kernel's command line.
+    pub(crate) append: Vec<String>,
+    /// What the network card leads to; there is none without it.
+    pub(crate) network: Option<Network>,
+    /// Whether there is a vsock device.
+    pub(crate) vsock: bool,
+    /// Memory in MiB.
+    pub(crate) memory_mib: u32,
+}
+
+impl MachineOptions {
+    /// A machine with `disk` and a vsock device, and no network.
+    pub(crate) fn with_disk(disk: &Path) -> Self {
+        Self {
+            disk: Some(disk.to_path_buf()),
+            append: Vec::new(),
+            network: None,
+            vsock: true,
+            memory_mib: 512,
+        }
+    }
+}
+
+/// A running machine; it ends when this goes out of scope.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    process: Process,
+    console: Console,
+    vsock: Option<VsockDevice>,
+}
+
+impl Machine {
+    /// Starts a machine; `log` gets its console.
+    pub(crate) fn start(parts: &Parts, options: &MachineOptions, log: &Path) -> anyhow::Result<Self> {
+        let mut command = Command::new(&parts.qemu);
+        command.args(["-machine", if options.vsock { "q35,memory-backend=memory" } else { "q35" }]);
+        command.args(parts.acceleration.arguments());
+        command.args(["-smp", "1", "-m", &format!("{}M", options.memory_mib)]);
+        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+        command.arg("-kernel").arg(&parts.kernel).arg("-initrd").arg(&parts.initramfs);
+        // A panic ends the machine at once, by a reboot that QEMU does not do.
+        let mut append = "console=ttyS0 panic=-1 loglevel=5".to_owned();
+        for word in &options.append {
+            append.push(' ');
+            append.push_str(word);
+        }
+        command.args(["-append", &append]);
+        if let Some(disk) = &options.disk {
+            command.args(["-device", "nvme,drive=disk,serial=disk"]);
+            command.args(["-drive", &format!("if=none,id=disk,format=raw,file={}", disk.display())]);
+        }
+        if let Some(network) = &options.network {
+            command.args(["-netdev", &network.netdev()]);
+            command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+        }
+        let mut vsock = None;
+        if options.vsock {
+            let size = options.memory_mib;
+            command.args(["-object", &format!("memory-backend-memfd,id=memory,size={size}M,share=on")]);
+            let device = VsockDevice::start(&parts.vsock, 3, &log.with_extension("vsock.log"))?;
+            command.args(device.qemu_arguments());
+            vsock = Some(device);
+        }
+        let errors = log.with_extension("qemu.log");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(std::fs::File::create(errors)?);
+        let mut process = Process::start("qemu", &mut command)?;
+        let output = process.child().stdout.take().expect("stdout is a pipe");
+        Ok(Self { process, console: Console::read(output, log)?, vsock })
+    }
+
+    /// Waits until the console says `text`.
+    pub(crate) fn wait_for(&mut self, text: &str, timeout: Duration) -> anyhow::Result<()> {
+        self.console.wait_for(text, timeout)
+    }
+
+    /// Everything the console said.
+    pub(crate) fn console_text(&self) -> String {
+        self.console.text()
+    }
+
+    /// Types `line` at the console.
+    pub(crate) fn type_line(&mut self, line: &str) -> anyhow::Result<()> {
+        let input = self.process.child().stdin.as_mut().expect("stdin is a pipe");
+        input
+            .write_all(line.as_bytes())
+            .and_then(|()| input.write_all(b"\n"))
+            .context("the console is closed")
+    }
+
+    /// Where the guest's vsock is reached.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.vsock.as_ref().expect("the case asked for a vsock device").socket()
+    }
+
+    /// Waits until the machine is off.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> anyhow::Result<ExitStatus> {
+        self.process.wait(timeout).context("the machine is still on")
+    }
+
+    /// Ends it at once, with whatever it had in memory.
+    pub(crate) fn cut_power(&mut self) {
+        self.process.kill();
+        if let Some(vsock) = &mut self.vsock {
+            vsock.kill();
+        }
+    }
+}
