@@ -172,30 +172,13 @@ pub(crate) struct PullArguments {
     /// Platform to choose from an index [default: this machine's architecture, with linux].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
-    /// Size of the file system [default: content × 1.25, at least 1 GiB].
-    #[arg(long)]
-    pub(crate) size: Option<Size>,
-    /// Least number of inodes [default: one for every 16 KiB].
-    #[arg(long, value_name = "N")]
-    pub(crate) inodes: Option<u32>,
-    /// What writes the file system.
-    #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
-    pub(crate) backend: String,
-    /// Which init the guest gets: the image's or else banger's, the image's only, banger's, or one
-    /// that is installed on the first boot.
-    #[arg(
-        long,
-        value_name = "auto|image|banger|install",
-        default_value = "auto",
-        conflicts_with = "no_inject"
-    )]
-    pub(crate) init: String,
+    #[command(flatten)]
+    pub(crate) file_system: FileSystemArguments,
+    #[command(flatten)]
+    pub(crate) guest: GuestBinaryArguments,
     /// Leave the image as it is: no agents, no fixes, nothing that makes it boot.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["init", "guest_dir"])]
     pub(crate) no_inject: bool,
-    /// Directory of guest binaries, banger-guest-amd64 and so on [default: the one within banger].
-    #[arg(long, value_name = "DIR", conflicts_with = "no_inject")]
-    pub(crate) guest_dir: Option<Utf8PathBuf>,
     /// Write just this ext4 file instead of a managed image.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<Utf8PathBuf>,
@@ -213,6 +196,39 @@ pub(crate) struct PullArguments {
     pub(crate) jobs: u16,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
+}
+
+/// The file system that is written.
+#[derive(Debug, Args)]
+pub(crate) struct FileSystemArguments {
+    /// Size of the file system [default: content × 1.25, at least 1 GiB].
+    #[arg(long)]
+    pub(crate) size: Option<Size>,
+    /// Least number of inodes [default: one for every 16 KiB].
+    #[arg(long, value_name = "N")]
+    pub(crate) inodes: Option<u32>,
+    /// What writes the file system.
+    #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
+    pub(crate) backend: String,
+}
+
+/// What makes a root file system boot.
+#[derive(Debug, Args)]
+pub(crate) struct GuestBinaryArguments {
+    /// Which init the guest gets: the image's or else banger's, the image's only, banger's, or one
+    /// that is installed on the first boot.
+    #[arg(long, value_name = "auto|image|banger|install", default_value = "auto")]
+    pub(crate) init: String,
+    /// Directory of guest binaries, banger-guest-amd64 and so on [default: the one within banger].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) guest_dir: Option<Utf8PathBuf>,
+}
+
+impl GuestBinaryArguments {
+    /// Returns them as the library takes them.
+    pub(crate) fn options(&self) -> Result<banger::GuestOptions, banger::Error> {
+        Ok(banger::GuestOptions { init: banger::parse_init_mode(&self.init)?, dir: self.guest_dir.clone() })
+    }
 }
 
 /// How much of the host an input may take.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
-use super::LimitArguments;
+use super::{FileSystemArguments, GuestBinaryArguments, LimitArguments};
 use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
@@ -212,13 +212,8 @@ pub(crate) struct ChownArguments {
 pub(crate) struct InjectArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// Which init the guest gets: the image's or else banger's, the image's only, banger's, or one
-    /// that is installed on the first boot.
-    #[arg(long, value_name = "auto|image|banger|install", default_value = "auto")]
-    pub(crate) init: String,
-    /// Directory of guest binaries, banger-guest-amd64 and so on [default: the one within banger].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) guest_dir: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) guest: GuestBinaryArguments,
     /// The guest's processor, as OCI calls it [default: that of the programs in the image].
     #[arg(long, value_name = "ARCH")]
     pub(crate) architecture: Option<String>,
@@ -257,15 +252,8 @@ pub(crate) struct BuildArguments {
     pub(crate) source: Utf8PathBuf,
     /// The ext4 file to write; not in the directory.
     pub(crate) file: Utf8PathBuf,
-    /// Size of the file system [default: content × 1.25, at least 1 GiB].
-    #[arg(long)]
-    pub(crate) size: Option<Size>,
-    /// Least number of inodes [default: one for every 16 KiB].
-    #[arg(long, value_name = "N")]
-    pub(crate) inodes: Option<u32>,
-    /// What writes the file system.
-    #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
-    pub(crate) backend: String,
+    #[command(flatten)]
+    pub(crate) file_system: FileSystemArguments,
     /// Name of the file system, at most 16 bytes.
     #[arg(long, default_value = "")]
     pub(crate) label: String,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use banger::{Dirs, GuestOptions, ImageName, ImageSize, PullRequest, PulledFile};
+use banger::{Dirs, ImageName, ImageSize, PullRequest, PulledFile};
 use serde::Serialize;
 
 use super::{Failure, cancel_on_signal, limits, output};
@@ -43,18 +43,15 @@ pub(super) fn pull(
 fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
     let mut request = PullRequest::new(arguments.reference.parse::<banger::Reference>()?);
     request.name = arguments.name.as_deref().map(str::parse::<ImageName>).transpose()?;
-    request.backend = arguments.backend.parse::<banger::Backend>()?;
+    request.backend = arguments.file_system.backend.parse::<banger::Backend>()?;
     request.guest = match arguments.no_inject {
         true => None,
-        false => Some(GuestOptions {
-            init: banger::parse_init_mode(&arguments.init)?,
-            dir: arguments.guest_dir.clone(),
-        }),
+        false => Some(arguments.guest.options()?),
     };
     request.force = arguments.force;
-    request.inodes = arguments.inodes;
+    request.inodes = arguments.file_system.inodes;
     request.source_date_epoch = banger::source_date_epoch()?;
-    if let Some(Size(bytes)) = arguments.size {
+    if let Some(Size(bytes)) = arguments.file_system.size {
         request.size = ImageSize::Bytes(bytes);
     }
     let pull = &mut request.pull;

@@ -40,8 +40,9 @@ pub(crate) struct Node {
 pub(crate) enum Refusal {
     /// The layers are wrong.
     Invalid(&'static str),
-    /// The layer hides or changes a symlink that paths of the same layer lead through, or hides what
-    /// a hard link of it names. What that means depends on the order, and no specification says.
+    /// The layer hides or changes a symlink that paths of the same layer lead through, makes or hides
+    /// directories that a whiteout comes by through a symlink, or hides what a hard link of it names.
+    /// What that means depends on the order, and no specification says.
     OrderMatters,
 }
 
@@ -197,8 +198,12 @@ impl Model {
                 Op::HardLink { path, target } => (&path[..path.len() - 1], Some(target)),
                 Op::Opaque { dir } => (&dir[..], None),
             };
-            self.look_up(path);
-            lower.look_up(path);
+            let places = [self.look_up(path), lower.look_up(path)];
+            let led_elsewhere = places.iter().flatten().any(|place| place[..] != *path);
+            let hides = matches!(op, Op::Whiteout { .. } | Op::Opaque { .. });
+            if hides && led_elsewhere && places[0] != places[1] {
+                return Err(Refusal::OrderMatters);
+            }
             if let Some(target) = target {
                 self.look_up(&target[..target.len() - 1]);
                 if let Some(mut place) = lower.look_up(&target[..target.len() - 1]) {

@@ -15,6 +15,9 @@ pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long a guest may take to go down.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// What an error says that no agent has answered.
+pub(crate) const NO_AGENT: &str = "no agent";
+
 /// A guest whose agent answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Guest {
@@ -28,7 +31,7 @@ impl Guest {
         let path = Utf8PathBuf::from_path_buf(machine.socket())
             .map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
         let client = GuestClient::new(GuestAddress::Hybrid { path, port: banger::guest::DEFAULT_PORT });
-        client.wait_until_ready(BOOT_TIMEOUT).context("no agent")?;
+        client.wait_until_ready(BOOT_TIMEOUT).context(NO_AGENT)?;
         Ok(Self { client })
     }
 

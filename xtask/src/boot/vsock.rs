@@ -25,6 +25,7 @@ impl VsockDevice {
         let output = std::fs::File::create(log)?;
         let mut command = Command::new(program);
         command
+            .env("RUST_LOG", "info")
             .arg(format!("--guest-cid={cid}"))
             .arg(format!("--socket={}", device.display()))
             .arg(format!("--uds-path={}", socket.display()))

@@ -28,13 +28,13 @@ pub(super) fn build(
 
 fn request(arguments: &BuildArguments) -> Result<BuildRequest, Failure> {
     let mut request = BuildRequest::new(arguments.source.clone());
-    request.backend = arguments.backend.parse::<banger::Backend>()?;
+    request.backend = arguments.file_system.backend.parse::<banger::Backend>()?;
     request.uuid = arguments.uuid.as_deref().map(str::parse::<banger::Uuid>).transpose()?;
     request.label.clone_from(&arguments.label);
-    request.inodes = arguments.inodes;
+    request.inodes = arguments.file_system.inodes;
     request.force = arguments.force;
     request.source_date_epoch = banger::source_date_epoch()?;
-    if let Some(Size(bytes)) = arguments.size {
+    if let Some(Size(bytes)) = arguments.file_system.size {
         request.size = ImageSize::Bytes(bytes);
     }
     limits::apply(&arguments.limits, &mut request.limits);

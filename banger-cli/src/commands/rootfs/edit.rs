@@ -8,7 +8,7 @@ use banger::rootfs::{
     ChangeOwner, Destination, Edit, EditError, GuestPath, MakeDirectory, MakeLink, ModeChange, OwnerChange,
     Put, PutSource, Remove,
 };
-use banger::{GuestOptions, InjectReport, InjectRequest};
+use banger::{InjectReport, InjectRequest};
 use camino::Utf8Path;
 use serde::Serialize;
 
@@ -148,10 +148,7 @@ pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(
     }
     let file = &arguments.file.file;
     let request = InjectRequest {
-        guest: GuestOptions {
-            init: banger::parse_init_mode(&arguments.init)?,
-            dir: arguments.guest_dir.clone(),
-        },
+        guest: arguments.guest.options()?,
         architecture: arguments.architecture.clone(),
         hostname: arguments.hostname.clone(),
         timestamp_seconds: banger::source_date_epoch()?,
