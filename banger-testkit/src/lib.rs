@@ -57,7 +57,8 @@ pub use compare::{
 };
 pub use compress::{Compression, gzip, gzip_members, zstd, zstd_frames, zstd_skippable_frame};
 pub use e2fsck::{
-    assert_clean, assert_silent, check as e2fsck_check, copy_sparse, e2fscks, first_difference,
+    assert_clean, assert_silent, assert_silent_after_kernel, check as e2fsck_check, copy_sparse, e2fscks,
+    first_difference,
 };
 pub use entry::{BLOCK_BYTES, Entry, Format, pax_record, pax_record_of_length};
 pub use images::{Image, TAG, debian_layers, debian_minbase, debian_systemd, third_party};
