@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use banger_testkit::{
@@ -11,7 +11,7 @@ use banger_testkit::{
 };
 use serde_json::json;
 
-use crate::support::{BACKENDS, Home, text};
+use crate::support::{BACKENDS, Home, send_signal, text};
 
 /// An image called `app`, and its file.
 fn home_with_image(backend: &str) -> (Home, PathBuf) {
@@ -183,9 +183,7 @@ fn copies_are_whole_or_absent() {
             let mut child =
                 home.banger(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             std::thread::sleep(Duration::from_millis(delay_ms));
-            let signal = if delay_ms % 20 == 0 { "-INT" } else { "-KILL" };
-            let pid = child.id().to_string();
-            let _ = Command::new("kill").args([signal, pid.as_str()]).output().unwrap();
+            send_signal(&child, if delay_ms % 20 == 0 { "INT" } else { "KILL" });
             child.wait().unwrap();
             if home.path("out/copy.ext4").exists() {
                 require!(assert_silent(&home.path("out/copy.ext4")));

@@ -1,12 +1,12 @@
 //! Pulls that are interrupted or killed at any instant.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, RandomState};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use banger_testkit::{Image, Registry, TAG, assert_clean, require, tools};
+use banger_testkit::{Image, Registry, TAG, assert_clean, require};
 
-use crate::support::{BACKENDS, Home, text};
+use crate::support::{BACKENDS, Home, send_signal, text};
 
 /// Random instants between 0 and 1. The seed is printed, and taken from `BANGER_SEED` where a run is
 /// to be repeated.
@@ -155,7 +155,7 @@ fn signals_leave_nothing_behind() {
                 // The handler is set within the first milliseconds.
                 std::thread::sleep(duration.mul_f64(instant).max(Duration::from_millis(100)));
                 let signalled = Instant::now();
-                tools::run(Command::new("kill").args([format!("-{signal}"), child.id().to_string()]));
+                send_signal(&child, signal);
                 let status = child.wait().unwrap();
                 assert!(signalled.elapsed() < Duration::from_secs(5), "{backend}: {:?}", signalled.elapsed());
                 if status.code() == Some(0) {

@@ -15,7 +15,7 @@ use banger_testkit::{
 };
 use serde_json::Value;
 
-use crate::support::{BACKENDS, Home, assert_image, text};
+use crate::support::{BACKENDS, Home, assert_image, send_signal, text};
 
 /// A home with an empty directory to build from.
 fn home_with_source() -> (Home, PathBuf) {
@@ -359,29 +359,20 @@ fn interrupted_builds_leave_nothing() {
     let home = Home::new();
     let file = home.path("out/x.ext4");
     for backend in BACKENDS {
-        let build = || home.banger(["rootfs", "build", "--force", "--backend", backend]);
+        let start = || {
+            let mut build = home.banger(["rootfs", "build", "--force", "--backend", backend]);
+            build.args([&source, &file]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        };
         let started = Instant::now();
-        let mut whole = build();
-        assert!(
-            whole
-                .args([&source, &file])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(start().wait().unwrap().success());
         let duration = started.elapsed();
         fs::remove_file(&file).unwrap();
         let mut interrupted = 0;
         for (eighth, signal) in (0..8_u32).zip(["INT", "TERM"].into_iter().cycle()) {
-            let mut child =
-                build().args([&source, &file]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut child = start();
             // The handler is set within the first milliseconds.
             std::thread::sleep((duration * eighth / 8).max(Duration::from_millis(50)));
-            tools::run(
-                std::process::Command::new("kill").args([format!("-{signal}"), child.id().to_string()]),
-            );
+            send_signal(&child, signal);
             match child.wait().unwrap().code() {
                 // It was faster.
                 Some(0) => fs::remove_file(&file).unwrap(),
@@ -394,21 +385,11 @@ fn interrupted_builds_leave_nothing() {
         }
         assert!(interrupted > 0, "{backend}: none was caught");
         // Killed, it leaves what the next one removes.
-        let mut child =
-            build().args([&source, &file]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = start();
         std::thread::sleep(duration / 2);
         child.kill().unwrap();
         child.wait().unwrap();
-        let mut whole = build();
-        assert!(
-            whole
-                .args([&source, &file])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(start().wait().unwrap().success());
         assert_eq!(home.leftovers(), ["out/x.ext4"], "{backend}");
         fs::remove_file(&file).unwrap();
     }

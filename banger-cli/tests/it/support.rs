@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use banger_testkit::{Access, Ignore, Mounted, Skip, assert_clean, assert_same_tree, snapshot, tools};
 use serde_json::Value;
@@ -10,6 +10,11 @@ use tempfile::TempDir;
 
 /// The backends that every image is built with.
 pub(crate) const BACKENDS: [&str; 2] = ["native", "e2fsprogs"];
+
+/// Sends the signal `name`, such as `INT`, to a child that was not waited for yet.
+pub(crate) fn send_signal(child: &Child, name: &str) {
+    tools::run(Command::new("kill").args([format!("-{name}"), child.id().to_string()]));
+}
 
 /// State, cache and temporary directories that no other test sees.
 pub(crate) struct Home {
