@@ -71,28 +71,11 @@ impl GuestBinaryError {
 /// # Errors
 /// There is none of that name.
 pub fn parse_init_mode(name: &str) -> Result<InitMode, Error> {
-    match name {
-        "auto" => Ok(InitMode::Auto),
-        "image" => Ok(InitMode::Image),
-        "banger" => Ok(InitMode::Banger),
-        "install" => Ok(InitMode::Install),
-        _ => Err(Error::Option {
-            option: "--init",
-            value: name.to_owned(),
-            reason: "there is no such choice; choose auto, image, banger or install".to_owned(),
-        }),
-    }
-}
-
-/// Returns what users call an init mode.
-pub(crate) fn init_mode_name(init: InitMode) -> &'static str {
-    match init {
-        InitMode::Auto => "auto",
-        InitMode::Image => "image",
-        InitMode::Banger => "banger",
-        // The enum is another crate's, and may grow.
-        _ => "install",
-    }
+    InitMode::ALL.into_iter().find(|mode| mode.name() == name).ok_or_else(|| Error::Option {
+        option: "--init",
+        value: name.to_owned(),
+        reason: "there is no such choice; choose auto, image, banger or install".to_owned(),
+    })
 }
 
 /// The binary that comes with banger, and the processor it is for.
@@ -272,7 +255,7 @@ mod tests {
     #[test]
     fn init_modes_have_names() {
         for name in ["auto", "image", "banger", "install"] {
-            assert_eq!(init_mode_name(parse_init_mode(name).unwrap()), name);
+            assert_eq!(parse_init_mode(name).unwrap().name(), name);
         }
         assert!(parse_init_mode("systemd").is_err());
     }

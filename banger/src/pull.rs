@@ -12,7 +12,7 @@ use camino::Utf8Path;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
-use crate::guest_binary::{digest_of, init_mode_name};
+use crate::guest_binary::digest_of;
 use crate::identity::{created_seconds, now, uuid_of};
 use crate::inject::agents_for;
 use crate::output::OutputFile;
@@ -181,7 +181,7 @@ impl Run<'_> {
             inodes: self.request.inodes,
             timestamp_seconds: self.timestamp_seconds(image),
             guest: agents.map(|agents| GuestBuildOptions {
-                init: init_mode_name(agents.init).to_owned(),
+                init: agents.init.name().to_owned(),
                 digest: digest_of(agents).to_string(),
             }),
         }

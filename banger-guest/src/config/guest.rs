@@ -86,6 +86,22 @@ pub enum InitMode {
     Install,
 }
 
+impl InitMode {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Image, Self::Banger, Self::Install];
+
+    /// The name in records and that users choose it by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Image => "image",
+            Self::Banger => "banger",
+            Self::Install => "install",
+        }
+    }
+}
+
 /// What the injection decided about a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestConfig {
