@@ -18,6 +18,7 @@ mod inject;
 mod native;
 mod options;
 mod ownership;
+mod sparse;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 pub use e2fsprogs::E2fsprogsBackend;
@@ -30,3 +31,4 @@ pub use inject::{
 pub use native::NativeBackend;
 pub use options::{Ext4Options, Identity, ImageSize};
 pub use ownership::{Mismatch, MismatchReason, OwnershipReport, apply_ownership};
+pub use sparse::copy_sparse;

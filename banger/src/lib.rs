@@ -35,7 +35,6 @@ mod pull_events;
 mod request;
 pub mod rootfs;
 mod scratch;
-mod sparse;
 mod staging;
 mod store;
 mod uuid;

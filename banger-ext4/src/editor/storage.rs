@@ -9,7 +9,7 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use super::in_use::{self, Refusal};
-use crate::native::file::punch_hole;
+use crate::sparse::punch_hole;
 
 /// How often a lock is tried, and how long to wait in between.
 const LOCK_ATTEMPTS: usize = 50;

@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::writer::{BUFFER_SIZE, Buffer, Writer};
 use crate::error::Ext4Error;
 use crate::format::{BLOCK_BYTES, Block};
+use crate::sparse::punch_hole;
 
 /// The file, with the last writes still in memory. Dropped before [`keep`](Self::keep), it is
 /// removed.
@@ -181,19 +182,6 @@ fn read_zero_filled(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::R
         }
     }
     Ok(())
-}
-
-/// Makes a hole; returns whether the host could.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn punch_hole(file: &File, offset: u64, length: u64) -> bool {
-    use rustix::fs::{FallocateFlags, fallocate};
-    fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length).is_ok()
-}
-
-/// Makes a hole; returns whether the host could.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn punch_hole(_file: &File, _offset: u64, _length: u64) -> bool {
-    false
 }
 
 #[cfg(test)]

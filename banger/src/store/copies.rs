@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io;
 
+use banger_ext4::copy_sparse;
 use banger_tree::Cancellation;
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use super::{ImageStore, StagedImage};
 use crate::error::Error;
 use crate::identity::now;
 use crate::output::OutputFile;
-use crate::sparse;
 
 /// The image that another one was cloned from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,9 +112,24 @@ fn copy(
     cancellation: &Cancellation,
     failed: impl FnOnce(io::Error) -> Error,
 ) -> Result<(), Error> {
-    let copied = sparse::copy(from, to, cancellation);
+    let copied = File::create_new(to).and_then(|to| copy_sparse(from, &to, cancellation));
     match cancellation.is_cancelled() {
         true => Err(Error::Cancelled),
         false => copied.map_err(failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = camino::Utf8PathBuf::from_path_buf(dir.path().join("there")).unwrap();
+        std::fs::write(&path, "x").unwrap();
+        let file = File::open(&path).unwrap();
+        assert!(copy(&file, &path, &Cancellation::default(), |_| Error::Cancelled).is_err(), "it is there");
+        assert_eq!(std::fs::read(&path).unwrap(), b"x");
     }
 }

@@ -3,11 +3,10 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::symlink;
 
 use banger_tree::{Cancellation, ContentStore as _, GuestPath, InodeId, NodeKind, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{SeekFrom, ioctl_ficlone, seek};
 use tempfile::NamedTempFile;
 
 use super::super::debugfs::{IMAGE_LINK, Script, run_commands};
@@ -20,8 +19,9 @@ use super::plan::Plan;
 use super::{Contents, DebugfsRootfs, Edited, rootfs_error};
 use crate::editor::{FileStorage, Storage as _};
 use crate::error::Ext4Error;
+use crate::sparse::copy_sparse;
 
-/// Bytes that are copied or compared at a time.
+/// Bytes that are compared at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 /// What libext2fs says when there is no free block.
 const NO_BLOCK: &str = "Could not allocate block in ext2 filesystem";
@@ -103,9 +103,7 @@ impl DebugfsRootfs {
         }
         let directory = self.path.parent().unwrap_or(Utf8Path::new("/"));
         let copy = tempfile::Builder::new().prefix(".banger-").tempfile_in(directory)?;
-        if ioctl_ficlone(copy.as_file(), &source).is_err() {
-            copy_sparse(&source, copy.as_file(), metadata.len())?;
-        }
+        copy_sparse(&source, copy.as_file(), &Cancellation::default())?;
         copy.as_file().set_permissions(metadata.permissions())?;
         let (uid, gid) =
             (std::os::unix::fs::MetadataExt::uid(&metadata), std::os::unix::fs::MetadataExt::gid(&metadata));
@@ -113,23 +111,6 @@ impl DebugfsRootfs {
         let _ = std::os::unix::fs::fchown(copy.as_file(), Some(uid), Some(gid));
         Ok(copy)
     }
-}
-
-fn copy_sparse(source: &File, target: &File, length: u64) -> io::Result<()> {
-    target.set_len(length)?;
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut at = 0;
-    while let Ok(start) = seek(source, SeekFrom::Data(at)) {
-        let end = seek(source, SeekFrom::Hole(start)).unwrap_or(length);
-        at = start;
-        while at < end {
-            let part = usize::try_from(end - at).map_or(CHUNK_BYTES, |rest| rest.min(CHUNK_BYTES));
-            source.read_exact_at(&mut buffer[..part], at)?;
-            target.write_all_at(&buffer[..part], at)?;
-            at += part as u64;
-        }
-    }
-    Ok(())
 }
 
 /// One run of the tools over the copy.

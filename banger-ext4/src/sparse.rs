@@ -1,25 +1,26 @@
-//! Copies of files that keep their holes.
+//! Holes in the host's files.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use banger_tree::Cancellation;
-use camino::Utf8Path;
 use rustix::fs::SeekFrom;
 
 /// Bytes that are copied at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Copies the file `from` to the new file `to`: by sharing its blocks where the host's file system
+/// Copies the file `from` to the empty file `to`: by sharing its blocks where the host's file system
 /// can (reflink), else by copying what is no hole.
-pub(crate) fn copy(from: &File, to: &Utf8Path, cancellation: &Cancellation) -> io::Result<()> {
-    let target = File::create_new(to)?;
-    if shares_blocks(from, &target) {
+///
+/// # Errors
+/// The host refuses, or the copy was cancelled ([`io::ErrorKind::Interrupted`]).
+pub fn copy_sparse(from: &File, to: &File, cancellation: &Cancellation) -> io::Result<()> {
+    if shares_blocks(from, to) {
         return Ok(());
     }
     let size = from.metadata()?.len();
-    target.set_len(size)?;
+    to.set_len(size)?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut at = 0;
     while let Some((start, end)) = data_from(from, at, size)? {
@@ -31,7 +32,7 @@ pub(crate) fn copy(from: &File, to: &Utf8Path, cancellation: &Cancellation) -> i
             let length = usize::try_from(end - at).map_or(CHUNK_BYTES, |rest| rest.min(CHUNK_BYTES));
             let chunk = &mut buffer[..length];
             from.read_exact_at(chunk, at)?;
-            target.write_all_at(chunk, at)?;
+            to.write_all_at(chunk, at)?;
             at += length as u64;
         }
     }
@@ -67,6 +68,19 @@ fn data_from(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> 
     Ok((start < size).then_some((start, end.min(size))))
 }
 
+/// Makes a hole; returns whether the host could.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn punch_hole(file: &File, offset: u64, length: u64) -> bool {
+    use rustix::fs::{FallocateFlags, fallocate};
+    fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length).is_ok()
+}
+
+/// Makes a hole; returns whether the host could.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn punch_hole(_file: &File, _offset: u64, _length: u64) -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
@@ -84,7 +98,7 @@ mod tests {
             file.write_all_at(bytes, offset).unwrap();
         }
         let file = File::open(path("from")).unwrap();
-        copy(&file, &path("to"), &Cancellation::default()).unwrap();
+        copy_sparse(&file, &File::create_new(path("to")).unwrap(), &Cancellation::default()).unwrap();
         let copied = File::open(path("to")).unwrap();
         assert_eq!(copied.metadata().unwrap().len(), SIZE);
         assert!(copied.metadata().unwrap().blocks() * 512 < 8 << 20);
@@ -96,9 +110,8 @@ mod tests {
         }
         let cancelled = Cancellation::default();
         cancelled.cancel();
-        assert!(copy(&file, &path("to"), &Cancellation::default()).is_err(), "it is there");
         if !shares_blocks(&file, &File::create_new(path("probe")).unwrap()) {
-            assert!(copy(&file, &path("stopped"), &cancelled).is_err());
+            assert!(copy_sparse(&file, &File::create_new(path("stopped")).unwrap(), &cancelled).is_err());
         }
     }
 }
