@@ -1,5 +1,5 @@
-//! Random edits of finished images: what is read back equals the model, e2fsck has no complaint,
-//! and a sample is shown to the kernel. `BANGER_CASES` says how many sequences (250).
+//! Random edits of finished images: after each sequence, what is read back and what the kernel shows
+//! equal the model, and e2fsck has no complaint. `BANGER_CASES` says how many sequences (250).
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -16,7 +16,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::e2fsprogs::{Workplace, build, has_tools, options};
 use crate::support::cases::cases;
 use crate::support::check_image;
+use crate::support::compare::compare_root;
 use crate::support::fixture::mode;
+use crate::support::judge::with_mounted;
 
 /// Numbers that look random and are the same each time.
 pub(crate) struct Numbers(pub(crate) u64);
@@ -343,6 +345,10 @@ fn random_sequences(place: &Place, group: usize, base: &Utf8Path, e2fscks: &[std
             let maker = &MAKERS[group % MAKERS.len()];
             panic!("{maker:?}, group {group}, sequence {sequence}: {}: {complaint}", e2fsck.display());
         }
+        with_mounted(&image, |root| {
+            let differences = compare_root(root, &tree, &store);
+            assert!(differences.is_empty(), "group {group}, sequence {sequence}: {}", differences.join("\n"));
+        });
     }
     assert_silent(image.as_std_path()).unwrap();
     check_image(&image, &tree, &store);
