@@ -28,11 +28,11 @@ pub(crate) enum Input {
 }
 
 /// Makes a command run in a session of its own, as `identity` where there is one, with every
-/// signal unblocked.
+/// signal as it is by default.
 pub(crate) fn detach(command: &mut Command, identity: Option<&Identity>, input: Input) {
     let who = identity.map(|identity| (identity.uid, identity.gid, identity.groups.clone()));
     let prepare = move || -> io::Result<()> {
-        signal::unblock_all()?;
+        signal::reset_all()?;
         forget_oom_protection();
         // A command that replaces this process, or is a group's leader already, has its session.
         let _ = setsid();
@@ -72,11 +72,11 @@ pub(crate) fn end_with_this_process(command: &mut Command) {
     }
 }
 
-/// Makes a command run with every signal unblocked, and nothing else changed.
-pub(crate) fn unblock(command: &mut Command) {
-    // SAFETY: the closure makes one system call, and allocates nothing.
+/// Makes a command run with every signal as it is by default, and nothing else changed.
+pub(crate) fn reset_signals(command: &mut Command) {
+    // SAFETY: the closure makes system calls only, and allocates nothing.
     unsafe {
-        command.pre_exec(|| Ok(signal::unblock_all()?));
+        command.pre_exec(|| Ok(signal::reset_all()?));
     }
 }
 

@@ -108,6 +108,6 @@ impl Program {
 pub(super) fn become_init(init: &Path) -> io::Error {
     let mut command = Command::new(init);
     // Not a session of its own, nor a terminal: it is process 1, and does that itself.
-    spawn::unblock(&mut command);
+    spawn::reset_signals(&mut command);
     command.exec()
 }

@@ -64,8 +64,14 @@ pub(crate) fn arrived(descriptor: &OwnedFd) -> Vec<i32> {
     signals
 }
 
-/// Unblocks every signal: a child inherits the mask of the process that made it.
-pub(crate) fn unblock_all() -> Result<(), Errno> {
+/// Unblocks every signal and ignores none: a child inherits both of the process that made it, and a
+/// shell cannot catch what was ignored when it started.
+pub(crate) fn reset_all() -> Result<(), Errno> {
+    for signal in 1..=MAX_SIGNAL {
+        // SAFETY: SIG_DFL is a disposition and no handler, and sigaction may be called between fork
+        // and exec. It fails for KILL, STOP and those of the C library, which nobody ignores.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initialises the set that sigprocmask reads; the old mask is not asked for.
     // Both may be called between fork and exec.

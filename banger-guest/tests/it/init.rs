@@ -95,8 +95,9 @@ impl Machine {
 
     fn start(&self) -> Killed {
         // The agent listens where the kernel of the host was told: on vsock, which no test talks to.
-        let child = Command::new("unshare")
-            .args(["-pfmnu", "--kill-child", "sh", "-c", ENTER])
+        // Nothing that is ignored here is by what init starts.
+        let child = Command::new("env")
+            .args(["--ignore-signal=HUP", "unshare", "-pfmnu", "--kill-child", "sh", "-c", ENTER])
             .env("GUEST", self.directory.path())
             .env("BINARY", BINARY)
             .stdin(Stdio::null())
