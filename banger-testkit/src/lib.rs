@@ -44,6 +44,7 @@ mod entry;
 mod images;
 mod layer;
 mod layout;
+mod listing;
 mod mount;
 mod reference;
 mod registry;
@@ -67,6 +68,7 @@ pub use layout::{
     DOCKER_CONFIG, DOCKER_INDEX, DOCKER_MANIFEST, ImageBuilder, Layer, LayoutBuilder, OCI_CONFIG, OCI_INDEX,
     OCI_MANIFEST, descriptor, docker_archive, sha256_digest,
 };
+pub use listing::{Listed, Listing, assert_equal, listing};
 pub use mount::{Access, Mounted};
 pub use reference::{ReferenceTree, reference_tree, umoci_unpack};
 pub use registry::{Registry, RegistryOptions};

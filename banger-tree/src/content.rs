@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use crate::attributes::Xattrs;
+
 /// Number of one file's bytes in a [`ContentStore`]; never zero, so that an `Option` is as small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentId(pub NonZeroU32);
@@ -53,6 +55,12 @@ pub enum ContentError {
         /// The id asked for.
         id: ContentId,
     },
+    /// What is being built has no room for the extended attributes of one inode.
+    #[error("{reason}")]
+    Xattrs {
+        /// Which limit, with numbers.
+        reason: String,
+    },
     /// The host failed to read or write.
     #[error("cannot {action} {store}: {source}")]
     Io {
@@ -73,6 +81,15 @@ pub enum ContentError {
 /// stored: a tree says so by itself. Order of calls, layer numbers and bytes alone decide what a
 /// store does, so that the same calls make the same image.
 pub trait ContentStore: Send {
+    /// Checks that an inode of what is being built can have `xattrs`, so that whoever knows where
+    /// they come from can say so; anything goes where the store has no say in that.
+    ///
+    /// # Errors
+    /// [`ContentError::Xattrs`], which says why not.
+    fn check_xattrs(&self, _xattrs: &Xattrs) -> Result<(), ContentError> {
+        Ok(())
+    }
+
     /// Starts a content of exactly `size_bytes` (at least 1) that comes from `layer`.
     ///
     /// # Errors

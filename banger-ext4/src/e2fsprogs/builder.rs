@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::symlink;
 
-use banger_tree::{ContentError, ContentId, ContentStore, GuestPath, LayerIndex, Tree};
+use banger_tree::{ContentError, ContentId, ContentStore, GuestPath, LayerIndex, Tree, Xattrs};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::debugfs::{IMAGE_LINK, Script};
@@ -17,6 +17,7 @@ use super::mkfs::{self, Made};
 use super::scratch::{NumberedFiles, Scratch};
 use super::staging;
 use super::tools::{Run, Tool};
+use super::xattr;
 use crate::backend::{BuildReport, Ext4Builder};
 use crate::error::Ext4Error;
 use crate::options::{Ext4Options, Identity};
@@ -215,6 +216,10 @@ impl E2fsprogsBuilder {
 }
 
 impl ContentStore for E2fsprogsBuilder {
+    fn check_xattrs(&self, xattrs: &Xattrs) -> Result<(), ContentError> {
+        xattr::check(xattrs).map_err(|reason| ContentError::Xattrs { reason })
+    }
+
     fn begin(&mut self, layer: LayerIndex, size_bytes: u64) -> Result<ContentId, ContentError> {
         self.contents.begin(layer, size_bytes)
     }

@@ -10,6 +10,10 @@ use crate::error::Ext4Error;
 /// Logical blocks of a file are numbered in 32 bits.
 const FILE_SIZE_MAX: u64 = u32::MAX as u64 * BLOCK_SIZE;
 const TARGET_MAX: usize = 4095;
+/// mke2fs (1.43 to 1.47.2, `path_append`) gives a path of 255 × 2ⁿ bytes, with the slash it starts
+/// with, a buffer that has no room for the NUL behind it. Of these lengths this is the one at which
+/// the C library's allocation has no byte to spare: the heap is damaged.
+const PATH_LEN_UNFIT: usize = 2040;
 const MAJOR_MAX: u32 = (1 << 12) - 1;
 const MINOR_MAX: u32 = (1 << 20) - 1;
 
@@ -18,13 +22,17 @@ const MINOR_MAX: u32 = (1 << 20) - 1;
 /// # Errors
 /// The first path that ext4 cannot hold.
 pub(super) fn check(tree: &Tree) -> Result<(), Ext4Error> {
-    let mut pending = vec![tree.root()];
+    let mut pending = vec![(tree.root(), 0)];
     check_inode(tree, tree.root()).map_err(|reason| Ext4Error::Limit { path: GuestPath::root(), reason })?;
-    while let Some(dir) = pending.pop() {
+    while let Some((dir, dir_len)) = pending.pop() {
         for (name, id) in tree.inode(dir).children().into_iter().flatten() {
             let mut outcome = check_inode(tree, *id);
+            let len = dir_len + 1 + name.len();
+            if len == PATH_LEN_UNFIT {
+                outcome = Err(format!("mke2fs fails on a path of {len} bytes; use --backend native"));
+            }
             if tree.inode(*id).is_dir() {
-                pending.push(*id);
+                pending.push((*id, len));
             } else if dir == tree.root() && &name[..] == b"lost+found" {
                 outcome = Err("lost+found of an ext4 file system is a directory".to_owned());
             }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use banger_tree::{Cancellation, ContentError, ContentId, ContentStore, LayerIndex, Tree};
+use banger_tree::{Cancellation, ContentError, ContentId, ContentStore, LayerIndex, Tree, Xattrs};
 use camino::Utf8Path;
 
 use super::build;
@@ -10,6 +10,7 @@ use super::extents::MappedRun;
 use super::file::ImageFile;
 use super::layout::{LOST_FOUND_BLOCKS, Layout};
 use super::space::{Run, Space};
+use super::xattrs::place;
 use crate::backend::{BuildReport, Ext4Builder};
 use crate::error::Ext4Error;
 use crate::format::{BLOCK_BYTES, BLOCK_SIZE, Block, journal};
@@ -232,6 +233,10 @@ fn is_zero(block: &[u8]) -> bool {
 }
 
 impl ContentStore for ImageStore {
+    fn check_xattrs(&self, xattrs: &Xattrs) -> Result<(), ContentError> {
+        place(xattrs).map(drop).map_err(|reason| ContentError::Xattrs { reason })
+    }
+
     fn begin(&mut self, _layer: LayerIndex, size_bytes: u64) -> Result<ContentId, ContentError> {
         let blocks = size_bytes.div_ceil(BLOCK_BYTES);
         if blocks > FILE_BLOCKS_MAX {

@@ -286,6 +286,24 @@ fn what_does_not_fit_is_said_with_the_size_that_would() {
 }
 
 #[test]
+fn a_path_that_mke2fs_fails_on_is_refused() {
+    if !has_tools() {
+        return;
+    }
+    let place = Workplace::new();
+    let mut fixture = Fixture::default();
+    let mut path = String::new();
+    while path.len() < 2040 {
+        path.push_str("/d");
+        fixture.dir(&path);
+    }
+    let error = build(&place.backend(), &place.image("image"), &options(), &fixture).unwrap_err();
+    assert!(matches!(&error, Ext4Error::Limit { path: found, .. } if found.to_string() == path), "{error}");
+    assert!(error.to_string().contains("--backend native"), "{error}");
+    assert_eq!(place.leftovers(), [""; 0]);
+}
+
+#[test]
 fn t09_limits_name_the_path() {
     for_each_backend(|place, backend| {
         type Case = (&'static str, NodeKind, Xattrs);

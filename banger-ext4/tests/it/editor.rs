@@ -1,14 +1,13 @@
 //! Random edits of finished images: after each sequence, what is read back and what the kernel shows
 //! equal the model, and e2fsck has no complaint. `BANGER_CASES` says how many sequences (250).
 
-use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use banger_ext4::{Ext4Backend, Ext4Editor, Ext4Options, ImageSize, NativeBackend};
-use banger_testkit::{Skip, assert_silent, copy_sparse, e2fsck_check, e2fscks, require, tools};
+use banger_testkit::{Skip, assert_equal, assert_silent, copy_sparse, e2fsck_check, e2fscks, require, tools};
 use banger_tree::{
-    AttributeChange, Attributes, FileType, GuestPath, MemoryStore, NodeKind, Rootfs, RootfsError, Stat, Tree,
+    AttributeChange, Attributes, FileType, GuestPath, MemoryStore, NodeKind, Rootfs, RootfsError, Tree,
     TreeRootfs, Xattrs,
 };
 use camino::{Utf8Path, Utf8PathBuf};
@@ -211,60 +210,6 @@ pub(crate) fn step(numbers: &mut Numbers, all: &mut [&mut dyn Rootfs]) {
             assert_eq!(kind(&found), kind(want), "{choice} {first} {second}: {found:?}, want {want:?}");
         }
     }
-}
-
-/// What is at a path: its status, the first path of the same inode, and its bytes or target.
-type Listed = (Stat, GuestPath, Vec<u8>);
-/// All that [`listing`] finds.
-pub(crate) type Listing = BTreeMap<GuestPath, Listed>;
-
-/// Returns all that can be read, but what a tree and an image cannot have in common: inode
-/// numbers, `lost+found` and what it changes of the root.
-pub(crate) fn listing(rootfs: &dyn Rootfs) -> Result<Listing, RootfsError> {
-    let mut listing = BTreeMap::new();
-    let mut firsts = BTreeMap::new();
-    let mut pending = vec![GuestPath::root()];
-    while let Some(at) = pending.pop() {
-        let mut stat = rootfs.stat(&at)?.ok_or_else(|| RootfsError::NotFound { path: at.clone() })?;
-        let first = firsts.entry(stat.inode).or_insert_with(|| at.clone()).clone();
-        stat.inode = 0;
-        if stat.nlink > 65_000 {
-            stat.nlink = 1;
-        }
-        if at.is_root() {
-            (stat.nlink, stat.attributes) = (0, Attributes::default());
-        }
-        let bytes = match stat.file_type {
-            FileType::Regular if stat.size_bytes > 256 << 20 => {
-                let mut start = vec![0; 1 << 16];
-                let length = rootfs.read_at(&at, 0, &mut start)?;
-                start.truncate(length);
-                start
-            }
-            FileType::Regular => rootfs.read(&at)?,
-            FileType::Symlink => rootfs.read_link(&at)?,
-            FileType::Directory => {
-                for entry in rootfs.read_dir(&at)? {
-                    if !at.is_root() || entry.name != b"lost+found" {
-                        pending.push(at.join(&entry.name).map_err(RootfsError::Path)?);
-                    }
-                }
-                Vec::new()
-            }
-            _ => Vec::new(),
-        };
-        listing.insert(at, (stat, first, bytes));
-    }
-    Ok(listing)
-}
-
-/// Fails unless both have the same names, with the same of everything.
-pub(crate) fn assert_equal(want: &dyn Rootfs, found: &dyn Rootfs) {
-    let (want, found) = (listing(want).unwrap(), listing(found).unwrap());
-    for (path, listed) in &want {
-        assert!(found.get(path) == Some(listed), "{path}: {:?}, want {listed:?}", found.get(path));
-    }
-    assert_eq!(found.len(), want.len());
 }
 
 fn sequences() -> usize {

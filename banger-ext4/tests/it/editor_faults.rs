@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_ext4::Ext4Editor;
-use banger_testkit::{assert_silent, require, tools};
+use banger_testkit::{assert_equal, assert_silent, listing, require, tools};
 use banger_tree::{AttributeChange, MemoryStore, NodeKind, Rootfs, RootfsError, Tree, TreeRootfs};
 
-use crate::editor::{MAKERS, Maker, Numbers, Place, assert_equal, listing, make, path, step};
+use crate::editor::{MAKERS, Maker, Numbers, Place, make, path, step};
 use crate::support::crash::{Event, PIECE, Recorder, check_crashes, mount_once};
 use crate::support::fixture::mode;
 use crate::support::is_root;

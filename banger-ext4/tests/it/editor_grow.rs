@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use banger_ext4::Ext4Editor;
 use banger_testkit::{
-    Access, Mounted, assert_silent, assert_silent_after_kernel, copy_sparse, require, tools,
+    Access, Mounted, assert_equal, assert_silent, assert_silent_after_kernel, copy_sparse, listing, require,
+    tools,
 };
 use banger_tree::{Rootfs, RootfsError};
 use camino::Utf8Path;
 
-use crate::editor::{MAKERS, Maker, Place, assert_equal, listing, make, path};
+use crate::editor::{MAKERS, Maker, Place, make, path};
 use crate::support::crash::{Event, Recorder, check_crashes};
 use crate::support::fixture::mode;
 use crate::support::is_root;

@@ -2,13 +2,13 @@
 //! outcomes of every edit, and equal contents before and after each commit.
 
 use banger_ext4::{E2fsprogsBackend, Ext4Backend, Ext4Editor, NativeBackend};
-use banger_testkit::{assert_silent, copy_sparse, require, tools};
+use banger_testkit::{assert_equal, assert_silent, copy_sparse, listing, require, tools};
 use banger_tree::{
     AttributeChange, GuestPath, MemoryStore, NodeKind, Rootfs, RootfsError, Tree, TreeRootfs, Xattrs,
 };
 use camino::Utf8PathBuf;
 
-use crate::editor::{MAKERS, Maker, Numbers, Place, assert_equal, enrich, listing, make, path, step};
+use crate::editor::{MAKERS, Maker, Numbers, Place, enrich, make, path, step};
 use crate::support::check_image;
 use crate::support::fixture::mode;
 

@@ -6,11 +6,11 @@ use banger_ext4::{
     BootContract, Entrypoint, GuestAgents, InitMode, InjectError, InjectReport, inject_guest_agents,
 };
 use banger_guest::config::{FirstBootMarker, GuestConfig};
+use banger_testkit::listing;
 use banger_tree::{
     Attributes, ContentStore, FileType, GuestPath, LayerIndex, NodeKind, Rootfs, Timestamp, TreeRootfs,
 };
 
-use crate::editor::listing;
 use crate::support::fixture::mode;
 use crate::support::{Fixture, with_each};
 

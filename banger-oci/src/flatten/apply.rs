@@ -408,6 +408,7 @@ impl<'a> Applier<'a> {
             return Err(EntryError::XattrsTooLarge { bytes, maximum });
         }
         self.count_metadata(bytes)?;
+        self.store.check_xattrs(&xattrs).map_err(EntryError::Content)?;
         Ok(xattrs)
     }
 }

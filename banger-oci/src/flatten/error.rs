@@ -173,7 +173,7 @@ pub enum EntryError {
         /// The limit.
         maximum: u64,
     },
-    /// The store could not take the file's bytes.
+    /// The store could not take the file's bytes or extended attributes.
     #[error(transparent)]
     Content(ContentError),
     /// The tree refused the entry.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 
+use crate::images;
 use banger_oci::Digest;
 use banger_oci::flatten::{
     FlattenError, FlattenOptions, Flattened, LayerName, LayerSource, WarningKind, flatten,
@@ -59,10 +60,29 @@ pub(crate) fn apply_with(tars: &[Vec<u8>], options: &FlattenOptions) -> Result<O
     apply_layers(&layers, options)
 }
 
+/// Applies layers to a store in memory, and to images of both backends, which have to come out the
+/// same.
 pub(crate) fn apply_layers<S: LayerSource>(
     layers: &[S],
     options: &FlattenOptions,
 ) -> Result<Outcome, FlattenError> {
+    let mut applied = apply_to_memory(layers, options);
+    match &mut applied {
+        Ok(outcome) => {
+            images::check_equal(layers, options, &mut outcome.flattened.tree, &mut outcome.store);
+        }
+        Err(error) => images::check_refused(layers, options, error),
+    }
+    applied
+}
+
+/// Applies layers to a store in memory alone, for what is done thousands of times.
+pub(crate) fn apply_in_memory(tars: &[Vec<u8>]) -> Result<Outcome, FlattenError> {
+    let layers: Vec<MemoryLayer> = tars.iter().cloned().map(MemoryLayer::plain).collect();
+    apply_to_memory(&layers, &FlattenOptions::default())
+}
+
+fn apply_to_memory<S: LayerSource>(layers: &[S], options: &FlattenOptions) -> Result<Outcome, FlattenError> {
     let mut store = MemoryStore::default();
     let flattened = flatten(layers, &mut store, options, &|_| {})?;
     let outcome = Outcome { flattened, store };

@@ -10,6 +10,7 @@ mod flatten_random;
 mod flatten_stream;
 mod flatten_tar;
 mod flatten_whiteouts;
+mod images;
 mod layers;
 mod model;
 mod pull_cache;

@@ -8,11 +8,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use banger_ext4::{Ext4Editor, Storage};
-use banger_testkit::{assert_silent, copy_sparse, tools};
+use banger_testkit::{Listing, assert_silent, copy_sparse, listing, tools};
 use camino::Utf8Path;
 
 use super::is_root;
-use crate::editor::{Listing, Numbers, Place, listing};
+use crate::editor::{Numbers, Place};
 
 /// What was done to a [`Recorder`].
 #[derive(Clone, Debug)]

@@ -1,12 +1,11 @@
 //! Every implementation of `Rootfs`, with the same content.
 
 use banger_ext4::{Ext4Backend, NativeBackend};
-use banger_testkit::assert_silent;
+use banger_testkit::{assert_equal, assert_silent};
 use banger_tree::{Rootfs, TreeRootfs};
 
 use super::Fixture;
 use crate::e2fsprogs::{Workplace, build, has_tools, options};
-use crate::editor::assert_equal;
 
 /// Calls `edit` with what `fixture` makes, as each implementation, and fails unless all of them
 /// hold the same afterwards and no image is damaged by it. Returns what `edit` returned, which is
