@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use camino::Utf8Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::io::Errno;
 
 use crate::error::Ext4Error;
 
@@ -45,8 +47,20 @@ pub(super) fn remove_tree(root: &Utf8Path) -> io::Result<()> {
     fs::remove_dir(root)
 }
 
+/// Makes a FIFO or a socket.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn make_special(dir: &OwnedFd, name: &OsStr, file_type: FileType) -> Result<(), Errno> {
+    rustix::fs::mknodat(dir, name, file_type, Mode::RUSR | Mode::WUSR, 0)
+}
+
+/// Makes a FIFO or a socket, which no call of this host does in an open directory.
+#[cfg(target_vendor = "apple")]
+pub(super) fn make_special(_dir: &OwnedFd, _name: &OsStr, _file_type: FileType) -> Result<(), Errno> {
+    Err(Errno::NOTSUP)
+}
+
 /// Returns the names in `dir` and whether each is a directory.
-fn entries(dir: &std::os::fd::OwnedFd) -> io::Result<Vec<(Vec<u8>, bool)>> {
+fn entries(dir: &OwnedFd) -> io::Result<Vec<(Vec<u8>, bool)>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {
         let entry = entry?;

@@ -14,9 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use banger_tree::{Cancellation, ContentError, GuestPath, Inode, InodeId, NodeKind, Tree};
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, linkat, mkdirat, mknodat, openat, renameat, symlinkat,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, linkat, mkdirat, openat, renameat, symlinkat};
 use rustix::io::Errno;
 
 use super::host;
@@ -140,7 +138,7 @@ impl<'a> Staging<'a> {
     }
 
     fn node(&self, inode: &Inode, name: &OsStr) -> Result<(), Errno> {
-        let special = |file_type| mknodat(&self.dir, name, file_type, Mode::RUSR | Mode::WUSR, 0);
+        let special = |file_type| host::make_special(&self.dir, name, file_type);
         match &inode.kind {
             NodeKind::Regular { content: Some(content), .. } => {
                 renameat(&self.scratch_dir, NumberedFiles::relative_path(*content), &self.dir, name)

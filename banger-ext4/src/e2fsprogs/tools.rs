@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use banger_tree::Cancellation;
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::host;
 use crate::error::Ext4Error;
@@ -176,12 +175,18 @@ fn search_path() -> impl Iterator<Item = PathBuf> {
 
 /// mke2fs may hold one descriptor for each level of a directory tree. Failing is harmless: only
 /// trees deeper than the limit need more.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn raise_descriptor_limit(child: &Child) {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let _ = prlimit(pid, Resource::Nofile, raised);
 }
+
+/// No call of this host changes the limits of another process.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn raise_descriptor_limit(_child: &Child) {}
 
 /// Waits for `child`; kills it and returns `None` when cancelled.
 fn wait(child: &mut Child, cancellation: &Cancellation) -> std::io::Result<Option<ExitStatus>> {
