@@ -167,6 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn b29_zstd_windows_are_bounded() {
+        // A frame of one raw block behind a header that asks for a window of 2^`log` bytes.
+        let frame = |log: u8| {
+            let header = [0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
+            [&header[..], &[3 << 3 | 1, 0, 0], b"abc"].concat()
+        };
+        assert_eq!(unpack(frame(27)).unwrap(), b"abc");
+        for log in [28, 31, 41] {
+            let error = unpack(frame(log)).unwrap_err().to_string();
+            assert!(error.contains("memory"), "{log}: {error}");
+        }
+    }
+
+    #[test]
     fn other_formats_are_named() {
         for (magic, name) in [(&b"\xfd7zXZ\0...."[..], "xz"), (b"BZh91AY&SY", "bzip2")] {
             let error = unpack(magic.to_vec()).unwrap_err();

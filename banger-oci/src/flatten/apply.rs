@@ -13,7 +13,7 @@ use super::options::{FlattenOptions, Limits};
 use super::origins::Origins;
 use super::parents::ParentCache;
 use super::warning::{WarningKind, Warnings, shown};
-use super::whiteout::{AUFS_LINKS, Meaning};
+use super::whiteout::{AUFS_LINKS, Meaning, hidden_by_long_name};
 use super::{LayerName, LayerStats};
 use crate::tar::{Data, Entry, EntryKind, TarLimits, TarReader};
 
@@ -116,13 +116,17 @@ impl<'a> Applier<'a> {
             self.warn(&entry.path, WarningKind::Skipped { what: "a volume label" });
             return Ok(());
         }
-        let path = GuestPath::parse(&entry.path).map_err(EntryError::Path)?;
+        let (path, is_long_whiteout) = match GuestPath::parse(&entry.path) {
+            Ok(path) => (path, false),
+            Err(error) => (hidden_by_long_name(&entry.path).ok_or(EntryError::Path(error))?, true),
+        };
         self.check_depth(path.components().count() as u64)?;
         let name_length = path.file_name().map_or(0, <[u8]>::len);
         self.count_metadata((name_length + entry.link_target.len()) as u64)?;
         match Meaning::of(&path)? {
             Meaning::Root => self.apply_root(entry),
             Meaning::Whiteout { parent, name } => self.apply_whiteout(parent, name),
+            Meaning::Entry { parent, name } if is_long_whiteout => self.apply_whiteout(parent, name),
             Meaning::Opaque { directory } => self.apply_opaque(directory),
             Meaning::AufsMeta => {
                 self.warn(&entry.path, WarningKind::Skipped { what: "AUFS bookkeeping" });
@@ -225,7 +229,7 @@ impl<'a> Applier<'a> {
         if entry.kind == EntryKind::Regular {
             self.check_file(entry)?;
         }
-        let dir = self.ensure_directory(parent, mtime)?;
+        let dir = self.ensure_directory(parent, mtime, &entry.path)?;
         if let Some(existing) = self.tree.child(dir, name) {
             if entry.kind == EntryKind::Directory && self.tree.inode(existing).is_dir() {
                 if self.origins.describe(existing) {

@@ -33,7 +33,7 @@ impl Applier<'_> {
         mtime: Timestamp,
     ) -> Result<(), EntryError> {
         let target = GuestPath::parse(target).map_err(EntryError::LinkTarget)?;
-        let dir = self.ensure_directory(parent, mtime)?;
+        let dir = self.ensure_directory(parent, mtime, path)?;
         if let Some(existing) = self.tree.child(dir, name) {
             if self.origins.is_own(dir, name, existing) {
                 self.warn(path, WarningKind::Duplicate);
@@ -46,6 +46,8 @@ impl Applier<'_> {
         if self.link(dir, name, &target)? {
             return Ok(());
         }
+        // The path is kept until the layer's end.
+        self.count_metadata(path.len() as u64)?;
         self.remove(dir, name)?;
         let kind = NodeKind::Regular { size_bytes: 0, content: None };
         let inode = Inode::new(kind, Attributes::default());

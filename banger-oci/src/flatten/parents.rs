@@ -4,6 +4,8 @@ use banger_tree::{Attributes, Inode, InodeId, MAX_SYMLINK_HOPS, NodeKind, PATH_M
 
 use super::apply::Applier;
 use super::error::EntryError;
+use super::warning::WarningKind;
+use super::whiteout::leads_through_whiteout;
 
 /// The directory that was asked for last; the entries of a directory mostly come in a row.
 #[derive(Debug, Default)]
@@ -61,6 +63,10 @@ impl<'p> Walk<'p> {
         if self.hops > MAX_SYMLINK_HOPS {
             return Err(EntryError::TooManySymlinks);
         }
+        // Layers cannot say such a name, and AUFS's links are where no path of the image leads.
+        if leads_through_whiteout(target) {
+            return Err(EntryError::WhiteoutDirectory);
+        }
         if target.first() == Some(&b'/') {
             self.directories.truncate(1);
         }
@@ -94,8 +100,13 @@ enum Step {
 impl Applier<'_> {
     /// Returns the directory `path`. What is missing is made, 0755 and owned by root, with the time
     /// `mtime`; what is no directory is replaced by one. All directories on the way count as this
-    /// layer's from here on.
-    pub(super) fn ensure_directory(&mut self, path: &[u8], mtime: Timestamp) -> Result<InodeId, EntryError> {
+    /// layer's from here on. `entry` is the path of the entry that needs it, for warnings.
+    pub(super) fn ensure_directory(
+        &mut self,
+        path: &[u8],
+        mtime: Timestamp,
+        entry: &[u8],
+    ) -> Result<InodeId, EntryError> {
         if let Some(directory) = self.parents.directory
             && self.parents.path == path
         {
@@ -123,7 +134,10 @@ impl Applier<'_> {
                 Some(Step::Bad(error)) => return Err(error),
                 Some(step @ (Step::Missing | Step::NotADirectory)) => {
                     let parent = walk.here();
-                    if matches!(step, Step::NotADirectory) {
+                    if let (Step::NotADirectory, Some(id)) = (step, self.tree.child(parent, &missing_name)) {
+                        if self.origins.is_own(parent, &missing_name, id) {
+                            self.warn(entry, WarningKind::ReplacedByParent);
+                        }
                         self.remove(parent, &missing_name)?;
                     }
                     let made = self.make_parent(parent, &missing_name, mtime)?;

@@ -34,6 +34,9 @@ pub enum WarningKind {
     /// The layer has the path before; the later entry holds.
     #[error("the layer has this path more than once; the last one holds")]
     Duplicate,
+    /// A path leads through something of the same layer that is no directory; it was replaced.
+    #[error("something on the way that this layer made is no directory and was replaced by one")]
+    ReplacedByParent,
     /// The time is outside of what ext4 can store, and was moved to its nearest end.
     #[error("the modification time is outside of ext4's range and was clamped")]
     TimeClamped,

@@ -1,6 +1,6 @@
 //! What a path means to a layer: an entry, a whiteout, or AUFS bookkeeping.
 
-use banger_tree::GuestPath;
+use banger_tree::{GuestPath, NAME_MAX, check_name};
 
 use super::error::EntryError;
 
@@ -74,6 +74,25 @@ impl<'a> Meaning<'a> {
         }
         Ok(None)
     }
+}
+
+/// Returns what a whiteout hides whose name is too long for a file only because of its prefix, which
+/// no file system ever had to hold.
+pub(super) fn hidden_by_long_name(path: &[u8]) -> Option<GuestPath> {
+    let mut trimmed = path;
+    while let Some(rest) = trimmed.strip_suffix(b"/").or_else(|| trimmed.strip_suffix(b"/.")) {
+        trimmed = rest;
+    }
+    let start = trimmed.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let (directory, name) = trimmed.split_at(start);
+    let hidden = name.strip_prefix(WHITEOUT)?;
+    let is_long = name.len() > NAME_MAX && !hidden.starts_with(WHITEOUT) && check_name(hidden).is_ok();
+    if is_long { GuestPath::parse(directory).ok()?.join(hidden).ok() } else { None }
+}
+
+/// Returns whether the target of a symlink has a part that is a whiteout's name in a layer.
+pub(super) fn leads_through_whiteout(target: &[u8]) -> bool {
+    target.split(|byte| *byte == b'/').any(|component| component.starts_with(WHITEOUT))
 }
 
 #[cfg(test)]

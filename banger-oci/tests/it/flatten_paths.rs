@@ -135,6 +135,20 @@ fn b06_a_parent_that_is_no_directory_is_replaced() {
 }
 
 #[test]
+fn b06_a_file_of_the_same_layer_is_not_replaced_in_silence() {
+    let tar = Tar::new().file("a", "1").file("a/b/c", "2").file("f", "3").symlink("l", "f").file("l/x", "4");
+    let outcome = tree_of(&[tar.end()]);
+    assert_eq!(outcome.listing(), ["/a/", "/a/b/", "/a/b/c=2", "/f/", "/f/x=4", "/l->f"]);
+    assert_eq!(
+        outcome.warnings(),
+        [("a/b/c", &WarningKind::ReplacedByParent), ("l/x", &WarningKind::ReplacedByParent)]
+    );
+    // A lower layer's is.
+    let layers = [Tar::new().file("a", "1").end(), Tar::new().file("a/b", "2").end()];
+    assert_eq!(tree_of(&layers).warnings(), []);
+}
+
+#[test]
 fn b07_symlink_targets_are_verbatim() {
     let targets = ["/etc/shadow", "../../../../host", "a//b/./c/", "..", "/", ".wh.x", "\u{fc}"];
     let tar = targets

@@ -510,6 +510,24 @@ fn b29_every_cap_is_an_option() {
 }
 
 #[test]
+fn b29_links_that_wait_for_their_targets_have_a_cap() {
+    let dir = format!("{}/", "d".repeat(250)).repeat(4);
+    let options = || {
+        let limits = Limits { max_metadata_bytes: 3000, ..Limits::default() };
+        FlattenOptions { limits, ..FlattenOptions::default() }
+    };
+    let links = |tar: Tar| {
+        let link = |tar: Tar, name: u32| tar.long(b'L', format!("{dir}{name}")).hard_link("l", "f");
+        (0..5).fold(tar, link)
+    };
+    // Their paths are kept until the end of the layer, for errors.
+    let outcome = apply_with(&[links(Tar::new().file("f", "1")).end()], &options()).unwrap();
+    assert_eq!(outcome.names("/f"), 6);
+    let error = apply_with(&[links(Tar::new()).file("f", "1").end()], &options()).unwrap_err();
+    assert!(error.to_string().contains("more than 3000 bytes of names"), "{error}");
+}
+
+#[test]
 fn b29_claims_are_refused_before_their_bytes_come() {
     // Nothing follows these headers: reading on would be another error.
     for (head, want) in [

@@ -75,6 +75,26 @@ fn b10_whiteout_around_the_path_it_names() {
     assert_eq!(tree_of(&[base(), top]).listing(), ["/n=1", "/x=0"]);
 }
 
+/// The prefix is the layer's and not the image's: a name of 255 bytes can be hidden, too.
+#[test]
+fn b10_whiteouts_of_the_longest_names() {
+    let name = "n".repeat(255);
+    let with_path = |tar: Tar, path: &str| tar.pax(&[("path", path.as_bytes())]).file("x", "");
+    let base = || with_path(with_path(Tar::new(), &name), &format!("d/{name}")).end();
+    for path in [format!("d/.wh.{name}"), format!("./d//.wh.{name}/."), format!("e/.wh.{name}")] {
+        let layers = [base(), Tar::new().symlink("e", "d").end(), with_path(Tar::new(), &path).end()];
+        assert_eq!(tree_of(&layers).listing(), ["/d/".into(), "/e->d".into(), format!("/{name}=")], "{path}");
+    }
+    let layers = [base(), with_path(Tar::new(), &format!(".wh.{name}")).end()];
+    assert_eq!(tree_of(&layers).listing(), ["/d/".into(), format!("/d/{name}=")]);
+    // Anything else that is too long stays an error.
+    for path in
+        [format!(".wh.{name}n"), format!(".wh.{name}/x"), format!(".wx.{name}"), format!("../.wh.{name}")]
+    {
+        assert!(!error_of(&[with_path(Tar::new(), &path).end()], 0).is_empty(), "{path}");
+    }
+}
+
 #[test]
 fn b11_only_what_is_added_survives_below_a_whiteout() {
     let base = || Tar::new().file("a/bar", "0").file("a/d/e", "0").end();
@@ -133,6 +153,13 @@ fn b15_directories_with_a_whiteouts_name_are_errors() {
     for name in [".wh.a/b", "a/.wh.b/c", ".wh.a/.wh.b", "a/.wh..wh..opq/x", ".wh./x"] {
         let error = error_of(&[Tar::new().file(name, "").end()], 0);
         assert!(error.contains(name) && error.contains("directory on the way"), "{error}");
+    }
+    // Nor is there a way in through a symlink.
+    for target in [".wh.a", "d/../.wh.a/b", "/.wh..wh.plnk"] {
+        let tar = Tar::new().file(".wh..wh.plnk/1", "").symlink("l", target);
+        let error = error_of(&[tar.clone().file("l/x", "").end()], 0);
+        assert!(error.contains("l/x") && error.contains("directory on the way"), "{error}");
+        assert_eq!(tree_of(&[tar.file("l/.wh.x", "").end()]).listing(), [format!("/l->{target}")]);
     }
 }
 
