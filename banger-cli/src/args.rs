@@ -194,6 +194,15 @@ pub(crate) struct PullArguments {
     /// Layers to download at the same time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
+    /// Most bytes that one manifest or index may have [default: 4 MiB].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_manifest: Option<Size>,
+    /// Most bytes that the image's configuration may have [default: 16 MiB].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_config: Option<Size>,
+    /// Most bytes that the layers may have together, as they are published [default: 1 TiB].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_download: Option<Size>,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
 }

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::error::PullError;
 use crate::http::{Http, Request, read_capped};
+use crate::options::Cap;
 use crate::reference::RegistryReference;
 
 mod challenge;
@@ -24,7 +25,7 @@ const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(60);
 /// A token is renewed this long before it ends, as a request takes its time.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 /// The largest answer of a token server that is read.
-const MAX_TOKEN_BYTES: u64 = 1 << 20;
+const TOKEN_CAP: Cap = Cap::fixed(1 << 20);
 /// The name banger gives token servers.
 const CLIENT_ID: &str = "banger";
 
@@ -196,11 +197,12 @@ impl Auth {
             request
                 .headers
                 .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-            let response = http.send(&request).await?;
-            // Servers without the OAuth2 endpoint take the GET form only.
-            let lacking = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
-            if !lacking.contains(&response.status()) {
-                return self.read_token(http, realm, response).await;
+            // Servers without the OAuth2 endpoint take the GET form only, and say so in many ways.
+            let lacking = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+            match http.send(&request).await {
+                Ok(response) if lacking.contains(&response.status()) => {}
+                Err(PullError::Unauthorized { .. }) => {}
+                answer => return self.read_token(http, realm, answer?).await,
             }
         }
         let mut url = realm.clone();
@@ -236,15 +238,18 @@ impl Auth {
     ) -> Result<TokenAnswer, PullError> {
         let status = response.status();
         let refused = |detail| PullError::Unauthorized { host: host_of(realm), detail };
-        let body = read_capped(http, response, MAX_TOKEN_BYTES, "the answer of a token server")
-            .await
-            .map_err(|failure| failure.into_error(&host_of(realm)))?;
+        let no_token = || refused("its token server answered something that is no token".to_owned());
+        let body = read_capped(http, response, TOKEN_CAP, "the answer of a token server").await.map_err(
+            |failure| match failure.into_error(&host_of(realm)) {
+                PullError::TooLarge { .. } => no_token(),
+                error => error,
+            },
+        )?;
         if !status.is_success() {
             let detail = error_detail(&body);
             return Err(refused(format!("its token server answered {}: {detail}", status.as_u16())));
         }
-        serde_json::from_slice(&body)
-            .map_err(|_| refused("its token server answered something that is no token".to_owned()))
+        serde_json::from_slice(&body).map_err(|_| no_token())
     }
 }
 

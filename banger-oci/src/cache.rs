@@ -52,7 +52,8 @@ pub(crate) struct CachedBlob {
 pub(crate) struct PartialBlob {
     pub(crate) file: Arc<File>,
     pub(crate) path: Utf8PathBuf,
-    target: Utf8PathBuf,
+    /// Where the blob is when it is complete.
+    pub(crate) target: Utf8PathBuf,
 }
 
 /// What [`BlobCache::claim`] found.
@@ -278,7 +279,8 @@ pub(crate) fn hash_file(file: &File, path: &Utf8Path, digest: &Digest) -> Result
     }
 }
 
-fn remove_if_at(file: &File, path: &Utf8Path) -> Result<(), PullError> {
+/// Removes what is at `path` if that is `file` itself.
+pub(crate) fn remove_if_at(file: &File, path: &Utf8Path) -> Result<(), PullError> {
     if !is_at(file, path) {
         return Ok(());
     }

@@ -5,6 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::cache::remove_if_at;
 use crate::error::PullError;
 use crate::manifest::Descriptor;
 
@@ -20,6 +23,8 @@ pub(crate) struct Download {
 struct State {
     /// The partial file, then the finished one: the rename does not change it.
     file: Option<Arc<File>>,
+    /// Where the finished one is.
+    path: Utf8PathBuf,
     /// Readers may read up to here.
     committed: u64,
     /// Counts how often bytes below `committed` turned out to be wrong.
@@ -37,9 +42,17 @@ impl Download {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives readers the file to read from.
-    pub(crate) fn attach(&self, file: Arc<File>) {
-        self.state().file = Some(file);
+    /// Gives readers the file to read from, which is at `path` when it is complete.
+    pub(crate) fn attach(&self, file: Arc<File>, path: &Utf8Path) {
+        let mut state = self.state();
+        state.file = Some(file);
+        path.clone_into(&mut state.path);
+    }
+
+    /// Removes the finished blob from the cache.
+    pub(crate) fn discard(&self) -> Result<(), PullError> {
+        let state = self.state();
+        state.file.as_ref().map_or(Ok(()), |file| remove_if_at(file, &state.path))
     }
 
     /// Lets readers read up to `len`.

@@ -151,7 +151,10 @@ pub enum PullError {
         diff_ids: usize,
     },
     /// Something is larger than the caller allows.
-    #[error("{what} is {size_bytes} bytes large, more than the {limit_bytes} allowed by `{option}`")]
+    #[error(
+        "{what} is {size_bytes} bytes large, more than the {limit_bytes} that are allowed; if it is to be \
+         trusted, raise {option}"
+    )]
     TooLarge {
         /// What is too large.
         what: String,
@@ -159,7 +162,8 @@ pub enum PullError {
         size_bytes: u64,
         /// The limit.
         limit_bytes: u64,
-        /// The field of [`PullOptions`](crate::PullOptions) that sets the limit.
+        /// The field of [`PullOptions`](crate::PullOptions) that sets the limit, as the option that
+        /// does.
         option: &'static str,
     },
     /// An image layout or archive is broken.

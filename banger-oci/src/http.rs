@@ -14,12 +14,12 @@ use url::Url;
 use crate::auth::{Auth, error_detail, host_of, same_origin};
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress, PullEvent};
-use crate::options::PullOptions;
+use crate::options::{Cap, PullOptions};
 
 /// Redirects followed before a server is taken to send us in circles.
 const MAX_REDIRECTS: u32 = 10;
 /// As much of an error answer as is read for its explanation.
-const MAX_ERROR_BYTES: u64 = 64 * 1024;
+const ERROR_CAP: Cap = Cap::fixed(64 * 1024);
 
 /// An HTTP client with the rules of a pull.
 #[derive(Debug)]
@@ -259,8 +259,10 @@ impl Http {
                 let location = response.headers().get(LOCATION);
                 let location = location.and_then(|value| value.to_str().ok());
                 let next = redirect_target(&url, location, redirects)?;
-                if !same_origin(&next, &url) && request.headers.contains_key(AUTHORIZATION) {
-                    // Only token requests carry their own header, and those go nowhere else.
+                let is_secret = request.headers.contains_key(AUTHORIZATION) || request.body.is_some();
+                if is_secret && !same_origin(&next, &url) {
+                    // Only token requests carry a header or a form of their own, and those go
+                    // nowhere else.
                     return Err(Failure::Final(PullError::Redirect {
                         host: host_of(&url),
                         target: host_of(&next),
@@ -270,14 +272,16 @@ impl Http {
                 url = next;
                 continue;
             }
-            if matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504) {
+            if is_transient(status) {
                 let after = retry_after(response.headers(), SystemTime::now());
                 let detail = self.detail(response).await;
                 let reason = format!("{} answered {}", host_of(&url), status.as_u16());
                 let error = Request { url, ..request.clone() }.status_error(status, detail);
                 return Err(Failure::Transient { reason, after, error });
             }
-            if matches!(status.as_u16(), 401 | 403) {
+            // What is wrong with HEAD need not be wrong with GET, whose answer explains itself, too.
+            let is_refused_head = request.method == Method::HEAD && status == StatusCode::FORBIDDEN;
+            if matches!(status.as_u16(), 401 | 403) && !is_refused_head {
                 let host = host_of(&url);
                 let detail = self.detail(response).await;
                 return Err(Failure::Final(PullError::Unauthorized { host, detail }));
@@ -288,34 +292,22 @@ impl Http {
 
     /// The explanation in an error answer.
     pub(crate) async fn detail(&self, response: Response) -> String {
-        match read_capped(self, response, MAX_ERROR_BYTES, "error").await {
+        match read_capped(self, response, ERROR_CAP, "error").await {
             Ok(body) => error_detail(&body),
             Err(_) => "no explanation".to_owned(),
         }
     }
 }
 
-/// Reads a body that must not be larger than `limit_bytes`.
+/// Reads a body that must not be larger than `cap`.
 pub(crate) async fn read_capped(
     http: &Http,
     mut response: Response,
-    limit_bytes: u64,
+    cap: Cap,
     what: &str,
 ) -> Result<Vec<u8>, Failure> {
     let host = host_of(response.url());
-    let too_large = |size_bytes| {
-        Failure::Final(PullError::TooLarge {
-            what: what.to_owned(),
-            size_bytes,
-            limit_bytes,
-            option: "max_manifest_bytes",
-        })
-    };
-    if let Some(len) = response.content_length()
-        && len > limit_bytes
-    {
-        return Err(too_large(len));
-    }
+    cap.check(response.content_length().unwrap_or_default(), what)?;
     let mut body = Vec::new();
     loop {
         let chunk = http.cancel.race(response.chunk()).await?;
@@ -323,9 +315,16 @@ pub(crate) async fn read_capped(
             Some(chunk) => body.extend_from_slice(&chunk),
             None => return Ok(body),
         }
-        if body.len() as u64 > limit_bytes {
-            return Err(too_large(body.len() as u64));
-        }
+        cap.check(body.len() as u64, what)?;
+    }
+}
+
+/// Whether a status promises a later success; proxies have codes of their own from 520 on.
+fn is_transient(status: StatusCode) -> bool {
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => false,
+        _ => status.is_server_error(),
     }
 }
 

@@ -64,6 +64,14 @@ impl LayerSource for Layer {
     fn size_bytes(&self) -> u64 {
         self.descriptor.size
     }
+
+    fn discard(&self) -> io::Result<()> {
+        let outcome = match &self.content {
+            Content::Stored(stored) => stored.cached.as_ref().map_or(Ok(()), CachedBlob::remove),
+            Content::Download(download) => download.discard(),
+        };
+        outcome.map_err(PullError::into_io)
+    }
 }
 
 impl Layer {

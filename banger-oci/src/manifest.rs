@@ -167,6 +167,17 @@ impl Manifest {
         if outline.schema_version == Some(1) || outline.fs_layers.is_some() {
             return Err(schema1());
         }
+        let media_type = outline.media_type.as_ref().or(declared.as_ref());
+        let foreign = |media_type: &str| PullError::NotAnImage {
+            what: what.to_owned(),
+            reason: format!("its media type is `{media_type}`"),
+        };
+        // The artifact manifests of before OCI 1.1 have no version.
+        if let (None, Some(media_type)) = (outline.schema_version, media_type)
+            && kind(media_type) == Kind::Other
+        {
+            return Err(foreign(media_type));
+        }
         if outline.schema_version != Some(2) {
             return Err(malformed("schemaVersion is not 2".to_owned()));
         }
@@ -180,15 +191,12 @@ impl Manifest {
         {
             return Err(malformed(format!("its mediaType is `{own}`, declared was `{declared}`")));
         }
-        if let Some(media_type) = outline.media_type.as_ref().or(declared.as_ref()) {
+        if let Some(media_type) = media_type {
             let fits = match kind(media_type) {
                 Kind::Image => is_image,
                 Kind::Index => is_index,
                 Kind::Schema1 => return Err(schema1()),
-                Kind::Generic | Kind::Other => {
-                    let reason = format!("its media type is `{media_type}`");
-                    return Err(PullError::NotAnImage { what: what.to_owned(), reason });
-                }
+                Kind::Generic | Kind::Other => return Err(foreign(media_type)),
             };
             if !fits {
                 return Err(malformed(format!("the content is not of type `{media_type}`")));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use crate::auth::CredentialSource;
+use crate::error::PullError;
 use crate::platform::Platform;
 
 /// How an image is pulled.
@@ -39,6 +40,43 @@ pub struct PullOptions {
     pub max_config_bytes: u64,
     /// The largest total of compressed layers. Default: 1 TiB.
     pub max_download_bytes: u64,
+}
+
+/// How large a document may be that is read into memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cap {
+    bytes: u64,
+    /// What raises it.
+    option: &'static str,
+}
+
+impl Cap {
+    pub(crate) fn check(self, size_bytes: u64, what: &str) -> Result<(), PullError> {
+        let Self { bytes: limit_bytes, option } = self;
+        if size_bytes <= limit_bytes {
+            return Ok(());
+        }
+        Err(PullError::TooLarge { what: what.to_owned(), size_bytes, limit_bytes, option })
+    }
+
+    /// One that no option raises, whose error the caller replaces.
+    pub(crate) const fn fixed(bytes: u64) -> Self {
+        Self { bytes, option: "" }
+    }
+}
+
+impl PullOptions {
+    pub(crate) fn manifest_cap(&self) -> Cap {
+        Cap { bytes: self.max_manifest_bytes, option: "--max-manifest" }
+    }
+
+    pub(crate) fn config_cap(&self) -> Cap {
+        Cap { bytes: self.max_config_bytes, option: "--max-config" }
+    }
+
+    pub(crate) fn download_cap(&self) -> Cap {
+        Cap { bytes: self.max_download_bytes, option: "--max-download" }
+    }
 }
 
 impl Default for PullOptions {

@@ -95,11 +95,11 @@ pub fn pull(
             Box::new(Layout::new(DirFiles(dir.clone()), selector, options, progress))
         }
         Reference::OciArchive { file, selector } => {
-            let archive = Archive::open(file, cache, options.max_download_bytes, cancel)?;
+            let archive = Archive::open(file, cache, options.download_cap(), cancel)?;
             Box::new(Layout::new(ArchiveFiles(archive), selector, options, progress))
         }
         Reference::DockerArchive { file, selector } => {
-            let archive = Archive::open(file, cache, options.max_download_bytes, cancel)?;
+            let archive = Archive::open(file, cache, options.download_cap(), cancel)?;
             Box::new(DockerArchive::new(&archive, selector, options, progress, cancel)?)
         }
     };
@@ -156,14 +156,7 @@ impl Chosen {
         }
         let total = descriptors.iter().try_fold(0_u64, |sum, layer| sum.checked_add(layer.size));
         let total = total.unwrap_or(u64::MAX);
-        if total > options.max_download_bytes {
-            return Err(PullError::TooLarge {
-                what: format!("the layers of {}", self.digest),
-                size_bytes: total,
-                limit_bytes: options.max_download_bytes,
-                option: "max_download_bytes",
-            });
-        }
+        options.download_cap().check(total, &format!("the layers of {}", self.digest))?;
         for (at, layer) in descriptors.iter().enumerate() {
             let same = |other: &&Descriptor| other.digest == layer.digest;
             if descriptors[..at].iter().find(same).is_some_and(|other| other.size != layer.size) {
@@ -306,14 +299,7 @@ impl Resolver<'_> {
                 reason: format!("its index needs more than {MAX_DOCUMENTS} documents read"),
             });
         }
-        if descriptor.size > self.options.max_manifest_bytes {
-            return Err(PullError::TooLarge {
-                what: what(),
-                size_bytes: descriptor.size,
-                limit_bytes: self.options.max_manifest_bytes,
-                option: "max_manifest_bytes",
-            });
-        }
+        self.options.manifest_cap().check(descriptor.size, &what())?;
         let document = self.source.document(descriptor)?;
         descriptor.check(&document.bytes, "its source")?;
         // The descriptor has a say in what the document is, whatever its source called it.
@@ -334,14 +320,8 @@ impl Resolver<'_> {
         stated: Option<Platform>,
         manifest: ImageManifest,
     ) -> Result<Chosen, PullError> {
-        if manifest.config.size > self.options.max_config_bytes {
-            return Err(PullError::TooLarge {
-                what: format!("image configuration {}", manifest.config.digest),
-                size_bytes: manifest.config.size,
-                limit_bytes: self.options.max_config_bytes,
-                option: "max_config_bytes",
-            });
-        }
+        let what = format!("image configuration {}", manifest.config.digest);
+        self.options.config_cap().check(manifest.config.size, &what)?;
         let config_bytes = self.source.config(&manifest.config)?;
         manifest.config.check(&config_bytes, "its source")?;
         let config = ImageConfig::parse(&config_bytes, &manifest.config.digest)?;

@@ -14,7 +14,7 @@ use crate::error::PullError;
 use crate::event::{CancelToken, Progress};
 use crate::http::{Access, Attempts, Failure, Http, Request, is_certificate_error, read_capped};
 use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, OCI_MANIFEST};
-use crate::options::PullOptions;
+use crate::options::{Cap, PullOptions};
 use crate::reference::RegistryReference;
 
 /// How long a registry of this machine has to answer https before plain http is tried.
@@ -108,9 +108,9 @@ impl Registry {
         let mut request = Request::get(url, format!("the manifest {name}"));
         request.headers.insert(ACCEPT, accept());
         let what = format!("manifest {name}");
-        let limit = self.options.max_manifest_bytes;
+        let cap = self.options.manifest_cap();
         let (headers, bytes) = self
-            .read_all(http, access, &request, limit, &what)
+            .read_all(http, access, &request, cap, &what)
             .await?
             .map_err(|detail| PullError::UnknownImage { reference: self.reference.to_string(), detail })?;
         let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -135,12 +135,12 @@ impl Registry {
     pub(crate) async fn small_blob(
         &self,
         digest: &Digest,
-        limit_bytes: u64,
+        cap: Cap,
         what: &str,
     ) -> Result<Vec<u8>, PullError> {
         let (http, access) = self.connection().await?;
         let request = self.blob_request(access, digest)?;
-        let answer = self.read_all(http, access, &request, limit_bytes, what).await?;
+        let answer = self.read_all(http, access, &request, cap, what).await?;
         answer.map(|(_, bytes)| bytes).map_err(|detail| request.status_error(StatusCode::NOT_FOUND, detail))
     }
 
@@ -156,7 +156,7 @@ impl Registry {
         http: &Http,
         access: &Access,
         request: &Request,
-        limit_bytes: u64,
+        cap: Cap,
         what: &str,
     ) -> Result<Result<(HeaderMap, Vec<u8>), String>, PullError> {
         let mut attempts = Attempts::default();
@@ -164,7 +164,7 @@ impl Registry {
             let failure = match http.once(request, Some(access)).await {
                 Ok(response) if response.status() == StatusCode::OK => {
                     let headers = response.headers().clone();
-                    match read_capped(http, response, limit_bytes, what).await {
+                    match read_capped(http, response, cap, what).await {
                         Ok(bytes) => return Ok(Ok((headers, bytes))),
                         Err(failure) => failure,
                     }

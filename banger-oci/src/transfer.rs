@@ -68,10 +68,17 @@ impl Transfers {
             match self.cache.claim(digest)? {
                 Claim::Complete(blob) => {
                     let file = Arc::new(blob.file);
-                    download.attach(Arc::clone(&file));
+                    download.attach(Arc::clone(&file), &blob.path);
                     // Written by another process: it is read once more to be sure of it.
                     let found = block_in_place(|| crate::cache::hash_file(&file, &blob.path, digest))?;
                     if found == *digest {
+                        // The bytes are right; this image's descriptor is what is wrong.
+                        let (size, path) = (download.descriptor.size, &blob.path);
+                        if blob.len != size {
+                            let (digest, origin) = (digest.clone(), path.to_string());
+                            let reason = size_reason(size, blob.len);
+                            return Err(PullError::Mismatch { digest, origin, reason });
+                        }
                         download.commit(blob.len);
                         self.progress.emit(PullEvent::LayerDone { digest: digest.clone() });
                         return Ok(());
@@ -140,18 +147,34 @@ impl Transfers {
             // Foreign layers live elsewhere, and registries may have them all the same.
             for url in &descriptor.urls {
                 match &outcome {
-                    Err(PullError::Status { .. } | PullError::Unauthorized { .. }) => {}
+                    Err(error) if is_another_place_worth_asking(error) => {}
                     _ => break,
                 }
-                let url = foreign_url(url, &access.origin, &descriptor.digest.to_string())?;
-                let what = format!("layer {} from {}", descriptor.digest.short(), host_of(&url));
-                let foreign = Source { http, request: Request::get(url, what), access: None };
-                outcome = foreign.receive(writer).await;
+                outcome = match foreign_url(url, &access.origin, &descriptor.digest.to_string()) {
+                    Ok(url) => {
+                        let what = format!("layer {} from {}", descriptor.digest.short(), host_of(&url));
+                        let foreign = Source { http, request: Request::get(url, what), access: None };
+                        foreign.receive(writer).await
+                    }
+                    Err(error) => Err(error),
+                };
             }
             outcome?;
         }
         writer.verify()
     }
+}
+
+/// Whether a place that has not given a layer says nothing of the next one. A wrong layer does.
+fn is_another_place_worth_asking(error: &PullError) -> bool {
+    matches!(
+        error,
+        PullError::Status { .. }
+            | PullError::Unauthorized { .. }
+            | PullError::Unreachable { .. }
+            | PullError::Redirect { .. }
+            | PullError::Malformed { .. }
+    )
 }
 
 /// Checks the address of a foreign layer.
@@ -289,7 +312,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(transfers: &'a Transfers, download: &'a Arc<Download>, partial: PartialBlob) -> Self {
-        download.attach(Arc::clone(&partial.file));
+        download.attach(Arc::clone(&partial.file), &partial.target);
         Self {
             download,
             progress: &transfers.progress,

@@ -59,6 +59,13 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
     pull.plain_http = arguments.plain_http;
     pull.ca_cert.clone_from(&arguments.ca_cert);
     pull.jobs = usize::from(arguments.jobs);
+    for (limit, given) in [
+        (&mut pull.max_manifest_bytes, arguments.max_manifest),
+        (&mut pull.max_config_bytes, arguments.max_config),
+        (&mut pull.max_download_bytes, arguments.max_download),
+    ] {
+        *limit = given.map_or(*limit, |Size(bytes)| bytes);
+    }
     limits::apply(&arguments.limits, &mut request.limits);
     Ok(request)
 }

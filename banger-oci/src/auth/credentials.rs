@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::error::PullError;
+use crate::manifest::nullable;
 
 /// How long a credential helper may take. It may have to ask the user to unlock a keychain.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,7 +70,9 @@ impl fmt::Debug for Credential {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct ConfigFile {
+    #[serde(deserialize_with = "nullable")]
     auths: BTreeMap<String, Entry>,
+    #[serde(deserialize_with = "nullable")]
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
 }
@@ -144,6 +147,10 @@ fn read(path: &Utf8Path) -> Result<Option<ConfigFile>, PullError> {
         Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(problem) => return Err(error(problem.to_string())),
     };
+    // Docker takes it for a configuration that says nothing.
+    if text.trim_ascii().is_empty() {
+        return Ok(None);
+    }
     serde_json::from_slice(&text).map(Some).map_err(|problem| error(problem.to_string()))
 }
 
@@ -371,6 +378,32 @@ mod tests {
                 _ => panic!("wrong source for {registry}/{repository}"),
             }
         }
+    }
+
+    /// Go programs write `null` for an empty map, and docker takes an empty file for no configuration.
+    #[tokio::test]
+    async fn b36_empty_files_and_null_maps() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(dir.path().join("config.json")).unwrap();
+        let source = CredentialSource::Files {
+            files: vec![path.clone()],
+            helper_dir: None,
+            helper_timeout: HELPER_TIMEOUT,
+        };
+        let auth = r#"{"auths": {"r.io": {"auth": "YTpi"}}, "credHelpers": null}"#;
+        for (text, found) in [
+            ("", None),
+            (" \n", None),
+            ("{}", None),
+            (r#"{"auths": null, "credHelpers": null, "credsStore": null}"#, None),
+            (auth, password("a", "b")),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(source.find("r.io", "x").await.unwrap(), found, "{text:?}");
+            assert_eq!(source.find("s.io", "x").await.unwrap(), None, "{text:?}");
+        }
+        std::fs::write(&path, "{").unwrap();
+        assert!(source.find("r.io", "x").await.is_err());
     }
 
     #[test]

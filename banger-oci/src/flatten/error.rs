@@ -29,7 +29,9 @@ pub enum FlattenError {
         source: io::Error,
     },
     /// The tar in a layer is not the one that the image's configuration names.
-    #[error("{layer} unpacks to {actual}, and the image's configuration says {expected}")]
+    #[error(
+        "{layer} unpacks to {actual}, and the image's configuration says {expected}; it has to be built again"
+    )]
     DiffId {
         /// The layer.
         layer: LayerName,

@@ -56,6 +56,15 @@ pub trait LayerSource: Send + Sync {
 
     /// Returns the length of the published bytes, 0 where it is not known.
     fn size_bytes(&self) -> u64;
+
+    /// Called when the tar is not the one of [`diff_id`](Self::diff_id): a source that keeps what
+    /// was published in a cache removes it from there, so that nothing is built of it again.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    fn discard(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl<S: LayerSource + ?Sized> LayerSource for &S {
@@ -71,6 +80,9 @@ impl<S: LayerSource + ?Sized> LayerSource for &S {
     fn size_bytes(&self) -> u64 {
         (**self).size_bytes()
     }
+    fn discard(&self) -> io::Result<()> {
+        (**self).discard()
+    }
 }
 
 impl<S: LayerSource + ?Sized> LayerSource for Box<S> {
@@ -85,6 +97,9 @@ impl<S: LayerSource + ?Sized> LayerSource for Box<S> {
     }
     fn size_bytes(&self) -> u64 {
         (**self).size_bytes()
+    }
+    fn discard(&self) -> io::Result<()> {
+        (**self).discard()
     }
 }
 
@@ -158,6 +173,8 @@ pub fn flatten<S: LayerSource>(
         match layer.diff_id() {
             Some(diff_id) if *diff_id != tar_digest => {
                 let expected = diff_id.clone();
+                // What the error says is worse.
+                let _kept = layer.discard();
                 return Err(FlattenError::DiffId { layer: name, expected, actual: tar_digest });
             }
             None if !is_terminated => return Err(FlattenError::Unterminated { layer: name }),

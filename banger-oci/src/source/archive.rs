@@ -14,6 +14,7 @@ use crate::decompress::{Compression, decompressor, detect};
 use crate::error::PullError;
 use crate::event::CancelToken;
 use crate::layer::Stored;
+use crate::options::Cap;
 
 /// Links followed before a chain of them is taken for a circle.
 const MAX_LINKS: u32 = 40;
@@ -32,7 +33,7 @@ impl Archive {
     pub(crate) fn open(
         path: &Utf8Path,
         cache: &BlobCache,
-        limit_bytes: u64,
+        cap: Cap,
         cancel: &CancelToken,
     ) -> Result<Self, PullError> {
         let is_file = std::fs::metadata(path).map_err(PullError::io("open", path))?.is_file();
@@ -57,14 +58,7 @@ impl Archive {
                     break;
                 }
                 total += count as u64;
-                if total > limit_bytes {
-                    return Err(PullError::TooLarge {
-                        what: format!("the unpacked {path}"),
-                        size_bytes: total,
-                        limit_bytes,
-                        option: "max_download_bytes",
-                    });
-                }
+                cap.check(total, &format!("the unpacked {path}"))?;
                 plain.write_all(&buffer[..count]).map_err(PullError::io("write to", cache.root()))?;
             }
             file = plain;

@@ -128,7 +128,7 @@ fn modern(
     options: &PullOptions,
     cancel: &CancelToken,
 ) -> Result<Image, PullError> {
-    let bytes = read_stored(stored, options.max_manifest_bytes, "manifest.json")?;
+    let bytes = read_stored(stored, options.manifest_cap(), "manifest.json")?;
     let items: Vec<Item> = serde_json::from_slice(&bytes)
         .map_err(|error| unusable(archive, format!("manifest.json is malformed: {error}")))?;
     let names: Vec<String> = items.iter().flat_map(|item| item.repo_tags.clone()).collect();
@@ -141,7 +141,7 @@ fn modern(
     };
     let item = item.ok_or_else(|| unknown(archive, selector, &names))?;
     let config = open(archive, &item.config)?;
-    let config = read_stored(&config, options.max_config_bytes, "the image configuration")?;
+    let config = read_stored(&config, options.config_cap(), "the image configuration")?;
     let digest = Digest::of(&config);
     let diff_ids = ImageConfig::parse(&config, &digest)?.rootfs.diff_ids;
     if diff_ids.len() != item.layers.len() || diff_ids.is_empty() {
@@ -174,7 +174,7 @@ fn legacy(
         let hint = if layout { "; it is an OCI layout, use oci-archive:" } else { "" };
         return Err(unusable(archive, format!("it has no manifest.json{hint}")));
     };
-    let bytes = read_stored(&stored, options.max_manifest_bytes, "repositories")?;
+    let bytes = read_stored(&stored, options.manifest_cap(), "repositories")?;
     let repositories: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_slice(&bytes)
         .map_err(|error| unusable(archive, format!("repositories is malformed: {error}")))?;
     let named: Vec<(String, &String)> = repositories
@@ -197,7 +197,7 @@ fn legacy(
             return Err(unusable(archive, "its layers are each other's parents".to_owned()));
         }
         let json = open(archive, &format!("{id}/json"))?;
-        let json = read_stored(&json, options.max_config_bytes, "the json of a layer")?;
+        let json = read_stored(&json, options.config_cap(), "the json of a layer")?;
         let layer: LegacyLayer = serde_json::from_slice(&json)
             .map_err(|error| unusable(archive, format!("the json of {id} is malformed: {error}")))?;
         top_json.get_or_insert(json);

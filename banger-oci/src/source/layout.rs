@@ -15,7 +15,7 @@ use crate::error::PullError;
 use crate::event::{Progress, PullEvent};
 use crate::layer::{Content, Stored};
 use crate::manifest::{Descriptor, ImageIndex, is_manifest_type};
-use crate::options::PullOptions;
+use crate::options::{Cap, PullOptions};
 use crate::reference::Selector;
 
 /// The annotation that holds the tag in `index.json`.
@@ -102,7 +102,7 @@ impl<F: LayoutFiles> Layout<F> {
         let Some(stored) = self.files.open("index.json")? else {
             return Err(self.unusable("it has no index.json, so it is no OCI image layout"));
         };
-        let bytes = read_stored(&stored, self.options.max_manifest_bytes, "index.json")?;
+        let bytes = read_stored(&stored, self.options.manifest_cap(), "index.json")?;
         // Not by `Manifest::parse`: a layout's index is an index whatever it says, and older
         // tools leave the media type out.
         let index: ImageIndex = serde_json::from_slice(&bytes)
@@ -115,12 +115,12 @@ impl<F: LayoutFiles> Layout<F> {
         self.files.open(&name)?.ok_or_else(|| self.unusable(format!("it lacks the blob {digest}")))
     }
 
-    fn small(&self, descriptor: &Descriptor, limit: u64, what: &str) -> Result<Vec<u8>, PullError> {
+    fn small(&self, descriptor: &Descriptor, cap: Cap, what: &str) -> Result<Vec<u8>, PullError> {
         if let Some(bytes) = descriptor.embedded()? {
             return Ok(bytes);
         }
         let stored = self.blob(&descriptor.digest)?;
-        let bytes = read_stored(&stored, limit, what)?;
+        let bytes = read_stored(&stored, cap, what)?;
         descriptor.check(&bytes, stored.path.as_str())?;
         Ok(bytes)
     }
@@ -153,16 +153,9 @@ fn has_tag(descriptor: &Descriptor, tag: &str) -> bool {
         .any(|name| name == tag || name.strip_suffix(tag).is_some_and(|rest| rest.ends_with(':')))
 }
 
-/// Reads a file that must not be larger than `limit`.
-pub(crate) fn read_stored(stored: &Stored, limit: u64, what: &str) -> Result<Vec<u8>, PullError> {
-    if stored.len > limit {
-        return Err(PullError::TooLarge {
-            what: what.to_owned(),
-            size_bytes: stored.len,
-            limit_bytes: limit,
-            option: "max_manifest_bytes",
-        });
-    }
+/// Reads a file that must not be larger than `cap`.
+pub(crate) fn read_stored(stored: &Stored, cap: Cap, what: &str) -> Result<Vec<u8>, PullError> {
+    cap.check(stored.len, what)?;
     let mut bytes = Vec::new();
     stored.plain_reader().read_to_end(&mut bytes).map_err(PullError::io("read", &stored.path))?;
     Ok(bytes)
@@ -187,8 +180,8 @@ impl<F: LayoutFiles> ImageSource for Layout<F> {
                     None => {
                         // A manifest inside an index is as good as one of the list.
                         let stored = self.blob(digest).map_err(|_| self.unknown(&index))?;
-                        let limit = self.options.max_manifest_bytes;
-                        let bytes = read_stored(&stored, limit, &format!("manifest {digest}"))?;
+                        let cap = self.options.manifest_cap();
+                        let bytes = read_stored(&stored, cap, &format!("manifest {digest}"))?;
                         let size = bytes.len() as u64;
                         let media_type = String::new();
                         let descriptor = Descriptor::new(media_type, digest.clone(), size);
@@ -213,14 +206,14 @@ impl<F: LayoutFiles> ImageSource for Layout<F> {
         let what = format!("manifest {}", descriptor.digest);
         Ok(Document {
             digest: descriptor.digest.clone(),
-            bytes: self.small(descriptor, self.options.max_manifest_bytes, &what)?,
+            bytes: self.small(descriptor, self.options.manifest_cap(), &what)?,
             media_type: Some(descriptor.media_type.clone()),
         })
     }
 
     fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError> {
         let what = format!("image configuration {}", descriptor.digest);
-        self.small(descriptor, self.options.max_config_bytes, &what)
+        self.small(descriptor, self.options.config_cap(), &what)
     }
 
     fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError> {

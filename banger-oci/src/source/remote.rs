@@ -180,8 +180,8 @@ impl ImageSource for Remote {
             return Ok(bytes);
         }
         let what = format!("image configuration {}", descriptor.digest);
-        let limit = self.options.max_config_bytes;
-        let bytes = self.runtime.block_on(self.registry.small_blob(&descriptor.digest, limit, &what))?;
+        let cap = self.options.config_cap();
+        let bytes = self.runtime.block_on(self.registry.small_blob(&descriptor.digest, cap, &what))?;
         descriptor.check(&bytes, self.reference.registry())?;
         self.keep(&descriptor.digest, &bytes)?;
         Ok(bytes)

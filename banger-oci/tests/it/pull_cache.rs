@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use banger_oci::{Digest, PruneOptions, PullError, Removal};
+use banger_oci::{Digest, PruneOptions, PullError, PullEvent, Removal};
 
 use crate::pull_support::*;
 
@@ -43,6 +43,25 @@ fn two_pulls_share_one_download() {
         }
     });
     assert_eq!(server.count("GET", &Digest::of(&layer).to_string()), 2, "two halves, once each");
+}
+
+/// The one that waits has a size of its own to check.
+#[test]
+fn b34_a_shared_download_must_have_the_size_of_the_descriptor() {
+    let (mut store, layer) = slow_store();
+    let (mut image, _) = store.image(None, "linux/amd64", std::slice::from_ref(&layer));
+    image["layers"][0]["size"] = (layer.len() + 1).into();
+    store.manifest(Some("bad"), MANIFEST, &image);
+    let server = slow_server(store, Duration::from_millis(800));
+    let (first, second) = (Bench::new(), Bench::new());
+    let second = Bench { cache: first.cache.clone(), ..second };
+    let image = first.pull(&format!("{}/r:t", server.host())).unwrap();
+    image.layers[0].open().unwrap().read_exact(&mut [0]).unwrap();
+    let error = second.read(&format!("{}/r:bad", server.host())).map(drop).unwrap_err();
+    assert!(matches!(&error, PullError::Mismatch { .. }), "{error}");
+    assert!(second.events().iter().any(|event| matches!(event, PullEvent::LayerWaiting { .. })));
+    assert!(read_layers(&image).unwrap()[0] == layer);
+    image.finish().unwrap();
 }
 
 #[test]

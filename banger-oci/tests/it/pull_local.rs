@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 
-use banger_oci::{Digest, PullError};
+use banger_oci::{Digest, PullError, PullOptions};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
@@ -150,6 +150,32 @@ fn docker_archives_with_links() {
         std::fs::write(&file, build(first, kind, link)).unwrap();
         let error = bench.pull(&format!("docker-archive:{file}")).unwrap_err();
         assert!(matches!(&error, PullError::Layout { .. }), "{first} {link}: {error}");
+    }
+}
+
+#[test]
+fn b29_documents_of_archives_have_a_largest_size() {
+    let layers = [noise(1, 3000)];
+    let mut store = Store::default();
+    let config = store.config("linux/amd64", &layers);
+    let config = &store.blobs[config["digest"].as_str().unwrap()];
+    let mut tar = Vec::new();
+    entry(&mut tar, "layer.tar", b'0', "", &layers[0]);
+    entry(&mut tar, "config.json", b'0', "", config);
+    let manifest = json!([{ "Config": "config.json", "RepoTags": null, "Layers": ["layer.tar"] }]);
+    entry(&mut tar, "manifest.json", b'0', "", manifest.to_string().as_bytes());
+    tar.extend_from_slice(&[0; 1024]);
+    let mut bench = Bench::new();
+    let file = bench.path().join("d.tar");
+    std::fs::write(&file, tar).unwrap();
+    let defaults = bench.options.clone();
+    for (options, named) in [
+        (PullOptions { max_manifest_bytes: 10, ..defaults.clone() }, "--max-manifest"),
+        (PullOptions { max_config_bytes: 10, ..defaults }, "--max-config"),
+    ] {
+        bench.options = options;
+        let error = bench.pull(&format!("docker-archive:{file}")).unwrap_err();
+        assert!(matches!(&error, PullError::TooLarge { option, .. } if *option == named), "{error}");
     }
 }
 

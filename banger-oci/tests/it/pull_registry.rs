@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use banger_oci::flatten::{FlattenError, FlattenOptions};
 use banger_oci::{Credential, CredentialSource, Digest, PullError, PullEvent};
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -137,6 +138,30 @@ fn b34_a_damaged_cache_is_noticed() {
     assert!(bench.events().iter().any(|event| matches!(event, PullEvent::CacheDamaged { .. })));
 }
 
+#[test]
+fn b34_a_layer_without_its_diff_id_is_not_kept() {
+    let mut store = Store::default();
+    let tar = crate::tarball::Tar::new().file("f", "1").end();
+    let (mut image, _) = store.image(None, "linux/amd64", std::slice::from_ref(&tar));
+    image["config"] = store.config("linux/amd64", &[b"another".to_vec()]);
+    store.manifest(Some("t"), MANIFEST, &image);
+    let server = Server::plain(store);
+    let (bench, digest) = (Bench::new(), Digest::of(&tar));
+    let reference = format!("{}/r:t", server.host());
+    // As it comes from the network, and as it is found in the cache.
+    for cached in [false, true] {
+        if cached {
+            bench.pull(&reference).unwrap().finish().unwrap();
+            assert!(bench.cache.contains(&digest));
+        }
+        let image = bench.pull(&reference).unwrap();
+        let error = crate::layers::apply_layers(&image.layers, &FlattenOptions::default()).unwrap_err();
+        assert!(matches!(&error, FlattenError::DiffId { .. }), "{error}");
+        assert!(error.to_string().contains(&digest.to_string()), "{error}");
+        assert!(!bench.cache.contains(&digest), "cached: {cached}");
+    }
+}
+
 /// A registry that wants a bearer token, and the token server in it.
 fn bearer_script(
     port: Arc<AtomicUsize>,
@@ -233,7 +258,7 @@ fn b36_passwords_and_identity_tokens() {
     bench.options.credentials = CredentialSource::Fixed(password);
     assert_eq!(bench.read(&reference).unwrap(), layers);
 
-    for post_status in [200, 404, 405] {
+    for post_status in [200, 400, 401, 404, 405] {
         let server = start_bearer(
             store.clone(),
             move |asked| {
@@ -331,9 +356,45 @@ fn b38_credentials_stay_at_the_registry() {
 }
 
 #[test]
+fn b38_refresh_tokens_stay_at_the_token_server() {
+    let (store, _) = simple();
+    let elsewhere = Server::plain(store.clone());
+    let location = format!("http://{}/token", elsewhere.host());
+    let server = start_bearer(
+        store,
+        move |asked| match asked.method.as_str() {
+            "POST" => Answer::new(307, "").with("Location", location.clone()),
+            _ => Answer::new(401, ""),
+        },
+        |_, _| false,
+    );
+    let mut bench = Bench::new();
+    bench.options.credentials = CredentialSource::Fixed(Credential::IdentityToken("refresh!".to_owned()));
+    let error = bench.pull(&format!("{}/r:t", server.host())).unwrap_err();
+    assert!(matches!(&error, PullError::Redirect { .. }), "{error}");
+    assert!(elsewhere.asked().is_empty(), "{:?}", elsewhere.asked());
+}
+
+/// Some registries and proxies answer HEAD worse than GET.
+#[test]
+fn tags_are_found_where_head_is_refused() {
+    let (store, layers) = simple();
+    for status in [400, 403, 404, 405, 501] {
+        let server = Server::start(store.clone(), move |asked| {
+            (asked.method == "HEAD").then(|| Answer::new(status, ""))
+        });
+        let bench = Bench::new();
+        assert_eq!(bench.read(&format!("{}/r:t", server.host())).unwrap(), layers, "{status}");
+        assert_eq!(bench.retries(), 0, "{status}");
+    }
+}
+
+#[test]
 fn b39_failures_are_retried_visibly_and_not_for_ever() {
     let (store, layers) = simple();
-    for (status, header) in [(429, "0"), (503, "Sun, 06 Nov 1994 08:49:37 GMT"), (502, "")] {
+    for (status, header) in
+        [(429, "0"), (503, "Sun, 06 Nov 1994 08:49:37 GMT"), (502, ""), (507, ""), (522, "")]
+    {
         let calls = AtomicUsize::new(0);
         let server = Server::start(store.clone(), move |_| {
             (calls.fetch_add(1, Ordering::SeqCst) % 3 != 2)
@@ -515,8 +576,18 @@ fn b42_artifacts_and_schema1_are_named() {
     let signed = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     store.manifest(Some("schema1"), signed, &schema1);
     store.manifest(Some("schema1b"), "application/json", &schema1);
+    // The artifact manifests that came before OCI 1.1 have no schemaVersion.
+    for (tag, media_type) in [
+        ("oci", "application/vnd.oci.artifact.manifest.v1+json"),
+        ("oras", "application/vnd.cncf.oras.artifact.manifest.v1+json"),
+    ] {
+        let artifact = json!({ "mediaType": media_type, "artifactType": "application/x", "blobs": [] });
+        store.manifest(Some(tag), media_type, &artifact);
+    }
     let server = Server::plain(store);
     for (tag, text) in [
+        ("oci", "is not a container image"),
+        ("oras", "is not a container image"),
         ("empty", "is not a container image"),
         ("helm", "is not a container image"),
         ("intoto", "is not a container image"),
@@ -537,7 +608,8 @@ fn b43_foreign_layers_are_fetched_without_credentials() {
     let digest = Digest::of(&layers[0]);
     let good = format!("http://{}/v2/x/blobs/{digest}", elsewhere.host());
     let missing = format!("http://{}/v2/x/blobs/{}", elsewhere.host(), Digest::of(b"no"));
-    image["layers"][0]["urls"] = json!([missing, good]);
+    let down = "http://127.0.0.1:1/layer";
+    image["layers"][0]["urls"] = json!(["ftp://127.0.0.1/layer", down, missing, good]);
     store.manifest(Some("f"), MANIFEST, &image);
     store.blobs.remove(&digest.to_string());
     let server = Server::start(store, |asked| {
@@ -605,5 +677,16 @@ fn b29_manifests_have_a_largest_size() {
     let mut bench = Bench::new();
     bench.options.max_manifest_bytes = 100;
     let error = bench.pull(&format!("{}/r:t", server.host())).unwrap_err();
-    assert!(matches!(&error, PullError::TooLarge { option: "max_manifest_bytes", .. }), "{error}");
+    assert!(matches!(&error, PullError::TooLarge { option: "--max-manifest", .. }), "{error}");
+    // A configuration that is larger than its descriptor says is no manifest.
+    let (mut store, layers) = simple();
+    let (image, _) = store.image(None, "linux/amd64", &layers);
+    let config = image["config"]["digest"].as_str().unwrap().to_owned();
+    store.blobs.insert(config, vec![b' '; 5000]);
+    store.manifest(Some("t"), MANIFEST, &image);
+    let server = Server::plain(store);
+    let mut bench = Bench::new();
+    bench.options.max_config_bytes = 4000;
+    let error = bench.pull(&format!("{}/r:t", server.host())).unwrap_err();
+    assert!(matches!(&error, PullError::TooLarge { option: "--max-config", .. }), "{error}");
 }
