@@ -171,7 +171,11 @@ impl BlobCache {
             // Completed or removed by another process between the two calls above: look again.
             if is_at(&file, &path) {
                 let target = self.blob_path(digest);
-                return Ok(Claim::Partial(PartialBlob { file: Arc::new(file), path, target }));
+                let partial = PartialBlob { file: Arc::new(file), path: path.clone(), target };
+                // Completed before the file was created, which is a new one then: it goes again.
+                if !self.contains(digest) {
+                    return Ok(Claim::Partial(partial));
+                }
             }
         }
     }
@@ -310,4 +314,39 @@ fn is_at(file: &File, path: &Utf8Path) -> bool {
 /// The time since a file was last used.
 fn age(modified: SystemTime) -> Duration {
     SystemTime::now().duration_since(modified).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// Who asks for a blob while another one completes it is never told to download it again.
+    #[test]
+    fn a_blob_that_is_completed_meanwhile_is_not_claimed_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = BlobCache::open(Utf8Path::from_path(dir.path()).unwrap()).unwrap();
+        for round in 0..200_u32 {
+            let digest = Digest::of(&round.to_le_bytes());
+            let Claim::Partial(partial) = cache.claim(&digest).unwrap() else { panic!("nobody has it") };
+            partial.file.write_all_at(b"x", 0).unwrap();
+            let start = Barrier::new(2);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    partial.complete().unwrap();
+                });
+                start.wait();
+                loop {
+                    match cache.claim(&digest).unwrap() {
+                        Claim::Busy => {}
+                        Claim::Complete(_) => break,
+                        Claim::Partial(_) => panic!("claimed again in round {round}"),
+                    }
+                }
+            });
+            assert!(!cache.partial_path(&digest).exists());
+        }
+    }
 }

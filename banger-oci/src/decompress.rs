@@ -142,6 +142,22 @@ mod tests {
     }
 
     #[test]
+    fn b28_every_field_of_a_gzip_header_is_passed_over() {
+        // All flags: text, header checksum, extra field, name, comment.
+        let mut header = vec![0x1f, 0x8b, 8, 0x1f, 1, 2, 3, 4, 2, 3];
+        header.extend_from_slice(b"\x05\0SG\x01\0xlayer.tar\0a comment\0");
+        let mut crc = flate2::Crc::new();
+        crc.update(&header);
+        let plain = gzip(b"bytes");
+        for (wrong, good) in [(0, true), (1, false)] {
+            let sum = (crc.sum() & 0xffff) ^ wrong;
+            let sum = [sum.to_le_bytes()[0], sum.to_le_bytes()[1]];
+            let member = [&header[..], &sum, &plain[10..]].concat();
+            assert_eq!(unpack([&member[..], &member].concat()).ok(), good.then(|| b"bytesbytes".to_vec()));
+        }
+    }
+
+    #[test]
     fn b28_truncated_streams_are_errors() {
         let data = sample();
         for (name, bytes) in [("gzip", gzip(&data)), ("zstd", zstd(&data))] {

@@ -204,13 +204,14 @@ impl Source<'_> {
         // A server that answers ranges wrongly is asked for the whole.
         let mut ranges = true;
         while writer.offset < writer.download.descriptor.size {
-            let before = writer.received;
+            let before = writer.download.committed();
             let failure = match self.attempt(writer, &mut ranges).await {
                 Ok(()) => continue,
                 Err(failure) => failure,
             };
             writer.flush()?;
-            if writer.received > before {
+            // The same bytes once more are no progress.
+            if writer.download.committed() > before {
                 attempts.progressed();
             }
             self.http.pause(&mut attempts, &self.request.what, failure).await?;
@@ -304,8 +305,6 @@ struct Writer<'a> {
     hasher: Hasher,
     /// How much was written and hashed.
     offset: u64,
-    /// How much came from the network, whatever became of it.
-    received: u64,
     /// What waits to be written.
     buffer: Vec<u8>,
 }
@@ -320,7 +319,6 @@ impl<'a> Writer<'a> {
             hasher: Hasher::new(download.descriptor.digest.algorithm()),
             partial,
             offset: 0,
-            received: 0,
             buffer: Vec::with_capacity(READ_LEN),
         }
     }
@@ -378,7 +376,6 @@ impl<'a> Writer<'a> {
         if total > size {
             return Err(self.refuse(host, format!("it has more bytes than the {size} of its descriptor")));
         }
-        self.received += chunk.len() as u64;
         self.buffer.extend_from_slice(chunk);
         if self.buffer.len() >= READ_LEN || total == size {
             self.flush()?;

@@ -443,6 +443,20 @@ fn b40_broken_downloads_go_on_where_they_stopped() {
     assert_eq!(starts, [None, Some(MIB), Some(2 * MIB)]);
 }
 
+/// Bytes that came before are no progress: a layer is not fetched a hundred times.
+#[test]
+fn b39_a_server_without_ranges_that_breaks_off_is_given_up() {
+    let (store, layers) = simple();
+    let target = layers[0].clone();
+    let server = Server::start(store, move |asked| {
+        is_layer(asked, &target).then(|| Answer::new(200, target.clone()).cut(MIB))
+    });
+    let bench = Bench::new();
+    let error = bench.read(&format!("{}/r:t", server.host())).map(drop).unwrap_err();
+    assert!(matches!(&error, PullError::Unreachable { .. }), "{error}");
+    assert_eq!(server.count("GET", Digest::of(&layers[0]).hex()), 5);
+}
+
 #[test]
 fn b40_a_partial_file_of_a_killed_process_is_used() {
     let (store, layers) = simple();
