@@ -96,6 +96,8 @@ impl Auth {
         }
         let values = headers.get_all(WWW_AUTHENTICATE);
         let challenge = challenge::choose(values.iter().filter_map(|value| value.to_str().ok()));
+        // A registry that has said before what it wants need not say it again.
+        let challenge = challenge.or_else(|| self.challenge.take());
         self.challenge = Some(challenge.ok_or_else(|| PullError::Unauthorized {
             host: self.registry.clone(),
             detail: "it asks for a kind of login that is neither bearer nor basic".to_owned(),

@@ -253,7 +253,8 @@ impl Source<'_> {
                     return Err(Failure::broken(&host, reason));
                 }
             }
-            StatusCode::RANGE_NOT_SATISFIABLE if ranged => {
+            // Some do not take a range without an end, some no range at all.
+            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST if ranged => {
                 *ranges = false;
                 return Err(Failure::broken(&host, "the range is not available".to_owned()));
             }

@@ -231,6 +231,28 @@ fn b35_a_token_that_ends_in_mid_pull_is_renewed_once() {
     );
     assert_eq!(Bench::new().read(&format!("{}/r:t", server.host())).unwrap(), layers);
     assert_eq!(issued.load(Ordering::SeqCst), 2);
+    // Not every registry repeats what it wants: then it still is what it was.
+    let issued = Arc::new(AtomicUsize::new(0));
+    let (counter, good) = (Arc::clone(&issued), Arc::clone(&issued));
+    let port = Arc::new(AtomicUsize::new(0));
+    let script = bearer_script(
+        Arc::clone(&port),
+        move |_| {
+            let number = counter.fetch_add(1, Ordering::SeqCst);
+            Answer::new(200, json!({ "token": format!("t{number}") }).to_string())
+        },
+        move |token, asked| token == "t1" || (token == "t0" && asked.path().contains("/manifests/")),
+    );
+    let server = Server::start(store.clone(), move |asked| {
+        let mut answer = script(asked)?;
+        if good.load(Ordering::SeqCst) > 0 && answer.status == 401 {
+            answer.headers.clear();
+        }
+        Some(answer)
+    });
+    port.store(server.port.into(), Ordering::SeqCst);
+    assert_eq!(Bench::new().read(&format!("{}/r:t", server.host())).unwrap(), layers);
+    assert_eq!(issued.load(Ordering::SeqCst), 2);
     // One that is never accepted is not asked for again and again.
     let server =
         start_bearer(store, |_| Answer::new(200, json!({ "token": "bad" }).to_string()), |_, _| false);
@@ -494,7 +516,7 @@ fn b40_a_partial_file_of_a_killed_process_is_used() {
 fn b40_servers_that_get_ranges_wrong() {
     let (store, layers) = simple();
     let digest = Digest::of(&layers[0]);
-    for case in ["wrong range", "no range", "whole"] {
+    for case in ["wrong range", "no range", "whole", "not satisfiable", "bad request"] {
         let target = layers[0].clone();
         let server = Server::start(store.clone(), move |asked| {
             let start = range_start(asked).filter(|_| is_layer(asked, &target))?;
@@ -503,6 +525,8 @@ fn b40_servers_that_get_ranges_wrong() {
                 "wrong range" => Answer::new(206, &target[start - 1..len - 1])
                     .with("Content-Range", format!("bytes {}-{}/{len}", start - 1, len - 2)),
                 "no range" => Answer::new(206, &target[start..]),
+                "not satisfiable" => Answer::new(416, ""),
+                "bad request" => Answer::new(400, "<Error/>"),
                 _ => Answer::new(200, target.clone()),
             })
         });
