@@ -109,10 +109,14 @@ impl Registry {
         request.headers.insert(ACCEPT, accept());
         let what = format!("manifest {name}");
         let cap = self.options.manifest_cap();
-        let (headers, bytes) = self
-            .read_all(http, access, &request, cap, &what)
-            .await?
-            .map_err(|detail| PullError::UnknownImage { reference: self.reference.to_string(), detail })?;
+        let (headers, bytes) =
+            self.read_all(http, access, &request, cap, &what).await?.map_err(|detail| match expected {
+                // The image is there; a part of it, which nobody asked for by name, is not.
+                Some(_) if expected != self.reference.digest() => {
+                    request.status_error(StatusCode::NOT_FOUND, detail)
+                }
+                _ => PullError::UnknownImage { reference: self.reference.to_string(), detail },
+            })?;
         let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let stated = content_digest(&headers)?;
         let digest = match expected.or(stated.as_ref()) {

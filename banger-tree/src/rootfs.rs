@@ -300,7 +300,7 @@ pub trait Rootfs {
     /// Makes a symlink to `target`, which is stored verbatim.
     ///
     /// # Errors
-    /// The path is taken, or its parent is missing.
+    /// The path is taken, its parent is missing, or the target is empty or too long for a block.
     fn symlink(
         &mut self,
         path: &GuestPath,

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use crate::attributes::{AttributeChange, Attributes};
 use crate::content::{ContentError, ContentId, ContentStore, LayerIndex};
-use crate::path::GuestPath;
+use crate::path::{GuestPath, PATH_MAX};
 use crate::places;
 use crate::resolve::{ResolveError, Resolved};
 use crate::rootfs::{DirEntry, Rootfs, RootfsError, Stat};
@@ -208,6 +208,11 @@ impl Rootfs for TreeRootfs<'_> {
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
         let place = places::vacant(&*self.tree, path)?;
+        if target.is_empty() || target.len() >= PATH_MAX {
+            let (path, most) = (path.clone(), PATH_MAX - 1);
+            let reason = format!("a symlink's target of {} bytes is not of 1 to {most}", target.len());
+            return Err(RootfsError::Limit { path, reason });
+        }
         self.insert(&place, Inode::new(NodeKind::Symlink { target: target.into() }, attributes.clone()))
     }
 
@@ -310,6 +315,11 @@ mod tests {
         assert!(matches!(rootfs.hard_link(&path("/d"), &path("/e")), Err(RootfsError::IsADirectory { .. })));
         assert!(matches!(rootfs.create_dir(&path("/x/y"), &mode), Err(RootfsError::NotFound { .. })));
         assert!(rootfs.mknod(&path("/n"), &NodeKind::empty_directory(), &mode).is_err());
+        for length in [0, PATH_MAX] {
+            let error = rootfs.symlink(&path("/l"), &vec![b'x'; length], &mode).unwrap_err();
+            assert!(matches!(error, RootfsError::Limit { .. }), "{error}");
+        }
+        rootfs.symlink(&path("/l"), &[b'x'; PATH_MAX - 1], &mode).unwrap();
         rootfs.mknod(&path("/n"), &NodeKind::CharDevice { major: 1, minor: 3 }, &mode).unwrap();
         assert_eq!(rootfs.stat(&path("/n")).unwrap().unwrap().device, Some((1, 3)));
         assert!(matches!(rootfs.read(&path("/n")), Err(RootfsError::NotAFile { .. })));

@@ -153,7 +153,11 @@ impl ImageSource for Remote {
         }
         let tag = self.reference.tag().unwrap_or("latest");
         if let Some(digest) = self.runtime.block_on(self.registry.tag_digest(tag))? {
-            return self.document_by_digest(&digest).map(Root::Document);
+            match self.document_by_digest(&digest) {
+                // The digest that it gave is not one that it has: it may have the tag.
+                Err(PullError::Status { status: 404, .. }) => {}
+                document => return document.map(Root::Document),
+            }
         }
         let answer = self.runtime.block_on(self.registry.manifest(tag, None))?;
         self.keep(&answer.digest, &answer.bytes)?;

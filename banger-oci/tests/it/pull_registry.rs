@@ -409,6 +409,12 @@ fn tags_are_found_where_head_is_refused() {
         assert_eq!(bench.read(&format!("{}/r:t", server.host())).unwrap(), layers, "{status}");
         assert_eq!(bench.retries(), 0, "{status}");
     }
+    // Or give the digest of something else there.
+    let wrong = Digest::of(b"another representation").to_string();
+    let server = Server::start(store, move |asked| {
+        (asked.method == "HEAD").then(|| Answer::new(200, "").with("Docker-Content-Digest", wrong.clone()))
+    });
+    assert_eq!(Bench::new().read(&format!("{}/r:t", server.host())).unwrap(), layers);
 }
 
 #[test]
@@ -589,6 +595,25 @@ fn b41_the_platform_is_found() {
     assert!(error.to_string().contains("deep"), "{error}");
     let error = bench.pull(&format!("{}/r:empty", server.host())).unwrap_err();
     assert!(matches!(&error, PullError::NotAnImage { .. }), "{error}");
+}
+
+/// Mirrors copy an index and not all that it lists. The tag is there, and is not what to check.
+#[test]
+fn b41_a_manifest_that_an_index_lists_and_nobody_has_is_named() {
+    let mut store = Store::default();
+    let (_, mut descriptor) = store.image(None, "linux/amd64", &[noise(1, 10)]);
+    descriptor["platform"] = json!({ "os": "linux", "architecture": "amd64" });
+    let digest = descriptor["digest"].as_str().unwrap().to_owned();
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor] });
+    store.manifest(Some("t"), INDEX, &index);
+    store.manifests.remove(&digest);
+    let server = Server::plain(store);
+    let error = Bench::new().pull(&format!("{}/r:t", server.host())).unwrap_err();
+    assert!(matches!(&error, PullError::Status { status: 404, .. }), "{error}");
+    assert!(error.to_string().contains(&digest), "{error}");
+    // One that was asked for by its digest is the image itself.
+    let error = Bench::new().pull(&format!("{}/r@{digest}", server.host())).unwrap_err();
+    assert!(matches!(&error, PullError::UnknownImage { .. }), "{error}");
 }
 
 #[test]
