@@ -18,6 +18,9 @@ const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The key under which docker keeps the credentials for docker.io.
 const DOCKER_IO_KEY: &str = "https://index.docker.io/v1/";
 
+/// Where podman keeps the credentials of users without a runtime directory.
+const RUN_DIR: &str = "/run/containers";
+
 /// Where user names and passwords come from.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -98,7 +101,8 @@ impl CredentialSource {
             Self::Anonymous => return Ok(None),
             Self::Fixed(credential) => return Ok(Some(credential.clone())),
             Self::User => {
-                user_files = user_files_from(&|name| std::env::var(name).ok());
+                let uid = rustix::process::getuid().as_raw();
+                user_files = user_files_from(uid, &|name| std::env::var(name).ok());
                 (&user_files, None, HELPER_TIMEOUT)
             }
             Self::Files { files, helper_dir, helper_timeout } => {
@@ -123,14 +127,17 @@ impl CredentialSource {
 }
 
 /// The credential files of a user, in the order podman looks at them.
-fn user_files_from(env: &dyn Fn(&str) -> Option<String>) -> Vec<Utf8PathBuf> {
+fn user_files_from(uid: u32, env: &dyn Fn(&str) -> Option<String>) -> Vec<Utf8PathBuf> {
     let var = |name| env(name).filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
     let home = var("HOME");
     let mut files = Vec::new();
     match var("REGISTRY_AUTH_FILE") {
         Some(file) => files.push(file),
         None => {
-            files.extend(var("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json")));
+            files.push(match var("XDG_RUNTIME_DIR") {
+                Some(dir) => dir.join("containers/auth.json"),
+                None => Utf8Path::new(RUN_DIR).join(uid.to_string()).join("auth.json"),
+            });
             let config = var("XDG_CONFIG_HOME").or_else(|| Some(home.as_ref()?.join(".config")));
             files.extend(config.map(|dir| dir.join("containers/auth.json")));
         }
@@ -145,6 +152,12 @@ fn read(path: &Utf8Path) -> Result<Option<ConfigFile>, PullError> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // Root's podman makes the directory for itself: nothing of this user is in it.
+        Err(problem)
+            if problem.kind() == std::io::ErrorKind::PermissionDenied && path.starts_with(RUN_DIR) =>
+        {
+            return Ok(None);
+        }
         Err(problem) => return Err(error(problem.to_string())),
     };
     // Docker takes it for a configuration that says nothing.
@@ -410,9 +423,12 @@ mod tests {
     fn b36_files_in_order() {
         let files = |vars: &[(&str, &str)]| {
             let vars: BTreeMap<_, _> = vars.iter().copied().collect();
-            user_files_from(&|name| vars.get(name).map(|value| (*value).to_owned()))
+            user_files_from(7, &|name| vars.get(name).map(|value| (*value).to_owned()))
         };
-        assert_eq!(files(&[("HOME", "/h")]), ["/h/.config/containers/auth.json", "/h/.docker/config.json"]);
+        // Where `podman login` writes without a session, as root does.
+        let home =
+            ["/run/containers/7/auth.json", "/h/.config/containers/auth.json", "/h/.docker/config.json"];
+        assert_eq!(files(&[("HOME", "/h")]), home);
         assert_eq!(
             files(&[
                 ("HOME", "/h"),
@@ -426,6 +442,6 @@ mod tests {
             files(&[("HOME", "/h"), ("REGISTRY_AUTH_FILE", "/a.json")]),
             ["/a.json", "/h/.docker/config.json"]
         );
-        assert!(files(&[]).is_empty());
+        assert_eq!(files(&[]), ["/run/containers/7/auth.json"]);
     }
 }
