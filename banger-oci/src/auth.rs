@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use banger_tree::escape_bytes;
 use base64::Engine as _;
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -370,12 +371,12 @@ pub(crate) fn error_detail(body: &[u8]) -> String {
     if line.is_empty() { "no explanation".to_owned() } else { line }
 }
 
-/// Text of somebody else as one short line without control characters.
+/// Text of somebody else as one short line without control characters and hidden ones.
 pub(crate) fn one_line(text: &str) -> String {
     let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let joined = printable.collect::<String>();
     let words = joined.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().take(200).collect()
+    escape_bytes(words.chars().take(200).collect::<String>().as_bytes())
 }
 
 #[cfg(test)]

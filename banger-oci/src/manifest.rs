@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::one_line;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::platform::Platform;
@@ -170,7 +171,7 @@ impl Manifest {
         let media_type = outline.media_type.as_ref().or(declared.as_ref());
         let foreign = |media_type: &str| PullError::NotAnImage {
             what: what.to_owned(),
-            reason: format!("its media type is `{media_type}`"),
+            reason: format!("its media type is `{}`", one_line(media_type)),
         };
         // The artifact manifests of before OCI 1.1 have no version.
         if let (None, Some(media_type)) = (outline.schema_version, media_type)
@@ -189,6 +190,7 @@ impl Manifest {
         if let (Some(declared), Some(own)) = (&declared, &outline.media_type)
             && declared != own
         {
+            let (own, declared) = (one_line(own), one_line(declared));
             return Err(malformed(format!("its mediaType is `{own}`, declared was `{declared}`")));
         }
         if let Some(media_type) = media_type {
@@ -223,11 +225,13 @@ impl ImageManifest {
             OCI_CONFIG | DOCKER_CONFIG => {}
             OCI_EMPTY => return Err(not_an_image("its configuration is empty".to_owned())),
             other => {
-                return Err(not_an_image(format!("its configuration is of type `{other}`")));
+                return Err(not_an_image(format!("its configuration is of type `{}`", one_line(other))));
             }
         }
         match self.layers.iter().find(|layer| !is_layer_type(&layer.media_type)) {
-            Some(layer) => Err(not_an_image(format!("it has a layer of type `{}`", layer.media_type))),
+            Some(layer) => {
+                Err(not_an_image(format!("it has a layer of type `{}`", one_line(&layer.media_type))))
+            }
             None => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::one_line;
 use crate::cache::BlobCache;
 use crate::config::ImageConfig;
 use crate::digest::Digest;
@@ -336,7 +337,7 @@ impl Resolver<'_> {
     fn fit(&mut self, offered: &Platform) -> Option<u32> {
         let rank = self.wanted.rank(offered);
         if rank.is_none() {
-            let name = offered.to_string();
+            let name = one_line(&offered.to_string());
             if !self.available.contains(&name) {
                 self.available.push(name);
             }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::layout::read_stored;
 use super::{Archive, Document, ImageSource, Root};
+use crate::auth::one_line;
 use crate::cache::READ_LEN;
 use crate::config::ImageConfig;
 use crate::decompress::{Compression, detect};
@@ -106,6 +107,7 @@ fn unknown(archive: &Archive, selector: &Selector, names: &[String]) -> PullErro
     let detail = if names.is_empty() {
         "none of its images has a name".to_owned()
     } else {
+        let names: Vec<String> = names.iter().map(|name| one_line(name)).collect();
         format!("it has {}", names.join(", "))
     };
     PullError::UnknownImage { reference: wanted, detail }
@@ -198,8 +200,9 @@ fn legacy(
         }
         let json = open(archive, &format!("{id}/json"))?;
         let json = read_stored(&json, options.config_cap(), "the json of a layer")?;
-        let layer: LegacyLayer = serde_json::from_slice(&json)
-            .map_err(|error| unusable(archive, format!("the json of {id} is malformed: {error}")))?;
+        let layer: LegacyLayer = serde_json::from_slice(&json).map_err(|error| {
+            unusable(archive, format!("the json of {} is malformed: {error}", id.escape_debug()))
+        })?;
         top_json.get_or_insert(json);
         let stored = open(archive, &format!("{id}/layer.tar"))?;
         let digest = hash(&stored, cancel)?;

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Archive, Document, ImageSource, Root};
+use crate::auth::one_line;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::event::{Progress, PullEvent};
@@ -126,7 +127,7 @@ impl<F: LayoutFiles> Layout<F> {
     }
 
     fn unknown(&self, index: &ImageIndex) -> PullError {
-        let tags: BTreeSet<&str> = index.manifests.iter().filter_map(tag_of).collect();
+        let tags: BTreeSet<String> = index.manifests.iter().filter_map(tag_of).map(one_line).collect();
         let detail = if tags.is_empty() {
             "none of its images has a tag".to_owned()
         } else {

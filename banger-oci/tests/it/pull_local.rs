@@ -68,6 +68,11 @@ fn layouts_by_tag_digest_and_alone() {
     write_layout(&dir, &store, &json!({ "schemaVersion": 2, "manifests": [first] }));
     assert_eq!(bench.read(&format!("oci:{dir}")).unwrap(), one);
     assert!(bench.cache.list().unwrap().is_empty(), "local images are not copied");
+    let mut evil = first.clone();
+    evil["annotations"] = json!({ "org.opencontainers.image.ref.name": EVIL });
+    write_layout(&dir, &store, &json!({ "schemaVersion": 2, "manifests": [evil] }));
+    assert_one_line(&bench.pull(&format!("oci:{dir}:three")).unwrap_err());
+    write_layout(&dir, &store, &json!({ "schemaVersion": 2, "manifests": [first] }));
 
     let blob = dir.join("blobs/sha256").join(Digest::of(&one[0]).hex());
     std::fs::write(&blob, noise(3, 100)).unwrap();
@@ -176,6 +181,20 @@ fn b29_documents_of_archives_have_a_largest_size() {
         bench.options = options;
         let error = bench.pull(&format!("docker-archive:{file}")).unwrap_err();
         assert!(matches!(&error, PullError::TooLarge { option, .. } if *option == named), "{error}");
+    }
+}
+
+#[test]
+fn names_in_docker_archives_stay_on_their_line() {
+    let bench = Bench::new();
+    let file = bench.path().join("d.tar");
+    let modern = json!([{ "Config": "c", "RepoTags": [EVIL], "Layers": [] }]);
+    for (name, document) in [("manifest.json", modern), ("repositories", json!({ EVIL: { EVIL: "top" } }))] {
+        let mut tar = Vec::new();
+        entry(&mut tar, name, b'0', "", document.to_string().as_bytes());
+        tar.extend_from_slice(&[0; 1024]);
+        std::fs::write(&file, tar).unwrap();
+        assert_one_line(&bench.pull(&format!("docker-archive:{file}:3")).unwrap_err());
     }
 }
 

@@ -448,12 +448,13 @@ fn b39_stalls_are_noticed() {
     let server = Server::start(store.clone(), move |asked| {
         let mut answer = store.answer(asked);
         if asked.target.contains("/blobs/") && slow.fetch_add(1, Ordering::SeqCst) == 0 {
-            answer.delay = Duration::from_secs(3);
+            answer.delay = Duration::from_secs(6);
         }
         Some(answer)
     });
     let mut bench = Bench::new();
-    bench.options.stall_timeout = Duration::from_millis(300);
+    // Long enough for a busy machine not to seem to stall.
+    bench.options.stall_timeout = Duration::from_secs(2);
     assert_eq!(bench.read(&format!("{}/r:t", server.host())).unwrap(), layers);
     assert_eq!(bench.retries(), 1);
 }
@@ -659,6 +660,43 @@ fn b42_artifacts_and_schema1_are_named() {
     ] {
         let error = Bench::new().pull(&format!("{}/r:{tag}", server.host())).unwrap_err();
         assert!(error.to_string().contains(text), "{tag}: {error}");
+    }
+}
+
+/// What a registry writes reaches a terminal as text and nothing else.
+#[test]
+fn texts_of_others_stay_on_their_line() {
+    let mut store = Store::default();
+    let (image, descriptor) = store.image(None, "linux/amd64", &[noise(1, 10)]);
+    let evil = EVIL;
+    let mut type_of = image.clone();
+    type_of["mediaType"] = json!(evil);
+    store.manifest(Some("type"), "application/json", &type_of);
+    store.manifest(Some("declared"), MANIFEST, &type_of);
+    let mut config = image.clone();
+    config["config"]["mediaType"] = json!(evil);
+    store.manifest(Some("config"), MANIFEST, &config);
+    let mut layer = image.clone();
+    layer["layers"][0]["mediaType"] = json!(evil);
+    store.manifest(Some("layer"), MANIFEST, &layer);
+    let mut digest = image.clone();
+    digest["config"]["digest"] = json!(evil);
+    store.manifest(Some("digest"), MANIFEST, &digest);
+    let mut foreign = image;
+    foreign["layers"][0]["size"] = json!(11);
+    foreign["layers"][0]["urls"] = json!([evil]);
+    foreign["layers"][0]["digest"] = json!(Digest::of(b"nobody has it"));
+    store.manifest(Some("foreign"), MANIFEST, &foreign);
+    let mut platform = descriptor;
+    platform["platform"] = json!({ "os": evil, "architecture": evil, "variant": evil });
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [platform] });
+    store.manifest(Some("platform"), INDEX, &index);
+    let server = Server::start(store, |asked| {
+        let error = r#"{"errors": [{"code": "X", "message": "a\n\u001b[2J\u202eb"}]}"#;
+        asked.target.ends_with("/status").then(|| Answer::new(404, error))
+    });
+    for tag in ["type", "declared", "config", "layer", "digest", "foreign", "platform", "status"] {
+        assert_one_line(&Bench::new().read(&format!("{}/r:{tag}", server.host())).unwrap_err());
     }
 }
 

@@ -267,6 +267,14 @@ pub(crate) fn noise(seed: u32, len: usize) -> Vec<u8> {
         .collect()
 }
 
+/// What a terminal takes for more than text.
+pub(crate) const EVIL: &str = "x\n\u{1b}[2J\u{202e}y";
+
+pub(crate) fn assert_one_line(error: &PullError) {
+    let text = error.to_string();
+    assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
+}
+
 /// A pull and everything it reports.
 pub(crate) struct Bench {
     pub(crate) dir: tempfile::TempDir,
