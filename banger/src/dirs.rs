@@ -7,7 +7,7 @@ use etcetera::base_strategy::Xdg;
 /// The two directories that banger keeps things in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dirs {
-    /// Published images and kernels: `$XDG_STATE_HOME/banger`.
+    /// Published images: `$XDG_STATE_HOME/banger`.
     pub state: Utf8PathBuf,
     /// Downloaded blobs, which can be had again: `$XDG_CACHE_HOME/banger`.
     pub cache: Utf8PathBuf,

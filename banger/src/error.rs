@@ -60,7 +60,7 @@ pub enum Error {
     #[error(transparent)]
     Platform(#[from] PlatformError),
     /// An option has a value that makes no sense.
-    #[error("{option} {value}: {reason}")]
+    #[error("{option}{}{value}: {reason}", if .value.is_empty() { "" } else { " " })]
     Option {
         /// The option, as on the command line.
         option: &'static str,
@@ -75,6 +75,14 @@ pub enum Error {
         /// The file.
         path: Utf8PathBuf,
     },
+    /// The output is something else than a file.
+    #[error("{path:?} {reason}, not a file that can be written or replaced; give the path of a file")]
+    OutputKind {
+        /// What was named.
+        path: Utf8PathBuf,
+        /// What it is.
+        reason: &'static str,
+    },
     /// The output file would be part of what it is made of.
     #[error(
         "{path} would become part of {source_path}, which it is to be built from; write it somewhere else"
@@ -86,7 +94,7 @@ pub enum Error {
         source_path: Utf8PathBuf,
     },
     /// The output file could not be written.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {source}{}", advice_on_output(.source))]
     Output {
         /// What was tried, as a verb.
         action: &'static str,
@@ -106,6 +114,9 @@ pub enum Error {
 impl Error {
     /// Code of a failure to write the output, also one of a program's own.
     pub const OUTPUT_CODE: u32 = 504;
+
+    /// Code of arguments that a program does not understand.
+    pub const USAGE_CODE: u32 = 509;
 
     /// Returns a number that stays the same for this kind of failure in all versions: 1xx
     /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself,
@@ -131,6 +142,7 @@ impl Error {
             Self::Output { .. } => Self::OUTPUT_CODE,
             Self::Cancelled => 505,
             Self::OutputInSource { .. } => 507,
+            Self::OutputKind { .. } => 508,
         }
     }
 
@@ -147,6 +159,20 @@ impl Error {
 /// Returns the file's name where the error does not have it.
 fn name_of(file: &Utf8Path, source: &EditError) -> String {
     if source.names_image() { String::new() } else { format!("{file}: ") }
+}
+
+/// Returns what to do about an output that cannot be written.
+fn advice_on_output(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "; make its directory first",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; choose a directory that can be written"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space on that disk, or write to another"
+        }
+        _ => "",
+    }
 }
 
 /// Returns what to do about a file that is not there.

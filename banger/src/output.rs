@@ -24,9 +24,18 @@ pub(crate) struct OutputFile {
 impl OutputFile {
     /// Starts the file `path`; what killed runs left in its directory is removed.
     pub(crate) fn create(path: &Utf8Path, replace: bool) -> Result<Self, Error> {
-        if path.is_dir() || path.file_name().is_none() {
-            let source = io::ErrorKind::IsADirectory.into();
-            return Err(Error::Output { action: "write", path: path.to_owned(), source });
+        let no_file = |reason| Error::OutputKind { path: path.to_owned(), reason };
+        if path.as_str().is_empty() {
+            return Err(no_file("is no path"));
+        }
+        // `a/b/` names a directory, also one that is not there.
+        if path.is_dir() || path.file_name().is_none() || path.as_str().ends_with('/') {
+            return Err(no_file("is a directory"));
+        }
+        // A device, pipe or socket would be gone after the rename, and a symlink to one is how
+        // `/dev/stdout` is spelt.
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(no_file("is a device, pipe or socket"));
         }
         if !replace && path.as_std_path().symlink_metadata().is_ok() {
             return Err(Error::OutputExists { path: path.to_owned() });
