@@ -39,7 +39,7 @@ pub use cancellation::Cancellation;
 pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
 pub use memory_store::MemoryStore;
 pub use metadata::{Metadata, MetadataEntry, MetadataKind};
-pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, check_name, escape_bytes};
+pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, check_name, escape_bytes, escape_text};
 pub use resolve::{Lookup, MAX_SYMLINK_HOPS, ResolveError, Resolved, resolve};
 pub use rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};
 pub use timestamp::Timestamp;

@@ -190,13 +190,9 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() || is_hidden(character) || character == '\\' {
-                let mut buffer = [0; 4];
-                for byte in character.encode_utf8(&mut buffer).bytes() {
-                    write!(text, "\\x{byte:02x}").expect("writing to a String cannot fail");
-                }
-            } else {
-                text.push(character);
+            match is_hidden(character) || character == '\\' {
+                true => escape_character(character, &mut text),
+                false => text.push(character),
             }
         }
         for byte in chunk.invalid() {
@@ -206,13 +202,34 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     text
 }
 
+/// Returns `text` on one line, as [`escape_bytes`] does but for backslashes, which stay: for messages,
+/// parts of which may be escaped already, and for text that nobody has to read back.
+pub fn escape_text(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_hidden(character) {
+            true => escape_character(character, &mut escaped),
+            false => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+fn escape_character(character: char, text: &mut String) {
+    use fmt::Write;
+    for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+        write!(text, "\\x{byte:02x}").expect("writing to a String cannot fail");
+    }
+}
+
 /// Returns whether a character makes what stands around it look like something else.
 fn is_hidden(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
-    )
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// Returns the bytes that [`escape_bytes`] made `text` of.
@@ -298,6 +315,20 @@ mod tests {
         }
         assert!(GuestPath::parse("n".repeat(255)).is_ok());
         assert!(GuestPath::parse(vec![b'/'; 4096]).is_ok());
+    }
+
+    #[test]
+    fn text_is_one_line_and_keeps_what_is_escaped_already() {
+        for (text, want) in [
+            ("plain ü", "plain ü"),
+            ("a\nb", r"a\x0ab"),
+            ("\u{1b}[31m", r"\x1b[31m"),
+            ("\u{202e}x", r"\xe2\x80\xaex"),
+            (r"a\x0ab", r"a\x0ab"),
+        ] {
+            assert_eq!(escape_text(text), want);
+        }
+        assert_eq!(escape_bytes(br"a\x0ab"), r"a\x5cx0ab");
     }
 
     #[test]
