@@ -79,7 +79,7 @@ pub enum Ext4Error {
     #[error(transparent)]
     Content(#[from] ContentError),
     /// The host failed to read or write.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {source}{}", advice_on(.source))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -91,6 +91,16 @@ pub enum Ext4Error {
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// Returns what to do where the host's disk is full.
+fn advice_on(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space on that disk, or write to another"
+        }
+        _ => "",
+    }
 }
 
 impl Ext4Error {

@@ -66,13 +66,19 @@ pub(crate) enum Claim {
 }
 
 impl BlobCache {
+    /// Returns the cache at `root`, which need not be there: for [`BlobCache::list`] and
+    /// [`BlobCache::prune`], which find nothing then.
+    pub fn at(root: impl Into<Utf8PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
     /// Opens the cache at `root`, creating the directory where it is missing.
     ///
     /// # Errors
     ///
     /// [`PullError::Io`] when the directory cannot be created.
     pub fn open(root: impl Into<Utf8PathBuf>) -> Result<Self, PullError> {
-        let cache = Self { root: root.into() };
+        let cache = Self::at(root);
         for algorithm in ["sha256", "sha512"] {
             let dir = cache.root.join("blobs").join(algorithm);
             fs::create_dir_all(&dir).map_err(PullError::io("create the cache directory", &dir))?;

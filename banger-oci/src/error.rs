@@ -175,7 +175,7 @@ pub enum PullError {
         reason: String,
     },
     /// A file of this machine cannot be read or written.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {source}{}", advice_on(.action, .source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -193,6 +193,21 @@ pub enum PullError {
     /// The caller's [`CancelToken`](crate::CancelToken) stopped the pull.
     #[error("the pull was cancelled")]
     Cancelled,
+}
+
+/// Returns what to do where the cache, the only place that a pull writes to, cannot be written.
+fn advice_on(action: &str, source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space, `banger image cache prune` does, or set XDG_CACHE_HOME or --cache-dir to another disk"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            if ["create", "keep", "write"].iter().any(|verb| action.starts_with(verb)) =>
+        {
+            "; set XDG_CACHE_HOME or --cache-dir to a directory that can be written"
+        }
+        _ => "",
+    }
 }
 
 impl PullError {

@@ -90,7 +90,10 @@ pub fn pull(
             if !dir.is_dir() {
                 return Err(PullError::Layout {
                     path: dir.clone(),
-                    reason: "there is no such directory".to_owned(),
+                    reason: match dir.is_file() {
+                        true => "it is a file; write oci-archive: or docker-archive: before it".to_owned(),
+                        false => "there is no such directory".to_owned(),
+                    },
                 });
             }
             Box::new(Layout::new(DirFiles(dir.clone()), selector, options, progress))

@@ -292,7 +292,34 @@ fn check_repository(path: &str) -> Result<(), String> {
 }
 
 fn check_tag(tag: &str) -> Result<(), String> {
-    if is_tag(tag) { Ok(()) } else { Err(format!("`{tag}` is not a tag")) }
+    match tag {
+        "" => Err("there is no tag behind the colon".to_owned()),
+        tag if is_tag(tag) => Ok(()),
+        tag => Err(format!("`{tag}` is not a tag")),
+    }
+}
+
+/// Says what to write in the place of what other tools, or other commands, take for a reference.
+fn not_a_registry(text: &str) -> Option<String> {
+    if text.starts_with("https://") || text.starts_with("http://") {
+        return Some("it is a URL; leave the scheme out, as in docker.io/library/debian".to_owned());
+    }
+    if text.starts_with(['/', '.', '~']) {
+        return Some(
+            "it is a path; write oci:DIR, oci-archive:FILE or docker-archive:FILE for what is on this machine"
+                .to_owned(),
+        );
+    }
+    // Those of containers-transports(5) that no image on Docker Hub is called like.
+    let (transport, _) = text.split_once(':')?;
+    let known =
+        ["containers-storage", "dir", "docker-daemon", "ostree", "sif", "tarball"].contains(&transport);
+    known.then(|| {
+        format!(
+            "`{transport}:` is not read here; write the image to a file, with `docker save` or `skopeo copy`, and \
+             give docker-archive:FILE or oci-archive:FILE"
+        )
+    })
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -347,9 +374,13 @@ impl FromStr for Reference {
             split_path(rest).map(|(file, selector)| Self::OciArchive { file, selector })
         } else if let Some(rest) = text.strip_prefix("docker-archive:") {
             split_docker_archive(rest).map(|(file, selector)| Self::DockerArchive { file, selector })
+        } else if let Some(reason) = not_a_registry(text) {
+            Err(reason)
         } else {
             let rest = text.strip_prefix("docker://").unwrap_or(text);
-            RegistryReference::parse(rest).map(Self::Registry)
+            RegistryReference::parse(rest).map(Self::Registry).map_err(|reason| {
+                format!("{reason}; write one like debian:bookworm, ghcr.io/owner/name:tag or oci:DIR")
+            })
         };
         parsed.map_err(|reason| ReferenceError { text: text.to_owned(), reason })
     }
@@ -476,6 +507,26 @@ mod tests {
         for text in bad {
             let error = text.parse::<Reference>().expect_err(text);
             assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_meant_by_something_else_is_said() {
+        for (text, says) in [
+            ("https://docker.io/library/debian", "docker.io/library/debian"),
+            ("http://localhost:5000/r", "leave the scheme out"),
+            ("./layout", "oci:DIR"),
+            ("/images/debian.tar", "docker-archive:FILE"),
+            ("docker-daemon:debian", "docker save"),
+            ("dir:/images/debian", "skopeo copy"),
+            ("debian:", "no tag"),
+            ("a b", "debian:bookworm"),
+        ] {
+            let error = text.parse::<Reference>().expect_err(text).to_string();
+            assert!(error.contains(says), "{says:?} is not in {error}");
+        }
+        for good in ["docker:dind", "library/dir:1", "registry:2"] {
+            assert!(good.parse::<Reference>().is_ok(), "{good}");
         }
     }
 

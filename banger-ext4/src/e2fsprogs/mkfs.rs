@@ -44,11 +44,10 @@ pub(super) fn make(
         return Ok(Made::Full);
     }
     if complaints.contains("No space left on device") {
-        return Err(super::host::failed(
-            "write",
-            &run.directory.join(IMAGE_LINK),
-            io::ErrorKind::StorageFull,
-        ));
+        let link = run.directory.join(IMAGE_LINK);
+        // The link lies on another disk than the image.
+        let image = link.read_link_utf8().unwrap_or(link);
+        return Err(super::host::failed("write", &image, io::ErrorKind::StorageFull));
     }
     Err(mke2fs.failed(&format!("{}\n{complaints}", outcome.ending())))
 }

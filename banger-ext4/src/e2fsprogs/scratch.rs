@@ -113,9 +113,12 @@ impl NumberedFiles {
     fn io_error(&self, action: &'static str, id: ContentId, bytes: u64, source: io::Error) -> ContentError {
         let store = self.path(id).into_string();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                ContentError::NoSpace { store, needed_bytes: bytes }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ContentError::NoSpace {
+                store: format!(
+                    "{store}; free some space on that disk, or set TMPDIR to a directory on another"
+                ),
+                needed_bytes: bytes,
+            },
             _ => ContentError::Io { action, store, source },
         }
     }

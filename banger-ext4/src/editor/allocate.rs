@@ -76,9 +76,10 @@ impl Ext4Editor {
             }
         }
         let Some((group, at, len)) = best else {
-            return Err(
-                self.limit("there is no free block, or none until the changes made so far are committed")
-            );
+            return Err(self.limit(
+                "there is no free block, or none until the changes made so far are committed; \
+                            `banger rootfs resize` makes more",
+            ));
         };
         let mut desc = self.group_desc(View::Now, group)?;
         let mut bitmap = self.block_bitmap(View::Now, group, &desc)?;

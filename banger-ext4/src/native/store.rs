@@ -188,9 +188,10 @@ impl ImageStore {
     fn host_error(&self, action: &'static str, source: io::Error) -> ContentError {
         let store = self.file.path().to_string();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                ContentError::NoSpace { store, needed_bytes: BLOCK_BYTES }
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ContentError::NoSpace {
+                store: format!("{store}; free some space on that disk, or write to another"),
+                needed_bytes: BLOCK_BYTES,
+            },
             _ => ContentError::Io { action, store, source },
         }
     }

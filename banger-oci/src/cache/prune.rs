@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 
 use super::{BlobCache, NEW_LIFE, NEW_PREFIX, age, is_at, lock};
@@ -73,7 +73,7 @@ impl BlobCache {
         let mut entries = Vec::new();
         for algorithm in ["sha256", "sha512"] {
             let dir = self.root().join("blobs").join(algorithm);
-            for item in dir.read_dir_utf8().map_err(PullError::io("read", &dir))? {
+            for item in items(&dir)? {
                 let item = item.map_err(PullError::io("read", &dir))?;
                 let name = item.file_name();
                 let (hex, partial) = match name.strip_suffix(".partial") {
@@ -156,7 +156,7 @@ impl BlobCache {
     fn sweep(&self) -> Result<(), PullError> {
         for algorithm in ["sha256", "sha512"] {
             let dir = self.root().join("blobs").join(algorithm);
-            for item in dir.read_dir_utf8().map_err(PullError::io("read", &dir))? {
+            for item in items(&dir)? {
                 let item = item.map_err(PullError::io("read", &dir))?;
                 let modified = item.metadata().and_then(|metadata| metadata.modified());
                 if item.file_name().starts_with(NEW_PREFIX)
@@ -168,6 +168,15 @@ impl BlobCache {
             }
         }
         Ok(())
+    }
+}
+
+/// What is in a directory, if it is there.
+fn items(dir: &Utf8Path) -> Result<impl Iterator<Item = io::Result<Utf8DirEntry>>, PullError> {
+    match dir.read_dir_utf8() {
+        Ok(items) => Ok(Some(items).into_iter().flatten()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
+        Err(error) => Err(PullError::io("read", dir)(error)),
     }
 }
 

@@ -36,9 +36,12 @@ impl Archive {
         cap: Cap,
         cancel: &CancelToken,
     ) -> Result<Self, PullError> {
-        let is_file = std::fs::metadata(path).map_err(PullError::io("open", path))?.is_file();
+        let metadata = std::fs::metadata(path).map_err(PullError::io("open", path))?;
         let unusable = |reason: String| PullError::Layout { path: path.to_owned(), reason };
-        if !is_file {
+        if metadata.is_dir() {
+            return Err(unusable("it is a directory; write oci: before one with an OCI layout".to_owned()));
+        }
+        if !metadata.is_file() {
             return Err(unusable("it is not a regular file".to_owned()));
         }
         let mut file = File::open(path).map_err(PullError::io("open", path))?;

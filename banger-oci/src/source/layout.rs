@@ -31,6 +31,11 @@ pub(crate) trait LayoutFiles: fmt::Debug {
 
     /// The directory or archive, for messages.
     fn path(&self) -> &Utf8Path;
+
+    /// What to do with one that is no layout, for messages.
+    fn advice(&self) -> Result<&'static str, PullError> {
+        Ok("")
+    }
 }
 
 /// A layout in a directory.
@@ -79,6 +84,11 @@ impl LayoutFiles for ArchiveFiles {
     fn path(&self) -> &Utf8Path {
         self.0.path()
     }
+
+    fn advice(&self) -> Result<&'static str, PullError> {
+        let is_docker = self.open("manifest.json")?.is_some();
+        Ok(if is_docker { "; it was written by `docker save`, use docker-archive:" } else { "" })
+    }
 }
 
 /// An image of a layout.
@@ -101,7 +111,8 @@ impl<F: LayoutFiles> Layout<F> {
 
     fn index(&self) -> Result<ImageIndex, PullError> {
         let Some(stored) = self.files.open("index.json")? else {
-            return Err(self.unusable("it has no index.json, so it is no OCI image layout"));
+            let advice = self.files.advice()?;
+            return Err(self.unusable(format!("it has no index.json, so it is no OCI image layout{advice}")));
         };
         let bytes = read_stored(&stored, self.options.manifest_cap(), "index.json")?;
         // Not by `Manifest::parse`: a layout's index is an index whatever it says, and older
