@@ -22,7 +22,10 @@ pub enum GuestError {
         reason: &'static str,
     },
     /// Nothing listens there.
-    #[error("cannot connect to the guest at {address}: {source}")]
+    #[error(
+        "cannot connect to the guest at {address}: {source}; check that it runs and that this is its socket, or wait \
+         for it with `banger guest health --wait SECONDS`"
+    )]
     Unreachable {
         /// Where.
         address: GuestAddress,
@@ -30,7 +33,10 @@ pub enum GuestError {
         source: io::Error,
     },
     /// The VMM has no agent behind that port, not yet or not at all.
-    #[error("no agent answers behind {address}: the VMM answered {answer:?} to CONNECT")]
+    #[error(
+        "no agent answers behind {address}: the VMM answered {answer:?} to CONNECT; if the guest still boots, wait \
+         for it with `banger guest health --wait SECONDS`"
+    )]
     NoAgent {
         /// Where.
         address: GuestAddress,

@@ -12,6 +12,7 @@ use super::capability::CAPABILITY;
 use super::error::EditError;
 use super::mode::ModeChange;
 use super::owner::{OwnerChange, OwnerIds};
+use super::parse_path;
 
 /// Mode of directories that are made without one being given.
 pub(super) const DIRECTORY_MODE: u16 = 0o755;
@@ -35,7 +36,7 @@ impl Destination {
     /// # Errors
     /// It is no path.
     pub fn parse(text: &[u8]) -> Result<Self, EditError> {
-        let path = GuestPath::parse(text).map_err(RootfsError::from)?;
+        let path = parse_path(text)?;
         let is_directory = text.ends_with(b"/") || text.ends_with(b"/.") || text == b".";
         Ok(Self { path, is_directory })
     }
@@ -216,7 +217,7 @@ impl<'a> Edit<'a> {
             let existing = match how.symbolic {
                 true => None,
                 false => {
-                    let path = GuestPath::parse(target).map_err(RootfsError::from)?;
+                    let path = parse_path(target)?;
                     let place = self.place(&path, "a hard link needs a file that is there")?;
                     Some((self.existing(&place, "a hard link needs a file that is there")?.inode, place))
                 }

@@ -12,6 +12,9 @@ pub enum EditError {
     /// The root file system refuses.
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
+    /// A path is empty, as that of a variable of a script that is not set.
+    #[error("an empty path names nothing; write / for the root directory")]
+    EmptyPath,
     /// Something is missing.
     #[error("{path} does not exist in the image; {advice}")]
     NotFound {
@@ -104,6 +107,7 @@ impl EditError {
                 RootfsError::Size { .. } => 718,
                 _ => 717,
             },
+            Self::EmptyPath => 724,
             Self::NotFound { .. } => 700,
             Self::NotADirectory { .. } => 701,
             Self::Directory { .. } => 702,

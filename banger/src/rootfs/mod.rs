@@ -56,6 +56,17 @@ pub fn timestamp() -> Result<Timestamp, Error> {
     Ok(Timestamp { seconds, nanoseconds: now.subsec_nanos() }.clamped_to_ext4())
 }
 
+/// Returns the path in a root file system that `text` means.
+///
+/// # Errors
+/// It is empty, or no path.
+pub fn parse_path(text: &[u8]) -> Result<GuestPath, EditError> {
+    match text {
+        b"" => Err(EditError::EmptyPath),
+        text => Ok(GuestPath::parse(text).map_err(RootfsError::from)?),
+    }
+}
+
 /// Opens the ext4 file `file` to look into.
 ///
 /// # Errors

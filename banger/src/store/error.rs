@@ -11,13 +11,13 @@ use super::name::ImageName;
 #[non_exhaustive]
 pub enum StoreError {
     /// No image has this name or id.
-    #[error("no image is called {wanted}; `banger image list` shows those there are")]
+    #[error("no image is called {wanted:?}; `banger image list` shows those there are")]
     NotFound {
         /// What was asked for.
         wanted: String,
     },
     /// Several ids begin like this.
-    #[error("several images have an id that begins with {wanted}; give more of it")]
+    #[error("several images have an id that begins with {wanted:?}; give more of it")]
     Ambiguous {
         /// What was asked for.
         wanted: String,
@@ -34,6 +34,12 @@ pub enum StoreError {
         /// Its id.
         id: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// Images are another user's.
+    #[error("{reason}; run as the user who pulled it, or set --state-dir to a directory of your own")]
+    Denied {
+        /// Which, and what the host says.
         reason: String,
     },
     /// An image's file is being edited, or a virtual machine has locked it.
@@ -83,6 +89,7 @@ impl StoreError {
             Self::NotWritable { .. } => 405,
             Self::Io { .. } => 406,
             Self::InUse { .. } => 407,
+            Self::Denied { .. } => 408,
         }
     }
 

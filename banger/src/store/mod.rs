@@ -22,6 +22,7 @@ use std::fs;
 use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
 
 pub use copies::ClonedFrom;
 pub use error::StoreError;
@@ -57,12 +58,15 @@ pub struct Listing {
 }
 
 /// An image whose record cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct DamagedImage {
     /// Name of its directory.
     pub id: String,
     /// What is wrong with the record.
     pub reason: String,
+    /// Whether the record is another user's: it may be sound.
+    pub denied: bool,
 }
 
 impl ImageStore {
@@ -86,7 +90,7 @@ impl ImageStore {
             let Ok(id) = name.parse::<ImageId>() else { continue };
             match self.read_record(&id) {
                 Ok(record) => listing.images.push(record),
-                Err(reason) => listing.damaged.push(DamagedImage { id: name, reason }),
+                Err(damaged) => listing.damaged.push(damaged),
             }
         }
         // A crash between publishing an image and removing the one it replaces leaves both.
@@ -112,8 +116,11 @@ impl ImageStore {
         match (matches.next(), matches.next()) {
             (Some(image), None) => Ok(image.clone()),
             (Some(_), Some(_)) => Err(StoreError::Ambiguous { wanted: wanted.to_owned() }),
-            (None, _) => match listing.damaged.into_iter().find(|image| is_prefix(&image.id)) {
-                Some(DamagedImage { id, reason }) => Err(StoreError::Damaged { id, reason }),
+            (None, _) => match listing.damaged.into_iter().find(|image| image.denied || is_prefix(&image.id))
+            {
+                // It may be the one that is meant.
+                Some(DamagedImage { reason, denied: true, .. }) => Err(StoreError::Denied { reason }),
+                Some(DamagedImage { id, reason, .. }) => Err(StoreError::Damaged { id, reason }),
                 None => Err(StoreError::NotFound { wanted: wanted.to_owned() }),
             },
         }
@@ -232,10 +239,15 @@ impl ImageStore {
         Ok(names)
     }
 
-    fn read_record(&self, id: &ImageId) -> Result<ImageRecord, String> {
+    fn read_record(&self, id: &ImageId) -> Result<ImageRecord, DamagedImage> {
         let path = self.images.join(id.as_str()).join(RECORD_FILE);
-        let text = fs::read(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
-        ImageRecord::from_json(&text).map_err(|error| format!("cannot understand {path}: {error}"))
+        let damaged = |reason, denied| DamagedImage { id: id.to_string(), reason, denied };
+        let text = fs::read(&path).map_err(|error| {
+            let denied = error.kind() == io::ErrorKind::PermissionDenied;
+            damaged(format!("cannot read {path}: {error}"), denied)
+        })?;
+        ImageRecord::from_json(&text)
+            .map_err(|error| damaged(format!("cannot understand {path}: {error}"), false))
     }
 }
 

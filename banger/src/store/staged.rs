@@ -1,6 +1,8 @@
 //! An image under construction.
 
+use std::fs::Permissions;
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -57,7 +59,9 @@ pub(super) fn write_record(dir: &Utf8Path, record: &ImageRecord) -> Result<(), S
     let failed = |source| StoreError::io("write", &path, source);
     let mut json = serde_json::to_vec_pretty(record).expect("a record has only string keys");
     json.push(b'\n');
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    // As readable as the image beside it; what the umask takes is taken here, too.
+    let permissions = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(dir).map_err(failed)?;
     file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(&path).map_err(|error| failed(error.error))?;
     sync(dir).map_err(failed)
