@@ -1,5 +1,6 @@
 //! The arguments, one definition a flag.
 
+mod examples;
 pub(crate) mod guest;
 mod rootfs;
 
@@ -19,7 +20,7 @@ use crate::units::Size;
 /// Exit status: 0 done; 1 the input or the remote side is at fault; 2 internal error;
 /// 130 interrupted; `guest exec` and `guest wait` end as what they ran or waited for.
 #[derive(Debug, Parser)]
-#[command(name = "banger", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "banger", version, propagate_version = true, max_term_width = 100, after_help = examples::BANGER)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: GlobalArguments,
@@ -37,10 +38,10 @@ pub(crate) struct GlobalArguments {
     /// How to show progress on standard error; `auto` draws bars where it is a terminal.
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressStyle,
-    /// Directory of images [default: $XDG_STATE_HOME/banger].
+    /// Directory of images [default: $XDG_STATE_HOME/banger, or ~/.local/state/banger].
     #[arg(long, global = true, value_name = "DIR", env = "BANGER_STATE_DIR")]
     pub(crate) state_dir: Option<Utf8PathBuf>,
-    /// Directory of downloaded blobs [default: $XDG_CACHE_HOME/banger].
+    /// Directory of downloaded blobs [default: $XDG_CACHE_HOME/banger, or ~/.cache/banger].
     #[arg(long, global = true, value_name = "DIR", env = "BANGER_CACHE_DIR")]
     pub(crate) cache_dir: Option<Utf8PathBuf>,
 }
@@ -50,9 +51,9 @@ pub(crate) struct GlobalArguments {
 pub(crate) enum ProgressStyle {
     /// Bars on a terminal, else nothing.
     Auto,
-    /// Bars.
+    /// Bars, where standard error is a terminal.
     Bar,
-    /// One JSON document a line.
+    /// One JSON document a line, also for notes, warnings and errors.
     Json,
     /// Nothing.
     None,
@@ -60,7 +61,7 @@ pub(crate) enum ProgressStyle {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Pull, list, show and remove images.
+    /// Pull, list, show, copy, check and remove images.
     #[command(subcommand)]
     Image(ImageCommand),
     /// Build ext4 files without an image; look into them and edit them, without root or mount.
@@ -70,14 +71,15 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Guest(guest::GuestCommand),
     /// Print a completion script for a shell.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Write the manual pages into a directory.
-    #[command(hide = true)]
+    /// Write the manual pages into a directory; prints the path of the first.
+    #[command(after_help = examples::MAN)]
     Man {
-        /// The directory.
+        /// The directory, which is made if it is missing.
         dir: Utf8PathBuf,
     },
 }
@@ -85,6 +87,7 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
     /// Pull an image and turn it into an ext4 file; prints the file's path.
+    #[command(after_help = examples::PULL)]
     Pull(Box<PullArguments>),
     /// List the images there are.
     #[command(visible_alias = "ls")]
@@ -113,6 +116,7 @@ pub(crate) enum ImageCommand {
         /// Name, id, or unique beginning of an id.
         name: String,
         /// The ext4 file to write.
+        #[arg(value_parser = output_file)]
         file: Utf8PathBuf,
         /// Replace FILE if it exists.
         #[arg(long)]
@@ -140,7 +144,8 @@ pub(crate) enum ImageCommand {
 pub(crate) enum CacheCommand {
     /// List the blobs in the cache.
     List,
-    /// Remove blobs from the cache, never those that a running pull uses.
+    /// Remove blobs from the cache, never those that a running pull uses; prints their digests.
+    #[command(after_help = examples::PRUNE)]
     Prune(PruneArguments),
 }
 
@@ -162,14 +167,17 @@ pub(crate) struct PruneArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PullArguments {
-    /// Which image: debian:bookworm, ghcr.io/owner/repo@sha256:…, oci:DIR[:TAG],
-    /// oci-archive:FILE[:TAG], docker-archive:FILE[:TAG].
+    /// Which image: of a registry (debian:bookworm, ghcr.io/owner/repo@sha256:…), an OCI layout
+    /// (oci:DIR[:TAG], oci:DIR@sha256:…), or the tar of one or what `docker save` wrote
+    /// (oci-archive:FILE[:TAG], docker-archive:FILE[:TAG]).
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// Name of the image [default: made of the reference].
+    /// Name of the image, in the place of one that has it [default: made of the reference, as
+    /// debian-bookworm of debian:bookworm].
     #[arg(long, conflicts_with = "output")]
     pub(crate) name: Option<String>,
-    /// Platform to choose from an index [default: this machine's architecture, with linux].
+    /// Platform to choose from an index, such as linux/arm64 [default: linux and this machine's
+    /// architecture].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
     #[command(flatten)]
@@ -180,12 +188,13 @@ pub(crate) struct PullArguments {
     #[arg(long, conflicts_with_all = ["init", "guest_dir"])]
     pub(crate) no_inject: bool,
     /// Write just this ext4 file instead of a managed image.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = output_file)]
     pub(crate) output: Option<Utf8PathBuf>,
     /// Build again what is there already; replace FILE if it exists.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Speak http to a registry that is not on this machine.
+    /// Speak http to a registry that is not on this machine; to one that is, it is spoken where
+    /// https does not answer.
     #[arg(long)]
     pub(crate) plain_http: bool,
     /// Trust the certificates in this PEM file too.
@@ -207,16 +216,26 @@ pub(crate) struct PullArguments {
     pub(crate) limits: LimitArguments,
 }
 
+/// Returns the path of an ext4 file that is to be written, which `-` is not taken for.
+fn output_file(text: &str) -> Result<Utf8PathBuf, String> {
+    match text {
+        "-" => Err("an ext4 file cannot go to standard output; write ./- for a file of that name".to_owned()),
+        path => Ok(path.into()),
+    }
+}
+
 /// The file system that is written.
 #[derive(Debug, Args)]
 pub(crate) struct FileSystemArguments {
-    /// Size of the file system [default: content × 1.25, at least 1 GiB].
+    /// Size of the file system, such as 512M or 4GiB (1024), 4GB (1000) [default: content × 1.25,
+    /// at least 1 GiB].
     #[arg(long)]
     pub(crate) size: Option<Size>,
     /// Least number of inodes [default: one for every 16 KiB].
     #[arg(long, value_name = "N")]
     pub(crate) inodes: Option<u32>,
-    /// What writes the file system.
+    /// What writes the file system: native, or e2fsprogs, which calls this machine's mkfs.ext4 and
+    /// debugfs.
     #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
     pub(crate) backend: String,
 }
@@ -243,22 +262,54 @@ impl GuestBinaryArguments {
 /// How much of the host an input may take.
 #[derive(Debug, Args)]
 pub(crate) struct LimitArguments {
-    /// Most bytes of file content that the input may unpack to.
+    /// Most bytes of file content that the input may unpack to [default: 64G].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_content: Option<Size>,
-    /// Most entries that the input may have.
+    /// Most entries that the input may have [default: 10000000].
     #[arg(long, value_name = "N")]
     pub(crate) max_entries: Option<u64>,
-    /// Most bytes that one file may have.
+    /// Most bytes that one file may have [default: 1T].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_file: Option<Size>,
-    /// Deepest directory nesting that the input may have.
+    /// Deepest directory nesting that the input may have [default: 1024].
     #[arg(long, value_name = "N")]
     pub(crate) max_depth: Option<u64>,
-    /// Most bytes that the names, symlink targets and xattrs of the input may take.
+    /// Most bytes that the names, symlink targets and xattrs of the input may take [default: 1G].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_metadata: Option<Size>,
-    /// Most bytes that the tars of the input may have.
+    /// Most bytes that the tars of the input may have [default: 128G].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_tar: Option<Size>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn definitions_are_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_the_limits_of_the_library() {
+        let limits = banger::Limits::default();
+        let mut command = Arguments::command();
+        let pull = command.find_subcommand_mut("image").unwrap().find_subcommand_mut("pull").unwrap();
+        for (name, want) in [
+            ("max_content", limits.max_content_bytes),
+            ("max_entries", limits.max_entries),
+            ("max_file", limits.max_file_bytes),
+            ("max_depth", limits.max_depth),
+            ("max_metadata", limits.max_metadata_bytes),
+            ("max_tar", limits.max_tar_bytes),
+        ] {
+            let argument = pull.get_arguments().find(|argument| argument.get_id() == name).unwrap();
+            let help = argument.get_help().unwrap().to_string();
+            let (_, default) = help.split_once("[default: ").expect(name);
+            assert_eq!(default.trim_end_matches([']', '.']).parse(), Ok(Size(want)), "{name}");
+        }
+    }
 }

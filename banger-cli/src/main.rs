@@ -5,11 +5,11 @@ mod commands;
 mod printer;
 mod progress;
 mod units;
+mod usage;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use clap::error::ErrorKind;
 
 use crate::args::Arguments;
 use crate::commands::Failure;
@@ -18,18 +18,9 @@ use crate::printer::Printer;
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version were asked for; the rest is the user's mistake.
-            let status = match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-                _ => 1,
-            };
-            // Nobody is left to tell when the terminal is gone.
-            let _ = error.print();
-            return ExitCode::from(status);
-        }
+        Err(error) => return usage::tell(&error),
     };
-    let printer = Printer::new(arguments.global.json);
+    let printer = Printer::new(&arguments.global);
     match commands::run(arguments, &printer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::ClosedOutput) => ExitCode::SUCCESS,

@@ -2,35 +2,72 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use banger::escape_text;
 use indicatif::MultiProgress;
 use serde::Serialize;
+
+use crate::args::{GlobalArguments, ProgressStyle};
 
 /// Prints data, notes and errors, around the progress bars where there are any.
 #[derive(Clone, Debug)]
 pub(crate) struct Printer {
     json: bool,
+    /// Whether each line on standard error is a JSON document.
+    json_lines: bool,
     colour: bool,
     bars: MultiProgress,
 }
 
 /// An error as `--json` prints it.
 #[derive(Serialize)]
-struct ErrorDocument<'a> {
+pub(crate) struct ErrorDocument {
     version: u32,
-    error: ErrorBody<'a>,
+    error: ErrorBody,
 }
 
 #[derive(Serialize)]
-struct ErrorBody<'a> {
+struct ErrorBody {
     code: u32,
-    message: &'a str,
+    message: String,
+}
+
+impl ErrorDocument {
+    pub(crate) fn new(code: u32, message: String) -> Self {
+        Self { version: 1, error: ErrorBody { code, message } }
+    }
+
+    pub(crate) fn print(&self) -> io::Result<()> {
+        print_document(self)
+    }
+}
+
+fn print_document(document: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, document)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// What is told on standard error with `--progress json`, beside the events of a run.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Line<'a> {
+    Note { message: &'a str },
+    Warning { message: &'a str },
+    Problem { message: &'a str },
+    Error { code: u32, message: &'a str },
 }
 
 impl Printer {
-    pub(crate) fn new(json: bool) -> Self {
-        let colour =
-            io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { json, colour, bars: MultiProgress::new() }
+    pub(crate) fn new(arguments: &GlobalArguments) -> Self {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            json: arguments.json,
+            json_lines: arguments.progress == ProgressStyle::Json,
+            colour: io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb,
+            bars: MultiProgress::new(),
+        }
     }
 
     /// Whether the result is to be a document.
@@ -45,14 +82,11 @@ impl Printer {
 
     /// Prints the result of a command: `document` with `--json`, else `text`.
     pub(crate) fn result(&self, document: &impl Serialize, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        match self.json {
-            true => {
-                serde_json::to_writer_pretty(&mut out, document)?;
-                out.write_all(b"\n")?;
-            }
-            false => out.write_all(text.as_bytes())?,
+        if self.json {
+            return print_document(document);
         }
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
         out.flush()
     }
 
@@ -63,30 +97,40 @@ impl Printer {
 
     /// Prints one line for the user on standard error.
     pub(crate) fn note(&self, text: &str) {
-        self.bars.suspend(|| {
-            // Nobody is left to tell when standard error is gone.
-            let _ = writeln!(io::stderr(), "{text}");
-        });
+        self.line("", text, &Line::Note { message: text });
     }
 
     /// Prints a warning on standard error.
     pub(crate) fn warning(&self, text: &str) {
-        self.note(&format!("{} {text}", self.paint("33", "warning:")));
+        self.line(&self.paint("33", "warning:"), text, &Line::Warning { message: text });
     }
 
     /// Prints an error on standard error, and as a document on standard output with `--json`.
     pub(crate) fn error(&self, code: u32, message: &str) {
         if self.json {
-            let document = ErrorDocument { version: 1, error: ErrorBody { code, message } };
             // A closed standard output must not hide the message on standard error.
-            let _ = self.result(&document, "");
+            let _ = ErrorDocument::new(code, message.to_owned()).print();
         }
-        self.problem(message);
+        self.line(&self.paint("31", "error:"), message, &Line::Error { code, message });
     }
 
-    /// Prints what is wrong on standard error.
+    /// Prints what is wrong with something on standard error.
     pub(crate) fn problem(&self, message: &str) {
-        self.note(&format!("{} {message}", self.paint("31", "error:")));
+        self.line(&self.paint("31", "error:"), message, &Line::Problem { message });
+    }
+
+    /// Prints `text`, some of which may be a registry's or an image's, so that it is one line and
+    /// tells the terminal nothing.
+    fn line(&self, prefix: &str, text: &str, document: &Line<'_>) {
+        let line = match self.json_lines {
+            true => serde_json::to_string(document).expect("lines have only string keys"),
+            false if prefix.is_empty() => escape_text(text),
+            false => format!("{prefix} {}", escape_text(text)),
+        };
+        self.bars.suspend(|| {
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(io::stderr(), "{line}");
+        });
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {

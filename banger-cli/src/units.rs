@@ -83,6 +83,17 @@ pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(malformed)
 }
 
+/// Returns a length of time in the largest unit that it has one of, as [`parse_age`] reads it.
+pub(crate) fn age_text(seconds: u64) -> String {
+    let (length, unit) = match seconds {
+        0..60 => (1, 's'),
+        60..3600 => (60, 'm'),
+        3600..86_400 => (3600, 'h'),
+        _ => (86_400, 'd'),
+    };
+    format!("{}{unit}", seconds / length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +131,15 @@ mod tests {
             (u64::MAX, "16777215.9 TiB"),
         ] {
             assert_eq!(Size(bytes).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn writes_ages() {
+        for (seconds, want) in
+            [(0, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (86_399, "23h"), (864_000, "10d")]
+        {
+            assert_eq!(age_text(seconds), want);
         }
     }
 

@@ -6,6 +6,8 @@ use banger::guest::{GuestAddress, InterfaceAddress};
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
+use super::examples;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum GuestCommand {
     /// Ask whether the guest's agent answers.
@@ -22,8 +24,10 @@ pub(crate) enum GuestCommand {
         guest: GuestArguments,
     },
     /// Run a program in a guest; ends with its exit status, or 128 and the signal that killed it.
+    #[command(after_help = examples::EXEC)]
     Exec(ExecArguments),
     /// Copy a file into a guest or out of it.
+    #[command(after_help = examples::CP)]
     Cp(CopyArguments),
     /// Configure a guest's network.
     SetNetwork(SetNetworkArguments),
@@ -102,7 +106,7 @@ pub(crate) struct CopyArguments {
     pub(crate) guest: GuestArguments,
     /// A file, `-` for standard input, or `:/PATH` in the guest.
     pub(crate) source: String,
-    /// A file, `-` for standard output, or `:/PATH` in the guest.
+    /// A file or a directory to put it into, `-` for standard output, or `:/PATH` in the guest.
     pub(crate) target: String,
     /// Permission bits of a file that is copied in, in octal [default: those of the file].
     #[arg(long, value_parser = octal)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
-use super::{FileSystemArguments, GuestBinaryArguments, LimitArguments};
+use super::{FileSystemArguments, GuestBinaryArguments, LimitArguments, examples};
 use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
@@ -20,6 +20,7 @@ pub(crate) enum RootfsCommand {
     /// Show all that is known of paths in an ext4 file.
     Stat(StatArguments),
     /// Put files and directories of this host into an ext4 file.
+    #[command(after_help = examples::PUT)]
     Put(PutArguments),
     /// Make directories in an ext4 file.
     Mkdir(MkdirArguments),
@@ -251,6 +252,7 @@ pub(crate) struct BuildArguments {
     /// A directory, or a tar: plain, or compressed with gzip or zstd.
     pub(crate) source: Utf8PathBuf,
     /// The ext4 file to write; not in the directory.
+    #[arg(value_parser = super::output_file)]
     pub(crate) file: Utf8PathBuf,
     #[command(flatten)]
     pub(crate) file_system: FileSystemArguments,

@@ -9,7 +9,7 @@ use super::images::table;
 use super::{Failure, output};
 use crate::args::{CacheCommand, PruneArguments};
 use crate::printer::Printer;
-use crate::units::Size;
+use crate::units::{Size, age_text};
 
 #[derive(Serialize)]
 struct Entry {
@@ -33,7 +33,8 @@ impl From<&CacheEntry> for Entry {
 }
 
 pub(super) fn run(command: &CacheCommand, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
-    let cache = BlobCache::open(dirs.cache.join("oci"))?;
+    // Looking makes no directories.
+    let cache = BlobCache::at(dirs.cache.join("oci"));
     match command {
         CacheCommand::List => list(&cache, printer),
         CacheCommand::Prune(arguments) => prune(&cache, arguments, printer),
@@ -54,7 +55,7 @@ fn list(cache: &BlobCache, printer: &Printer) -> Result<(), Failure> {
             (true, false) => "partial",
             (false, false) => "",
         };
-        let age = format!("{} h", blob.unused_seconds / 3600);
+        let age = age_text(blob.unused_seconds);
         [blob.digest.clone(), Size(blob.size_bytes).to_string(), age, state.to_owned()]
     }));
     output(printer.result(&Document { version: 1, blobs }, &table(&rows)))
@@ -71,9 +72,9 @@ fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Re
     }
     if !arguments.all && arguments.older_than.is_none() && arguments.max_size.is_none() {
         return Err(banger::Error::Option {
-            option: "cache prune",
+            option: "image cache prune",
             value: String::new(),
-            reason: "say what to remove with --older-than, --max-size or --all".to_owned(),
+            reason: "nothing says what to remove; give --older-than AGE, --max-size SIZE or --all".to_owned(),
         }
         .into());
     }
@@ -86,8 +87,9 @@ fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Re
     let freed: u64 = report.removed.iter().map(|entry| entry.size_bytes).sum();
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     printer.note(&format!(
-        "{verb} {} blobs, {}; {} kept",
+        "{verb} {} {}, {}; {} kept",
         report.removed.len(),
+        if report.removed.len() == 1 { "blob" } else { "blobs" },
         Size(freed),
         Size(report.kept_bytes)
     ));

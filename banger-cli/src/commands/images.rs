@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use banger::{Dirs, ImageRecord, ImageStore, Verification};
+use banger::{DamagedImage, Dirs, ImageRecord, ImageStore, StoreError, Verification, escape_text};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
@@ -29,15 +29,16 @@ pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
     struct Document<'a> {
         version: u32,
         images: Vec<ImageDocument<'a>>,
+        damaged: &'a [DamagedImage],
     }
     let store = ImageStore::new(&dirs.state);
     let listing = store.list()?;
     for damaged in &listing.damaged {
-        printer.warning(&format!(
-            "image {id} is damaged: {reason}; remove it with `banger image rm {id}`",
-            id = damaged.id,
-            reason = damaged.reason
-        ));
+        let DamagedImage { id, reason, denied, .. } = damaged;
+        printer.warning(&match denied {
+            true => format!("image {id} is another user's: {reason}"),
+            false => format!("image {id} is damaged: {reason}; remove it with `banger image rm {id}`"),
+        });
     }
     let mut rows = vec![["NAME", "ID", "PLATFORM", "SIZE", "USED", "CREATED", "SOURCE"].map(str::to_owned)];
     rows.extend(listing.images.iter().map(|image| {
@@ -52,7 +53,8 @@ pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
         ]
     }));
     let images = listing.images.iter().map(|record| ImageDocument::new(record, &store)).collect();
-    output(printer.result(&Document { version: 1, images }, &table(&rows)))
+    let document = Document { version: 1, images, damaged: &listing.damaged };
+    output(printer.result(&document, &table(&rows)))
 }
 
 pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
@@ -61,7 +63,7 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Fai
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         if !value.is_empty() {
-            writeln!(text, "{key:<12} {value}").expect("writing to a String cannot fail");
+            writeln!(text, "{key:<12} {}", escape_text(value)).expect("writing to a String cannot fail");
         }
     };
     line("name", image.name.as_str());
@@ -113,17 +115,19 @@ pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(),
         removed: Vec<String>,
     }
     let store = ImageStore::new(&dirs.state);
-    // Nothing is removed when one of the names is wrong.
+    // Nothing is removed when one of the names is wrong, and an image that has several is once.
+    let mut ids: Vec<String> = Vec::new();
     for name in names {
-        match store.find(name) {
-            Ok(_) | Err(banger::StoreError::Damaged { .. }) => {}
+        let id = match store.find(name) {
+            Ok(image) => image.id.to_string(),
+            Err(StoreError::Damaged { id, .. }) => id,
             Err(error) => return Err(error.into()),
+        };
+        if !ids.contains(&id) {
+            ids.push(id);
         }
     }
-    let mut removed = Vec::new();
-    for name in names {
-        removed.push(store.remove(name)?);
-    }
+    let removed = ids.iter().map(|id| store.remove(id)).collect::<Result<Vec<_>, _>>()?;
     let text: String = removed.iter().map(|id| format!("{id}\n")).collect();
     output(printer.result(&Document { version: 1, removed }, &text))
 }
@@ -193,16 +197,18 @@ fn words(words: &[String]) -> String {
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-/// Columns two spaces apart, as wide as their widest cell.
+/// Columns two spaces apart, as wide as their widest cell; what cells hold cannot end a line.
 pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
-    for row in rows {
+    let rows: Vec<[String; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| escape_text(cell))).collect();
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (width, cell) in widths.iter().zip(row) {
             write!(line, "{cell:<width$}  ").expect("writing to a String cannot fail");
@@ -227,5 +233,7 @@ mod tests {
     fn columns_line_up() {
         let rows = [["A", "BB"], ["ccc", "d"]].map(|row| row.map(str::to_owned));
         assert_eq!(table(&rows), "A    BB\nccc  d\n");
+        let rows = [["a\nb", "\x1b[31m"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "a\\x0ab  \\x1b[31m\n");
     }
 }

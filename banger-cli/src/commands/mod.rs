@@ -1,6 +1,7 @@
 //! The commands: each calls the `banger` crate and prints what came of it.
 
 mod cache;
+mod generated;
 mod guest;
 mod images;
 mod limits;
@@ -11,8 +12,6 @@ use std::fmt;
 use std::io;
 
 use banger::{Cancellation, Dirs};
-use camino::Utf8Path;
-use clap::CommandFactory as _;
 
 use crate::args::{Arguments, Command, GlobalArguments, ImageCommand};
 use crate::printer::Printer;
@@ -99,17 +98,9 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure
         Command::Image(ImageCommand::Cache(command)) => cache::run(&command, &dirs(&global)?, printer),
         Command::Rootfs(command) => rootfs::run(&command, global.progress, printer),
         Command::Guest(command) => guest::run(&command, printer),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "banger", &mut io::stdout());
-            Ok(())
-        }
-        Command::Man { dir } => output(manual_pages(&dir)),
+        Command::Completions { shell } => generated::completions(shell, printer),
+        Command::Man { dir } => generated::manual_pages(&dir, printer),
     }
-}
-
-fn manual_pages(dir: &Utf8Path) -> io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(Arguments::command(), dir)
 }
 
 /// The directories of the user, but for those that the arguments set.

@@ -37,6 +37,10 @@ fn wrong_arguments() {
     for (arguments, words) in [
         (&["image", "pull", "Debian:bookworm"][..], &["Debian"][..]),
         (&["image", "pull", "oci:/nonexistent:x"], &["/nonexistent"]),
+        (&["image", "pull", "./layout"], &["./layout", "oci:DIR"]),
+        (&["image", "pull", "oci-archive:layout"], &["layout", "oci:"]),
+        (&["image", "pull", "oci:layout/index.json"], &["index.json", "oci-archive:"]),
+        (&["image", "pull", "https://docker.io/library/debian"], &["docker.io/library/debian"]),
         (&["image", "pull", &layout, "--platform", "plan9"], &["plan9"]),
         (&["image", "pull", &layout, "--platform", "linux/s390x"], &["linux/s390x", "linux/amd64"]),
         (&["image", "pull", &layout, "--name", "a/b"], &["a/b"]),
@@ -50,6 +54,7 @@ fn wrong_arguments() {
         (&["image", "pull", &layout, "--output", "/nonexistent/x.ext4"], &["/nonexistent"]),
         (&["image", "pull", &layout, "--output", "out"], &["out"]),
         (&["image", "show", "nothing"], &["nothing", "banger image list"]),
+        (&["guest", "health", "--socket", "nothing"], &["nothing", "--wait"]),
         (&["image", "cache", "prune"], &["--all"]),
         (&["rootfs", "build", "nothing", "out/x.ext4"], &["nothing"]),
         (&["rootfs", "build", "layout", "layout/x.ext4"], &["somewhere else"]),
@@ -147,7 +152,8 @@ fn full_disks() {
                 continue;
             }
             let output = home.banger(&arguments).output().unwrap();
-            assert_refused(&output, &["space"]);
+            let place = if full == "out" { "out/.banger-" } else { full };
+            assert_refused(&output, &["space", "free some", place]);
             assert_eq!(home.leftovers(), [""; 0], "{full} {backend}");
         }
     }

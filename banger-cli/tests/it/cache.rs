@@ -79,4 +79,8 @@ fn prune_empties_the_cache() {
     assert_eq!(blobs(home.json(&["image", "cache", "list"])), held);
     home.run(["image", "cache", "prune", "--all"]);
     assert_eq!(blobs(home.json(&["image", "cache", "list"])), 0);
+    for verb in [&["list"][..], &["prune", "--all"]] {
+        home.run(["image", "cache", "--cache-dir", "nowhere"].iter().chain(verb));
+        assert!(!home.path("nowhere").exists(), "looking makes no directories");
+    }
 }

@@ -83,6 +83,17 @@ fn copy_out(path: &str, target: &CopyEnd, guest: &GuestClient) -> Result<u64, Fa
             copied => Ok(copied?.1),
         };
     };
+    // In a directory it has its own name, as with cp.
+    let target = &match target.is_dir() {
+        true => target.join(path.rsplit('/').next().unwrap_or_default()),
+        false => target.clone(),
+    };
+    // A device or a pipe takes the bytes; a rename would put a file in its place.
+    if target.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        let write = |source| banger::Error::Output { action: "write", path: target.clone(), source };
+        let mut file = OpenOptions::new().write(true).open(target).map_err(write)?;
+        return Ok(guest.copy_out(path, &mut file)?.1);
+    }
     // Beside its place until it is whole, and only its owner's until the mode is known.
     let partial = target.with_file_name(format!(".{}.partial", target.file_name().unwrap_or_default()));
     let write = |source| banger::Error::Output { action: "write", path: target.clone(), source };

@@ -7,7 +7,7 @@ mod look;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use banger::rootfs::{EditError, GuestPath, RootfsError};
+use banger::rootfs::{EditError, GuestPath, parse_path};
 
 use super::Failure;
 use crate::args::{ProgressStyle, RootfsCommand};
@@ -32,5 +32,5 @@ pub(super) fn run(command: &RootfsCommand, style: ProgressStyle, printer: &Print
 }
 
 fn guest_path(text: &OsStr) -> Result<GuestPath, EditError> {
-    Ok(GuestPath::parse(text.as_bytes()).map_err(RootfsError::from)?)
+    parse_path(text.as_bytes())
 }

@@ -1,0 +1,55 @@
+//! What stands below the options in help and manual pages.
+
+pub(super) const BANGER: &str = "\
+Examples:
+  banger image pull debian:bookworm                       a managed image, debian-bookworm
+  banger image pull debian:bookworm --output debian.ext4  just the file
+  banger image clone debian-bookworm vm1                  a disk of its own for a machine
+  banger rootfs put debian.ext4 ./key.pub /root/.ssh/authorized_keys --parents --mode 600
+  banger guest exec --socket vsock.sock:5000 -- uname -r  once it runs
+
+`banger help COMMAND` tells more of each command, `banger man DIR` writes manual pages.";
+
+pub(super) const PULL: &str = "\
+Examples:
+  banger image pull debian:bookworm
+  banger image pull debian:bookworm --name vm1 --size 4G
+  banger image pull localhost:5000/app:1 --platform linux/amd64 --output app.ext4
+  banger image pull oci:./layout:latest
+  banger image pull docker-archive:app.tar.gz --no-inject
+
+An image that is there already, at the same digest and with the same options, is left as it is.
+Credentials are those of `docker login` and `podman login`.";
+
+pub(super) const PRUNE: &str = "\
+Examples:
+  banger image cache prune --older-than 30d --dry-run
+  banger image cache prune --max-size 5G
+  banger image cache prune --all";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  banger completions bash > ~/.local/share/bash-completion/completions/banger
+  banger completions zsh > \"${fpath[1]}/_banger\"
+  banger completions fish > ~/.config/fish/completions/banger.fish";
+
+pub(super) const MAN: &str = "\
+Example:
+  banger man ~/.local/share/man/man1 && man banger-image-pull";
+
+pub(super) const PUT: &str = "\
+Examples:
+  banger rootfs put disk.ext4 ./key.pub /root/.ssh/authorized_keys --parents --mode 600
+  echo guest-7 | banger rootfs put disk.ext4 - /etc/hostname
+  banger rootfs put disk.ext4 ./site/. /srv/www --owner www-data:www-data";
+
+pub(super) const EXEC: &str = "\
+Examples:
+  banger guest exec --socket vsock.sock:5000 -- uname -r
+  banger guest exec --socket vsock.sock:5000 --tty -- /bin/sh -l
+  tar c site | banger guest exec --socket vsock.sock:5000 --stdin -- tar x -C /srv";
+
+pub(super) const CP: &str = "\
+Examples:
+  banger guest cp --socket vsock.sock:5000 ./site.tar :/srv/site.tar
+  banger guest cp --socket vsock.sock:5000 :/var/log/messages .";

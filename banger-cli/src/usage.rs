@@ -1,0 +1,60 @@
+//! Arguments that are no command: help that was asked for, and mistakes.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use crate::printer::ErrorDocument;
+
+/// Prints what the parser of the arguments has to say; returns the status to end with.
+pub(crate) fn tell(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return match error.print().and_then(|()| io::stdout().flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
+        };
+    }
+    if asks_for_json(std::env::args_os()) {
+        let text = error.render().to_string();
+        let document = ErrorDocument::new(banger::Error::USAGE_CODE, message(&text));
+        // A closed standard output must not hide the message on standard error.
+        let _ = document.print();
+    }
+    // Nobody is left to tell when standard error is gone.
+    let _ = error.print();
+    ExitCode::FAILURE
+}
+
+/// Whether `--json` is among arguments that could not be parsed.
+fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// The first sentence of what the parser says, without the usage below it.
+fn message(text: &str) -> String {
+    let sentence = text.split("\n\n").next().unwrap_or_default();
+    let lines: Vec<&str> = sentence.lines().map(str::trim).collect();
+    let line = lines.join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        let text = "error: missing:\n  <REF>\n\nUsage: banger image pull <REF>\n";
+        assert_eq!(message(text), "missing: <REF>");
+        assert_eq!(message(""), "");
+    }
+
+    #[test]
+    fn json_is_asked_for_before_a_command_of_the_guest() {
+        let asks = |arguments: &[&str]| asks_for_json(arguments.iter().map(OsString::from));
+        assert!(asks(&["banger", "image", "--json"]));
+        assert!(!asks(&["banger", "guest", "exec", "--", "ip", "--json"]));
+    }
+}
