@@ -345,6 +345,9 @@ fn secret(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// What stands in messages where a server wrote nothing about an error.
+pub(crate) const NO_REASON: &str = "the server gave no reason";
+
 /// What a server wrote about an error, in one line: the codes and messages of the distribution
 /// specification, or the beginning of the text.
 pub(crate) fn error_detail(body: &[u8]) -> String {
@@ -368,7 +371,7 @@ pub(crate) fn error_detail(body: &[u8]) -> String {
         Err(_) => String::from_utf8_lossy(body).into_owned(),
     };
     let line = one_line(&text);
-    if line.is_empty() { "no explanation".to_owned() } else { line }
+    if line.is_empty() { NO_REASON.to_owned() } else { line }
 }
 
 /// Text of somebody else as one short line without control characters and hidden ones.
@@ -448,6 +451,6 @@ mod tests {
         let json = br#"{"errors":[{"code":"DENIED","message":"no\naccess","detail":{}}]}"#;
         assert_eq!(error_detail(json), "DENIED no access");
         assert_eq!(error_detail(b"<html>\x1b[31m\n\nbad"), "<html> [31m bad");
-        assert_eq!(error_detail(b""), "no explanation");
+        assert_eq!(error_detail(b""), NO_REASON);
     }
 }

@@ -83,7 +83,7 @@ pub enum PullError {
         advice: String,
     },
     /// The host answered with an error status, after all attempts.
-    #[error("{host} answered {status} to {method} {path}: {detail}")]
+    #[error("{host} answered {status} to {method} {path}: {detail}{}", advice_on_status(*.status))]
     Status {
         /// The host.
         host: String,
@@ -193,6 +193,15 @@ pub enum PullError {
     /// The caller's [`CancelToken`](crate::CancelToken) stopped the pull.
     #[error("the pull was cancelled")]
     Cancelled,
+}
+
+/// Returns what to do about a status that means "not now".
+fn advice_on_status(status: u16) -> &'static str {
+    match status {
+        429 => "; it limits how often it is asked: wait a while, or log in",
+        408 | 500.. => "; try again later",
+        _ => "",
+    }
 }
 
 /// Returns what to do where the cache, the only place that a pull writes to, cannot be written.

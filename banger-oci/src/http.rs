@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::auth::{Auth, error_detail, host_of, same_origin};
+use crate::auth::{Auth, NO_REASON, error_detail, host_of, same_origin};
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress, PullEvent};
 use crate::options::{Cap, PullOptions};
@@ -294,7 +294,7 @@ impl Http {
     pub(crate) async fn detail(&self, response: Response) -> String {
         match read_capped(self, response, ERROR_CAP, "error").await {
             Ok(body) => error_detail(&body),
-            Err(_) => "no explanation".to_owned(),
+            Err(_) => NO_REASON.to_owned(),
         }
     }
 }
@@ -371,12 +371,14 @@ fn classify(url: &Url, error: &reqwest::Error) -> Failure {
         let advice = "install ca-certificates, or name the registry's own with --ca-cert FILE";
         return Failure::Final(PullError::Unreachable { host, reason, advice: advice.to_owned() });
     }
-    let advice = if chain(error).any(|cause| cause.contains("InvalidContentType")) {
-        "it does not speak https; plain http has to be allowed with --plain-http"
-    } else {
-        "check its address and the network; what is in the cache can be pulled by digest \
-         (NAME@sha256:…) without it"
-    };
+    // It will not learn it by the next attempt.
+    if chain(error).any(|cause| cause.contains("InvalidContentType")) {
+        let reason = "it does not speak https".to_owned();
+        let advice = "if it is to be spoken to in plain http, allow that with --plain-http".to_owned();
+        return Failure::Final(PullError::Unreachable { host, reason, advice });
+    }
+    let advice = "check its address and the network; what is in the cache can be pulled by digest \
+                  (NAME@sha256:…) without it";
     Failure::Transient {
         reason: reason.clone(),
         after: None,

@@ -107,7 +107,8 @@ impl Registry {
         let url = self.url(&access.origin, "manifests", name)?;
         let mut request = Request::get(url, format!("the manifest {name}"));
         request.headers.insert(ACCEPT, accept());
-        let what = format!("manifest {name}");
+        let what =
+            format!("manifest {name} of {}/{}", self.reference.registry(), self.reference.repository());
         let cap = self.options.manifest_cap();
         let (headers, bytes) =
             self.read_all(http, access, &request, cap, &what).await?.map_err(|detail| match expected {
