@@ -197,6 +197,19 @@ fn images_that_cannot_be_read_are_told_apart() {
 }
 
 #[test]
+fn an_image_without_its_file_is_damaged() {
+    let home = home_with_layout();
+    pull(&home);
+    home.run(["image", "clone", "app", "whole"]);
+    let path = home.json(&["image", "show", "app"])["path"].as_str().unwrap().to_owned();
+    fs::remove_file(path).unwrap();
+    let output = home.banger(["image", "verify", "app", "whole"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "app: damaged\nwhole: sound\n", "one does not hide the other");
+    assert!(text(&output.stderr).contains("missing"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn manual_pages_are_there_for_whoever_asks() {
     let home = Home::new();
     let output = home.run(["man", "out/man1"]);

@@ -1,5 +1,7 @@
 //! Whether an image's file is what its record says, and sound.
 
+use std::io;
+
 use banger_ext4::Ext4Editor;
 use banger_oci::Digest;
 use banger_tree::RootfsError;
@@ -65,7 +67,14 @@ impl ImageStore {
             used_inodes: 0,
             problems: Vec::new(),
         };
-        let length = std::fs::metadata(&path).map_err(|source| StoreError::io("read", &path, source))?.len();
+        let length = match std::fs::metadata(&path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                found.problems.push("the file is missing; pull the image again".to_owned());
+                return Ok(found);
+            }
+            Err(source) => return Err(StoreError::io("read", &path, source)),
+        };
         if length < record.size_bytes {
             let wanted = record.size_bytes;
             found.problems.push(format!("the file has {length} bytes, and was built with {wanted}"));
