@@ -96,6 +96,14 @@ fn copy_out(path: &str, target: &CopyEnd, guest: &GuestClient) -> Result<u64, Fa
     }
     // Beside its place until it is whole, and only its owner's until the mode is known.
     let partial = target.with_file_name(format!(".{}.partial", target.file_name().unwrap_or_default()));
+    let stale = partial.clone();
+    let interrupted = move || {
+        // It is there or not, depending on when that comes.
+        let _ = std::fs::remove_file(&stale);
+        std::process::exit(130);
+    };
+    // Without a handler the next copy to the same place removes it.
+    let _ = ctrlc::set_handler(interrupted);
     let write = |source| banger::Error::Output { action: "write", path: target.clone(), source };
     let mut file = OpenOptions::new()
         .write(true)
