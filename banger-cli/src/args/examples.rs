@@ -37,6 +37,11 @@ pub(super) const MAN: &str = "\
 Example:
   banger man ~/.local/share/man/man1 && man banger-image-pull";
 
+pub(super) const BUILD: &str = "\
+Examples:
+  banger rootfs build ./tree tree.ext4 --size 4G --label rootfs
+  docker export CONTAINER | banger rootfs build - container.ext4";
+
 pub(super) const PUT: &str = "\
 Examples:
   banger rootfs put disk.ext4 ./key.pub /root/.ssh/authorized_keys --parents --mode 600

@@ -12,6 +12,7 @@ use crate::units::Size;
 #[derive(Debug, Subcommand)]
 pub(crate) enum RootfsCommand {
     /// Build an ext4 file from a directory or a tar; prints the file's path.
+    #[command(after_help = examples::BUILD)]
     Build(Box<BuildArguments>),
     /// List what is in an ext4 file.
     Ls(LsArguments),
@@ -249,7 +250,8 @@ impl FromStr for NewSize {
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildArguments {
-    /// A directory, or a tar: plain, or compressed with gzip or zstd.
+    /// A directory, or a tar: plain, or compressed with gzip or zstd; `-` for a tar on standard
+    /// input.
     pub(crate) source: Utf8PathBuf,
     /// The ext4 file to write; not in the directory.
     #[arg(value_parser = super::output_file)]

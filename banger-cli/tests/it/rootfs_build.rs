@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
@@ -189,6 +190,14 @@ fn tars_are_told_by_their_bytes() {
     }
     assert_equal_files(&built[0], &built[1]);
     assert_equal_files(&built[0], &built[2]);
+    // A pipe cannot be read twice.
+    let file = home.path("out/piped.ext4");
+    let mut command = home.banger(["rootfs", "build", "-", "out/piped.ext4", "--size", "16M"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&gzip(&tar)).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_equal_files(&built[0], &file);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use banger::{BuildRequest, BuiltFile, ImageSize};
 
+use super::STANDARD_INPUT;
 use crate::args::{BuildArguments, ProgressStyle};
 use crate::commands::{Failure, cancel_on_signal, limits, output};
 use crate::printer::Printer;
@@ -27,7 +28,10 @@ pub(super) fn build(
 }
 
 fn request(arguments: &BuildArguments) -> Result<BuildRequest, Failure> {
-    let mut request = BuildRequest::new(arguments.source.clone());
+    let mut request = BuildRequest::new(match arguments.source.as_str() {
+        STANDARD_INPUT => "/dev/stdin".into(),
+        _ => arguments.source.clone(),
+    });
     request.backend = arguments.file_system.backend.parse::<banger::Backend>()?;
     request.uuid = arguments.uuid.as_deref().map(str::parse::<banger::Uuid>).transpose()?;
     request.label.clone_from(&arguments.label);

@@ -12,7 +12,7 @@ use banger::{InjectReport, InjectRequest};
 use camino::Utf8Path;
 use serde::Serialize;
 
-use super::guest_path;
+use super::{STANDARD_INPUT, guest_path};
 use crate::args::{
     ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments, MkdirArguments, MvArguments,
     PutArguments, ResizeArguments, RmArguments,
@@ -20,9 +20,6 @@ use crate::args::{
 use crate::commands::{Failure, cancel_on_signal, output};
 use crate::printer::Printer;
 use crate::units::Size;
-
-/// Where the host's standard input is meant.
-const STANDARD_INPUT: &str = "-";
 
 /// Edits `file`; `work` returns the paths that were changed.
 fn edit(

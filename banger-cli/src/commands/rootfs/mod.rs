@@ -13,6 +13,9 @@ use super::Failure;
 use crate::args::{ProgressStyle, RootfsCommand};
 use crate::printer::Printer;
 
+/// What stands for the host's standard input.
+const STANDARD_INPUT: &str = "-";
+
 pub(super) fn run(command: &RootfsCommand, style: ProgressStyle, printer: &Printer) -> Result<(), Failure> {
     match command {
         RootfsCommand::Build(arguments) => build::build(arguments, style, printer),
