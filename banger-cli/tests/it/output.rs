@@ -1,9 +1,11 @@
 //! What the command prints, and where: one document, one line a message, nothing that tells a terminal
 //! anything.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Stdio;
 
 use banger_testkit::{ImageBuilder, LayerBuilder, LayoutBuilder, require};
@@ -219,4 +221,65 @@ fn manual_pages_are_there_for_whoever_asks() {
         assert!(text.contains(".SH NAME") && text.contains("Example"), "{page}: {text}");
     }
     assert!(text(&home.run(["--help"]).stdout).contains("\n  man "), "help tells of them");
+}
+
+/// Adds the names of all fields of a document, but those that an image or a user chooses.
+fn fields(document: &Value, found: &mut BTreeSet<String>) {
+    match document {
+        Value::Object(object) => {
+            for (name, value) in object {
+                found.insert(name.clone());
+                if !["labels", "xattrs"].contains(&name.as_str()) {
+                    fields(value, found);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_and_event_is_in_the_documentation() {
+    let home = home_with_layout();
+    fs::create_dir(home.path("tree")).unwrap();
+    fs::write(home.path("tree/file"), "x").unwrap();
+    symlink("file", home.path("tree/link")).unwrap();
+    let mut found = BTreeSet::new();
+    for arguments in [
+        &["image", "pull", "oci:layout:latest", "--name", "app", "--size", "64M"][..],
+        &["image", "clone", "app", "copy"],
+        &["image", "list"],
+        &["image", "verify", "app"],
+        &["image", "export", "app", "out/app.ext4"],
+        &["image", "rm", "copy"],
+        &["image", "cache", "list"],
+        &["image", "cache", "prune", "--all"],
+        &["rootfs", "build", "tree", "out/tree.ext4", "--size", "64M"],
+        &["rootfs", "ls", "out/tree.ext4", "/", "/file"],
+        &["rootfs", "stat", "out/tree.ext4", "/link"],
+        &["rootfs", "cat", "out/tree.ext4", "/file"],
+        &["rootfs", "rm", "out/tree.ext4", "/link"],
+        &["rootfs", "inject", "out/tree.ext4"],
+        &["rootfs", "resize", "out/tree.ext4", "+64M"],
+        &["completions", "bash"],
+        &["man", "out/man"],
+    ] {
+        let document = home.json(arguments);
+        assert_eq!(document["version"], 1, "{arguments:?}");
+        fields(&document, &mut found);
+    }
+    let failed = home.banger(["image", "show", "nothing", "--json"]).output().unwrap();
+    fields(&serde_json::from_slice(&failed.stdout).unwrap(), &mut found);
+    let pulled = home
+        .run(["image", "pull", "oci:layout:latest", "--progress", "json", "--force", "--size", "64M"])
+        .stderr;
+    let events = text(&pulled);
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    found.extend(events.map(|event| event["event"].as_str().unwrap().to_owned()));
+
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md");
+    let docs = fs::read_to_string(docs).unwrap();
+    let missing: Vec<&String> = found.iter().filter(|name| !docs.contains(&format!("`{name}`"))).collect();
+    assert!(found.len() > 50 && missing.is_empty(), "{missing:?} of {found:?}");
 }
