@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod internal;
 mod printer;
 mod progress;
 mod units;
@@ -16,6 +17,10 @@ use crate::commands::Failure;
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
+    internal::guard(run)
+}
+
+fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage::tell(&error),

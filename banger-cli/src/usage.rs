@@ -28,7 +28,7 @@ pub(crate) fn tell(error: &clap::Error) -> ExitCode {
 }
 
 /// Whether `--json` is among arguments that could not be parsed.
-fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+pub(crate) fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
     arguments.take_while(|argument| argument != "--").any(|argument| argument == "--json")
 }
 

@@ -115,6 +115,9 @@ impl Error {
     /// Code of a failure to write the output, also one of a program's own.
     pub const OUTPUT_CODE: u32 = 504;
 
+    /// Code of a fault of banger itself.
+    pub const INTERNAL_CODE: u32 = 510;
+
     /// Code of arguments that a program does not understand.
     pub const USAGE_CODE: u32 = 509;
 
