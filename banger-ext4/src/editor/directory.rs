@@ -10,6 +10,10 @@ use crate::format::dirent::{HEADER_SIZE, TAIL_FILE_TYPE, TAIL_SIZE, encode_entry
 use crate::format::inode::{INDEX_FL, Inode};
 use crate::format::{Block, InodeNumber, htree};
 
+/// Blocks of a directory without an index that gets one with the next block: what changes for it has
+/// to fit the journal.
+const LIST_BLOCKS_MAX: u64 = 256;
+
 /// A name and what it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -276,7 +280,7 @@ impl Ext4Editor {
                     return self.put_leaf(&dir, block, bytes);
                 }
             }
-            if !self.volume.dir_index {
+            if !self.volume.dir_index || dir.len() > LIST_BLOCKS_MAX {
                 let mut dir = dir;
                 let block = self.append_dir_block(&mut dir)?;
                 let bytes = self.encode_leaf(&[entry]);

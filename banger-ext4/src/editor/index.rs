@@ -7,13 +7,15 @@ use super::directory::{Dir, Entry};
 use super::extents::Run;
 use crate::format::crc32c::is_wrong;
 use crate::format::dirent::entry_size;
-use crate::format::hash::{HALF_MD4, NameHash, half_md4};
+use crate::format::hash::{NameHash, half_md4, name_hash};
 use crate::format::htree::{self, DxEntry, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET, limit_at};
 use crate::format::inode::INDEX_FL;
 use crate::format::{Block, InodeNumber};
 
 /// Levels of index blocks below the root, at most.
-const LEVELS_MAX: u8 = 1;
+pub(super) const LEVELS_MAX: u8 = 1;
+/// `indirect_levels` of `struct dx_root_info`.
+pub(super) const LEVELS_OFFSET: usize = 30;
 
 /// One index block on the way to a leaf.
 #[derive(Debug)]
@@ -27,8 +29,11 @@ struct Step {
 /// The way to a leaf.
 #[derive(Debug)]
 pub(super) struct Path {
+    hash_version: u8,
     hash: u32,
     steps: Vec<Step>,
+    /// Leaves there may still be.
+    leaves_left: u64,
 }
 
 impl Path {
@@ -40,8 +45,14 @@ impl Path {
 }
 
 impl Ext4Editor {
+    /// Returns the hash of a name in an index that is made here.
     fn hash(&self, name: &[u8]) -> NameHash {
         half_md4(name, &self.volume.hash_seed, self.volume.signedness)
+    }
+
+    /// Returns the hash of a name in an index of this version; `None` if it is not known.
+    pub(super) fn hash_by(&self, hash_version: u8, name: &[u8]) -> Option<NameHash> {
+        name_hash(hash_version, name, &self.volume.hash_seed, self.volume.signedness)
     }
 
     /// Returns the entries of an index block that start at `offset`, checked.
@@ -94,17 +105,14 @@ impl Ext4Editor {
         if info_length != 8 || levels > LEVELS_MAX {
             return Err(self.corrupt_dir(dir.number, "has a malformed index"));
         }
-        if hash_version != HALF_MD4 {
-            return Ok(None);
-        }
-        let hash = self.hash(name).major;
+        let Some(NameHash { major: hash, .. }) = self.hash_by(hash_version, name) else { return Ok(None) };
         let mut steps = vec![self.step(dir, 0, ROOT_ENTRIES_OFFSET, hash)?];
         for _ in 0..levels {
             let step = &steps[steps.len() - 1];
             let below = step.entries[step.at].block;
             steps.push(self.step(dir, below.into(), NODE_ENTRIES_OFFSET, hash)?);
         }
-        Ok(Some(Path { hash, steps }))
+        Ok(Some(Path { hash_version, hash, steps, leaves_left: dir.len() }))
     }
 
     /// Goes on to the next leaf if names of the same hash may be there, too.
@@ -117,6 +125,10 @@ impl Ext4Editor {
         if next.hash != path.hash | 1 {
             return Ok(false);
         }
+        path.leaves_left = path
+            .leaves_left
+            .checked_sub(1)
+            .ok_or_else(|| self.corrupt_dir(dir.number, "has an index that leads to a block twice"))?;
         let mut below = next.block;
         for deeper in level + 1..path.steps.len() {
             let mut step = self.step(dir, below.into(), NODE_ENTRIES_OFFSET, path.hash)?;
@@ -138,13 +150,15 @@ impl Ext4Editor {
             return Ok(true);
         }
         let step = path.steps.last().expect("the root is always there");
-        if step.entries.len() == limit_at(step.offset, self.volume.block_size, dir.seed.is_some()) {
-            return Ok(false);
+        if self.is_full(dir, step) {
+            // There is room in the block that the next way ends in.
+            return Ok(self.make_room(dir, &path)? && self.insert_into_index(&self.dir(dir.number)?, entry)?);
         }
 
         let entries = records.into_iter().map(|record| record.entry).filter(|entry| entry.inode.0 != 0);
+        let hash = |name: &[u8]| self.hash_by(path.hash_version, name).expect("the way was found by it");
         let mut hashed: Vec<(NameHash, Entry)> =
-            entries.chain([entry.clone()]).map(|entry| (self.hash(&entry.name), entry)).collect();
+            entries.chain([entry.clone()]).map(|entry| (hash(&entry.name), entry)).collect();
         hashed.sort_by(|(a_hash, a), (b_hash, b)| (a_hash, &a.name).cmp(&(b_hash, &b.name)));
         let total: usize = hashed.iter().map(|(_, entry)| entry_size(entry.name.len())).sum();
         let mut lower = 0;
@@ -156,11 +170,11 @@ impl Ext4Editor {
         // At least one on each side.
         let split = split.clamp(1, hashed.len() - 1);
         let goes_on = hashed[split - 1].0.major == hashed[split].0.major;
+        let first_hash = hashed[split].0.major | u32::from(goes_on);
         let mut dir = dir.clone();
         let new_logical = dir.len();
         let new_block = self.append_dir_block(&mut dir)?;
         let upper: Vec<Entry> = hashed.split_off(split).into_iter().map(|(_, entry)| entry).collect();
-        let first_hash = self.hash(&upper[0].name).major | u32::from(goes_on);
         let lower: Vec<Entry> = hashed.into_iter().map(|(_, entry)| entry).collect();
         let (lower, upper) = (self.encode_leaf(&lower), self.encode_leaf(&upper));
         self.put_leaf(&dir, block, lower)?;
@@ -174,6 +188,49 @@ impl Ext4Editor {
         htree::fill_entries(&mut bytes, dir.seed, step.offset, &entries);
         self.blocks.write(step.block, bytes)?;
         Ok(true)
+    }
+
+    fn is_full(&self, dir: &Dir, step: &Step) -> bool {
+        step.entries.len() == limit_at(step.offset, self.volume.block_size, dir.seed.is_some())
+    }
+
+    /// Makes room in the index block that the way ends in, which is full: divides it or, if it is
+    /// the root, moves what it has one level down. Returns whether that could be done.
+    ///
+    /// Few blocks change, however large the directory: all changes have to fit the journal.
+    fn make_room(&mut self, dir: &Dir, path: &Path) -> Result<bool, RootfsError> {
+        let mut dir = dir.clone();
+        let number = u32::try_from(dir.len()).expect("directories have fewer blocks");
+        let root = &path.steps[0];
+        let mut bytes = self.blocks.read(super::blocks::View::Now, root.block)?.to_vec();
+        let mut above = root.entries.clone();
+        match &path.steps[1..] {
+            [] => {
+                let node = self.append_dir_block(&mut dir)?;
+                self.put_node(&dir, node, &root.entries)?;
+                above = vec![DxEntry { hash: 0, block: number }];
+                bytes[LEVELS_OFFSET] = 1;
+            }
+            [node] if !self.is_full(&dir, root) => {
+                let (lower, upper) = node.entries.split_at(node.entries.len() / 2);
+                let new = self.append_dir_block(&mut dir)?;
+                self.put_node(&dir, node.block, lower)?;
+                self.put_node(&dir, new, upper)?;
+                above.insert(root.at + 1, DxEntry { hash: upper[0].hash, block: number });
+            }
+            _ => return Ok(false),
+        }
+        let limit = limit_at(root.offset, bytes.len(), dir.seed.is_some());
+        bytes[root.offset..root.offset + 8 * limit].fill(0);
+        htree::fill_entries(&mut bytes, dir.seed, root.offset, &above);
+        self.blocks.write(root.block, bytes)?;
+        Ok(true)
+    }
+
+    fn put_node(&mut self, dir: &Dir, block: Block, entries: &[DxEntry]) -> Result<(), RootfsError> {
+        let mut bytes = vec![0; self.volume.block_size];
+        htree::fill_node(&mut bytes, dir.seed, entries);
+        self.blocks.write(block, bytes)
     }
 
     /// Makes a directory's blocks anew as a hash tree, with one entry more.
@@ -222,10 +279,8 @@ impl Ext4Editor {
             let mut above = Vec::with_capacity(nodes);
             for (node, below) in index.chunks(per_node).enumerate() {
                 above.push(DxEntry { hash: below[0].hash, block: number(1 + node) });
-                let mut bytes = vec![0; block_size];
-                htree::fill_node(&mut bytes, dir.seed, below);
                 let block = self.block_of(&dir, 1 + node as u64)?;
-                self.blocks.write(block, bytes)?;
+                self.put_node(&dir, block, below)?;
             }
             htree::fill_root(&mut root, dir.seed, dir.number, parent, 1, &above);
         }

@@ -1,7 +1,11 @@
-//! The half-MD4 hash that orders the names of an indexed directory.
+//! The hashes that order the names of an indexed directory. Only half MD4 is written.
 
-/// `s_def_hash_version`: half MD4.
+/// `s_def_hash_version` and `hash_version`: that of the first versions.
+pub(crate) const LEGACY: u8 = 0;
+/// Half MD4.
 pub(crate) const HALF_MD4: u8 = 1;
+/// The Tiny Encryption Algorithm.
+pub(crate) const TEA: u8 = 2;
 /// A hash that means "end of directory" to readers; no name may have it.
 const EOF_HASH: u32 = 0xffff_fffe;
 /// What the hash starts from without a seed: MD4's own.
@@ -25,41 +29,104 @@ pub(crate) struct NameHash {
     pub(crate) minor: u32,
 }
 
-/// Returns the hash of `name` with `s_hash_seed`.
+impl NameHash {
+    fn new(hash: u32, minor: u32) -> Self {
+        let major = hash & !1;
+        Self { major: if major == EOF_HASH { EOF_HASH.wrapping_sub(2) } else { major }, minor }
+    }
+}
+
+/// Returns the hash of `name` with `s_hash_seed` in an index of this `hash_version`; `None` if that is
+/// not known.
+pub(crate) fn name_hash(
+    hash_version: u8,
+    name: &[u8],
+    s_hash_seed: &[u8; 16],
+    signedness: Signedness,
+) -> Option<NameHash> {
+    Some(match hash_version {
+        LEGACY => legacy(name, signedness),
+        HALF_MD4 => half_md4(name, s_hash_seed, signedness),
+        TEA => tea(name, s_hash_seed, signedness),
+        _ => return None,
+    })
+}
+
+/// Returns the half MD4 of `name` with `s_hash_seed`.
 pub(crate) fn half_md4(name: &[u8], s_hash_seed: &[u8; 16], signedness: Signedness) -> NameHash {
-    let mut state = if *s_hash_seed == [0; 16] {
-        MD4_START
-    } else {
-        let mut words = s_hash_seed.chunks_exact(4);
-        std::array::from_fn(|_| {
-            let word = words.next().expect("16 bytes have four words");
-            u32::from_le_bytes(word.try_into().expect("four bytes"))
-        })
-    };
+    let mut state = start(s_hash_seed);
     let mut rest = name;
     while !rest.is_empty() {
         transform(&mut state, &words_of(rest, signedness));
         rest = rest.get(32..).unwrap_or_default();
     }
-    let major = state[1] & !1;
-    NameHash { major: if major == EOF_HASH { EOF_HASH.wrapping_sub(2) } else { major }, minor: state[2] }
+    NameHash::new(state[1], state[2])
 }
 
-/// Returns the eight words of input that the next 32 bytes of a name make; the length of all that
-/// is left pads them.
-fn words_of(rest: &[u8], signedness: Signedness) -> [u32; 8] {
+fn tea(name: &[u8], s_hash_seed: &[u8; 16], signedness: Signedness) -> NameHash {
+    const DELTA: u32 = 0x9e37_79b9;
+    let mut state = start(s_hash_seed);
+    let mut rest = name;
+    while !rest.is_empty() {
+        let [a, b, c, d]: [u32; 4] = words_of(rest, signedness);
+        let ([mut x, mut y, ..], mut sum) = (state, 0_u32);
+        let mixed = |half: u32, sum: u32, first: u32, second: u32| {
+            (half << 4).wrapping_add(first) ^ half.wrapping_add(sum) ^ (half >> 5).wrapping_add(second)
+        };
+        for _ in 0..16 {
+            sum = sum.wrapping_add(DELTA);
+            x = x.wrapping_add(mixed(y, sum, a, b));
+            y = y.wrapping_add(mixed(x, sum, c, d));
+        }
+        state[0] = state[0].wrapping_add(x);
+        state[1] = state[1].wrapping_add(y);
+        rest = rest.get(16..).unwrap_or_default();
+    }
+    NameHash::new(state[0], state[1])
+}
+
+fn legacy(name: &[u8], signedness: Signedness) -> NameHash {
+    let (mut hash, mut before) = (0x12a3_fe2d_u32, 0x37ab_e8f9_u32);
+    for byte in name {
+        let mut next = before.wrapping_add(hash ^ signedness.value_of(*byte).wrapping_mul(7_152_373));
+        if next & 0x8000_0000 != 0 {
+            next = next.wrapping_sub(0x7fff_ffff);
+        }
+        (before, hash) = (hash, next);
+    }
+    NameHash::new(hash << 1, 0)
+}
+
+fn start(s_hash_seed: &[u8; 16]) -> [u32; 4] {
+    if *s_hash_seed == [0; 16] {
+        return MD4_START;
+    }
+    let mut words = s_hash_seed.chunks_exact(4);
+    std::array::from_fn(|_| {
+        let word = words.next().expect("16 bytes have four words");
+        u32::from_le_bytes(word.try_into().expect("four bytes"))
+    })
+}
+
+impl Signedness {
+    fn value_of(self, byte: u8) -> u32 {
+        match self {
+            Self::Unsigned => u32::from(byte),
+            Self::Signed => i32::from(i8::from_le_bytes([byte])).cast_unsigned(),
+        }
+    }
+}
+
+/// Returns the words of input that the next bytes of a name make, four bytes each; the length of all
+/// that is left pads them.
+fn words_of<const WORDS: usize>(rest: &[u8], signedness: Signedness) -> [u32; WORDS] {
     let length = u32::try_from(rest.len()).expect("names have at most 255 bytes");
     let half = length | (length << 8);
     let padding = half | (half << 16);
-    let mut words = [padding; 8];
-    let part = rest.get(..32).unwrap_or(rest);
-    for (word, bytes) in words.iter_mut().zip(part.chunks(4)) {
+    let mut words = [padding; WORDS];
+    for (word, bytes) in words.iter_mut().zip(rest.chunks(4)) {
         for byte in bytes {
-            let value = match signedness {
-                Signedness::Unsigned => u32::from(*byte),
-                Signedness::Signed => i32::from(i8::from_le_bytes([*byte])).cast_unsigned(),
-            };
-            *word = value.wrapping_add(*word << 8);
+            *word = signedness.value_of(*byte).wrapping_add(*word << 8);
         }
     }
     words
@@ -104,6 +171,34 @@ fn mix(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn t03_hashes_of_other_indexes() {
+        let seed: [u8; 16] = std::array::from_fn(|at| u8::try_from(at + 1).unwrap());
+        let long: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789-long-name-over-32";
+        for (name, by_tea, by_legacy) in [
+            (&b"a"[..], (0xf535_28f0, 0xea54_fb01), 0xe74b_53e2),
+            (b"hello", (0x1a56_92b6, 0x2fd9_857d), 0x3225_2546),
+            (long, (0xeced_03fa, 0xa7d6_d126), 0x4f40_acf6),
+            (b"\xe9t\xe9", (0x4173_26ec, 0xd4bf_7359), 0xcbfc_35a2),
+        ] {
+            let hash = |version| name_hash(version, name, &seed, Signedness::Signed);
+            let (major, minor) = by_tea;
+            assert_eq!(hash(TEA), Some(NameHash { major, minor }), "{name:?}");
+            assert_eq!(hash(LEGACY), Some(NameHash { major: by_legacy, minor: 0 }), "{name:?}");
+            assert_eq!(hash(HALF_MD4), Some(half_md4(name, &seed, Signedness::Signed)));
+            assert_eq!(hash(6), None, "the one of encrypted names");
+        }
+    }
+
+    #[test]
+    fn t03_no_name_has_the_hash_that_ends_a_directory() {
+        for (hash, major) in
+            [(0xffff_fffe, 0xffff_fffc), (0xffff_ffff, 0xffff_fffc), (0xffff_fffd, 0xffff_fffc)]
+        {
+            assert_eq!(NameHash::new(hash, 7), NameHash { major, minor: 7 });
+        }
+    }
 
     /// The expected values are what `debugfs -R "dx_hash -h half_md4 …"` prints on x86.
     #[test]

@@ -9,6 +9,7 @@ mod contents;
 mod e2fsprogs;
 mod editor;
 mod editor_damage;
+mod editor_directories;
 mod editor_faults;
 mod editor_grow;
 mod editor_large;
