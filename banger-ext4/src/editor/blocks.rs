@@ -37,8 +37,9 @@ pub(super) struct Blocks {
     clean: RefCell<HashMap<Block, Bytes>>,
     /// Blocks of metadata that differ from the storage's.
     dirty: BTreeMap<Block, Bytes>,
-    /// What the changes of the operation under way replaced in `dirty`.
-    undo: Vec<(Block, Option<Bytes>)>,
+    /// What `dirty` had when the operation under way started, of the blocks it changed. One copy of
+    /// each, however often it changes: removing a large tree changes the same bitmaps for every file.
+    undo: HashMap<Block, Option<Bytes>>,
 }
 
 impl Blocks {
@@ -48,7 +49,7 @@ impl Blocks {
         block_size: usize,
         blocks_count: u64,
     ) -> Self {
-        let (clean, dirty, undo) = (RefCell::default(), BTreeMap::new(), Vec::new());
+        let (clean, dirty, undo) = (RefCell::default(), BTreeMap::new(), HashMap::new());
         Self { storage, image, block_size, blocks_count, clean, dirty, undo }
     }
 
@@ -111,7 +112,7 @@ impl Blocks {
         debug_assert_eq!(bytes.len(), self.block_size, "whole blocks");
         self.offset(block)?;
         let before = self.dirty.insert(block, bytes);
-        self.undo.push((block, before));
+        self.undo.entry(block).or_insert(before);
         Ok(())
     }
 
@@ -132,7 +133,7 @@ impl Blocks {
     /// Drops what was written to a block that is no metadata any more.
     pub(super) fn forget(&mut self, block: Block) {
         if let Some(before) = self.dirty.remove(&block) {
-            self.undo.push((block, Some(before)));
+            self.undo.entry(block).or_insert(Some(before));
         }
     }
 
@@ -143,7 +144,7 @@ impl Blocks {
 
     /// Takes back all changes to metadata since the operation started.
     pub(super) fn undo_operation(&mut self) {
-        while let Some((block, before)) = self.undo.pop() {
+        for (block, before) in self.undo.drain() {
             match before {
                 Some(bytes) => self.dirty.insert(block, bytes),
                 None => self.dirty.remove(&block),
@@ -183,5 +184,49 @@ impl Blocks {
         self.undo.clear();
         self.dirty.clear();
         self.clean.get_mut().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Zeros.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Storage for Nothing {
+        fn size_bytes(&self) -> io::Result<u64> {
+            Ok(16 << 10)
+        }
+
+        fn read_at(&self, _offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            buffer.fill(0);
+            Ok(())
+        }
+
+        fn write_at(&mut self, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_operation_keeps_one_copy_of_a_block_to_take_back() {
+        let mut blocks = Blocks::new(Box::new(Nothing), "image".to_owned(), 1024, 16);
+        blocks.write(Block(1), vec![7; 1024]).unwrap();
+        blocks.start_operation();
+        for value in 0..100 {
+            blocks.write(Block(1), vec![value; 1024]).unwrap();
+            blocks.write(Block(2), vec![value; 1024]).unwrap();
+            blocks.forget(Block(1 + u64::from(value % 2)));
+        }
+        assert_eq!(blocks.undo.len(), 2);
+        blocks.undo_operation();
+        assert_eq!(blocks.read(View::Now, Block(1)).unwrap()[..], [7; 1024]);
+        assert_eq!(blocks.dirty().len(), 1);
     }
 }
