@@ -115,6 +115,7 @@ impl Ext4Editor {
             return Ok(self.size_bytes());
         }
         self.check_not_half_committed()?;
+        self.check_not_mounted()?;
         self.journal()?;
         let locked = self.blocks.storage.lock();
         locked.map_err(|error| self.blocks.io("lock", error))?;

@@ -116,6 +116,16 @@ impl Ext4Editor {
         RootfsError::Limit { path: self.subject.clone(), reason: reason.into() }
     }
 
+    /// Refuses to change what a kernel may be changing.
+    fn check_not_mounted(&self) -> Result<(), RootfsError> {
+        match self.volume.needs_recovery {
+            true => Err(self.volume.unsupported(
+                "it is mounted, or was not unmounted; unmount it, or mount it once or run e2fsck -fp on it",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Does all of `work`, which is about `path`, or nothing of it.
     fn operation<T>(
         &mut self,
@@ -123,6 +133,7 @@ impl Ext4Editor {
         work: impl FnOnce(&mut Self) -> Result<T, RootfsError>,
     ) -> Result<T, RootfsError> {
         self.subject = path.clone();
+        self.check_not_mounted()?;
         self.blocks.start_operation();
         let freed = self.freed.len();
         let outcome = work(self);

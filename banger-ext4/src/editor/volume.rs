@@ -90,6 +90,9 @@ pub(super) struct Volume {
     pub(super) hash_seed: [u8; 16],
     pub(super) signedness: Signedness,
     pub(super) journal: Option<InodeNumber>,
+    /// Whether it is mounted, or was not unmounted. As long as nothing has been written since the
+    /// mount, only this flag tells.
+    pub(super) needs_recovery: bool,
 }
 
 impl Volume {
@@ -224,6 +227,7 @@ impl Volume {
                 0 => Signedness::Signed,
                 _ => Signedness::Unsigned,
             },
+            needs_recovery: superblock.s_feature_incompat & incompat::RECOVER != 0,
             journal: has_journal.then_some(InodeNumber(superblock.s_journal_inum)),
         })
     }

@@ -115,6 +115,29 @@ fn what_is_not_known_is_refused_by_its_name() {
     assert!(editor.commit().unwrap_err().to_string().contains("tune2fs -j"));
 }
 
+/// As a kernel leaves it that has mounted the image and not written to it yet: the journal is empty.
+#[test]
+fn an_image_that_may_be_mounted_is_looked_into_and_not_changed() {
+    let place = Place::new();
+    let image = place.root.join("image");
+    require!(make(&Maker::Mkfs { newer: false, size: "64M", options: &[] }, &image));
+    let mut debugfs = require!(tools::command("debugfs"));
+    tools::run(debugfs.args(["-w", "-R", "feature needs_recovery"]).arg(&image));
+    let mut editor = Ext4Editor::open(&image).unwrap();
+    assert_eq!(editor.read_dir(&path("/")).unwrap().len(), 1);
+    for error in [
+        editor.create_dir(&path("/dir"), &mode(0o755)).unwrap_err(),
+        editor.write_file(&path("/file"), &mut &[7; 5000][..], &mode(0o644)).unwrap_err(),
+        editor.grow(100 << 20).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("it is mounted, or was not unmounted"), "{error}");
+    }
+    drop(editor);
+    let mut e2fsck = require!(tools::command("e2fsck"));
+    tools::run(e2fsck.arg("-fp").arg(&image));
+    Ext4Editor::open(&image).unwrap().create_dir(&path("/dir"), &mode(0o755)).unwrap();
+}
+
 /// Counts the blocks that go to and from a file.
 #[derive(Debug)]
 struct Counter {
