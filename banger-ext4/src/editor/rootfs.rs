@@ -13,7 +13,7 @@ use super::directory::Entry;
 use super::extents::Run;
 use super::inodes::{new_inode, set_attributes};
 use crate::format::dirent::{file_type_code, file_type_of_code};
-use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, Inode, LINK_MAX};
+use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, Inode, LINK_MAX};
 use crate::format::timestamp::EncodedTime;
 use crate::format::{InodeNumber, device};
 
@@ -388,14 +388,17 @@ impl Rootfs for Ext4Editor {
                 mtime: mtime_of(&inode),
                 ..Attributes::default()
             };
+            // The extra fields of times may be where xattrs begin yet.
+            let has_few_fields = inode.i_extra_isize < EXTRA_ISIZE;
+            let kept = if has_few_fields { Some(editor.xattrs_of(number, &inode)?) } else { None };
+            if let Some(xattrs) = change.xattrs.as_ref().or(kept.as_ref()) {
+                editor.set_xattrs(number, &mut inode, xattrs)?;
+            }
             let unchanged = inode.clone();
             set_attributes(&mut inode, &change.applied_to(&before));
             // Times of access and birth are none of the attributes.
             (inode.i_atime, inode.i_atime_extra) = (unchanged.i_atime, unchanged.i_atime_extra);
             (inode.i_crtime, inode.i_crtime_extra) = (unchanged.i_crtime, unchanged.i_crtime_extra);
-            if let Some(xattrs) = &change.xattrs {
-                editor.set_xattrs(number, &mut inode, xattrs)?;
-            }
             editor.put_inode(number, &inode)
         })
     }

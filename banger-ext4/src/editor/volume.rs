@@ -176,6 +176,9 @@ impl Volume {
         if blocks_per_group == 0 || blocks_per_group > bits || !blocks_per_group.is_multiple_of(8) {
             return corrupt("a wrong number of blocks in a group");
         }
+        if superblock.s_clusters_per_group != superblock.s_blocks_per_group {
+            return corrupt("a wrong number of clusters in a group");
+        }
         if blocks_count <= first_data_block || blocks_count > 1 << 48 {
             return corrupt("a wrong number of blocks");
         }
@@ -192,6 +195,10 @@ impl Volume {
         let Ok(groups) = u32::try_from(groups) else { return corrupt("too many groups") };
         if u64::from(groups) * u64::from(inodes_per_group) != u64::from(superblock.s_inodes_count) {
             return corrupt("a wrong number of inodes");
+        }
+        if superblock.s_first_ino < InodeNumber::FIRST.0 || superblock.s_first_ino > superblock.s_inodes_count
+        {
+            return corrupt("a wrong first inode");
         }
         let has_crc16 = superblock.s_feature_ro_compat & ro_compat::GDT_CSUM != 0;
         let seed = match superblock.s_feature_incompat & incompat::CSUM_SEED {

@@ -12,61 +12,72 @@ use crate::support::crash::{PIECE, Recorder};
 use crate::support::fixture::mode;
 
 /// Longest time that one damaged image may take.
-const TIME_MAX: Duration = Duration::from_secs(5);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Where the structures of an image are, found without the code under test.
-struct Map {
-    bytes: Vec<u8>,
-    sound: Recorder,
-    block_size: usize,
+pub(crate) struct Map {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) sound: Recorder,
+    pub(crate) block_size: usize,
     has_checksums: bool,
 }
 
 impl Map {
-    fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let block_size = 1024 << bytes[1024 + 0x18];
         let has_checksums = bytes[1024 + 0x65] & 4 != 0;
         Self { sound: Recorder::new(bytes.clone()), bytes, block_size, has_checksums }
     }
 
-    fn u16(&self, at: usize) -> usize {
+    pub(crate) fn u16(&self, at: usize) -> usize {
         u16::from_le_bytes(self.bytes[at..at + 2].try_into().unwrap()).into()
     }
 
-    fn u32(&self, at: usize) -> usize {
+    pub(crate) fn u32(&self, at: usize) -> usize {
         u32::from_le_bytes(self.bytes[at..at + 4].try_into().unwrap()) as usize
     }
 
     /// The offset of the first group's descriptor.
-    fn desc(&self) -> usize {
+    pub(crate) fn desc(&self) -> usize {
         if self.block_size == 1024 { 2048 } else { self.block_size }
     }
 
-    fn block(&self, number: usize) -> usize {
+    pub(crate) fn desc_size(&self) -> usize {
+        if self.u32(1024 + 0x60) & 0x80 != 0 { 64 } else { 32 }
+    }
+
+    pub(crate) fn block(&self, number: usize) -> usize {
         number * self.block_size
     }
 
-    fn inode(&self, number: usize) -> usize {
+    pub(crate) fn inode(&self, number: usize) -> usize {
         let per_group = self.u32(1024 + 0x28);
-        let desc_size = if self.u32(1024 + 0x60) & 0x80 != 0 { 64 } else { 32 };
-        let table = self.u32(self.desc() + (number - 1) / per_group * desc_size + 8);
+        let table = self.u32(self.desc() + (number - 1) / per_group * self.desc_size() + 8);
         self.block(table) + (number - 1) % per_group * 256
     }
 
     /// The offset of the first node below the root of an inode's extent tree.
-    fn extent_node(&self, inode: usize) -> usize {
+    pub(crate) fn extent_node(&self, inode: usize) -> usize {
         assert!(self.u16(inode + 0x28 + 6) > 0, "the tree has levels");
         self.block(self.u32(inode + 0x28 + 12 + 4))
     }
 
     /// The offset of an inode's first block.
-    fn first_block(&self, inode: usize) -> usize {
-        let (mut node, mut depth) = (inode + 0x28, self.u16(inode + 0x28 + 6));
-        while depth > 0 {
-            node = self.block(self.u32(node + 12 + 4));
-            depth -= 1;
+    pub(crate) fn first_block(&self, inode: usize) -> usize {
+        self.nth_block(inode, 0)
+    }
+
+    /// The offset of an inode's block of this number.
+    pub(crate) fn nth_block(&self, inode: usize, logical: usize) -> usize {
+        let mut node = inode + 0x28;
+        loop {
+            let mut entries = (1..=self.u16(node + 2)).map(|at| node + 12 * at);
+            let entry = entries.rfind(|entry| self.u32(*entry) <= logical).unwrap();
+            if self.u16(node + 6) == 0 {
+                return self.block(self.u32(entry + 8) + logical - self.u32(entry));
+            }
+            node = self.block(self.u32(entry + 4));
         }
-        self.block(self.u32(node + 12 + 8))
     }
 }
 
@@ -74,7 +85,7 @@ fn name_of(at: usize) -> GuestPath {
     path(&format!("/many/a name of some length, number {at}"))
 }
 
-fn fill(editor: &mut Ext4Editor) {
+pub(crate) fn fill(editor: &mut Ext4Editor) {
     let attributes = mode(0o755);
     editor.create_dir(&path("/many"), &attributes).unwrap();
     for at in 0..300 {
@@ -93,7 +104,7 @@ fn fill(editor: &mut Ext4Editor) {
 }
 
 /// Uses everything; returns all errors.
-fn use_all(storage: Recorder) -> Vec<RootfsError> {
+pub(crate) fn use_all(storage: Recorder) -> Vec<RootfsError> {
     let mut editor = match Ext4Editor::open_on(Box::new(storage), "damaged") {
         Ok(editor) => editor,
         Err(error) => return vec![error],
@@ -140,7 +151,7 @@ fn images(mut test: impl FnMut(&Maker, &Map, &Ext4Editor)) {
     }
 }
 
-fn number_of(editor: &Ext4Editor, name: &str) -> usize {
+pub(crate) fn number_of(editor: &Ext4Editor, name: &str) -> usize {
     editor.stat(&path(name)).unwrap().unwrap().inode as usize
 }
 
@@ -151,7 +162,7 @@ fn a_flipped_bit_anywhere_is_found() {
         let inode = |name: &str| map.inode(number_of(editor, name));
         let blocks_per_group = map.u32(1024 + 0x20);
         let inodes_per_group = map.u32(1024 + 0x28);
-        let desc_size = if map.u32(1024 + 0x60) & 0x80 != 0 { 64 } else { 32 };
+        let desc_size = map.desc_size();
         let (block_bitmap, inode_bitmap) = (map.u32(map.desc()), map.u32(map.desc() + 4));
         let many = inode("/many");
         // What is behind the last entry means nothing.
@@ -249,6 +260,7 @@ fn lying_counts_and_places_are_found() {
             ("fewer blocks", 1024 + 4, &[1, 0, 0, 0], "superblock has"),
             ("inodes", 1024, &huge, "superblock has a wrong number of inodes"),
             ("size of blocks", 1024 + 0x18, &[9], "blocks of 2^19"),
+            ("first inode", 1024 + 0x54, &[3, 0, 0, 0], "first inode"),
             ("blocks of a group", 1024 + 0x20, &[3, 0, 0, 0], "blocks in a group"),
             ("inodes of a group", 1024 + 0x28, &[0, 0, 0, 0], "inodes in a group"),
             ("first inode of the journal", 1024 + 0xe0, &[1, 0, 0, 0], "inode"),

@@ -8,6 +8,7 @@
 mod contents;
 mod e2fsprogs;
 mod editor;
+mod editor_attributes;
 mod editor_damage;
 mod editor_directories;
 mod editor_faults;

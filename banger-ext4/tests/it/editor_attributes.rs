@@ -1,0 +1,87 @@
+//! Attributes that are stored in unusual places or ways.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use banger_ext4::Ext4Editor;
+use banger_testkit::{assert_silent, require};
+use banger_tree::{AttributeChange, Attributes, Rootfs, Timestamp};
+
+use crate::editor::{Maker, Place, make, path};
+use crate::editor_damage::{Map, number_of};
+use crate::support::fixture::mode;
+
+/// Bytes above 127 count as negative in the hashes of some versions of e2fsprogs and the kernel.
+#[test]
+fn t09_names_of_attributes_beyond_ascii() {
+    let place = Place::new();
+    for maker in [Maker::Native, Maker::Mkfs { newer: true, size: "64M", options: &[] }] {
+        let image = place.root.join("image");
+        let _ = std::fs::remove_file(&image);
+        require!(make(&maker, &image));
+        let mut attributes = mode(0o644);
+        for at in 0..3 {
+            attributes.xattrs.insert(format!("user.größe {at}").as_bytes(), vec![0xe9; 300]);
+        }
+        let mut editor = Ext4Editor::open(&image).unwrap();
+        editor.write_file(&path("/file"), &mut &b"x"[..], &attributes).unwrap();
+        editor.commit().unwrap();
+        drop(editor);
+        require!(assert_silent(image.as_std_path()));
+        let stat = Ext4Editor::open(&image).unwrap().stat(&path("/file")).unwrap().unwrap();
+        assert_eq!(stat.attributes.xattrs, attributes.xattrs);
+    }
+}
+
+/// Old kernels gave inodes fewer extra fields, and xattrs begin where those end.
+#[test]
+fn t07_t09_inodes_with_few_extra_fields() {
+    let place = Place::new();
+    let later = Timestamp { seconds: 1 << 33, nanoseconds: 123_456_789 };
+    for extra_isize in [4_usize, 8, 12, 24, 28] {
+        for with_xattrs in [false, true] {
+            let image = place.root.join("image");
+            let _ = std::fs::remove_file(&image);
+            let options = &["-b", "1024", "-O", "^metadata_csum,^extra_isize"];
+            require!(make(&Maker::Mkfs { newer: false, size: "16M", options }, &image));
+            let mut editor = Ext4Editor::open(&image).unwrap();
+            let mut attributes = mode(0o644);
+            attributes.xattrs.insert("user.a", b"12345");
+            editor.write_file(&path("/file"), &mut &b"x"[..], &attributes).unwrap();
+            editor.commit().unwrap();
+            let map = Map::new(std::fs::read(&image).unwrap());
+            let at = map.inode(number_of(&editor, "/file"));
+            drop(editor);
+            let mut inode = map.bytes[at..at + 256].to_vec();
+            let xattrs = inode[0xa0..].to_vec();
+            inode[0x80..].fill(0);
+            inode[0x80] = u8::try_from(extra_isize).unwrap();
+            let start = 0x80 + extra_isize;
+            // The magic, one entry of 20 bytes, and at the end its value.
+            inode[start..start + 24].copy_from_slice(&xattrs[..24]);
+            inode[248..].copy_from_slice(&xattrs[88..]);
+            let offset = u16::try_from(248 - start - 4).unwrap();
+            inode[start + 6..start + 8].copy_from_slice(&offset.to_le_bytes());
+            let file = File::options().write(true).open(&image).unwrap();
+            file.write_all_at(&inode, at as u64).unwrap();
+            drop(file);
+            require!(assert_silent(image.as_std_path()));
+
+            let mut editor = Ext4Editor::open(&image).unwrap();
+            let stat = editor.stat(&path("/file")).unwrap().unwrap();
+            assert_eq!(stat.attributes.xattrs, attributes.xattrs, "{extra_isize}");
+            let mut change = AttributeChange { mtime: Some(later), ..AttributeChange::default() };
+            if with_xattrs {
+                attributes.xattrs.insert("user.b", b"6");
+                change.xattrs = Some(attributes.xattrs.clone());
+            }
+            editor.set_attributes(&path("/file"), &change).unwrap();
+            editor.commit().unwrap();
+            drop(editor);
+            require!(assert_silent(image.as_std_path()));
+            let stat = Ext4Editor::open(&image).unwrap().stat(&path("/file")).unwrap().unwrap();
+            let want = Attributes { mtime: later, ..attributes };
+            assert_eq!(stat.attributes, want, "{extra_isize} {with_xattrs}");
+        }
+    }
+}
