@@ -222,6 +222,7 @@ fuzz_target!(|bytes: &[u8]| {
         rest = after;
     }
     if let Ok(mut editor) = Ext4Editor::open_on(Box::new(image), "damaged") {
+        let _ = editor.verify();
         let _ = look(&editor);
         let _ = change(&mut editor, head & 1 == 1);
     }

@@ -371,26 +371,38 @@ impl Image {
                 runs.push(Run { logical: 0, start: block.into(), len: 1, written: true });
             }
         } else {
-            self.extents(&inode.bytes[0x28..0x64], EXTENT_DEPTH_MAX, &mut runs)?;
+            self.extents(&inode.bytes[0x28..0x64], EXTENT_DEPTH_MAX, &mut 0, &mut runs)?;
+            let blocks = runs.iter().fold(0_u64, |sum, run| sum.saturating_add(run.len));
+            if blocks > self.superblock.blocks {
+                return Err(corrupt("a file has more blocks than there are"));
+            }
         }
         Ok(runs)
     }
 
-    fn extents(&self, node: &[u8], depth_max: u16, runs: &mut Vec<Run>) -> io::Result<()> {
+    /// Adds the extents of `node`, all of which are of blocks of the file from `next` on: so no
+    /// node comes twice, and there is an end.
+    fn extents(&self, node: &[u8], depth_max: u16, next: &mut u64, runs: &mut Vec<Run>) -> io::Result<()> {
         let (entries, depth) = (usize::from(u16_at(node, 2)), u16_at(node, 6));
         if u16_at(node, 0) != extent::MAGIC || depth > depth_max || 12 * (entries + 1) > node.len() {
             return Err(corrupt("an extent tree is damaged"));
         }
         for entry in node[12..].chunks_exact(12).take(entries) {
+            let logical = u64::from(u32_at(entry, 0));
+            if logical < *next {
+                return Err(corrupt("an extent tree is out of order"));
+            }
             if depth == 0 {
                 let start = u64::from(u32_at(entry, 8)) | u64::from(u16_at(entry, 6)) << 32;
                 let length = u32::from(u16_at(entry, 4));
                 let written = length <= EXTENT_MAX_BLOCKS;
                 let len = u64::from(if written { length } else { length - EXTENT_MAX_BLOCKS });
-                runs.push(Run { logical: u32_at(entry, 0).into(), start, len, written });
+                runs.push(Run { logical, start, len, written });
+                *next = logical + len;
             } else {
                 let child = u64::from(u32_at(entry, 4)) | u64::from(u16_at(entry, 8)) << 32;
-                self.extents(&self.block(child)?, depth - 1, runs)?;
+                self.extents(&self.block(child)?, depth - 1, next, runs)?;
+                *next = (*next).max(logical + 1);
             }
         }
         Ok(())

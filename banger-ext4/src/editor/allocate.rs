@@ -4,7 +4,7 @@ use banger_tree::RootfsError;
 
 use super::Ext4Editor;
 use super::blocks::View;
-use super::groups::{bit, set_bits};
+use super::groups::{bit, ones, set_bits};
 use super::volume::GroupChecksum;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::{Block, InodeNumber};
@@ -62,10 +62,16 @@ impl Ext4Editor {
             }
             // What was in use at the last commit must stay as it is until the next one.
             let mut taken = self.block_bitmap(View::Now, group, &desc)?;
+            let size = self.volume.blocks_of(group);
+            if ones(&taken, 0..size) == size {
+                return Err(self
+                    .volume
+                    .corrupt(format!("group {group} has fewer free blocks than it counts")));
+            }
             let committed = self.group_desc(View::Committed, group)?;
             let committed = self.block_bitmap(View::Committed, group, &committed)?;
             taken.iter_mut().zip(&committed).for_each(|(now, before)| *now |= before);
-            if let Some((at, len)) = free_run(&taken, from, self.volume.blocks_of(group), wanted)
+            if let Some((at, len)) = free_run(&taken, from, size, wanted)
                 && best.is_none_or(|(.., best_len)| len > best_len)
             {
                 best = Some((group, at, len));

@@ -1,6 +1,6 @@
 //! Blocks of an image, with the changes since the last commit kept in memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::Range;
@@ -35,6 +35,8 @@ pub(super) struct Blocks {
     block_size: usize,
     blocks_count: u64,
     clean: RefCell<HashMap<Block, Bytes>>,
+    /// How often a block was asked for.
+    reads: Cell<u64>,
     /// Blocks of metadata that differ from the storage's.
     dirty: BTreeMap<Block, Bytes>,
     /// What `dirty` had when the operation under way started, of the blocks it changed. One copy of
@@ -50,7 +52,7 @@ impl Blocks {
         blocks_count: u64,
     ) -> Self {
         let (clean, dirty, undo) = (RefCell::default(), BTreeMap::new(), HashMap::new());
-        Self { storage, image, block_size, blocks_count, clean, dirty, undo }
+        Self { storage, image, block_size, blocks_count, clean, reads: Cell::new(0), dirty, undo }
     }
 
     /// Takes the image as having this many blocks.
@@ -70,8 +72,14 @@ impl Blocks {
         RootfsError::Io { action, image: self.image.clone(), source }
     }
 
+    /// Returns how often a block was asked for, also where it was in memory.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads.get()
+    }
+
     /// Returns a block.
     pub(super) fn read(&self, view: View, block: Block) -> Result<Bytes, RootfsError> {
+        self.reads.set(self.reads.get() + 1);
         if view == View::Now
             && let Some(bytes) = self.dirty.get(&block)
         {

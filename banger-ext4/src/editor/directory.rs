@@ -93,6 +93,12 @@ impl Ext4Editor {
         if end == 0 || inode.size() != end * self.volume.block_size as u64 {
             return Err(self.corrupt_dir(number, "has another size than its blocks"));
         }
+        // Else a few blocks could be as many as there are numbers, and each has names.
+        let mut places: Vec<(u64, u64)> = mapping.runs.iter().map(|run| (run.start, run.len)).collect();
+        places.sort_unstable();
+        if places.windows(2).any(|pair| pair[0].0 + pair[0].1 > pair[1].0) {
+            return Err(self.corrupt_dir(number, "has a block twice"));
+        }
         Ok(Dir {
             number,
             is_indexed: self.volume.dir_index && inode.i_flags & INDEX_FL != 0,
@@ -360,12 +366,15 @@ impl Ext4Editor {
         self.put_leaf(&dir, block, bytes)
     }
 
-    /// Returns what `..` leads to.
-    pub(super) fn parent_of(&self, dir: &Dir) -> Result<InodeNumber, RootfsError> {
-        let (_, bytes) = self.dir_block(dir, 0)?;
+    /// Returns what a directory's `..` leads to, without a look at its other blocks.
+    pub(super) fn parent_of(&self, number: InodeNumber) -> Result<InodeNumber, RootfsError> {
+        let runs = self.mapping(number, &self.inode(number)?, 0..1)?.runs;
+        let first = runs.first().filter(|run| run.logical == 0);
+        let first = first.ok_or_else(|| self.corrupt_dir(number, "has holes"))?;
+        let bytes = self.blocks.read(View::Now, Block(first.start))?;
         // `.` takes the first 12 bytes, always.
         if bytes[4..6] != [12, 0] || bytes[18] != 2 || bytes[20..22] != *b".." {
-            return Err(self.corrupt_dir(dir.number, "does not start with . and .."));
+            return Err(self.corrupt_dir(number, "does not start with . and .."));
         }
         Ok(InodeNumber(u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]])))
     }
@@ -373,7 +382,7 @@ impl Ext4Editor {
     /// Makes `..` lead to another directory.
     pub(super) fn set_parent(&mut self, number: InodeNumber, parent: InodeNumber) -> Result<(), RootfsError> {
         let dir = self.dir(number)?;
-        self.parent_of(&dir)?;
+        self.parent_of(number)?;
         let (block, bytes) = self.dir_block(&dir, 0)?;
         let mut bytes = bytes.to_vec();
         bytes[12..16].copy_from_slice(&parent.0.to_le_bytes());

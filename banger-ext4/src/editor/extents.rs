@@ -48,6 +48,8 @@ struct Walk<'a> {
     mapping: Mapping,
     /// Extents found so far end here, in the file.
     end: u64,
+    /// Blocks of all extents found so far.
+    blocks: u64,
 }
 
 impl Ext4Editor {
@@ -66,7 +68,7 @@ impl Ext4Editor {
             let reason = format!("inode {} has its blocks in lists, as ext3 has, not in extents", number.0);
             return Err(self.volume.unsupported(reason));
         }
-        let mut walk = Walk { number, inode, wanted, mapping: Mapping::default(), end: 0 };
+        let mut walk = Walk { number, inode, wanted, mapping: Mapping::default(), end: 0, blocks: 0 };
         self.walk(&mut walk, &inode.i_block, None, 0..LOGICAL_END)?;
         Ok(walk.mapping)
     }
@@ -83,8 +85,14 @@ impl Ext4Editor {
             |what: &str| self.volume.corrupt(format!("the extent tree of inode {number} has {what}"));
         let header = ExtentHeader::decode(node[..ExtentHeader::SIZE].try_into().expect("a header's length"));
         let (count, most) = (usize::from(header.eh_entries), usize::from(header.eh_max));
-        if header.eh_magic != MAGIC || count > most || most > entries_of_block(node.len()) {
+        // As e2fsprogs has it, a node may leave room for two entries unused.
+        let fits = (entries_of_block(node.len()) - 2..=entries_of_block(node.len())).contains(&most);
+        if header.eh_magic != MAGIC || count > most || !fits {
             return Err(corrupt("a malformed node"));
+        }
+        // The kernel leaves none, and one could be below every entry above it, level by level.
+        if count == 0 && header.eh_depth > 0 {
+            return Err(corrupt("an empty index node"));
         }
         if header.eh_depth > DEPTH_MAX || depth.is_some_and(|depth| depth != header.eh_depth) {
             return Err(corrupt("a node of wrong depth"));
@@ -114,6 +122,10 @@ impl Ext4Editor {
                     return Err(corrupt("an extent beyond the file system"));
                 }
                 walk.end = end;
+                walk.blocks += len;
+                if walk.blocks > self.volume.blocks_count {
+                    return Err(corrupt("more blocks than there are"));
+                }
                 if run.logical < walk.wanted.end && end > walk.wanted.start {
                     walk.mapping.runs.push(run);
                 }

@@ -15,15 +15,36 @@ pub(super) fn bit(bitmap: &[u8], at: u64) -> bool {
     bitmap[(at / 8) as usize] & (1 << (at % 8)) != 0
 }
 
+/// Splits a range of bits: a mask of those at the end of a byte, whole bytes, and a mask of those at
+/// the start of the byte after them.
+fn by_bytes(range: std::ops::Range<u64>) -> ((usize, u8), std::ops::Range<usize>, (usize, u8)) {
+    let (first, last) = ((range.start / 8) as usize, (range.end / 8) as usize);
+    let (head, tail) = (0xff_u8 << (range.start % 8), !(0xff_u8 << (range.end % 8)));
+    match (range.is_empty(), first == last) {
+        (true, _) => ((first, 0), 0..0, (first, 0)),
+        (false, true) => ((first, head & tail), 0..0, (first, 0)),
+        (false, false) => ((first, head), first + 1..last, (last, tail)),
+    }
+}
+
 /// Sets bits to `value`.
 pub(super) fn set_bits(bitmap: &mut [u8], range: std::ops::Range<u64>, value: bool) {
-    for at in range {
-        let mask = 1 << (at % 8);
+    let (head, whole, tail) = by_bytes(range);
+    bitmap[whole].fill(if value { 0xff } else { 0 });
+    for (at, mask) in [head, tail].into_iter().filter(|(_, mask)| *mask != 0) {
         match value {
-            true => bitmap[(at / 8) as usize] |= mask,
-            false => bitmap[(at / 8) as usize] &= !mask,
+            true => bitmap[at] |= mask,
+            false => bitmap[at] &= !mask,
         }
     }
+}
+
+/// Returns how many bits of `range` are set.
+pub(super) fn ones(bitmap: &[u8], range: std::ops::Range<u64>) -> u64 {
+    let (head, whole, tail) = by_bytes(range);
+    let ends = [head, tail].into_iter().filter(|(_, mask)| *mask != 0);
+    let ends: u64 = ends.map(|(at, mask)| u64::from((bitmap[at] & mask).count_ones())).sum();
+    ends + bitmap[whole].iter().map(|byte| u64::from(byte.count_ones())).sum::<u64>()
 }
 
 impl Volume {
@@ -69,6 +90,27 @@ impl Volume {
     /// Returns whether copies of superblock and descriptors are in a group.
     pub(super) fn has_super(&self, group: u32) -> bool {
         !self.sparse_super || Group(group).has_super()
+    }
+
+    /// Returns whether [`empty_block_bitmap`](Self::empty_block_bitmap) has all of a group's own
+    /// metadata, each block of it once.
+    pub(super) fn has_metadata_inside(&self, group: u32, desc: &GroupDesc) -> bool {
+        let base = 1 + self.descriptor_blocks() + self.reserved_gdt_blocks;
+        let base = if self.has_super(group) { base } else { 0 };
+        let table = desc.inode_table().0;
+        let mut places = [
+            (desc.block_bitmap().0, 1),
+            (desc.inode_bitmap().0, 1),
+            (table, self.inode_table_blocks()),
+            (self.first_block(group) + self.blocks_of(group), 0),
+        ];
+        places.sort_unstable();
+        let mut end = self.first_block(group) + base;
+        places.iter().all(|(start, count)| {
+            let is_after = *start >= end;
+            end = start + count;
+            is_after
+        })
     }
 
     /// Returns the block bitmap of a group with nothing but its own metadata.
@@ -275,5 +317,11 @@ mod tests {
         set_bits(&mut bitmap, 4..16, false);
         assert_eq!(bitmap, [8, 0, 3]);
         assert!(bit(&bitmap, 3) && !bit(&bitmap, 4) && bit(&bitmap, 17));
+        set_bits(&mut bitmap, 9..11, true);
+        set_bits(&mut bitmap, 7..7, true);
+        assert_eq!(bitmap, [8, 6, 3]);
+        for (range, want) in [(0..24, 5), (3..4, 1), (4..9, 0), (10..17, 2), (5..5, 0), (24..24, 0)] {
+            assert_eq!(ones(&bitmap, range.clone()), want, "{range:?}");
+        }
     }
 }

@@ -78,6 +78,10 @@ impl Volume {
                 let most = groups * self.blocks_per_group * self.block_size as u64;
                 return refused(format!("it has no room reserved for descriptors of more than {most} bytes"));
             }
+            let own = 1 + needs + self.reserved_gdt_blocks + 2 + self.inode_table_blocks();
+            if groups > self.groups && own + LAST_GROUP_FREE_MIN > self.blocks_per_group {
+                return refused("its block groups are too small for metadata of their own".to_owned());
+            }
             // Block by block, a reserved one becomes one of descriptors.
             new.reserved_gdt_blocks -= needs - had;
             let rest = in_groups % self.blocks_per_group;
@@ -321,6 +325,51 @@ impl Ext4Editor {
 
     fn put_copy(&mut self, block: Block, bytes: Vec<u8>, was_there: bool) -> Result<(), RootfsError> {
         if was_there { self.blocks.write(block, bytes) } else { self.blocks.write_content(block, &bytes) }
+    }
+
+    /// Checks what the resize inode has: see [`extend_resize_inode`](Self::extend_resize_inode).
+    pub(super) fn check_resize_inode(&self) -> Result<(), RootfsError> {
+        let corrupt = |what: &str| self.volume.corrupt(format!("the resize inode {what}"));
+        let volume = &self.volume;
+        let inode = self.inode(InodeNumber::RESIZE)?;
+        let place = inode.i_block[4 * DIND..4 * DIND + 4].try_into().expect("four bytes");
+        let dind_block = Block(u32::from_le_bytes(place).into());
+        let reserved = volume.reserved_gdt_blocks;
+        if dind_block.0 == 0 && reserved == 0 {
+            return Ok(());
+        }
+        if inode.i_mode != 0o100_600 {
+            return Err(corrupt("is no file"));
+        }
+        if inode.i_block[..4 * DIND].iter().chain(&inode.i_block[4 * DIND + 4..]).any(|byte| *byte != 0) {
+            return Err(corrupt("has other blocks than those reserved for descriptors"));
+        }
+        let copies: Vec<u64> =
+            volume.groups_with_copies().map(|group| u64::from(group) * volume.blocks_per_group).collect();
+        let mut dind = numbers_of(&self.blocks.read(View::Now, dind_block)?);
+        let per_block = dind.len() as u64;
+        if reserved > per_block || copies.len() as u64 > per_block {
+            return Err(corrupt("is too small"));
+        }
+        for at in volume.descriptor_blocks()..volume.descriptor_blocks() + reserved {
+            let block = volume.first_data_block + 1 + at;
+            let entry = std::mem::take(&mut dind[(at % per_block) as usize]);
+            let numbers = numbers_of(&self.blocks.read(View::Now, Block(block))?);
+            let has_copies = numbers.iter().map(|number| u64::from(*number)).eq(copies
+                .iter()
+                .map(|distance| block + distance)
+                .chain(std::iter::repeat_n(0, numbers.len() - copies.len())));
+            if u64::from(entry) != block || !has_copies {
+                return Err(corrupt("does not have the reserved blocks in their order"));
+            }
+        }
+        let mut counted = inode.clone();
+        counted.set_blocks(0);
+        self.change_block_count(&mut counted, 1 + reserved * (1 + copies.len() as u64), true);
+        match dind.iter().all(|entry| *entry == 0) && counted.blocks() == inode.blocks() {
+            true => Ok(()),
+            false => Err(corrupt("has or counts more blocks than are reserved")),
+        }
     }
 
     /// Takes the reserved blocks that become descriptor blocks out of the resize inode, and adds

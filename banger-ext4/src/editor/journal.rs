@@ -48,7 +48,8 @@ impl Journal {
 
     /// Returns where the journal's block of this number is in the image.
     fn place(&self, logical: u64) -> Option<Block> {
-        let run = self.runs.iter().find(|run| logical >= run.logical && logical < run.logical + run.len)?;
+        let at = self.runs.partition_point(|run| run.logical + run.len <= logical);
+        let run = self.runs.get(at).filter(|run| logical >= run.logical)?;
         run.written.then_some(Block(run.start + (logical - run.logical)))
     }
 
@@ -222,7 +223,17 @@ impl Ext4Editor {
         }
         let (first, length) = (superblock.s_first.0, superblock.s_maxlen.0);
         let has_all = has_blocks(&journal.runs, length.into());
-        if superblock.s_blocksize.0 as usize != volume.block_size || first == 0 || first >= length || !has_all
+        let size = inode.size() / volume.block_size as u64;
+        let is_wrong_size = size < u64::from(length) || !has_blocks(&journal.runs, size);
+        // One of the first version has nothing there.
+        let users =
+            if journal.superblock.h_blocktype.0 == SUPERBLOCK_V2 { superblock.s_nr_users.0 } else { 1 };
+        if superblock.s_blocksize.0 as usize != volume.block_size
+            || first == 0
+            || first >= length
+            || !has_all
+            || is_wrong_size
+            || users > 1
         {
             return corrupt("has a malformed superblock");
         }

@@ -14,6 +14,7 @@ mod groups;
 mod grow;
 mod in_use;
 mod index;
+mod index_check;
 mod inodes;
 mod journal;
 mod rootfs;

@@ -124,7 +124,7 @@ impl Ext4Editor {
                 let entries = self.entries(&self.dir(number)?)?;
                 let is_dir = |entry: &&Entry| file_type_of_code(entry.file_type) == Some(FileType::Directory);
                 let links = 2 + entries.iter().filter(is_dir).count();
-                u16::try_from(links).ok().filter(|links| u32::from(*links) < LINK_MAX).unwrap_or(1)
+                u16::try_from(links).ok().filter(|links| u32::from(*links) <= LINK_MAX).unwrap_or(1)
             }
             links => links.saturating_sub(1).max(2),
         };
@@ -143,7 +143,7 @@ impl Ext4Editor {
             for entry in self.entries(&dir)? {
                 if type_of(&self.inode(entry.inode)?) != FileType::Directory {
                     self.drop_link(entry.inode)?;
-                } else if seen.insert(entry.inode) && self.parent_of(&self.dir(entry.inode)?)? == number {
+                } else if seen.insert(entry.inode) && self.parent_of(entry.inode)? == number {
                     pending.push(entry.inode);
                 } else {
                     // What else leads to it would lead nowhere.
@@ -199,11 +199,15 @@ impl Rootfs for Ext4Editor {
         let (number, inode) = self.file(path)?;
         // A size may lie; and what is larger than the image is holes for the most part.
         let most = self.volume.blocks_count * self.volume.block_size as u64;
-        let size = usize::try_from(inode.size()).ok().filter(|_| inode.size() <= most).ok_or_else(|| {
+        let too_large = || {
             let reason = format!("a file of {} bytes does not fit in memory; read it in parts", inode.size());
             RootfsError::Limit { path: path.clone(), reason }
-        })?;
-        let mut bytes = vec![0; size];
+        };
+        let size = usize::try_from(inode.size()).ok().filter(|_| inode.size() <= most);
+        let size = size.ok_or_else(too_large)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|_| too_large())?;
+        bytes.resize(size, 0);
         self.read_content(number, &inode, 0, &mut bytes)?;
         Ok(bytes)
     }

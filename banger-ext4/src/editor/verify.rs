@@ -7,15 +7,17 @@ use banger_tree::{FileType, RootfsError};
 use super::Ext4Editor;
 use super::blocks::View;
 use super::extents::{LOGICAL_END, Mapping};
-use super::groups::{bit, set_bits};
+use super::groups::{bit, ones, set_bits};
 use crate::format::dirent::file_type_code;
-use crate::format::group_desc::BLOCK_UNINIT;
+use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, Inode};
 use crate::format::superblock::Superblock;
 use crate::format::{Block, InodeNumber};
 
 /// Problems that are told; what comes after them is counted.
 const PROBLEMS_MAX: usize = 100;
+/// Work for each block of the image, at most: each is claimed once, and read up to five times.
+const WORK_PER_BLOCK: u64 = 8;
 /// `EXT4_RESIZE_INO`, which holds the blocks reserved for descriptors.
 const RESIZE_INODE: InodeNumber = InodeNumber(7);
 /// Where its only block of its own is named: `i_block[EXT4_DIND_BLOCK]`.
@@ -62,13 +64,22 @@ struct Walk<'a> {
     /// Files of the file system's own, which no name leads to.
     nameless: Vec<InodeNumber>,
     report: VerifyReport,
+    /// Groups with nothing but metadata of their own, which is in use without being claimed.
+    plain: HashMap<u32, GroupDesc>,
     /// Blocks that something uses, by group, as a bitmap.
-    used: Vec<Vec<u8>>,
+    used: HashMap<u32, Vec<u8>>,
+    /// How many blocks were claimed, and read to know which: not much more than there are, unless
+    /// inodes share them.
+    work: u64,
     inodes: HashMap<u32, Known>,
+    /// Directories in each group.
+    directories: HashMap<u32, u64>,
     /// Names by the inode they lead to and the directory they are in, with their type.
     names: Vec<(u32, u32, u8)>,
     /// Blocks of xattrs, with how many inodes have them.
     xattr_blocks: BTreeMap<Block, u32>,
+    /// Whether some inodes were not looked at.
+    is_cut_short: bool,
 }
 
 impl Ext4Editor {
@@ -100,14 +111,20 @@ impl Ext4Editor {
             editor: self,
             nameless: volume.journal.into_iter().chain(orphan_file).collect(),
             report,
-            used: vec![Vec::new(); volume.groups as usize],
+            plain: HashMap::new(),
+            used: HashMap::new(),
+            work: 0,
             inodes: HashMap::new(),
+            directories: HashMap::new(),
             names: Vec::new(),
             xattr_blocks: BTreeMap::new(),
+            is_cut_short: false,
         };
         walk.metadata_of_groups()?;
         walk.all_inodes()?;
-        walk.links();
+        if !walk.is_cut_short {
+            walk.links();
+        }
         // Where something cannot be read, what it uses is not known.
         if walk.report.problem_count == 0 {
             walk.bitmaps(&superblock)?;
@@ -138,37 +155,66 @@ impl Walk<'_> {
 
     /// Takes blocks as used by `user`.
     fn claim(&mut self, user: &dyn Fn() -> String, start: Block, count: u64) {
+        let shared = self.mark(user, start, count);
+        self.shared(user, start, shared);
+    }
+
+    /// Takes blocks down as in use; returns how many were already.
+    fn mark(&mut self, user: &dyn Fn() -> String, start: Block, count: u64) -> u64 {
+        self.work = self.work.saturating_add(count);
+        let volume = &self.editor.volume;
+        let (mut next, end) = (start.0, start.0.saturating_add(count));
         let mut shared = 0;
-        for block in (start.0..start.0.saturating_add(count)).map(Block) {
-            let Some((group, at)) = self.editor.volume.group_of(block) else {
-                return self.problem(format!("{} refers to block {}, which there is not", user(), block.0));
+        while next < end {
+            let Some((group, at)) = volume.group_of(Block(next)) else {
+                self.problem(format!("{} refers to block {next}, which there is not", user()));
+                return shared;
             };
-            let bitmap = &mut self.used[group as usize];
-            if bitmap.is_empty() {
-                bitmap.resize(self.editor.volume.block_size, 0);
-            }
-            shared += u64::from(bit(bitmap, at));
-            set_bits(bitmap, at..at + 1, true);
+            let len = (end - next).min(volume.blocks_of(group) - at);
+            let bitmap = self.used.entry(group).or_insert_with(|| match self.plain.get(&group) {
+                Some(desc) => volume.empty_block_bitmap(group, desc),
+                None => vec![0; volume.block_size],
+            });
+            shared += ones(bitmap, at..at + len);
+            set_bits(bitmap, at..at + len, true);
+            next += len;
         }
+        shared
+    }
+
+    fn shared(&mut self, user: &dyn Fn() -> String, start: Block, shared: u64) {
         if shared > 0 {
-            let what = user();
-            self.problem(format!(
-                "{what} has {shared} blocks, from {} on, that something else has too",
-                start.0
-            ));
+            let (what, start) = (user(), start.0);
+            self.problem(format!("{what} has {shared} blocks, from {start} on, that something else has too"));
         }
+    }
+
+    /// Does `work` on the blocks of an inode, and counts what it reads.
+    fn counted<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.editor.blocks.reads();
+        let outcome = work(self);
+        self.work = self.work.saturating_add(self.editor.blocks.reads() - before);
+        outcome
     }
 
     fn metadata_of_groups(&mut self) -> Result<(), RootfsError> {
         let volume = &self.editor.volume;
+        let mut descs = Vec::new();
         for group in 0..volume.groups {
+            let desc = self.editor.group_desc(View::Now, group);
+            let desc = self.noted(desc)?;
+            match desc {
+                Some(desc) if self.is_plain(group, &desc) => drop(self.plain.insert(group, desc)),
+                desc => descs.push((group, desc)),
+            }
+        }
+        for (group, desc) in descs {
             let of_group = || format!("group {group}");
             if volume.has_super(group) {
                 let base = 1 + volume.descriptor_blocks() + volume.reserved_gdt_blocks;
                 self.claim(&of_group, Block(volume.first_block(group)), base.min(volume.blocks_of(group)));
             }
-            let desc = self.editor.group_desc(View::Now, group);
-            let Some(desc) = self.noted(desc)? else { continue };
+            let Some(desc) = desc else { continue };
             self.claim(&of_group, desc.block_bitmap(), 1);
             self.claim(&of_group, desc.inode_bitmap(), 1);
             self.claim(&of_group, desc.inode_table(), volume.inode_table_blocks());
@@ -178,11 +224,21 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Returns whether a group has nothing but its own metadata, all of it inside.
+    fn is_plain(&self, group: u32, desc: &GroupDesc) -> bool {
+        let volume = &self.editor.volume;
+        let is_empty = volume.has_uninit() && desc.bg_flags & BLOCK_UNINIT != 0;
+        is_empty && volume.has_metadata_inside(group, desc)
+    }
+
     fn all_inodes(&mut self) -> Result<(), RootfsError> {
         let volume = &self.editor.volume;
         for group in 0..volume.groups {
             // Told above.
             let Ok(desc) = self.editor.group_desc(View::Now, group) else { continue };
+            if volume.has_uninit() && desc.bg_flags & INODE_UNINIT != 0 {
+                continue;
+            }
             let bitmap = self.editor.inode_bitmap(group, &desc);
             let Some(bitmap) = self.noted(bitmap)? else { continue };
             for at in (0..volume.inodes_per_group).filter(|at| bit(&bitmap, u64::from(*at))) {
@@ -212,17 +268,36 @@ impl Walk<'_> {
                 0 => {}
                 block => self.claim(&|| "the resize inode".to_owned(), Block(block.into()), 1),
             }
+            let checked = self.editor.check_resize_inode();
+            self.noted(checked)?;
         }
         Ok(())
     }
 
     fn inode(&mut self, number: InodeNumber, inode: &Inode) -> Result<(), RootfsError> {
+        // Blocks are claimed once, and read for their mapping and for their names.
+        if self.work > WORK_PER_BLOCK * self.editor.volume.blocks_count {
+            if !self.is_cut_short {
+                self.problem(format!(
+                    "inodes share so many blocks that those from {} on are not looked at",
+                    number.0
+                ));
+            }
+            self.is_cut_short = true;
+            return Ok(());
+        }
         let file_type = FileType::from_mode_bits(inode.i_mode).expect("checked when the inode was read");
         let xattrs = self.editor.xattrs_of(number, inode);
-        self.noted(xattrs)?;
+        if self.noted(xattrs)?.is_some() && self.editor.has_wrong_xattr_hash(number, inode)? {
+            self.problem(format!("an extended attribute of inode {} has a wrong hash", number.0));
+        }
         if inode.file_acl().0 != 0 {
             *self.xattr_blocks.entry(inode.file_acl()).or_default() += 1;
         }
+        if inode.i_obso_faddr != 0 {
+            self.problem(format!("inode {} refers to a fragment, which ext4 has not", number.0));
+        }
+        let mut blocks = u64::from(inode.file_acl().0 != 0);
         let user = || format!("inode {}", number.0);
         let has_blocks = match file_type {
             FileType::Regular | FileType::Directory => true,
@@ -234,14 +309,17 @@ impl Walk<'_> {
             _ => false,
         };
         if has_blocks {
-            let mapping = self.editor.mapping(number, inode, 0..LOGICAL_END);
+            let mapping = self.counted(|walk| walk.editor.mapping(number, inode, 0..LOGICAL_END));
             if let Some(Mapping { runs, index_blocks }) = self.noted(mapping)? {
-                for run in runs {
-                    self.claim(&user, Block(run.start), run.len);
+                blocks += runs.iter().map(|run| run.len).sum::<u64>() + index_blocks.len() as u64;
+                let runs = runs.iter().map(|run| (Block(run.start), run.len));
+                let mut of_all = (Block(0), 0);
+                for (start, count) in runs.chain(index_blocks.into_iter().map(|block| (block, 1))) {
+                    let shared = self.mark(&user, start, count);
+                    of_all = (if of_all.1 == 0 { start } else { of_all.0 }, of_all.1 + shared);
                 }
-                for block in index_blocks {
-                    self.claim(&user, block, 1);
-                }
+                self.shared(&user, of_all.0, of_all.1);
+                self.count_of_blocks(number, inode, blocks);
             }
         }
         if self.nameless.contains(&number) {
@@ -250,11 +328,28 @@ impl Walk<'_> {
         let mut known =
             Known { file_type, links: inode.i_links_count, names: 0, parent: 0, directories: Vec::new() };
         if file_type == FileType::Directory {
-            let parent = self.directory(number);
+            let parent = self.counted(|walk| walk.directory(number));
             known.parent = self.noted(parent)?.unwrap_or_default();
+            let group = (number.0 - 1) / self.editor.volume.inodes_per_group;
+            *self.directories.entry(group).or_default() += 1;
         }
         self.inodes.insert(number.0, known);
         Ok(())
+    }
+
+    /// Compares `i_blocks` with the blocks there are.
+    fn count_of_blocks(&mut self, number: InodeNumber, inode: &Inode, blocks: u64) {
+        let mut counted = inode.clone();
+        counted.set_blocks(0);
+        self.editor.change_block_count(&mut counted, blocks, true);
+        if counted.blocks() != inode.blocks() {
+            self.problem(format!(
+                "inode {} counts {} in use, in units of 512 bytes or of blocks, and should count {}",
+                number.0,
+                inode.blocks(),
+                counted.blocks()
+            ));
+        }
     }
 
     /// Takes down the names in a directory; returns what its `..` leads to.
@@ -263,11 +358,16 @@ impl Walk<'_> {
         let (_, first) = self.editor.dir_block(&dir, 0)?;
         let field =
             |range: std::ops::Range<usize>| u32::from_le_bytes(first[range].try_into().expect("four bytes"));
-        if field(DOT) != number.0 {
-            self.problem(format!("directory inode {} does not start with itself", number.0));
+        let has_dots = first[4..9] == [12, 0, 1, 2, b'.'] && first[18..22] == [2, 2, b'.', b'.'];
+        if field(DOT) != number.0 || !has_dots {
+            self.problem(format!("directory inode {} does not start with itself and its parent", number.0));
         }
         for entry in self.editor.entries(&dir)? {
             self.names.push((entry.inode.0, number.0, entry.file_type));
+        }
+        if dir.is_indexed {
+            let checked = self.editor.check_index(&dir);
+            self.noted(checked)?;
         }
         Ok(field(DOT_DOT))
     }
@@ -362,36 +462,36 @@ impl Walk<'_> {
         let volume = &self.editor.volume;
         let desc = self.editor.group_desc(View::Now, group)?;
         let marked = self.editor.block_bitmap(View::Now, group, &desc)?;
-        let used = std::mem::take(&mut self.used[group as usize]);
-        let is_used = |at: u64| !used.is_empty() && bit(&used, at);
-        let (mut free, mut leaked, mut lost) = (0_u64, 0_u64, 0_u64);
-        for at in 0..volume.blocks_of(group) {
-            match (is_used(at), bit(&marked, at)) {
-                (true, false) => lost += 1,
-                (false, true) => leaked += 1,
-                _ => {}
-            }
-            free += u64::from(!bit(&marked, at));
-        }
+        let (size, bits) = (volume.blocks_of(group), 8 * volume.block_size as u64);
+        let mut used = match self.used.remove(&group) {
+            Some(used) => used,
+            None if self.plain.contains_key(&group) => marked.clone(),
+            None => vec![0; volume.block_size],
+        };
+        // As the bitmap of the image is returned, too.
+        set_bits(&mut used, size..bits, true);
+        let free = size - ones(&marked, 0..size);
+        let differing =
+            |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(a, b)| u64::from((a & !b).count_ones())).sum::<u64>();
+        let (lost, leaked) = (differing(&used, &marked), differing(&marked, &used));
+        let per_group = u64::from(volume.inodes_per_group);
         let inode_bitmap = self.editor.inode_bitmap(group, &desc)?;
-        let per_group = volume.inodes_per_group;
-        let bits = 8 * volume.block_size as u64;
-        let mut padded = (u64::from(per_group)..bits).all(|at| bit(&inode_bitmap, at));
+        let mut padded = ones(&inode_bitmap, per_group..bits) == bits - per_group;
         if !(volume.has_uninit() && desc.bg_flags & BLOCK_UNINIT != 0) {
             let bitmap = self.editor.blocks.read(View::Now, desc.block_bitmap())?;
-            padded &= (volume.blocks_of(group)..bits).all(|at| bit(&bitmap, at));
+            padded &= ones(&bitmap, size..bits) == bits - size;
         }
         if !padded {
             self.problem(format!("a bitmap of group {group} does not end with ones"));
         }
-        let free_inodes = (0..per_group).filter(|at| !bit(&inode_bitmap, u64::from(*at))).count();
-        let range = group * per_group + 1..=group * per_group + per_group;
-        let is_dir = |number: &u32| {
-            self.inodes.get(number).is_some_and(|known| known.file_type == FileType::Directory)
-        };
-        let directories = range.filter(is_dir).count();
+        let free_inodes = per_group - ones(&inode_bitmap, 0..per_group);
+        let unused = u64::from(desc.itable_unused());
+        if volume.has_uninit() && ones(&inode_bitmap, per_group - unused..per_group) > 0 {
+            self.problem(format!("group {group} has inodes in use among those that were never used"));
+        }
+        let directories = self.directories.get(&group).copied().unwrap_or_default();
         *all_blocks += free;
-        *all_inodes += free_inodes as u64;
+        *all_inodes += free_inodes;
         for (count, what) in [(lost, "in use and marked free"), (leaked, "marked in use and used by nothing")]
         {
             if count > 0 {
@@ -400,8 +500,8 @@ impl Walk<'_> {
         }
         for (counted, found, what) in [
             (u64::from(desc.free_blocks()), free, "free blocks"),
-            (desc.free_inodes().into(), free_inodes as u64, "free inodes"),
-            (desc.used_dirs().into(), directories as u64, "directories"),
+            (desc.free_inodes().into(), free_inodes, "free inodes"),
+            (desc.used_dirs().into(), directories, "directories"),
         ] {
             if counted != found {
                 self.problem(format!("group {group} counts {counted} {what}, and there are {found}"));

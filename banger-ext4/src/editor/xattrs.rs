@@ -7,8 +7,8 @@ use super::blocks::{Bytes, View};
 use crate::format::crc32c::is_wrong;
 use crate::format::inode::{EXTRA_ISIZE, Inode};
 use crate::format::xattr::{
-    BLOCK_HEADER_SIZE, Entry, MAGIC, decode_entries, encode_in_inode, fill_block, full_name, seal_block,
-    space_of_block,
+    BLOCK_HEADER_SIZE, Entry, MAGIC, decode_entries, encode_in_inode, fill_block, full_name, has_wrong_hash,
+    seal_block, space_of_block,
 };
 use crate::format::{Block, InodeNumber, acl};
 use crate::native::xattrs::place_within;
@@ -37,6 +37,23 @@ impl Ext4Editor {
             self.collect(number, &entries, &mut xattrs)?;
         }
         Ok(xattrs)
+    }
+
+    /// Returns whether the hash of one is wrong, which only those look at who share blocks.
+    pub(super) fn has_wrong_xattr_hash(
+        &self,
+        number: InodeNumber,
+        inode: &Inode,
+    ) -> Result<bool, RootfsError> {
+        let bytes = inode.encode();
+        let space = &bytes[GOOD_OLD_SIZE + usize::from(inode.i_extra_isize)..];
+        if space.len() > 4 && space[..4] == MAGIC.to_le_bytes() && has_wrong_hash(&space[4..], 0) {
+            return Ok(true);
+        }
+        match inode.file_acl().0 {
+            0 => Ok(false),
+            _ => Ok(has_wrong_hash(&self.xattr_block(number, inode.file_acl())?, BLOCK_HEADER_SIZE)),
+        }
     }
 
     fn collect(

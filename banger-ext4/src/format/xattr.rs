@@ -47,9 +47,18 @@ impl Entry<'_> {
 
     /// Returns `e_hash`: of the name, then of the value's words.
     fn hash(&self) -> u32 {
+        self.hash_with(u32::from)
+    }
+
+    /// Returns `e_hash` as kernels before 6.2 have it where `char` is signed.
+    fn signed_hash(&self) -> u32 {
+        self.hash_with(|byte| i32::from(i8::from_le_bytes([byte])).cast_unsigned())
+    }
+
+    fn hash_with(&self, value_of: impl Fn(u8) -> u32) -> u32 {
         let mut hash = 0_u32;
         for byte in self.name {
-            hash = hash.rotate_left(5) ^ u32::from(*byte);
+            hash = hash.rotate_left(5) ^ value_of(*byte);
         }
         for word in self.value.chunks(4) {
             let mut bytes = [0; 4];
@@ -164,7 +173,23 @@ fn encode_entries(
 /// Returns the entries of an inode's space (`start` 0, after the magic) or of a block (`start` 32)
 /// as names and values; `None` if an entry is malformed.
 pub(crate) fn decode_entries(space: &[u8], start: usize) -> Option<Vec<Entry<'_>>> {
+    Some(decode_with_hashes(space, start)?.into_iter().map(|(entry, _)| entry).collect())
+}
+
+/// Returns whether an entry of an inode's space or of a block has a wrong `e_hash`, which the kernel
+/// does not look at. In an inode, 0 says nothing.
+pub(crate) fn has_wrong_hash(space: &[u8], start: usize) -> bool {
+    let is_wrong = |(entry, e_hash): &(Entry<'_>, u32)| {
+        let says_nothing = start == 0 && *e_hash == 0;
+        !says_nothing && *e_hash != entry.hash() && *e_hash != entry.signed_hash()
+    };
+    decode_with_hashes(space, start).is_some_and(|entries| entries.iter().any(is_wrong))
+}
+
+/// Returns the entries, each with its `e_hash`.
+fn decode_with_hashes(space: &[u8], start: usize) -> Option<Vec<(Entry<'_>, u32)>> {
     let mut entries = Vec::new();
+    let mut values = Vec::new();
     let mut place = start;
     while let Some(head) = space.get(place..place.checked_add(ENTRY_SIZE)?) {
         let [name_len, name_index, a, b, ..] = *head else { return None };
@@ -177,9 +202,23 @@ pub(crate) fn decode_entries(space: &[u8], start: usize) -> Option<Vec<Entry<'_>
         let size = u32::from_le_bytes(head[8..12].try_into().expect("four bytes"));
         let offset = usize::from(u16::from_le_bytes([a, b]));
         let value = space.get(offset..offset.checked_add(usize::try_from(size).ok()?)?)?;
-        entries.push(Entry { name_index, name, value: value.into() });
+        if head[4..8] != [0; 4] {
+            // `e_value_inum`, of the feature `ea_inode`.
+            return None;
+        }
+        if !value.is_empty() {
+            values.push((offset, value.len().next_multiple_of(4)));
+        }
+        let e_hash = u32::from_le_bytes(head[12..16].try_into().expect("four bytes"));
+        entries.push((Entry { name_index, name, value: value.into() }, e_hash));
     }
-    Some(entries)
+    // Values that overlap could be far more than the space they are in.
+    values.sort_unstable();
+    for (offset, len) in values {
+        (place <= offset).then_some(())?;
+        place = offset.checked_add(len)?;
+    }
+    (place <= space.len()).then_some(entries)
 }
 
 #[cfg(test)]
@@ -212,6 +251,20 @@ mod tests {
     }
 
     #[test]
+    fn t09_values_do_not_overlap() {
+        let (a, b) = (entry(b"user.a", &[1; 2000]), entry(b"user.b", &[2; 1000]));
+        let block = encode_block(Checksum::EMPTY, Block(9), &[&a, &b]);
+        // The second value at the place of the first, four bytes before its end, among the names.
+        for (offset, is_sound) in [(4096 - 2000, false), (4096 - 4, false), (40, false), (4096 - 3000, true)]
+        {
+            let mut shared = block;
+            shared[54..56].copy_from_slice(&u16::try_from(offset).unwrap().to_le_bytes());
+            shared[60..62].copy_from_slice(&4_u16.to_le_bytes());
+            assert_eq!(decode_entries(&shared, 32).is_some(), is_sound, "{offset}");
+        }
+    }
+
+    #[test]
     fn t09_offsets_in_inode_and_block() {
         let (a, b) = (entry(b"user.a", b"12345"), entry(b"security.capability", b""));
         let space = encode_in_inode(&[&a, &b]);
@@ -222,7 +275,15 @@ mod tests {
 
         let seed = Checksum::of_filesystem(&[2; 16]);
         let block = encode_block(seed, Block(99), &[&a, &b]);
-        assert_eq!(decode_entries(&block, 32).unwrap(), [a, b]);
+        assert_eq!(decode_entries(&block, 32).unwrap(), [a.clone(), b.clone()]);
+        for (at, is_malformed) in [(34, true), (36, true), (40, false), (44, false), (BLOCK_SIZE - 6, false)]
+        {
+            let mut damaged = block;
+            damaged[at] ^= 1;
+            assert_eq!(decode_entries(&damaged, 32).is_none(), is_malformed, "byte {at}");
+            assert!(is_malformed || has_wrong_hash(&damaged, 32), "byte {at}");
+        }
+        assert!(!has_wrong_hash(&block, 32) && !has_wrong_hash(&space[4..], 0));
         let mut zeroed = block;
         zeroed[16..20].fill(0);
         assert_eq!(block[16..20], seed.of_block(Block(99)).with(&zeroed).value().to_le_bytes());

@@ -10,6 +10,8 @@ mod e2fsprogs;
 mod editor;
 mod editor_attributes;
 mod editor_damage;
+mod editor_damage_cost;
+mod editor_damage_sealed;
 mod editor_directories;
 mod editor_faults;
 mod editor_grow;

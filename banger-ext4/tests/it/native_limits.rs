@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use banger_ext4::{BuildReport, Ext4Backend, Ext4Error, Ext4Options, ImageSize, NativeBackend};
-use banger_testkit::{assert_clean, require};
+use banger_ext4::{BuildReport, Ext4Backend, Ext4Editor, Ext4Error, Ext4Options, ImageSize, NativeBackend};
+use banger_testkit::{assert_clean, assert_silent, require};
 use banger_tree::{ContentError, Inode, LayerIndex, NodeKind, Tree};
 use camino::Utf8Path;
 
@@ -166,4 +166,43 @@ fn a_cancelled_build_leaves_nothing() {
     assert!(matches!(builder.build_ext4(&Tree::new()), Err(Ext4Error::Cancelled)));
     drop(NativeBackend.create(&place.image("dropped"), &options).unwrap());
     assert_eq!(place.leftovers(), [""; 0]);
+}
+
+/// The ends of groups, with and without copies of the superblock, that have hardly room for themselves.
+#[test]
+fn t01_t14_t15_sizes_at_the_ends_of_groups() {
+    let place = Workplace::new();
+    let image = place.image("image");
+    let group = 32768_u64;
+    // The smallest there is, then what each of the first groups, if it is the last, has.
+    let mut sizes = vec![1200, 1271, 2000, group - 1];
+    for full in 1..=4 {
+        // With 129 blocks for descriptors or without, and 512 blocks of inodes.
+        for rest in [0, 1, 513, 514, 563, 564, 643, 644, 692, 693, 694, 8 * 100 + 1, group - 1] {
+            sizes.push(full * group + rest);
+        }
+    }
+    let mut smallest = None;
+    for (at, blocks) in sizes.into_iter().enumerate() {
+        // One for 16 KiB, hardly any, an odd number, as many as a bitmap has bits.
+        let inodes = [None, Some(12), Some(10_001), Some(32768 * 2)][at % 4];
+        let options = Ext4Options { inodes, ..sized(blocks * 4096) };
+        let mut fixture = Fixture::default();
+        fixture.file("/file", &[3; 300_000]);
+        let built = build(&NativeBackend, &image, &options, &fixture);
+        let Ok(report) = built else {
+            assert!(
+                smallest.is_none() || inodes == Some(32768 * 2),
+                "{blocks} blocks, {inodes:?}: {built:?}"
+            );
+            continue;
+        };
+        smallest.get_or_insert(blocks);
+        assert!(report.size_bytes <= blocks * 4096 && report.size_bytes + 694 * 4096 * 4 > blocks * 4096);
+        require!(assert_silent(image.as_std_path()));
+        let problems = Ext4Editor::open(&image).unwrap().verify().unwrap().problems;
+        assert_eq!(problems, [""; 0], "{blocks} blocks, {inodes:?}");
+        std::fs::remove_file(&image).unwrap();
+    }
+    assert!(smallest.is_some_and(|blocks| blocks < 2000));
 }
