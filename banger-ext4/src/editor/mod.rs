@@ -118,7 +118,7 @@ impl Ext4Editor {
     }
 
     /// Refuses to change what a kernel may be changing.
-    fn check_not_mounted(&self) -> Result<(), RootfsError> {
+    pub(crate) fn check_not_mounted(&self) -> Result<(), RootfsError> {
         match self.volume.needs_recovery {
             true => Err(self.volume.unsupported(
                 "it is mounted, or was not unmounted; unmount it, or mount it once or run e2fsck -fp on it",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use banger_ext4::{Ext4Editor, Storage};
+use banger_ext4::{E2fsprogsBackend, Ext4Backend as _, Ext4Editor, Storage};
 use banger_testkit::{assert_silent, require, tools};
 use banger_tree::{NodeKind, Rootfs};
 
@@ -133,6 +133,11 @@ fn an_image_that_may_be_mounted_is_looked_into_and_not_changed() {
         assert!(error.to_string().contains("it is mounted, or was not unmounted"), "{error}");
     }
     drop(editor);
+    let mut by_debugfs = E2fsprogsBackend::new().open(&image).unwrap();
+    by_debugfs.create_dir(&path("/dir"), &mode(0o755)).unwrap();
+    let error = by_debugfs.commit().unwrap_err().to_string();
+    assert!(error.contains("it is mounted, or was not unmounted"), "{error}");
+    drop(by_debugfs);
     let mut e2fsck = require!(tools::command("e2fsck"));
     tools::run(e2fsck.arg("-fp").arg(&image));
     Ext4Editor::open(&image).unwrap().create_dir(&path("/dir"), &mode(0o755)).unwrap();

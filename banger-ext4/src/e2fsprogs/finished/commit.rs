@@ -17,7 +17,7 @@ use super::super::tools::{Run, Tool};
 use super::load::Loaded;
 use super::plan::Plan;
 use super::{Contents, DebugfsRootfs, Edited, rootfs_error};
-use crate::editor::{FileStorage, Storage as _};
+use crate::editor::{Ext4Editor, FileStorage, Storage as _};
 use crate::error::Ext4Error;
 use crate::sparse::copy_sparse;
 
@@ -40,6 +40,8 @@ impl DebugfsRootfs {
             let image = path.to_string();
             move |source| RootfsError::Io { action, image, source }
         };
+        // The kernel would go on with the file that the copy replaces.
+        Ext4Editor::open(&path)?.check_not_mounted()?;
         self.lock.lock().map_err(io("lock"))?;
         let copy = self.copy().map_err(io("copy"))?;
         let copy_path = Utf8PathBuf::from_path_buf(copy.path().to_owned())
