@@ -13,7 +13,8 @@
 # Environment, all optional:
 #   BANGER_OS_ID, BANGER_OS_ID_LIKE  as in os-release, which is read where they are not set
 #   BANGER_CONTRACT                  systemd, openrc, runit, s6, busybox or banger
-#   BANGER_TRIES                     attempts to install (3)
+#   BANGER_ATTEMPT                   which attempt at a first boot this is (1)
+#   BANGER_TRIES                     attempts to install in it (3)
 #   BANGER_RETRY_DELAY               seconds between them, and between looks at a lock (5)
 #   BANGER_LOCK_TIMEOUT              seconds to wait for another package manager (300)
 #   BANGER_TIMEOUT                   seconds for all of the installation (840)
@@ -153,6 +154,25 @@ package_of() {
     esac
 }
 
+apt_get() {
+    run apt-get -y -o "DPkg::Lock::Timeout=$lock_timeout" -o Acquire::Retries=3 \
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+}
+
+# Finishes with package manager $1 what a power cut in the middle of an installation left; fails
+# where that takes another installation.
+finish_with() {
+    case $1 in
+        apt-get)
+            DEBIAN_FRONTEND=noninteractive
+            DEBCONF_NONINTERACTIVE_SEEN=true
+            export DEBIAN_FRONTEND DEBCONF_NONINTERACTIVE_SEEN
+            run dpkg --force-confdef --force-confold --configure -a || apt_get -f install
+            ;;
+        *) return 1 ;;
+    esac
+}
+
 # One attempt with package manager $1 to install the packages that follow. Refreshing its lists may fail where installing works.
 install_with() {
     manager=$1
@@ -162,15 +182,9 @@ install_with() {
     # shellcheck disable=SC2086
     case $manager in
         apt-get)
-            DEBIAN_FRONTEND=noninteractive
-            DEBCONF_NONINTERACTIVE_SEEN=true
-            export DEBIAN_FRONTEND DEBCONF_NONINTERACTIVE_SEEN
-            set -- -y -o "DPkg::Lock::Timeout=$lock_timeout" -o Acquire::Retries=3 \
-                -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold
-            # Finishes what a power cut in the middle of an installation left.
-            run dpkg --force-confdef --force-confold --configure -a || run apt-get "$@" -f install
-            run apt-get "$@" update
-            run apt-get "$@" --no-install-recommends install $packages
+            finish_with apt-get
+            apt_get update
+            apt_get --no-install-recommends install $packages
             ;;
         dnf5) run dnf5 -y --setopt=install_weak_deps=False install $packages ;;
         dnf) run dnf -y --setopt=install_weak_deps=False install $packages ;;
@@ -270,11 +284,12 @@ has_init() {
 
 # Installs what is called $1 here, an $2, unless it is there.
 install_package() {
-    if "has_$1"; then
+    manager=$(find_manager)
+    # After an attempt that was cut off its files may be there, and nothing be set up.
+    if "has_$1" && { [ "${BANGER_ATTEMPT:-1}" -le 1 ] || [ -z "$manager" ]; }; then
         say "an $2 is installed already"
         return
     fi
-    manager=$(find_manager)
     if [ -z "$manager" ]; then
         die "$NO_PACKAGE_MANAGER" "no package manager: none is known for ID=${os_id:-?} ID_LIKE=${os_id_like:-}, and none of $all_managers is there"
     fi
@@ -290,6 +305,10 @@ install_package() {
     fi
     started=$(date +%s)
     deadline=$((started + total_timeout))
+    if "has_$1" && finish_with "$manager"; then
+        say "an $2 is installed already"
+        return
+    fi
     attempt=1
     while :; do
         say "installing an $2 with $manager (attempt $attempt of $tries)"

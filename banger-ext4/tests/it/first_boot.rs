@@ -280,6 +280,34 @@ fn an_init_is_installed_with_every_package_manager() {
     });
 }
 
+/// The next boot after a power cut: the files are there, whether they are set up nobody knows.
+#[test]
+fn what_was_cut_off_is_set_up_by_the_next_attempt() {
+    let configures = || vec![apt()[0].clone()];
+    let repairs = || vec![apt()[0].clone(), format!("apt-get {APT_OPTIONS} -f install")];
+    let cases: [(&str, &str, &str, Vec<String>); 5] = [
+        ("1", "apt-get", "", vec![]),
+        ("2", "apt-get", "", configures()),
+        ("2", "apt-get", "exit 1", repairs()),
+        ("2", "dnf", "", vec![format!("dnf {DNF}")]),
+        ("2", "", "", vec![]),
+    ];
+    with_each_shell(|shell| {
+        for (attempt, manager, dpkg, want) in &cases {
+            let fakes: &[&str] = if manager.is_empty() { &[] } else { &[manager, "dpkg"] };
+            let guest = Guest::new(shell, "", fakes)?;
+            guest.file("usr/sbin/sshd", "");
+            fs::set_permissions(guest.path("root/usr/sbin/sshd"), fs::Permissions::from_mode(0o755)).unwrap();
+            guest.behave("dpkg", dpkg);
+            let output = guest.command("install").env("BANGER_ATTEMPT", attempt).output().unwrap();
+            let outcome = Outcome::of(&output, &guest);
+            outcome.expect(0, "installed");
+            assert_eq!(outcome.calls, *want, "attempt {attempt}, {manager}, {dpkg}");
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn the_environment_says_what_the_distribution_is() {
     with_each_shell(|shell| {

@@ -11,6 +11,7 @@ use banger_guest::protocol::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::contract;
 use crate::network::netlink::Netlink;
 use crate::options::Role;
 use crate::os_release::OsRelease;
@@ -37,8 +38,8 @@ pub(crate) fn info(root: &Root) -> Info {
     let release = OsRelease::of_guest(root);
     Info {
         agent_version: VERSION.to_owned(),
-        contract: root.guest_config(Role::Agent.name()).map(|config| config.contract),
-        init: init(root),
+        contract: root.guest_config(Role::Agent.name()).map(|config| contract::running(root, &config)),
+        init: contract::running_init(root),
         first_boot: first_boot(root),
         kernel: kernel(root),
         os: release.id.map(|id| OsInfo {
@@ -53,14 +54,6 @@ pub(crate) fn info(root: &Root) -> Info {
         entrypoint: RunState::of_guest(root).entrypoint(),
         uptime_ms: uptime_ms(),
     }
-}
-
-fn init(root: &Root) -> String {
-    std::fs::read_link(root.path("/proc/1/exe"))
-        .map(|path| path.to_string_lossy().into_owned())
-        .ok()
-        .or_else(|| root.text("/proc/1/comm"))
-        .unwrap_or_default()
 }
 
 fn kernel(root: &Root) -> KernelInfo {

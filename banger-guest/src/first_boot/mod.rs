@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use banger_guest::config::{BootContract, FirstBootMarker, GuestConfig, InitMode, paths};
 use thiserror::Error;
 
+use crate::contract;
 use crate::durable;
 use crate::options::{Options, Role};
 use crate::report::say;
@@ -80,7 +81,8 @@ fn later_boot(root: &Root) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut log = Log::open(root);
-    match Script::new(root, config.as_ref(), 0).run("start", Instant::now() + TIMEOUT, &mut log) {
+    let contract = config.as_ref().map(|config| config.contract);
+    match Script::new(root, contract, 0).run("start", Instant::now() + TIMEOUT, &mut log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log.line(&error.to_string());
@@ -105,20 +107,23 @@ fn drive(root: &Root, log: &mut Log) -> Result<(), FirstBootError> {
 fn stages(root: &Root, log: &mut Log, marker: &mut FirstBootMarker) -> Result<(), FirstBootError> {
     let config = root.guest_config(Role::FirstBoot.name());
     let has_sshd = SSHD.iter().any(|path| root.path(path).exists());
+    // Where an earlier attempt was cut off, its files may be there and nothing be set up.
+    let is_half_installed = marker.stage.as_deref() == Some("install");
+    let contract = config.as_ref().map(|config| contract::running(root, config));
     let installs_init = config.as_ref().is_some_and(|config| config.init == InitMode::Install);
     let mut stages = Vec::new();
     if installs_init {
         stages.push("init");
     }
-    if !has_sshd {
+    if !has_sshd || is_half_installed {
         stages.push("install");
     }
     stages.push("keys");
     // An init that has just been installed starts what the packages say; it does not run yet.
-    if !installs_init {
+    if !installs_init || contract != Some(BootContract::Banger) {
         stages.push("enable");
     }
-    let script = Script::new(root, config.as_ref(), marker.attempt);
+    let script = Script::new(root, contract, marker.attempt);
     let deadline = Instant::now() + TIMEOUT;
     for stage in stages {
         marker.stage = Some(stage.to_owned());

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use banger_guest::config::{GuestConfig, paths};
+use banger_guest::config::{BootContract, paths};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -72,7 +72,7 @@ pub(crate) struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    pub(crate) fn new(root: &'a Root, config: Option<&GuestConfig>, attempt: u32) -> Self {
+    pub(crate) fn new(root: &'a Root, contract: Option<BootContract>, attempt: u32) -> Self {
         let release = OsRelease::of_guest(root);
         let mut variables = vec![
             ("PATH", spawn::DEFAULT_PATH.to_owned()),
@@ -82,7 +82,7 @@ impl<'a> Script<'a> {
             ("BANGER_OS_ID_LIKE", release.id_like.unwrap_or_default()),
             ("BANGER_ATTEMPT", attempt.to_string()),
         ];
-        variables.extend(config.map(|config| ("BANGER_CONTRACT", config.contract.name().to_owned())));
+        variables.extend(contract.map(|contract| ("BANGER_CONTRACT", contract.name().to_owned())));
         if let Some(prefix) = root.prefix() {
             variables.push(("BANGER_ROOT_PREFIX", prefix.display().to_string()));
             // Tests put their package managers first.

@@ -316,7 +316,11 @@ impl Init {
             let is_own =
                 std::fs::canonicalize(&path).ok() == own || same_file(&path, Path::new("/proc/self/exe"));
             if path.exists() && !is_own {
+                // Agent, network and ssh server are the installed init's from here on: what holds
+                // their ports now, even what an installation has started, would have them fail.
+                power::end_everyone();
                 self.hand_over(init);
+                self.services.start_agent();
             }
         }
         say(NAME, format_args!("no init was installed"));

@@ -45,16 +45,21 @@ pub(crate) fn down(power: Power) -> ! {
         // The supervisor of an agent that does this passes on what everybody is sent below.
         signal::ignore_termination();
     }
+    end_everyone();
+    rustix::fs::sync();
+    // Where this cannot be the journal does its work at the next boot.
+    let _ = mounts::make_read_only();
+    at_once(power)
+}
+
+/// Ends every process but this one and process 1: those that do not end when told to are killed.
+pub(super) fn end_everyone() {
     let _ = signal::send(Target::Everyone, libc::SIGTERM);
     // Those that were stopped would not see it.
     let _ = signal::send(Target::Everyone, libc::SIGCONT);
     wait_for_children(TERM_TIMEOUT);
     let _ = signal::send(Target::Everyone, libc::SIGKILL);
     wait_for_children(KILL_TIMEOUT);
-    rustix::fs::sync();
-    // Where this cannot be the journal does its work at the next boot.
-    let _ = mounts::make_read_only();
-    at_once(power)
 }
 
 /// Stops the machine, after a flush and nothing else.

@@ -308,7 +308,8 @@ pub struct Health {
 pub struct Info {
     /// The version of banger that the agent came with.
     pub agent_version: String,
-    /// How the guest boots; missing where `/etc/banger/guest.json` is.
+    /// How the guest boots, with an init that its first boot has installed as soon as that runs;
+    /// missing where `/etc/banger/guest.json` is.
     pub contract: Option<BootContract>,
     /// What process 1 is: its executable, or its name where that cannot be read.
     pub init: String,

@@ -116,6 +116,35 @@ fn an_init_is_installed_first_where_it_is_asked_for() {
     assert_eq!(stages, ["init", "install", "keys"]);
 }
 
+/// A power cut after the init was there: the next boot is that init's, and it starts the server.
+#[test]
+fn an_installed_init_that_runs_is_told_to_start_the_server() {
+    let guest = Guest::new(RECORD);
+    let config = GuestConfig { init: InitMode::Install, ..GuestConfig::new(BootContract::Banger) };
+    guest.write(paths::GUEST_CONFIG, &String::from_utf8(config.to_json()).unwrap());
+    std::fs::create_dir_all(guest.path("/proc/1")).unwrap();
+    std::os::unix::fs::symlink("/usr/lib/systemd/systemd", guest.path("/proc/1/exe")).unwrap();
+    assert!(guest.boot().status.success());
+    let line = |stage: &str| format!("{stage} 1 systemd /\n");
+    assert_eq!(guest.calls(), ["init", "install", "keys", "enable"].map(line).concat());
+}
+
+/// An sshd may be unpacked and its package not set up.
+#[test]
+fn an_installation_that_was_cut_off_is_gone_through_again() {
+    for (stage, calls) in
+        [("install", "install 2  /\nkeys 2  /\nenable 2  /\n"), ("keys", "keys 2  /\nenable 2  /\n")]
+    {
+        let guest = Guest::new(RECORD);
+        guest.write("/usr/sbin/sshd", "");
+        let marker = FirstBootMarker { attempt: 1, stage: Some(stage.to_owned()), last_error: None };
+        guest.write(paths::FIRST_BOOT_PENDING, &String::from_utf8(marker.to_json()).unwrap());
+        assert!(guest.boot().status.success());
+        assert_eq!(guest.calls(), calls, "cut off in {stage}");
+        assert!(guest.is_done());
+    }
+}
+
 #[test]
 fn failures_are_named_and_the_marker_stays() {
     let cases = [
