@@ -173,6 +173,13 @@ finish_with() {
     esac
 }
 
+# Packages of Debian that a power cut met while they were unpacked. Setting them up is refused, by
+# `apt-get -f install` too: they have to be unpacked again.
+half_unpacked() {
+    # shellcheck disable=SC2016 # dpkg expands these, not the shell
+    dpkg-query -W -f '${db:Status-Eflag} ${binary:Package}\n' 2>/dev/null | sed -n 's/^reinstreq //p'
+}
+
 # One attempt with package manager $1 to install the packages that follow. Refreshing its lists may fail where installing works.
 install_with() {
     manager=$1
@@ -184,6 +191,8 @@ install_with() {
         apt-get)
             finish_with apt-get
             apt_get update
+            broken=$(half_unpacked)
+            [ -z "$broken" ] || apt_get --reinstall install $broken
             apt_get --no-install-recommends install $packages
             ;;
         dnf5) run dnf5 -y --setopt=install_weak_deps=False install $packages ;;

@@ -308,6 +308,25 @@ fn what_was_cut_off_is_set_up_by_the_next_attempt() {
     });
 }
 
+/// dpkg refuses to set up what it was unpacking when the power went, and so does apt with it.
+#[test]
+fn what_was_half_unpacked_is_unpacked_again() {
+    with_each_shell(|shell| {
+        let guest = Guest::new(shell, "ID=debian", &["apt-get", "dpkg", "dpkg-query"])?;
+        guest.behave("dpkg", "exit 1");
+        guest.behave("dpkg-query", "echo ok bash; echo reinstreq libcbor0.8:amd64; echo reinstreq libx");
+        let mut outcome = guest.run("install");
+        outcome.expect(0, "installed with");
+        // Its argument has a backslash, of which shells write down different things.
+        outcome.calls.retain(|call| !call.is_empty() && !call.starts_with("dpkg-query "));
+        let mut want = apt();
+        want.insert(1, format!("apt-get {APT_OPTIONS} -f install"));
+        want.insert(3, format!("apt-get {APT_OPTIONS} --reinstall install libcbor0.8:amd64 libx"));
+        assert_eq!(outcome.calls, want);
+        Ok(())
+    });
+}
+
 #[test]
 fn the_environment_says_what_the_distribution_is() {
     with_each_shell(|shell| {
