@@ -21,8 +21,8 @@ const COPY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long one attempt of [`GuestClient::wait_until_ready`] takes: what a VMM took for a guest
 /// that was not there yet may never be answered.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long to wait between two attempts.
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
+/// The bounds of the pause between two attempts, see [`pause`].
+const ATTEMPT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// After so many bytes of a copy the connection is looked at for an early answer.
 const LOOK_BYTES: u64 = 1 << 20;
 
@@ -85,7 +85,7 @@ impl GuestClient {
     /// The last attempt's error, where none succeeds within `timeout`, or at once where no later
     /// attempt can.
     pub fn wait_until_ready(&self, timeout: Duration) -> Result<Health, GuestError> {
-        let deadline = Instant::now() + timeout;
+        let started = Instant::now();
         let limit = |duration: Duration| duration.min(ATTEMPT_TIMEOUT);
         let attempts = self.clone().with_timeouts(GuestTimeouts {
             connect: limit(self.timeouts.connect),
@@ -93,8 +93,9 @@ impl GuestClient {
         });
         loop {
             match attempts.health() {
-                Err(error) if error.is_transient() && Instant::now() < deadline => {
-                    std::thread::sleep(ATTEMPT_PAUSE);
+                Err(error) if error.is_transient() && started.elapsed() < timeout => {
+                    let waited = started.elapsed();
+                    std::thread::sleep(pause(waited).min(timeout.saturating_sub(waited)));
                 }
                 answer => return answer,
             }
@@ -270,6 +271,16 @@ impl GuestClient {
     }
 }
 
+/// How long to wait for the next attempt after `waited` in all: a tenth of that, within bounds.
+///
+/// Not as often as can be, because a connection may do harm: one that meets vhost-device-vsock 0.3
+/// while a guest's driver sets the device up ends the device's only thread, and nobody is answered
+/// any more. What is asked for less often is rarely asked for at that instant.
+fn pause(waited: Duration) -> Duration {
+    let (shortest, longest) = ATTEMPT_PAUSES;
+    (waited / 10).clamp(shortest, longest)
+}
+
 /// Sends `content` and its end, or stops early where the agent has answered.
 fn send(connection: &Connection, content: &mut dyn Read) -> Result<(), GuestError> {
     let mut buffer = vec![0; DATA_CHUNK_BYTES];
@@ -290,6 +301,24 @@ fn send(connection: &Connection, content: &mut dyn Read) -> Result<(), GuestErro
                 return Ok(());
             }
             unseen = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::pause;
+
+    #[test]
+    fn pauses_grow_with_the_wait() {
+        for (waited_ms, pause_ms) in [(0, 100), (900, 100), (3_000, 300), (10_000, 1_000), (600_000, 1_000)] {
+            assert_eq!(
+                pause(Duration::from_millis(waited_ms)),
+                Duration::from_millis(pause_ms),
+                "{waited_ms}"
+            );
         }
     }
 }

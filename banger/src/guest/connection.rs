@@ -81,6 +81,9 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A VMM closes the connection where nothing listens, with a reset or without.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+                Err(error) if is_timeout(&error) => {
+                    return Err(GuestError::VmmSilent { address: self.address.clone(), after: timeout });
+                }
                 Err(error) => return Err(failed(error)),
             }
         }
@@ -195,7 +198,7 @@ impl Connection {
             return GuestError::Protocol { address, operation, source };
         };
         match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            _ if is_timeout(error) => {
                 GuestError::TimedOut { address, operation, after: self.timeout.unwrap_or_default() }
             }
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
@@ -204,6 +207,11 @@ impl Connection {
             _ => GuestError::Protocol { address, operation, source },
         }
     }
+}
+
+/// Whether a socket's time limit ran out.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 fn connect(address: &GuestAddress, timeout: Duration) -> io::Result<Socket> {

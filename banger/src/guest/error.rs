@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use banger_guest::protocol::{ErrorCode, ProtocolError};
+use rustix::io::Errno;
 
 use super::address::GuestAddress;
 
@@ -22,10 +23,7 @@ pub enum GuestError {
         reason: &'static str,
     },
     /// Nothing listens there.
-    #[error(
-        "cannot connect to the guest at {address}: {source}; check that it runs and that this is its socket, or wait \
-         for it with `banger guest health --wait SECONDS`"
-    )]
+    #[error("cannot connect to the guest at {address}: {source}{}", hint(.address, .source))]
     Unreachable {
         /// Where.
         address: GuestAddress,
@@ -42,6 +40,17 @@ pub enum GuestError {
         address: GuestAddress,
         /// What came in place of `OK`; empty where the connection was closed.
         answer: String,
+    },
+    /// The VMM took the connection and said nothing: the guest has no vsock driver yet, or the
+    /// VMM's device is stuck.
+    #[error(
+        "the VMM did not answer CONNECT at {address} within {after:?}: the guest has no vsock yet, or the device is stuck; if that lasts, restart the machine"
+    )]
+    VmmSilent {
+        /// Where.
+        address: GuestAddress,
+        /// The limit.
+        after: Duration,
     },
     /// The guest did not answer in time.
     #[error("the guest at {address} did not answer {operation} within {after:?}")]
@@ -112,6 +121,7 @@ impl GuestError {
             Self::Protocol { .. } => 905,
             Self::Answer { .. } => 906,
             Self::Content { .. } => 907,
+            Self::VmmSilent { .. } => 908,
             Self::Refused { code, .. } => match code {
                 ErrorCode::Malformed => 911,
                 ErrorCode::Invalid => 912,
@@ -131,12 +141,70 @@ impl GuestError {
     /// Whether the guest may answer later: it boots, reboots, or is busy.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::NoAgent { .. } | Self::TimedOut { .. } | Self::Closed { .. } => {
+            Self::Unreachable { source, .. } => !is_unsupported(source),
+            Self::NoAgent { .. } | Self::VmmSilent { .. } | Self::TimedOut { .. } | Self::Closed { .. } => {
                 true
             }
             Self::Protocol { source, .. } => matches!(source, ProtocolError::Io(_)),
             Self::Refused { code, .. } => *code == ErrorCode::Busy,
             _ => false,
+        }
+    }
+}
+
+/// Whether this system knows no such addresses at all.
+fn is_unsupported(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || errno(error) == Some(Errno::AFNOSUPPORT)
+}
+
+fn errno(error: &io::Error) -> Option<Errno> {
+    Errno::from_io_error(error)
+}
+
+/// What to do about an error of connecting: the kernel's own words do not tell.
+fn hint(address: &GuestAddress, error: &io::Error) -> &'static str {
+    match (address, errno(error)) {
+        (GuestAddress::Vsock { .. }, _) if is_unsupported(error) => {
+            "; this system has no AF_VSOCK: load the kernel module vhost_vsock, or give the socket of the VMM"
+        }
+        (GuestAddress::Vsock { .. }, Some(Errno::NODEV)) => {
+            "; no machine here has that CID, or vhost_vsock is not loaded; a VMM with a socket of its own is reached by that"
+        }
+        // Of the kernel, or of the limit of this side: then it has no number.
+        (GuestAddress::Vsock { .. }, _) if error.kind() == io::ErrorKind::TimedOut => {
+            "; the CID may be that of no guest"
+        }
+        (GuestAddress::Vsock { .. }, Some(Errno::CONNRESET)) => {
+            "; the guest is there, and no agent listens on that port"
+        }
+        _ => {
+            "; check that it runs and that this is its socket, or wait for it with `banger guest health --wait SECONDS`"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustix::io::Errno;
+
+    use super::GuestError;
+
+    #[test]
+    fn errors_of_vsock_say_what_to_do() {
+        for (address, errno, words, transient) in [
+            ("vsock:3:5000", Errno::AFNOSUPPORT, "no AF_VSOCK", false),
+            ("vsock:3:5000", Errno::NODEV, "no machine here has that CID", true),
+            ("vsock:3:5000", Errno::TIMEDOUT, "that of no guest", true),
+            ("vsock:3:5000", Errno::CONNRESET, "no agent listens", true),
+            ("unix:/agent", Errno::NOENT, "(os error 2); check that it runs", true),
+        ] {
+            let address = address.parse().expect("it is an address");
+            let error = GuestError::Unreachable { address, source: io::Error::from(errno) };
+            let text = error.to_string();
+            assert!(text.contains(words) && !text.contains('\n'), "{errno}: {text}");
+            assert_eq!(error.is_transient(), transient, "{errno}");
         }
     }
 }

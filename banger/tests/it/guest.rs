@@ -108,6 +108,39 @@ fn a_vmm_without_an_agent_is_told_apart() {
     }
 }
 
+/// The connection is taken, as by a device whose guest has no driver yet, and nothing follows.
+#[test]
+fn a_vmm_that_is_silent_is_given_up() {
+    let guest = scripted_at(
+        |path| GuestAddress::Hybrid { path, port: 5000 },
+        |mut stream| {
+            stream.read_exact(&mut [0; 13]).unwrap();
+            // Until the client has gone.
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        },
+    );
+    let started = Instant::now();
+    let error = guest.client.wait_until_ready(Duration::ZERO).unwrap_err();
+    assert!(matches!(error, GuestError::VmmSilent { .. }) && error.code() == 908, "{error}");
+    assert!(error.is_transient());
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+/// No guest has this CID; where the kernel has no AF_VSOCK either, the words are others.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_guest_that_is_not_there_is_not_reached_over_the_hosts_vsock() {
+    let client = GuestClient::new("vsock:4294967290:5000".parse().unwrap());
+    let timeouts = GuestTimeouts { connect: Duration::from_secs(1), reply: Duration::from_secs(1) };
+    let error = client.with_timeouts(timeouts).health().unwrap_err();
+    assert!(matches!(error, GuestError::Unreachable { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        ["no AF_VSOCK", "no machine here", "no guest"].iter().any(|words| text.contains(words)),
+        "{text}"
+    );
+}
+
 #[test]
 fn errors_tell_what_happened() {
     let address: GuestAddress = "unix:/nonexistent/agent".parse().unwrap();
