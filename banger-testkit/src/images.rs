@@ -20,6 +20,8 @@ pub enum Image {
     DebianSystemd,
     /// The same in zstd.
     DebianSystemdZstd,
+    /// Two gzip layers: minbase, and systemd, udev and dbus above it, without sshd.
+    DebianNosshd,
     /// Eight gzip layers with all that layers can carry; see the script.
     DebianLayers,
     /// The same in zstd.
@@ -55,6 +57,7 @@ impl Image {
             Self::DebianMinbaseZstd => "debian-minbase-zstd",
             Self::DebianSystemd => "debian-systemd",
             Self::DebianSystemdZstd => "debian-systemd-zstd",
+            Self::DebianNosshd => "debian-nosshd",
             Self::DebianLayers => "debian-layers",
             Self::DebianLayersZstd => "debian-layers-zstd",
             Self::DebianOpenrc => "debian-openrc",

@@ -49,12 +49,22 @@ impl Console {
 
     /// Waits until `text` appears after what an earlier call found.
     pub(crate) fn wait_for(&mut self, text: &str, timeout: Duration) -> anyhow::Result<()> {
+        self.seen = self.find_from(self.seen, text, timeout)?;
+        Ok(())
+    }
+
+    /// Waits until `text` is somewhere in the output, and goes past nothing.
+    pub(crate) fn wait_until_said(&self, text: &str, timeout: Duration) -> anyhow::Result<()> {
+        self.find_from(0, text, timeout).map(drop)
+    }
+
+    /// Where `text` ends that is, or appears within `timeout`, behind `start`.
+    fn find_from(&self, start: usize, text: &str, timeout: Duration) -> anyhow::Result<usize> {
         let deadline = Instant::now() + timeout;
         let mut output = lock(&self.shared.0);
         loop {
-            if let Some(at) = find(&output.bytes[self.seen..], text.as_bytes()) {
-                self.seen += at + text.len();
-                return Ok(());
+            if let Some(at) = find(&output.bytes[start..], text.as_bytes()) {
+                return Ok(start + at + text.len());
             }
             if output.closed {
                 bail!("the machine ended before its console said {text:?}");

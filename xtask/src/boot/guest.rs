@@ -15,9 +15,6 @@ pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long a guest may take to go down.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// What an error says that no agent has answered.
-pub(crate) const NO_AGENT: &str = "no agent";
-
 /// A guest whose agent answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Guest {
@@ -28,10 +25,11 @@ pub(crate) struct Guest {
 impl Guest {
     /// Waits for the agent of `machine`.
     pub(crate) fn wait(machine: &Machine) -> anyhow::Result<Self> {
+        machine.wait_for_vsock(BOOT_TIMEOUT)?;
         let path = Utf8PathBuf::from_path_buf(machine.socket())
             .map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
         let client = GuestClient::new(GuestAddress::Hybrid { path, port: banger::guest::DEFAULT_PORT });
-        client.wait_until_ready(BOOT_TIMEOUT).context(NO_AGENT)?;
+        client.wait_until_ready(BOOT_TIMEOUT).context("no agent")?;
         Ok(Self { client })
     }
 

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+/// What the initramfs says on the console when the drivers have all their devices.
+pub(crate) const DEVICES_ARE_UP: &str = "initramfs: the devices are up";
+
 /// Loads the modules, mounts the disk and goes over to its init: what the initramfs of a
 /// distribution does, and no more. Like a kernel that mounts devtmpfs by itself, it leaves only
 /// `/dev` behind: everything else is the init's own work.
@@ -36,6 +39,7 @@ $bb mount -t ext4 -o rw /dev/nvme0n1 /root || {
 }
 $bb umount /proc
 $bb mount -o move /dev /root/dev
+echo "initramfs: the devices are up"
 exec $bb switch_root /root "$init"
 "#;
 
@@ -94,7 +98,12 @@ impl Cpio {
 
 #[cfg(test)]
 mod tests {
-    use super::Cpio;
+    use super::{Cpio, DEVICES_ARE_UP, INIT};
+
+    #[test]
+    fn the_script_says_what_is_waited_for() {
+        assert!(INIT.lines().any(|line| line == format!("echo \"{DEVICES_ARE_UP}\"")));
+    }
 
     #[test]
     fn entries_are_padded_to_four_bytes() {

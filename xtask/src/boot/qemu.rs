@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::console::Console;
+use super::initramfs;
 use super::network::Network;
 use super::process::Process;
 use super::vsock::VsockDevice;
@@ -124,6 +125,13 @@ impl Machine {
     /// Waits until the console says `text`.
     pub(crate) fn wait_for(&mut self, text: &str, timeout: Duration) -> anyhow::Result<()> {
         self.console.wait_for(text, timeout)
+    }
+
+    /// Waits until the guest's driver has set the vsock device up. Before that nobody may ask it:
+    /// a connection that meets vhost-device-vsock 0.3 between the memory and the queues of its
+    /// guest ends the thread that serves them, without a word, and the device never answers again.
+    pub(crate) fn wait_for_vsock(&self, timeout: Duration) -> anyhow::Result<()> {
+        self.console.wait_until_said(initramfs::DEVICES_ARE_UP, timeout)
     }
 
     /// Everything the console said.

@@ -11,7 +11,6 @@ use anyhow::bail;
 use super::BootTestArguments;
 use super::bench::Bench;
 use super::cases::{CASES, Case};
-use super::guest::NO_AGENT;
 
 /// How much of a console is printed where a case fails.
 const TAIL_LINES: usize = 60;
@@ -62,7 +61,7 @@ fn run_all(bench: &Bench, cases: &[&Case], arguments: &BootTestArguments) -> usi
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let started = Instant::now();
-                    let result = run_case(bench, case);
+                    let result = (case.run)(bench);
                     let seconds = started.elapsed().as_secs();
                     let _one_at_a_time = report.lock().unwrap_or_else(PoisonError::into_inner);
                     match result {
@@ -83,20 +82,6 @@ fn run_all(bench: &Bench, cases: &[&Case], arguments: &BootTestArguments) -> usi
         }
     });
     failed.into_inner()
-}
-
-/// Runs `case`, and once more where no agent answered: seen once in some hundred boots, of a guest
-/// whose console said that it listens, and told here because it may not be the device's fault.
-fn run_case(bench: &Bench, case: &Case) -> anyhow::Result<()> {
-    let result = (case.run)(bench);
-    let Err(error) = &result else { return result };
-    if !error.chain().any(|cause| cause.to_string() == NO_AGENT) {
-        return result;
-    }
-    println!("{} ... once more: {error:#}", case.name);
-    print_consoles(bench, case);
-    remove_disks(bench, case);
-    (case.run)(bench)
 }
 
 /// The files of `case` that end in `suffix`.

@@ -1,13 +1,15 @@
-//! The first boot of a Debian without sshd: installs it, says why it cannot, survives a power cut.
+//! The first boot of a Debian without sshd: installs it, with and without systemd, says why it
+//! cannot, survives a power cut.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use banger::guest::{CopyIn, FirstBootState};
+use banger::guest::{BootContract, CopyIn, FirstBootState, Info};
 use banger_testkit::{Image, tools};
 
+use super::systemd;
 use crate::boot::bench::Bench;
 use crate::boot::disk;
 use crate::boot::guest::{Guest, ensure_that, first_boot};
@@ -16,19 +18,24 @@ use crate::boot::qemu::MachineOptions;
 use crate::boot::repository::{Repository, source_line};
 
 /// How long an installation may take.
-const INSTALL_TIMEOUT: Duration = Duration::from_secs(420);
+pub(super) const INSTALL_TIMEOUT: Duration = Duration::from_secs(420);
 const MARKER: &str = "/var/lib/banger/first-boot-pending";
 
 /// A Debian without init and sshd, whose only package source is the repository.
 fn disk(bench: &Bench, name: &str) -> anyhow::Result<PathBuf> {
-    let disk = bench.pull(Image::DebianMinbase, name, &[])?;
+    disk_of(bench, Image::DebianMinbase, name, &[])
+}
+
+/// A Debian without sshd, pulled with more `options`, whose only package source is the repository.
+pub(super) fn disk_of(bench: &Bench, image: Image, name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
+    let disk = bench.pull(image, name, options)?;
     disk::write_file(&disk, "/etc/apt/sources.list", &source_line(), 0o644)?;
     // mmdebstrap may have written its sources in the newer form.
     disk::remove(&disk, "/etc/apt/sources.list.d/debian.sources")?;
     Ok(disk)
 }
 
-fn options(disk: &Path, network: Option<Network>) -> MachineOptions {
+pub(super) fn options(disk: &Path, network: Option<Network>) -> MachineOptions {
     let append = if network.is_some() { Network::kernel_words() } else { Vec::new() };
     MachineOptions { network, append, ..MachineOptions::with_disk(disk) }
 }
@@ -47,9 +54,8 @@ pub(crate) fn install(bench: &Bench) -> anyhow::Result<()> {
         "the first boot is {state:?} when the agent answers first"
     );
     let info = guest.wait_for_first_boot(INSTALL_TIMEOUT)?;
-    ensure_that!(info.first_boot.state == FirstBootState::Done, "{}", first_boot(&info));
     ensure_that!(repository.packages_served() > 0, "no package was fetched");
-    guest.shell(&format!("test ! -e {MARKER} && test -e /var/lib/banger/first-boot-done"))?;
+    check_done(&guest, &info)?;
     log_in(bench, &guest, ssh)?;
     guest.stop(&mut machine)?;
     disk::check(&disk)?;
@@ -65,8 +71,50 @@ pub(crate) fn install(bench: &Bench) -> anyhow::Result<()> {
     guest.stop(&mut machine)
 }
 
+/// systemd runs the first boot as a unit, the unit installs an ssh server, and a key logs in.
+pub(crate) fn install_under_systemd(bench: &Bench) -> anyhow::Result<()> {
+    let repository = Repository::start(bench.packages())?;
+    let disk = disk_of(bench, Image::DebianNosshd, "systemd-first-boot", &[])?;
+    let ssh = free_port()?;
+    let network = Network { ssh: Some(ssh), repository: Some(repository.port()) };
+    let mut machine = bench.start("systemd-first-boot", &options(&disk, Some(network)))?;
+    let guest = Guest::wait(&machine)?;
+    let info = guest.wait_for_first_boot(INSTALL_TIMEOUT)?;
+    ensure_that!(info.contract == Some(BootContract::Systemd), "contract {:?}", info.contract);
+    ensure_that!(repository.packages_served() > 0, "no package was fetched");
+    check_done(&guest, &info)?;
+    systemd::check_running(&guest)?;
+    let result = systemd::show(&guest, "banger-first-boot.service", "Result")?;
+    ensure_that!(result == "success", "banger-first-boot.service: {result}");
+    log_in(bench, &guest, ssh)?;
+    let enabled = guest.shell("systemctl is-enabled ssh.service")?;
+    ensure_that!(enabled == "enabled", "ssh.service is {enabled}");
+    guest.stop(&mut machine)?;
+    disk::check(&disk)
+}
+
+/// The first boot is done, and its marker says so.
+pub(super) fn check_done(guest: &Guest, info: &Info) -> anyhow::Result<()> {
+    ensure_that!(info.first_boot.state == FirstBootState::Done, "{}", first_boot(info));
+    guest.shell(&format!("test ! -e {MARKER} && test -e /var/lib/banger/first-boot-done"))?;
+    Ok(())
+}
+
+/// It failed because there is no network, and the next boot will try again.
+pub(super) fn check_offline(guest: &Guest) -> anyhow::Result<()> {
+    let info = guest.wait_for_info("failure of the first boot", Duration::from_secs(240), |info| {
+        info.first_boot.state == FirstBootState::Failed
+    })?;
+    let reason = info.first_boot.last_error.unwrap_or_default();
+    ensure_that!(reason.contains("no network"), "the reason is {reason:?}");
+    ensure_that!(!reason.contains("package manager"), "the reason is {reason:?}");
+    guest.shell(&format!("test -e {MARKER}"))?;
+    guest.client.health()?;
+    Ok(())
+}
+
 /// A key logs in for real.
-fn log_in(bench: &Bench, guest: &Guest, port: u16) -> anyhow::Result<()> {
+pub(super) fn log_in(bench: &Bench, guest: &Guest, port: u16) -> anyhow::Result<()> {
     let key = bench.directory().join("first-boot.key");
     if !key.exists() {
         let mut command = Command::new(tool("ssh-keygen")?);
@@ -114,14 +162,7 @@ pub(crate) fn offline(bench: &Bench) -> anyhow::Result<()> {
     let disk = disk(bench, "first-boot-offline")?;
     let mut machine = bench.start("first-boot-offline", &options(&disk, None))?;
     let guest = Guest::wait(&machine)?;
-    let info = guest.wait_for_info("failure of the first boot", Duration::from_secs(240), |info| {
-        info.first_boot.state == FirstBootState::Failed
-    })?;
-    let reason = info.first_boot.last_error.unwrap_or_default();
-    ensure_that!(reason.contains("no network"), "the reason is {reason:?}");
-    ensure_that!(!reason.contains("package manager"), "the reason is {reason:?}");
-    guest.shell(&format!("test -e {MARKER}"))?;
-    guest.client.health()?;
+    check_offline(&guest)?;
     guest.stop(&mut machine)?;
     disk::check(&disk)
 }

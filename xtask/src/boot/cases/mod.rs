@@ -5,6 +5,7 @@ mod clones;
 mod first_boot;
 mod grow;
 mod inits;
+mod install_init;
 mod robustness;
 mod small;
 mod systemd;
@@ -28,6 +29,16 @@ const fn case(name: &'static str, shows: &'static str, run: fn(&Bench) -> anyhow
 
 /// All cases, those that take longest first: with two machines at a time none is waited for alone.
 pub(crate) const CASES: &[Case] = &[
+    case(
+        "install-init",
+        "systemd is installed on the first boot, takes over in it, and is the init of the second",
+        install_init::online,
+    ),
+    case(
+        "systemd-first-boot",
+        "a unit of systemd installs an ssh server, and a key logs in",
+        first_boot::install_under_systemd,
+    ),
     case("first-boot-cut", "an installation that a power cut stopped is finished", first_boot::power_cut),
     case(
         "first-boot",
@@ -37,6 +48,11 @@ pub(crate) const CASES: &[Case] = &[
     case("systemd", "no failed unit, units in order, a second boot without a first boot", systemd::run),
     case("clones", "two clones have different machine-ids and host keys", clones::run),
     case("first-boot-offline", "the marker stays, the reason is the network", first_boot::offline),
+    case(
+        "install-init-offline",
+        "without a network no init is installed: the marker stays, agent and shell are there",
+        install_init::offline,
+    ),
     case(
         "robustness",
         "the agent among malformed frames, 1000 connections and peers that stall",

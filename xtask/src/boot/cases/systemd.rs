@@ -66,7 +66,7 @@ fn check_network(guest: &Guest) -> anyhow::Result<()> {
 }
 
 /// systemd has reached its goal and no unit has failed.
-fn check_running(guest: &Guest) -> anyhow::Result<()> {
+pub(super) fn check_running(guest: &Guest) -> anyhow::Result<()> {
     let state = guest.systemd_state()?;
     let failed = guest.shell("systemctl --failed --no-legend --plain")?;
     ensure_that!(failed.is_empty() && state == "running", "systemd is {state}, failed: {failed}");
@@ -103,6 +103,6 @@ fn time(guest: &Guest, unit: &str, property: &str) -> anyhow::Result<u64> {
     Ok(show(guest, unit, property)?.parse()?)
 }
 
-fn show(guest: &Guest, unit: &str, property: &str) -> anyhow::Result<String> {
+pub(super) fn show(guest: &Guest, unit: &str, property: &str) -> anyhow::Result<String> {
     guest.shell(&format!("systemctl show --value --property={property} {unit}"))
 }
