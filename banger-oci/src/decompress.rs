@@ -5,6 +5,8 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
+use crate::gzip::{Checksums, Gzip};
+
 /// Bytes read from the compressed side at a time.
 const BUFFER_LEN: usize = 256 * 1024;
 
@@ -59,7 +61,7 @@ fn unsupported(name: &str) -> io::Error {
 /// returned reader reports `UnexpectedEof` where a compressed stream is cut short, and
 /// `InvalidData` or `Other` where it is damaged.
 pub fn decompressor(reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
-    buffered_decompressor(BufReader::with_capacity(BUFFER_LEN, reader))
+    buffered_decompressor(BufReader::with_capacity(BUFFER_LEN, reader), Checksums::Checked)
 }
 
 /// Returns what [`decompressor`] does, of a reader that has a buffer of its own, which should hold
@@ -68,14 +70,17 @@ pub fn decompressor(reader: impl Read + Send + 'static) -> io::Result<Box<dyn Re
 /// # Errors
 ///
 /// Those of [`decompressor`].
-pub fn buffered_decompressor(mut reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn buffered_decompressor(
+    mut reader: impl BufRead + Send + 'static,
+    checksums: Checksums,
+) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::with_capacity(MAGIC_LEN);
     reader.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic)?;
     let compression = detect(&magic)?;
     let whole = Cursor::new(magic).chain(reader);
     Ok(match compression {
         Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
+        Compression::Gzip => Box::new(Gzip::new(whole, checksums)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
     })
 }

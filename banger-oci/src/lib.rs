@@ -31,6 +31,7 @@ mod download;
 mod error;
 mod event;
 pub mod flatten;
+mod gzip;
 mod http;
 mod layer;
 pub mod manifest;

@@ -29,7 +29,7 @@ pub use name::LayerName;
 pub use options::{FlattenOptions, Limits};
 pub use warning::{Warning, WarningKind};
 
-use crate::digest::{Algorithm, Digest};
+use crate::digest::Digest;
 use crate::tar::{Entry, TarError, TarReader};
 use apply::Applier;
 use stream::{LayerStream, StreamStop};
@@ -199,8 +199,7 @@ fn open(
     layer
         .open()
         .and_then(|reader| {
-            let algorithm = layer.diff_id().map_or(Algorithm::Sha256, Digest::algorithm);
-            LayerStream::start(reader, algorithm, queue_bytes, options.cancellation.clone())
+            LayerStream::start(reader, layer.diff_id(), queue_bytes, options.cancellation.clone())
         })
         .map_err(|source| FlattenError::Open { layer: layer.name(), source })
 }

@@ -17,6 +17,7 @@ use banger_tree::Cancellation;
 
 use crate::decompress::buffered_decompressor;
 use crate::digest::{Algorithm, Digest, Hasher};
+use crate::gzip::Checksums;
 
 use super::read_ahead::ReadAhead;
 
@@ -72,13 +73,18 @@ pub(super) struct LayerStream {
 }
 
 impl LayerStream {
-    /// Starts to decompress `reader` into at most `queue_bytes` of buffers.
+    /// Starts to decompress `reader`, whose tar should have the digest `diff_id`, into at most
+    /// `queue_bytes` of buffers.
     pub(super) fn start(
         reader: Box<dyn Read + Send>,
-        algorithm: Algorithm,
+        diff_id: Option<&Digest>,
         queue_bytes: usize,
         cancellation: Cancellation,
     ) -> io::Result<Self> {
+        let (algorithm, checksums) = match diff_id {
+            Some(diff_id) => (diff_id.algorithm(), Checksums::LeftToDigest),
+            None => (Algorithm::Sha256, Checksums::Checked),
+        };
         let published_bytes = Arc::new(AtomicU64::new(0));
         let reader = Counting { reader, bytes: Arc::clone(&published_bytes) };
         let (to_hasher, from_decompressor) = channel();
@@ -88,7 +94,7 @@ impl LayerStream {
         let threads = vec![
             thread::Builder::new()
                 .name("decompress layer".to_owned())
-                .spawn(move || decompress(reader, max_buffers, &emptied, &to_hasher))?,
+                .spawn(move || decompress(reader, checksums, max_buffers, &emptied, &to_hasher))?,
             thread::Builder::new()
                 .name("hash layer".to_owned())
                 .spawn(move || hash(algorithm, &from_decompressor, &to_parser))?,
@@ -219,8 +225,15 @@ impl Read for Counting {
 }
 
 /// Body of the decompressing thread. A failed send or receive means that the stream was dropped.
-fn decompress(reader: Counting, max_buffers: usize, emptied: &Receiver<Buffer>, out: &Sender<Message>) {
-    let mut reader = match ReadAhead::start(reader).and_then(buffered_decompressor) {
+fn decompress(
+    reader: Counting,
+    checksums: Checksums,
+    max_buffers: usize,
+    emptied: &Receiver<Buffer>,
+    out: &Sender<Message>,
+) {
+    let opened = ReadAhead::start(reader).and_then(|reader| buffered_decompressor(reader, checksums));
+    let mut reader = match opened {
         Ok(reader) => reader,
         Err(error) => {
             let _ = out.send(Message::Failed(error));
