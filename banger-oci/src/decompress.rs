@@ -87,19 +87,9 @@ pub(crate) fn buffered_decompressor(
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use banger_testkit::{gzip, zstd};
 
     use super::*;
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn zstd(bytes: &[u8]) -> Vec<u8> {
-        zstd::encode_all(bytes, 1).unwrap()
-    }
 
     fn skippable(len: u8) -> Vec<u8> {
         let mut frame = vec![0x5a, 0x2a, 0x4d, 0x18, len, 0, 0, 0];

@@ -196,15 +196,9 @@ fn end_as_cut(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use banger_testkit::gzip;
 
     use super::*;
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
 
     fn unpack(bytes: &[u8], checksums: Checksums) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
