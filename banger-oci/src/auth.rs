@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use banger_tree::escape_bytes;
+use banger_tree::escape_text;
 use base64::Engine as _;
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -379,7 +379,7 @@ pub(crate) fn one_line(text: &str) -> String {
     let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let joined = printable.collect::<String>();
     let words = joined.split_whitespace().collect::<Vec<_>>().join(" ");
-    escape_bytes(words.chars().take(200).collect::<String>().as_bytes())
+    escape_text(&words.chars().take(200).collect::<String>())
 }
 
 #[cfg(test)]
