@@ -68,9 +68,17 @@ pub(crate) fn arrived(descriptor: &OwnedFd) -> Vec<i32> {
 /// shell cannot catch what was ignored when it started.
 pub(crate) fn reset_all() -> Result<(), Errno> {
     for signal in 1..=MAX_SIGNAL {
-        // SAFETY: SIG_DFL is a disposition and no handler, and sigaction may be called between fork
-        // and exec. It fails for KILL, STOP and those of the C library, which nobody ignores.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: an all-zero sigaction may be written over, and both calls may be made between fork
+        // and exec; where the first fails there is nothing to change. Handlers stay: exec takes them
+        // away, and where it fails process 1 goes on with them.
+        unsafe {
+            let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+            if libc::sigaction(signal, ptr::null(), &raw mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
+            {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
     }
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initialises the set that sigprocmask reads; the old mask is not asked for.
