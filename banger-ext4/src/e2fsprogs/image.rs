@@ -15,7 +15,7 @@ use super::xattr;
 use crate::error::Ext4Error;
 use crate::format::dirent::{TAIL_FILE_TYPE, TAIL_SIZE, entry_size};
 use crate::format::extent::EXTENT_MAX_BLOCKS;
-use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, INDEX_FL};
+use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, GOOD_OLD_SIZE, INDEX_FL};
 use crate::format::superblock::incompat;
 use crate::format::{INODE_SIZE, extent, xattr as xattr_format};
 
@@ -24,8 +24,6 @@ pub(super) const ROOT_INODE: u32 = 2;
 
 const SUPERBLOCK_OFFSET: u64 = 1024;
 const EXTENT_DEPTH_MAX: u16 = 5;
-/// Bytes of the fields that every inode has.
-const GOOD_OLD_SIZE: usize = 128;
 
 /// An image that was written by the tools of e2fsprogs.
 #[derive(Debug)]

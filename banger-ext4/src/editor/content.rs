@@ -13,7 +13,7 @@ use crate::format::{Block, InodeNumber};
 /// Bytes that are taken from the reader, and written, at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Files from here on need the feature `large_file`.
-const LARGE_FILE_BYTES: u64 = 1 << 31;
+pub(super) const LARGE_FILE_BYTES: u64 = 1 << 31;
 
 impl Ext4Editor {
     /// Reads from `offset` on until `buffer` is full or the file ends; returns how many bytes.

@@ -108,6 +108,11 @@ impl Ext4Editor {
         }
         let (entries, _) = node[ExtentHeader::SIZE..].as_chunks::<12>();
         let entries = &entries[..count];
+        // Each kind of entry begins with the first block of the file that it is for.
+        let first = entries.first().map(|entry| u64::from(ExtentIndex::decode(entry).ei_block));
+        if depth.is_some() && first.is_some_and(|first| first != span.start) {
+            return Err(corrupt("a node that begins elsewhere than the entry above it"));
+        }
         if header.eh_depth == 0 {
             for extent in entries.iter().map(Extent::decode) {
                 let len = u32::from(extent.ee_len);

@@ -7,6 +7,7 @@ use super::blocks::View;
 use super::groups::{change_superblock, set_bits};
 use super::volume::Volume;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT, INODE_ZEROED};
+use crate::format::inode::EXTENTS_FL;
 use crate::format::superblock::{Superblock, incompat};
 use crate::format::{Block, InodeNumber, lo16};
 
@@ -338,8 +339,8 @@ impl Ext4Editor {
         if dind_block.0 == 0 && reserved == 0 {
             return Ok(());
         }
-        if inode.i_mode != 0o100_600 {
-            return Err(corrupt("is no file"));
+        if inode.i_mode != 0o100_600 || inode.i_flags & EXTENTS_FL != 0 || inode.file_acl().0 != 0 {
+            return Err(corrupt("is no file with lists of blocks and nothing else"));
         }
         if inode.i_block[..4 * DIND].iter().chain(&inode.i_block[4 * DIND + 4..]).any(|byte| *byte != 0) {
             return Err(corrupt("has other blocks than those reserved for descriptors"));

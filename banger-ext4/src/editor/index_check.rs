@@ -12,9 +12,12 @@ use crate::format::htree::{DxEntry, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET};
 
 /// `reserved_zero` of `struct dx_root_info`.
 const RESERVED: std::ops::Range<usize> = 24..28;
-/// `hash_version` and `info_length` of `struct dx_root_info`.
+/// `hash_version`, `info_length` and `unused_flags` of `struct dx_root_info`.
 const HASH_VERSION_OFFSET: usize = 28;
 const INFO_LENGTH_OFFSET: usize = 29;
+const FLAGS_OFFSET: usize = 31;
+/// `EXT2_HASH_FLAG_INCOMPAT`
+const FLAG_INCOMPAT: u8 = 1;
 
 struct Walk<'a> {
     dir: &'a Dir,
@@ -34,6 +37,9 @@ impl Ext4Editor {
         }
         if usize::from(u16::from_le_bytes([root[16], root[17]])) != root.len() - 12 {
             return corrupt("has a malformed index");
+        }
+        if root[FLAGS_OFFSET] & FLAG_INCOMPAT != 0 {
+            return corrupt("has an index with an unknown flag");
         }
         let hash_version = root[HASH_VERSION_OFFSET];
         if self.hash_by(hash_version, b"").is_none() {

@@ -5,7 +5,7 @@ use banger_tree::{Attributes, FileType, RootfsError};
 use super::Ext4Editor;
 use super::blocks::View;
 use crate::format::crc32c::is_wrong;
-use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, Inode, LINK_MAX};
+use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, Inode, LINK_MAX, is_extra_isize};
 use crate::format::timestamp::EncodedTime;
 use crate::format::{Block, INODE_SIZE, InodeNumber, hi16, lo16};
 
@@ -19,8 +19,6 @@ const UNKNOWN_FLAGS: [(u32, &str); 5] = [
 ];
 /// `i_flags`: `i_blocks` counts blocks.
 const HUGE_FILE_FL: u32 = 0x4_0000;
-/// Bytes of the fields that every inode has.
-const GOOD_OLD_SIZE: usize = 128;
 
 impl Ext4Editor {
     fn inode_place(&self, number: InodeNumber) -> Result<(Block, usize), RootfsError> {
@@ -41,9 +39,7 @@ impl Ext4Editor {
         let bytes: &[u8; INODE_SIZE] =
             block[offset..offset + INODE_SIZE].try_into().expect("an inode's length");
         let inode = Inode::decode(bytes);
-        let has_extra_fields = usize::from(inode.i_extra_isize) <= INODE_SIZE - GOOD_OLD_SIZE
-            && inode.i_extra_isize.is_multiple_of(4);
-        if !has_extra_fields {
+        if !is_extra_isize(inode.i_extra_isize) {
             return corrupt(format!("has {} bytes of extra fields", inode.i_extra_isize));
         }
         if self.volume.seed.is_some() && is_wrong(bytes, &self.sealed_inode(number, &inode)) {

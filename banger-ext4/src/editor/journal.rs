@@ -6,7 +6,7 @@ use super::Ext4Editor;
 use super::blocks::{Bytes, View};
 use super::extents::{LOGICAL_END, Run};
 use crate::format::crc32c::{Checksum, is_wrong};
-use crate::format::journal::{JournalSuperblock, MAGIC, SUPERBLOCK_V2, incompat};
+use crate::format::journal::{CHECKSUM_CRC32C, JournalSuperblock, MAGIC, SUPERBLOCK_V2, incompat};
 use crate::format::{Block, hi32, lo32};
 
 /// `h_blocktype` of a descriptor block.
@@ -215,6 +215,9 @@ impl Ext4Editor {
             }
         }
         if journal.has(incompat::CSUM_V3) {
+            if superblock.s_checksum_type != CHECKSUM_CRC32C {
+                return corrupt("has checksums of an unknown type");
+            }
             let mut covered = *bytes;
             covered[SUPERBLOCK_CHECKSUM..SUPERBLOCK_CHECKSUM + 4].fill(0);
             if is_wrong(&superblock.s_checksum.0, &Checksum::EMPTY.with(&covered).value()) {
@@ -223,8 +226,9 @@ impl Ext4Editor {
         }
         let (first, length) = (superblock.s_first.0, superblock.s_maxlen.0);
         let has_all = has_blocks(&journal.runs, length.into());
-        let size = inode.size() / volume.block_size as u64;
-        let is_wrong_size = size < u64::from(length) || !has_blocks(&journal.runs, size);
+        let block_size = volume.block_size as u64;
+        let is_wrong_size = inode.size() / block_size < u64::from(length)
+            || !has_blocks(&journal.runs, inode.size().div_ceil(block_size));
         // One of the first version has nothing there.
         let users =
             if journal.superblock.h_blocktype.0 == SUPERBLOCK_V2 { superblock.s_nr_users.0 } else { 1 };

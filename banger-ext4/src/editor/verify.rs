@@ -6,12 +6,15 @@ use banger_tree::{FileType, RootfsError};
 
 use super::Ext4Editor;
 use super::blocks::View;
+use super::content::LARGE_FILE_BYTES;
 use super::extents::{LOGICAL_END, Mapping};
 use super::groups::{bit, ones, set_bits};
+use super::inode_check;
+use super::superblock_check::{self, Uses};
 use crate::format::dirent::file_type_code;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
-use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, Inode};
-use crate::format::superblock::Superblock;
+use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, Inode, LINK_MAX};
+use crate::format::superblock::{Superblock, compat, incompat};
 use crate::format::{Block, InodeNumber};
 
 /// Problems that are told; what comes after them is counted.
@@ -22,8 +25,6 @@ const WORK_PER_BLOCK: u64 = 8;
 const RESIZE_INODE: InodeNumber = InodeNumber(7);
 /// Where its only block of its own is named: `i_block[EXT4_DIND_BLOCK]`.
 const DIND_OFFSET: usize = 13 * 4;
-/// `s_feature_compat`: a file, which no name leads to, is for unlinked files that are open.
-const ORPHAN_FILE: u32 = 0x1000;
 /// Where a directory's first block names the directory, and its parent.
 const DOT: std::ops::Range<usize> = 0..4;
 const DOT_DOT: std::ops::Range<usize> = 12..16;
@@ -78,6 +79,10 @@ struct Walk<'a> {
     names: Vec<(u32, u32, u8)>,
     /// Blocks of xattrs, with how many inodes have them.
     xattr_blocks: BTreeMap<Block, u32>,
+    /// Whether there are files of 2 GiB and more.
+    large_files: bool,
+    has_imagic: bool,
+    has_flex_bg: bool,
     /// Whether some inodes were not looked at.
     is_cut_short: bool,
 }
@@ -105,7 +110,7 @@ impl Ext4Editor {
             problems: Vec::new(),
             problem_count: 0,
         };
-        let has_orphan_file = superblock.s_feature_compat & ORPHAN_FILE != 0;
+        let has_orphan_file = superblock.s_feature_compat & compat::ORPHAN_FILE != 0;
         let orphan_file = has_orphan_file.then_some(InodeNumber(superblock.s_orphan_file_inum));
         let mut walk = Walk {
             editor: self,
@@ -118,10 +123,14 @@ impl Ext4Editor {
             directories: HashMap::new(),
             names: Vec::new(),
             xattr_blocks: BTreeMap::new(),
+            large_files: false,
+            has_imagic: superblock.s_feature_compat & compat::IMAGIC_INODES != 0,
+            has_flex_bg: superblock.s_feature_incompat & incompat::FLEX_BG != 0,
             is_cut_short: false,
         };
         walk.metadata_of_groups()?;
         walk.all_inodes()?;
+        walk.superblock(&superblock);
         if !walk.is_cut_short {
             walk.links();
         }
@@ -150,6 +159,13 @@ impl Walk<'_> {
                 Ok(None)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    fn superblock(&mut self, superblock: &Superblock) {
+        let uses = Uses { xattr_blocks: !self.xattr_blocks.is_empty(), large_files: self.large_files };
+        for problem in superblock_check::problems_of(superblock, uses) {
+            self.problem(problem);
         }
     }
 
@@ -215,6 +231,9 @@ impl Walk<'_> {
                 self.claim(&of_group, Block(volume.first_block(group)), base.min(volume.blocks_of(group)));
             }
             let Some(desc) = desc else { continue };
+            if !self.has_flex_bg && !volume.has_metadata_inside(group, &desc) {
+                self.problem(format!("group {group} has its bitmaps or inodes where they cannot be"));
+            }
             self.claim(&of_group, desc.block_bitmap(), 1);
             self.claim(&of_group, desc.inode_bitmap(), 1);
             self.claim(&of_group, desc.inode_table(), volume.inode_table_blocks());
@@ -268,6 +287,7 @@ impl Walk<'_> {
                 0 => {}
                 block => self.claim(&|| "the resize inode".to_owned(), Block(block.into()), 1),
             }
+            self.fields(RESIZE_INODE, &inode, FileType::Regular);
             let checked = self.editor.check_resize_inode();
             self.noted(checked)?;
         }
@@ -294,9 +314,7 @@ impl Walk<'_> {
         if inode.file_acl().0 != 0 {
             *self.xattr_blocks.entry(inode.file_acl()).or_default() += 1;
         }
-        if inode.i_obso_faddr != 0 {
-            self.problem(format!("inode {} refers to a fragment, which ext4 has not", number.0));
-        }
+        self.fields(number, inode, file_type);
         let mut blocks = u64::from(inode.file_acl().0 != 0);
         let user = || format!("inode {}", number.0);
         let has_blocks = match file_type {
@@ -310,7 +328,14 @@ impl Walk<'_> {
         };
         if has_blocks {
             let mapping = self.counted(|walk| walk.editor.mapping(number, inode, 0..LOGICAL_END));
-            if let Some(Mapping { runs, index_blocks }) = self.noted(mapping)? {
+            if let Some(mapping) = self.noted(mapping)? {
+                let block_size = self.editor.volume.block_size as u64;
+                if file_type == FileType::Regular
+                    && let Some(what) = inode_check::problem_of_size(inode, &mapping, block_size)
+                {
+                    self.problem(format!("inode {} {what}", number.0));
+                }
+                let Mapping { runs, index_blocks } = mapping;
                 blocks += runs.iter().map(|run| run.len).sum::<u64>() + index_blocks.len() as u64;
                 let runs = runs.iter().map(|run| (Block(run.start), run.len));
                 let mut of_all = (Block(0), 0);
@@ -337,6 +362,13 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn fields(&mut self, number: InodeNumber, inode: &Inode, file_type: FileType) {
+        self.large_files |= file_type == FileType::Regular && inode.size() >= LARGE_FILE_BYTES;
+        for what in inode_check::problems_of(inode, file_type, self.has_imagic) {
+            self.problem(format!("inode {} {what}", number.0));
+        }
+    }
+
     /// Compares `i_blocks` with the blocks there are.
     fn count_of_blocks(&mut self, number: InodeNumber, inode: &Inode, blocks: u64) {
         let mut counted = inode.clone();
@@ -358,7 +390,7 @@ impl Walk<'_> {
         let (_, first) = self.editor.dir_block(&dir, 0)?;
         let field =
             |range: std::ops::Range<usize>| u32::from_le_bytes(first[range].try_into().expect("four bytes"));
-        let has_dots = first[4..9] == [12, 0, 1, 2, b'.'] && first[18..22] == [2, 2, b'.', b'.'];
+        let has_dots = first[4..10] == [12, 0, 1, 2, b'.', 0] && first[18..23] == [2, 2, b'.', b'.', 0];
         if field(DOT) != number.0 || !has_dots {
             self.problem(format!("directory inode {} does not start with itself and its parent", number.0));
         }
@@ -407,7 +439,8 @@ impl Walk<'_> {
             } else if known.file_type == FileType::Directory {
                 let want = 2 + known.directories.len();
                 // 1 where counting stopped.
-                if links != 1 && links as usize != want {
+                let is_counted = want <= LINK_MAX as usize;
+                if links as usize != if is_counted { want } else { 1 } {
                     self.problem(format!(
                         "directory inode {number} has {links} links, and should have {want}"
                     ));

@@ -295,7 +295,8 @@ enum Refusal {
     Unsupported(String),
 }
 
-fn names(bits: u32, known: &[(u32, &str)]) -> String {
+/// Returns the names of features, and the bits of those without.
+pub(super) fn names_of_features(bits: u32, known: &[(u32, &str)]) -> String {
     let mut names: Vec<String> =
         known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect();
     let unnamed = known.iter().fold(bits, |rest, (bit, _)| rest & !bit);
@@ -315,7 +316,10 @@ fn check_features(superblock: &Superblock) -> Result<(), String> {
         (superblock.s_feature_ro_compat & !KNOWN_RO_COMPAT, &RO_COMPAT_NAMES, "read-only compatible feature"),
     ] {
         if unknown != 0 {
-            return Err(format!("it has the {kind} {}, which is not known here", names(unknown, known)));
+            return Err(format!(
+                "it has the {kind} {}, which is not known here",
+                names_of_features(unknown, known)
+            ));
         }
     }
     for (bit, name) in [(incompat::FILETYPE, "filetype"), (incompat::EXTENTS, "extents")] {

@@ -5,16 +5,14 @@ use banger_tree::{RootfsError, Xattrs};
 use super::Ext4Editor;
 use super::blocks::{Bytes, View};
 use crate::format::crc32c::is_wrong;
-use crate::format::inode::{EXTRA_ISIZE, Inode};
+use crate::format::inode::{EXTRA_ISIZE, GOOD_OLD_SIZE, Inode};
+use crate::format::superblock::compat;
 use crate::format::xattr::{
     BLOCK_HEADER_SIZE, Entry, MAGIC, decode_entries, encode_in_inode, fill_block, full_name, has_wrong_hash,
     seal_block, space_of_block,
 };
 use crate::format::{Block, InodeNumber, acl};
 use crate::native::xattrs::place_within;
-
-/// Bytes of an inode before the extra fields.
-const GOOD_OLD_SIZE: usize = 128;
 
 impl Ext4Editor {
     /// Returns the xattrs of an inode, ACLs in the form of system calls.
@@ -110,6 +108,9 @@ impl Ext4Editor {
     ) -> Result<(), RootfsError> {
         let space = space_of_block(self.volume.block_size);
         let placed = place_within(xattrs, space).map_err(|reason| self.limit(reason))?;
+        if !xattrs.is_empty() {
+            self.update_superblock(|superblock| superblock.s_feature_compat |= compat::EXT_ATTR)?;
+        }
         self.free_xattr_block(number, inode)?;
         if inode.i_extra_isize != EXTRA_ISIZE {
             if inode.i_extra_isize < EXTRA_ISIZE {

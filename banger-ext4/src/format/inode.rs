@@ -3,14 +3,23 @@
 use super::crc32c::Checksum;
 use super::field::on_disk;
 use super::timestamp::EncodedTime;
-use super::{Block, InodeNumber, hi16, hi32, join16, join32, lo16, lo32};
+use super::{Block, INODE_SIZE, InodeNumber, hi16, hi32, join16, join32, lo16, lo32};
 
+/// Bytes before the extra fields.
+pub(crate) const GOOD_OLD_SIZE: usize = 128;
 /// `i_extra_isize`: the fields up to `i_projid`.
 pub(crate) const EXTRA_ISIZE: u16 = 32;
+/// Returns whether an inode has room for `bytes` of extra fields, and xattrs can begin after them.
+pub(crate) fn is_extra_isize(bytes: u16) -> bool {
+    usize::from(bytes) <= INODE_SIZE - GOOD_OLD_SIZE && bytes.is_multiple_of(4)
+}
+
 /// Bytes for xattrs after the fields.
 pub(crate) const XATTR_SPACE: usize = 96;
 /// `i_flags`: the directory is an htree.
 pub(crate) const INDEX_FL: u32 = 0x1000;
+/// `i_flags`: of AFS, which needs a feature of its own.
+pub(crate) const IMAGIC_FL: u32 = 0x2000;
 /// `i_flags`: `i_block` is the root of an extent tree.
 pub(crate) const EXTENTS_FL: u32 = 0x8_0000;
 /// Longest symlink target that `i_block` holds; the kernel keeps one byte for a NUL.

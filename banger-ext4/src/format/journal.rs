@@ -7,6 +7,9 @@ pub(crate) const MAGIC: u32 = 0xc03b_3998;
 /// `h_blocktype` of a superblock with feature fields.
 pub(crate) const SUPERBLOCK_V2: u32 = 4;
 
+/// `s_checksum_type`: CRC-32C.
+pub(crate) const CHECKSUM_CRC32C: u8 = 4;
+
 /// `s_feature_incompat`.
 pub(crate) mod incompat {
     pub(crate) const REVOKE: u32 = 0x1;

@@ -34,12 +34,17 @@ pub(crate) const DEFM_ACL: u32 = 8;
 
 /// `s_feature_compat`: a kernel that does not know them may write.
 pub(crate) mod compat {
+    pub(crate) const DIR_PREALLOC: u32 = 0x1;
+    pub(crate) const IMAGIC_INODES: u32 = 0x2;
     pub(crate) const HAS_JOURNAL: u32 = 0x4;
     pub(crate) const EXT_ATTR: u32 = 0x8;
     pub(crate) const RESIZE_INODE: u32 = 0x10;
     pub(crate) const DIR_INDEX: u32 = 0x20;
     pub(crate) const SPARSE_SUPER2: u32 = 0x200;
     pub(crate) const FAST_COMMIT: u32 = 0x400;
+    pub(crate) const STABLE_INODES: u32 = 0x800;
+    /// A file, which no name leads to, is for unlinked files that are open.
+    pub(crate) const ORPHAN_FILE: u32 = 0x1000;
 }
 
 /// `s_feature_incompat`: a kernel that does not know them must not mount.

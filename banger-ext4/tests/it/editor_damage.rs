@@ -274,7 +274,8 @@ fn lying_counts_and_places_are_found() {
             ("depth of a node", extents + 6, &[3, 0], "wrong depth"),
             ("an extent's place", extents + 12 + 8, &huge, "beyond the file system"),
             ("an extent's length", extents + 12 + 4, &[0, 0], "out of order"),
-            ("an extent's number", extents + 12, &huge, "out of order"),
+            ("the first extent's number", extents + 12, &huge, "begins elsewhere"),
+            ("an extent's number", extents + 24, &[0, 0, 0, 0], "out of order"),
             // The root of the tree leads to the block of its inode, then a node to itself.
             ("a loop of extents", sparse + 0x28 + 12 + 4, &block_of(sparse), "malformed node"),
             ("depth of the root", sparse + 0x28 + 6, &[2, 0], "wrong depth"),
