@@ -89,7 +89,11 @@ pub(crate) const MAKERS: [Maker; 11] = [
         size: "64M",
         options: &["-b", "4096", "-O", "^metadata_csum,^64bit,uninit_bg"],
     },
-    Maker::Mkfs { newer: false, size: "64M", options: &["-b", "2048", "-O", "^metadata_csum,^resize_inode"] },
+    Maker::Mkfs {
+        newer: false,
+        size: "64M",
+        options: &["-b", "2048", "-O", "^metadata_csum,^resize_inode,^ext_attr,^large_file"],
+    },
     Maker::Mkfs {
         newer: true,
         size: "64M",
