@@ -117,6 +117,8 @@ pub(super) struct Script {
     /// Number of the file that holds a value. Images repeat few values many times.
     written_values: HashMap<Vec<u8>, usize>,
     commands: u64,
+    /// Whether the feature `ext_attr` is asked for. Without it debugfs sets no xattr and says nothing.
+    has_ext_attr: bool,
     /// The directory that the last `cd` went to.
     directory: u32,
 }
@@ -139,6 +141,7 @@ impl Script {
             values,
             written_values: HashMap::new(),
             commands: 0,
+            has_ext_attr: false,
             directory: 0,
         })
     }
@@ -164,6 +167,9 @@ impl Script {
             }
             Difference::Xattr { inode, name, .. } if is_speakable(name) => {
                 self.commands += 1;
+                if value.is_some() && !std::mem::replace(&mut self.has_ext_attr, true) {
+                    writeln!(self.file, "feature ext_attr")?;
+                }
                 match value {
                     Some(value) => write!(self.file, "ea_set -f {VALUES}/{value} <{inode}> ")?,
                     None => write!(self.file, "ea_rm <{inode}> ")?,
