@@ -167,14 +167,15 @@ finish_with() {
             DEBIAN_FRONTEND=noninteractive
             DEBCONF_NONINTERACTIVE_SEEN=true
             export DEBIAN_FRONTEND DEBCONF_NONINTERACTIVE_SEEN
-            run dpkg --force-confdef --force-confold --configure -a || apt_get -f install
+            # dpkg passes over what is half unpacked and calls that well done.
+            { run dpkg --force-confdef --force-confold --configure -a || apt_get -f install; } &&
+                [ -z "$(half_unpacked)" ]
             ;;
         *) return 1 ;;
     esac
 }
 
-# Packages of Debian that a power cut met while they were unpacked. Setting them up is refused, by
-# `apt-get -f install` too: they have to be unpacked again.
+# Packages of Debian that a power cut met while they were unpacked. They have to be unpacked again.
 half_unpacked() {
     # shellcheck disable=SC2016 # dpkg expands these, not the shell
     dpkg-query -W -f '${db:Status-Eflag} ${binary:Package}\n' 2>/dev/null | sed -n 's/^reinstreq //p'
@@ -190,9 +191,16 @@ install_with() {
     case $manager in
         apt-get)
             finish_with apt-get
+            finished=$?
             apt_get update
             broken=$(half_unpacked)
-            [ -z "$broken" ] || apt_get --reinstall install $broken
+            # By name where they miss nothing, which `-f install` refuses; by that where what they depend
+            # on was not unpacked before them, which a name does not bring in.
+            if [ -n "$broken" ]; then
+                apt_get --reinstall install $broken || apt_get -f install
+            elif [ "$finished" -ne 0 ]; then
+                apt_get -f install
+            fi
             apt_get --no-install-recommends install $packages
             ;;
         dnf5) run dnf5 -y --setopt=install_weak_deps=False install $packages ;;
@@ -314,7 +322,8 @@ install_package() {
     fi
     started=$(date +%s)
     deadline=$((started + total_timeout))
-    if "has_$1" && finish_with "$manager"; then
+    # An init is there before all that was to come with it.
+    if [ "$1" != init ] && "has_$1" && finish_with "$manager"; then
         say "an $2 is installed already"
         return
     fi

@@ -321,7 +321,19 @@ fn what_was_half_unpacked_is_unpacked_again() {
         outcome.calls.retain(|call| !call.is_empty() && !call.starts_with("dpkg-query "));
         let mut want = apt();
         want.insert(1, format!("apt-get {APT_OPTIONS} -f install"));
-        want.insert(3, format!("apt-get {APT_OPTIONS} --reinstall install libcbor0.8:amd64 libx"));
+        let by_name = format!("apt-get {APT_OPTIONS} --reinstall install libcbor0.8:amd64 libx");
+        want.insert(3, by_name.clone());
+        assert_eq!(outcome.calls, want);
+
+        // What they depend on is not there: it comes with `-f`, and so do they.
+        let guest = Guest::new(shell, "ID=debian", &["apt-get", "dpkg", "dpkg-query"])?;
+        guest.behave("dpkg-query", "echo reinstreq libcbor0.8:amd64; echo reinstreq libx");
+        guest.behave("apt-get", "case \"$*\" in *reinstall*) exit 100 ;; esac");
+        let mut outcome = guest.run("install");
+        outcome.expect(0, "installed with");
+        outcome.calls.retain(|call| !call.is_empty() && !call.starts_with("dpkg-query "));
+        let mut want = apt();
+        want.splice(2..2, [by_name, format!("apt-get {APT_OPTIONS} -f install")]);
         assert_eq!(outcome.calls, want);
         Ok(())
     });

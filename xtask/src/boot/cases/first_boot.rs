@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use banger::guest::{BootContract, CopyIn, FirstBootState, Info};
+use banger::guest::{BootContract, CopyIn, FirstBoot, FirstBootState, Info};
 use banger_testkit::{Image, tools};
 
 use super::systemd;
@@ -167,6 +167,23 @@ pub(crate) fn offline(bench: &Bench) -> anyhow::Result<()> {
     disk::check(&disk)
 }
 
+/// Waits until the installation is in the middle of dpkg's work.
+pub(super) fn wait_until_unpacking(guest: &Guest) -> anyhow::Result<()> {
+    wait_for_log(guest, "unpacking", |log| {
+        log.contains("Setting up") || log.matches("Unpacking").count() >= 3
+    })
+}
+
+/// Waits for what the first boot, which is to run, says.
+pub(super) fn wait_for_log(guest: &Guest, what: &str, is_there: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    let info = guest.wait_for_info(what, INSTALL_TIMEOUT, |info| {
+        let FirstBoot { state, log_tail, .. } = &info.first_boot;
+        !matches!(state, FirstBootState::Running | FirstBootState::Pending) || is_there(log_tail)
+    })?;
+    ensure_that!(info.first_boot.state == FirstBootState::Running, "{}", first_boot(&info));
+    Ok(())
+}
+
 /// A power cut in the middle of dpkg's work: the next boot finishes it.
 pub(crate) fn power_cut(bench: &Bench) -> anyhow::Result<()> {
     let repository = Repository::start(bench.packages())?;
@@ -174,13 +191,7 @@ pub(crate) fn power_cut(bench: &Bench) -> anyhow::Result<()> {
     let network = Network { ssh: None, repository: Some(repository.port()) };
     let mut machine = bench.start("first-boot-cut-1", &options(&disk, Some(network)))?;
     let guest = Guest::wait(&machine)?;
-    let info = guest.wait_for_info("unpacking", INSTALL_TIMEOUT, |info| {
-        let log = &info.first_boot.log_tail;
-        info.first_boot.state != FirstBootState::Running && info.first_boot.state != FirstBootState::Pending
-            || log.contains("Setting up")
-            || log.matches("Unpacking").count() >= 3
-    })?;
-    ensure_that!(info.first_boot.state == FirstBootState::Running, "{}", first_boot(&info));
+    wait_until_unpacking(&guest)?;
     machine.cut_power();
 
     let mut machine = bench.start("first-boot-cut-2", &options(&disk, Some(network)))?;

@@ -96,6 +96,43 @@ fn check_systemd(guest: &Guest, info: &Info) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Power cuts before and after `/sbin/init` is systemd's: the third boot finishes the installation.
+pub(crate) fn power_cuts(bench: &Bench) -> anyhow::Result<()> {
+    let repository = Repository::start(bench.packages())?;
+    let name = "install-init-cut";
+    let disk = first_boot::disk_of(bench, Image::DebianMinbase, name, &["--init", "install"])?;
+    let ssh = free_port()?;
+    let network = Network { ssh: Some(ssh), repository: Some(repository.port()) };
+    let options = first_boot::options(&disk, Some(network));
+    let start = |number: u32| bench.start(&format!("{name}-{number}"), &options);
+
+    let mut machine = start(1)?;
+    first_boot::wait_until_unpacking(&Guest::wait(&machine)?)?;
+    machine.cut_power();
+
+    // banger-init goes on with it.
+    let mut machine = start(2)?;
+    let guest = Guest::wait(&machine)?;
+    first_boot::wait_for_log(&guest, "systemd-sysv", |log| log.contains("Unpacking systemd-sysv"))?;
+    machine.cut_power();
+
+    // Whichever of the two is process 1, the installation ends.
+    let mut machine = start(3)?;
+    let guest = Guest::wait(&machine)?;
+    wait_for_systemd(&guest)?;
+    let info = guest.wait_for_first_boot(INSTALL_TIMEOUT)?;
+    first_boot::check_done(&guest, &info)?;
+    guest.stop(&mut machine)?;
+    disk::check(&disk)?;
+
+    let mut machine = start(4)?;
+    let guest = Guest::wait(&machine)?;
+    check_systemd(&guest, &guest.client.info()?)?;
+    first_boot::log_in(bench, &guest, ssh)?;
+    guest.stop(&mut machine)?;
+    disk::check(&disk)
+}
+
 pub(crate) fn offline(bench: &Bench) -> anyhow::Result<()> {
     let name = "install-init-offline";
     let disk = first_boot::disk_of(bench, Image::DebianMinbase, name, &["--init", "install"])?;

@@ -30,6 +30,11 @@ const fn case(name: &'static str, shows: &'static str, run: fn(&Bench) -> anyhow
 /// All cases, those that take longest first: with two machines at a time none is waited for alone.
 pub(crate) const CASES: &[Case] = &[
     case(
+        "install-init-cut",
+        "an installation of systemd that two power cuts stopped is finished",
+        install_init::power_cuts,
+    ),
+    case(
         "install-init",
         "systemd is installed on the first boot, takes over in it, and is the init of the second",
         install_init::online,
