@@ -22,6 +22,9 @@ const BUFFERS_MAX: usize = 4;
 /// How much is written to the host's page cache before the rest goes past it. What is small is so
 /// soon written that the disk does not matter, and may be deleted before it gets there.
 const CACHED_BYTES: u64 = 16 << 20;
+/// What is shorter goes to the page cache, too: a small write past it waits for the disk longer than
+/// the copy takes, and where content fills what earlier content left there are thousands of them.
+const DIRECT_BYTES_MIN: u64 = 128 << 10;
 /// How far the file is lengthened ahead: a write past its end is one that the host's file system
 /// does alone, with an entry in its journal.
 const LENGTH_STEP: u64 = 256 << 20;
@@ -180,7 +183,8 @@ impl Output {
     fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let length = bytes.len() as u64;
         let is_aligned = offset.is_multiple_of(BLOCK_BYTES) && length.is_multiple_of(BLOCK_BYTES);
-        if let Some(direct) = self.direct.as_ref().filter(|_| is_aligned && self.cached_bytes == 0) {
+        let is_direct = is_aligned && length >= DIRECT_BYTES_MIN && self.cached_bytes == 0;
+        if let Some(direct) = self.direct.as_ref().filter(|_| is_direct) {
             if offset + length > self.length {
                 self.length = (offset + length).next_multiple_of(LENGTH_STEP);
                 // Only a hint: the file gets its own length at the end, and may already be longer.
@@ -248,6 +252,9 @@ mod tests {
             (8192, 1000, 4),
             (8192, 8192, 5),
             (12288, 9, 6),
+            // Past the page cache, over what is in it, and the other way round.
+            (4096, DIRECT_BYTES_MIN as usize, 7),
+            (8192, 4096, 8),
         ];
         let mut want = vec![0; (1 << 20) + 8192];
         for (offset, len, value) in pieces {
@@ -278,12 +285,13 @@ mod tests {
             length: 0,
             writeback: Writeback::default(),
         };
-        let bytes = [7; 2 * BLOCK_SIZE + 1];
+        const LEN: usize = DIRECT_BYTES_MIN as usize;
+        let bytes = vec![7; LEN + 1];
         output.write(&bytes[1..], 0).unwrap();
-        output.write(&bytes[..BLOCK_SIZE], 2 * BLOCK_BYTES).unwrap();
-        let mut found = [0; 3 * BLOCK_SIZE];
+        output.write(&bytes[..LEN], DIRECT_BYTES_MIN).unwrap();
+        let mut found = vec![0; 2 * LEN];
         file.read_exact_at(&mut found, 0).unwrap();
-        assert!(found == [7; 3 * BLOCK_SIZE]);
+        assert!(found.iter().all(|byte| *byte == 7));
     }
 
     #[test]
