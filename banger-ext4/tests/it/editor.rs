@@ -52,6 +52,9 @@ impl Place {
 }
 
 /// Makes an empty image by what `maker` says.
+const UUID: &str = "62616e67-6572-4220-b465-737420696d67";
+const HASH_SEED: &str = "hash_seed=62616e67-6572-4220-b465-737420736565";
+
 pub(crate) fn make(maker: &Maker, path: &Utf8Path) -> Result<(), Skip> {
     match maker {
         Maker::Native => {
@@ -66,7 +69,9 @@ pub(crate) fn make(maker: &Maker, path: &Utf8Path) -> Result<(), Skip> {
         Maker::Mkfs { newer, size, options } => {
             let program = if *newer { tools::newer_e2fsprogs("mke2fs")? } else { tools::tool("mke2fs")? };
             let mut command = Command::new(program);
-            command.args(["-q", "-F", "-t", "ext4"]).args(*options).arg(path).arg(size);
+            // Equal from run to run, but for times.
+            command.args(["-q", "-F", "-t", "ext4", "-U", UUID, "-E", HASH_SEED]);
+            command.args(*options).arg(path).arg(size);
             tools::run(&mut command);
         }
     }
