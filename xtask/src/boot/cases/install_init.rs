@@ -109,12 +109,14 @@ pub(crate) fn power_cuts(bench: &Bench) -> anyhow::Result<()> {
     let mut machine = start(1)?;
     first_boot::wait_until_unpacking(&Guest::wait(&machine)?)?;
     machine.cut_power();
+    disk::recover(&disk)?;
 
     // banger-init goes on with it.
     let mut machine = start(2)?;
     let guest = Guest::wait(&machine)?;
     first_boot::wait_for_log(&guest, "systemd-sysv", |log| log.contains("Unpacking systemd-sysv"))?;
     machine.cut_power();
+    disk::recover(&disk)?;
 
     // Whichever of the two is process 1, the installation ends.
     let mut machine = start(3)?;
