@@ -21,8 +21,6 @@ use crate::format::{Block, InodeNumber};
 const PROBLEMS_MAX: usize = 100;
 /// Work for each block of the image, at most: each is claimed once, and read up to five times.
 const WORK_PER_BLOCK: u64 = 8;
-/// `EXT4_RESIZE_INO`, which holds the blocks reserved for descriptors.
-const RESIZE_INODE: InodeNumber = InodeNumber(7);
 /// Where its only block of its own is named: `i_block[EXT4_DIND_BLOCK]`.
 const DIND_OFFSET: usize = 13 * 4;
 /// Where a directory's first block names the directory, and its parent.
@@ -263,7 +261,7 @@ impl Walk<'_> {
             for at in (0..volume.inodes_per_group).filter(|at| bit(&bitmap, u64::from(*at))) {
                 let number = InodeNumber(group * volume.inodes_per_group + at + 1);
                 let is_reserved = number.0 < volume.first_inode && number != InodeNumber::ROOT;
-                if number == RESIZE_INODE && volume.resize_inode {
+                if number == InodeNumber::RESIZE && volume.resize_inode {
                     self.resize_inode()?;
                 } else if !is_reserved || self.nameless.contains(&number) {
                     let inode = self.editor.inode(number);
@@ -280,14 +278,14 @@ impl Walk<'_> {
     }
 
     fn resize_inode(&mut self) -> Result<(), RootfsError> {
-        let inode = self.editor.inode(RESIZE_INODE);
+        let inode = self.editor.inode(InodeNumber::RESIZE);
         if let Some(inode) = self.noted(inode)? {
             let field = inode.i_block[DIND_OFFSET..DIND_OFFSET + 4].try_into().expect("four bytes");
             match u32::from_le_bytes(field) {
                 0 => {}
                 block => self.claim(&|| "the resize inode".to_owned(), Block(block.into()), 1),
             }
-            self.fields(RESIZE_INODE, &inode, FileType::Regular);
+            self.fields(InodeNumber::RESIZE, &inode, FileType::Regular);
             let checked = self.editor.check_resize_inode();
             self.noted(checked)?;
         }
