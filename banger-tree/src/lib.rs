@@ -22,6 +22,7 @@
 //! the host's file system.
 
 mod attributes;
+mod budget;
 mod cancellation;
 mod content;
 mod memory_store;
@@ -35,6 +36,7 @@ mod tree;
 mod tree_rootfs;
 
 pub use attributes::{AttributeChange, Attributes, Xattrs};
+pub use budget::{Budget, Cost, OverBudget};
 pub use cancellation::Cancellation;
 pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
 pub use memory_store::MemoryStore;

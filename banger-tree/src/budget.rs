@@ -1,0 +1,197 @@
+//! What one foreign input may cost: charged where the cost arises, refused where it is too much.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A cost that a small input can make large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cost {
+    /// Components of paths and of symlink targets that are resolved.
+    PathComponents,
+    /// Bytes of the tree in memory: inodes, names, symlink targets, extended attributes.
+    TreeBytes,
+    /// Bytes that the image takes on the disk, in whole blocks.
+    ImageBytes,
+    /// Bytes that decompression makes.
+    InflatedBytes,
+    /// Entries of all layers, and directories made for missing parents.
+    Entries,
+    /// Layers of one image.
+    Layers,
+    /// Values in the JSON documents of one image.
+    DocumentNodes,
+    /// Addresses of foreign layers.
+    Urls,
+}
+
+impl Cost {
+    /// All costs, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::PathComponents,
+        Self::TreeBytes,
+        Self::ImageBytes,
+        Self::InflatedBytes,
+        Self::Entries,
+        Self::Layers,
+        Self::DocumentNodes,
+        Self::Urls,
+    ];
+
+    /// Returns the cost's own name, as programs and options spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PathComponents => "path-components",
+            Self::TreeBytes => "tree-bytes",
+            Self::ImageBytes => "image-bytes",
+            Self::InflatedBytes => "inflated-bytes",
+            Self::Entries => "entries",
+            Self::Layers => "layers",
+            Self::DocumentNodes => "document-nodes",
+            Self::Urls => "urls",
+        }
+    }
+
+    /// Returns what is counted, as a plural.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::PathComponents => "path components to resolve",
+            Self::TreeBytes => "bytes of names, targets and attributes",
+            Self::ImageBytes => "bytes in the file system",
+            Self::InflatedBytes => "decompressed bytes",
+            Self::Entries => "entries",
+            Self::Layers => "layers",
+            Self::DocumentNodes => "values in its documents",
+            Self::Urls => "addresses of foreign layers",
+        }
+    }
+
+    /// Returns the limit that holds where none is given.
+    pub const fn default_limit(self) -> u64 {
+        match self {
+            Self::PathComponents => 16 << 20,
+            Self::TreeBytes => 1 << 30,
+            Self::ImageBytes => 64 << 30,
+            Self::InflatedBytes => 128 << 30,
+            Self::Entries => 10_000_000,
+            Self::Layers => 512,
+            Self::DocumentNodes => 1_000_000,
+            Self::Urls => 64,
+        }
+    }
+
+    const fn index(self) -> usize {
+        // The order of `ALL`, which a test holds.
+        match self {
+            Self::PathComponents => 0,
+            Self::TreeBytes => 1,
+            Self::ImageBytes => 2,
+            Self::InflatedBytes => 3,
+            Self::Entries => 4,
+            Self::Layers => 5,
+            Self::DocumentNodes => 6,
+            Self::Urls => 7,
+        }
+    }
+}
+
+/// A limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the input has more than {limit} {}", .cost.unit())]
+pub struct OverBudget {
+    /// What is too much.
+    pub cost: Cost,
+    /// The limit.
+    pub limit: u64,
+}
+
+/// The limits of one run and what is spent of them. Clones share what is spent, so that every
+/// stage and thread of a run charges the same account.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    limits: [u64; Cost::ALL.len()],
+    spent: Arc<[AtomicU64; Cost::ALL.len()]>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { limits: Cost::ALL.map(Cost::default_limit), spent: Arc::default() }
+    }
+}
+
+impl Budget {
+    /// Returns the budget with another limit for `cost`.
+    #[must_use]
+    pub fn with_limit(mut self, cost: Cost, limit: u64) -> Self {
+        self.limits[cost.index()] = limit;
+        self
+    }
+
+    /// Returns a budget with the same limits of which nothing is spent.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        Self { limits: self.limits, spent: Arc::default() }
+    }
+
+    /// Returns the limit of `cost`.
+    pub fn limit(&self, cost: Cost) -> u64 {
+        self.limits[cost.index()]
+    }
+
+    /// Returns what is spent of `cost`.
+    pub fn spent(&self, cost: Cost) -> u64 {
+        self.spent[cost.index()].load(Ordering::Relaxed)
+    }
+
+    /// Returns what is left of `cost`.
+    pub fn left(&self, cost: Cost) -> u64 {
+        self.limit(cost).saturating_sub(self.spent(cost))
+    }
+
+    /// Spends `amount`.
+    ///
+    /// # Errors
+    /// [`OverBudget`] where less than `amount` is left; then nothing more is spent.
+    pub fn charge(&self, cost: Cost, amount: u64) -> Result<(), OverBudget> {
+        let limit = self.limit(cost);
+        let add = |spent: u64| spent.checked_add(amount).filter(|sum| *sum <= limit);
+        match self.spent[cost.index()].fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(OverBudget { cost, limit }),
+        }
+    }
+
+    /// Gives back `amount`, which was charged before: a file that a later layer hides.
+    pub fn refund(&self, cost: Cost, amount: u64) {
+        let take = |spent: u64| Some(spent.saturating_sub(amount));
+        let _before = self.spent[cost.index()].fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_are_numbered_in_their_order() {
+        for (index, cost) in Cost::ALL.into_iter().enumerate() {
+            assert_eq!(cost.index(), index, "{cost:?}");
+        }
+    }
+
+    #[test]
+    fn clones_share_what_is_spent_and_nothing_passes_the_limit() {
+        let budget = Budget::default().with_limit(Cost::Entries, 10);
+        let clone = budget.clone();
+        assert_eq!(clone.charge(Cost::Entries, 7), Ok(()));
+        assert_eq!(budget.charge(Cost::Entries, 4), Err(OverBudget { cost: Cost::Entries, limit: 10 }));
+        assert_eq!((budget.spent(Cost::Entries), budget.left(Cost::Entries)), (7, 3));
+        budget.refund(Cost::Entries, 2);
+        assert_eq!(clone.charge(Cost::Entries, 5), Ok(()));
+        assert_eq!(
+            budget.charge(Cost::Entries, u64::MAX),
+            Err(OverBudget { cost: Cost::Entries, limit: 10 })
+        );
+        assert_eq!(budget.renewed().left(Cost::Entries), 10);
+    }
+}
