@@ -55,9 +55,7 @@ impl HostPlace {
         else {
             return Err(NewFileError::Kind { reason: IS_DIRECTORY });
         };
-        if let Some(reason) = special(path)? {
-            return Err(NewFileError::Kind { reason });
-        }
+        Self::check_path(path)?;
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -69,6 +67,17 @@ impl HostPlace {
             return Err(NewFileError::Kind { reason });
         }
         Ok(Self { directory, name: name.to_owned() })
+    }
+
+    /// Refuses a path that leads into `/dev`, `/proc` or `/sys`: for a directory that is to be made.
+    ///
+    /// # Errors
+    /// It does, or there are too many symlinks.
+    pub fn check_path(path: &Path) -> Result<(), NewFileError> {
+        match special(path)? {
+            Some(reason) => Err(NewFileError::Kind { reason }),
+            None => Ok(()),
+        }
     }
 
     /// Returns the open directory.
@@ -124,7 +133,7 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 ///
 /// # Errors
 /// The current directory is not known, or there are too many symlinks.
-pub(crate) fn special(path: &Path) -> Result<Option<&'static str>, NewFileError> {
+fn special(path: &Path) -> Result<Option<&'static str>, NewFileError> {
     let mut at = match path.is_absolute() {
         true => PathBuf::from("/"),
         false => std::env::current_dir().map_err(NewFileError::io("find the current directory of"))?,

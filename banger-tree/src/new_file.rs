@@ -168,6 +168,14 @@ impl NewFile {
         self
     }
 
+    /// Writes all of `bytes` after what was written before.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), NewFileError> {
+        self.file.write_all(bytes).map_err(NewFileError::io("write"))
+    }
+
     /// Returns the open file.
     pub fn file(&self) -> &File {
         &self.file
@@ -267,7 +275,7 @@ impl Drop for NewFile {
 /// Those of [`NewFile::create`] and [`NewFile::publish`].
 pub fn write_new_file(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), NewFileError> {
     let mut file = NewFile::create(path, mode)?;
-    file.write_all(bytes).map_err(NewFileError::io("write"))?;
+    file.write_bytes(bytes)?;
     file.publish(Existing::Replace)
 }
 
