@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use banger_ext4::{Ext4Options, Identity, ImageSize};
+use banger_ext4::{BuildReport, Ext4Options, Identity, ImageSize};
 use banger_oci::{FlattenEvent, FlattenOptions, Flattened, LayerSource as _, Limits, flatten};
 use banger_tree::{Cancellation, ContentStore, Timestamp, Tree};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -142,6 +142,14 @@ enum Content {
     Tar(TarSource),
 }
 
+/// A file system that has no name yet.
+struct BuiltTree {
+    source_kind: SourceKind,
+    identity: Identity,
+    report: BuildReport,
+    warnings: Vec<String>,
+}
+
 struct Run<'a> {
     request: &'a BuildRequest,
     events: &'a EventHandler,
@@ -163,28 +171,11 @@ impl Run<'_> {
             true => source.check_directory().map(|()| Content::Directory)?,
             false => Content::Tar(source.into_tar(self.cancellation)?),
         };
-        let options = Ext4Options {
-            size: self.request.size,
-            inodes: self.request.inodes,
-            label: self.request.label.clone(),
-            cancellation: self.cancellation.clone(),
-            ..Ext4Options::default()
-        };
-        let mut begun = self.request.backend.create(&file.partial_path(), &options)?;
-        let (source_kind, SourceTree { tree, warnings }) = match &content {
-            Content::Directory => (SourceKind::Directory, self.read_directory(&mut *begun.builder)?),
-            Content::Tar(tar) => (SourceKind::Tar, self.read_tar(tar, &mut *begun.builder)?),
-        };
-        let identity = self.identity(&tree);
-        begun.set_identity(identity);
-        self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
-        let report = begun.build_ext4(&tree)?;
-        for message in &warnings {
-            self.emit(&Event::Warning { message: message.clone() });
-        }
+        let built = self.write(&file.partial_path(), &content).map_err(|error| file.named(error))?;
         if self.cancellation.is_cancelled() {
             return Err(Error::Cancelled);
         }
+        let BuiltTree { source_kind, identity, report, warnings } = built;
         file.publish()?;
         self.emit(&Event::Done { path: output.to_string(), unchanged: false });
         Ok(BuiltFile {
@@ -202,6 +193,30 @@ impl Run<'_> {
             used_inodes: report.used_inodes,
             warnings,
         })
+    }
+
+    /// Writes the file system of the source to `path`.
+    fn write(&self, path: &Utf8Path, content: &Content) -> Result<BuiltTree, Error> {
+        let options = Ext4Options {
+            size: self.request.size,
+            inodes: self.request.inodes,
+            label: self.request.label.clone(),
+            cancellation: self.cancellation.clone(),
+            ..Ext4Options::default()
+        };
+        let mut begun = self.request.backend.create(path, &options)?;
+        let (source_kind, SourceTree { tree, warnings }) = match content {
+            Content::Directory => (SourceKind::Directory, self.read_directory(&mut *begun.builder)?),
+            Content::Tar(tar) => (SourceKind::Tar, self.read_tar(tar, &mut *begun.builder)?),
+        };
+        let identity = self.identity(&tree);
+        begun.set_identity(identity);
+        self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
+        let report = begun.build_ext4(&tree)?;
+        for message in &warnings {
+            self.emit(&Event::Warning { message: message.clone() });
+        }
+        Ok(BuiltTree { source_kind, identity, report, warnings })
     }
 
     fn emit(&self, event: &Event) {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
+use banger_ext4::Ext4Error;
 use banger_tree::{Existing, HostPlace, NewFile, NewFileError};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -34,7 +35,11 @@ impl OutputFile {
         let existing = if replace { Existing::Replace } else { Existing::Keep };
         place.check(existing).map_err(Error::new_file(path))?;
         let parent = parent_of(path);
-        sweep(&parent, PREFIX, SUFFIX).map_err(failed("create", path))?;
+        match sweep(&parent, PREFIX, SUFFIX) {
+            // A directory that can be written to, and not be listed.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            swept => swept.map_err(failed("create", path))?,
+        }
         let staging = parent.join(format!("{PREFIX}{}{SUFFIX}", ImageId::random()));
         let dir = StagingDir::create(staging).map_err(failed("create", path))?;
         Ok(Self { path: path.to_owned(), existing, limit: 0o777, place, dir })
@@ -50,6 +55,21 @@ impl OutputFile {
     /// Returns where the file is to be written.
     pub(crate) fn partial_path(&self) -> Utf8PathBuf {
         self.dir.path().join(ROOTFS_FILE)
+    }
+
+    /// Returns the error with the name of the file where it has that of the file under construction.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        let partial = self.partial_path();
+        let staged = [self.dir.path().file_name().unwrap_or_default(), ROOTFS_FILE].join("/");
+        match error {
+            // A backend may have made the path absolute.
+            Error::Ext4(Ext4Error::Io { action, path, source })
+                if path == partial || path.ends_with(staged) =>
+            {
+                Error::Ext4(Ext4Error::Io { action, path: self.path.clone(), source })
+            }
+            other => other,
+        }
     }
 
     /// Flushes the file to the disk and gives it its name.

@@ -83,7 +83,7 @@ pub fn pull_to_file(
     }
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
-    let built = run.build(image, agents, &file.partial_path())?;
+    let built = run.build(image, agents, &file.partial_path()).map_err(|error| file.named(error))?;
     run.check_cancelled()?;
     let name = ImageName::sanitized(&request.reference.suggested_name());
     let record = run.record(name, built);
