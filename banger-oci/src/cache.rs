@@ -15,6 +15,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use banger_tree::{Existing, NewFile};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 
@@ -30,6 +31,7 @@ pub(crate) const READ_LEN: usize = 256 * 1024;
 
 /// How the names of small blobs begin while they are written.
 const NEW_PREFIX: &str = ".new-";
+const SMALL_BLOB_MODE: u32 = 0o600;
 /// Writing a small blob takes far less than this; what is older was left by a killed process.
 const NEW_LIFE: Duration = Duration::from_secs(3600);
 
@@ -215,14 +217,13 @@ impl BlobCache {
             return Ok(());
         }
         let target = self.blob_path(digest);
-        let dir = target.parent().expect("a blob path has a directory");
-        let mut file = tempfile::Builder::new()
-            .prefix(NEW_PREFIX)
-            .tempfile_in(dir)
-            .map_err(PullError::io("write to", dir))?;
-        io::Write::write_all(&mut file, bytes).map_err(PullError::io("write to", dir))?;
-        file.persist(&target).map_err(|error| PullError::io("create", &target)(error.error))?;
-        Ok(())
+        let written = NewFile::create(target.as_std_path(), SMALL_BLOB_MODE).and_then(|file| {
+            // It can be fetched again.
+            let mut file = file.without_flush();
+            file.write_bytes(bytes)?;
+            file.publish(Existing::Replace)
+        });
+        written.map_err(|error| PullError::io("create", &target)(error.into()))
     }
 
     /// An unnamed file on the file system of the cache, which vanishes when it is closed.

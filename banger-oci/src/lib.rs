@@ -31,6 +31,7 @@ mod download;
 mod error;
 mod event;
 pub mod flatten;
+mod foreign;
 mod gzip;
 mod http;
 mod layer;
@@ -53,6 +54,7 @@ pub use event::{CancelToken, Progress, PullEvent};
 pub use flatten::{
     FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, flatten,
 };
+pub use foreign::{FOREIGN_MAGIC_LEN, ForeignFormat, ImageContainer};
 pub use layer::{Layer, LayerReader};
 pub use manifest::{Descriptor, ImageManifest};
 pub use options::PullOptions;

@@ -25,6 +25,7 @@ mod error;
 mod event;
 pub mod guest;
 mod guest_binary;
+mod host_file;
 mod host_tree;
 mod identity;
 mod inject;
@@ -35,6 +36,7 @@ mod pull_events;
 mod request;
 pub mod rootfs;
 mod scratch;
+mod source;
 mod staging;
 mod store;
 mod uuid;
@@ -48,7 +50,9 @@ pub use banger_oci::{
     BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
     ReferenceError,
 };
-pub use banger_tree::{Cancellation, escape_text};
+pub use banger_tree::{
+    Cancellation, Existing, HostPlace, NewFile, NewFileError, escape_text, write_new_file,
+};
 pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;

@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use banger_ext4::{BuildReport, Ext4Options, GuestAgents, ImageSize, InjectReport, inject_guest_agents};
 use banger_oci::{
-    BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, flatten,
+    BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
+    flatten,
 };
 use banger_tree::{Cancellation, LayerIndex, Timestamp, TreeRootfs};
 use camino::Utf8Path;
@@ -15,7 +16,7 @@ use crate::event::{Event, EventHandler};
 use crate::guest_binary::digest_of;
 use crate::identity::{created_seconds, now, uuid_of};
 use crate::inject::agents_for;
-use crate::output::OutputFile;
+use crate::output::{OutputFile, check_not_source};
 use crate::pull_events::PullEvents;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
@@ -71,15 +72,32 @@ pub fn pull_to_file(
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
     let run = Run { request, events, cancellation };
-    let file = OutputFile::create(output, request.force)?;
+    let source = local_source(&request.reference);
+    if let Some(source) = source {
+        check_not_source(output, source)?;
+    }
+    let mut file = OutputFile::create(output, request.force)?;
+    // What cannot be read is told when the image is looked for.
+    if let Some(metadata) = source.and_then(|source| std::fs::metadata(source).ok()) {
+        file = file.limited_to(&metadata);
+    }
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
-    let built = run.build(image, agents, &file.partial_path())?;
+    let built = run.build(image, agents, &file.partial_path()).map_err(|error| file.named(error))?;
     run.check_cancelled()?;
     let name = ImageName::sanitized(&request.reference.suggested_name());
     let record = run.record(name, built);
     file.publish()?;
     Ok(run.done(PulledFile { path: output.to_owned(), record, unchanged: false }))
+}
+
+/// Returns the directory or archive of this host that an image comes from.
+fn local_source(reference: &Reference) -> Option<&Utf8Path> {
+    match reference {
+        Reference::OciLayout { dir, .. } => Some(dir),
+        Reference::OciArchive { file, .. } | Reference::DockerArchive { file, .. } => Some(file),
+        _ => None,
+    }
 }
 
 struct Run<'a> {
@@ -152,7 +170,7 @@ impl Run<'_> {
             record.name == *name
                 && record.digest == digest
                 && record.build == options
-                && store.rootfs_path(&record.id).is_file()
+                && store.has_file(&record.id)
         }))
     }
 

@@ -13,8 +13,12 @@ use crate::cache::{BlobCache, READ_LEN};
 use crate::decompress::{Compression, decompressor, detect};
 use crate::error::PullError;
 use crate::event::CancelToken;
+use crate::foreign::ForeignFormat;
 use crate::layer::Stored;
 use crate::options::Cap;
+
+/// Bytes that are looked at to tell a tar from something else.
+const HEAD_LEN: u64 = 1 << 20;
 
 /// Links followed before a chain of them is taken for a circle.
 const MAX_LINKS: u32 = 40;
@@ -46,7 +50,15 @@ impl Archive {
         }
         let mut file = File::open(path).map_err(PullError::io("open", path))?;
         let mut magic = Vec::new();
-        (&file).take(8).read_to_end(&mut magic).map_err(PullError::io("read", path))?;
+        (&file).take(HEAD_LEN).read_to_end(&mut magic).map_err(PullError::io("read", path))?;
+        if let Some((format, compression)) = ForeignFormat::of_compressed(&magic) {
+            let how = if compression.is_empty() {
+                String::new()
+            } else {
+                format!(", compressed with {compression}")
+            };
+            return Err(unusable(format!("it is {format}{how}, not a tar that holds a container image")));
+        }
         file.seek(SeekFrom::Start(0)).map_err(PullError::io("read", path))?;
         let compression = detect(&magic).map_err(|error| unusable(error.to_string()))?;
         if compression != Compression::None {

@@ -165,6 +165,15 @@ fn modern(
     Ok(Image { layers: layers.collect::<Result<_, PullError>>()?, config })
 }
 
+/// Returns whether an archive has the directories of a root file system at its top.
+fn is_root_file_system(archive: &Archive) -> bool {
+    let is_top = |name: &[u8]| {
+        let top = name.split(|byte| *byte == b'/').next().unwrap_or_default();
+        matches!(top, b"etc" | b"usr" | b"bin" | b"sbin" | b"lib")
+    };
+    archive.names().any(is_top)
+}
+
 fn legacy(
     archive: &Archive,
     selector: &Selector,
@@ -173,7 +182,12 @@ fn legacy(
 ) -> Result<Image, PullError> {
     let Some(stored) = archive.file(b"repositories")? else {
         let layout = archive.names().any(|name| name == b"oci-layout");
-        let hint = if layout { "; it is an OCI layout, use oci-archive:" } else { "" };
+        let hint = match layout {
+            true => "; it is an OCI layout, use oci-archive:",
+            // What `docker export` writes.
+            false if is_root_file_system(archive) => "; it is a root file system, use `banger rootfs build`",
+            false => "",
+        };
         return Err(unusable(archive, format!("it has no manifest.json{hint}")));
     };
     let bytes = read_stored(&stored, options.manifest_cap(), "repositories")?;
