@@ -31,7 +31,7 @@ mod download;
 mod error;
 mod event;
 pub mod flatten;
-mod foreign;
+mod foreign_format;
 mod gzip;
 mod http;
 mod layer;
@@ -54,7 +54,7 @@ pub use event::{CancelToken, Progress, PullEvent};
 pub use flatten::{
     FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, flatten,
 };
-pub use foreign::{FOREIGN_MAGIC_LEN, ForeignFormat, ImageContainer};
+pub use foreign_format::{FOREIGN_MAGIC_LEN, ForeignFormat, ImageContainer};
 pub use layer::{Layer, LayerReader};
 pub use manifest::{Descriptor, ImageManifest};
 pub use options::PullOptions;
