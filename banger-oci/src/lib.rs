@@ -23,6 +23,7 @@
 //! ```
 
 mod auth;
+mod background;
 mod cache;
 mod config;
 pub mod decompress;
@@ -31,6 +32,7 @@ mod download;
 mod error;
 mod event;
 pub mod flatten;
+mod foreign;
 mod gzip;
 mod http;
 mod layer;
@@ -38,6 +40,7 @@ pub mod manifest;
 mod options;
 mod platform;
 mod pull;
+mod rate;
 mod reference;
 mod registry;
 mod source;
@@ -45,7 +48,7 @@ pub mod tar;
 mod transfer;
 
 pub use auth::{Credential, CredentialSource};
-pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal};
+pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal, check_own_directory};
 pub use config::{ContainerConfig, History, ImageConfig, RootfsConfig};
 pub use digest::Digest;
 pub use error::PullError;
