@@ -53,8 +53,8 @@ pub(crate) struct Auth {
     generation: u64,
     /// The generation that was refused although it was new.
     rejected: Option<u64>,
-    /// Whether `/v2/` was asked what the registry wants.
-    asked_root: bool,
+    /// What `/v2/` asks for, once that is known; the inner `None` is nothing.
+    root_challenge: Option<Option<Challenge>>,
 }
 
 /// What to do about an answer that refuses a request.
@@ -114,7 +114,7 @@ impl Auth {
             expires: None,
             generation: 0,
             rejected: None,
-            asked_root: false,
+            root_challenge: None,
         }
     }
 
@@ -154,9 +154,12 @@ impl Auth {
         let mut challenge = challenge::choose(stated).filter(|_| is_challenge);
         // A registry that has said before what it wants need not say it again.
         challenge = challenge.or_else(|| self.challenge.clone().filter(|_| is_challenge));
-        if challenge.is_none() && anonymous && !self.asked_root {
-            self.asked_root = true;
-            challenge = self.ask_root(http, origin).await;
+        if challenge.is_none() && anonymous {
+            challenge = match &self.root_challenge {
+                Some(known) => known.clone(),
+                None => self.ask_root(http, origin).await,
+            };
+            self.root_challenge = Some(challenge.clone());
         }
         if challenge.is_none() && is_challenge {
             // Nobody says what is wanted, and there is a password for this registry.

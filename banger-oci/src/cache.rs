@@ -233,7 +233,11 @@ impl BlobCache {
         };
         // Too large to be what is asked for: the source decides what to say about it.
         if blob.len > limit_bytes {
-            return Ok(SmallBlob::Absent);
+            if hash_file(&blob.file, &blob.path, digest, watch.cancel)? == *digest {
+                return Ok(SmallBlob::Absent);
+            }
+            blob.remove()?;
+            return Ok(SmallBlob::Damaged);
         }
         let mut bytes = Vec::new();
         // Not more than that, should it grow meanwhile.

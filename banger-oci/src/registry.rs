@@ -116,7 +116,9 @@ impl Registry {
         // Whatever is wrong with HEAD, GET is asked next, and its answer explains itself.
         let response = match http.once(&request, Some(access)).await {
             Ok(response) if response.status().is_success() => response,
-            Ok(_) | Err(Failure::Transient { .. }) => return Ok(None),
+            Ok(_) | Err(Failure::Transient { .. } | Failure::Final(PullError::Redirect { .. })) => {
+                return Ok(None);
+            }
             Err(Failure::Final(error)) => return Err(error),
         };
         content_digest(response.headers())

@@ -137,7 +137,8 @@ impl Remote {
             cache: cache.clone(),
             progress,
             jobs: options.jobs,
-            budget: options.budget.clone(),
+            // Addresses are charged here and nowhere else, and anew for each pull.
+            budget: options.budget.renewed(),
             damaged,
             secrets,
             background,
