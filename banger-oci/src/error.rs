@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use banger_tree::OverBudget;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::digest::Digest;
@@ -190,10 +191,66 @@ pub enum PullError {
         /// What is missing, and what to do.
         reason: String,
     },
+    /// A server takes longer than the caller allows.
+    #[error("{what} takes too long: {reason}; {advice}")]
+    TooSlow {
+        /// What takes too long.
+        what: String,
+        /// How slow it was.
+        reason: String,
+        /// What to do, with the option that sets the limit.
+        advice: &'static str,
+    },
+    /// The registry answered with a page for people, as a login page or a proxy does.
+    #[error(
+        "{who} answered with a web page{title} where {what} was expected ({host}); check the address, and whether \
+         a proxy or a login page stands before it"
+    )]
+    WebPage {
+        /// Who answered: the registry or the token server.
+        who: &'static str,
+        /// The host that answered.
+        host: String,
+        /// The title of the page, with a space and quotes, or nothing.
+        title: String,
+        /// What was asked for.
+        what: String,
+    },
+    /// A blob of the cache was damaged. It has been removed, and cannot be fetched again.
+    #[error(
+        "blob {digest} in the cache {cache} was damaged and has been removed; fetching it again failed: {source}"
+    )]
+    CacheDamaged {
+        /// The blob.
+        digest: Digest,
+        /// The directory of the cache.
+        cache: Utf8PathBuf,
+        /// Why it cannot be fetched.
+        source: Box<PullError>,
+    },
+    /// A file or directory of the cache is not what banger makes there.
+    #[error("{path} of the cache is not usable: {reason}")]
+    CachePlace {
+        /// The file or directory.
+        path: Utf8PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// The image costs more than the caller allows.
+    #[error("{what}: {over}; if it is to be trusted, raise --max-{}", .over.cost.name())]
+    OverBudget {
+        /// What costs too much.
+        what: String,
+        /// Which limit was reached.
+        over: OverBudget,
+    },
     /// The caller's [`CancelToken`](crate::CancelToken) stopped the pull.
     #[error("the pull was cancelled")]
     Cancelled,
 }
+
+/// How many entries of a list of somebody else a message shows.
+const MAX_LISTED: usize = 20;
 
 /// Returns what to do about a status that means "not now".
 fn advice_on_status(status: u16) -> &'static str {
@@ -244,6 +301,11 @@ impl PullError {
             Self::Io { .. } => 117,
             Self::Environment { .. } => 118,
             Self::Cancelled => 119,
+            Self::TooSlow { .. } => 130,
+            Self::WebPage { .. } => 131,
+            Self::CacheDamaged { .. } => 132,
+            Self::CachePlace { .. } => 133,
+            Self::OverBudget { .. } => 134,
         }
     }
 
@@ -260,6 +322,41 @@ impl PullError {
                 Some(nested) => nested.get_ref()?,
                 None => inner.source()?,
             };
+        }
+    }
+
+    /// The texts in this error that may come from somebody else.
+    pub(crate) fn foreign_texts(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::UnknownImage { detail, .. } => vec![detail],
+            Self::NoPlatform { available, .. } => {
+                let more = available.len().saturating_sub(MAX_LISTED);
+                if more > 0 {
+                    available.truncate(MAX_LISTED);
+                    available.push(format!("and {more} more"));
+                }
+                available.iter_mut().collect()
+            }
+            Self::Unauthorized { host, detail } => vec![host, detail],
+            Self::CredentialHelper { reason, .. } | Self::CredentialFile { reason, .. } => vec![reason],
+            Self::Realm { realm, reason, .. } => vec![realm, reason],
+            Self::Unreachable { host, reason, .. } => vec![host, reason],
+            Self::Status { host, path, detail, .. } => vec![host, path, detail],
+            Self::Redirect { host, target, reason } => vec![host, target, reason],
+            Self::Mismatch { origin, reason, .. } => vec![origin, reason],
+            Self::Malformed { what, reason } | Self::NotAnImage { what, reason } => vec![what, reason],
+            Self::Schema1 { what } | Self::TooLarge { what, .. } => vec![what],
+            Self::Layout { reason, .. } => vec![reason],
+            Self::TooSlow { what, reason, .. } => vec![what, reason],
+            Self::WebPage { host, title, what, .. } => vec![host, title, what],
+            Self::CacheDamaged { source, .. } => source.foreign_texts(),
+            Self::OverBudget { what, .. } => vec![what],
+            Self::Reference(_)
+            | Self::LayerCount { .. }
+            | Self::Io { .. }
+            | Self::Environment { .. }
+            | Self::CachePlace { .. }
+            | Self::Cancelled => Vec::new(),
         }
     }
 

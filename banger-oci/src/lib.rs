@@ -23,6 +23,7 @@
 //! ```
 
 mod auth;
+mod background;
 mod cache;
 mod config;
 pub mod decompress;
@@ -32,6 +33,7 @@ mod error;
 mod event;
 pub mod flatten;
 mod foreign_format;
+mod foreign_text;
 mod gzip;
 mod http;
 mod layer;
@@ -39,6 +41,7 @@ pub mod manifest;
 mod options;
 mod platform;
 mod pull;
+mod rate;
 mod reference;
 mod registry;
 mod source;
@@ -46,7 +49,7 @@ pub mod tar;
 mod transfer;
 
 pub use auth::{Credential, CredentialSource};
-pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal};
+pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal, check_own_directory};
 pub use config::{ContainerConfig, History, ImageConfig, RootfsConfig};
 pub use digest::Digest;
 pub use error::PullError;

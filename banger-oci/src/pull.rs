@@ -14,7 +14,7 @@ use crate::options::PullOptions;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::source::{
-    Archive, ArchiveFiles, Background, DirFiles, DockerArchive, Document, ImageSource, Layout, Remote, Root,
+    Archive, ArchiveFiles, DirFiles, DockerArchive, Document, Fetcher, ImageSource, Layout, Remote, Root,
 };
 
 /// How deep indexes may be nested.
@@ -49,7 +49,8 @@ pub struct PulledImage {
     pub config_digest: Digest,
     /// The layers, base first.
     pub layers: Vec<Layer>,
-    _background: Option<Arc<Background>>,
+    /// What downloads the layers.
+    fetcher: Option<Arc<Fetcher>>,
 }
 
 impl PulledImage {
@@ -59,8 +60,24 @@ impl PulledImage {
     /// # Errors
     ///
     /// The first error of a layer, base first.
-    pub fn finish(self) -> Result<(), PullError> {
+    pub fn finish(&self) -> Result<(), PullError> {
         self.layers.iter().try_for_each(Layer::settle)
+    }
+
+    /// After the layers could not be read or were not what was expected: looks whether the cache is
+    /// to blame. What is damaged there is removed and fetched again in the background, so that the
+    /// layers can be read once more from their start. Returns whether there was anything.
+    ///
+    /// A layer is fetched again at most once.
+    ///
+    /// # Errors
+    ///
+    /// [`PullError::Cancelled`], or [`PullError::Io`] where the cache cannot be read.
+    pub fn repair(&mut self) -> Result<bool, PullError> {
+        match &self.fetcher {
+            Some(fetcher) => fetcher.repair(&mut self.layers).map_err(|error| fetcher.shown(error)),
+            None => Ok(false),
+        }
     }
 }
 
@@ -107,17 +124,8 @@ pub fn pull(
             Box::new(DockerArchive::new(&archive, selector, options, progress, cancel)?)
         }
     };
-    let chosen = Resolver {
-        source: &*source,
-        reference,
-        wanted: options.platform.clone().unwrap_or_else(Platform::host),
-        available: Vec::new(),
-        documents: 0,
-        options,
-    }
-    .resolve()?;
-    let layers = chosen.layers(&*source, options, progress)?;
-    cancel.check()?;
+    let outcome = find(&*source, reference, options, progress, cancel);
+    let (chosen, layers) = outcome.map_err(|error| source.shown(error))?;
     Ok(PulledImage {
         reference: reference.clone(),
         digest: chosen.digest,
@@ -128,8 +136,30 @@ pub fn pull(
         config: chosen.config,
         config_bytes: chosen.config_bytes,
         layers,
-        _background: source.keep(),
+        fetcher: source.keep(),
     })
+}
+
+/// Finds an image in a source, and its layers.
+fn find(
+    source: &dyn ImageSource,
+    reference: &Reference,
+    options: &PullOptions,
+    progress: &Progress,
+    cancel: &CancelToken,
+) -> Result<(Chosen, Vec<Layer>), PullError> {
+    let chosen = Resolver {
+        source,
+        reference,
+        wanted: options.platform.clone().unwrap_or_else(Platform::host),
+        available: Vec::new(),
+        documents: 0,
+        options,
+    }
+    .resolve()?;
+    let layers = chosen.layers(source, options, progress)?;
+    cancel.check()?;
+    Ok((chosen, layers))
 }
 
 /// The image that was chosen.

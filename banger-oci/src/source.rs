@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::error::PullError;
+use crate::foreign_text::Secrets;
 use crate::layer::Content;
 use crate::manifest::Descriptor;
 
@@ -16,7 +17,7 @@ mod tar_index;
 pub(crate) use archive::Archive;
 pub(crate) use docker_archive::DockerArchive;
 pub(crate) use layout::{ArchiveFiles, DirFiles, Layout};
-pub(crate) use remote::Remote;
+pub(crate) use remote::{Fetcher, Remote};
 
 /// What a reference leads to.
 #[derive(Debug)]
@@ -52,9 +53,12 @@ pub(crate) trait ImageSource {
     fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError>;
 
     /// What has to live as long as the image does.
-    fn keep(self: Box<Self>) -> Option<Arc<remote::Background>> {
+    fn keep(self: Box<Self>) -> Option<Arc<Fetcher>> {
         None
     }
-}
 
-pub(crate) use remote::Background;
+    /// An error as it may be shown: no longer than anybody reads, and without secrets.
+    fn shown(&self, error: PullError) -> PullError {
+        Secrets::default().hide_in_error(error)
+    }
+}

@@ -51,7 +51,7 @@ pub use banger_oci::{
     ReferenceError,
 };
 pub use banger_tree::{
-    Cancellation, Existing, HostPlace, NewFile, NewFileError, escape_text, write_new_file,
+    Budget, Cancellation, Cost, Existing, HostPlace, NewFile, NewFileError, escape_text, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use banger_ext4::{BuildReport, Ext4Options, GuestAgents, ImageSize, InjectReport, inject_guest_agents};
 use banger_oci::{
     BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
-    flatten,
+    check_own_directory, flatten,
 };
 use banger_tree::{Cancellation, LayerIndex, Timestamp, TreeRootfs};
 use camino::Utf8Path;
@@ -140,6 +140,7 @@ impl Run<'_> {
 
     /// Finds the image that the reference means and starts its downloads.
     fn resolve(&self, dirs: &Dirs) -> Result<PulledImage, Error> {
+        check_own_directory(&dirs.cache)?;
         let cache = BlobCache::open(dirs.cache.join("oci"))?;
         let token = CancelToken::new();
         let stop = token.clone();
@@ -205,11 +206,36 @@ impl Run<'_> {
         }
     }
 
-    /// Writes the image's file system to `path`.
+    /// Writes the image's file system to `path`. Where that fails because of a damaged cache, once
+    /// more with what is fetched again.
     fn build(
         &self,
-        image: PulledImage,
+        mut image: PulledImage,
         agents: Option<GuestAgents>,
+        path: &Utf8Path,
+    ) -> Result<Built, Error> {
+        loop {
+            let error = match self.attempt(&image, agents.as_ref(), path) {
+                Ok(built) => return Ok(built),
+                Err(error) => error,
+            };
+            // Damage shows in many ways: layers do not inflate, are no tars, have another digest.
+            if matches!(error, Error::Cancelled) || self.cancellation.is_cancelled() || !image.repair()? {
+                return Err(error);
+            }
+            match std::fs::remove_file(path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::Output { action: "begin again with", path: path.to_owned(), source });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        image: &PulledImage,
+        agents: Option<&GuestAgents>,
         path: &Utf8Path,
     ) -> Result<Built, Error> {
         let options = Ext4Options {
@@ -218,7 +244,7 @@ impl Run<'_> {
             uuid: uuid_of(&image.digest, "uuid"),
             hash_seed: uuid_of(&image.digest, "hash-seed"),
             label: String::new(),
-            timestamp: self.timestamp(&image),
+            timestamp: self.timestamp(image),
             cancellation: self.cancellation.clone(),
         };
         let mut begun = self.request.backend.create(path, &options)?;
@@ -233,7 +259,7 @@ impl Run<'_> {
                 self.flatten_event(event, &sizes)
             })?
         };
-        let injected = match &agents {
+        let injected = match agents {
             Some(agents) => {
                 let above = LayerIndex(u32::try_from(sizes.len()).unwrap_or(u32::MAX));
                 let mut rootfs = TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above);
@@ -241,8 +267,8 @@ impl Run<'_> {
             }
             None => None,
         };
-        let facts = self.facts(&image);
-        let build = self.build_options(&image, agents.as_ref());
+        let facts = self.facts(image);
+        let build = self.build_options(image, agents);
         // Nothing is published before every blob is known to be what its digest says.
         image.finish()?;
         self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });

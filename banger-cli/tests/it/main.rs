@@ -15,6 +15,7 @@ mod interruption;
 mod memory;
 mod output;
 mod real_images;
+mod registry_failures;
 mod reproducible;
 mod rootfs_build;
 mod rootfs_edit;

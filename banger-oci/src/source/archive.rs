@@ -13,7 +13,7 @@ use crate::cache::{BlobCache, READ_LEN};
 use crate::decompress::{Compression, decompressor, detect};
 use crate::error::PullError;
 use crate::event::CancelToken;
-use crate::foreign::ForeignFormat;
+use crate::foreign_format::ForeignFormat;
 use crate::layer::Stored;
 use crate::options::Cap;
 
