@@ -33,6 +33,7 @@ mod event;
 pub mod flatten;
 mod gzip;
 mod http;
+mod json;
 mod layer;
 pub mod manifest;
 mod options;
@@ -40,15 +41,16 @@ mod platform;
 mod pull;
 mod reference;
 mod registry;
+mod resolver;
 mod source;
 pub mod tar;
 mod transfer;
 
 pub use auth::{Credential, CredentialSource};
 pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal};
-pub use config::{ContainerConfig, History, ImageConfig, RootfsConfig};
+pub use config::{ContainerConfig, ImageConfig, RootfsConfig};
 pub use digest::Digest;
-pub use error::PullError;
+pub use error::{FittingImage, PullError};
 pub use event::{CancelToken, Progress, PullEvent};
 pub use flatten::{
     FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, flatten,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use banger_tree::{Budget, Cost, OverBudget};
 use camino::Utf8PathBuf;
 
 use crate::auth::CredentialSource;
@@ -34,6 +35,8 @@ pub struct PullOptions {
     pub connect_timeout: Duration,
     /// How long a transfer may stand still before it counts as broken. Default: 30 s.
     pub stall_timeout: Duration,
+    /// What the image may cost. Default: the default limits.
+    pub budget: Budget,
     /// The largest manifest or index that is read. Default: 4 MiB, what registries have to take.
     pub max_manifest_bytes: u64,
     /// The largest image configuration that is read. Default: 16 MiB.
@@ -66,6 +69,15 @@ impl Cap {
 }
 
 impl PullOptions {
+    /// Checks how many layers `what` has.
+    pub(crate) fn check_layers(&self, layers: usize, what: &str) -> Result<(), PullError> {
+        let limit = self.budget.limit(Cost::Layers);
+        match layers as u64 > limit {
+            true => Err(PullError::over_budget(what)(OverBudget { cost: Cost::Layers, limit })),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn manifest_cap(&self) -> Cap {
         Cap { bytes: self.max_manifest_bytes, option: "--max-manifest" }
     }
@@ -92,6 +104,7 @@ impl Default for PullOptions {
             max_backoff: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
+            budget: Budget::default(),
             max_manifest_bytes: 4 << 20,
             max_config_bytes: 16 << 20,
             max_download_bytes: 1 << 40,

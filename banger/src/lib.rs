@@ -27,6 +27,7 @@ pub mod guest;
 mod guest_binary;
 mod host_tree;
 mod identity;
+mod image_user;
 mod inject;
 mod lock;
 mod output;
