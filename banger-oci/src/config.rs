@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::PullError;
-use crate::json::{self, loose_keys, loose_map, loose_text, nullable, words};
+use crate::json::{self, loose_keys, loose_map, loose_text, nullable, nullable_object, words};
 use crate::platform::Platform;
 
 /// What an image was built for, how it is started, and what its layers unpack to.
@@ -29,10 +29,10 @@ pub struct ImageConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     /// How containers of the image are started.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "nullable_object")]
     pub config: ContainerConfig,
     /// The layers.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "nullable_object")]
     pub rootfs: RootfsConfig,
 }
 
@@ -153,6 +153,10 @@ mod tests {
             r#"{"config":{"Env":{"A":"b"}}}"#,
             r#"{"config":{"Cmd":[5]}}"#,
             r#"{"config":[]}"#,
+            r#"{"rootfs":["layers",[]]}"#,
+            r#"["2020-01-01T00:00:00Z","amd64","linux"]"#,
+            "null",
+            "5",
             r#"{"rootfs":{"diff_ids":[null]}}"#,
             r#"{"rootfs":{"diff_ids":["md5:00"]}}"#,
             r#"{"os":"linux","os":"linux"}"#,

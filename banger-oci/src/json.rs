@@ -24,14 +24,30 @@ pub(crate) enum JsonError {
     OverBudget(#[from] OverBudget),
 }
 
-/// Parses a document; its values are charged to `budget` first.
+/// Parses an object; its values are charged to `budget` first.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], budget: &Budget) -> Result<T, JsonError> {
     let text = prepare(bytes, budget)?;
     from_text(&text)
 }
 
-/// Parses what [`prepare`] returned.
+/// Parses a list of objects; its values are charged to `budget` first.
+pub(crate) fn parse_list<T: DeserializeOwned>(bytes: &[u8], budget: &Budget) -> Result<Vec<T>, JsonError> {
+    #[derive(Deserialize)]
+    #[serde(transparent, bound = "T: Deserialize<'de>")]
+    struct List<T>(#[serde(deserialize_with = "objects")] Vec<T>);
+    let text = prepare(bytes, budget)?;
+    any_from_text::<List<T>>(&text).map(|list| list.0)
+}
+
+/// Parses an object of which [`prepare`] returned the text.
 pub(crate) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
+    match any_from_text(text)? {
+        LooseObject::Object(object) => Ok(object),
+        LooseObject::Absent | LooseObject::Odd => Err(JsonError::Malformed("it is not an object".to_owned())),
+    }
+}
+
+fn any_from_text<T: DeserializeOwned>(text: &str) -> Result<T, JsonError> {
     serde_json::from_str(text).map_err(|error| JsonError::Malformed(error.to_string()))
 }
 
@@ -299,14 +315,69 @@ pub(crate) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<St
     deserializer.deserialize_any(WordVisitor)
 }
 
-/// Reads an object as `T`; what is none, or has a field of another type, is an error, and `null`
-/// is the default value: Go programs write it for lists and maps without entries.
+/// Reads `null` as the default value: Go programs write it for lists and maps without entries.
 pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads an object. Serde takes a list of its fields for one as well, and no other reader does.
+pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    match LooseObject::deserialize(deserializer)? {
+        LooseObject::Object(object) => Ok(object),
+        LooseObject::Absent | LooseObject::Odd => Err(serde::de::Error::custom("expected an object")),
+    }
+}
+
+/// Reads an object, or `null` as the default value.
+pub(crate) fn nullable_object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    match LooseObject::deserialize(deserializer)? {
+        LooseObject::Object(object) => Ok(object),
+        LooseObject::Absent => Ok(T::default()),
+        LooseObject::Odd => Err(serde::de::Error::custom("expected an object")),
+    }
+}
+
+/// Reads a list of objects; `null` is none.
+pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct ObjectsVisitor<T>(std::marker::PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectsVisitor<T> {
+        type Value = Vec<T>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of objects")
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut list = Vec::new();
+            while let Some(element) = seq.next_element::<LooseObject<T>>()? {
+                match element {
+                    LooseObject::Object(object) => list.push(object),
+                    LooseObject::Absent | LooseObject::Odd => {
+                        return Err(serde::de::Error::custom("expected an object"));
+                    }
+                }
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_any(ObjectsVisitor(std::marker::PhantomData))
 }
 
 /// A value that is an object, or is not of interest.
@@ -354,17 +425,21 @@ mod tests {
     use super::*;
 
     fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
-        parse(text, &Budget::default())
+        read_within(text, &Budget::default())
+    }
+
+    fn read_within<T: DeserializeOwned>(text: &[u8], budget: &Budget) -> Result<T, JsonError> {
+        any_from_text(&prepare(text, budget)?)
     }
 
     #[test]
     fn values_are_charged_before_they_are_parsed() {
         for (text, values) in [("5", 1), ("[]", 2), ("[1,2]", 3), (r#"{"a":[{},"[,{"]}"#, 5)] {
             let budget = Budget::default();
-            let _: IgnoredAny = parse(text.as_bytes(), &budget).unwrap();
+            let _: IgnoredAny = read_within(text.as_bytes(), &budget).unwrap();
             assert_eq!(budget.spent(Cost::DocumentNodes), values, "{text}");
             let tight = Budget::default().with_limit(Cost::DocumentNodes, values - 1);
-            let error = parse::<IgnoredAny>(text.as_bytes(), &tight).unwrap_err();
+            let error = read_within::<IgnoredAny>(text.as_bytes(), &tight).unwrap_err();
             assert!(matches!(error, JsonError::OverBudget(_)), "{text}");
         }
     }
@@ -404,6 +479,27 @@ mod tests {
         }
         assert!(read::<IgnoredAny>(b" {} \n").is_ok());
         assert!(read::<IgnoredAny>(br#"[123456789012345678901234567890, 1.5e300, 1E400]"#).is_ok());
+    }
+
+    #[test]
+    fn a_list_of_fields_is_no_object() {
+        #[derive(Debug, Deserialize)]
+        struct Pair {
+            #[allow(dead_code)]
+            a: u8,
+            #[allow(dead_code)]
+            b: u8,
+        }
+        let budget = Budget::default();
+        assert!(parse::<Pair>(br#"{"a":1,"b":2}"#, &budget).is_ok());
+        for text in ["[1,2]", "null", "5"] {
+            assert!(parse::<Pair>(text.as_bytes(), &budget).is_err(), "{text}");
+        }
+        assert_eq!(parse_list::<Pair>(br#"[{"a":1,"b":2}]"#, &budget).unwrap().len(), 1);
+        assert!(parse_list::<Pair>(b"null", &budget).unwrap().is_empty());
+        for text in ["[[1,2]]", "[null]", r#"{"a":1,"b":2}"#] {
+            assert!(parse_list::<Pair>(text.as_bytes(), &budget).is_err(), "{text}");
+        }
     }
 
     #[test]

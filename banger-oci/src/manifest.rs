@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::one_line;
 use crate::digest::Digest;
 use crate::error::PullError;
-use crate::json::{self, Loose, LooseObject, loose_list, loose_map, loose_text, nullable};
+use crate::json::{self, Loose, LooseObject, loose_list, loose_map, loose_text, nullable, object, objects};
 use crate::platform::Platform;
 
 /// `mediaType` of an OCI image manifest.
@@ -69,9 +69,10 @@ pub struct ImageManifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// The image configuration.
+    #[serde(deserialize_with = "object")]
     pub config: Descriptor,
     /// The layers, base first.
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "objects")]
     pub layers: Vec<Descriptor>,
     /// Annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "loose_map")]

@@ -3,7 +3,10 @@
 //! The platform chooses first. Several different images that are left are an error that lists
 //! them: the first one is a guess, and a wrong guess looks like success.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use banger_tree::Budget;
 
 use crate::auth::one_line;
 use crate::config::ImageConfig;
@@ -49,9 +52,12 @@ pub(crate) struct Resolver<'a> {
     foreign: Option<PullError>,
     passed_over: Option<String>,
     documents: u32,
+    /// The documents whose values were charged: they may be read twice.
+    charged: RefCell<HashSet<Digest>>,
 }
 
 /// An image that fits, and how well.
+#[derive(Clone)]
 struct Candidate {
     rank: u32,
     descriptor: Descriptor,
@@ -84,6 +90,15 @@ impl<'a> Resolver<'a> {
             foreign: None,
             passed_over: None,
             documents: 0,
+            charged: RefCell::default(),
+        }
+    }
+
+    /// What the values of a document are charged to.
+    fn budget_for(&self, digest: &Digest) -> Budget {
+        match self.charged.borrow_mut().insert(digest.clone()) {
+            true => self.options.budget.clone(),
+            false => self.options.budget.renewed(),
         }
     }
 
@@ -109,23 +124,31 @@ impl<'a> Resolver<'a> {
         let mut candidates = Vec::new();
         let place = IndexPlace { index_digest: index_digest.as_ref(), names: &[], depth: 1 };
         self.collect(&index, &place, &mut candidates)?;
-        let best = self.only_one(best_of_each_name(candidates))?;
-        let (document, manifest, warning) = self.read(&best.descriptor)?;
-        match manifest {
-            Manifest::Image(manifest) => {
-                let mut chosen = self.image(document.digest, manifest)?;
-                chosen.index_digest = best.index_digest;
-                warnings.extend(warning);
-                chosen.warnings = warnings;
-                if let Some(stated) = best.descriptor.platform {
-                    self.compare_platforms(&mut chosen, stated)?;
+        loop {
+            let Some(best) = self.only_one(&mut candidates)? else { return Err(self.nothing_fits()) };
+            let (document, manifest, warning) = match self.read(&best.descriptor) {
+                // It only looked like an image: another one may be less of a fit, and be one.
+                Err(error @ PullError::NotAnImage { .. }) => {
+                    self.foreign.get_or_insert(error);
+                    candidates.retain(|candidate| candidate.descriptor.digest != best.descriptor.digest);
+                    continue;
                 }
-                not_for_windows(chosen)
+                read => read?,
+            };
+            let Manifest::Image(manifest) = manifest else {
+                return Err(PullError::Malformed {
+                    what: format!("manifest {}", document.digest),
+                    reason: "it is an index where its descriptor says image".to_owned(),
+                });
+            };
+            let mut chosen = self.image(document.digest, manifest)?;
+            chosen.index_digest = best.index_digest;
+            warnings.extend(warning);
+            chosen.warnings = warnings;
+            if let Some(stated) = best.descriptor.platform {
+                self.compare_platforms(&mut chosen, stated)?;
             }
-            Manifest::Index(_) => Err(PullError::Malformed {
-                what: format!("manifest {}", document.digest),
-                reason: "it is an index where its descriptor says image".to_owned(),
-            }),
+            return not_for_windows(chosen);
         }
     }
 
@@ -225,65 +248,67 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    /// The one image that the candidates are, by however many names.
-    fn only_one(&mut self, candidates: Vec<Candidate>) -> Result<Candidate, PullError> {
-        if !differ(&candidates) {
-            let only = candidates.into_iter().next();
-            return only.ok_or_else(|| self.nothing_fits());
-        }
-        // What looks like images by their entries may be signatures, or one image compressed in
-        // several ways.
-        let mut images: Vec<Candidate> = Vec::new();
-        let mut configs = HashSet::new();
-        let mut seen = HashSet::new();
-        for candidate in candidates {
-            self.cancel.check()?;
-            if !seen.insert(candidate.descriptor.digest.clone()) || self.documents >= MAX_DOCUMENTS {
-                images.push(candidate);
-                continue;
+    /// The one image that the best of the candidates are, by however many names. What turns out to be
+    /// none is removed from the candidates.
+    fn only_one(&mut self, candidates: &mut Vec<Candidate>) -> Result<Option<Candidate>, PullError> {
+        loop {
+            let best = best_of_each_name(candidates);
+            if !differ(&best) {
+                return Ok(best.into_iter().next());
             }
-            match self.read(&candidate.descriptor) {
-                Ok((_, Manifest::Image(manifest), _)) => {
-                    if !manifest.layers.is_empty() && configs.insert(manifest.config.digest) {
-                        images.push(candidate);
-                    }
+            // What looks like images by their entries may be signatures, or one image compressed in
+            // several ways.
+            let mut images: Vec<Candidate> = Vec::new();
+            let mut configs = HashSet::new();
+            let mut judged: HashMap<Digest, bool> = HashMap::new();
+            for candidate in best {
+                self.cancel.check()?;
+                let digest = &candidate.descriptor.digest;
+                let counts = match judged.get(digest) {
+                    Some(counts) => *counts,
+                    None if self.documents >= MAX_DOCUMENTS => true,
+                    None => match self.read(&candidate.descriptor) {
+                        Ok((_, Manifest::Image(manifest), _)) => {
+                            !manifest.layers.is_empty() && configs.insert(manifest.config.digest)
+                        }
+                        Ok((_, Manifest::Index(_), _)) => false,
+                        Err(error @ PullError::NotAnImage { .. }) => {
+                            self.foreign.get_or_insert(error);
+                            false
+                        }
+                        Err(error) => return Err(error),
+                    },
+                };
+                judged.insert(digest.clone(), counts);
+                if counts {
+                    images.push(candidate);
                 }
-                Ok((_, Manifest::Index(_), _)) => {}
-                Err(error @ PullError::NotAnImage { .. }) => {
-                    self.foreign.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
             }
+            if differ(&images) {
+                return Err(self.ambiguous(&images));
+            }
+            if let Some(only) = images.into_iter().next() {
+                return Ok(Some(only));
+            }
+            candidates.retain(|candidate| !judged.contains_key(&candidate.descriptor.digest));
         }
-        // Further names of a digest that was left out.
-        let kept: HashSet<Digest> = images.iter().map(|image| image.descriptor.digest.clone()).collect();
-        if kept.len() > 1 {
-            return Err(self.ambiguous(&images));
-        }
-        let only = images.into_iter().next();
-        only.ok_or_else(|| self.nothing_fits())
     }
 
     fn ambiguous(&self, candidates: &[Candidate]) -> PullError {
         let mut images: Vec<FittingImage> = Vec::new();
+        let mut places: HashMap<&Digest, usize> = HashMap::new();
         for candidate in candidates {
             let digest = &candidate.descriptor.digest;
-            let at = images.iter().position(|image| image.digest == *digest);
-            let image = match at {
-                Some(at) => &mut images[at],
-                None => {
-                    images.push(FittingImage {
-                        digest: digest.clone(),
-                        names: Vec::new(),
-                        platform: candidate.descriptor.platform.as_ref().map(ToString::to_string),
-                    });
-                    images.last_mut().expect("it was just added")
-                }
-            };
+            let at = *places.entry(digest).or_insert_with(|| {
+                let platform = candidate.descriptor.platform.as_ref().map(ToString::to_string);
+                images.push(FittingImage { digest: digest.clone(), names: Vec::new(), platform });
+                images.len() - 1
+            });
+            let image = &mut images[at];
             for name in &candidate.names {
                 // A tag behind the name that ends in it says nothing more.
                 let told = |known: &String| known == name || known.ends_with(&format!(":{name}"));
-                if !image.names.iter().any(told) {
+                if image.names.len() < MAX_LISTED && !image.names.iter().any(told) {
                     image.names.push(name.clone());
                 }
             }
@@ -332,7 +357,7 @@ impl<'a> Resolver<'a> {
     ) -> Result<(Manifest, Option<String>), PullError> {
         let what = format!("manifest {}", document.digest);
         let declared = [document.media_type.as_deref(), declared];
-        Manifest::parse_within(&document.bytes, &declared, &what, &self.options.budget)
+        Manifest::parse_within(&document.bytes, &declared, &what, &self.budget_for(&document.digest))
     }
 
     /// Reads the configuration that belongs to a manifest.
@@ -341,8 +366,8 @@ impl<'a> Resolver<'a> {
         self.options.config_cap().check(manifest.config.size, &what)?;
         let config_bytes = self.source.config(&manifest.config)?;
         manifest.config.check(&config_bytes, "its source")?;
-        let budget = &self.options.budget;
-        let config = ImageConfig::parse_within(&config_bytes, &manifest.config.digest, budget)?;
+        let budget = self.budget_for(&manifest.config.digest);
+        let config = ImageConfig::parse_within(&config_bytes, &manifest.config.digest, &budget)?;
         let own = config.platform();
         // Images made from scratch by simple tools leave it out: then anything fits.
         let own = (!own.os.is_empty() && !own.architecture.is_empty()).then_some(own);
@@ -441,12 +466,12 @@ fn differ(candidates: &[Candidate]) -> bool {
 
 /// Leaves the images of the best platform, for each set of names: entries with other names are other
 /// images, however well their platforms fit.
-fn best_of_each_name(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
-    let mut best = std::collections::HashMap::new();
-    for candidate in &candidates {
-        let rank = best.entry(candidate.names.clone()).or_insert(candidate.rank);
+fn best_of_each_name(candidates: &[Candidate]) -> Vec<Candidate> {
+    let mut best: HashMap<&[String], u32> = HashMap::new();
+    for candidate in candidates {
+        let rank = best.entry(&candidate.names).or_insert(candidate.rank);
         *rank = candidate.rank.max(*rank);
     }
-    candidates.retain(|candidate| best.get(&candidate.names) == Some(&candidate.rank));
-    candidates
+    let is_best = |candidate: &&Candidate| best.get(&candidate.names[..]) == Some(&candidate.rank);
+    candidates.iter().filter(is_best).cloned().collect()
 }

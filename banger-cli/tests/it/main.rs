@@ -8,6 +8,7 @@ mod commands;
 mod confinement;
 mod copies;
 mod guest_copy;
+mod image_choice;
 mod injection;
 mod interruption;
 mod memory;

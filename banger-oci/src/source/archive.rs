@@ -221,9 +221,9 @@ impl Archive {
         let mut current = normalise(name, b"").ok_or_else(|| unusable("leads out of it"))?;
         for _ in 0..MAX_LINKS {
             current = match self.index.members.get(&current[..]) {
-                None if self.index.is_cut => {
+                None if self.index.is_cut && !is_special(&current) => {
                     return Err(unusable(&format!(
-                        "is not among its first {} entries, and no more are kept",
+                        "is not among the first {} names of it, and no more are kept",
                         self.index.members.len()
                     )));
                 }
@@ -294,9 +294,8 @@ impl Archive {
         let mut rest = reader.into_input();
         let mut buffer = vec![0; READ_LEN];
         loop {
-            match rest.read(&mut buffer).map_err(|error| self.read_error(error))? {
-                0 => break,
-                _ => self.cancel.check()?,
+            if rest.read(&mut buffer).map_err(|error| self.read_error(error))? == 0 {
+                break;
             }
         }
         *self.unpacked.get_mut().unwrap_or_else(PoisonError::into_inner) = unpacked;
@@ -355,7 +354,12 @@ impl Archive {
     fn unpacking(&self) -> Result<TarReader<BufReader<Metered>>, PullError> {
         let inner = decompressor(SharedFile { file: Arc::clone(&self.file), position: 0 })
             .map_err(|error| self.unusable(error.to_string()))?;
-        let metered = Metered { inner, budget: self.budget.clone(), path: self.path.clone() };
+        let metered = Metered {
+            inner,
+            budget: self.budget.clone(),
+            cancel: self.cancel.clone(),
+            path: self.path.clone(),
+        };
         Ok(TarReader::new(BufReader::with_capacity(READ_LEN, metered), TarLimits::default()))
     }
 
@@ -400,8 +404,7 @@ impl ArchiveIndex {
         };
         let top = name.split(|byte| *byte == b'/').next().unwrap_or_default();
         self.is_like_a_root |= [&b"etc"[..], b"usr", b"bin", b"sbin", b"lib", b".dockerenv"].contains(&top);
-        let special = [&b"index.json"[..], b"oci-layout", b"manifest.json", b"repositories"];
-        let is_special = special.contains(&&name[..]);
+        let is_special = is_special(&name);
         if self.kind == ArchiveKind::Layout && !is_special && top != b"blobs" {
             return false;
         }
@@ -430,6 +433,11 @@ impl ArchiveIndex {
     }
 }
 
+/// Whether a name tells what an archive is: these are always kept.
+fn is_special(name: &[u8]) -> bool {
+    [&b"index.json"[..], b"oci-layout", b"manifest.json", b"repositories"].contains(&name)
+}
+
 /// Reads a file from its start without moving the offset that others see.
 struct SharedFile {
     file: Arc<File>,
@@ -444,15 +452,17 @@ impl Read for SharedFile {
     }
 }
 
-/// Charges what decompression makes.
+/// Charges what decompression makes, and ends when the pull is cancelled.
 struct Metered {
     inner: Box<dyn Read + Send>,
     budget: Budget,
+    cancel: CancelToken,
     path: Utf8PathBuf,
 }
 
 impl Read for Metered {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.cancel.check().map_err(PullError::into_io)?;
         let count = self.inner.read(buffer)?;
         let charged = self.budget.charge(Cost::InflatedBytes, count as u64);
         charged.map_err(|over| PullError::over_budget(self.path.as_str())(over).into_io())?;

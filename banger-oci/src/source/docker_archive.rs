@@ -2,6 +2,7 @@
 //! before docker 1.10 are in `docker_legacy`.
 
 use std::cell::RefCell;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::sync::Arc;
@@ -22,14 +23,19 @@ use crate::event::{CancelToken, Progress, PullEvent};
 use crate::json::{self, loose_list};
 use crate::layer::{Content, Stored};
 use crate::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageIndex, ImageManifest};
-use crate::options::PullOptions;
+use crate::options::{Cap, PullOptions};
 use crate::reference::Selector;
+
+/// How many different images of an archive are looked into.
+const MAX_IMAGES: usize = 128;
+const MAX_LEGACY_IMAGES: usize = 16;
 
 /// The images of a docker archive that fit a selector. They have no manifests of their own, so one
 /// is made of each, the same each time.
 #[derive(Debug)]
 pub(crate) struct DockerArchive {
     images: Vec<ArchivedImage>,
+    config_cap: Cap,
     progress: Progress,
 }
 
@@ -38,8 +44,16 @@ struct ArchivedImage {
     names: Vec<String>,
     manifest: Vec<u8>,
     digest: Digest,
-    config: Vec<u8>,
+    config: ArchivedConfig,
+    config_digest: Digest,
     layers: Vec<(Digest, Arc<Stored>)>,
+}
+
+/// Where a configuration is. Those in the archive stay there: many of them may be large.
+#[derive(Debug)]
+pub(super) enum ArchivedConfig {
+    Stored(Stored),
+    Made(Vec<u8>),
 }
 
 /// An archive that is being read.
@@ -53,12 +67,14 @@ pub(super) struct ArchiveReading<'a> {
 
 /// Configuration and layers of an image, base first.
 pub(super) struct ImageParts {
-    pub(super) config: Vec<u8>,
+    pub(super) config: ArchivedConfig,
+    pub(super) config_digest: Digest,
+    pub(super) config_len: u64,
     pub(super) layers: Vec<(Descriptor, Arc<Stored>)>,
 }
 
 /// An entry of `manifest.json`.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ArchiveItem {
     config: String,
@@ -87,7 +103,7 @@ impl DockerArchive {
             Some(stored) => reading.modern(&stored, selector)?,
             None => reading.legacy(selector)?,
         };
-        Ok(Self { images, progress: progress.clone() })
+        Ok(Self { images, config_cap: options.config_cap(), progress: progress.clone() })
     }
 }
 
@@ -112,9 +128,9 @@ impl ArchiveReading<'_> {
         let what = format!("manifest.json of {}", self.archive.path());
         let bytes = read_stored(stored, self.options.manifest_cap(), "manifest.json")?;
         let items: Vec<ArchiveItem> =
-            json::parse(&bytes, &self.options.budget).map_err(PullError::document(what))?;
-        let fits = |items: Vec<&ArchiveItem>| {
-            items.into_iter().map(|item| self.image(item)).collect::<Result<Vec<_>, PullError>>()
+            json::parse_list(&bytes, &self.options.budget).map_err(PullError::document(what))?;
+        let fits = |items: Vec<ArchiveItem>| {
+            items.iter().map(|item| self.image(item)).collect::<Result<Vec<_>, PullError>>()
         };
         let unknown = || {
             let names = items.iter().flat_map(|item| &item.repo_tags).map(|name| one_line(name)).collect();
@@ -125,7 +141,7 @@ impl ArchiveReading<'_> {
             Selector::Digest(digest) => (Selector::Only, Some(digest)),
             Selector::Pinned { name, digest } => (Selector::Name(name.clone()), Some(digest)),
         };
-        let named = select(&items, &by_name, ArchiveItem::names, |_, _| false);
+        let named = self.different(select(&items, &by_name, ArchiveItem::names, |_, _| false))?;
         let Some(digest) = digest else {
             return if named.is_empty() { unknown() } else { fits(named) };
         };
@@ -133,8 +149,9 @@ impl ArchiveReading<'_> {
         // makes, which takes longer to find out.
         let mut by_config = Vec::new();
         for item in &named {
-            if digest.matches(&self.config(item)?) {
-                by_config.push(*item);
+            let (_, bytes) = self.config(item)?;
+            if digest.matches(&bytes) {
+                by_config.push(item.clone());
             }
         }
         if !by_config.is_empty() {
@@ -145,15 +162,42 @@ impl ArchiveReading<'_> {
         if images.is_empty() { unknown() } else { Ok(images) }
     }
 
-    fn config(&self, item: &ArchiveItem) -> Result<Vec<u8>, PullError> {
+    /// Joins the items of one image.
+    fn different(&self, items: Vec<&ArchiveItem>) -> Result<Vec<ArchiveItem>, PullError> {
+        let mut different: Vec<ArchiveItem> = Vec::new();
+        let mut places: HashMap<(&str, &[String]), usize> = HashMap::new();
+        for item in items {
+            match places.entry((&item.config, &item.layers)) {
+                Entry::Occupied(place) => {
+                    different[*place.get()].repo_tags.extend_from_slice(&item.repo_tags);
+                }
+                Entry::Vacant(_) if different.len() == MAX_IMAGES => {
+                    return Err(self.archive.unusable(format!(
+                        "more than {MAX_IMAGES} of its images fit; choose one by its whole name"
+                    )));
+                }
+                Entry::Vacant(place) => {
+                    place.insert(different.len());
+                    different.push(item.clone());
+                }
+            }
+        }
+        Ok(different)
+    }
+
+    fn config(&self, item: &ArchiveItem) -> Result<(Stored, Vec<u8>), PullError> {
+        self.cancel.check()?;
         let config = self.open(&item.config)?;
-        read_stored(&config, self.options.config_cap(), "the image configuration")
+        let bytes = read_stored(&config, self.options.config_cap(), "the image configuration")?;
+        Ok((config, bytes))
     }
 
     fn image(&self, item: &ArchiveItem) -> Result<ArchivedImage, PullError> {
-        let config = self.config(item)?;
-        let digest = Digest::of(&config);
-        let diff_ids = ImageConfig::parse_within(&config, &digest, &self.options.budget)?.rootfs.diff_ids;
+        let (config, bytes) = self.config(item)?;
+        let digest = Digest::of(&bytes);
+        // Charged when the image is chosen: this is the same document.
+        let budget = self.options.budget.renewed();
+        let diff_ids = ImageConfig::parse_within(&bytes, &digest, &budget)?.rootfs.diff_ids;
         if diff_ids.len() != item.layers.len() || diff_ids.is_empty() {
             return Err(PullError::LayerCount {
                 digest,
@@ -176,7 +220,10 @@ impl ArchiveReading<'_> {
             };
             layers.push((layer_descriptor(digest, stored.len), stored));
         }
-        Ok(ArchivedImage::new(item.repo_tags.clone(), ImageParts { config, layers }))
+        let config_len = config.len;
+        let parts =
+            ImageParts { config: ArchivedConfig::Stored(config), config_digest: digest, config_len, layers };
+        Ok(ArchivedImage::new(item.repo_tags.clone(), parts))
     }
 
     /// The images of an archive from before `manifest.json`.
@@ -203,10 +250,16 @@ impl ArchiveReading<'_> {
         for (name, top) in fitting {
             by_top.entry(top).or_default().push(name.clone());
         }
+        // Their configurations are made, and kept in memory.
+        if by_top.len() > MAX_LEGACY_IMAGES {
+            return Err(self.archive.unusable(format!(
+                "more than {MAX_LEGACY_IMAGES} of its images fit; choose one by its whole name"
+            )));
+        }
         let mut images = Vec::new();
         for (top, names) in by_top {
             let image = ArchivedImage::new(names, legacy_image(self, top)?);
-            let fits = |digest: &Digest| *digest == image.digest || digest.matches(&image.config);
+            let fits = |digest: &Digest| *digest == image.digest || *digest == image.config_digest;
             if digest.is_none_or(fits) {
                 images.push(image);
             }
@@ -253,18 +306,18 @@ pub(super) fn layer_descriptor(digest: Digest, len: u64) -> Descriptor {
 
 impl ArchivedImage {
     fn new(names: Vec<String>, parts: ImageParts) -> Self {
-        let ImageParts { config, layers } = parts;
+        let ImageParts { config, config_digest, config_len, layers } = parts;
         let manifest = ImageManifest {
             schema_version: 2,
             media_type: Some(DOCKER_MANIFEST.to_owned()),
-            config: Descriptor::new(DOCKER_CONFIG.to_owned(), Digest::of(&config), config.len() as u64),
+            config: Descriptor::new(DOCKER_CONFIG.to_owned(), config_digest.clone(), config_len),
             layers: layers.iter().map(|(descriptor, _)| descriptor.clone()).collect(),
             annotations: BTreeMap::new(),
             artifact_type: None,
         };
         let manifest = serde_json::to_vec(&manifest).expect("a manifest is plain data");
         let layers = layers.into_iter().map(|(descriptor, stored)| (descriptor.digest, stored)).collect();
-        Self { names, digest: Digest::of(&manifest), manifest, config, layers }
+        Self { names, digest: Digest::of(&manifest), manifest, config, config_digest, layers }
     }
 }
 
@@ -301,12 +354,17 @@ impl ImageSource for DockerArchive {
     }
 
     fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError> {
-        let mut configs = self.images.iter().map(|image| &image.config);
-        let config = configs.find(|config| descriptor.digest.matches(config));
-        config.cloned().ok_or_else(|| PullError::Malformed {
-            what: format!("image configuration {}", descriptor.digest),
-            reason: "it is not in the archive".to_owned(),
-        })
+        let mut images = self.images.iter();
+        match images.find(|image| image.config_digest == descriptor.digest).map(|image| &image.config) {
+            Some(ArchivedConfig::Made(bytes)) => Ok(bytes.clone()),
+            Some(ArchivedConfig::Stored(stored)) => {
+                read_stored(stored, self.config_cap, "the image configuration")
+            }
+            None => Err(PullError::Malformed {
+                what: format!("image configuration {}", descriptor.digest),
+                reason: "it is not in the archive".to_owned(),
+            }),
+        }
     }
 
     fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError> {

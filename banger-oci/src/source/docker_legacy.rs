@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::docker_archive::{ArchiveReading, ImageParts, layer_descriptor};
+use super::docker_archive::{ArchiveReading, ArchivedConfig, ImageParts, layer_descriptor};
 use super::layout::read_stored;
 use crate::config::{ContainerConfig, ImageConfig, RootfsConfig};
+use crate::digest::Digest;
 use crate::error::PullError;
-use crate::json::{self, loose_text, nullable};
+use crate::json::{self, loose_text, nullable, nullable_object};
 
 /// The `json` of a layer.
 #[derive(Default, Deserialize)]
@@ -22,7 +23,7 @@ struct LegacyLayer {
     architecture: String,
     #[serde(deserialize_with = "nullable")]
     os: String,
-    #[serde(deserialize_with = "nullable")]
+    #[serde(deserialize_with = "nullable_object")]
     config: ContainerConfig,
 }
 
@@ -53,5 +54,11 @@ pub(super) fn legacy_image(reading: &ArchiveReading<'_>, top: &str) -> Result<Im
     let diff_ids = layers.iter().map(|(layer, _)| layer.digest.clone()).collect();
     let rootfs = RootfsConfig { kind: Some("layers".to_owned()), diff_ids };
     let config = ImageConfig { created, architecture, os, variant: None, config, rootfs };
-    Ok(ImageParts { config: serde_json::to_vec(&config).expect("a configuration is plain data"), layers })
+    let config = serde_json::to_vec(&config).expect("a configuration is plain data");
+    Ok(ImageParts {
+        config_digest: Digest::of(&config),
+        config_len: config.len() as u64,
+        config: ArchivedConfig::Made(config),
+        layers,
+    })
 }

@@ -161,7 +161,7 @@ const MAX_LISTED: usize = 20;
 pub(super) fn names_there_are(names: &BTreeSet<String>) -> String {
     let list: Vec<&str> = names.iter().take(MAX_LISTED).map(String::as_str).collect();
     match names.len().saturating_sub(MAX_LISTED) {
-        _ if list.is_empty() => "none of its images has a name".to_owned(),
+        _ if list.is_empty() => "none of its images has a name, so choose by PATH@sha256:…".to_owned(),
         0 => format!("it has {}", list.join(", ")),
         more => format!("it has {} and {more} more", list.join(", ")),
     }

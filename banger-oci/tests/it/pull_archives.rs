@@ -201,8 +201,30 @@ fn b29_an_archive_of_very_many_names_keeps_few() {
             Ok(layers) => assert!(!refused && layers == [layer]),
             Err(error) => {
                 assert!(refused && matches!(error, PullError::Layout { .. }), "{error}");
-                assert!(error.to_string().contains("entries"), "{error}");
+                assert!(error.to_string().contains("100002 names"), "{error}");
             }
+        }
+    }
+}
+
+#[test]
+fn b29_images_of_an_archive_that_are_looked_into_are_counted() {
+    let layer = noise(1, 600);
+    let config = config(&[&layer]);
+    let item = |name: String| json!({ "Config": name, "RepoTags": [], "Layers": ["a.tar"] });
+    let bench = Bench::new();
+    let file = bench.path().join("images.tar");
+    for (items, taken) in [
+        // One image very often is one image.
+        (vec![item("c.json".to_owned()); 20_000], true),
+        ((0..129).map(|number| item(format!("{}c.json", "/".repeat(number)))).collect(), false),
+    ] {
+        let tar = Tar::new().file("a.tar", &layer).file("c.json", &config);
+        let tar = tar.file("manifest.json", serde_json::Value::from(items).to_string()).end();
+        std::fs::write(&file, tar).unwrap();
+        match bench.read(&format!("docker-archive:{file}")) {
+            Ok(layers) => assert!(taken && layers == [layer.clone()]),
+            Err(error) => assert!(!taken && error.to_string().contains("128 of its images"), "{error}"),
         }
     }
 }

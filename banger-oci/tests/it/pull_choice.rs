@@ -279,6 +279,17 @@ fn b46_what_is_beside_an_image_does_not_count() {
         attestation["annotations"] = json!({ "vnd.docker.reference.type": "attestation-manifest" });
         attestation["platform"] = json!({ "os": "linux", "architecture": "amd64" });
         place.entries.insert(0, attestation);
+        // By its entry this is the better image for the platform asked for.
+        let config = json!({ "mediaType": CONFIG, "size": 2, "digest": place.store.blob(b"{}") });
+        let notes = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config,
+            "layers": [layer(&mut place.store, "text/plain")] });
+        let mut notes = place.store.manifest(None, MANIFEST, &notes);
+        notes["platform"] = json!({ "os": "linux", "architecture": "amd64" });
+        place.entries[4]["platform"] = json!({ "os": "linux", "architecture": "amd64", "variant": "v1" });
+        if named {
+            notes["annotations"] = json!({ REF: name });
+        }
+        place.entries.push(notes);
         place.items.truncate(1);
         for base in place.write() {
             assert_eq!(place.seed(&base).unwrap(), 1, "{base} {name}");

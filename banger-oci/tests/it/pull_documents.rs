@@ -201,6 +201,7 @@ fn b48_manifests_that_go_takes_are_taken() {
         ("mediaType", "5"),
         ("config", "null"),
         ("config", "[]"),
+        ("layers", r#"[["application/vnd.oci.image.layer.v1.tar"]]"#),
         ("layers", "{}"),
         ("layers", "[null]"),
         ("manifests", "[]"),
