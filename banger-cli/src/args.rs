@@ -168,8 +168,8 @@ pub(crate) struct PruneArguments {
 #[derive(Debug, Args)]
 pub(crate) struct PullArguments {
     /// Which image: of a registry (debian:bookworm, ghcr.io/owner/repo@sha256:…), an OCI layout
-    /// (oci:DIR[:TAG], oci:DIR@sha256:…), or the tar of one or what `docker save` wrote
-    /// (oci-archive:FILE[:TAG], docker-archive:FILE[:TAG]).
+    /// (oci:DIR[:NAME], oci:DIR@sha256:…), or the tar of one or what `docker save` wrote
+    /// (oci-archive:FILE[:NAME], docker-archive:FILE[:NAME]). NAME is a tag or a whole name.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// Name of the image, in the place of one that has it [default: made of the reference, as

@@ -133,14 +133,14 @@ pub(crate) fn one_line(text: &str) -> String {
 pub(crate) fn error_detail(body: &str) -> String {
     #[derive(Deserialize)]
     struct Errors {
-        #[serde(deserialize_with = "crate::manifest::nullable")]
+        #[serde(deserialize_with = "crate::json::nullable")]
         errors: Vec<Entry>,
     }
     #[derive(Deserialize)]
     struct Entry {
-        #[serde(default, deserialize_with = "crate::manifest::nullable")]
+        #[serde(default, deserialize_with = "crate::json::nullable")]
         code: String,
-        #[serde(default, deserialize_with = "crate::manifest::nullable")]
+        #[serde(default, deserialize_with = "crate::json::nullable")]
         message: String,
     }
     if let Some(title) = web_page_title(body) {

@@ -36,6 +36,7 @@ mod foreign_format;
 mod foreign_text;
 mod gzip;
 mod http;
+mod json;
 mod layer;
 pub mod manifest;
 mod options;
@@ -44,15 +45,16 @@ mod pull;
 mod rate;
 mod reference;
 mod registry;
+mod resolver;
 mod source;
 pub mod tar;
 mod transfer;
 
 pub use auth::{Credential, CredentialSource};
 pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal, check_own_directory};
-pub use config::{ContainerConfig, History, ImageConfig, RootfsConfig};
+pub use config::{ContainerConfig, ImageConfig, RootfsConfig};
 pub use digest::Digest;
-pub use error::PullError;
+pub use error::{FittingImage, PullError};
 pub use event::{CancelToken, Progress, PullEvent};
 pub use flatten::{
     FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, flatten,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use banger_tree::Budget;
+use banger_tree::{Budget, Cost, OverBudget};
 use camino::Utf8PathBuf;
 
 use crate::auth::CredentialSource;
@@ -82,6 +82,15 @@ impl Cap {
 }
 
 impl PullOptions {
+    /// Checks how many layers `what` has.
+    pub(crate) fn check_layers(&self, layers: usize, what: &str) -> Result<(), PullError> {
+        let limit = self.budget.limit(Cost::Layers);
+        match layers as u64 > limit {
+            true => Err(PullError::over_budget(what)(OverBudget { cost: Cost::Layers, limit })),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn manifest_cap(&self) -> Cap {
         Cap { bytes: self.max_manifest_bytes, option: "--max-manifest" }
     }

@@ -6,17 +6,20 @@ use crate::digest::Digest;
 use crate::error::PullError;
 use crate::foreign_text::Secrets;
 use crate::layer::Content;
-use crate::manifest::Descriptor;
+use crate::manifest::{Descriptor, ImageIndex};
 
 mod archive;
 mod docker_archive;
+mod docker_legacy;
 mod layout;
+mod names;
 mod remote;
-mod tar_index;
+mod window;
 
-pub(crate) use archive::Archive;
+pub(crate) use archive::{Archive, ArchiveKind};
 pub(crate) use docker_archive::DockerArchive;
 pub(crate) use layout::{ArchiveFiles, DirFiles, Layout};
+pub(crate) use names::names_of;
 pub(crate) use remote::{Fetcher, Remote};
 
 /// What a reference leads to.
@@ -24,8 +27,8 @@ pub(crate) use remote::{Fetcher, Remote};
 pub(crate) enum Root {
     /// A manifest or an index.
     Document(Document),
-    /// Several manifests to choose from by platform.
-    Choice(Vec<Descriptor>),
+    /// Several manifests to choose from by platform; each of them has names of its own.
+    Choice(ImageIndex),
 }
 
 /// A manifest or index whose digest has been checked.

@@ -28,6 +28,7 @@ mod guest_binary;
 mod host_file;
 mod host_tree;
 mod identity;
+mod image_user;
 mod inject;
 mod lock;
 mod output;

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::guest_binary::digest_of;
 use crate::identity::{created_seconds, now, uuid_of};
+use crate::image_user::user_warning;
 use crate::inject::agents_for;
 use crate::output::{OutputFile, check_not_source};
 use crate::pull_events::PullEvents;
@@ -153,7 +154,11 @@ impl Run<'_> {
                 events.emit(&event, &cancellation);
             }
         });
-        Ok(banger_oci::pull(&self.request.reference, &cache, &self.request.pull, &progress, &token)?)
+        let image = banger_oci::pull(&self.request.reference, &cache, &self.request.pull, &progress, &token)?;
+        for message in &image.warnings {
+            self.emit(&Event::Warning { message: message.clone() });
+        }
+        Ok(image)
     }
 
     /// Returns the published image that a build would make again.
@@ -259,6 +264,8 @@ impl Run<'_> {
                 self.flatten_event(event, &sizes)
             })?
         };
+        let missing_user =
+            user_warning(&TreeRootfs::new(&mut tree, &mut *begun.builder), &image.config.config.user);
         let injected = match agents {
             Some(agents) => {
                 let above = LayerIndex(u32::try_from(sizes.len()).unwrap_or(u32::MAX));
@@ -268,16 +275,20 @@ impl Run<'_> {
             None => None,
         };
         let facts = self.facts(image);
+        let odd_image = image.warnings.clone();
         let build = self.build_options(image, agents);
         // Nothing is published before every blob is known to be what its digest says.
         image.finish()?;
         self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
         let report = begun.build_ext4(&tree)?;
         let mut warnings = with_rest(warnings.iter().map(ToString::to_string).collect(), warning_count);
+        warnings.extend(missing_user);
         warnings.extend(injected.iter().flat_map(|report| report.warnings.iter().cloned()));
         for message in &warnings {
             self.emit(&Event::Warning { message: message.clone() });
         }
+        // These were told when the image was found.
+        warnings.splice(0..0, odd_image);
         Ok(Built { image: facts, report, build, injected, warnings })
     }
 
