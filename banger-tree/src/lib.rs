@@ -24,6 +24,7 @@
 mod attributes;
 mod budget;
 mod cancellation;
+mod children;
 mod content;
 mod memory_store;
 mod metadata;
@@ -36,14 +37,19 @@ mod tree;
 mod tree_rootfs;
 
 pub use attributes::{AttributeChange, Attributes, Xattrs};
-pub use budget::{Budget, Cost, OverBudget};
+pub use budget::{
+    Budget, Cost, ENTRY_ALLOWANCE_BYTES, FREE_PATH_COMPONENTS, INODE_MEMORY_BYTES, NAME_MEMORY_BYTES, OverBudget,
+};
 pub use cancellation::Cancellation;
+pub use children::{Children, ChildrenIter};
 pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
 pub use memory_store::MemoryStore;
 pub use metadata::{Metadata, MetadataEntry, MetadataKind};
 pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, check_name, escape_bytes, escape_text};
-pub use resolve::{Lookup, MAX_SYMLINK_HOPS, ResolveError, Resolved, resolve};
+pub use resolve::{
+    Lookup, MAX_SYMLINK_HOPS, ResolveAccount, ResolveError, ResolveStop, Resolved, count_components, resolve,
+};
 pub use rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};
 pub use timestamp::Timestamp;
-pub use tree::{Children, Inode, InodeId, NodeKind, Tree, TreeError, Walk};
+pub use tree::{Inode, InodeId, NodeKind, Tree, TreeError, Walk};
 pub use tree_rootfs::TreeRootfs;
