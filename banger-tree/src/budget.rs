@@ -71,9 +71,9 @@ impl Cost {
     pub const fn unit(self) -> &'static str {
         match self {
             Self::PathComponents => "path components to resolve",
-            Self::TreeBytes => "bytes of names, targets and attributes in memory",
-            Self::ImageBytes => "bytes of content in the file system",
-            Self::InflatedBytes => "decompressed bytes",
+            Self::TreeBytes => "bytes of names, targets and attributes in memory, besides 300 an entry",
+            Self::ImageBytes => "bytes of file content and directories, in whole blocks",
+            Self::InflatedBytes => "bytes of tar",
             Self::Entries => "entries",
             Self::Layers => "layers",
             Self::DocumentNodes => "values in its documents",

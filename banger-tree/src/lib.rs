@@ -38,7 +38,8 @@ mod tree_rootfs;
 
 pub use attributes::{AttributeChange, Attributes, Xattrs};
 pub use budget::{
-    Budget, Cost, ENTRY_ALLOWANCE_BYTES, FREE_PATH_COMPONENTS, INODE_MEMORY_BYTES, NAME_MEMORY_BYTES, OverBudget,
+    Budget, Cost, ENTRY_ALLOWANCE_BYTES, FREE_PATH_COMPONENTS, INODE_MEMORY_BYTES, NAME_MEMORY_BYTES,
+    OverBudget,
 };
 pub use cancellation::Cancellation;
 pub use children::{Children, ChildrenIter};

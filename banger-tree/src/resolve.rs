@@ -232,7 +232,8 @@ impl<'a, L: Lookup> Way<'a, L> {
 
     /// Returns whether nothing is to come but slashes and `.`.
     fn is_last(&self) -> bool {
-        let mut rest = self.pending.iter().flat_map(|Pending { bytes, at }| bytes[*at..].split(|b| *b == b'/'));
+        let mut rest =
+            self.pending.iter().flat_map(|Pending { bytes, at }| bytes[*at..].split(|b| *b == b'/'));
         rest.all(|part| matches!(part, [] | [b'.']))
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use banger_ext4::{Ext4Options, Identity, ImageSize};
 use banger_oci::{Digest, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, flatten};
-use banger_tree::{Cancellation, ContentStore, Timestamp, Tree};
+use banger_tree::{Budget, Cancellation, ContentStore, Timestamp, Tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Serialize, Serializer};
 
@@ -131,17 +131,19 @@ pub fn build_rootfs(
     let source_kind = run.source_kind()?;
     run.check_output(output)?;
     let file = OutputFile::create(output, request.force)?;
+    let budget = request.limits.budget();
     let options = Ext4Options {
         size: request.size,
         inodes: request.inodes,
         label: request.label.clone(),
+        budget: budget.clone(),
         cancellation: cancellation.clone(),
         ..Ext4Options::default()
     };
     let mut begun = request.backend.create(&file.partial_path(), &options)?;
     let SourceTree { tree, warnings } = match source_kind {
-        SourceKind::Directory => run.read_directory(&mut *begun.builder)?,
-        SourceKind::Tar => run.read_tar(&mut *begun.builder)?,
+        SourceKind::Directory => run.read_directory(&mut *begun.builder, &budget)?,
+        SourceKind::Tar => run.read_tar(&mut *begun.builder, budget)?,
     };
     let identity = run.identity(&tree);
     begun.set_identity(identity);
@@ -219,11 +221,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn read_directory(&self, store: &mut dyn ContentStore) -> Result<SourceTree, Error> {
+    fn read_directory(&self, store: &mut dyn ContentStore, budget: &Budget) -> Result<SourceTree, Error> {
         let HostTree { tree, warnings, warning_count } = read_directory(
             &self.request.source,
             store,
             &self.request.limits,
+            budget,
             self.cancellation,
             &|counts| {
                 self.emit(&Event::DirectoryProgress {
@@ -235,11 +238,12 @@ impl Run<'_> {
         Ok(SourceTree { tree, warnings: with_rest(warnings, warning_count) })
     }
 
-    fn read_tar(&self, store: &mut dyn ContentStore) -> Result<SourceTree, Error> {
+    fn read_tar(&self, store: &mut dyn ContentStore, budget: Budget) -> Result<SourceTree, Error> {
         let source = TarFile::new(&self.request.source);
         let size_bytes = source.size_bytes;
         let options = FlattenOptions {
             limits: self.request.limits.clone(),
+            budget: Some(budget),
             cancellation: self.cancellation.clone(),
             ..FlattenOptions::default()
         };

@@ -2,11 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use banger_ext4::{BuildReport, Ext4Options, GuestAgents, ImageSize, InjectReport, inject_guest_agents};
+use banger_ext4::{
+    BuildReport, Ext4Options, GuestAgents, ImageSize, InjectError, InjectReport, inject_guest_agents,
+};
 use banger_oci::{
     BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, flatten,
 };
-use banger_tree::{Cancellation, LayerIndex, Timestamp, TreeRootfs};
+use banger_tree::{Cancellation, LayerIndex, ResolveAccount, RootfsError, Timestamp, TreeRootfs};
 use camino::Utf8Path;
 
 use crate::dirs::Dirs;
@@ -194,6 +196,7 @@ impl Run<'_> {
         agents: Option<GuestAgents>,
         path: &Utf8Path,
     ) -> Result<Built, Error> {
+        let budget = self.request.limits.budget();
         let options = Ext4Options {
             size: self.request.size,
             inodes: self.request.inodes,
@@ -201,6 +204,7 @@ impl Run<'_> {
             hash_seed: uuid_of(&image.digest, "hash-seed"),
             label: String::new(),
             timestamp: self.timestamp(&image),
+            budget: budget.clone(),
             cancellation: self.cancellation.clone(),
         };
         let mut begun = self.request.backend.create(path, &options)?;
@@ -208,6 +212,7 @@ impl Run<'_> {
         let Flattened { mut tree, warnings, warning_count, .. } = {
             let flatten_options = FlattenOptions {
                 limits: self.request.limits.clone(),
+                budget: Some(budget.clone()),
                 cancellation: self.cancellation.clone(),
                 ..FlattenOptions::default()
             };
@@ -218,8 +223,13 @@ impl Run<'_> {
         let injected = match &agents {
             Some(agents) => {
                 let above = LayerIndex(u32::try_from(sizes.len()).unwrap_or(u32::MAX));
-                let mut rootfs = TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above);
-                Some(inject_guest_agents(&mut rootfs, agents)?)
+                let account = ResolveAccount { budget, cancellation: self.cancellation.clone() };
+                let mut rootfs =
+                    TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above).with_account(account);
+                Some(inject_guest_agents(&mut rootfs, agents).map_err(|error| match error {
+                    InjectError::Rootfs(RootfsError::Cancelled) => Error::Cancelled,
+                    other => other.into(),
+                })?)
             }
             None => None,
         };

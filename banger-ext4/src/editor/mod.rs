@@ -111,7 +111,14 @@ impl Ext4Editor {
         let volume = Volume::open(&*storage, image)?;
         let blocks = Blocks::new(storage, image.to_owned(), volume.block_size, volume.blocks_count);
         let subject = GuestPath::root();
-        let editor = Self { volume, blocks, subject, freed: Vec::new(), is_half_committed: false, account: ResolveAccount::default() };
+        let editor = Self {
+            volume,
+            blocks,
+            subject,
+            freed: Vec::new(),
+            is_half_committed: false,
+            account: ResolveAccount::default(),
+        };
         editor.check_journal()?;
         Ok(editor)
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use banger_tree::{
-    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, ResolveAccount, Resolved, Rootfs,
-    RootfsError, Stat, Timestamp, places, resolve,
+    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, ResolveAccount, Resolved,
+    Rootfs, RootfsError, Stat, Timestamp, places, resolve,
 };
 
 use super::Ext4Editor;

@@ -27,10 +27,10 @@ mod put;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use banger_ext4::Ext4Editor;
-use banger_tree::{Cancellation, ResolveAccount, RootfsError};
 pub use banger_tree::{
     Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp, Xattrs, escape_bytes,
 };
+use banger_tree::{Cancellation, ResolveAccount};
 use camino::Utf8Path;
 pub use edit::{ChangeOwner, Destination, Edit, MakeDirectory, MakeLink, Remove};
 pub use error::EditError;
