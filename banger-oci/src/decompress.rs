@@ -282,4 +282,93 @@ mod tests {
             assert!(error.to_string().contains("xz") == cfg!(feature = "xz"), "{error}");
         }
     }
+
+    #[cfg(feature = "xz")]
+    mod xz {
+        use super::*;
+
+        fn xz(bytes: &[u8]) -> Vec<u8> {
+            let mut out = Vec::new();
+            liblzma::read::XzEncoder::new(bytes, 1).read_to_end(&mut out).unwrap();
+            out
+        }
+
+        #[test]
+        fn b30_streams_of_xz_are_joined_and_checked() {
+            let data = sample();
+            let (left, right) = data.split_at(777_777);
+            let joined = [xz(left), vec![0; 8], xz(b""), xz(right), vec![0; 512]].concat();
+            assert!(unpack(joined).unwrap() == data);
+            let whole = xz(&data);
+            for keep in [7, 12, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+                assert!(unpack(whole[..keep].to_vec()).is_err(), "cut to {keep} bytes");
+            }
+            assert!(unpack([&whole[..], b"garbage"].concat()).is_err());
+            let mut damaged = whole;
+            let middle = damaged.len() / 2;
+            damaged[middle] ^= 1;
+            assert_eq!(unpack(damaged).unwrap_err().to_string(), "the xz stream is damaged");
+        }
+
+        #[test]
+        fn b29_xz_dictionaries_are_bounded() {
+            // A block header alone: the size of the dictionary, in LZMA2's code, is checked first.
+            let header = |code: u8| {
+                let crc = |bytes: &[u8]| {
+                    let mut crc = flate2::Crc::new();
+                    crc.update(bytes);
+                    crc.sum().to_le_bytes()
+                };
+                let block = [2, 0, 0x21, 1, code, 0, 0, 0];
+                [&b"\xfd7zXZ\0\0\x04"[..], &crc(&[0, 4]), &block, &crc(&block), &[1, 0, 0, b'x', 0, 0, 0, 0]]
+                    .concat()
+            };
+            // 64 MiB, which xz -9 uses: only the end is missing.
+            let error = unpack(header(28)).unwrap_err();
+            assert_ne!(error.kind(), io::ErrorKind::OutOfMemory, "{error}");
+            // 128 MiB, 1 GiB, 4 GiB.
+            for code in [30, 36, 40] {
+                let error = unpack(header(code)).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::OutOfMemory, "{code}: {error}");
+                assert!(error.to_string().contains("the xz stream has a dictionary"), "{error}");
+            }
+        }
+    }
+
+    #[cfg(feature = "bzip2")]
+    mod bz2 {
+        use super::*;
+
+        fn bzip2(bytes: &[u8]) -> Vec<u8> {
+            let mut out = Vec::new();
+            ::bzip2::read::BzEncoder::new(bytes, ::bzip2::Compression::fast()).read_to_end(&mut out).unwrap();
+            out
+        }
+
+        #[test]
+        fn b30_streams_of_bzip2_are_joined_and_checked() {
+            let data = sample();
+            let (left, right) = data.split_at(777_777);
+            let joined = [bzip2(b""), bzip2(left), bzip2(b""), bzip2(right), vec![0; 512]].concat();
+            assert!(unpack(joined).unwrap() == data);
+            let whole = bzip2(&data);
+            for keep in [7, 12, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+                assert!(unpack(whole[..keep].to_vec()).is_err(), "cut to {keep} bytes");
+            }
+            for rest in [&b"garbage"[..], b"\0\0x", b"B"] {
+                assert!(unpack([&whole[..], rest].concat()).is_err());
+            }
+            let mut damaged = whole;
+            let middle = damaged.len() / 2;
+            damaged[middle] ^= 1;
+            assert!(unpack(damaged).is_err());
+        }
+
+        #[test]
+        fn b29_bzip2_streams_of_nothing_are_bounded() {
+            assert_eq!(unpack(bzip2(b"").repeat(1024)).unwrap(), b"");
+            let error = unpack(bzip2(b"").repeat(1025)).unwrap_err();
+            assert!(error.to_string().contains("hold nothing"), "{error}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 // clippy.toml allows unwrap in test functions; the functions they share are no less tests.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod flatten_budget;
 mod flatten_gnu_tar;
 mod flatten_links;
 mod flatten_paths;
