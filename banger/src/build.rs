@@ -22,7 +22,7 @@ use crate::warnings::with_rest;
 /// A directory or a tar, and how to turn it into a file system.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
-    /// A directory, or a tar: plain, or compressed with gzip or zstd.
+    /// A directory, or a tar: plain, or compressed with gzip, zstd, xz or bzip2.
     pub source: Utf8PathBuf,
     /// How much the source may hold.
     pub limits: Limits,
