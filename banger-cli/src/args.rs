@@ -283,7 +283,7 @@ impl GuestBinaryArguments {
 /// How much of the host an input may take.
 #[derive(Debug, Args)]
 pub(crate) struct LimitArguments {
-    /// Most bytes of file content that the input may unpack to [default: 64G].
+    /// Most bytes that the files and directories of the input may take, in whole blocks [default: 64G].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_content: Option<Size>,
     /// Most entries that the input may have [default: 10000000].
@@ -295,12 +295,19 @@ pub(crate) struct LimitArguments {
     /// Deepest directory nesting that the input may have [default: 1024].
     #[arg(long, value_name = "N")]
     pub(crate) max_depth: Option<u64>,
-    /// Most bytes that the names, symlink targets and xattrs of the input may take [default: 1G].
+    /// Most memory that names, symlink targets and xattrs may take, besides 300 bytes an entry
+    /// [default: 96M].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_metadata: Option<Size>,
     /// Most bytes that the tars of the input may have [default: 128G].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_tar: Option<Size>,
+    /// Most components of paths and symlinks to go through, besides 32 a path [default: 4194304].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_path_components: Option<u64>,
+    /// Most layers that the image may have [default: 512].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_layers: Option<u64>,
 }
 
 #[cfg(test)]
@@ -326,6 +333,8 @@ mod tests {
             ("max_depth", limits.max_depth),
             ("max_metadata", limits.max_metadata_bytes),
             ("max_tar", limits.max_tar_bytes),
+            ("max_path_components", limits.max_path_components),
+            ("max_layers", limits.max_layers),
         ] {
             let argument = pull.get_arguments().find(|argument| argument.get_id() == name).unwrap();
             let help = argument.get_help().unwrap().to_string();

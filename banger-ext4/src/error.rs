@@ -2,7 +2,7 @@
 
 use std::io;
 
-use banger_tree::{ContentError, GuestPath};
+use banger_tree::{ContentError, GuestPath, OverBudget};
 use camino::Utf8PathBuf;
 
 /// Why an image could not be built. Nothing of it is left behind.
@@ -88,6 +88,9 @@ pub enum Ext4Error {
         /// The host's error.
         source: io::Error,
     },
+    /// Directories, symlinks and extended attributes take more than the budget allows.
+    #[error(transparent)]
+    OverBudget(OverBudget),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -121,6 +124,7 @@ impl Ext4Error {
             Self::Io { .. } => 308,
             Self::Cancelled => 309,
             Self::InvalidLabel { .. } => 310,
+            Self::OverBudget(_) => 311,
         }
     }
 }

@@ -19,6 +19,7 @@ mod native;
 mod options;
 mod ownership;
 mod sparse;
+mod tree_cost;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 pub use e2fsprogs::E2fsprogsBackend;

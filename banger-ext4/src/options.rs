@@ -1,6 +1,6 @@
 //! What a caller decides about a new file system.
 
-use banger_tree::{Cancellation, Timestamp};
+use banger_tree::{Budget, Cancellation, Timestamp};
 
 /// Parameters of a new file system. Two builds with equal options, contents and tree are equal to
 /// the byte.
@@ -19,6 +19,9 @@ pub struct Ext4Options {
     /// Time of the superblock and of everything that no layer gives a time to, such as
     /// `lost+found`.
     pub timestamp: Timestamp,
+    /// Charged with what directories, symlinks and extended attributes take, before they are written; what
+    /// files take is charged where their bytes come from. By default nothing is over it.
+    pub budget: Budget,
     /// Stops the build.
     pub cancellation: Cancellation,
 }
@@ -69,6 +72,7 @@ impl Default for Ext4Options {
             hash_seed: [0; 16],
             label: String::new(),
             timestamp: Timestamp::default(),
+            budget: Budget::unlimited(),
             cancellation: Cancellation::default(),
         }
     }

@@ -4,8 +4,15 @@
 //! here looks at it: the first bytes decide.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::gzip::{Checksums, Gzip};
+
+#[cfg(feature = "bzip2")]
+mod bzip2;
+#[cfg(feature = "xz")]
+mod xz;
 
 /// Bytes read from the compressed side at a time.
 const BUFFER_LEN: usize = 256 * 1024;
@@ -13,8 +20,13 @@ const BUFFER_LEN: usize = 256 * 1024;
 /// Bytes that are enough to tell every format apart.
 const MAGIC_LEN: usize = 6;
 
+/// Memory for the decoding of xz: `xz -9`, the most that the tool uses by itself, needs 65 MiB.
+#[cfg(feature = "xz")]
+const XZ_MEMORY_MAX: u64 = 80 << 20;
+
 /// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// Not compressed.
     None,
@@ -22,13 +34,35 @@ pub enum Compression {
     Gzip,
     /// One or more zstd frames, skippable ones among them (RFC 8878).
     Zstd,
+    /// One or more xz streams; with the feature `xz`.
+    Xz,
+    /// One or more bzip2 streams; with the feature `bzip2`.
+    Bzip2,
+}
+
+/// What was odd about a compressed stream.
+#[derive(Debug, Default)]
+pub(crate) struct DecodeNotes {
+    zeros_behind: AtomicBool,
+}
+
+impl DecodeNotes {
+    /// Returns whether zeros follow the compressed bytes, up to the end.
+    pub(crate) fn has_zeros_behind(&self) -> bool {
+        self.zeros_behind.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_zeros_behind(&self) {
+        self.zeros_behind.store(true, Ordering::Release);
+    }
 }
 
 /// Says how a stream that starts with `magic` is compressed; what is not recognised is plain.
 ///
 /// # Errors
 ///
-/// `Unsupported` when the bytes are of a format that no image may use (xz, bzip2).
+/// `Unsupported` when the bytes are of a format that is left out of this build (xz, bzip2), or that no
+/// image uses (lzip, lzop, lz4, compress).
 pub fn detect(magic: &[u8]) -> io::Result<Compression> {
     const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
     match magic {
@@ -37,35 +71,52 @@ pub fn detect(magic: &[u8]) -> io::Result<Compression> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Compression::Zstd),
         // A skippable frame may come first, as chunked zstd layers show.
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Compression::Zstd),
-        _ if magic.starts_with(XZ) => Err(unsupported("xz")),
-        [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', ..] => Err(unsupported("bzip2")),
+        _ if magic.starts_with(XZ) => built_in(cfg!(feature = "xz"), Compression::Xz, "xz"),
+        // A stream of nothing has no block: its end comes at once.
+        [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', ..] | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, b'r', ..] => {
+            built_in(cfg!(feature = "bzip2"), Compression::Bzip2, "bzip2")
+        }
+        [b'L', b'Z', b'I', b'P', 1, ..] => Err(unsupported("lzip")),
+        [0x89, b'L', b'Z', b'O', 0, 0x0d, ..] => Err(unsupported("lzop")),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Err(unsupported("lz4")),
+        [0x1f, 0x9d, 0x80..=0xff, ..] => Err(unsupported("compress")),
         _ => Ok(Compression::None),
     }
 }
 
+fn built_in(is_built_in: bool, compression: Compression, name: &str) -> io::Result<Compression> {
+    if is_built_in { Ok(compression) } else { Err(unsupported(name)) }
+}
+
 fn unsupported(name: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        format!("compressed with {name}; only gzip, zstd and no compression are supported"),
-    )
+    let known = match (cfg!(feature = "xz"), cfg!(feature = "bzip2")) {
+        (true, true) => "gzip, zstd, xz, bzip2",
+        (true, false) => "gzip, zstd, xz",
+        (false, true) => "gzip, zstd, bzip2",
+        (false, false) => "gzip, zstd",
+    };
+    let reason = format!("compressed with {name}; only {known} and no compression are supported");
+    io::Error::new(io::ErrorKind::Unsupported, reason)
 }
 
 /// Returns a reader of what `reader` holds, decompressed.
 ///
-/// Several gzip members and several zstd frames are read as one stream, skippable zstd frames
-/// are passed over. Reads block as `reader` does; read in pieces of 256 KiB or more.
+/// Several gzip members, zstd frames, xz or bzip2 streams are read as one stream; skippable zstd frames
+/// and zeros behind gzip, xz and bzip2 are passed over. Reads block as `reader` does; read in pieces of
+/// 256 KiB or more.
 ///
 /// # Errors
 ///
-/// What `reader` reports while the first bytes are read, and `Unsupported` for xz and bzip2. The
-/// returned reader reports `UnexpectedEof` where a compressed stream is cut short, and
-/// `InvalidData` or `Other` where it is damaged.
+/// What `reader` reports while the first bytes are read, and those of [`detect`]. The returned reader
+/// reports `UnexpectedEof` where a compressed stream is cut short, `InvalidData` or `Other` where it is
+/// damaged, and `OutOfMemory` where it needs more memory than is allowed: 128 MiB for zstd, 80 MiB for xz.
 pub fn decompressor(reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
-    buffered_decompressor(BufReader::with_capacity(BUFFER_LEN, reader), Checksums::Checked)
+    let reader = BufReader::with_capacity(BUFFER_LEN, reader);
+    buffered_decompressor(reader, Checksums::Checked, &Arc::default())
 }
 
 /// Returns what [`decompressor`] does, of a reader that has a buffer of its own, which should hold
-/// 256 KiB or more.
+/// 256 KiB or more. What is odd goes to `notes`.
 ///
 /// # Errors
 ///
@@ -73,6 +124,7 @@ pub fn decompressor(reader: impl Read + Send + 'static) -> io::Result<Box<dyn Re
 pub(crate) fn buffered_decompressor(
     mut reader: impl BufRead + Send + 'static,
     checksums: Checksums,
+    notes: &Arc<DecodeNotes>,
 ) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = Vec::with_capacity(MAGIC_LEN);
     reader.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic)?;
@@ -80,9 +132,34 @@ pub(crate) fn buffered_decompressor(
     let whole = Cursor::new(magic).chain(reader);
     Ok(match compression {
         Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(Gzip::new(whole, checksums)),
+        Compression::Gzip => Box::new(Gzip::new(whole, checksums, Arc::clone(notes))),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
+        #[cfg(feature = "xz")]
+        Compression::Xz => Box::new(xz::decoder(whole, XZ_MEMORY_MAX)?),
+        #[cfg(feature = "bzip2")]
+        Compression::Bzip2 => Box::new(bzip2::Bzip2::new(whole, Arc::clone(notes))),
+        #[cfg(not(all(feature = "xz", feature = "bzip2")))]
+        _ => unreachable!("what is not built in is not detected"),
     })
+}
+
+/// Passes over zeros up to the end of `input`.
+///
+/// # Errors
+///
+/// The input fails, or something else is among them: `other` is returned.
+pub(crate) fn pass_zeros(input: &mut impl BufRead, other: fn() -> io::Error) -> io::Result<()> {
+    loop {
+        let bytes = input.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Err(other());
+        }
+        let length = bytes.len();
+        input.consume(length);
+    }
 }
 
 #[cfg(test)]
@@ -193,10 +270,105 @@ mod tests {
 
     #[test]
     fn other_formats_are_named() {
-        for (magic, name) in [(&b"\xfd7zXZ\0...."[..], "xz"), (b"BZh91AY&SY", "bzip2")] {
+        for (magic, name) in [
+            (&b"LZIP\x01\x0c...."[..], "lzip"),
+            (b"\x89LZO\0\r\n\x1a", "lzop"),
+            (b"\x04\x22\x4d\x18....", "lz4"),
+            (b"\x1f\x9d\x90....", "compress"),
+        ] {
             let error = unpack(magic.to_vec()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-            assert!(error.to_string().contains(name));
+            assert!(error.to_string().contains(name), "{error}");
+            assert!(error.to_string().contains("xz") == cfg!(feature = "xz"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "xz")]
+    mod xz {
+        use super::*;
+
+        fn xz(bytes: &[u8]) -> Vec<u8> {
+            let mut out = Vec::new();
+            liblzma::read::XzEncoder::new(bytes, 1).read_to_end(&mut out).unwrap();
+            out
+        }
+
+        #[test]
+        fn b30_streams_of_xz_are_joined_and_checked() {
+            let data = sample();
+            let (left, right) = data.split_at(777_777);
+            let joined = [xz(left), vec![0; 8], xz(b""), xz(right), vec![0; 512]].concat();
+            assert!(unpack(joined).unwrap() == data);
+            let whole = xz(&data);
+            for keep in [7, 12, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+                assert!(unpack(whole[..keep].to_vec()).is_err(), "cut to {keep} bytes");
+            }
+            assert!(unpack([&whole[..], b"garbage"].concat()).is_err());
+            let mut damaged = whole;
+            let middle = damaged.len() / 2;
+            damaged[middle] ^= 1;
+            assert_eq!(unpack(damaged).unwrap_err().to_string(), "the xz stream is damaged");
+        }
+
+        #[test]
+        fn b29_xz_dictionaries_are_bounded() {
+            // A block header alone: the size of the dictionary, in LZMA2's code, is checked first.
+            let header = |code: u8| {
+                let crc = |bytes: &[u8]| {
+                    let mut crc = flate2::Crc::new();
+                    crc.update(bytes);
+                    crc.sum().to_le_bytes()
+                };
+                let block = [2, 0, 0x21, 1, code, 0, 0, 0];
+                [&b"\xfd7zXZ\0\0\x04"[..], &crc(&[0, 4]), &block, &crc(&block), &[1, 0, 0, b'x', 0, 0, 0, 0]]
+                    .concat()
+            };
+            // 64 MiB, which xz -9 uses: only the end is missing.
+            let error = unpack(header(28)).unwrap_err();
+            assert_ne!(error.kind(), io::ErrorKind::OutOfMemory, "{error}");
+            // 128 MiB, 1 GiB, 4 GiB.
+            for code in [30, 36, 40] {
+                let error = unpack(header(code)).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::OutOfMemory, "{code}: {error}");
+                assert!(error.to_string().contains("the xz stream has a dictionary"), "{error}");
+            }
+        }
+    }
+
+    #[cfg(feature = "bzip2")]
+    mod bz2 {
+        use super::*;
+
+        fn bzip2(bytes: &[u8]) -> Vec<u8> {
+            let mut out = Vec::new();
+            ::bzip2::read::BzEncoder::new(bytes, ::bzip2::Compression::fast()).read_to_end(&mut out).unwrap();
+            out
+        }
+
+        #[test]
+        fn b30_streams_of_bzip2_are_joined_and_checked() {
+            let data = sample();
+            let (left, right) = data.split_at(777_777);
+            let joined = [bzip2(b""), bzip2(left), bzip2(b""), bzip2(right), vec![0; 512]].concat();
+            assert!(unpack(joined).unwrap() == data);
+            let whole = bzip2(&data);
+            for keep in [7, 12, whole.len() / 2, whole.len() - 9, whole.len() - 1] {
+                assert!(unpack(whole[..keep].to_vec()).is_err(), "cut to {keep} bytes");
+            }
+            for rest in [&b"garbage"[..], b"\0\0x", b"B"] {
+                assert!(unpack([&whole[..], rest].concat()).is_err());
+            }
+            let mut damaged = whole;
+            let middle = damaged.len() / 2;
+            damaged[middle] ^= 1;
+            assert!(unpack(damaged).is_err());
+        }
+
+        #[test]
+        fn b29_bzip2_streams_of_nothing_are_bounded() {
+            assert_eq!(unpack(bzip2(b"").repeat(1024)).unwrap(), b"");
+            let error = unpack(bzip2(b"").repeat(1025)).unwrap_err();
+            assert!(error.to_string().contains("hold nothing"), "{error}");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The members of a gzip stream (RFC 1952).
 
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+
+use crate::decompress::{DecodeNotes, pass_zeros};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -33,6 +36,7 @@ pub(crate) struct Gzip<R> {
     /// Bytes of the current member.
     length_bytes: u64,
     state: State,
+    notes: Arc<DecodeNotes>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,9 +48,9 @@ enum State {
 }
 
 impl<R: BufRead> Gzip<R> {
-    pub(crate) fn new(input: R, checksums: Checksums) -> Self {
+    pub(crate) fn new(input: R, checksums: Checksums, notes: Arc<DecodeNotes>) -> Self {
         let crc = (checksums == Checksums::Checked).then(Crc::new);
-        Self { input, inflate: Decompress::new(false), crc, length_bytes: 0, state: State::First }
+        Self { input, inflate: Decompress::new(false), crc, length_bytes: 0, state: State::First, notes }
     }
 
     /// Starts the member whose header is next.
@@ -111,6 +115,12 @@ impl<R: BufRead> Read for Gzip<R> {
         loop {
             match self.state {
                 State::Next if self.input.fill_buf()?.is_empty() => return Ok(0),
+                // What tapes and tools that write whole blocks leave.
+                State::Next if self.input.fill_buf()?[0] == 0 => {
+                    pass_zeros(&mut self.input, || damaged("is followed by zeros and then something else"))?;
+                    self.notes.note_zeros_behind();
+                    return Ok(0);
+                }
                 State::First | State::Next => {
                     self.begin()?;
                     self.state = State::Body;
@@ -204,7 +214,7 @@ mod tests {
         let mut out = Vec::new();
         // Small buffers, so that every state is met at their ends.
         let input = io::BufReader::with_capacity(7, bytes);
-        Gzip::new(input, checksums).read_to_end(&mut out).map(|_| out)
+        Gzip::new(input, checksums, Arc::default()).read_to_end(&mut out).map(|_| out)
     }
 
     #[test]
@@ -237,9 +247,15 @@ mod tests {
         let (one, two) = (gzip(b"one"), gzip(b"two"));
         for checksums in [Checksums::Checked, Checksums::LeftToDigest] {
             assert_eq!(unpack(&[&one[..], &two].concat(), checksums).unwrap(), b"onetwo");
-            for rest in [&b"\0\0\0\0\0\0\0\0\0\0\0\0"[..], b"no gzip member at all"] {
+            for (rest, want) in
+                [(&b"\0\0\0\0\0\0\0\0\0x"[..], "zeros and then"), (b"no gzip member at all", "what is none")]
+            {
                 let error = unpack(&[&one[..], rest].concat(), checksums).unwrap_err();
-                assert!(error.to_string().contains("followed by what is none"), "{error}");
+                assert!(error.to_string().contains(want), "{error}");
+            }
+            for zeros in [1, 12, 10_240] {
+                let padded = [&one[..], &vec![0; zeros]].concat();
+                assert_eq!(unpack(&padded, checksums).unwrap(), b"one", "{zeros}");
             }
             let joined = [&one[..], &two].concat();
             for cut in 0..joined.len() {

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -294,7 +295,8 @@ fn decoded(headers: &HeaderMap, bytes: Vec<u8>, cap: Cap, what: &str) -> Result<
         && bytes.starts_with(&[0x1f, 0x8b])
     {
         let mut plain = Vec::new();
-        let mut reader = Gzip::new(&bytes[..], Checksums::Checked).take(cap.bytes().saturating_add(1));
+        let mut reader =
+            Gzip::new(&bytes[..], Checksums::Checked, Arc::default()).take(cap.bytes().saturating_add(1));
         reader.read_to_end(&mut plain).map_err(|error| PullError::Malformed {
             what: what.to_owned(),
             reason: format!("the registry compressed it on the way, and it does not decompress: {error}"),

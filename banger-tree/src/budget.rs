@@ -10,8 +10,10 @@ pub enum Cost {
     /// Components of paths and of symlink targets that are resolved.
     PathComponents,
     /// Bytes of the tree in memory: inodes, names, symlink targets, extended attributes.
+    /// [`ENTRY_ALLOWANCE_BYTES`] of them come with each entry and are not charged.
     TreeBytes,
-    /// Bytes that the image takes on the disk, in whole blocks.
+    /// Bytes of the image that files, directories, symlinks and extended attributes take, in whole
+    /// blocks.
     ImageBytes,
     /// Bytes that decompression makes.
     InflatedBytes,
@@ -52,13 +54,26 @@ impl Cost {
         }
     }
 
+    /// Returns the option that raises the limit, if there is one.
+    pub const fn option(self) -> Option<&'static str> {
+        match self {
+            Self::PathComponents => Some("--max-path-components"),
+            Self::TreeBytes => Some("--max-metadata"),
+            Self::ImageBytes => Some("--max-content"),
+            Self::InflatedBytes => Some("--max-tar"),
+            Self::Entries => Some("--max-entries"),
+            Self::Layers => Some("--max-layers"),
+            Self::DocumentNodes | Self::Urls => None,
+        }
+    }
+
     /// Returns what is counted, as a plural.
     pub const fn unit(self) -> &'static str {
         match self {
             Self::PathComponents => "path components to resolve",
-            Self::TreeBytes => "bytes of names, targets and attributes",
-            Self::ImageBytes => "bytes in the file system",
-            Self::InflatedBytes => "decompressed bytes",
+            Self::TreeBytes => "bytes of names, targets and attributes in memory, besides 300 an entry",
+            Self::ImageBytes => "bytes of file content and directories, in whole blocks",
+            Self::InflatedBytes => "bytes of tar",
             Self::Entries => "entries",
             Self::Layers => "layers",
             Self::DocumentNodes => "values in its documents",
@@ -69,8 +84,8 @@ impl Cost {
     /// Returns the limit that holds where none is given.
     pub const fn default_limit(self) -> u64 {
         match self {
-            Self::PathComponents => 16 << 20,
-            Self::TreeBytes => 1 << 30,
+            Self::PathComponents => 4 << 20,
+            Self::TreeBytes => 96 << 20,
             Self::ImageBytes => 64 << 30,
             Self::InflatedBytes => 128 << 30,
             Self::Entries => 10_000_000,
@@ -95,14 +110,32 @@ impl Cost {
     }
 }
 
+/// Memory for the tree that each entry of a layer brings along: an entry of the usual kind takes less.
+/// With the default of [`Cost::TreeBytes`] it makes the documented memory of a run: 150 MB, and 300
+/// bytes an entry.
+pub const ENTRY_ALLOWANCE_BYTES: u64 = 300;
+/// Components of a path, symlinks included, that are resolved without being charged: more than
+/// almost every path has.
+pub const FREE_PATH_COMPONENTS: u64 = 32;
+
+/// Memory that one inode takes: its place in the tree, the marks of the current layer, the numbers
+/// and runs that a writer keeps of it.
+pub const INODE_MEMORY_BYTES: u64 = 176;
+/// Memory that one name takes besides its bytes: its place in the directory, the allocation.
+pub const NAME_MEMORY_BYTES: u64 = 56;
+
 /// A limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the input has more than {limit} {}", .cost.unit())]
+#[error("the input has more than {limit} {}{}", .cost.unit(), advice(.cost))]
 pub struct OverBudget {
     /// What is too much.
     pub cost: Cost,
     /// The limit.
     pub limit: u64,
+}
+
+fn advice(cost: &Cost) -> String {
+    cost.option().map_or_else(String::new, |option| format!("; if it is to be trusted, raise {option}"))
 }
 
 /// The limits of one run and what is spent of them. Clones share what is spent, so that every
@@ -120,6 +153,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// Returns a budget that nothing is over: for input that the caller made.
+    pub fn unlimited() -> Self {
+        Self { limits: [u64::MAX; Cost::ALL.len()], spent: Arc::default() }
+    }
+
     /// Returns the budget with another limit for `cost`.
     #[must_use]
     pub fn with_limit(mut self, cost: Cost, limit: u64) -> Self {
@@ -161,6 +199,25 @@ impl Budget {
         }
     }
 
+    /// Spends what `amount` has above `free`; where it has less, earlier charges of the kind are given
+    /// back by as much. So n calls never spend more than the limit and n times `free` together.
+    ///
+    /// # Errors
+    /// As [`charge`](Self::charge).
+    pub fn charge_above(&self, cost: Cost, amount: u64, free: u64) -> Result<(), OverBudget> {
+        match amount.checked_sub(free) {
+            Some(0) => Ok(()),
+            Some(above) => self.charge(cost, above),
+            None => {
+                // Almost always nothing is spent, and reading that costs less than writing.
+                if self.spent(cost) > 0 {
+                    self.refund(cost, free - amount);
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Gives back `amount`, which was charged before: a file that a later layer hides.
     pub fn refund(&self, cost: Cost, amount: u64) {
         let take = |spent: u64| Some(spent.saturating_sub(amount));
@@ -193,5 +250,31 @@ mod tests {
             Err(OverBudget { cost: Cost::Entries, limit: 10 })
         );
         assert_eq!(budget.renewed().left(Cost::Entries), 10);
+    }
+
+    #[test]
+    fn what_comes_free_is_given_back_to_dear_ones_and_never_saved_up() {
+        let budget = Budget::default().with_limit(Cost::TreeBytes, 100);
+        for _ in 0..50 {
+            assert_eq!(budget.charge_above(Cost::TreeBytes, 10, 30), Ok(()));
+        }
+        assert_eq!(budget.charge_above(Cost::TreeBytes, 130, 30), Ok(()));
+        assert_eq!(budget.left(Cost::TreeBytes), 0);
+        assert_eq!(
+            budget.charge_above(Cost::TreeBytes, 31, 30),
+            Err(OverBudget { cost: Cost::TreeBytes, limit: 100 })
+        );
+        assert_eq!(budget.charge_above(Cost::TreeBytes, 10, 30), Ok(()));
+        assert_eq!(budget.left(Cost::TreeBytes), 20);
+    }
+
+    #[test]
+    fn errors_name_the_option() {
+        for cost in Cost::ALL {
+            let text = OverBudget { cost, limit: 7 }.to_string();
+            assert!(text.starts_with(&format!("the input has more than 7 {}", cost.unit())), "{text}");
+            assert_eq!(cost.option().is_some(), text.contains("raise --max-"), "{text}");
+        }
+        assert!(Budget::unlimited().charge(Cost::Entries, u64::MAX).is_ok());
     }
 }

@@ -24,6 +24,7 @@
 mod attributes;
 mod budget;
 mod cancellation;
+mod children;
 mod content;
 mod host_place;
 mod memory_store;
@@ -38,16 +39,22 @@ mod tree;
 mod tree_rootfs;
 
 pub use attributes::{AttributeChange, Attributes, Xattrs};
-pub use budget::{Budget, Cost, OverBudget};
+pub use budget::{
+    Budget, Cost, ENTRY_ALLOWANCE_BYTES, FREE_PATH_COMPONENTS, INODE_MEMORY_BYTES, NAME_MEMORY_BYTES,
+    OverBudget,
+};
 pub use cancellation::Cancellation;
+pub use children::{Children, ChildrenIter};
 pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
 pub use host_place::{Existing, HostPlace};
 pub use memory_store::MemoryStore;
 pub use metadata::{Metadata, MetadataEntry, MetadataKind};
 pub use new_file::{NewFile, NewFileError, write_new_file};
 pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, check_name, escape_bytes, escape_text};
-pub use resolve::{Lookup, MAX_SYMLINK_HOPS, ResolveError, Resolved, resolve};
+pub use resolve::{
+    Lookup, MAX_SYMLINK_HOPS, ResolveAccount, ResolveError, ResolveStop, Resolved, count_components, resolve,
+};
 pub use rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};
 pub use timestamp::Timestamp;
-pub use tree::{Children, Inode, InodeId, NodeKind, Tree, TreeError, Walk};
+pub use tree::{Inode, InodeId, NodeKind, Tree, TreeError, Walk};
 pub use tree_rootfs::TreeRootfs;

@@ -1,6 +1,11 @@
 //! Path resolution inside an image, written once for everything that has directories.
 
-use crate::path::{GuestPath, PathError};
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use crate::budget::{Budget, Cost, FREE_PATH_COMPONENTS, OverBudget};
+use crate::cancellation::Cancellation;
+use crate::path::{GuestPath, PATH_MAX, PathError, check_name};
 use crate::rootfs::FileType;
 
 /// Symlinks followed in one path before it counts as a loop (Linux `MAXSYMLINKS`).
@@ -9,7 +14,7 @@ pub const MAX_SYMLINK_HOPS: usize = 40;
 /// What path resolution asks of a file system.
 pub trait Lookup {
     /// Names an inode.
-    type Node: Copy;
+    type Node: Copy + Eq + Hash;
     /// What can go wrong, the failures of resolution itself among it.
     type Error: From<ResolveError>;
 
@@ -33,6 +38,53 @@ pub trait Lookup {
     /// # Errors
     /// The inode cannot be read.
     fn link_target(&self, node: Self::Node) -> Result<Vec<u8>, Self::Error>;
+
+    /// Returns the account that long resolutions are charged to; by default nothing is.
+    fn account(&self) -> Option<&ResolveAccount> {
+        None
+    }
+}
+
+/// What all resolutions in one root file system may cost together, and when they stop.
+///
+/// The first [`FREE_PATH_COMPONENTS`] components of each path are free.
+#[derive(Clone, Debug, Default)]
+pub struct ResolveAccount {
+    /// Charged with [`Cost::PathComponents`].
+    pub budget: Budget,
+    /// Stops a resolution where it follows a symlink.
+    pub cancellation: Cancellation,
+}
+
+impl ResolveAccount {
+    /// Charges `components` of a resolution that went through `before` up to here.
+    ///
+    /// # Errors
+    /// The budget is spent, or the run was cancelled.
+    pub fn charge(&self, before: u64, components: u64) -> Result<(), ResolveStop> {
+        if self.cancellation.is_cancelled() {
+            return Err(ResolveStop::Cancelled);
+        }
+        let above = |components: u64| components.saturating_sub(FREE_PATH_COMPONENTS);
+        match above(before + components) - above(before) {
+            0 => Ok(()),
+            charged => self.budget.charge(Cost::PathComponents, charged).map_err(ResolveStop::OverBudget),
+        }
+    }
+}
+
+/// Why a resolution stopped on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolveStop {
+    /// All resolutions together went through too many components.
+    OverBudget(OverBudget),
+    /// The caller stopped the run.
+    Cancelled,
+}
+
+/// Returns how many components a path or a symlink's target has.
+pub fn count_components(path: &[u8]) -> u64 {
+    path.split(|byte| *byte == b'/').filter(|part| !matches!(part, [] | [b'.'])).count() as u64
 }
 
 /// Where a path leads.
@@ -76,11 +128,28 @@ pub enum ResolveError {
         /// What is wrong with the target.
         source: PathError,
     },
+    /// All paths together have more components than the budget allows.
+    #[error("{path}: {source}")]
+    OverBudget {
+        /// The path that was asked for.
+        path: GuestPath,
+        /// The limit.
+        source: OverBudget,
+    },
+    /// The run was cancelled.
+    #[error("cancelled at {path}")]
+    Cancelled {
+        /// The path that was asked for.
+        path: GuestPath,
+    },
 }
 
 /// Follows `path` from the root of `fs`: symlinks in the parents always, one as the last component
 /// if `follow_last`. Absolute targets start at the root of `fs` again, and `..` in a target stops
 /// at the root, so nothing outside is ever reached.
+///
+/// The cost is linear in the components of the path and of the symlinks followed, which
+/// [`Lookup::account`] bounds over all calls.
 ///
 /// # Errors
 /// [`ResolveError`], or what `fs` itself fails with.
@@ -89,50 +158,167 @@ pub fn resolve<L: Lookup>(
     path: &GuestPath,
     follow_last: bool,
 ) -> Result<Resolved<L::Node>, L::Error> {
-    // The components still to go, the next one last; the directories walked through, the root first.
-    let mut pending: Vec<Vec<u8>> = path.components().rev().map(<[u8]>::to_vec).collect();
-    let mut walked: Vec<(L::Node, GuestPath)> = vec![(fs.root(), GuestPath::root())];
-    let mut hops = 0;
-    while let Some(name) = pending.pop() {
-        if name == b".." {
-            if walked.len() > 1 {
-                walked.pop();
-            }
-            continue;
-        }
-        let (dir, dir_path) = walked.last().expect("the root is never popped");
-        let is_last = pending.is_empty();
-        let child_path = dir_path
-            .join(&name)
-            .map_err(|source| ResolveError::BadTarget { path: dir_path.clone(), source })?;
-        let Some(child) = fs.child(*dir, &name)? else {
-            return match is_last {
-                true => Ok(Resolved { path: child_path, parent: *dir, node: None }),
-                false => Err(ResolveError::NotFound { path: child_path }.into()),
-            };
+    let mut way = Way::new(fs, path)?;
+    way.walk(follow_last)
+}
+
+/// Bytes of which components are to come, and how far they were read.
+struct Pending {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+/// A resolution under way.
+struct Way<'a, L: Lookup> {
+    fs: &'a L,
+    asked: &'a GuestPath,
+    /// What is still to go: the path, and in front of it (the last one first) targets.
+    pending: Vec<Pending>,
+    /// The directories walked through, the root first, with the length of the path to each.
+    walked: Vec<(L::Node, usize)>,
+    /// The path to the last one; empty at the root.
+    here: Vec<u8>,
+    hops: usize,
+    components: u64,
+    /// What was looked up since the first symlink: targets may lead the same way thousands of times.
+    known: HashMap<(L::Node, Vec<u8>), Option<(L::Node, FileType)>>,
+}
+
+impl<'a, L: Lookup> Way<'a, L> {
+    fn new(fs: &'a L, asked: &'a GuestPath) -> Result<Self, L::Error> {
+        let mut way = Self {
+            fs,
+            asked,
+            pending: Vec::new(),
+            walked: vec![(fs.root(), 0)],
+            here: Vec::new(),
+            hops: 0,
+            components: 0,
+            known: HashMap::new(),
         };
-        match fs.file_type(child)? {
-            FileType::Directory => walked.push((child, child_path)),
-            FileType::Symlink if !is_last || follow_last => {
-                hops += 1;
-                if hops > MAX_SYMLINK_HOPS {
-                    return Err(ResolveError::TooManySymlinks { path: path.clone() }.into());
-                }
-                let target = fs.link_target(child)?;
-                if target.first() == Some(&b'/') {
-                    walked.truncate(1);
-                }
-                let components =
-                    target.split(|byte| *byte == b'/').filter(|part| !matches!(part, [] | [b'.']));
-                pending.extend(components.rev().map(<[u8]>::to_vec));
-            }
-            _ if is_last => return Ok(Resolved { path: child_path, parent: *dir, node: Some(child) }),
-            _ => return Err(ResolveError::NotADirectory { path: child_path }.into()),
-        }
+        way.push(asked.as_bytes().to_vec())?;
+        Ok(way)
     }
-    let (node, path) = walked.pop().expect("the root is never popped");
-    let parent = walked.last().map_or(node, |(parent, _)| *parent);
-    Ok(Resolved { path, parent, node: Some(node) })
+
+    /// Puts the components of `bytes` in front of what is still to go.
+    fn push(&mut self, bytes: Vec<u8>) -> Result<(), ResolveError> {
+        if let Some(account) = self.fs.account() {
+            let components = count_components(&bytes);
+            let path = || self.asked.clone();
+            account.charge(self.components, components).map_err(|stop| match stop {
+                ResolveStop::OverBudget(source) => ResolveError::OverBudget { path: path(), source },
+                ResolveStop::Cancelled => ResolveError::Cancelled { path: path() },
+            })?;
+            self.components += components;
+        }
+        self.pending.push(Pending { bytes, at: 0 });
+        Ok(())
+    }
+
+    /// Returns the next component that is not `.`.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        while let Some(Pending { bytes, at }) = self.pending.last_mut() {
+            let start = *at + bytes[*at..].iter().take_while(|byte| **byte == b'/').count();
+            let end = start + bytes[start..].iter().take_while(|byte| **byte != b'/').count();
+            *at = end;
+            match &bytes[start..end] {
+                [] => drop(self.pending.pop()),
+                [b'.'] => {}
+                name => return Some(name.to_vec()),
+            }
+        }
+        None
+    }
+
+    /// Returns whether nothing is to come but slashes and `.`.
+    fn is_last(&self) -> bool {
+        let mut rest =
+            self.pending.iter().flat_map(|Pending { bytes, at }| bytes[*at..].split(|b| *b == b'/'));
+        rest.all(|part| matches!(part, [] | [b'.']))
+    }
+
+    fn path_of(&self, name: &[u8]) -> Result<GuestPath, PathError> {
+        check_name(name)?;
+        GuestPath::parse([&self.here[..], b"/", name].concat())
+    }
+
+    fn look_up(&mut self, dir: L::Node, name: &[u8]) -> Result<Option<(L::Node, FileType)>, L::Error> {
+        let fs = self.fs;
+        let ask = || match fs.child(dir, name)? {
+            Some(child) => Ok(Some((child, fs.file_type(child)?))),
+            None => Ok(None),
+        };
+        if self.hops == 0 {
+            return ask();
+        }
+        let key = (dir, name.to_vec());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(*known);
+        }
+        let found = ask()?;
+        self.known.insert(key, found);
+        Ok(found)
+    }
+
+    fn walk(&mut self, follow_last: bool) -> Result<Resolved<L::Node>, L::Error> {
+        while let Some(name) = self.next() {
+            if name == b".." {
+                if self.walked.len() > 1 {
+                    self.walked.pop();
+                    self.here.truncate(self.walked.last().map_or(0, |(_, length)| *length));
+                }
+                continue;
+            }
+            let (dir, _) = *self.walked.last().expect("the root is never popped");
+            let bad_target = |way: &Self, source| {
+                let path = GuestPath::parse(&way.here).unwrap_or_else(|_| GuestPath::root());
+                ResolveError::BadTarget { path, source }
+            };
+            let length = self.here.len() + 1 + name.len();
+            if length > PATH_MAX {
+                let start = self.here[..self.here.len().min(64)].to_vec();
+                return Err(bad_target(self, PathError::TooLong { start, length }).into());
+            }
+            let found = match check_name(&name) {
+                Ok(()) => self.look_up(dir, &name)?,
+                Err(source) => return Err(bad_target(self, source).into()),
+            };
+            let path = |way: &Self| way.path_of(&name).map_err(|source| bad_target(way, source));
+            let Some((child, file_type)) = found else {
+                return match self.is_last() {
+                    true => Ok(Resolved { path: path(self)?, parent: dir, node: None }),
+                    false => Err(ResolveError::NotFound { path: path(self)? }.into()),
+                };
+            };
+            match file_type {
+                FileType::Directory => {
+                    self.here.push(b'/');
+                    self.here.extend_from_slice(&name);
+                    self.walked.push((child, self.here.len()));
+                }
+                FileType::Symlink if follow_last || !self.is_last() => {
+                    self.hops += 1;
+                    if self.hops > MAX_SYMLINK_HOPS {
+                        return Err(ResolveError::TooManySymlinks { path: self.asked.clone() }.into());
+                    }
+                    let target = self.fs.link_target(child)?;
+                    if target.first() == Some(&b'/') {
+                        self.walked.truncate(1);
+                        self.here.clear();
+                    }
+                    self.push(target)?;
+                }
+                _ if self.is_last() => {
+                    return Ok(Resolved { path: path(self)?, parent: dir, node: Some(child) });
+                }
+                _ => return Err(ResolveError::NotADirectory { path: path(self)? }.into()),
+            }
+        }
+        let path = GuestPath::parse(&self.here).expect("made of names, and no longer than a path");
+        let (node, _) = self.walked.pop().expect("the root is never popped");
+        let parent = self.walked.last().map_or(node, |(parent, _)| *parent);
+        Ok(Resolved { path, parent, node: Some(node) })
+    }
 }
 
 impl ResolveError {
@@ -142,7 +328,9 @@ impl ResolveError {
             Self::NotFound { path }
             | Self::NotADirectory { path }
             | Self::TooManySymlinks { path }
-            | Self::BadTarget { path, .. } => path,
+            | Self::BadTarget { path, .. }
+            | Self::OverBudget { path, .. }
+            | Self::Cancelled { path } => path,
         }
     }
 }
@@ -204,5 +392,87 @@ mod tests {
         ] {
             assert_eq!(tree.resolve(&path(input), true), Err(want));
         }
+    }
+
+    /// A tree that counts what is asked of it.
+    struct Counted {
+        tree: Tree,
+        lookups: std::cell::Cell<u64>,
+        account: ResolveAccount,
+    }
+
+    impl Lookup for Counted {
+        type Node = crate::tree::InodeId;
+        type Error = ResolveError;
+
+        fn root(&self) -> Self::Node {
+            self.tree.root()
+        }
+
+        fn child(&self, dir: Self::Node, name: &[u8]) -> Result<Option<Self::Node>, ResolveError> {
+            self.lookups.set(self.lookups.get() + 1);
+            Ok(self.tree.child(dir, name))
+        }
+
+        fn file_type(&self, node: Self::Node) -> Result<FileType, ResolveError> {
+            Lookup::file_type(&self.tree, node)
+        }
+
+        fn link_target(&self, node: Self::Node) -> Result<Vec<u8>, ResolveError> {
+            Lookup::link_target(&self.tree, node)
+        }
+
+        fn account(&self) -> Option<&ResolveAccount> {
+            Some(&self.account)
+        }
+    }
+
+    /// 39 symlinks whose targets go down and up 600 times before they lead to the next one.
+    fn winding() -> Counted {
+        let mut tree = Tree::new();
+        let root = tree.root();
+        let dir = || Inode::new(NodeKind::empty_directory(), Attributes::with_mode(0o755));
+        tree.insert(root, b"d", dir()).unwrap();
+        tree.insert(root, b"l39", dir()).unwrap();
+        for number in 0..39 {
+            let target = "d/../".repeat(600) + &format!("l{}", number + 1);
+            let kind = NodeKind::Symlink { target: target.as_bytes().into() };
+            let name = format!("l{number}");
+            tree.insert(root, name.as_bytes(), Inode::new(kind, Attributes::default())).unwrap();
+        }
+        Counted { tree, lookups: std::cell::Cell::new(0), account: ResolveAccount::default() }
+    }
+
+    #[test]
+    fn b29_winding_symlinks_are_looked_up_once_and_charged() {
+        let fs = winding();
+        let path = GuestPath::parse("/l0/x").unwrap();
+        let each = 39 * 1201 + 2 - FREE_PATH_COMPONENTS;
+        for round in 1..=3 {
+            let found = resolve(&fs, &path, true).unwrap();
+            assert_eq!(found.path.to_string(), "/l39/x");
+            assert_eq!(fs.account.budget.spent(Cost::PathComponents), round * each);
+        }
+        assert_eq!(fs.lookups.get(), 3 * (1 + 1 + 39 + 1), "l0, d, the links, x");
+        let plain = GuestPath::parse("/d/x").unwrap();
+        for _ in 0..100 {
+            resolve(&fs, &plain, true).unwrap();
+        }
+        assert_eq!(fs.account.budget.spent(Cost::PathComponents), 3 * each, "short paths are free");
+
+        let mut fs = winding();
+        fs.account.budget = Budget::default().with_limit(Cost::PathComponents, 50_000);
+        assert!(resolve(&fs, &path, true).is_ok());
+        let error = resolve(&fs, &path, true).unwrap_err();
+        assert!(error.to_string().ends_with("raise --max-path-components"), "{error}");
+        assert!(resolve(&fs, &plain, true).is_ok());
+    }
+
+    #[test]
+    fn a_cancelled_run_stops_at_the_next_symlink() {
+        let fs = winding();
+        fs.account.cancellation.cancel();
+        let path = GuestPath::parse("/l0/x").unwrap();
+        assert_eq!(resolve(&fs, &path, true), Err(ResolveError::Cancelled { path }));
     }
 }

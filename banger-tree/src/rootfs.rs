@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use crate::attributes::{AttributeChange, Attributes};
+use crate::budget::OverBudget;
 use crate::content::ContentError;
 use crate::path::{GuestPath, PathError};
 use crate::resolve::ResolveError;
@@ -150,6 +151,17 @@ pub enum RootfsError {
     /// Over 40 symlinks, or a symlink whose target is no path.
     #[error(transparent)]
     Symlinks(ResolveError),
+    /// Paths lead through more symlinks and directories, all together, than the budget allows.
+    #[error("{path}: {source}")]
+    OverBudget {
+        /// The path that was one too many.
+        path: GuestPath,
+        /// The limit.
+        source: OverBudget,
+    },
+    /// The caller stopped the work.
+    #[error("cancelled")]
+    Cancelled,
     /// A path that no file system can hold.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -230,6 +242,8 @@ impl From<ResolveError> for RootfsError {
         match error {
             ResolveError::NotFound { path } => Self::NotFound { path },
             ResolveError::NotADirectory { path } => Self::NotADirectory { path },
+            ResolveError::OverBudget { path, source } => Self::OverBudget { path, source },
+            ResolveError::Cancelled { .. } => Self::Cancelled,
             other => Self::Symlinks(other),
         }
     }

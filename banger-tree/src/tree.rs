@@ -1,8 +1,7 @@
 //! The merged root file system in memory.
 
-use std::collections::BTreeMap;
-
 use crate::attributes::Attributes;
+use crate::children::{Children, ChildrenIter};
 use crate::content::ContentId;
 use crate::path::{GuestPath, PathError, check_name};
 use crate::resolve::{Lookup, ResolveError, Resolved, resolve};
@@ -18,9 +17,6 @@ impl InodeId {
         usize::try_from(self.0).expect("usize holds 32 bits on every supported host")
     }
 }
-
-/// Entries of a directory, ordered by the bytes of their names.
-pub type Children = BTreeMap<Box<[u8]>, InodeId>;
 
 /// What an inode is, with what only that kind has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -323,7 +319,7 @@ impl Tree {
     /// Returns every path with its inode, parents before children, siblings in the order of their
     /// names; first the root.
     pub fn walk(&self) -> Walk<'_> {
-        Walk { tree: self, pending: vec![(GuestPath::root(), self.root())] }
+        Walk { tree: self, path: GuestPath::root(), levels: Vec::new(), starts: true }
     }
 
     fn check_vacant(&self, dir: InodeId, name: &[u8]) -> Result<(), TreeError> {
@@ -371,23 +367,40 @@ impl Lookup for Tree {
     }
 }
 
-/// Iterator of [`Tree::walk`].
+/// Iterator of [`Tree::walk`]. It holds one path, however many names are to come.
 #[derive(Debug)]
 pub struct Walk<'a> {
     tree: &'a Tree,
-    pending: Vec<(GuestPath, InodeId)>,
+    /// The directory whose entries come next.
+    path: GuestPath,
+    /// Entries to come, of the directories on the way.
+    levels: Vec<ChildrenIter<'a>>,
+    starts: bool,
 }
 
 impl Iterator for Walk<'_> {
     type Item = (GuestPath, InodeId);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (path, id) = self.pending.pop()?;
-        if let Some(children) = self.tree.inode(id).children() {
-            let below = children.iter().rev().map(|(name, child)| (path.join_unchecked(name), *child));
-            self.pending.extend(below);
+        if std::mem::take(&mut self.starts) {
+            self.levels.extend(self.tree.inode(self.tree.root()).children().map(Children::iter));
+            return Some((GuestPath::root(), self.tree.root()));
         }
-        Some((path, id))
+        loop {
+            let Some((name, id)) = self.levels.last_mut()?.next() else {
+                self.levels.pop();
+                if let Some(parent) = self.path.parent() {
+                    self.path = parent;
+                }
+                continue;
+            };
+            let path = self.path.join_unchecked(name);
+            if let Some(children) = self.tree.inode(*id).children() {
+                self.levels.push(children.iter());
+                self.path = path.clone();
+            }
+            return Some((path, *id));
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use crate::attributes::{AttributeChange, Attributes};
 use crate::content::{ContentError, ContentId, ContentStore, LayerIndex};
 use crate::path::{GuestPath, PATH_MAX};
 use crate::places;
-use crate::resolve::{ResolveError, Resolved};
-use crate::rootfs::{DirEntry, Rootfs, RootfsError, Stat};
+use crate::resolve::{Lookup, ResolveAccount, ResolveError, Resolved, resolve};
+use crate::rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};
 use crate::tree::{Inode, InodeId, NodeKind, Tree, TreeError};
 
 /// A [`Tree`] and its [`ContentStore`] as a [`Rootfs`]: the fast path, edited before the image is
@@ -17,6 +17,38 @@ pub struct TreeRootfs<'a> {
     tree: &'a mut Tree,
     store: &'a mut dyn ContentStore,
     layer: LayerIndex,
+    account: Option<ResolveAccount>,
+}
+
+/// The names of a tree, for the resolution of paths.
+struct Names<'a> {
+    tree: &'a Tree,
+    account: Option<&'a ResolveAccount>,
+}
+
+impl Lookup for Names<'_> {
+    type Node = InodeId;
+    type Error = ResolveError;
+
+    fn root(&self) -> InodeId {
+        self.tree.root()
+    }
+
+    fn child(&self, dir: InodeId, name: &[u8]) -> Result<Option<InodeId>, ResolveError> {
+        Lookup::child(self.tree, dir, name)
+    }
+
+    fn file_type(&self, node: InodeId) -> Result<FileType, ResolveError> {
+        Lookup::file_type(self.tree, node)
+    }
+
+    fn link_target(&self, node: InodeId) -> Result<Vec<u8>, ResolveError> {
+        Lookup::link_target(self.tree, node)
+    }
+
+    fn account(&self) -> Option<&ResolveAccount> {
+        self.account
+    }
 }
 
 impl fmt::Debug for TreeRootfs<'_> {
@@ -28,7 +60,7 @@ impl fmt::Debug for TreeRootfs<'_> {
 impl<'a> TreeRootfs<'a> {
     /// Returns a view of `tree`, whose contents are in `store`.
     pub fn new(tree: &'a mut Tree, store: &'a mut dyn ContentStore) -> Self {
-        Self { tree, store, layer: LayerIndex::default() }
+        Self { tree, store, layer: LayerIndex::default(), account: None }
     }
 
     /// Returns the view with new contents counted as `layer`'s: one above the image's last.
@@ -36,8 +68,17 @@ impl<'a> TreeRootfs<'a> {
         Self { layer, ..self }
     }
 
+    /// Returns the view with long paths charged to `account`, for trees of foreign input.
+    pub fn with_account(self, account: ResolveAccount) -> Self {
+        Self { account: Some(account), ..self }
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names { tree: self.tree, account: self.account.as_ref() }
+    }
+
     fn existing(&self, path: &GuestPath) -> Result<InodeId, RootfsError> {
-        Ok(places::existing(&*self.tree, path)?.0)
+        Ok(places::existing(&self.names(), path)?.0)
     }
 
     fn insert(&mut self, resolved: &Resolved<InodeId>, inode: Inode) -> Result<(), RootfsError> {
@@ -93,13 +134,13 @@ fn refused(error: TreeError, path: &GuestPath) -> RootfsError {
 
 impl Rootfs for TreeRootfs<'_> {
     fn stat(&self, path: &GuestPath) -> Result<Option<Stat>, RootfsError> {
-        let id = match self.tree.resolve(path, false) {
+        let id = match resolve(&self.names(), path, false) {
             Ok(Resolved { node: Some(id), .. }) => id,
             Ok(_) | Err(ResolveError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let inode = self.tree.inode(id);
-        let directories = |children: &crate::tree::Children| {
+        let directories = |children: &crate::children::Children| {
             let count = children.values().filter(|child| self.tree.inode(**child).is_dir()).count();
             u32::try_from(count).unwrap_or(u32::MAX - 2)
         };
@@ -119,7 +160,7 @@ impl Rootfs for TreeRootfs<'_> {
     }
 
     fn resolve(&self, path: &GuestPath) -> Result<GuestPath, RootfsError> {
-        let resolved = self.tree.resolve(path, true)?;
+        let resolved = resolve(&self.names(), path, true)?;
         match resolved.node {
             Some(_) => Ok(resolved.path),
             None => Err(RootfsError::NotFound { path: resolved.path }),
@@ -178,7 +219,7 @@ impl Rootfs for TreeRootfs<'_> {
     }
 
     fn create_dir(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), RootfsError> {
-        let place = places::vacant(&*self.tree, path)?;
+        let place = places::vacant(&self.names(), path)?;
         self.insert(&place, Inode::new(NodeKind::empty_directory(), attributes.clone()))
     }
 
@@ -188,7 +229,7 @@ impl Rootfs for TreeRootfs<'_> {
         content: &mut dyn Read,
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
-        let place = places::for_file(&*self.tree, path)?;
+        let place = places::for_file(&self.names(), path)?;
         let name = place.path.file_name().ok_or(RootfsError::Root)?;
         let mut bytes = Vec::new();
         content
@@ -207,7 +248,7 @@ impl Rootfs for TreeRootfs<'_> {
         target: &[u8],
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
-        let place = places::vacant(&*self.tree, path)?;
+        let place = places::vacant(&self.names(), path)?;
         if target.is_empty() || target.len() >= PATH_MAX {
             let (path, most) = (path.clone(), PATH_MAX - 1);
             let reason = format!("a symlink's target of {} bytes is not of 1 to {most}", target.len());
@@ -217,7 +258,7 @@ impl Rootfs for TreeRootfs<'_> {
     }
 
     fn hard_link(&mut self, existing: &GuestPath, path: &GuestPath) -> Result<(), RootfsError> {
-        let (target, place) = places::for_link(&*self.tree, existing, path)?;
+        let (target, place) = places::for_link(&self.names(), existing, path)?;
         let name = place.path.file_name().ok_or(RootfsError::Root)?;
         self.tree.link(place.parent, name, target).map_err(|error| refused(error, path))
     }
@@ -228,19 +269,19 @@ impl Rootfs for TreeRootfs<'_> {
         kind: &NodeKind,
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
-        let place = places::for_node(&*self.tree, path, kind)?;
+        let place = places::for_node(&self.names(), path, kind)?;
         self.insert(&place, Inode::new(kind.clone(), attributes.clone()))
     }
 
     fn remove(&mut self, path: &GuestPath) -> Result<(), RootfsError> {
-        let (_, place) = places::for_removal(&*self.tree, path)?;
+        let (_, place) = places::for_removal(&self.names(), path)?;
         let name = place.path.file_name().ok_or(RootfsError::Root)?;
         let released = self.tree.remove(place.parent, name);
         self.release(path, released)
     }
 
     fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), RootfsError> {
-        let (source, place) = places::for_rename(&*self.tree, from, to)?;
+        let (source, place) = places::for_rename(&self.names(), from, to)?;
         let name = source.path.file_name().ok_or(RootfsError::Root)?;
         let new_name = place.path.file_name().ok_or(RootfsError::Root)?;
         self.tree.rename(source.parent, name, place.parent, new_name).map_err(|error| refused(error, to))

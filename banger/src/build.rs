@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use banger_ext4::{BuildReport, Ext4Options, Identity, ImageSize};
 use banger_oci::{FlattenEvent, FlattenOptions, Flattened, LayerSource as _, Limits, flatten};
-use banger_tree::{Cancellation, ContentStore, Timestamp, Tree};
+use banger_tree::{Budget, Cancellation, ContentStore, Timestamp, Tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Serialize, Serializer};
 
@@ -23,7 +23,7 @@ use crate::warnings::with_rest;
 /// A directory or a tar, and how to turn it into a file system.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
-    /// A directory, or a tar: plain, or compressed with gzip or zstd.
+    /// A directory, or a tar: plain, or compressed with gzip, zstd, xz or bzip2.
     pub source: Utf8PathBuf,
     /// How much the source may hold.
     pub limits: Limits,
@@ -197,17 +197,19 @@ impl Run<'_> {
 
     /// Writes the file system of the source to `path`.
     fn write(&self, path: &Utf8Path, content: &Content) -> Result<BuiltTree, Error> {
+        let budget = self.request.limits.budget();
         let options = Ext4Options {
             size: self.request.size,
             inodes: self.request.inodes,
             label: self.request.label.clone(),
+            budget: budget.clone(),
             cancellation: self.cancellation.clone(),
             ..Ext4Options::default()
         };
         let mut begun = self.request.backend.create(path, &options)?;
         let (source_kind, SourceTree { tree, warnings }) = match content {
-            Content::Directory => (SourceKind::Directory, self.read_directory(&mut *begun.builder)?),
-            Content::Tar(tar) => (SourceKind::Tar, self.read_tar(tar, &mut *begun.builder)?),
+            Content::Directory => (SourceKind::Directory, self.read_directory(&mut *begun.builder, &budget)?),
+            Content::Tar(tar) => (SourceKind::Tar, self.read_tar(tar, &mut *begun.builder, budget)?),
         };
         let identity = self.identity(&tree);
         begun.set_identity(identity);
@@ -239,11 +241,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn read_directory(&self, store: &mut dyn ContentStore) -> Result<SourceTree, Error> {
+    fn read_directory(&self, store: &mut dyn ContentStore, budget: &Budget) -> Result<SourceTree, Error> {
         let HostTree { tree, warnings, warning_count } = read_directory(
             &self.request.source,
             store,
             &self.request.limits,
+            budget,
             self.cancellation,
             &|counts| {
                 self.emit(&Event::DirectoryProgress {
@@ -255,10 +258,16 @@ impl Run<'_> {
         Ok(SourceTree { tree, warnings: with_rest(warnings, warning_count) })
     }
 
-    fn read_tar(&self, source: &TarSource, store: &mut dyn ContentStore) -> Result<SourceTree, Error> {
+    fn read_tar(
+        &self,
+        source: &TarSource,
+        store: &mut dyn ContentStore,
+        budget: Budget,
+    ) -> Result<SourceTree, Error> {
         let size_bytes = source.size_bytes();
         let options = FlattenOptions {
             limits: self.request.limits.clone(),
+            budget: Some(budget),
             cancellation: self.cancellation.clone(),
             ..FlattenOptions::default()
         };

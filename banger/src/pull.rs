@@ -2,12 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use banger_ext4::{BuildReport, Ext4Options, GuestAgents, ImageSize, InjectReport, inject_guest_agents};
+use banger_ext4::{
+    BuildReport, Ext4Options, GuestAgents, ImageSize, InjectError, InjectReport, inject_guest_agents,
+};
 use banger_oci::{
     BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
     check_own_directory, flatten,
 };
-use banger_tree::{Cancellation, LayerIndex, Timestamp, TreeRootfs};
+use banger_tree::{Cancellation, LayerIndex, ResolveAccount, RootfsError, Timestamp, TreeRootfs};
 use camino::Utf8Path;
 
 use crate::dirs::Dirs;
@@ -154,7 +156,10 @@ impl Run<'_> {
                 events.emit(&event, &cancellation);
             }
         });
-        let image = banger_oci::pull(&self.request.reference, &cache, &self.request.pull, &progress, &token)?;
+        // Documents and archives are charged like layers.
+        let mut options = self.request.pull.clone();
+        options.budget = self.request.limits.set_in(options.budget.renewed());
+        let image = banger_oci::pull(&self.request.reference, &cache, &options, &progress, &token)?;
         for message in &image.warnings {
             self.emit(&Event::Warning { message: message.clone() });
         }
@@ -243,6 +248,7 @@ impl Run<'_> {
         agents: Option<&GuestAgents>,
         path: &Utf8Path,
     ) -> Result<Built, Error> {
+        let budget = self.request.limits.budget();
         let options = Ext4Options {
             size: self.request.size,
             inodes: self.request.inodes,
@@ -250,6 +256,7 @@ impl Run<'_> {
             hash_seed: uuid_of(&image.digest, "hash-seed"),
             label: String::new(),
             timestamp: self.timestamp(image),
+            budget: budget.clone(),
             cancellation: self.cancellation.clone(),
         };
         let mut begun = self.request.backend.create(path, &options)?;
@@ -257,6 +264,7 @@ impl Run<'_> {
         let Flattened { mut tree, warnings, warning_count, .. } = {
             let flatten_options = FlattenOptions {
                 limits: self.request.limits.clone(),
+                budget: Some(budget.clone()),
                 cancellation: self.cancellation.clone(),
                 ..FlattenOptions::default()
             };
@@ -269,8 +277,13 @@ impl Run<'_> {
         let injected = match agents {
             Some(agents) => {
                 let above = LayerIndex(u32::try_from(sizes.len()).unwrap_or(u32::MAX));
-                let mut rootfs = TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above);
-                Some(inject_guest_agents(&mut rootfs, agents)?)
+                let account = ResolveAccount { budget, cancellation: self.cancellation.clone() };
+                let mut rootfs =
+                    TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above).with_account(account);
+                Some(inject_guest_agents(&mut rootfs, agents).map_err(|error| match error {
+                    InjectError::Rootfs(RootfsError::Cancelled) => Error::Cancelled,
+                    other => other.into(),
+                })?)
             }
             None => None,
         };

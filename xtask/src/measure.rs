@@ -53,7 +53,7 @@ pub(crate) fn measure(script: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn seconds(time: TimeVal) -> Duration {
+pub(crate) fn seconds(time: TimeVal) -> Duration {
     let microseconds = time.tv_sec() * 1_000_000 + time.tv_usec();
     Duration::from_micros(u64::try_from(microseconds).unwrap_or(0))
 }

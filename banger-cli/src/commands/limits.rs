@@ -15,6 +15,12 @@ pub(super) fn apply(arguments: &LimitArguments, limits: &mut Limits) {
     ] {
         *limit = given.map_or(*limit, |Size(bytes)| bytes);
     }
-    limits.max_entries = arguments.max_entries.unwrap_or(limits.max_entries);
-    limits.max_depth = arguments.max_depth.unwrap_or(limits.max_depth);
+    for (limit, given) in [
+        (&mut limits.max_entries, arguments.max_entries),
+        (&mut limits.max_depth, arguments.max_depth),
+        (&mut limits.max_path_components, arguments.max_path_components),
+        (&mut limits.max_layers, arguments.max_layers),
+    ] {
+        *limit = given.unwrap_or(*limit);
+    }
 }

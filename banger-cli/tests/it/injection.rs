@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use banger::{Entrypoint, InjectRequest, inject_file};
+use banger::{Cancellation, Entrypoint, InjectRequest, inject_file};
 use banger_testkit::{
     Access, Entry, Ignore, Image, ImageBuilder, LayerBuilder, LayoutBuilder, Mounted, Skip, Snapshot,
     assert_clean, assert_same_tree, require, snapshot, third_party,
@@ -143,9 +143,9 @@ fn a_finished_file_gets_what_a_pull_gives() {
         timestamp_seconds: booting.document["build"]["timestamp_seconds"].as_i64(),
         ..InjectRequest::default()
     };
-    let report = inject_file(file, &request).unwrap();
+    let report = inject_file(file, &request, &Cancellation::default()).unwrap();
     assert_eq!(report.contract.name(), "banger");
-    assert!(inject_file(file, &request).unwrap().is_unchanged());
+    assert!(inject_file(file, &request, &Cancellation::default()).unwrap().is_unchanged());
     let (want, found) = (require!(mounted(&booting.file)), require!(mounted(&plain.file)));
     assert_same_tree(&want, &found, Ignore::default());
     let listed: BTreeSet<String> = report

@@ -21,6 +21,7 @@ use super::xattr;
 use crate::backend::{BuildReport, Ext4Builder};
 use crate::error::Ext4Error;
 use crate::options::{Ext4Options, Identity};
+use crate::tree_cost;
 
 /// Bytes of `s_volume_name`.
 const LABEL_MAX: usize = 16;
@@ -88,6 +89,7 @@ impl E2fsprogsBuilder {
     fn build(&self, tree: &Tree) -> Result<BuildReport, Ext4Error> {
         self.cancellation_point()?;
         limits::check(tree)?;
+        tree_cost::charge(tree, &self.options.budget, &self.options.cancellation)?;
         let needs = Needs::of(tree, &self.contents)?;
         let geometry = needs.geometry(&self.options)?;
         staging::write(tree, &self.scratch, &self.options.cancellation)?;

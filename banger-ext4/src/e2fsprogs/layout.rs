@@ -93,6 +93,11 @@ impl Needs {
     }
 
     fn inode_count(self, blocks: u64, inodes: Option<u32>) -> u64 {
+        self.least_inodes(blocks, inodes).max(self.inodes + self.inodes / 4)
+    }
+
+    /// As [`inode_count`](Self::inode_count), without room for new files.
+    fn least_inodes(self, blocks: u64, inodes: Option<u32>) -> u64 {
         let usual = blocks * BLOCK_SIZE / BYTES_PER_INODE;
         inodes.map_or(usual, u64::from).max(self.inodes)
     }
@@ -116,9 +121,14 @@ impl Needs {
         if size_bytes > SIZE_MAX {
             return Err(invalid("banger makes file systems of less than 16 TiB"));
         }
-        let inodes = self.inode_count(blocks, options.inodes);
         let most =
             blocks.div_ceil(BLOCKS_PER_GROUP).saturating_mul(INODES_PER_GROUP_MAX).min(u32::MAX.into());
+        let least = self.least_inodes(blocks, options.inodes);
+        // A size that is given may be too small for more inodes than there must be.
+        let inodes = match options.size {
+            ImageSize::Bytes(_) if self.blocks_with_room(options.inodes, 5) > blocks => least,
+            _ => self.inode_count(blocks, options.inodes).min(most.max(least)),
+        };
         if inodes > most {
             return Err(Ext4Error::NoInodes { inodes: most, needed: inodes });
         }

@@ -27,7 +27,7 @@ mod xattrs;
 
 use std::ops::Range;
 
-use banger_tree::{GuestPath, RootfsError};
+use banger_tree::{GuestPath, ResolveAccount, RootfsError};
 use camino::Utf8Path;
 
 use blocks::Blocks;
@@ -68,6 +68,8 @@ pub struct Ext4Editor {
     freed: Vec<Range<u64>>,
     /// Whether a commit failed after it had taken effect in the journal.
     is_half_committed: bool,
+    /// What the resolution of paths may cost.
+    account: ResolveAccount,
 }
 
 fn cannot_open(path: &Utf8Path, source: std::io::Error) -> RootfsError {
@@ -109,9 +111,23 @@ impl Ext4Editor {
         let volume = Volume::open(&*storage, image)?;
         let blocks = Blocks::new(storage, image.to_owned(), volume.block_size, volume.blocks_count);
         let subject = GuestPath::root();
-        let editor = Self { volume, blocks, subject, freed: Vec::new(), is_half_committed: false };
+        let editor = Self {
+            volume,
+            blocks,
+            subject,
+            freed: Vec::new(),
+            is_half_committed: false,
+            account: ResolveAccount::default(),
+        };
         editor.check_journal()?;
         Ok(editor)
+    }
+
+    /// Returns the editor with the resolution of paths charged to `account`, in the place of one with the
+    /// default budget that nobody cancels.
+    #[must_use]
+    pub fn with_account(self, account: ResolveAccount) -> Self {
+        Self { account, ..self }
     }
 
     /// Returns that the file system cannot hold what is asked for.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use banger_tree::{
-    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, Resolved, Rootfs,
-    RootfsError, Stat, Timestamp, places, resolve,
+    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, ResolveAccount, Resolved,
+    Rootfs, RootfsError, Stat, Timestamp, places, resolve,
 };
 
 use super::Ext4Editor;
@@ -42,6 +42,10 @@ impl Lookup for Names<'_> {
 
     fn link_target(&self, node: InodeNumber) -> Result<Vec<u8>, RootfsError> {
         self.0.target_of(node, &self.0.inode(node)?)
+    }
+
+    fn account(&self) -> Option<&ResolveAccount> {
+        Some(&self.0.account)
     }
 }
 

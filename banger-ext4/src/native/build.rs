@@ -18,12 +18,13 @@ use crate::backend::BuildReport;
 use crate::error::Ext4Error;
 use crate::format::crc32c::Checksum;
 use crate::format::device;
-use crate::format::dirent::{entry_size, file_type_code};
+use crate::format::dirent::file_type_code;
 use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, INDEX_FL, Inode, LINK_MAX};
 use crate::format::timestamp::EncodedTime;
 use crate::format::xattr::{encode_block, encode_in_inode};
 use crate::format::{BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, Block, INODES_PER_BLOCK, InodeNumber};
 use crate::options::Ext4Options;
+use crate::tree_cost;
 
 /// Units of `i_blocks` in a block.
 const SECTORS_PER_BLOCK: u64 = BLOCK_BYTES / 512;
@@ -116,10 +117,12 @@ pub(crate) fn host_error(file: &ImageFile, action: &'static str, source: io::Err
 /// The tree does not fit or has what ext4 cannot hold, the host refuses, or the caller stopped.
 pub(crate) fn build(store: &mut ImageStore, tree: &Tree) -> Result<BuildReport, Ext4Error> {
     check_cancelled(&store.options.cancellation)?;
+    tree_cost::charge(tree, &store.options.budget, &store.options.cancellation)?;
     let numbering = Numbering::new(tree)?;
     release_unnamed(store, tree, &numbering)?;
     // From here on all free space is holes, whatever it held before.
     for range in store.space.free().iter() {
+        check_cancelled(&store.options.cancellation)?;
         store.file.punch(range).map_err(|source| host_error(&store.file, "punch a hole into", source))?;
     }
 
@@ -148,7 +151,10 @@ pub(crate) fn build(store: &mut ImageStore, tree: &Tree) -> Result<BuildReport, 
 /// Gives back contents that no file of the tree has, and checks those that one has.
 fn release_unnamed(store: &mut ImageStore, tree: &Tree, numbering: &Numbering) -> Result<(), Ext4Error> {
     let mut named = vec![false; store.contents.len()];
-    for numbered in &numbering.order {
+    for (index, numbered) in numbering.order.iter().enumerate() {
+        if index % CANCEL_INTERVAL as usize == 0 {
+            check_cancelled(&store.options.cancellation)?;
+        }
         let NodeKind::Regular { size_bytes, content: Some(id) } = tree.inode(numbered.id).kind else {
             continue;
         };
@@ -200,9 +206,19 @@ impl Plan {
             return Err(Ext4Error::NoInodes { inodes: groups * INODES_PER_GROUP_MAX, needed });
         }
         let planned = u64::from(layout.inodes_per_group);
-        let per_group = if planned * groups >= asked { planned } else { wanted.div_ceil(groups) };
-        let per_group = per_group.next_multiple_of(u64::from(INODES_PER_BLOCK)).min(INODES_PER_GROUP_MAX);
-        let inodes_per_group = u32::try_from(per_group).expect("at most 32768");
+        let in_blocks = |per_group: u64| {
+            let per_group = per_group.next_multiple_of(u64::from(INODES_PER_BLOCK)).min(INODES_PER_GROUP_MAX);
+            u32::try_from(per_group).expect("at most 32768")
+        };
+        let mut inodes_per_group =
+            in_blocks(if planned * groups >= wanted { planned } else { wanted.div_ceil(groups) });
+        // A size that is given may be too small for more inodes than there must be.
+        if layout.size_is_fixed && planned * groups >= asked {
+            let roomy = Layout { inodes_per_group, ..*layout };
+            if roomy.size_for(with_a_quarter(content)) > blocks {
+                inodes_per_group = in_blocks(planned);
+            }
+        }
         // Larger tables take room of their own.
         let layout = Layout { inodes_per_group, ..*layout };
         let needed_blocks = layout.size_for(content + content / 64 + 1);
@@ -222,16 +238,7 @@ pub(crate) fn with_a_quarter(blocks: u64) -> u64 {
 fn estimated_blocks(tree: &Tree, numbering: &Numbering) -> u64 {
     let root = std::iter::once(tree.root());
     let inodes = root.chain(numbering.lost_found).chain(numbering.order.iter().map(|numbered| numbered.id));
-    let blocks_of = |id: InodeId| match &tree.inode(id).kind {
-        NodeKind::Directory { children } => {
-            let bytes: usize = children.keys().map(|name| entry_size(name.len())).sum();
-            // Leaves are left an eighth free, and there is an index.
-            if bytes < BLOCK_SIZE - 64 { 1 } else { (bytes * 6 / 5).div_ceil(BLOCK_SIZE) as u64 + 1 }
-        }
-        NodeKind::Symlink { target } if target.len() > FAST_SYMLINK_MAX => 1,
-        _ => 0,
-    };
-    inodes.map(blocks_of).sum::<u64>() + LOST_FOUND_BLOCKS
+    inodes.map(|id| tree_cost::inode_blocks(tree, id)).sum::<u64>() + LOST_FOUND_BLOCKS
 }
 
 /// Makes the inode tables as large as the plan says; returns where those are that could not stay

@@ -26,6 +26,7 @@ mod native_grown;
 mod native_limits;
 mod native_properties;
 mod ownership;
+mod room;
 mod support;
 mod tools;
 mod verify;

@@ -3,8 +3,9 @@
 use std::io::BufRead;
 
 use banger_tree::{
-    Attributes, ContentError, ContentId, ContentStore, GuestPath, Inode, InodeId, LayerIndex, NodeKind,
-    Timestamp, Tree, Xattrs,
+    Attributes, Budget, ContentError, ContentId, ContentStore, Cost, ENTRY_ALLOWANCE_BYTES, GuestPath,
+    INODE_MEMORY_BYTES, Inode, InodeId, LayerIndex, NAME_MEMORY_BYTES, NodeKind, ResolveAccount, Timestamp,
+    Tree, Xattrs,
 };
 
 use super::error::EntryError;
@@ -26,6 +27,9 @@ const MAX_MINOR: u32 = 0xf_ffff;
 const MAX_XATTR_NAME_LEN: usize = 255;
 /// What ext4 needs for an extended attribute besides its name and value.
 const XATTR_ENTRY_LEN: u64 = 16;
+/// Memory that one extended attribute takes besides its name and value: its place in a map, two
+/// allocations.
+const XATTR_MEMORY_BYTES: u64 = 128;
 
 /// The tree that is being made, with what is known of the current layer.
 pub(super) struct Applier<'a> {
@@ -40,14 +44,13 @@ pub(super) struct Applier<'a> {
     name: Option<LayerName>,
     stats: LayerStats,
     has_aufs_links: bool,
-    /// Totals over all layers.
-    entries: u64,
-    content_bytes: u64,
-    metadata_bytes: u64,
+    pub(super) account: ResolveAccount,
+    /// Memory that the current entry takes.
+    entry_bytes: u64,
 }
 
 impl<'a> Applier<'a> {
-    pub(super) fn new(store: &'a mut dyn ContentStore, options: &'a FlattenOptions) -> Self {
+    pub(super) fn new(store: &'a mut dyn ContentStore, options: &'a FlattenOptions, budget: &Budget) -> Self {
         Self {
             tree: Tree::new(),
             origins: Origins::default(),
@@ -60,9 +63,8 @@ impl<'a> Applier<'a> {
             name: None,
             stats: LayerStats::default(),
             has_aufs_links: false,
-            entries: 0,
-            content_bytes: 0,
-            metadata_bytes: 0,
+            account: ResolveAccount { budget: budget.clone(), cancellation: options.cancellation.clone() },
+            entry_bytes: 0,
         }
     }
 
@@ -81,6 +83,7 @@ impl<'a> Applier<'a> {
 
     /// Does what has to wait for the last entry.
     pub(super) fn end_layer(&mut self) -> Result<(), (Vec<u8>, EntryError)> {
+        self.entry_bytes = 0;
         self.apply_pending_links()?;
         if std::mem::take(&mut self.has_aufs_links) {
             let root = self.tree.root();
@@ -111,7 +114,22 @@ impl<'a> Applier<'a> {
         reader: &mut TarReader<impl BufRead>,
     ) -> Result<(), EntryError> {
         self.stats.entries += 1;
+        self.entry_bytes = 0;
         self.count_entry()?;
+        self.apply_counted(entry, reader)?;
+        self.budget().charge_above(Cost::TreeBytes, self.entry_bytes, ENTRY_ALLOWANCE_BYTES)?;
+        Ok(())
+    }
+
+    fn apply_counted(
+        &mut self,
+        entry: &mut Entry,
+        reader: &mut TarReader<impl BufRead>,
+    ) -> Result<(), EntryError> {
+        if let Some(key) = &entry.repeated_record {
+            let key = shown(key);
+            self.warn(&entry.path, WarningKind::RepeatedRecord { key });
+        }
         if entry.kind == EntryKind::VolumeLabel {
             self.warn(&entry.path, WarningKind::Skipped { what: "a volume label" });
             return Ok(());
@@ -121,8 +139,6 @@ impl<'a> Applier<'a> {
             Err(error) => (hidden_by_long_name(&entry.path).ok_or(EntryError::Path(error))?, true),
         };
         self.check_depth(path.components().count() as u64)?;
-        let name_length = path.file_name().map_or(0, <[u8]>::len);
-        self.count_metadata((name_length + entry.link_target.len()) as u64)?;
         match Meaning::of(&path)? {
             Meaning::Root => self.apply_root(entry),
             Meaning::Whiteout { parent, name } => self.apply_whiteout(parent, name),
@@ -157,7 +173,7 @@ impl<'a> Applier<'a> {
 
     fn apply_whiteout(&mut self, parent: &[u8], name: &[u8]) -> Result<(), EntryError> {
         self.stats.whiteouts += 1;
-        let Some(dir) = self.find_directory(parent) else { return Ok(()) };
+        let Some(dir) = self.find_directory(parent)? else { return Ok(()) };
         let Some(hidden) = self.tree.child(dir, name) else { return Ok(()) };
         if !self.origins.is_own(dir, name, hidden) {
             return self.remove(dir, name);
@@ -167,7 +183,7 @@ impl<'a> Applier<'a> {
 
     fn apply_opaque(&mut self, directory: &[u8]) -> Result<(), EntryError> {
         self.stats.whiteouts += 1;
-        match self.find_directory(directory) {
+        match self.find_directory(directory)? {
             Some(dir) => self.hide_below(dir),
             None => Ok(()),
         }
@@ -190,6 +206,7 @@ impl<'a> Applier<'a> {
     fn hide_below(&mut self, top: InodeId) -> Result<(), EntryError> {
         let mut directories = vec![top];
         while let Some(dir) = directories.pop() {
+            self.check_cancelled()?;
             // Gone through once a layer: nothing of lower layers comes back.
             if self.origins.is_pure(dir) {
                 continue;
@@ -227,7 +244,7 @@ impl<'a> Applier<'a> {
         }
         let attributes = self.attributes(entry)?;
         if entry.kind == EntryKind::Regular {
-            self.check_file(entry)?;
+            self.claim_content(entry)?;
         }
         let dir = self.ensure_directory(parent, mtime, &entry.path)?;
         if let Some(existing) = self.tree.child(dir, name) {
@@ -265,6 +282,10 @@ impl<'a> Applier<'a> {
                 unreachable!("hard links and labels are dealt with before")
             }
         };
+        if let NodeKind::Symlink { target } = &kind {
+            self.entry_bytes += target.len() as u64;
+        }
+        self.count_inode(name);
         let id = self.tree.insert(dir, name, Inode::new(kind, attributes)).map_err(EntryError::Tree)?;
         self.origins.made(id);
         Ok(())
@@ -288,7 +309,6 @@ impl<'a> Applier<'a> {
             stored.map_err(EntryError::Content)?;
         }
         self.store.finish(id).map_err(EntryError::Content)?;
-        self.content_bytes += entry.data_bytes;
         self.stats.content_bytes += entry.data_bytes;
         Ok(Some(id))
     }
@@ -302,6 +322,7 @@ impl<'a> Applier<'a> {
     /// Lets `name` of `dir` lead to `target`, whatever it led to before.
     pub(super) fn relink(&mut self, dir: InodeId, name: &[u8], target: InodeId) -> Result<(), EntryError> {
         self.forget_parent(dir, name);
+        self.count_name(name);
         let contents = self.tree.relink(dir, name, target).map_err(EntryError::Tree)?;
         release(self.store, contents)
     }
@@ -313,29 +334,32 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Counts one more entry, or one more directory that entries imply.
-    pub(super) fn count_entry(&mut self) -> Result<(), EntryError> {
-        // A store numbers its contents in 32 bits.
-        let maximum = self.limits.max_entries.min(u64::from(u32::MAX) - 2);
-        if self.entries >= maximum {
-            return Err(EntryError::Limit { option: "--max-entries", what: "entries", maximum });
-        }
-        self.entries += 1;
-        Ok(())
+    pub(super) fn budget(&self) -> &Budget {
+        &self.account.budget
     }
 
-    /// Counts bytes of names, targets and extended attributes, which the tree holds in memory.
-    pub(super) fn count_metadata(&mut self, bytes: u64) -> Result<(), EntryError> {
-        let maximum = self.limits.max_metadata_bytes;
-        self.metadata_bytes = self.metadata_bytes.saturating_add(bytes);
-        match self.metadata_bytes > maximum {
-            true => Err(EntryError::Limit {
-                option: "--max-metadata",
-                what: "bytes of names, targets and extended attributes",
-                maximum,
-            }),
-            false => Ok(()),
-        }
+    pub(super) fn check_cancelled(&self) -> Result<(), EntryError> {
+        if self.account.cancellation.is_cancelled() { Err(EntryError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Counts one more entry, or one more directory that entries imply.
+    pub(super) fn count_entry(&mut self) -> Result<(), EntryError> {
+        Ok(self.budget().charge(Cost::Entries, 1)?)
+    }
+
+    /// Counts the memory of one more inode with its name.
+    pub(super) fn count_inode(&mut self, name: &[u8]) {
+        self.entry_bytes += INODE_MEMORY_BYTES;
+        self.count_name(name);
+    }
+
+    fn count_name(&mut self, name: &[u8]) {
+        self.entry_bytes += NAME_MEMORY_BYTES + name.len() as u64;
+    }
+
+    /// Counts memory of the current entry besides that of its inode and its name.
+    pub(super) fn count_memory(&mut self, bytes: u64) {
+        self.entry_bytes += bytes;
     }
 
     pub(super) fn check_depth(&self, depth: u64) -> Result<(), EntryError> {
@@ -350,24 +374,13 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Checks a file's claims before any of it is read.
-    fn check_file(&self, entry: &Entry) -> Result<(), EntryError> {
-        let Limits { max_file_bytes, max_content_bytes, .. } = *self.limits;
-        if entry.size_bytes > max_file_bytes {
-            return Err(EntryError::Limit {
-                option: "--max-file",
-                what: "bytes in one file",
-                maximum: max_file_bytes,
-            });
+    /// Charges for what a file claims, before any of it is read.
+    fn claim_content(&self, entry: &Entry) -> Result<(), EntryError> {
+        let maximum = self.limits.max_file_bytes;
+        if entry.size_bytes > maximum {
+            return Err(EntryError::Limit { option: "--max-file", what: "bytes in one file", maximum });
         }
-        if entry.data_bytes > max_content_bytes.saturating_sub(self.content_bytes) {
-            return Err(EntryError::Limit {
-                option: "--max-content",
-                what: "bytes of file content",
-                maximum: max_content_bytes,
-            });
-        }
-        Ok(())
+        Ok(self.budget().charge(Cost::ImageBytes, entry.allocated_bytes)?)
     }
 
     fn mtime(&self, entry: &Entry) -> Timestamp {
@@ -411,7 +424,7 @@ impl<'a> Applier<'a> {
         if bytes > maximum {
             return Err(EntryError::XattrsTooLarge { bytes, maximum });
         }
-        self.count_metadata(bytes)?;
+        self.count_memory(bytes + XATTR_MEMORY_BYTES * xattrs.len() as u64);
         self.store.check_xattrs(&xattrs).map_err(EntryError::Content)?;
         Ok(xattrs)
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use banger_tree::{ContentError, PathError, TreeError};
+use banger_tree::{ContentError, OverBudget, PathError, ResolveStop, TreeError};
 
 use super::LayerName;
 use crate::digest::Digest;
@@ -50,9 +50,8 @@ pub enum FlattenError {
         /// What is wrong.
         source: TarError,
     },
-    /// A tar that belongs to no image lacks the blocks that should end it: without a digest nothing
-    /// says that it is whole.
-    #[error("{layer} lacks the two blocks of zeros that end a tar; it is cut short, or no tar")]
+    /// A tar that belongs to no image is empty, without even the blocks that end a tar.
+    #[error("{layer} is empty; a tar ends with two blocks of zeros")]
     Unterminated {
         /// The tar.
         layer: LayerName,
@@ -67,6 +66,17 @@ pub enum FlattenError {
         /// What is wrong.
         source: EntryError,
     },
+    /// A tar that belongs to no image has no entries, and is not empty either.
+    #[error(
+        "{layer} has no entries, and other bytes where the tar should end; it is no tar of a root file system"
+    )]
+    NotATar {
+        /// The tar.
+        layer: LayerName,
+    },
+    /// More layers than the limits allow.
+    #[error("{0}")]
+    TooManyLayers(OverBudget),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -80,11 +90,12 @@ impl FlattenError {
             Self::Read { .. } => 201,
             Self::DiffId { .. } => 202,
             Self::Tar { .. } => 203,
-            Self::Entry { source: EntryError::Limit { .. }, .. } => 205,
+            Self::Entry { source: EntryError::Limit { .. }, .. } | Self::TooManyLayers(_) => 205,
             Self::Entry { source: EntryError::Content(_), .. } => 206,
             Self::Entry { .. } => 204,
             Self::Cancelled => 207,
             Self::Unterminated { .. } => 208,
+            Self::NotATar { .. } => 209,
         }
     }
 }
@@ -184,4 +195,23 @@ pub enum EntryError {
     /// The tar is damaged inside this entry.
     #[error(transparent)]
     Tar(TarError),
+    /// The run was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl From<OverBudget> for EntryError {
+    fn from(OverBudget { cost, limit }: OverBudget) -> Self {
+        let option = cost.option().unwrap_or("its limit");
+        Self::Limit { option, what: cost.unit(), maximum: limit }
+    }
+}
+
+impl From<ResolveStop> for EntryError {
+    fn from(stop: ResolveStop) -> Self {
+        match stop {
+            ResolveStop::OverBudget(over) => over.into(),
+            ResolveStop::Cancelled => Self::Cancelled,
+        }
+    }
 }

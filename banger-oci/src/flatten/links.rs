@@ -1,13 +1,13 @@
 //! Hard links, those to files that come later in their layer among them.
 
-use banger_tree::{Attributes, GuestPath, Inode, InodeId, NodeKind, Timestamp};
+use banger_tree::{Attributes, FREE_PATH_COMPONENTS, GuestPath, Inode, InodeId, NodeKind, Timestamp};
 
 use super::apply::Applier;
 use super::error::EntryError;
 use super::warning::{WarningKind, shown};
 
-/// How often the links that wait are gone through at the end of a layer: that many links may each
-/// lead to the next one in the wrong order.
+/// How often the links that wait are gone through at the end of a layer. Links that wait for each other
+/// take one; more are needed where a link makes a symlink that others lead through.
 const MAX_PASSES: usize = 40;
 
 /// A hard link whose target is not there yet. Its place in the tree is kept by an inode of its own,
@@ -21,6 +21,27 @@ pub(super) struct PendingLink {
     dir: InodeId,
     name: Box<[u8]>,
     target: GuestPath,
+}
+
+/// What became of a link.
+enum LinkOutcome {
+    /// Nothing more is to be done for it.
+    Done,
+    /// Its target is another link that waits, the one of this number.
+    WaitsFor(usize),
+    /// There is no target.
+    Missing,
+}
+
+/// Where a link that waits is in a pass.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Untried,
+    /// Others wait for it in this pass, or it is being tried.
+    OnChain,
+    /// Not possible in this pass.
+    Blocked,
+    Done,
 }
 
 impl Applier<'_> {
@@ -39,15 +60,16 @@ impl Applier<'_> {
                 self.warn(path, WarningKind::Duplicate);
             }
             // To itself, while that waits for its own target.
-            if self.origins.placeholder(existing).is_some() && self.find(&target) == Some(existing) {
+            if self.origins.placeholder(existing).is_some() && self.find(&target, 0)? == Some(existing) {
                 return Ok(());
             }
         }
-        if self.link(dir, name, &target)? {
+        if matches!(self.link(dir, name, &target, 0)?, LinkOutcome::Done) {
             return Ok(());
         }
         // The path is kept until the layer's end.
-        self.count_metadata(path.len() as u64)?;
+        self.count_memory((path.len() + target.as_bytes().len() + size_of::<PendingLink>()) as u64);
+        self.count_inode(name);
         self.remove(dir, name)?;
         let kind = NodeKind::Regular { size_bytes: 0, content: None };
         let inode = Inode::new(kind, Attributes::default());
@@ -61,64 +83,107 @@ impl Applier<'_> {
 
     /// Applies the links that waited for their targets.
     pub(super) fn apply_pending_links(&mut self) -> Result<(), (Vec<u8>, EntryError)> {
-        let mut pending = std::mem::take(&mut self.pending);
-        for _ in 0..MAX_PASSES {
-            let mut waiting = Vec::new();
-            let count = pending.len();
-            for link in pending {
-                match self.apply_pending(&link) {
-                    Ok(true) => {}
-                    Ok(false) => waiting.push(link),
-                    Err(error) => return Err((link.path, error)),
-                }
+        let pending = std::mem::take(&mut self.pending);
+        let mut states = vec![Waiting::Untried; pending.len()];
+        for pass in 0..MAX_PASSES {
+            let mut has_progress = false;
+            for start in 0..pending.len() {
+                has_progress |= self
+                    .apply_chain(&pending, start, &mut states, pass)
+                    .map_err(|(number, error)| (pending[number].path.clone(), error))?;
             }
-            pending = waiting;
-            if pending.is_empty() || pending.len() == count {
+            let waits = states.iter_mut().filter(|state| **state == Waiting::Blocked);
+            let waiting = waits.map(|state| *state = Waiting::Untried).count();
+            if waiting == 0 || !has_progress {
                 break;
             }
         }
-        match pending.into_iter().next() {
+        let missing = states.iter().position(|state| *state != Waiting::Done);
+        match missing.map(|number| &pending[number]) {
             None => Ok(()),
             Some(link) => {
                 let target = shown(link.target.as_bytes());
-                Err((link.path, EntryError::LinkTargetMissing { target }))
+                Err((link.path.clone(), EntryError::LinkTargetMissing { target }))
             }
         }
     }
 
-    /// Returns whether nothing more is to be done for `link`.
-    fn apply_pending(&mut self, link: &PendingLink) -> Result<bool, EntryError> {
+    /// Applies the link `start`, and before it those that it waits for. Each link is tried at most twice
+    /// in a pass. Returns whether one was applied, or the number of the one that failed.
+    fn apply_chain(
+        &mut self,
+        pending: &[PendingLink],
+        start: usize,
+        states: &mut [Waiting],
+        pass: usize,
+    ) -> Result<bool, (usize, EntryError)> {
+        let mut chain = Vec::new();
+        let mut has_progress = false;
+        if states[start] == Waiting::Untried {
+            chain.push(start);
+        }
+        while let Some(number) = chain.last().copied() {
+            let outcome = self.check_cancelled().and_then(|()| self.apply_pending(&pending[number], pass));
+            states[number] = match outcome.map_err(|error| (number, error))? {
+                LinkOutcome::Done => Waiting::Done,
+                LinkOutcome::WaitsFor(next) if states[next] == Waiting::Untried => {
+                    states[number] = Waiting::OnChain;
+                    chain.push(next);
+                    continue;
+                }
+                LinkOutcome::WaitsFor(_) | LinkOutcome::Missing => Waiting::Blocked,
+            };
+            has_progress |= states[number] == Waiting::Done;
+            chain.pop();
+        }
+        Ok(has_progress)
+    }
+
+    fn apply_pending(&mut self, link: &PendingLink, pass: usize) -> Result<LinkOutcome, EntryError> {
         // As long as the placeholder lives it has its one name, so the directory lives as well.
         let is_kept = self.tree.contains(link.placeholder)
             && self.origins.placeholder(link.placeholder) == Some(link.number);
-        if is_kept { self.link(link.dir, &link.name, &link.target) } else { Ok(true) }
+        if !is_kept {
+            return Ok(LinkOutcome::Done);
+        }
+        // Short paths are free once.
+        let components = if pass == 0 { 0 } else { FREE_PATH_COMPONENTS };
+        self.link(link.dir, &link.name, &link.target, components)
     }
 
-    /// Gives the inode that `target` leads to the name `name` in `dir`, in the place of what has
-    /// it. Returns false where the target does not exist.
-    fn link(&mut self, dir: InodeId, name: &[u8], target: &GuestPath) -> Result<bool, EntryError> {
-        let Some(inode) = self.find(target).filter(|inode| self.origins.placeholder(*inode).is_none()) else {
-            return Ok(false);
-        };
+    /// Gives the inode that `target` leads to the name `name` in `dir`, in the place of what has it.
+    fn link(
+        &mut self,
+        dir: InodeId,
+        name: &[u8],
+        target: &GuestPath,
+        components: u64,
+    ) -> Result<LinkOutcome, EntryError> {
+        let Some(inode) = self.find(target, components)? else { return Ok(LinkOutcome::Missing) };
+        if let Some(number) = self.origins.placeholder(inode) {
+            return Ok(LinkOutcome::WaitsFor(number));
+        }
         if self.tree.inode(inode).is_dir() {
             let target = shown(target.as_bytes());
             return Err(EntryError::LinkToDirectory { target });
         }
         self.origins.linked(dir, name, inode);
-        if self.tree.child(dir, name) == Some(inode) {
-            return Ok(true);
+        if self.tree.child(dir, name) != Some(inode) {
+            self.relink(dir, name, inode)?;
         }
-        self.relink(dir, name, inode)?;
-        Ok(true)
+        Ok(LinkOutcome::Done)
     }
 
     /// Returns the inode at `path`: symlinks in its parents are followed, the last one is not.
-    fn find(&self, path: &GuestPath) -> Option<InodeId> {
+    fn find(&self, path: &GuestPath, components: u64) -> Result<Option<InodeId>, EntryError> {
         let bytes = path.as_bytes();
-        let slash = bytes.iter().rposition(|byte| *byte == b'/')?;
+        let slash = bytes.iter().rposition(|byte| *byte == b'/').expect("a path starts with a slash");
         match &bytes[slash + 1..] {
-            [] => Some(self.tree.root()),
-            name => self.tree.child(self.find_directory(&bytes[..slash])?, name),
+            [] => Ok(Some(self.tree.root())),
+            name => {
+                let parent = self.find_directory_after(components, &bytes[..slash])?;
+                Ok(parent.and_then(|parent| self.tree.child(parent, name)))
+            }
         }
     }
 }

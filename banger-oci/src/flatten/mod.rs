@@ -13,6 +13,7 @@ mod options;
 mod origins;
 mod parents;
 mod read_ahead;
+mod repeats;
 mod stream;
 mod warning;
 mod whiteout;
@@ -20,7 +21,7 @@ mod whiteout;
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, Read};
 
-use banger_tree::{Cancellation, ContentStore, LayerIndex, Tree};
+use banger_tree::{Budget, ContentStore, Cost, LayerIndex, Tree};
 
 pub use apply::is_storable_xattr;
 pub use error::{EntryError, FlattenError};
@@ -32,6 +33,7 @@ pub use warning::{Warning, WarningKind};
 use crate::digest::Digest;
 use crate::tar::{Entry, TarError, TarReader};
 use apply::Applier;
+use repeats::{LayerInput, RepeatedLayers};
 use stream::{LayerStream, StreamStop};
 
 /// One layer to apply.
@@ -133,6 +135,9 @@ pub struct LayerStats {
 
 /// Applies `layers`, base first, and returns the merged tree.
 ///
+/// A layer that is listed more than once is decompressed and hashed once if its tar is small; it is applied
+/// each time, since what a layer does depends on what is below it.
+///
 /// Decompression and hashing run on threads of their own, ahead of the tar that is being applied
 /// by as many buffers as [`FlattenOptions::queue_bytes`] allows. What reaches `store` depends on
 /// the layers alone, never on timing. `events` is called on the calling thread only.
@@ -152,37 +157,56 @@ pub fn flatten<S: LayerSource>(
     options: &FlattenOptions,
     events: &(dyn Fn(FlattenEvent) + Sync),
 ) -> Result<Flattened, FlattenError> {
-    let mut applier = Applier::new(store, options);
-    let mut opened: VecDeque<LayerStream> = VecDeque::new();
+    let budget = options.budget.clone().unwrap_or_else(|| options.limits.budget());
+    budget.charge(Cost::Layers, layers.len() as u64).map_err(FlattenError::TooManyLayers)?;
+    let mut applier = Applier::new(store, options, &budget);
+    let mut repeats = RepeatedLayers::of(layers);
+    let mut opened: VecDeque<Option<LayerStream>> = VecDeque::new();
     let mut unopened = layers.iter();
     let window = options.streams.clamp(1, layers.len().max(1));
+    let queue_bytes = options.queue_bytes / window;
     let mut stats = Vec::with_capacity(layers.len());
-    let mut tar_budget = options.limits.max_tar_bytes;
     for (index, layer) in layers.iter().enumerate() {
         while opened.len() < window {
             let Some(next) = unopened.next() else { break };
-            opened.push_back(open(next, options.queue_bytes / window, options)?);
+            // Whether the tar of one that was listed before is kept shows when its turn comes.
+            let stream = match repeats.is_listed_before(layers.len() - unopened.len() - 1) {
+                true => None,
+                false => Some(open(next, queue_bytes, options, &budget)?),
+            };
+            opened.push_back(stream);
         }
         let stream = opened.pop_front().expect("the window holds the current layer");
+        let input = match (stream, repeats.tar(layer)) {
+            (None, Some(tar)) => {
+                let run = LayerRun { index: LayerIndex(0), name: &layer.name(), applier: &mut applier };
+                let charged = budget.charge(Cost::InflatedBytes, tar.len() as u64);
+                charged.map_err(|over| run.entry_error(over.into(), b""))?;
+                LayerInput::replay(tar, layer)
+            }
+            (Some(stream), _) => LayerInput::Stream(stream),
+            (None, None) => LayerInput::Stream(open(layer, queue_bytes, options, &budget)?),
+        };
         let index = LayerIndex(u32::try_from(index).expect("far fewer layers than 2^32"));
         let (name, published_bytes) = (layer.name(), layer.size_bytes());
         events(FlattenEvent::LayerStarted { layer: index, name: name.clone(), published_bytes });
         let mut run = LayerRun { index, name: &name, applier: &mut applier };
-        let (layer_stats, tar_digest, is_terminated) =
-            run.apply(stream, tar_budget, events, &options.cancellation)?;
-        match layer.diff_id() {
-            Some(diff_id) if *diff_id != tar_digest => {
-                let expected = diff_id.clone();
-                // What the error says is worse.
-                let _kept = layer.discard();
-                return Err(FlattenError::DiffId { layer: name, expected, actual: tar_digest });
-            }
-            None if !is_terminated => return Err(FlattenError::Unterminated { layer: name }),
-            _ => {}
+        let report = |tar_bytes, published_bytes| {
+            events(FlattenEvent::Progress { layer: index, tar_bytes, published_bytes });
+        };
+        let input = input.reporting(&report, repeats.keeps(layer));
+        let applied = run.apply(input, layer.diff_id().is_some())?;
+        if let Some(diff_id) = layer.diff_id()
+            && *diff_id != applied.tar_digest
+        {
+            let expected = diff_id.clone();
+            // What the error says is worse.
+            let _kept = layer.discard();
+            return Err(FlattenError::DiffId { layer: name, expected, actual: applied.tar_digest });
         }
-        tar_budget = tar_budget.saturating_sub(layer_stats.tar_bytes);
-        events(FlattenEvent::LayerFinished { layer: index, stats: layer_stats });
-        stats.push(layer_stats);
+        repeats.keep(layer, applied.kept);
+        events(FlattenEvent::LayerFinished { layer: index, stats: applied.stats });
+        stats.push(applied.stats);
     }
     let (tree, warnings) = applier.finish();
     Ok(Flattened { tree, warning_count: warnings.count, warnings: warnings.kept, layers: stats })
@@ -192,6 +216,7 @@ fn open(
     layer: &impl LayerSource,
     queue_bytes: usize,
     options: &FlattenOptions,
+    budget: &Budget,
 ) -> Result<LayerStream, FlattenError> {
     if options.cancellation.is_cancelled() {
         return Err(FlattenError::Cancelled);
@@ -199,7 +224,7 @@ fn open(
     layer
         .open()
         .and_then(|reader| {
-            LayerStream::start(reader, layer.diff_id(), queue_bytes, options.cancellation.clone())
+            LayerStream::start(reader, layer.diff_id(), queue_bytes, &options.cancellation, budget)
         })
         .map_err(|source| FlattenError::Open { layer: layer.name(), source })
 }
@@ -211,28 +236,28 @@ struct LayerRun<'a, 'b> {
     applier: &'a mut Applier<'b>,
 }
 
+/// What came of the application of one layer.
+struct AppliedLayer {
+    stats: LayerStats,
+    tar_digest: Digest,
+    /// The tar, if it was to be kept and is small.
+    kept: Option<Vec<u8>>,
+}
+
 impl LayerRun<'_, '_> {
-    /// Applies the layer; returns what it held, the digest of its tar, and whether that has the
-    /// blocks that should end it.
+    /// Applies the layer. Without a digest to compare with, a tar that has nothing of a tar is an error.
     fn apply(
         &mut self,
-        mut stream: LayerStream,
-        max_tar_bytes: u64,
-        events: &dyn Fn(FlattenEvent),
-        cancellation: &Cancellation,
-    ) -> Result<(LayerStats, Digest, bool), FlattenError> {
-        let layer = self.index;
-        let report = |tar_bytes, published_bytes| {
-            events(FlattenEvent::Progress { layer, tar_bytes, published_bytes });
-        };
-        stream.set_limit(max_tar_bytes);
-        let mut reader = TarReader::new(stream.with_report(&report), self.applier.tar_limits());
+        input: repeats::ReportingInput<'_>,
+        has_digest: bool,
+    ) -> Result<AppliedLayer, FlattenError> {
+        let mut reader = TarReader::new(input, self.applier.tar_limits());
         self.applier.begin_layer(self.index, self.name);
         let mut entry = Entry::default();
         loop {
             match reader.next_entry(&mut entry) {
                 // A buffer holds hundreds of entries, and a path may lead through many symlinks.
-                Ok(true) if cancellation.is_cancelled() => return Err(FlattenError::Cancelled),
+                Ok(true) if self.applier.check_cancelled().is_err() => return Err(FlattenError::Cancelled),
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => return Err(self.tar_error(error, &entry)),
@@ -241,25 +266,38 @@ impl LayerRun<'_, '_> {
                 .apply(&mut entry, &mut reader)
                 .map_err(|error| self.entry_error(error, &entry.path))?;
         }
-        let is_terminated = !reader.lacks_end_blocks();
-        if !is_terminated {
+        let is_bare = !has_digest && self.applier.layer_stats().entries == 0;
+        if reader.lacks_end_blocks() {
+            if is_bare {
+                return Err(FlattenError::Unterminated { layer: self.name.clone() });
+            }
             self.applier.warn(b"", WarningKind::NoEndBlocks);
         }
         self.applier.end_layer().map_err(|(path, error)| self.entry_error(error, &path))?;
         // What follows the end blocks is part of the layer's digests.
         let mut rest = reader.into_input();
         loop {
-            match rest.fill_buf().map(<[u8]>::len) {
-                Ok(0) => break,
-                Ok(length) => rest.consume(length),
+            match rest.fill_buf() {
+                Ok([]) => break,
+                Ok(bytes) if is_bare && bytes.iter().any(|byte| *byte != 0) => {
+                    return Err(FlattenError::NotATar { layer: self.name.clone() });
+                }
+                Ok(bytes) => {
+                    let length = bytes.len();
+                    rest.consume(length);
+                }
                 Err(source) => {
                     return Err(self.tar_error(TarError::Read { offset: 0, source }, &Entry::default()));
                 }
             }
         }
-        let (tar_digest, tar_bytes, published_bytes) = rest.finish();
-        let counted = self.applier.layer_stats();
-        Ok((LayerStats { tar_bytes, published_bytes, ..counted }, tar_digest, is_terminated))
+        let read = rest.finish();
+        if read.has_zeros_behind {
+            self.applier.warn(b"", WarningKind::ZerosAtEnd);
+        }
+        let (tar_bytes, published_bytes) = (read.tar_bytes, read.published_bytes);
+        let stats = LayerStats { tar_bytes, published_bytes, ..self.applier.layer_stats() };
+        Ok(AppliedLayer { stats, tar_digest: read.tar_digest, kept: read.kept })
     }
 
     fn tar_error(&self, error: TarError, entry: &Entry) -> FlattenError {
@@ -267,11 +305,9 @@ impl LayerRun<'_, '_> {
         match error {
             TarError::Read { source, .. } => match StreamStop::of(&source) {
                 Some(StreamStop::Cancelled) => FlattenError::Cancelled,
-                Some(StreamStop::TooLong { maximum }) => FlattenError::Entry {
-                    layer,
-                    path: warning::shown(&entry.path),
-                    source: EntryError::Limit { option: "--max-tar", what: "bytes of tar", maximum },
-                },
+                Some(StreamStop::OverBudget(over)) => {
+                    FlattenError::Entry { layer, path: warning::shown(&entry.path), source: over.into() }
+                }
                 None => FlattenError::Read { layer, source },
             },
             source => FlattenError::Tar { layer, path: warning::shown(&entry.path), source },
@@ -280,6 +316,7 @@ impl LayerRun<'_, '_> {
 
     fn entry_error(&self, error: EntryError, path: &[u8]) -> FlattenError {
         match error {
+            EntryError::Cancelled => FlattenError::Cancelled,
             EntryError::Tar(source) => {
                 self.tar_error(source, &Entry { path: path.to_vec(), ..Entry::default() })
             }

@@ -2,7 +2,7 @@
 
 use std::thread::available_parallelism;
 
-use banger_tree::Cancellation;
+use banger_tree::{Budget, Cancellation, Cost};
 
 use crate::tar::TarLimits;
 
@@ -11,6 +11,9 @@ use crate::tar::TarLimits;
 pub struct FlattenOptions {
     /// Refusals of what would exhaust the host.
     pub limits: Limits,
+    /// The account of the run, where other stages charge the same one; by default a new one with the
+    /// numbers of `limits`. See [`Limits::budget`].
+    pub budget: Option<Budget>,
     /// Stops the run at its next buffer or, while it waits for one, within 50 ms.
     pub cancellation: Cancellation,
     /// Memory for decompressed bytes on their way, over all layers; default 8 MiB. At least four
@@ -25,6 +28,7 @@ impl Default for FlattenOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            budget: None,
             cancellation: Cancellation::default(),
             queue_bytes: 8 << 20,
             streams: available_parallelism().map_or(2, |count| count.get().min(4)),
@@ -35,7 +39,8 @@ impl Default for FlattenOptions {
 /// How much an image may ask for. A bomb is refused before its bytes are written.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// File bytes of all layers together, those hidden later among them, holes not; default 64 GiB.
+    /// File bytes of all layers together and the directories of the result, in whole blocks of 4 KiB:
+    /// files hidden later among them, holes not; default 64 GiB.
     pub max_content_bytes: u64,
     /// Decompressed bytes of all layers together, padding and what follows the end among them;
     /// default 128 GiB.
@@ -50,9 +55,14 @@ pub struct Limits {
     /// Room for the extended attributes of one inode: 16 bytes, name and value of each; default
     /// 4144, which is what ext4 has at most with blocks of 4 KiB and inodes of 256 bytes.
     pub max_xattr_bytes: u64,
-    /// Bytes of names, link targets and extended attributes of all layers together, which the tree
-    /// holds in memory; default 1 GiB.
+    /// Memory for the tree besides 300 bytes an entry, which hold an entry of the usual kind: long names
+    /// and targets, extended attributes, directories that entries imply; default 96 MiB.
     pub max_metadata_bytes: u64,
+    /// Components of paths and of symlinks on the way that are resolved, all together; the first 32 of
+    /// each path are free. Default 4,194,304.
+    pub max_path_components: u64,
+    /// Layers; default 512.
+    pub max_layers: u64,
     /// Warnings that are kept; the rest is counted. Default 100.
     pub max_warnings: usize,
     /// Bytes of one extended header of a tar (pax records, a long name); default 1 MiB.
@@ -65,16 +75,39 @@ impl Default for Limits {
     fn default() -> Self {
         let TarLimits { max_extended_bytes, max_sparse_extents } = TarLimits::default();
         Self {
-            max_content_bytes: 64 << 30,
-            max_tar_bytes: 128 << 30,
-            max_entries: 10_000_000,
+            max_content_bytes: Cost::ImageBytes.default_limit(),
+            max_tar_bytes: Cost::InflatedBytes.default_limit(),
+            max_entries: Cost::Entries.default_limit(),
             max_depth: 1024,
             max_file_bytes: 1 << 40,
             max_xattr_bytes: 4144,
-            max_metadata_bytes: 1 << 30,
+            max_metadata_bytes: Cost::TreeBytes.default_limit(),
+            max_path_components: Cost::PathComponents.default_limit(),
+            max_layers: Cost::Layers.default_limit(),
             max_warnings: 100,
             max_extended_bytes,
             max_sparse_extents,
         }
+    }
+}
+
+impl Limits {
+    /// Returns an account with these limits of which nothing is spent: one for all stages of a run.
+    pub fn budget(&self) -> Budget {
+        self.set_in(Budget::default())
+    }
+
+    /// Returns `budget` with these limits.
+    #[must_use]
+    pub fn set_in(&self, budget: Budget) -> Budget {
+        // A store numbers its contents in 32 bits.
+        let entries = self.max_entries.min(u64::from(u32::MAX) - 2);
+        budget
+            .with_limit(Cost::ImageBytes, self.max_content_bytes)
+            .with_limit(Cost::InflatedBytes, self.max_tar_bytes)
+            .with_limit(Cost::Entries, entries)
+            .with_limit(Cost::TreeBytes, self.max_metadata_bytes)
+            .with_limit(Cost::PathComponents, self.max_path_components)
+            .with_limit(Cost::Layers, self.max_layers)
     }
 }

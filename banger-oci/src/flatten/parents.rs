@@ -1,6 +1,9 @@
 //! From the path of a parent to its directory: symlinks followed, missing parts made.
 
-use banger_tree::{Attributes, Inode, InodeId, MAX_SYMLINK_HOPS, NodeKind, PATH_MAX, Timestamp, check_name};
+use banger_tree::{
+    Attributes, FREE_PATH_COMPONENTS, Inode, InodeId, MAX_SYMLINK_HOPS, NodeKind, PATH_MAX, ResolveAccount,
+    Timestamp, check_name, count_components,
+};
 
 use super::apply::Applier;
 use super::error::EntryError;
@@ -29,11 +32,32 @@ struct Walk<'p> {
     /// Directories passed through, the root first, with the length of the path to each.
     directories: Vec<(InodeId, usize)>,
     hops: usize,
+    /// Components that are charged, or free.
+    components: u64,
 }
 
 impl<'p> Walk<'p> {
-    fn new(root: InodeId, path: &'p [u8]) -> Self {
-        Self { given: path, targets: Vec::new(), directories: vec![(root, 0)], hops: 0 }
+    /// Starts at `root`; `components` were resolved before on the same count.
+    fn new(
+        root: InodeId,
+        path: &'p [u8],
+        components: u64,
+        account: &ResolveAccount,
+    ) -> Result<Self, EntryError> {
+        let mut walk =
+            Self { given: path, targets: Vec::new(), directories: vec![(root, 0)], hops: 0, components };
+        // What is shorter has fewer components than are free.
+        if components > 0 || path.len() as u64 > 2 * FREE_PATH_COMPONENTS {
+            walk.charge(path, account)?;
+        }
+        Ok(walk)
+    }
+
+    fn charge(&mut self, path: &[u8], account: &ResolveAccount) -> Result<(), EntryError> {
+        let components = count_components(path);
+        account.charge(self.components, components)?;
+        self.components += components;
+        Ok(())
     }
 
     fn here(&self) -> InodeId {
@@ -58,7 +82,8 @@ impl<'p> Walk<'p> {
     }
 
     /// Turns to a symlink's target.
-    fn follow(&mut self, target: &[u8]) -> Result<(), EntryError> {
+    fn follow(&mut self, target: &[u8], account: &ResolveAccount) -> Result<(), EntryError> {
+        self.charge(target, account)?;
         self.hops += 1;
         if self.hops > MAX_SYMLINK_HOPS {
             return Err(EntryError::TooManySymlinks);
@@ -112,7 +137,7 @@ impl Applier<'_> {
         {
             return Ok(directory);
         }
-        let mut walk = Walk::new(self.tree.root(), path);
+        let mut walk = Walk::new(self.tree.root(), path, 0, &self.account)?;
         loop {
             let mut missing_name: Vec<u8> = Vec::new();
             let step = walk.next_component(|directories, name| {
@@ -130,7 +155,7 @@ impl Applier<'_> {
                         self.origins.imply(here, mtime);
                     }
                 }
-                Some(Step::Symlink(target)) => walk.follow(&target)?,
+                Some(Step::Symlink(target)) => walk.follow(&target, &self.account)?,
                 Some(Step::Bad(error)) => return Err(error),
                 Some(step @ (Step::Missing | Step::NotADirectory)) => {
                     let parent = walk.here();
@@ -153,14 +178,28 @@ impl Applier<'_> {
     }
 
     /// Returns the directory `path`, or `None` where it leads nowhere. Nothing is made or marked.
-    pub(super) fn find_directory(&self, path: &[u8]) -> Option<InodeId> {
-        let mut walk = Walk::new(self.tree.root(), path);
+    pub(super) fn find_directory(&self, path: &[u8]) -> Result<Option<InodeId>, EntryError> {
+        self.find_directory_after(0, path)
+    }
+
+    /// As [`find_directory`](Self::find_directory), where `components` were resolved before on the same
+    /// count.
+    pub(super) fn find_directory_after(
+        &self,
+        components: u64,
+        path: &[u8],
+    ) -> Result<Option<InodeId>, EntryError> {
+        let mut walk = Walk::new(self.tree.root(), path, components, &self.account)?;
         loop {
             match walk.next_component(|directories, name| self.step(directories, name)) {
-                None => return Some(walk.here()),
+                None => return Ok(Some(walk.here())),
                 Some(Step::Done) => {}
-                Some(Step::Symlink(target)) => walk.follow(&target).ok()?,
-                Some(Step::Missing | Step::NotADirectory | Step::Bad(_)) => return None,
+                Some(Step::Symlink(target)) => match walk.follow(&target, &self.account) {
+                    Ok(()) => {}
+                    Err(error @ (EntryError::Limit { .. } | EntryError::Cancelled)) => return Err(error),
+                    Err(_) => return Ok(None),
+                },
+                Some(Step::Missing | Step::NotADirectory | Step::Bad(_)) => return Ok(None),
             }
         }
     }
@@ -208,7 +247,7 @@ impl Applier<'_> {
 
     fn make_parent(&mut self, parent: InodeId, name: &[u8], mtime: Timestamp) -> Result<InodeId, EntryError> {
         self.count_entry()?;
-        self.count_metadata(name.len() as u64)?;
+        self.count_inode(name);
         let attributes = Attributes { mtime, ..Attributes::with_mode(0o755) };
         let inode = Inode::new(NodeKind::empty_directory(), attributes);
         let id = self.tree.insert(parent, name, inode).map_err(EntryError::Tree)?;

@@ -13,13 +13,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use banger_tree::Cancellation;
+use banger_tree::{Budget, Cancellation, Cost, OverBudget};
 
-use crate::decompress::buffered_decompressor;
+use crate::decompress::{DecodeNotes, buffered_decompressor};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::gzip::Checksums;
 
 use super::read_ahead::ReadAhead;
+use super::repeats::ReadLayer;
 
 /// Length of one buffer: short enough to stay in the processor's cache while it is handed on, long
 /// enough that waking the next thread costs little.
@@ -46,8 +47,8 @@ enum Message {
 pub(super) enum StreamStop {
     #[error("cancelled")]
     Cancelled,
-    #[error("more than {maximum} bytes")]
-    TooLong { maximum: u64 },
+    #[error(transparent)]
+    OverBudget(OverBudget),
 }
 
 impl StreamStop {
@@ -66,10 +67,11 @@ pub(super) struct LayerStream {
     digest: Option<Digest>,
     threads: Vec<JoinHandle<()>>,
     cancellation: Cancellation,
-    /// Bytes read of what was published; bytes of the tar; most bytes of the tar.
+    budget: Budget,
+    /// Bytes read of what was published; bytes of the tar.
     published_bytes: Arc<AtomicU64>,
     tar_bytes: u64,
-    max_tar_bytes: u64,
+    notes: Arc<DecodeNotes>,
 }
 
 impl LayerStream {
@@ -79,7 +81,8 @@ impl LayerStream {
         reader: Box<dyn Read + Send>,
         diff_id: Option<&Digest>,
         queue_bytes: usize,
-        cancellation: Cancellation,
+        cancellation: &Cancellation,
+        budget: &Budget,
     ) -> io::Result<Self> {
         let (algorithm, checksums) = match diff_id {
             Some(diff_id) => (diff_id.algorithm(), Checksums::LeftToDigest),
@@ -87,6 +90,8 @@ impl LayerStream {
         };
         let published_bytes = Arc::new(AtomicU64::new(0));
         let reader = Counting { reader, bytes: Arc::clone(&published_bytes) };
+        let notes = Arc::new(DecodeNotes::default());
+        let noted = Arc::clone(&notes);
         let (to_hasher, from_decompressor) = channel();
         let (to_parser, from_hasher) = channel();
         let (empty, emptied) = channel();
@@ -94,7 +99,7 @@ impl LayerStream {
         let threads = vec![
             thread::Builder::new()
                 .name("decompress layer".to_owned())
-                .spawn(move || decompress(reader, checksums, max_buffers, &emptied, &to_hasher))?,
+                .spawn(move || decompress(reader, (checksums, &noted), max_buffers, &emptied, &to_hasher))?,
             thread::Builder::new()
                 .name("hash layer".to_owned())
                 .spawn(move || hash(algorithm, &from_decompressor, &to_parser))?,
@@ -106,22 +111,18 @@ impl LayerStream {
             at: 0,
             digest: None,
             threads,
-            cancellation,
+            cancellation: cancellation.clone(),
+            budget: budget.clone(),
             published_bytes,
             tar_bytes: 0,
-            max_tar_bytes: u64::MAX,
+            notes,
         })
     }
 
-    /// Sets how long the tar may be.
-    pub(super) fn set_limit(&mut self, max_tar_bytes: u64) {
-        self.max_tar_bytes = max_tar_bytes;
-    }
-
     /// Returns a reader that calls `report` with the bytes of the tar and of what was published, at
-    /// each new buffer.
-    pub(super) fn with_report(self, report: &dyn Fn(u64, u64)) -> ReportingStream<'_> {
-        ReportingStream { stream: self, report }
+    /// each new buffer, and keeps a tar of up to `keeps` bytes.
+    pub(super) fn with_report(self, report: &dyn Fn(u64, u64), keeps: usize) -> ReportingStream<'_> {
+        ReportingStream { stream: self, report, kept: (keeps > 0).then(Vec::new), keeps }
     }
 
     /// Takes up the next buffer; returns false at the end.
@@ -137,10 +138,9 @@ impl LayerStream {
         match self.receive()? {
             Message::Buffer(buffer) => {
                 self.tar_bytes += buffer.filled as u64;
-                if self.tar_bytes > self.max_tar_bytes {
-                    let maximum = self.max_tar_bytes;
-                    return Err(io::Error::other(StreamStop::TooLong { maximum }));
-                }
+                self.budget
+                    .charge(Cost::InflatedBytes, buffer.filled as u64)
+                    .map_err(|over| io::Error::other(StreamStop::OverBudget(over)))?;
                 self.current = Some(buffer);
                 Ok(true)
             }
@@ -176,14 +176,33 @@ impl LayerStream {
 pub(super) struct ReportingStream<'a> {
     stream: LayerStream,
     report: &'a dyn Fn(u64, u64),
+    /// The tar up to here, while it is short enough.
+    kept: Option<Vec<u8>>,
+    keeps: usize,
 }
 
 impl ReportingStream<'_> {
-    /// Returns the digest of the tar, its length, and the length of what was published. To be
-    /// called after [`BufRead::fill_buf`] told the end.
-    pub(super) fn finish(self) -> (Digest, u64, u64) {
-        let digest = self.stream.digest.expect("the stream is read to its end before it is finished");
-        (digest, self.stream.tar_bytes, self.stream.published_bytes.load(Ordering::Relaxed))
+    /// Returns what was read. To be called after [`BufRead::fill_buf`] told the end.
+    pub(super) fn finish(self) -> ReadLayer {
+        let stream = self.stream;
+        ReadLayer {
+            tar_digest: stream.digest.expect("the stream is read to its end before it is finished"),
+            tar_bytes: stream.tar_bytes,
+            published_bytes: stream.published_bytes.load(Ordering::Relaxed),
+            has_zeros_behind: stream.notes.has_zeros_behind(),
+            kept: self.kept,
+        }
+    }
+
+    /// Keeps the new buffer for a layer that comes again.
+    fn keep(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        let bytes = self.stream.current.as_ref().map_or(&[][..], |buffer| &buffer.bytes[..buffer.filled]);
+        if kept.len() + bytes.len() > self.keeps {
+            self.kept = None;
+        } else {
+            kept.extend_from_slice(bytes);
+        }
     }
 }
 
@@ -193,7 +212,9 @@ impl BufRead for ReportingStream<'_> {
         let is_used_up = stream.current.as_ref().is_none_or(|buffer| stream.at == buffer.filled);
         if is_used_up && stream.advance()? {
             (self.report)(stream.tar_bytes, stream.published_bytes.load(Ordering::Relaxed));
+            self.keep();
         }
+        let stream = &self.stream;
         Ok(stream.current.as_ref().map_or(&[], |buffer| &buffer.bytes[stream.at..buffer.filled]))
     }
 
@@ -227,12 +248,12 @@ impl Read for Counting {
 /// Body of the decompressing thread. A failed send or receive means that the stream was dropped.
 fn decompress(
     reader: Counting,
-    checksums: Checksums,
+    (checksums, notes): (Checksums, &Arc<DecodeNotes>),
     max_buffers: usize,
     emptied: &Receiver<Buffer>,
     out: &Sender<Message>,
 ) {
-    let opened = ReadAhead::start(reader).and_then(|reader| buffered_decompressor(reader, checksums));
+    let opened = ReadAhead::start(reader).and_then(|reader| buffered_decompressor(reader, checksums, notes));
     let mut reader = match opened {
         Ok(reader) => reader,
         Err(error) => {

@@ -55,9 +55,18 @@ pub enum WarningKind {
         /// What it is.
         what: &'static str,
     },
+    /// A pax header has a record more than once; the last one holds.
+    #[error("the pax header has the record {key} more than once; the last one holds")]
+    RepeatedRecord {
+        /// Its key.
+        key: String,
+    },
     /// The tar lacks the blocks that should end it.
-    #[error("the tar lacks the two blocks of zeros at its end")]
+    #[error("the tar lacks the two blocks of zeros at its end; nothing says that it is whole")]
     NoEndBlocks,
+    /// Zeros follow what is compressed.
+    #[error("zeros follow the compressed bytes and were passed over")]
+    ZerosAtEnd,
 }
 
 /// Keeps the first warnings and counts all.

@@ -51,10 +51,14 @@ pub struct Entry {
     pub size_bytes: u64,
     /// Bytes of a regular file that are in the archive; less than the size for a sparse one.
     pub data_bytes: u64,
+    /// Bytes that those take in a file system of 4 KiB blocks.
+    pub allocated_bytes: u64,
     /// Extended attributes by full name.
     pub xattrs: Xattrs,
     /// There was an access control list as text (`SCHILY.acl.*`), which is not read.
     pub has_acl_text: bool,
+    /// The key of a pax record that came more than once; the last one holds.
+    pub repeated_record: Option<Vec<u8>>,
     /// Where the member's own header starts in the archive.
     pub offset: u64,
 }

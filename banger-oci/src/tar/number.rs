@@ -4,7 +4,9 @@ use banger_tree::Timestamp;
 
 /// Returns the number in a header field; `None` if it is none or needs more than 127 bits.
 ///
-/// Octal digits may be led by spaces and are ended by spaces or NUL; nothing at all is 0. With the
+/// As GNU tar reads them: octal digits may be led by one NUL, which a field before this one that was full
+/// left behind, and by spaces; a space or NUL ends them, and what follows it is not looked at. Nothing at
+/// all is 0. With the
 /// top bit of the first byte set, the rest is one big-endian two's complement number (GNU, star).
 pub(super) fn header_number(field: &[u8]) -> Option<i128> {
     match field.first() {
@@ -27,19 +29,22 @@ pub(super) fn header_number(field: &[u8]) -> Option<i128> {
 
 /// Returns the number that octal text stands for.
 pub(super) fn octal(field: &[u8]) -> Option<u64> {
-    let start = field.iter().position(|byte| *byte != b' ').unwrap_or(field.len());
+    let field = field.strip_prefix(b"\0").unwrap_or(field);
+    let start = field.iter().position(|byte| !is_space(*byte)).unwrap_or(field.len());
     let text = &field[start..];
-    let end = text.iter().position(|byte| matches!(byte, b' ' | 0)).unwrap_or(text.len());
-    let (digits, tail) = text.split_at(end);
-    if tail.iter().any(|byte| !matches!(byte, b' ' | 0)) {
-        return None;
-    }
+    let end = text.iter().position(|byte| *byte == 0 || is_space(*byte)).unwrap_or(text.len());
+    let digits = &text[..end];
     let mut value = 0_u64;
     for digit in digits {
         let digit = digit.checked_sub(b'0').filter(|digit| *digit < 8)?;
         value = value.checked_mul(8)?.checked_add(u64::from(digit))?;
     }
     Some(value)
+}
+
+/// C's `isspace`.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
 /// Returns the number that decimal digits stand for; no sign, no space.
@@ -94,7 +99,7 @@ mod tests {
 
     #[test]
     fn header_fields() {
-        let cases: [(&[u8], Option<i128>); 16] = [
+        let cases: [(&[u8], Option<i128>); 22] = [
             (b"0000644\0", Some(0o644)),
             (b"   644 \0", Some(0o644)),
             (b"77777777", Some(0o7777_7777)),
@@ -102,7 +107,13 @@ mod tests {
             (b"        ", Some(0)),
             (b"", Some(0)),
             (b"644\0 \0\0\0", Some(0o644)),
-            (b"644\0junk", None),
+            (b"644\0junk", Some(0o644)),
+            (b"644 junk", Some(0o644)),
+            (b"\x000644\0x", Some(0o644)),
+            (b"\0 644\0\0", Some(0o644)),
+            (b"\t 644\n\0", Some(0o644)),
+            (b"\0\x00644\0\0", Some(0)),
+            (b"644x\0\0\0\0", None),
             (b"0x1f\0\0\0\0", None),
             (b"8\0\0\0\0\0\0\0", None),
             (b"-1\0\0\0\0\0\0", None),

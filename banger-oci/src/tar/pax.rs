@@ -25,6 +25,10 @@ pub(super) struct PaxFields {
     pub(super) has_acl_text: bool,
     pub(super) xattrs: Xattrs,
     pub(super) sparse: SparseFields,
+    /// The first key that came more than once.
+    pub(super) repeated: Option<Vec<u8>>,
+    /// Names of extended attributes that came as their bytes, not in libarchive's encoded form.
+    raw_xattrs: HashSet<Vec<u8>>,
 }
 
 /// The `GNU.sparse.*` records.
@@ -34,8 +38,11 @@ pub(super) struct SparseFields {
     pub(super) version: (Option<u64>, Option<u64>),
     /// The file's real name (0.1 and 1.0); the header's own is a made-up one.
     pub(super) name: Option<Vec<u8>>,
-    /// The file's size, holes included.
-    pub(super) real_size: Option<u64>,
+    /// The file's size, holes included: in 0.0 and 0.1, and in 1.0.
+    size: Option<u64>,
+    real_size: Option<u64>,
+    /// Whether the map came as pairs of records.
+    has_pairs: bool,
     /// How many pieces the map has (0.0 and 0.1).
     pub(super) block_count: Option<u64>,
     /// The map in the header itself (0.0 and 0.1).
@@ -65,11 +72,16 @@ impl PaxFields {
                 b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
                     fields.sparse.add_pair(key, value, &mut offset_of_next)?;
                 }
-                _ if !seen.insert(key) => return Err(Malformed("a record is repeated")),
-                // POSIX: an empty value takes back what was said before; here, the header's own
-                // field holds again.
-                _ if value.is_empty() && !key.starts_with(b"SCHILY.xattr.") => {}
-                _ => fields.take(key, value)?,
+                _ => {
+                    // The last one holds, as everywhere.
+                    if !seen.insert(key) && fields.repeated.is_none() {
+                        fields.repeated = Some(key.to_vec());
+                    }
+                    match value.is_empty() && !key.starts_with(b"SCHILY.xattr.") {
+                        true => fields.take_back(key),
+                        false => fields.take(key, value)?,
+                    }
+                }
             }
         }
         if offset_of_next.is_some() {
@@ -96,11 +108,8 @@ impl PaxFields {
             b"GNU.sparse.major" => self.sparse.version.0 = Some(sparse_number(value)?),
             b"GNU.sparse.minor" => self.sparse.version.1 = Some(sparse_number(value)?),
             b"GNU.sparse.name" => self.sparse.name = text(value)?,
-            b"GNU.sparse.size" | b"GNU.sparse.realsize" => {
-                if self.sparse.real_size.replace(sparse_number(value)?).is_some() {
-                    return Err(Malformed("two sizes of a sparse file"));
-                }
-            }
+            b"GNU.sparse.size" => self.sparse.size = Some(sparse_number(value)?),
+            b"GNU.sparse.realsize" => self.sparse.real_size = Some(sparse_number(value)?),
             b"GNU.sparse.numblocks" => self.sparse.block_count = Some(sparse_number(value)?),
             b"GNU.sparse.map" => self.sparse.set_map(value)?,
             _ => return self.take_prefixed(key, value),
@@ -108,16 +117,40 @@ impl PaxFields {
         Ok(())
     }
 
+    /// POSIX: an empty value takes back what was said before; here, the header's own field holds again.
+    fn take_back(&mut self, key: &[u8]) {
+        match key {
+            b"path" => self.path = None,
+            b"linkpath" => self.link_path = None,
+            b"size" => self.size = None,
+            b"uid" => self.uid = None,
+            b"gid" => self.gid = None,
+            b"mtime" => self.mtime = None,
+            b"SCHILY.devmajor" => self.device_major = None,
+            b"SCHILY.devminor" => self.device_minor = None,
+            b"SCHILY.filetype" => self.is_socket = false,
+            b"GNU.sparse.major" => self.sparse.version.0 = None,
+            b"GNU.sparse.minor" => self.sparse.version.1 = None,
+            b"GNU.sparse.name" => self.sparse.name = None,
+            b"GNU.sparse.size" => self.sparse.size = None,
+            b"GNU.sparse.realsize" => self.sparse.real_size = None,
+            b"GNU.sparse.numblocks" => self.sparse.block_count = None,
+            b"GNU.sparse.map" => self.sparse.map = None,
+            _ => {}
+        }
+    }
+
     fn take_prefixed(&mut self, key: &[u8], value: &[u8]) -> Result<(), PaxError> {
         if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
             check_xattr_name(name)?;
             // The bytes themselves: they win over libarchive's encoded form of the same.
+            self.raw_xattrs.insert(name.to_vec());
             self.xattrs.insert(name, value);
         } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
             let name = percent_decoded(name).ok_or(Malformed("a malformed LIBARCHIVE.xattr name"))?;
             check_xattr_name(&name)?;
             let value = BASE64.decode(value).map_err(|_| Malformed("a malformed LIBARCHIVE.xattr value"))?;
-            if self.xattrs.value(&name).is_none() {
+            if !self.raw_xattrs.contains(&name) {
                 self.xattrs.insert(name, value);
             }
         } else if key.starts_with(b"SCHILY.acl.") {
@@ -130,13 +163,18 @@ impl PaxFields {
 impl SparseFields {
     /// Returns whether any record speaks of a sparse file.
     pub(super) fn is_present(&self) -> bool {
-        let Self { version, name, real_size, block_count, map } = self;
+        let Self { version, name, block_count, map, .. } = self;
         version.0.is_some()
             || version.1.is_some()
             || name.is_some()
-            || real_size.is_some()
+            || self.file_size().is_some()
             || block_count.is_some()
             || map.is_some()
+    }
+
+    /// Returns the file's size, holes included.
+    pub(super) fn file_size(&self) -> Option<u64> {
+        self.real_size.or(self.size)
     }
 
     fn add_pair(
@@ -153,12 +191,13 @@ impl SparseFields {
             };
         }
         let offset = offset_of_next.take().ok_or(Malformed("a sparse length without its offset"))?;
+        self.has_pairs = true;
         self.map.get_or_insert_default().push(Extent { offset, length: number });
         Ok(())
     }
 
     fn set_map(&mut self, value: &[u8]) -> Result<(), PaxError> {
-        if self.map.is_some() {
+        if self.has_pairs {
             return Err(Malformed("two maps of a sparse file"));
         }
         let mut map = Vec::new();
@@ -274,8 +313,32 @@ mod tests {
     }
 
     #[test]
+    fn b24_the_last_of_repeated_records_holds() {
+        let text = [
+            record("path", "a"),
+            record("LIBARCHIVE.xattr.user.b", "bm8="),
+            record("LIBARCHIVE.xattr.user.b", "YWJj"),
+            record("SCHILY.xattr.user.a", "1"),
+            record("LIBARCHIVE.xattr.user.a", "YWJj"),
+            record("SCHILY.xattr.user.a", "2"),
+            record("uid", "7"),
+            record("uid", ""),
+            record("GNU.sparse.map", "0,1"),
+            record("GNU.sparse.map", "2,3"),
+            record("path", "b"),
+        ]
+        .concat();
+        let fields = PaxFields::parse(text.as_bytes()).unwrap();
+        assert_eq!((fields.path.as_deref(), fields.uid), (Some(&b"b"[..]), None));
+        assert_eq!(fields.xattrs, Xattrs::from_iter([("user.a", "2"), ("user.b", "abc")]));
+        assert_eq!(fields.sparse.map, Some(vec![Extent { offset: 2, length: 3 }]));
+        assert_eq!(fields.repeated.as_deref(), Some(&b"LIBARCHIVE.xattr.user.b"[..]));
+        assert_eq!(PaxFields::parse(record("path", "a").as_bytes()).unwrap().repeated, None);
+        assert!(PaxFields::parse(b"").unwrap().path.is_none());
+    }
+
+    #[test]
     fn refuses_malformed_records() {
-        let twice = record("path", "a").repeat(2);
         let cases = [
             "6 a=b",
             "7 a=b\n",
@@ -288,7 +351,6 @@ mod tests {
             "5 ab\n",
             "5 =b\n",
             "0 ",
-            &twice,
             &record("path", "a\0b"),
             &record("size", "-1"),
             &record("size", "1.5"),

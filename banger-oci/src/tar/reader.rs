@@ -6,7 +6,7 @@ use super::entry::{Entry, EntryKind};
 use super::error::TarError;
 use super::header::{BLOCK_LEN, Block, Format, Header, until_nul};
 use super::pax::{PaxError, PaxFields};
-use super::sparse::{Extent, check_map};
+use super::sparse::{Extent, allocated_bytes, check_map};
 
 /// What an archive may ask for before it is refused.
 #[derive(Clone, Debug)]
@@ -360,6 +360,7 @@ impl<R: BufRead> TarReader<R> {
         };
         entry.xattrs = std::mem::take(&mut pax.xattrs);
         entry.has_acl_text = pax.has_acl_text;
+        entry.repeated_record = pax.repeated.take();
         if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
             let (major, minor) = match (pax.device_major, pax.device_minor) {
                 (Some(major), Some(minor)) => (major, minor),
@@ -414,7 +415,7 @@ impl<R: BufRead> TarReader<R> {
             }
             self.read_old_map(header, &mut map, offset)?
         } else if pax.sparse.is_present() {
-            let real_size = pax.sparse.real_size.ok_or(bad("no size of the whole file"))?;
+            let real_size = pax.sparse.file_size().ok_or(bad("no size of the whole file"))?;
             match (pax.sparse.version, &pax.sparse.map) {
                 ((None | Some(0), None | Some(0 | 1)), Some(pieces)) => {
                     map.extend_from_slice(pieces);
@@ -436,6 +437,7 @@ impl<R: BufRead> TarReader<R> {
         check_map(&map, real_size, self.remaining).map_err(bad)?;
         entry.size_bytes = real_size;
         entry.data_bytes = self.remaining;
+        entry.allocated_bytes = allocated_bytes(&map);
         self.file = FileState { map, size: real_size, ..FileState::default() };
         Ok(())
     }

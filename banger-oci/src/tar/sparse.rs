@@ -56,6 +56,19 @@ pub(super) fn check_map(map: &[Extent], real_size: u64, data_bytes: u64) -> Resu
     }
 }
 
+/// Returns what the pieces of a checked map take in a file system: whole blocks of 4 KiB.
+pub(super) fn allocated_bytes(map: &[Extent]) -> u64 {
+    const BLOCK_BYTES: u64 = 4096;
+    let (mut blocks, mut next) = (0, 0);
+    for extent in map.iter().filter(|extent| extent.length > 0) {
+        let first = (extent.offset / BLOCK_BYTES).max(next);
+        next = (extent.offset + extent.length).div_ceil(BLOCK_BYTES);
+        blocks += next.saturating_sub(first);
+        next = next.max(first);
+    }
+    blocks.saturating_mul(BLOCK_BYTES)
+}
+
 impl<R: BufRead> TarReader<R> {
     /// Reads the map of an old GNU sparse file; returns the size of the whole file.
     pub(super) fn read_old_map(
@@ -143,6 +156,23 @@ impl MapLines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn b29_small_pieces_take_whole_blocks() {
+        let extent = |offset, length| Extent { offset, length };
+        let cases: [(&[Extent], u64); 7] = [
+            (&[], 0),
+            (&[extent(0, 0), extent(9000, 0)], 0),
+            (&[extent(0, 1)], 1),
+            (&[extent(0, 4096), extent(4096, 1)], 2),
+            (&[extent(4095, 2)], 2),
+            (&[extent(0, 1), extent(2, 1), extent(4094, 4), extent(8191, 1), extent(8192, 0)], 2),
+            (&[extent(1, 1), extent(1 << 40, 1), extent(2 << 40, 8192)], 4),
+        ];
+        for (map, blocks) in cases {
+            assert_eq!(allocated_bytes(map), blocks * 4096, "{map:?}");
+        }
+    }
 
     #[test]
     fn maps_must_add_up() {

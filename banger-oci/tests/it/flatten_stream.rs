@@ -337,8 +337,8 @@ fn b29_limits_hold_over_all_layers() {
             .map_err(|error| error.to_string())
     };
     for (limits, good) in [
-        (Limits { max_content_bytes: 1200, ..Limits::default() }, true),
-        (Limits { max_content_bytes: 1199, ..Limits::default() }, false),
+        (Limits { max_content_bytes: 8192, ..Limits::default() }, true),
+        (Limits { max_content_bytes: 8191, ..Limits::default() }, false),
         (Limits { max_entries: 2, ..Limits::default() }, true),
         (Limits { max_entries: 1, ..Limits::default() }, false),
         (Limits { max_tar_bytes: 5120, ..Limits::default() }, true),
@@ -378,10 +378,35 @@ fn tars_without_a_digest() {
     assert_eq!(warnings, ["root.tar: f: the layer has this path more than once; the last one holds"]);
 
     let entries = whole.len() - 1024;
-    for (length, code) in [(0, 208), (entries, 208), (entries + 512, 208), (entries - 1, 203), (700, 203)] {
-        let cut = Archive(whole[..length].to_vec());
-        let error = apply_layers(&[cut], &FlattenOptions::default()).unwrap_err();
-        assert_eq!(error.code(), code, "{length}: {error}");
+    let with = |start: &[u8], rest: &[u8]| Archive([start, rest].concat());
+    let end = [0; 1024];
+    let cases = [
+        (with(b"", b""), 208),
+        (with(&end[..512], b""), 208),
+        (with(&whole[..entries - 1], b""), 203),
+        (with(&whole[..700], b""), 203),
+        // What a disk image starts with.
+        (with(&end, b"\0\0x"), 209),
+        (with(&end, &vec![b'x'; 600_000]), 209),
+        (with(&[&end[..], &vec![0; 1 << 20]].concat(), b"x"), 209),
+    ];
+    for (archive, code) in cases {
+        let error = apply_layers(&[archive], &FlattenOptions::default()).unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
         assert!(error.to_string().starts_with("root.tar"), "{error}");
+    }
+    // Cut between two entries, or made by a tool that leaves the end out: nobody can tell.
+    for (archive, warns) in [
+        (with(&whole[..entries], b""), "nothing says that it is whole"),
+        (with(&whole[..entries], &end[..512]), "nothing says that it is whole"),
+        (with(&gzip(&whole), &[0; 700]), "zeros follow the compressed bytes"),
+        (with(&whole, b"behind its end"), "the last one holds"),
+    ] {
+        let outcome = apply_layers(&[archive], &FlattenOptions::default()).unwrap();
+        assert_eq!(outcome.listing(), ["/f=2"]);
+        assert!(outcome.warnings().last().unwrap().1.to_string().contains(warns), "{:?}", outcome.warnings());
+    }
+    for empty in [&end[..], &[0; 10_240]] {
+        assert!(apply_layers(&[with(empty, b"")], &FlattenOptions::default()).unwrap().listing().is_empty());
     }
 }

@@ -82,7 +82,10 @@ pub(crate) fn apply_in_memory(tars: &[Vec<u8>]) -> Result<Outcome, FlattenError>
     apply_to_memory(&layers, &FlattenOptions::default())
 }
 
-fn apply_to_memory<S: LayerSource>(layers: &[S], options: &FlattenOptions) -> Result<Outcome, FlattenError> {
+pub(crate) fn apply_to_memory<S: LayerSource>(
+    layers: &[S],
+    options: &FlattenOptions,
+) -> Result<Outcome, FlattenError> {
     let mut store = MemoryStore::default();
     let flattened = flatten(layers, &mut store, options, &|_| {})?;
     let outcome = Outcome { flattened, store };

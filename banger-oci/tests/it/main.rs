@@ -3,6 +3,7 @@
 // clippy.toml allows unwrap in test functions; the functions they share are no less tests.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod flatten_budget;
 mod flatten_gnu_tar;
 mod flatten_links;
 mod flatten_paths;
@@ -16,9 +17,9 @@ mod model;
 mod pull_archives;
 mod pull_cache;
 mod pull_cache_places;
-mod pull_hostile;
 mod pull_choice;
 mod pull_documents;
+mod pull_hostile;
 mod pull_local;
 mod pull_quirks;
 mod pull_registry;

@@ -17,8 +17,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use banger_oci::Limits;
 use banger_oci::flatten::is_storable_xattr;
 use banger_tree::{
-    Attributes, Cancellation, ContentError, ContentId, ContentStore, Inode, InodeId, LayerIndex, NodeKind,
-    Timestamp, Tree, TreeError, Xattrs, escape_bytes,
+    Attributes, Budget, Cancellation, ContentError, ContentId, ContentStore, Cost, ENTRY_ALLOWANCE_BYTES,
+    INODE_MEMORY_BYTES, Inode, InodeId, LayerIndex, NAME_MEMORY_BYTES, NodeKind, OverBudget, Timestamp, Tree,
+    TreeError, Xattrs, escape_bytes,
 };
 use camino::Utf8Path;
 use rustix::fs::{AtFlags, CWD, Dev, Dir, FileType, Mode, OFlags, SeekFrom, Stat, fstat, openat};
@@ -58,7 +59,6 @@ pub(crate) struct Counts {
     pub(crate) entries: u64,
     /// Bytes of files, holes not.
     pub(crate) content_bytes: u64,
-    metadata_bytes: u64,
 }
 
 /// Reads the directory `root` into a tree, and its files into `store`.
@@ -69,6 +69,7 @@ pub(crate) fn read_directory(
     root: &Utf8Path,
     store: &mut dyn ContentStore,
     limits: &Limits,
+    budget: &Budget,
     cancellation: &Cancellation,
     progress: &dyn Fn(Counts),
 ) -> Result<HostTree, DirectoryError> {
@@ -76,6 +77,7 @@ pub(crate) fn read_directory(
         root,
         store,
         limits,
+        budget,
         cancellation,
         progress,
         tree: Tree::new(),
@@ -101,6 +103,7 @@ struct Walk<'a> {
     root: &'a Utf8Path,
     store: &'a mut dyn ContentStore,
     limits: &'a Limits,
+    budget: &'a Budget,
     cancellation: &'a Cancellation,
     progress: &'a dyn Fn(Counts),
     tree: Tree,
@@ -285,6 +288,8 @@ impl Walk<'_> {
                 let stored = self.store.append_hole(id, data - at);
                 stored.map_err(|source| self.content_error(source))?;
             }
+            // In whole blocks; the host has holes of whole blocks only.
+            self.charge(Cost::ImageBytes, (end - data).next_multiple_of(4096))?;
             at = data;
             while at < end {
                 self.check_cancelled()?;
@@ -296,9 +301,6 @@ impl Walk<'_> {
                     Err(error) => return Err(self.io("read", error)),
                 };
                 self.counts.content_bytes += count as u64;
-                let content_bytes = self.counts.content_bytes;
-                let maximum = self.limits.max_content_bytes;
-                self.check("--max-content", "bytes of file content", content_bytes, maximum)?;
                 let stored = self.store.append(id, &self.buffer[..count]);
                 stored.map_err(|source| self.content_error(source))?;
                 at += count as u64;
@@ -341,7 +343,7 @@ impl Walk<'_> {
                 let target = rustix::fs::readlinkat(dir, name, Vec::new())
                     .map_err(|error| self.io("read the target of", error))?
                     .into_bytes();
-                self.count_metadata(target.len() as u64)?;
+                self.count_memory(target.len() as u64)?;
                 NodeKind::Symlink { target: target.into_boxed_slice() }
             }
             FileType::CharacterDevice => {
@@ -382,7 +384,7 @@ impl Walk<'_> {
         }
         let bytes =
             xattrs.iter().map(|(name, value)| XATTR_ENTRY_LEN + (name.len() + value.len()) as u64).sum();
-        self.count_metadata(bytes)?;
+        self.count_memory(bytes)?;
         let permissions = Mode::from_raw_mode(stat.st_mode).bits() & 0o7777;
         let mode = u16::try_from(permissions).expect("twelve bits");
         Ok(Attributes { mode, uid: stat.st_uid, gid: stat.st_gid, mtime, xattrs })
@@ -390,18 +392,26 @@ impl Walk<'_> {
 
     fn count_entry(&mut self, name: &[u8]) -> Result<(), DirectoryError> {
         self.counts.entries += 1;
-        // A store numbers its contents in 32 bits.
-        let maximum = self.limits.max_entries.min(u64::from(u32::MAX) - 2);
-        self.check("--max-entries", "entries", self.counts.entries, maximum)?;
+        self.charge(Cost::Entries, 1)?;
         let depth = self.path.iter().filter(|byte| **byte == b'/').count() as u64;
         self.check("--max-depth", "directories on the way to a path", depth, self.limits.max_depth)?;
-        self.count_metadata(name.len() as u64)
+        let bytes = INODE_MEMORY_BYTES + NAME_MEMORY_BYTES + name.len() as u64;
+        let charged = self.budget.charge_above(Cost::TreeBytes, bytes, ENTRY_ALLOWANCE_BYTES);
+        charged.map_err(|over| self.over_budget(over))
     }
 
-    fn count_metadata(&mut self, bytes: u64) -> Result<(), DirectoryError> {
-        self.counts.metadata_bytes += bytes;
-        let what = "bytes of names, targets and extended attributes";
-        self.check("--max-metadata", what, self.counts.metadata_bytes, self.limits.max_metadata_bytes)
+    /// Counts memory of an entry besides that of its inode and its name.
+    fn count_memory(&self, bytes: u64) -> Result<(), DirectoryError> {
+        self.charge(Cost::TreeBytes, bytes)
+    }
+
+    fn charge(&self, cost: Cost, amount: u64) -> Result<(), DirectoryError> {
+        self.budget.charge(cost, amount).map_err(|over| self.over_budget(over))
+    }
+
+    fn over_budget(&self, OverBudget { cost, limit }: OverBudget) -> DirectoryError {
+        let option = cost.option().unwrap_or("its limit");
+        DirectoryError::Limit { path: self.shown(), option, what: cost.unit(), maximum: limit }
     }
 
     fn check(

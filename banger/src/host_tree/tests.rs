@@ -1,7 +1,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 
-use banger_tree::MemoryStore;
+use banger_tree::{Budget, MemoryStore};
 use camino::Utf8PathBuf;
 
 use super::*;
@@ -50,7 +50,14 @@ fn directory_with(names: &[&str]) -> (tempfile::TempDir, Utf8PathBuf) {
 /// Reads the directory, with `meddle` called before the first file's bytes are read.
 fn read_while(root: &Utf8Path, meddle: impl FnMut() + Send) -> Result<HostTree, DirectoryError> {
     let mut store = Meddling { store: MemoryStore::default(), meddle: Some(meddle) };
-    read_directory(root, &mut store, &Limits::default(), &Cancellation::default(), &|_| {})
+    read_directory(
+        root,
+        &mut store,
+        &Limits::default(),
+        &Budget::default(),
+        &Cancellation::default(),
+        &|_| {},
+    )
 }
 
 #[test]
@@ -120,6 +127,7 @@ fn a_cancelled_reading_stops() {
     let cancellation = Cancellation::default();
     let flag = cancellation.clone();
     let mut store = Meddling { store: MemoryStore::default(), meddle: Some(move || flag.cancel()) };
-    let read = read_directory(&root, &mut store, &Limits::default(), &cancellation, &|_| {});
+    let read =
+        read_directory(&root, &mut store, &Limits::default(), &Budget::default(), &cancellation, &|_| {});
     assert!(matches!(read, Err(DirectoryError::Cancelled)));
 }

@@ -96,6 +96,8 @@ impl EditError {
                 RootfsError::Root => 706,
                 RootfsError::BelowItself { .. } => 707,
                 RootfsError::Symlinks(_) => 708,
+                RootfsError::OverBudget { .. } => 719,
+                RootfsError::Cancelled => 505,
                 RootfsError::Path(_) => 709,
                 RootfsError::Content { .. } => 710,
                 RootfsError::Source { .. } => 711,

@@ -27,10 +27,10 @@ mod put;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use banger_ext4::Ext4Editor;
-use banger_tree::Cancellation;
 pub use banger_tree::{
     Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp, Xattrs, escape_bytes,
 };
+use banger_tree::{Cancellation, ResolveAccount};
 use camino::Utf8Path;
 pub use edit::{ChangeOwner, Destination, Edit, MakeDirectory, MakeLink, Remove};
 pub use error::EditError;
@@ -86,7 +86,8 @@ pub fn edit<T>(
     cancellation: &Cancellation,
     work: impl FnOnce(&mut Edit<'_>) -> Result<T, EditError>,
 ) -> Result<T, Error> {
-    let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
+    let account = ResolveAccount { cancellation: cancellation.clone(), ..ResolveAccount::default() };
+    let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?.with_account(account);
     let mut edit = Edit::new(&mut rootfs, timestamp, cancellation);
     let outcome = work(&mut edit).and_then(|outcome| edit.commit().map(|()| outcome));
     outcome.map_err(in_file(file))
@@ -133,7 +134,7 @@ pub fn resize(file: &Utf8Path, size: NewSize) -> Result<Resized, Error> {
 pub fn in_file<E: Into<EditError>>(file: &Utf8Path) -> impl FnOnce(E) -> Error {
     let file = file.to_owned();
     move |error| match error.into() {
-        EditError::Cancelled => Error::Cancelled,
+        EditError::Cancelled | EditError::Rootfs(RootfsError::Cancelled) => Error::Cancelled,
         source => Error::Rootfs { file, source },
     }
 }

@@ -151,9 +151,8 @@ pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(
         timestamp_seconds: banger::source_date_epoch()?,
         ..InjectRequest::default()
     };
-    // As for resize.
-    let _cancellation = cancel_on_signal(printer);
-    let report = banger::inject_file(file, &request)?;
+    let cancellation = cancel_on_signal(printer);
+    let report = banger::inject_file(file, &request, &cancellation)?;
     for fixup in &report.fixups {
         printer.note(&fixup.to_string());
     }
