@@ -48,7 +48,7 @@ pub use banger_oci::{
     BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
     ReferenceError,
 };
-pub use banger_tree::{Cancellation, escape_text};
+pub use banger_tree::{Cancellation, escape_text, is_hidden};
 pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;
