@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Document;
 use crate::args::guest::{CopyArguments, CopyEnd};
 use crate::commands::{Failure, output};
-use crate::printer::Printer;
+use crate::printer::{Printer, raw_output};
 
 #[derive(Serialize)]
 struct Answer {
@@ -77,7 +77,7 @@ fn copy_in(
 
 fn copy_out(path: &str, target: &CopyEnd, guest: &GuestClient) -> Result<u64, Failure> {
     let CopyEnd::Host(target) = target else {
-        let copied = guest.copy_out(path, &mut io::stdout().lock());
+        let copied = guest.copy_out(path, &mut raw_output());
         return match copied {
             Err(GuestError::Content { source, .. }) => output(Err(source)).map(|()| 0),
             copied => Ok(copied?.1),
