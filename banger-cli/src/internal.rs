@@ -1,11 +1,11 @@
 //! Faults of banger itself: exit status 2.
 
 use std::any::Any;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::panic::{UnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use crate::printer::ErrorDocument;
+use crate::printer::{ErrorDocument, raw_error_output};
 use crate::usage::asks_for_json;
 
 /// Exit status that tells a fault of banger from one of its user.
@@ -21,7 +21,7 @@ pub(crate) fn guard(run: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
             let _ = ErrorDocument::new(banger::Error::INTERNAL_CODE, message.clone()).print();
         }
         // Nobody is left to tell when standard error is gone.
-        let _ = writeln!(io::stderr(), "error: {message}");
+        let _ = writeln!(raw_error_output(), "error: {message}");
         ExitCode::from(INTERNAL_STATUS)
     })
 }

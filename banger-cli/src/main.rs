@@ -3,8 +3,10 @@
 mod args;
 mod commands;
 mod internal;
+mod json;
 mod printer;
 mod progress;
+mod text;
 mod units;
 mod usage;
 

@@ -1,12 +1,12 @@
 //! Progress of a pull: bars, or one JSON document a line.
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use banger::{Event, EventHandler};
+use banger::{Event, EventHandler, escape_text};
 use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 
 use crate::args::ProgressStyle;
@@ -29,7 +29,7 @@ pub(crate) fn handler(style: ProgressStyle, printer: &Printer) -> EventHandler {
             Box::new(move |event| bars.show(event))
         }
         ProgressStyle::Json => {
-            let lines = Lines::default();
+            let lines = Lines { printer: printer.clone(), last: Mutex::default() };
             Box::new(move |event| lines.show(event))
         }
         ProgressStyle::Auto | ProgressStyle::None => {
@@ -69,22 +69,27 @@ impl Bars {
         Self { printer, stage, blobs: Mutex::default() }
     }
 
+    /// Shows what the run does. Parts of it are a registry's or an image's.
+    fn say(&self, text: String) {
+        self.stage.set_message(escape_text(&text));
+    }
+
     fn show(&self, event: &Event) {
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Resolving { reference } => {
                 self.stage.enable_steady_tick(Duration::from_millis(100));
-                self.stage.set_message(format!("resolving {reference}"));
+                self.say(format!("resolving {reference}"));
             }
             Event::Resolved { digest, platform, layers, .. } => {
-                self.stage.set_message(format!("{} {platform}, {layers} layers", short(digest)));
+                self.say(format!("{} {platform}, {layers} layers", short(digest)));
             }
             Event::BlobStarted { digest, size_bytes, cached: false, resumed_bytes } => {
                 let bar = self.printer.bars().add(ProgressBar::new(*size_bytes));
                 bar.set_style(style(
                     "  {prefix} {bar:30} {bytes:>11}/{total_bytes:11} {bytes_per_sec:>12} {msg}",
                 ));
-                bar.set_prefix(short(digest).to_owned());
+                bar.set_prefix(escape_text(short(digest)));
                 bar.set_position(*resumed_bytes);
                 blobs.insert(digest.clone(), bar);
             }
@@ -100,15 +105,13 @@ impl Bars {
             }
             Event::LayerProgress { layer, done_bytes, size_bytes } => {
                 let percent = done_bytes * 100 / size_bytes.max(&1);
-                self.stage.set_message(format!("applying layer {} ({percent}%)", layer + 1));
+                self.say(format!("applying layer {} ({percent}%)", layer + 1));
             }
             Event::DirectoryProgress { entries, done_bytes } => {
                 self.stage.enable_steady_tick(Duration::from_millis(100));
-                self.stage.set_message(format!("reading: {entries} entries, {}", Size(*done_bytes)));
+                self.say(format!("reading: {entries} entries, {}", Size(*done_bytes)));
             }
-            Event::Building { backend } => {
-                self.stage.set_message(format!("writing the file system ({backend})"))
-            }
+            Event::Building { backend } => self.say(format!("writing the file system ({backend})")),
             Event::Done { .. } => self.stage.finish_and_clear(),
             other => note(&self.printer, other),
         }
@@ -131,12 +134,12 @@ fn style(template: &str) -> BarStyle {
 /// The first digits of a digest, enough for people.
 fn short(digest: &str) -> &str {
     let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
-    &hex[..hex.len().min(12)]
+    hex.get(..12).unwrap_or(hex)
 }
 
 /// One JSON document a line on standard error, progress of a blob a few times a second.
-#[derive(Default)]
 struct Lines {
+    printer: Printer,
     last: Mutex<HashMap<String, Instant>>,
 }
 
@@ -156,10 +159,7 @@ impl Lines {
             }
             last.insert(key, now);
         }
-        let mut line = serde_json::to_vec(event).expect("events have only string keys");
-        line.push(b'\n');
-        // Nobody is left to tell when standard error is gone.
-        let _ = io::stderr().lock().write_all(&line);
+        self.printer.json_line(event);
     }
 }
 

@@ -2,16 +2,21 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
+use banger::{escape_text, is_hidden, rootfs::escape_bytes};
+use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use crate::printer::ErrorDocument;
+use crate::args::Arguments;
+use crate::printer::{ErrorDocument, raw_error_output, raw_output};
+use crate::text::Text;
 
 /// Prints what the parser of the arguments has to say; returns the status to end with.
 pub(crate) fn tell(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return match error.print().and_then(|()| io::stdout().flush()) {
+        return match error.print().and_then(|()| raw_output().flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
             _ => ExitCode::SUCCESS,
         };
@@ -23,8 +28,33 @@ pub(crate) fn tell(error: &clap::Error) -> ExitCode {
         let _ = document.print();
     }
     // Nobody is left to tell when standard error is gone.
-    let _ = error.print();
+    let _ = print(error);
     ExitCode::FAILURE
+}
+
+/// Prints a mistake on standard error. What it repeats of the arguments may be the names of files that
+/// somebody else chose.
+fn print(error: &clap::Error) -> io::Result<()> {
+    if !std::env::args_os().any(|argument| argument.to_string_lossy().chars().any(is_unsafe)) {
+        return error.print();
+    }
+    // The same mistake in arguments that are safe to repeat, which also has its colours.
+    let escaped = std::env::args_os().map(|argument| match argument.to_str() {
+        Some(text) => escape_text(text),
+        None => escape_bytes(argument.as_bytes()),
+    });
+    match Arguments::try_parse_from(escaped) {
+        Err(same) if same.kind() == error.kind() => same.print(),
+        _ => {
+            let text: Text = error.render().to_string().trim_end().lines().collect();
+            raw_error_output().write_all(text.as_str().as_bytes())
+        }
+    }
+}
+
+/// Whether a character is not to be repeated; one in the place of bytes that are no text is not either.
+fn is_unsafe(character: char) -> bool {
+    is_hidden(character) || character == char::REPLACEMENT_CHARACTER
 }
 
 /// Whether `--json` is among arguments that could not be parsed.

@@ -4,6 +4,7 @@
 //! Nothing here may panic the kernel: see [`init`].
 
 mod agent;
+mod bounded;
 mod contract;
 mod durable;
 mod first_boot;

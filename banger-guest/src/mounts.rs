@@ -8,7 +8,11 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_remount};
 
+use crate::bounded;
 use crate::report::say;
+
+/// How much of the list of mounts is read.
+const MOUNTS_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A mount that there should be.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +122,8 @@ fn make_root_writable(name: &str) {
 
 /// Makes every file system read-only that can be, so that it is whole when the machine stops.
 pub(crate) fn make_read_only() -> io::Result<()> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    let mounts = String::from_utf8_lossy(&bounded::read_start(Path::new("/proc/self/mounts"), MOUNTS_BYTES)?)
+        .into_owned();
     let targets = mounts.lines().filter_map(|line| {
         let mut fields = line.split(' ');
         let source = fields.next()?;

@@ -5,7 +5,14 @@ use std::path::{Path, PathBuf};
 
 use banger_guest::config::{GuestConfig, KernelCommandLine, paths};
 
+use crate::bounded;
 use crate::report::say;
+
+/// How much of a file is read that has a line or two.
+const TEXT_BYTES: u64 = 64 * 1024;
+
+/// The longest configuration: an entry point with more cannot be started by any kernel.
+const GUEST_CONFIG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The root of the guest's files.
 #[derive(Debug, Clone)]
@@ -43,7 +50,7 @@ impl Root {
     /// unless it is not there at all.
     pub(crate) fn guest_config(&self, reporter: &str) -> Option<GuestConfig> {
         let path = self.path(paths::GUEST_CONFIG);
-        let json = match std::fs::read(&path) {
+        let json = match bounded::read_whole(&path, GUEST_CONFIG_BYTES) {
             Ok(json) => json,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -56,9 +63,10 @@ impl Root {
             .ok()
     }
 
-    /// The text of a file without white space around it; `None` where it cannot be read or is empty.
+    /// The text of a short file without white space around it; `None` where it cannot be read or is
+    /// empty. Of one that is not short it is the first [`TEXT_BYTES`].
     pub(crate) fn text(&self, path: &str) -> Option<String> {
-        let bytes = std::fs::read(self.path(path)).ok()?;
+        let bytes = bounded::read_start(&self.path(path), TEXT_BYTES).ok()?;
         let text = String::from_utf8_lossy(&bytes).trim().to_owned();
         (!text.is_empty()).then_some(text)
     }

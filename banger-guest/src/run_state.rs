@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 use banger_guest::protocol::EntrypointState;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::bounded;
 use crate::root::Root;
+
+/// The longest state of an entry point.
+const ENTRYPOINT_BYTES: u64 = 4096;
 
 /// How long a lock that others may have for a moment is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -32,7 +36,8 @@ impl RunState {
 
     /// How far the entry point has come; `None` where nobody runs one.
     pub(crate) fn entrypoint(&self) -> Option<EntrypointState> {
-        serde_json::from_slice(&std::fs::read(self.directory.join("entrypoint.json")).ok()?).ok()
+        let json = bounded::read_whole(&self.directory.join("entrypoint.json"), ENTRYPOINT_BYTES).ok()?;
+        serde_json::from_slice(&json).ok()
     }
 
     /// Tells how far the entry point has come.

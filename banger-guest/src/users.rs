@@ -1,11 +1,16 @@
 //! Users and groups out of the guest's own `/etc/passwd` and `/etc/group`. The C library's way would
 //! need its plug-ins, which a static binary has not.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
+use banger_guest::protocol::ErrorCode;
 use rustix::process::{Gid, Uid};
 use thiserror::Error;
 
+use crate::bounded::{LineLimits, for_each_line};
 use crate::root::Root;
 
 /// Who a program runs as.
@@ -22,37 +27,55 @@ pub(crate) struct Identity {
 }
 
 /// Why nobody is meant by a user.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Error)]
 pub(crate) enum UserError {
-    #[error("no user `{name}` in /etc/passwd")]
+    #[error("no user `{name}` in {PASSWD}")]
     User { name: String },
-    #[error("no group `{name}` in /etc/group")]
+    #[error("no group `{name}` in {GROUP}")]
     Group { name: String },
+    #[error("cannot read {file} to its end: {source}")]
+    File { file: &'static str, source: io::Error },
 }
 
+impl UserError {
+    /// The code under which the agent tells it.
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::User { .. } | Self::Group { .. } => ErrorCode::NotFound,
+            Self::File { .. } => ErrorCode::Failed,
+        }
+    }
+}
+
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+
+/// How much of the files is read. They are read line by line, and not kept.
+const LIMITS: LineLimits = LineLimits { file_bytes: 64 * 1024 * 1024, line_bytes: 64 * 1024 };
+
+/// How many groups a process can have (`NGROUPS_MAX`).
+const MAX_GROUPS: usize = 65_536;
+
 /// The two files.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Accounts {
-    passwd: String,
-    group: String,
+    passwd: PathBuf,
+    group: PathBuf,
 }
 
 #[derive(Debug)]
-struct PasswdEntry<'a> {
-    name: &'a str,
+struct PasswdEntry {
+    name: String,
     uid: u32,
     gid: u32,
-    home: &'a str,
-    shell: &'a str,
+    home: String,
+    shell: String,
 }
 
 impl Accounts {
-    /// Reads the files; one that is missing has nobody in it.
+    /// The files of a guest; one that is missing has nobody in it.
     pub(crate) fn of_guest(root: &Root) -> Self {
-        Self {
-            passwd: root.text("/etc/passwd").unwrap_or_default(),
-            group: root.text("/etc/group").unwrap_or_default(),
-        }
+        Self { passwd: root.path(PASSWD), group: root.path(GROUP) }
     }
 
     /// Who `user`, `uid`, `user:group` or `uid:gid` is, as OCI's image configuration has it: a uid
@@ -64,18 +87,17 @@ impl Accounts {
         };
         let user = if user.is_empty() { "root" } else { user };
         let uid = numeric_id(user);
-        let entry = self
-            .entries()
-            .find(|entry| entry.name == user)
-            .or_else(|| uid.and_then(|uid| self.entries().find(|entry| entry.uid == uid)));
-        let mut identity = match (entry, uid) {
+        let mut identity = match (self.entry(user, uid)?, uid) {
             (Some(entry), _) => Identity {
-                name: entry.name.to_owned(),
                 uid: Uid::from_raw(entry.uid),
                 gid: Gid::from_raw(entry.gid),
-                groups: self.groups_of(entry.name, entry.gid),
-                home: PathBuf::from(if entry.home.is_empty() { "/" } else { entry.home }),
-                shell: entry.shell.to_owned(),
+                groups: match group {
+                    Some(_) => Vec::new(),
+                    None => self.groups_of(&entry.name, entry.gid)?,
+                },
+                home: PathBuf::from(if entry.home.is_empty() { "/" } else { &entry.home }),
+                name: entry.name,
+                shell: entry.shell,
             },
             (None, Some(uid)) => nobody_known(user, uid),
             // Images without accounts have a root all the same.
@@ -83,46 +105,113 @@ impl Accounts {
             (None, None) => return Err(UserError::User { name: user.to_owned() }),
         };
         if let Some(group) = group {
-            let gid = self.group_id(group).ok_or_else(|| UserError::Group { name: group.to_owned() })?;
+            let gid = self.group_id(group)?.ok_or_else(|| UserError::Group { name: group.to_owned() })?;
             identity.gid = Gid::from_raw(gid);
             identity.groups = vec![identity.gid];
         }
         Ok(identity)
     }
 
-    fn entries(&self) -> impl Iterator<Item = PasswdEntry<'_>> {
-        self.passwd.lines().filter_map(|line| {
-            let fields: Vec<&str> = line.trim().split(':').collect();
-            let &[name, _, uid, gid, _, home, shell] = fields.as_slice() else {
-                return None;
+    /// The first line of that name, or else the first of that number.
+    fn entry(&self, user: &str, uid: Option<u32>) -> Result<Option<PasswdEntry>, UserError> {
+        let (mut by_name, mut by_uid) = (None, None);
+        let read = self.each(&self.passwd, PASSWD, |fields: &[&str; 7]| {
+            let &[name, _, own_uid, gid, _, home, shell] = fields;
+            let (Some(own_uid), Some(gid)) = (numeric_id(own_uid), numeric_id(gid)) else {
+                return ControlFlow::Continue(());
             };
-            Some(PasswdEntry { name, uid: numeric_id(uid)?, gid: numeric_id(gid)?, home, shell })
-        })
+            let entry = || PasswdEntry {
+                name: name.to_owned(),
+                uid: own_uid,
+                gid,
+                home: home.to_owned(),
+                shell: shell.to_owned(),
+            };
+            if name == user {
+                by_name = Some(entry());
+                return ControlFlow::Break(());
+            }
+            if by_uid.is_none() && uid == Some(own_uid) {
+                by_uid = Some(entry());
+            }
+            ControlFlow::Continue(())
+        });
+        match read {
+            // Root and numbers need no entry.
+            Err(UserError::File { .. }) if uid.is_some() || user == "root" => {}
+            read => read?,
+        }
+        Ok(by_name.or(by_uid))
     }
 
-    /// The lines of `/etc/group`: name, gid, members.
-    fn groups(&self) -> impl Iterator<Item = (&str, u32, &str)> {
-        self.group.lines().filter_map(|line| {
-            let fields: Vec<&str> = line.trim().split(':').collect();
-            let &[name, _, gid, members] = fields.as_slice() else {
-                return None;
-            };
-            Some((name, numeric_id(gid)?, members))
-        })
-    }
-
-    fn groups_of(&self, user: &str, primary: u32) -> Vec<Gid> {
+    fn groups_of(&self, user: &str, primary: u32) -> Result<Vec<Gid>, UserError> {
         let mut gids = vec![primary];
-        for (_, gid, members) in self.groups() {
-            if members.split(',').any(|member| member == user) && !gids.contains(&gid) {
+        let mut known = HashSet::from([primary]);
+        let read = self.each(&self.group, GROUP, |fields: &[&str; 4]| {
+            let &[_, _, gid, members] = fields;
+            if let Some(gid) = numeric_id(gid)
+                && members.split(',').any(|member| member == user)
+                && known.insert(gid)
+            {
                 gids.push(gid);
             }
+            // The kernel takes no more.
+            if gids.len() < MAX_GROUPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        match read {
+            // Fewer groups are fewer rights; a file that is damaged keeps nobody out.
+            Err(UserError::File { .. }) => {}
+            read => read?,
         }
-        gids.into_iter().map(Gid::from_raw).collect()
+        Ok(gids.into_iter().map(Gid::from_raw).collect())
     }
 
-    fn group_id(&self, group: &str) -> Option<u32> {
-        self.groups().find(|(name, _, _)| *name == group).map(|(_, gid, _)| gid).or_else(|| numeric_id(group))
+    fn group_id(&self, group: &str) -> Result<Option<u32>, UserError> {
+        let mut found = None;
+        self.each(&self.group, GROUP, |fields: &[&str; 4]| {
+            let &[name, _, gid, _] = fields;
+            match numeric_id(gid).filter(|_| name == group) {
+                Some(gid) => {
+                    found = Some(gid);
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
+            }
+        })?;
+        Ok(found.or_else(|| numeric_id(group)))
+    }
+
+    /// Calls `take` with the fields of each line that has so many, until it breaks.
+    fn each<const N: usize>(
+        &self,
+        path: &Path,
+        file: &'static str,
+        mut take: impl FnMut(&[&str; N]) -> ControlFlow<()>,
+    ) -> Result<(), UserError> {
+        let read = for_each_line(path, LIMITS, |line| {
+            let text = String::from_utf8_lossy(line);
+            let mut fields = [""; N];
+            let mut count = 0;
+            for field in text.trim().split(':') {
+                if let Some(slot) = fields.get_mut(count) {
+                    *slot = field;
+                }
+                count += 1;
+            }
+            if count == N { take(&fields) } else { ControlFlow::Continue(()) }
+        });
+        match read {
+            // Not there, or something else than a file: nobody is in it.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                Ok(())
+            }
+            read => read.map_err(|source| UserError::File { file, source }),
+        }
     }
 }
 
@@ -148,14 +237,30 @@ fn nobody_known(name: &str, uid: u32) -> Identity {
 mod tests {
     use super::*;
 
-    fn accounts() -> Accounts {
-        Accounts {
-            passwd: "root:x:0:0:root:/root:/bin/bash\nbroken\napp:x:1000:100::/srv/app:/bin/sh\n\
-                     1001:x:7:7::/odd:\nbad:x:-1:0::/:\nhuge:x:4294967295:0::/:\nhomeless:x:8:8:::\n"
-                .into(),
-            group: "root:x:0:\nusers:x:100:\nvideo:x:44:other,app\nwheel:x:10:app,root\nbroken:x\n55:x:56:\n"
-                .into(),
+    /// The files, in a directory that lives as long as they do.
+    struct Files(tempfile::TempDir);
+
+    impl Files {
+        fn new(passwd: &[u8], group: &[u8]) -> Self {
+            let directory = tempfile::tempdir().expect("a directory");
+            std::fs::create_dir(directory.path().join("etc")).expect("a directory");
+            std::fs::write(directory.path().join("etc/passwd"), passwd).expect("a file");
+            std::fs::write(directory.path().join("etc/group"), group).expect("a file");
+            Self(directory)
         }
+
+        fn identity(&self, spec: &str) -> Result<Identity, UserError> {
+            Accounts::of_guest(&Root::at(self.0.path().into())).identity(spec)
+        }
+    }
+
+    fn accounts() -> Files {
+        Files::new(
+            b"root:x:0:0:root:/root:/bin/bash\nbroken\napp:x:1000:100::/srv/app:/bin/sh\n\
+              1001:x:7:7::/odd:\nbad:x:-1:0::/:\nhuge:x:4294967295:0::/:\nhomeless:x:8:8:::\n\
+              n\xe9:x:9:9::/:\n",
+            b"root:x:0:\nusers:x:100:\nvideo:x:44:other,app\nwheel:x:10:app,root\nbroken:x\n55:x:56:\n",
+        )
     }
 
     #[test]
@@ -173,8 +278,9 @@ mod tests {
             ("app:55", 1000, 56, &[56], "/srv/app"),
             ("homeless", 8, 8, &[8], "/"),
         ];
+        let accounts = accounts();
         for (spec, uid, gid, groups, home) in cases {
-            let identity = accounts().identity(spec).unwrap_or_else(|error| panic!("{spec}: {error}"));
+            let identity = accounts.identity(spec).unwrap_or_else(|error| panic!("{spec}: {error}"));
             assert_eq!((identity.uid.as_raw(), identity.gid.as_raw()), (uid, gid), "{spec}");
             assert_eq!(identity.groups.iter().map(|gid| gid.as_raw()).collect::<Vec<_>>(), groups, "{spec}");
             assert_eq!(identity.home, PathBuf::from(home), "{spec}");
@@ -183,12 +289,36 @@ mod tests {
 
     #[test]
     fn nobody_is_made_up() {
+        let accounts = accounts();
         for spec in ["missing", "bad", "huge", "+5", "-1", "4294967295", "99999999999"] {
-            assert_eq!(accounts().identity(spec), Err(UserError::User { name: spec.into() }), "{spec}");
+            let error = accounts.identity(spec).expect_err(spec);
+            assert!(matches!(error, UserError::User { name } if name == spec), "{spec}");
         }
-        assert_eq!(accounts().identity("app:missing"), Err(UserError::Group { name: "missing".into() }));
-        let empty = Accounts::default();
-        assert_eq!(empty.identity("root").map(|root| root.uid.as_raw()), Ok(0));
+        let error = accounts.identity("app:missing").expect_err("there is no such group");
+        assert!(matches!(error, UserError::Group { name } if name == "missing"));
+        let nothing = tempfile::tempdir().expect("a directory");
+        let empty = Accounts::of_guest(&Root::at(nothing.path().into()));
+        assert_eq!(empty.identity("root").expect("root is always there").uid.as_raw(), 0);
         assert!(empty.identity("app").is_err());
+    }
+
+    #[test]
+    fn files_of_any_size_are_read_line_by_line() {
+        // The one who is looked for is behind a line that is too long, and in more groups than there can be.
+        let mut passwd = vec![b'x'; 1024 * 1024];
+        passwd.extend(b"\nlast:x:5:6::/last:/bin/sh\n");
+        let group: String = (0..70_000).map(|gid| format!("g{gid}:x:{gid}:last\n")).collect();
+        let files = Files::new(&passwd, group.as_bytes());
+        let identity = files.identity("last").expect("it is there");
+        assert_eq!((identity.uid.as_raw(), identity.groups.len()), (5, MAX_GROUPS));
+
+        // Beyond the limit nobody is looked for, and nobody is said to be missing.
+        let sparse = std::fs::OpenOptions::new().write(true).open(files.0.path().join("etc/passwd"));
+        sparse.expect("a file").set_len(LIMITS.file_bytes + 1).expect("a hole");
+        let error = files.identity("missing").expect_err("it is not there");
+        assert!(matches!(error, UserError::File { file: PASSWD, .. }), "{error}");
+        assert_eq!(files.identity("last").expect("it is before the limit").uid.as_raw(), 5);
+        assert_eq!(files.identity("root").expect("root needs no entry").uid.as_raw(), 0);
+        assert_eq!(files.identity("5").expect("a number needs no entry").name, "last");
     }
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::path::{escape_bytes, unescape_bytes};
+use crate::escape::{escape_bytes, unescape_bytes};
 use crate::timestamp::Timestamp;
 
 /// Permissions, owner, modification time and extended attributes of one inode.
@@ -98,7 +98,8 @@ impl<'de> Deserialize<'de> for Xattrs {
         let text = BTreeMap::<String, String>::deserialize(deserializer)?;
         text.into_iter()
             .map(|(name, value)| {
-                let name = unescape_bytes(&name).map_err(de::Error::custom)?;
+                let malformed = || de::Error::custom(format_args!("malformed escape in {name:?}"));
+                let name = unescape_bytes(&name).ok_or_else(malformed)?;
                 let value = STANDARD.decode(value).map_err(de::Error::custom)?;
                 Ok((name, value))
             })

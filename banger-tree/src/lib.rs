@@ -26,6 +26,7 @@ mod budget;
 mod cancellation;
 mod children;
 mod content;
+mod escape;
 mod host_place;
 mod memory_store;
 mod metadata;
@@ -46,11 +47,12 @@ pub use budget::{
 pub use cancellation::Cancellation;
 pub use children::{Children, ChildrenIter};
 pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
+pub use escape::{escape_bytes, escape_text, is_hidden};
 pub use host_place::{Existing, HostPlace};
 pub use memory_store::MemoryStore;
 pub use metadata::{Metadata, MetadataEntry, MetadataKind};
 pub use new_file::{NewFile, NewFileError, write_new_file};
-pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, check_name, escape_bytes, escape_text};
+pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, check_name};
 pub use resolve::{
     Lookup, MAX_SYMLINK_HOPS, ResolveAccount, ResolveError, ResolveStop, Resolved, count_components, resolve,
 };

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::escape::{escape_bytes, unescape_bytes};
+
 /// Longest file name in bytes (Linux `NAME_MAX`, and what an ext4 directory entry can hold).
 pub const NAME_MAX: usize = 255;
 /// Longest path in bytes that is accepted (Linux `PATH_MAX`).
@@ -183,71 +185,6 @@ pub fn check_name(name: &[u8]) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Returns `bytes` as text on one line: UTF-8 as it is; other bytes, control characters, characters
-/// that are not seen or turn the direction of the text, and backslashes as `\xNN`.
-pub fn escape_bytes(bytes: &[u8]) -> String {
-    use fmt::Write;
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match is_hidden(character) || character == '\\' {
-                true => escape_character(character, &mut text),
-                false => text.push(character),
-            }
-        }
-        for byte in chunk.invalid() {
-            write!(text, "\\x{byte:02x}").expect("writing to a String cannot fail");
-        }
-    }
-    text
-}
-
-/// Returns `text` on one line, as [`escape_bytes`] does but for backslashes, which stay: for messages,
-/// parts of which may be escaped already, and for text that nobody has to read back.
-pub fn escape_text(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match is_hidden(character) {
-            true => escape_character(character, &mut escaped),
-            false => escaped.push(character),
-        }
-    }
-    escaped
-}
-
-fn escape_character(character: char, text: &mut String) {
-    use fmt::Write;
-    for byte in character.encode_utf8(&mut [0; 4]).bytes() {
-        write!(text, "\\x{byte:02x}").expect("writing to a String cannot fail");
-    }
-}
-
-/// Returns whether a character makes what stands around it look like something else.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
-/// Returns the bytes that [`escape_bytes`] made `text` of.
-pub(crate) fn unescape_bytes(text: &str) -> Result<Vec<u8>, PathError> {
-    let malformed = || PathError::Escape { text: text.to_owned() };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        bytes.extend_from_slice(&rest.as_bytes()[..at]);
-        let digits =
-            rest.get(at + 1..at + 4).and_then(|escape| escape.strip_prefix('x')).ok_or_else(malformed)?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| malformed())?);
-        rest = &rest[at + 4..];
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    Ok(bytes)
-}
-
 impl fmt::Display for GuestPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&escape_bytes(&self.bytes))
@@ -277,7 +214,8 @@ impl Serialize for GuestPath {
 impl<'de> Deserialize<'de> for GuestPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        unescape_bytes(&text).and_then(Self::parse).map_err(de::Error::custom)
+        let bytes = unescape_bytes(&text).ok_or_else(|| PathError::Escape { text: text.clone() });
+        bytes.and_then(Self::parse).map_err(de::Error::custom)
     }
 }
 
@@ -315,20 +253,6 @@ mod tests {
         }
         assert!(GuestPath::parse("n".repeat(255)).is_ok());
         assert!(GuestPath::parse(vec![b'/'; 4096]).is_ok());
-    }
-
-    #[test]
-    fn text_is_one_line_and_keeps_what_is_escaped_already() {
-        for (text, want) in [
-            ("plain ü", "plain ü"),
-            ("a\nb", r"a\x0ab"),
-            ("\u{1b}[31m", r"\x1b[31m"),
-            ("\u{202e}x", r"\xe2\x80\xaex"),
-            (r"a\x0ab", r"a\x0ab"),
-        ] {
-            assert_eq!(escape_text(text), want);
-        }
-        assert_eq!(escape_bytes(br"a\x0ab"), r"a\x5cx0ab");
     }
 
     #[test]

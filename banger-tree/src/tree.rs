@@ -133,7 +133,7 @@ pub enum TreeError {
     #[error("inode {} is not a directory", .0.0)]
     NotADirectory(InodeId),
     /// The name is taken.
-    #[error("{} exists", crate::path::escape_bytes(.name))]
+    #[error("{} exists", crate::escape_bytes(.name))]
     Exists {
         /// The name.
         name: Vec<u8>,

@@ -105,7 +105,7 @@ pub enum Error {
     },
     /// A guest could not be asked, or said no.
     #[error(transparent)]
-    Guest(#[from] GuestError),
+    Guest(GuestError),
     /// The caller asked to stop; nothing was left behind.
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -206,6 +206,15 @@ impl From<Ext4Error> for Error {
         match error {
             Ext4Error::Cancelled => Self::Cancelled,
             other => Self::Ext4(other),
+        }
+    }
+}
+
+impl From<GuestError> for Error {
+    fn from(error: GuestError) -> Self {
+        match error {
+            GuestError::Cancelled => Self::Cancelled,
+            other => Self::Guest(other),
         }
     }
 }

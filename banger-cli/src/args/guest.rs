@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
 use super::examples;
+use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GuestCommand {
@@ -14,22 +15,22 @@ pub(crate) enum GuestCommand {
     Health {
         #[command(flatten)]
         guest: GuestArguments,
-        /// Ask again for so many seconds until it does.
+        /// Ask again until it answers, for SECONDS at most.
         #[arg(long, value_name = "SECONDS", default_value_t = 0)]
         wait: u64,
     },
-    /// Show what a guest is and how far its first boot has come.
+    /// Show the guest's system, its network and how far its first boot has come.
     Info {
         #[command(flatten)]
         guest: GuestArguments,
     },
-    /// Run a program in a guest; ends with its exit status, or 128 and the signal that killed it.
+    /// Run a program in a guest; ends with its exit status, or 128 plus the signal that killed it.
     #[command(after_help = examples::EXEC)]
     Exec(ExecArguments),
     /// Copy a file into a guest or out of it.
     #[command(after_help = examples::CP)]
     Cp(CopyArguments),
-    /// Configure a guest's network.
+    /// Configure a guest's network; prints the name of the interface.
     SetNetwork(SetNetworkArguments),
     /// Grow a guest's root file system to the size of its disk.
     Grow {
@@ -40,7 +41,7 @@ pub(crate) enum GuestCommand {
     Wait {
         #[command(flatten)]
         guest: GuestArguments,
-        /// For so many seconds at most.
+        /// Wait for SECONDS at most.
         #[arg(long, value_name = "SECONDS")]
         timeout: Option<u64>,
     },
@@ -48,7 +49,7 @@ pub(crate) enum GuestCommand {
     Shutdown {
         #[command(flatten)]
         guest: GuestArguments,
-        /// Reboot instead.
+        /// Reboot it instead.
         #[arg(long)]
         reboot: bool,
     },
@@ -56,12 +57,11 @@ pub(crate) enum GuestCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct GuestArguments {
-    /// Where the agent is reached:
+    /// Address of the agent; PORT defaults to 5000:
     /// PATH[:PORT], the vsock socket of Firecracker, Cloud Hypervisor or vhost-device-vsock;
-    /// vsock:CID[:PORT], the host's own vsock, as QEMU has it;
-    /// unix:PATH, a Unix socket with the agent behind it;
-    /// tcp:ADDRESS:PORT, without any protection.
-    /// PORT is 5000 where it is missing.
+    /// vsock:CID[:PORT], the host's own vsock, as QEMU uses it;
+    /// unix:PATH, a Unix socket of the agent itself, or a virtio port of QEMU;
+    /// tcp:ADDRESS:PORT, without authentication or encryption.
     #[arg(long, short, value_name = "SOCKET", env = "BANGER_GUEST_SOCKET")]
     pub(crate) socket: GuestAddress,
 }
@@ -70,24 +70,28 @@ pub(crate) struct GuestArguments {
 pub(crate) struct ExecArguments {
     #[command(flatten)]
     pub(crate) guest: GuestArguments,
-    /// Run it on a terminal of its own, with this one's input and size.
+    /// Run the program on a terminal of its own, with the input and size of this one; Ctrl-] three times
+    /// within a second ends the session.
     #[arg(long, short)]
     pub(crate) tty: bool,
-    /// Send standard input.
+    /// Send standard input to the program.
     #[arg(long, short = 'i')]
     pub(crate) stdin: bool,
-    /// Set a variable; several are given one by one.
+    /// Set a variable; repeat it for more.
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
-    /// Run it as NAME, UID, NAME:GROUP or UID:GID [default: root].
+    /// Run the program as NAME, UID, NAME:GROUP or UID:GID [default: root].
     #[arg(long, short)]
     pub(crate) user: Option<String>,
-    /// Run it in this directory [default: /].
+    /// Run the program in this directory [default: /].
     #[arg(long, short, value_name = "DIR")]
     pub(crate) workdir: Option<String>,
-    /// Kill it after so many seconds.
+    /// Kill the program after SECONDS.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
+    /// Kill the program if it writes more than SIZE with --json, which keeps its output in memory.
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    pub(crate) max_output: Size,
     /// The program and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
@@ -96,7 +100,7 @@ pub(crate) struct ExecArguments {
 fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("not NAME=VALUE".to_owned()),
+        _ => Err("write it as NAME=VALUE".to_owned()),
     }
 }
 
@@ -104,11 +108,12 @@ fn variable(text: &str) -> Result<(String, String), String> {
 pub(crate) struct CopyArguments {
     #[command(flatten)]
     pub(crate) guest: GuestArguments,
-    /// A file, `-` for standard input, or `:/PATH` in the guest.
+    /// File to copy: a path on this host, `-` for standard input, or `:/PATH` in the guest.
     pub(crate) source: String,
-    /// A file or a directory to put it into, `-` for standard output, or `:/PATH` in the guest.
+    /// Where to copy it: a file or directory on this host, `-` for standard output, or `:/PATH` in the
+    /// guest.
     pub(crate) target: String,
-    /// Permission bits of a file that is copied in, in octal [default: those of the file].
+    /// Mode of a file that is copied in, in octal [default: that of the file].
     #[arg(long, value_parser = octal)]
     pub(crate) mode: Option<u32>,
     /// Owner of a file that is copied in [default: that of the file it replaces, or root].
@@ -117,13 +122,16 @@ pub(crate) struct CopyArguments {
     /// Make missing directories in the guest.
     #[arg(long)]
     pub(crate) parents: bool,
+    /// Refuse a file of the guest that is larger than SIZE.
+    #[arg(long, value_name = "SIZE", default_value = "64G")]
+    pub(crate) max_size: Size,
 }
 
 fn octal(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o7777)
-        .ok_or_else(|| "not an octal number of four digits at most".to_owned())
+        .ok_or_else(|| "write an octal number of at most four digits, such as 644".to_owned())
 }
 
 fn owner(text: &str) -> Result<(u32, Option<u32>), String> {
@@ -138,22 +146,22 @@ fn owner(text: &str) -> Result<(u32, Option<u32>), String> {
 pub(crate) struct SetNetworkArguments {
     #[command(flatten)]
     pub(crate) guest: GuestArguments,
-    /// The interface [default: the only one].
+    /// Interface to configure [default: the first network card].
     #[arg(long, value_name = "NAME")]
     pub(crate) interface: Option<String>,
-    /// An address with its prefix, such as 10.0.0.2/24; several are given one by one.
+    /// Set an address with its prefix, such as 10.0.0.2/24; repeat it for more.
     #[arg(long, value_name = "ADDRESS/PREFIX")]
     pub(crate) address: Vec<InterfaceAddress>,
-    /// A default route; one for each of IPv4 and IPv6.
+    /// Set the default route; one for IPv4 and one for IPv6.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) gateway: Vec<IpAddr>,
-    /// A name server; several are given one by one.
+    /// Set a name server; repeat it for more.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) dns: Vec<IpAddr>,
-    /// The guest's name.
+    /// Set the guest's hostname.
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
-    /// Keep it for the boots to come.
+    /// Keep the configuration for later boots.
     #[arg(long)]
     pub(crate) persist: bool,
 }
@@ -176,5 +184,26 @@ impl From<&str> for CopyEnd {
             None if text == "-" => Self::Standard,
             None => Self::Host(text.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Arguments, Command};
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).unwrap().command;
+        let Command::Guest(GuestCommand::Exec(exec)) = parse("banger guest exec -s unix:a true") else {
+            panic!()
+        };
+        assert_eq!(exec.max_output.0, banger::guest::DEFAULT_MAX_OUTPUT_BYTES);
+        let Command::Guest(GuestCommand::Cp(copy)) = parse("banger guest cp -s unix:a :/a b") else {
+            panic!()
+        };
+        assert_eq!(copy.max_size.0, banger::guest::DEFAULT_MAX_COPY_BYTES);
     }
 }

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use banger::{BlobCache, CacheEntry, Dirs, PruneOptions};
 use serde::Serialize;
 
-use super::images::table;
 use super::{Failure, output};
 use crate::args::{CacheCommand, PruneArguments};
 use crate::printer::Printer;
+use crate::text::{Text, table};
 use crate::units::{Size, age_text};
 
 #[derive(Serialize)]
@@ -58,7 +58,7 @@ fn list(cache: &BlobCache, printer: &Printer) -> Result<(), Failure> {
         let age = age_text(blob.unused_seconds);
         [blob.digest.clone(), Size(blob.size_bytes).to_string(), age, state.to_owned()]
     }));
-    output(printer.result(&Document { version: 1, blobs }, &table(&rows)))
+    output(printer.result(&Document { version: 1, blobs }, table(&rows)))
 }
 
 fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Result<(), Failure> {
@@ -93,7 +93,7 @@ fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Re
         Size(freed),
         Size(report.kept_bytes)
     ));
-    let text: String = report.removed.iter().map(|entry| format!("{}\n", entry.digest)).collect();
+    let text: Text = report.removed.iter().map(|entry| entry.digest.to_string()).collect();
     let document = Document {
         version: 1,
         removed: report.removed.iter().map(Entry::from).collect(),
@@ -101,5 +101,5 @@ fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Re
         kept_bytes: report.kept_bytes,
         dry_run: arguments.dry_run,
     };
-    output(printer.result(&document, &text))
+    output(printer.result(&document, text))
 }

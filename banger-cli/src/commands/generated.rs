@@ -1,7 +1,7 @@
 //! `banger completions | man`: what is made of the definitions of the arguments.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 
 use camino::Utf8Path;
 use clap::CommandFactory as _;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Failure, output};
 use crate::args::Arguments;
-use crate::printer::Printer;
+use crate::printer::{Printer, raw_output};
 
 /// Mode of a manual page, before the umask.
 const PAGE_MODE: u32 = 0o666;
@@ -25,7 +25,13 @@ pub(super) fn completions(shell: clap_complete::Shell, printer: &Printer) -> Res
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "banger", &mut script);
     let script = String::from_utf8_lossy(&script);
-    output(printer.result(&Document { version: 1, shell: shell.to_string(), script: &script }, &script))
+    match printer.is_json() {
+        true => {
+            output(printer.result(&Document { version: 1, shell: shell.to_string(), script: &script }, ""))
+        }
+        // Many lines of our own, which are to be what they are.
+        false => output(raw_output().write_all(script.as_bytes())),
+    }
 }
 
 pub(super) fn manual_pages(dir: &Utf8Path, printer: &Printer) -> Result<(), Failure> {

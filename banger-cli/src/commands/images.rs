@@ -1,13 +1,12 @@
 //! `banger image list | show | rm | rename | export | clone | verify`.
 
-use std::fmt::Write as _;
-
-use banger::{DamagedImage, Dirs, ImageRecord, ImageStore, StoreError, Verification, escape_text};
+use banger::{DamagedImage, Dirs, ImageRecord, ImageStore, StoreError, Verification};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::{Failure, cancel_on_signal, output};
 use crate::printer::Printer;
+use crate::text::{Text, table};
 use crate::units::Size;
 
 /// A record with where its file is.
@@ -54,18 +53,14 @@ pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
     }));
     let images = listing.images.iter().map(|record| ImageDocument::new(record, &store)).collect();
     let document = Document { version: 1, images, damaged: &listing.damaged };
-    output(printer.result(&document, &table(&rows)))
+    output(printer.result(&document, table(&rows)))
 }
 
 pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
     let store = ImageStore::new(&dirs.state);
     let image = store.find(name)?;
-    let mut text = String::new();
-    let mut line = |key: &str, value: &str| {
-        if !value.is_empty() {
-            writeln!(text, "{key:<12} {}", escape_text(value)).expect("writing to a String cannot fail");
-        }
-    };
+    let mut text = Text::default();
+    let mut line = |key: &str, value: &str| text.field(key, value);
     line("name", image.name.as_str());
     line("id", image.id.as_str());
     line("path", store.rootfs_path(&image.id).as_str());
@@ -105,7 +100,7 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Fai
     for warning in &image.warnings {
         line("warning", warning);
     }
-    output(printer.result(&ImageDocument::new(&image, &store), &text))
+    output(printer.result(&ImageDocument::new(&image, &store), text))
 }
 
 pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
@@ -128,8 +123,8 @@ pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(),
         }
     }
     let removed = ids.iter().map(|id| store.remove(id)).collect::<Result<Vec<_>, _>>()?;
-    let text: String = removed.iter().map(|id| format!("{id}\n")).collect();
-    output(printer.result(&Document { version: 1, removed }, &text))
+    let text: Text = removed.iter().collect();
+    output(printer.result(&Document { version: 1, removed }, text))
 }
 
 pub(super) fn rename(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
@@ -173,12 +168,12 @@ pub(super) fn verify(names: &[String], dirs: &Dirs, printer: &Printer) -> Result
     }
     let store = ImageStore::new(&dirs.state);
     let images: Vec<Verification> = names.iter().map(|name| store.verify(name)).collect::<Result<_, _>>()?;
-    let mut text = String::new();
+    let mut text = Text::default();
     for image in &images {
         let verdict = if image.is_sound() { "sound" } else { "damaged" };
-        writeln!(text, "{}: {verdict}", image.name).expect("writing to a String cannot fail");
+        text.line(&format!("{}: {verdict}", image.name));
     }
-    output(printer.result(&Document { version: 1, images: &images }, &text))?;
+    output(printer.result(&Document { version: 1, images: &images }, text))?;
     for image in &images {
         for problem in &image.problems {
             printer.problem(&format!("{}: {problem}", image.path));
@@ -197,28 +192,6 @@ fn words(words: &[String]) -> String {
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-/// Columns two spaces apart, as wide as their widest cell; what cells hold cannot end a line.
-pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    let rows: Vec<[String; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| escape_text(cell))).collect();
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            write!(line, "{cell:<width$}  ").expect("writing to a String cannot fail");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,13 +200,5 @@ mod tests {
     fn commands_can_be_pasted_into_a_shell() {
         let words_of = |list: &[&str]| words(&list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(words_of(&["/bin/sh", "-c", "it's $x", ""]), r"/bin/sh -c 'it'\''s $x' ''");
-    }
-
-    #[test]
-    fn columns_line_up() {
-        let rows = [["A", "BB"], ["ccc", "d"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(&rows), "A    BB\nccc  d\n");
-        let rows = [["a\nb", "\x1b[31m"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(&rows), "a\\x0ab  \\x1b[31m\n");
     }
 }

@@ -11,11 +11,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::bounded;
+
 /// How long a frame that has begun may take to arrive.
 pub(crate) const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a peer may take nothing while there is something for it.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Characters of the message of an error.
+const MAX_MESSAGE: usize = 2048;
 
 /// How much is read at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -23,9 +28,9 @@ const READ_BYTES: usize = 16 * 1024;
 /// Why a connection ends.
 #[derive(Debug, Error)]
 pub(crate) enum ConnectionError {
-    #[error("the peer left")]
+    #[error("the peer closed the connection")]
     Closed,
-    #[error("the peer stalled")]
+    #[error("the peer took too long")]
     TimedOut,
     #[error("{0}")]
     Io(Errno),
@@ -33,7 +38,7 @@ pub(crate) enum ConnectionError {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Message(ProtocolError),
-    #[error("input beyond the credit")]
+    #[error("the host sent more input than it has credit for")]
     Credit,
 }
 
@@ -130,6 +135,8 @@ impl Connection {
         code: ErrorCode,
         message: String,
     ) -> Result<(), ConnectionError> {
+        // It repeats a part of the request, which may be as long as a frame.
+        let message = bounded::clip(message, MAX_MESSAGE);
         self.reply(id, Outcome::Error(Failure { code, message }))
     }
 

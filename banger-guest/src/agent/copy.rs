@@ -46,10 +46,10 @@ impl Drop for Temporary {
 pub(crate) fn copy_in(connection: &mut Connection, target: &CopyIn) -> Result<CopyTaken, OperationError> {
     let failed = |error: io::Error| OperationError::of_io(&target.path, &error);
     if target.mode.is_some_and(|mode| mode & !MODE_BITS != 0) {
-        return Err(OperationError::new(ErrorCode::Invalid, "the mode has bits beyond 07777"));
+        return Err(OperationError::new(ErrorCode::Invalid, "the mode has bits outside 07777"));
     }
     if [target.uid, target.gid].contains(&Some(u32::MAX)) {
-        return Err(OperationError::new(ErrorCode::Invalid, "4294967295 is nobody"));
+        return Err(OperationError::new(ErrorCode::Invalid, "4294967295 is not a user or group id"));
     }
     let path = place(absolute(&target.path)?).map_err(failed)?;
     let directory = durable::directory_of(&path);
@@ -61,7 +61,7 @@ pub(crate) fn copy_in(connection: &mut Connection, target: &CopyIn) -> Result<Co
         Ok(_) => {
             return Err(OperationError::new(
                 ErrorCode::Invalid,
-                format!("{}: not a regular file", target.path),
+                format!("{}: not a regular file; only those are replaced", target.path),
             ));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -110,7 +110,7 @@ fn wrong_size(target: &CopyIn, bytes: u64) -> OperationError {
     let expected = target.size_bytes.unwrap_or_default();
     OperationError::new(
         ErrorCode::Invalid,
-        format!("{bytes} bytes or more came, and {expected} were announced"),
+        format!("the host announced {expected} bytes and sent {bytes} or more"),
     )
 }
 
@@ -158,7 +158,10 @@ pub(crate) fn copy_out(connection: &mut Connection, source: &CopyOut) -> Result<
         .map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(OperationError::new(ErrorCode::Invalid, format!("{}: not a regular file", source.path)));
+        return Err(OperationError::new(
+            ErrorCode::Invalid,
+            format!("{}: not a regular file; only those are copied", source.path),
+        ));
     }
     let target = CopyTarget {
         size_bytes: metadata.len(),
@@ -184,7 +187,7 @@ pub(crate) fn copy_out(connection: &mut Connection, source: &CopyOut) -> Result<
 
 fn absolute(path: &str) -> Result<&Path, OperationError> {
     let error =
-        || OperationError::new(ErrorCode::Invalid, format!("`{path}` is not an absolute path of a file"));
+        || OperationError::new(ErrorCode::Invalid, format!("`{path}` is not the absolute path of a file"));
     let named = matches!(Path::new(path).components().next_back(), Some(Component::Normal(_)));
     if !path.starts_with('/') || path.contains('\0') || path.ends_with('/') || !named {
         return Err(error());

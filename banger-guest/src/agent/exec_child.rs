@@ -34,17 +34,19 @@ pub(crate) struct ExecChild {
 impl ExecChild {
     /// Starts a program.
     pub(crate) fn start(root: &Root, exec: &Exec) -> Result<Self, OperationError> {
-        let (program, arguments) = exec
-            .argv
-            .split_first()
-            .filter(|(program, _)| !program.is_empty())
-            .ok_or_else(|| OperationError::new(ErrorCode::Invalid, "argv is empty"))?;
+        let (program, arguments) =
+            exec.argv.split_first().filter(|(program, _)| !program.is_empty()).ok_or_else(|| {
+                OperationError::new(ErrorCode::Invalid, "there is no program to run: argv is empty")
+            })?;
         let identity = Accounts::of_guest(root)
             .identity(exec.user.as_deref().unwrap_or_default())
-            .map_err(|error| OperationError::new(ErrorCode::NotFound, error.to_string()))?;
+            .map_err(|error| OperationError::new(error.code(), error.to_string()))?;
         let directory = exec.working_dir.as_deref().unwrap_or("/");
         if !spawn::is_directory(Path::new(directory)) {
-            return Err(OperationError::new(ErrorCode::NotFound, format!("{directory}: no such directory")));
+            return Err(OperationError::new(
+                ErrorCode::NotFound,
+                format!("{directory}: there is no such directory"),
+            ));
         }
         let mut command = Command::new(program);
         spawn::login_environment(&mut command, &identity);
@@ -58,7 +60,7 @@ impl ExecChild {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(OperationError::new(
                     ErrorCode::Invalid,
-                    format!("`{name}` is no name of a variable"),
+                    format!("`{name}` cannot be the name of a variable"),
                 ));
             }
         }

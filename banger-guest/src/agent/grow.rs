@@ -39,11 +39,12 @@ pub(crate) fn grow_root() -> Result<Grown, OperationError> {
     resize_ext4(&root, device_bytes / block_bytes).map_err(|error| match error {
         Errno::INVAL => OperationError::new(
             ErrorCode::Invalid,
-            format!("the device has {device_bytes} bytes, which is less than the file system has"),
+            format!("the device has only {device_bytes} bytes, less than the file system"),
         ),
-        Errno::OPNOTSUPP | Errno::NOTTY => {
-            OperationError::new(ErrorCode::Unsupported, format!("the kernel cannot grow it: {error}"))
-        }
+        Errno::OPNOTSUPP | Errno::NOTTY => OperationError::new(
+            ErrorCode::Unsupported,
+            format!("the guest's kernel cannot grow this file system: {error}"),
+        ),
         error => failed("growing the root file system", error),
     })?;
     let after = fstatfs(&root).map_err(|error| failed("/", error))?;

@@ -1,17 +1,19 @@
 //! `health` and `info`: what a guest is, and how far it has come.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
-use banger_guest::config::{FirstBootMarker, paths};
+use banger_guest::config::paths;
 use banger_guest::protocol::{
-    Addresses, FirstBoot, FirstBootState, Health, Info, KernelInfo, OsInfo, PROTOCOL_VERSION,
+    Addresses, FirstBoot, FirstBootState, Health, Info, KernelInfo, MAX_PAYLOAD_BYTES, OsInfo,
+    PROTOCOL_VERSION,
 };
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::bounded;
 use crate::contract;
+use crate::first_boot;
 use crate::network::netlink::Netlink;
 use crate::options::Role;
 use crate::os_release::OsRelease;
@@ -28,39 +30,58 @@ const MAX_ADDRESSES: usize = 16;
 /// Characters of the kernel command line that are told; the kernel takes no more on x86.
 const MAX_COMMAND_LINE: usize = 2048;
 
+/// Characters that are told of a text which the guest's files hold.
+const MAX_VALUE: usize = 256;
+
+/// How long an answer may be, so that it fits into a frame with what is around it.
+const MAX_INFO_BYTES: usize = MAX_PAYLOAD_BYTES as usize - 1024;
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) fn health() -> Health {
     Health { agent_version: VERSION.to_owned(), protocol: PROTOCOL_VERSION, uptime_ms: uptime_ms() }
 }
 
+/// What the guest is. Where it says more than a frame holds, the log is left out.
 pub(crate) fn info(root: &Root) -> Info {
+    let mut info = whole_info(root);
+    if serde_json::to_vec(&info).is_ok_and(|json| json.len() > MAX_INFO_BYTES) {
+        info.first_boot.log_tail = "(left out: with it, the answer would be too long)\n".to_owned();
+    }
+    info
+}
+
+fn whole_info(root: &Root) -> Info {
     let release = OsRelease::of_guest(root);
     Info {
         agent_version: VERSION.to_owned(),
         contract: root.guest_config(Role::Agent.name()).map(|config| contract::running(root, &config)),
-        init: contract::running_init(root),
+        init: value(contract::running_init(root)),
         first_boot: first_boot(root),
         kernel: kernel(root),
         os: release.id.map(|id| OsInfo {
-            id,
-            version_id: release.version_id,
-            pretty_name: release.pretty_name,
+            id: value(id),
+            version_id: release.version_id.map(value),
+            pretty_name: release.pretty_name.map(value),
         }),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        machine_id: root.text("/etc/machine-id").filter(|id| id != "uninitialized"),
-        boot_id: root.text("/proc/sys/kernel/random/boot_id"),
+        machine_id: root.text("/etc/machine-id").filter(|id| id != "uninitialized").map(value),
+        boot_id: root.text("/proc/sys/kernel/random/boot_id").map(value),
         interfaces: interfaces(),
         entrypoint: RunState::of_guest(root).entrypoint(),
         uptime_ms: uptime_ms(),
     }
 }
 
+/// A text of the guest's files, as much of it as is told.
+fn value(text: String) -> String {
+    bounded::clip(text, MAX_VALUE)
+}
+
 fn kernel(root: &Root) -> KernelInfo {
     let name = rustix::system::uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
-    let command_line =
-        root.text("/proc/cmdline").unwrap_or_default().chars().take(MAX_COMMAND_LINE).collect();
+    let command_line = bounded::clip(root.text("/proc/cmdline").unwrap_or_default(), MAX_COMMAND_LINE);
     KernelInfo {
         release: text(name.release()),
         version: text(name.version()),
@@ -72,12 +93,12 @@ fn kernel(root: &Root) -> KernelInfo {
 /// How far the first boot has come, as its files tell it.
 fn first_boot(root: &Root) -> FirstBoot {
     let log_tail = tail(&root.path(paths::FIRST_BOOT_LOG)).unwrap_or_default();
-    let Ok(json) = std::fs::read(root.path(paths::FIRST_BOOT_PENDING)) else {
+    if !root.path(paths::FIRST_BOOT_PENDING).exists() {
         let done = root.path(paths::FIRST_BOOT_DONE).exists();
         let state = if done { FirstBootState::Done } else { FirstBootState::None };
         return FirstBoot { state, attempt: 0, stage: None, last_error: None, log_tail };
-    };
-    let marker = FirstBootMarker::from_json(&json);
+    }
+    let marker = first_boot::read_marker(root);
     let state = if RunState::of_guest(root).is_first_boot_running() {
         FirstBootState::Running
     } else if marker.last_error.is_some() {
@@ -85,12 +106,18 @@ fn first_boot(root: &Root) -> FirstBoot {
     } else {
         FirstBootState::Pending
     };
-    FirstBoot { state, attempt: marker.attempt, stage: marker.stage, last_error: marker.last_error, log_tail }
+    FirstBoot {
+        state,
+        attempt: marker.attempt,
+        stage: marker.stage.map(value),
+        last_error: marker.last_error.map(value),
+        log_tail,
+    }
 }
 
 /// The last lines of a file.
 fn tail(path: &Path) -> Option<String> {
-    let mut file = File::open(path).ok()?;
+    let mut file = bounded::open_regular(path).ok()?;
     let start = file.metadata().ok()?.len().saturating_sub(LOG_TAIL_BYTES);
     file.seek(SeekFrom::Start(start)).ok()?;
     let mut bytes = Vec::new();

@@ -13,7 +13,7 @@ use banger_guest::config::ListenAddress;
 use banger_guest::protocol::ErrorCode;
 
 use super::connection::Connection;
-use super::slots::Slots;
+use super::slots::{MAX_CONNECTIONS, Slots};
 use super::{Agent, serial, session};
 use crate::options::Role;
 use crate::report::say;
@@ -102,8 +102,11 @@ fn admit(agent: &Arc<Agent>, socket: Arc<OwnedFd>) {
     };
     let Some(slot) = Slots::take(agent, &socket) else {
         // One write into an empty socket: it does not wait.
-        let _ =
-            connection.reply_error(0, ErrorCode::Busy, "as many operations run as the agent allows".into());
+        let _ = connection.reply_error(
+            0,
+            ErrorCode::Busy,
+            format!("all {MAX_CONNECTIONS} connections of the agent are in use; try again later"),
+        );
         return;
     };
     let agent = Arc::clone(agent);

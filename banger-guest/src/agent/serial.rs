@@ -10,6 +10,7 @@ use rustix::termios::{OptionalActions, isatty, tcgetattr, tcsetattr};
 
 use super::connection::{Connection, ConnectionError};
 use super::{Agent, session};
+use crate::bounded;
 use crate::options::Role;
 use crate::report::say;
 use crate::root::Root;
@@ -61,7 +62,7 @@ fn device(root: &Root, path: &Path) -> PathBuf {
     let named = port.and_then(|port| {
         let ports = std::fs::read_dir(root.path("/sys/class/virtio-ports")).ok()?;
         ports.flatten().find_map(|entry| {
-            let name = std::fs::read_to_string(entry.path().join("name")).ok()?;
+            let name = String::from_utf8(bounded::read_start(&entry.path().join("name"), 4096).ok()?).ok()?;
             (name.trim() == port).then(|| Path::new("/dev").join(entry.file_name()))
         })
     });

@@ -129,7 +129,10 @@ fn operate(agent: &Agent, connection: &mut Connection, request: &Request) -> Res
         }
         Operation::Wait(wait) => wait::wait(root, connection, *wait).map(Outcome::Wait),
         // An operation of a later version does not get past the parser.
-        _ => Err(OperationError::new(ErrorCode::Unsupported, "an operation that this agent does not know")),
+        _ => Err(OperationError::new(
+            ErrorCode::Unsupported,
+            "this agent does not know the operation; it is older than the host's banger",
+        )),
     };
     match outcome {
         Ok(outcome) => connection.reply(id, outcome),

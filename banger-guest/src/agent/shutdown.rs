@@ -38,7 +38,10 @@ enum InitKind {
 pub(crate) fn check_guest(root: &Root) -> Result<(), OperationError> {
     match root.prefix() {
         None => Ok(()),
-        Some(_) => Err(OperationError::new(ErrorCode::Unsupported, "the agent does not act on /")),
+        Some(_) => Err(OperationError::new(
+            ErrorCode::Unsupported,
+            "the agent serves another root directory than /, for tests",
+        )),
     }
 }
 

@@ -23,13 +23,18 @@ pub(crate) fn wait(
         match state.entrypoint() {
             Some(EntrypointState::Ended(status)) => return Ok(status),
             Some(EntrypointState::Failed) => {
-                return Err(OperationError::new(ErrorCode::Failed, "the entry point could not be started"));
+                return Err(OperationError::new(ErrorCode::Failed, "the entry point failed to start"));
             }
             Some(_) => {}
-            None => return Err(OperationError::new(ErrorCode::NoEntrypoint, "init runs no entry point")),
+            None => {
+                return Err(OperationError::new(
+                    ErrorCode::NoEntrypoint,
+                    "there is no entry point: only banger-init runs one",
+                ));
+            }
         }
         if deadline.flatten().is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(OperationError::new(ErrorCode::TimedOut, "the entry point has not ended"));
+            return Err(OperationError::new(ErrorCode::TimedOut, "the entry point still runs"));
         }
         // A peer that leaves gives up its slot.
         if connection.wait_readable(PERIOD)? {

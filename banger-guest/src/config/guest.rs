@@ -142,10 +142,10 @@ pub struct Entrypoint {
 #[non_exhaustive]
 pub enum GuestConfigError {
     /// It is not the JSON that it should be.
-    #[error("not a guest configuration: {0}")]
+    #[error("cannot read the guest configuration: {0}")]
     Json(#[source] serde_json::Error),
     /// A newer banger wrote it.
-    #[error("guest configuration of version {found}, and only {CONFIG_VERSION} is understood")]
+    #[error("the guest configuration has version {found}; only version {CONFIG_VERSION} is supported")]
     Version {
         /// The version in it.
         found: u32,

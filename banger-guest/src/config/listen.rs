@@ -26,7 +26,7 @@ pub enum ListenAddress {
 
 /// Why a text is not an address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{text}` is none of vsock:PORT, tcp:ADDRESS:PORT, unix:PATH and serial:PATH")]
+#[error("cannot listen on `{text}`; use vsock:PORT, tcp:ADDRESS:PORT, unix:PATH or serial:PATH")]
 pub struct ListenAddressError {
     text: String,
 }

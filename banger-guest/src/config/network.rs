@@ -49,7 +49,7 @@ pub enum NetworkConfigError {
         line: usize,
     },
     /// A value is not what its key needs.
-    #[error("`{value}` is no {expected} for {key}")]
+    #[error("`{value}` is not a valid {expected} for {key}")]
     Value {
         /// The key, or the parameter of the kernel.
         key: String,

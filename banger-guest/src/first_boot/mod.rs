@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use banger_guest::config::{BootContract, FirstBootMarker, GuestConfig, InitMode, paths};
 use thiserror::Error;
 
+use crate::bounded;
 use crate::contract;
 use crate::durable;
 use crate::options::{Options, Role};
@@ -26,6 +27,9 @@ use script::{Script, StageError};
 
 /// What all stages together may take: a minute less than the unit that runs this.
 const TIMEOUT: Duration = Duration::from_secs(14 * 60);
+
+/// The longest marker.
+const MARKER_BYTES: u64 = 64 * 1024;
 
 /// Where an sshd is, if there is one.
 const SSHD: [&str; 5] =
@@ -92,8 +96,7 @@ fn later_boot(root: &Root) -> ExitCode {
 }
 
 fn drive(root: &Root, log: &mut Log) -> Result<(), FirstBootError> {
-    let mut marker =
-        FirstBootMarker::from_json(&std::fs::read(root.path(paths::FIRST_BOOT_PENDING)).unwrap_or_default());
+    let mut marker = read_marker(root);
     marker.attempt = marker.attempt.saturating_add(1);
     let done = stages(root, log, &mut marker);
     if let Err(error) = done {
@@ -143,6 +146,12 @@ fn finish(root: &Root, marker: &FirstBootMarker) -> Result<(), FirstBootError> {
     rustix::fs::sync();
     durable::remove(&root.path(paths::FIRST_BOOT_PENDING))
         .map_err(|source| FirstBootError::State { path: paths::FIRST_BOOT_PENDING, source })
+}
+
+/// The marker; one that cannot be read or is too long is that of a first boot that never began.
+pub(crate) fn read_marker(root: &Root) -> FirstBootMarker {
+    let json = bounded::read_whole(&root.path(paths::FIRST_BOOT_PENDING), MARKER_BYTES);
+    FirstBootMarker::from_json(&json.unwrap_or_default())
 }
 
 fn write_marker(root: &Root, marker: &FirstBootMarker) -> Result<(), FirstBootError> {

@@ -17,12 +17,15 @@ use thiserror::Error;
 use crate::options::{Options, Role};
 use crate::report::say;
 use crate::root::Root;
-use crate::{durable, machine_id, mounts};
+use crate::{bounded, durable, machine_id, mounts};
 
 use netlink::{Link, Netlink};
 
 /// How long an interface that is named may take to appear: its driver may be a module.
 const INTERFACE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest configuration.
+const NETWORK_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Why the network is not as it should be.
 #[derive(Debug, Error)]
@@ -31,11 +34,11 @@ pub(crate) enum NetworkError {
     File(#[source] io::Error),
     #[error("{origin}: {source}")]
     Config { origin: &'static str, source: NetworkConfigError },
-    #[error("there is no interface {name}")]
+    #[error("the guest has no interface {name}")]
     NoInterface { name: String },
-    #[error("there is no network card")]
+    #[error("the guest has no network card")]
     NoCard,
-    #[error("nothing to configure")]
+    #[error("there is nothing to configure: no address and no name server are given")]
     Nothing,
     #[error("{what}: {errno}")]
     Kernel { what: String, errno: Errno },
@@ -127,7 +130,7 @@ fn bootstrap(root: &Root) -> Result<String, NetworkError> {
 
 /// What is configured: the file, and the kernel command line over it.
 fn configured(root: &Root) -> Result<NetworkConfig, NetworkError> {
-    let file = match std::fs::read_to_string(root.path(NETWORK_FILE)) {
+    let file = match bounded::read_whole(&root.path(NETWORK_FILE), NETWORK_FILE_BYTES).and_then(text) {
         Ok(text) => NetworkConfig::parse_file(&text)
             .map_err(|source| NetworkError::Config { origin: NETWORK_FILE, source })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
@@ -139,6 +142,10 @@ fn configured(root: &Root) -> Result<NetworkConfig, NetworkError> {
     let line = NetworkConfig::from_command_line(&root.command_line())
         .map_err(|source| NetworkError::Config { origin: "kernel command line", source })?;
     Ok(file.config.overridden_by(line.unwrap_or_default()))
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
 /// Makes the kernel and resolv.conf as configured; doing it again changes nothing. The name of the interface.

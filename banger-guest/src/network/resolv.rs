@@ -5,10 +5,14 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::bounded;
 use crate::durable;
 use crate::root::Root;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// How much of it is looked at, to tell whether it is empty.
+const LOOK_BYTES: u64 = 64 * 1024;
 
 /// Marks a file as ours, to be written anew.
 const MARK: &str = "# Written by banger-network-bootstrap.\n";
@@ -24,11 +28,11 @@ pub(crate) fn write(root: &Root, servers: &[IpAddr]) -> io::Result<bool> {
     for server in servers {
         writeln!(text, "nameserver {server}").expect("a string takes everything");
     }
-    match std::fs::read_to_string(&path) {
-        Ok(now) if now == text => return Ok(true),
-        Ok(now) if !now.trim().is_empty() && !now.starts_with(MARK) => return Ok(false),
-        // Something that is not text is somebody's.
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(false),
+    // One byte more than there is to be: a file that only begins like it is another.
+    let enough = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(1).max(LOOK_BYTES);
+    match bounded::read_start(&path, enough) {
+        Ok(now) if now == text.as_bytes() => return Ok(true),
+        Ok(now) if !now.trim_ascii().is_empty() && !now.starts_with(MARK.as_bytes()) => return Ok(false),
         _ => {}
     }
     durable::replace(&target(root, path), text.as_bytes(), 0o644)?;

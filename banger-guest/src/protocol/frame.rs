@@ -81,31 +81,33 @@ impl FrameKind {
 #[non_exhaustive]
 pub enum FrameError {
     /// The first bytes are not those of a frame.
-    #[error("not a frame: it begins with {:#04x} {:#04x}", found[0], found[1])]
+    #[error("the bytes are not a frame: they begin with {:#04x} {:#04x}", found[0], found[1])]
     Magic {
         /// The two bytes in their place.
         found: [u8; 2],
     },
     /// The other side speaks a version that this one does not.
-    #[error("protocol version {found}, and only {PROTOCOL_VERSION} is understood")]
+    #[error(
+        "the other side speaks version {found} of the protocol; only version {PROTOCOL_VERSION} is supported"
+    )]
     Version {
         /// The version in the frame.
         found: u8,
     },
     /// The kind has no meaning in this version.
-    #[error("frame of unknown kind {found}")]
+    #[error("frames of kind {found} are unknown")]
     Kind {
         /// The kind in the frame.
         found: u8,
     },
     /// The payload would be longer than allowed.
-    #[error("payload of {length} bytes, and at most {MAX_PAYLOAD_BYTES} are allowed")]
+    #[error("a frame has a payload of {length} bytes; at most {MAX_PAYLOAD_BYTES} are allowed")]
     Oversize {
         /// The length in the frame.
         length: u32,
     },
     /// The payload's length does not fit the kind.
-    #[error("payload of {length} bytes in a frame {kind:?}")]
+    #[error("a {kind:?} frame cannot have a payload of {length} bytes")]
     Payload {
         /// The kind of the frame.
         kind: FrameKind,

@@ -18,7 +18,7 @@ pub enum ProtocolError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The payload is not the JSON that it should be.
-    #[error("the message in a frame {kind:?} is not understood: {source}")]
+    #[error("cannot read the message in a {kind:?} frame: {source}")]
     Message {
         /// The frame that it was in.
         kind: FrameKind,
@@ -26,7 +26,7 @@ pub enum ProtocolError {
         source: serde_json::Error,
     },
     /// A frame that has no meaning here.
-    #[error("a frame {found:?} where {expected:?} was expected")]
+    #[error("a {found:?} frame came in place of a {expected:?} frame")]
     Unexpected {
         /// The frame that came.
         found: FrameKind,

@@ -6,6 +6,7 @@ mod agent;
 mod config;
 mod first_boot;
 mod init;
+mod large_files;
 mod network;
 mod protocol;
 mod support;

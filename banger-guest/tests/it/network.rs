@@ -146,8 +146,8 @@ fn what_is_not_configured_is_left_alone() {
 #[test]
 fn what_cannot_be_is_said() {
     let cases = [
-        ("interface=eth8\naddress=10.0.0.1/8\n", "there is no interface eth8"),
-        ("address=10.0.0.1\n", "`10.0.0.1` is no address/prefix for address"),
+        ("interface=eth8\naddress=10.0.0.1/8\n", "the guest has no interface eth8"),
+        ("address=10.0.0.1\n", "`10.0.0.1` is not a valid address/prefix for address"),
         ("nonsense\n", "line 1 is not key=value"),
     ];
     for (network, said) in cases {

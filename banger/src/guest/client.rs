@@ -8,30 +8,44 @@ use banger_guest::protocol::{
     Accepted, CopyIn, CopyOut, CopyTarget, DATA_CHUNK_BYTES, Exec, ExitStatus, FrameKind, Grown, Health,
     Info, Operation, Outcome, SetNetwork, Shutdown, ShutdownAction, Wait,
 };
+use banger_tree::Cancellation;
 
 use super::address::GuestAddress;
-use super::connection::{Answer, Connection};
+use super::connection::{Answer, Call, Connection};
 use super::error::GuestError;
 use super::exec::{ExecOutput, ExecSession};
+use super::timed::Deadline;
 
 /// How long the kernel may take to grow a file system.
 const GROW_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long a copy may stand still: the agent flushes before it answers.
+/// How long a copy may take for each [`COPY_PROGRESS_BYTES`], and for its end: the agent flushes before
+/// it answers.
 const COPY_TIMEOUT: Duration = Duration::from_secs(120);
+/// What a copy has to move within [`COPY_TIMEOUT`]: a peer that sends a byte at a time gets no more time
+/// than a silent one.
+const COPY_PROGRESS_BYTES: u64 = 64 << 10;
+/// How much longer than announced a file of the guest may become while it is copied: somebody writes to
+/// it, or it is one of `/proc`, which have no size.
+const COPY_GROWTH_BYTES: u64 = 64 << 20;
+/// How many bytes a file that is copied out of a guest may have by default.
+pub const DEFAULT_MAX_COPY_BYTES: u64 = 64 << 30;
 /// How long one attempt of [`GuestClient::wait_until_ready`] takes: what a VMM took for a guest
 /// that was not there yet may never be answered.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// What is left for the last attempt of [`GuestClient::wait_until_ready`].
+const LAST_ATTEMPT: Duration = Duration::from_millis(100);
 /// The bounds of the pause between two attempts, see [`pause`].
 const ATTEMPT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// After so many bytes of a copy the connection is looked at for an early answer.
 const LOOK_BYTES: u64 = 1 << 20;
 
-/// The time limits of a [`GuestClient`].
+/// The time limits of a [`GuestClient`]. They hold for everything together that the guest sends, whether
+/// it is silent or sends something else without end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuestTimeouts {
-    /// To connect, and for the VMM's answer to `CONNECT`.
+    /// To connect, with the VMM's answer to `CONNECT`.
     pub connect: Duration,
-    /// For the answer to what is done at once.
+    /// From the request to the answer, for what is done at once; for a copy and a program, to its begin.
     pub reply: Duration,
 }
 
@@ -46,17 +60,37 @@ impl Default for GuestTimeouts {
 pub struct GuestClient {
     address: GuestAddress,
     timeouts: GuestTimeouts,
+    max_copy_bytes: u64,
+    cancellation: Cancellation,
 }
 
 impl GuestClient {
     /// Returns a client for the agent at `address`; nothing is connected yet.
     pub fn new(address: GuestAddress) -> Self {
-        Self { address, timeouts: GuestTimeouts::default() }
+        Self {
+            address,
+            timeouts: GuestTimeouts::default(),
+            max_copy_bytes: DEFAULT_MAX_COPY_BYTES,
+            cancellation: Cancellation::default(),
+        }
     }
 
     /// Returns the client with other time limits.
     pub fn with_timeouts(mut self, timeouts: GuestTimeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// Returns the client with another limit for files that are copied out of the guest.
+    pub fn with_max_copy_bytes(mut self, max_copy_bytes: u64) -> Self {
+        self.max_copy_bytes = max_copy_bytes;
+        self
+    }
+
+    /// Returns the client with a flag that ends its calls with [`GuestError::Cancelled`], also those
+    /// that wait for a silent guest.
+    pub fn with_cancellation(mut self, cancellation: Cancellation) -> Self {
+        self.cancellation = cancellation;
         self
     }
 
@@ -71,14 +105,18 @@ impl GuestClient {
     ///
     /// Where it cannot be reached or does not answer in time.
     pub fn health(&self) -> Result<Health, GuestError> {
-        let connection = self.open("health", Operation::Health)?;
+        self.health_by(Deadline::NEVER)
+    }
+
+    fn health_by(&self, all: Deadline) -> Result<Health, GuestError> {
+        let connection = self.open_by("health", Operation::Health, all)?;
         match connection.reply()? {
             Outcome::Health(health) => Ok(health),
             _ => Err(connection.wrong_answer()),
         }
     }
 
-    /// Asks again and again until the agent answers.
+    /// Asks again and again until the agent answers. A `timeout` of zero is one attempt.
     ///
     /// # Errors
     ///
@@ -86,19 +124,43 @@ impl GuestClient {
     /// attempt can.
     pub fn wait_until_ready(&self, timeout: Duration) -> Result<Health, GuestError> {
         let started = Instant::now();
-        let limit = |duration: Duration| duration.min(ATTEMPT_TIMEOUT);
-        let attempts = self.clone().with_timeouts(GuestTimeouts {
-            connect: limit(self.timeouts.connect),
-            reply: limit(self.timeouts.reply),
-        });
+        let mut limit = ATTEMPT_TIMEOUT;
+        if !timeout.is_zero() {
+            limit = limit.min(timeout);
+        }
         loop {
-            match attempts.health() {
-                Err(error) if error.is_transient() && started.elapsed() < timeout => {
-                    let waited = started.elapsed();
-                    std::thread::sleep(pause(waited).min(timeout.saturating_sub(waited)));
-                }
+            let error = match self.health_by(Deadline::after(limit)) {
+                Err(error) if error.is_transient() || self.is_remnant(&error) => error,
                 answer => return answer,
+            };
+            let waited = started.elapsed();
+            let left = timeout.saturating_sub(waited);
+            if left <= LAST_ATTEMPT {
+                return Err(error);
             }
+            self.sleep(pause(waited).min(left - LAST_ATTEMPT))?;
+            limit = ATTEMPT_TIMEOUT.min(timeout.saturating_sub(started.elapsed()));
+        }
+    }
+
+    /// Whether an error may come of what an earlier peer left on a line: a Unix socket may be a virtio
+    /// port, which has no connections.
+    fn is_remnant(&self, error: &GuestError) -> bool {
+        matches!(self.address, GuestAddress::Unix(_)) && error.is_out_of_step()
+    }
+
+    /// Sleeps, unless it is cancelled.
+    fn sleep(&self, pause: Duration) -> Result<(), GuestError> {
+        let until = Instant::now() + pause;
+        loop {
+            if self.cancellation.is_cancelled() {
+                return Err(GuestError::Cancelled);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
         }
     }
 
@@ -122,17 +184,22 @@ impl GuestClient {
     /// Where the agent cannot be reached, or the program cannot be started.
     pub fn exec(&self, exec: &Exec) -> Result<ExecSession, GuestError> {
         let mut connection = self.open("exec", Operation::Exec(exec.clone()))?;
+        let reply = self.timeouts.reply;
         match connection.answer()? {
             Answer::Accepted(Accepted::Exec { pid }) => {
-                // A program may be silent for as long as it likes.
-                connection.set_timeout(None)?;
-                ExecSession::new(connection, pid)
+                // A program may be silent for as long as it likes, or as it may take.
+                connection.set_deadline(match exec.timeout_ms {
+                    Some(timeout) => Deadline::after(Duration::from_millis(timeout).saturating_add(reply)),
+                    None => Deadline::NEVER,
+                });
+                Ok(ExecSession::new(connection, pid, reply))
             }
             _ => Err(connection.wrong_answer()),
         }
     }
 
-    /// Runs a program to its end, without input, and returns what it wrote, all of it kept in memory.
+    /// Runs a program to its end, without input, and returns what it wrote, at most
+    /// [`DEFAULT_MAX_OUTPUT_BYTES`](super::DEFAULT_MAX_OUTPUT_BYTES).
     ///
     /// # Errors
     ///
@@ -153,8 +220,9 @@ impl GuestClient {
             Answer::Accepted(Accepted::CopyIn) => {}
             _ => return Err(connection.wrong_answer()),
         }
-        connection.set_timeout(Some(COPY_TIMEOUT))?;
-        let reply = match send(&connection, content) {
+        let sent = send(&mut connection, content);
+        connection.set_deadline(Deadline::after(COPY_TIMEOUT));
+        let reply = match sent {
             Ok(()) => connection.reply()?,
             // The agent may have said why it takes no more before it closed the connection.
             Err(error @ (GuestError::Closed { .. } | GuestError::Protocol { .. })) => {
@@ -172,27 +240,33 @@ impl GuestClient {
     }
 
     /// Reads a file of the guest into `content`; returns what kind of file it is and how many bytes
-    /// came.
+    /// came. Mode, size and name are the guest's: do not trust them with anything.
     ///
     /// # Errors
     ///
-    /// Where `content` cannot be written, the guest cannot be reached, or cannot read the file.
+    /// Where `content` cannot be written, the guest cannot be reached or cannot read the file, or the file is
+    /// larger than it may be or than the guest announced.
     pub fn copy_out(&self, path: &str, content: &mut dyn Write) -> Result<(CopyTarget, u64), GuestError> {
         let mut connection = self.open("copy_out", Operation::CopyOut(CopyOut { path: path.to_owned() }))?;
         let target = match connection.answer()? {
             Answer::Accepted(Accepted::CopyOut(target)) => target,
             _ => return Err(connection.wrong_answer()),
         };
-        connection.set_timeout(Some(COPY_TIMEOUT))?;
+        // Before anything is written: the size is known.
+        self.check_size(path, target.size_bytes, target.size_bytes)?;
+        let mut progress = CopyProgress::begin(&mut connection);
         let mut received = 0_u64;
         loop {
             let frame = connection.read()?;
             match frame.kind {
                 FrameKind::Output => {
+                    let bytes = u64::try_from(frame.payload.len()).expect("a frame is short");
+                    self.check_size(path, target.size_bytes, received + bytes)?;
                     content
                         .write_all(&frame.payload)
                         .map_err(|source| GuestError::Content { action: "write", source })?;
-                    received += u64::try_from(frame.payload.len()).expect("a frame is short");
+                    received += bytes;
+                    progress.moved(&mut connection, bytes);
                 }
                 FrameKind::Reply => match connection.outcome(&frame)? {
                     // Bytes that got lost on the way would otherwise pass for a shorter file.
@@ -205,6 +279,17 @@ impl GuestClient {
         }
         content.flush().map_err(|source| GuestError::Content { action: "write", source })?;
         Ok((target, received))
+    }
+
+    /// Whether so many bytes of a file may come, which was announced with another size.
+    fn check_size(&self, path: &str, announced_bytes: u64, bytes: u64) -> Result<(), GuestError> {
+        if bytes > self.max_copy_bytes {
+            return Err(GuestError::CopyTooLarge { path: path.to_owned(), max_bytes: self.max_copy_bytes });
+        }
+        if bytes > announced_bytes.saturating_add(COPY_GROWTH_BYTES) {
+            return Err(GuestError::CopyGrew { path: path.to_owned(), announced_bytes, bytes });
+        }
+        Ok(())
     }
 
     /// Configures the guest's network, and with `persist` for the boots to come; returns the name
@@ -229,7 +314,7 @@ impl GuestClient {
     /// Where the agent cannot be reached, or its kernel refuses.
     pub fn grow(&self) -> Result<Grown, GuestError> {
         let mut connection = self.open("grow", Operation::Grow)?;
-        connection.set_timeout(Some(GROW_TIMEOUT))?;
+        connection.set_deadline(Deadline::after(GROW_TIMEOUT));
         match connection.reply()? {
             Outcome::Grow(grown) => Ok(grown),
             _ => Err(connection.wrong_answer()),
@@ -258,7 +343,10 @@ impl GuestClient {
     pub fn wait(&self, timeout: Option<Duration>) -> Result<ExitStatus, GuestError> {
         let timeout_ms = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let mut connection = self.open("wait", Operation::Wait(Wait { timeout_ms }))?;
-        connection.set_timeout(timeout.map(|timeout| timeout.saturating_add(self.timeouts.reply)))?;
+        connection.set_deadline(match timeout {
+            Some(timeout) => Deadline::after(timeout.saturating_add(self.timeouts.reply)),
+            None => Deadline::NEVER,
+        });
         match connection.reply()? {
             Outcome::Wait(status) => Ok(status),
             _ => Err(connection.wrong_answer()),
@@ -266,8 +354,38 @@ impl GuestClient {
     }
 
     fn open(&self, name: &'static str, operation: Operation) -> Result<Connection, GuestError> {
+        self.open_by(name, operation, Deadline::NEVER)
+    }
+
+    /// Connects and asks; all of it, with the answer, by `all`.
+    fn open_by(
+        &self,
+        name: &'static str,
+        operation: Operation,
+        all: Deadline,
+    ) -> Result<Connection, GuestError> {
         let GuestTimeouts { connect, reply } = self.timeouts;
-        Connection::open(&self.address, name, operation, connect, Some(reply))
+        let cancellation = &self.cancellation;
+        Connection::open(&Call { address: &self.address, name, connect, reply, all, cancellation }, operation)
+    }
+}
+
+/// Gives a copy more time for each [`COPY_PROGRESS_BYTES`] that it has moved.
+struct CopyProgress {
+    since: u64,
+}
+
+impl CopyProgress {
+    fn begin(connection: &mut Connection) -> Self {
+        connection.set_deadline(Deadline::after(COPY_TIMEOUT));
+        Self { since: 0 }
+    }
+
+    fn moved(&mut self, connection: &mut Connection, bytes: u64) {
+        self.since += bytes;
+        if self.since >= COPY_PROGRESS_BYTES {
+            *self = Self::begin(connection);
+        }
     }
 }
 
@@ -282,7 +400,7 @@ fn pause(waited: Duration) -> Duration {
 }
 
 /// Sends `content` and its end, or stops early where the agent has answered.
-fn send(connection: &Connection, content: &mut dyn Read) -> Result<(), GuestError> {
+fn send(connection: &mut Connection, content: &mut dyn Read) -> Result<(), GuestError> {
     let mut buffer = vec![0; DATA_CHUNK_BYTES];
     let mut unseen = 0_u64;
     loop {
@@ -291,6 +409,8 @@ fn send(connection: &Connection, content: &mut dyn Read) -> Result<(), GuestErro
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(source) => return Err(GuestError::Content { action: "read", source }),
         };
+        // What the host's own file or pipe takes is not the guest's fault.
+        connection.set_deadline(Deadline::after(COPY_TIMEOUT));
         if read == 0 {
             return connection.write(FrameKind::InputEnd, &[]);
         }

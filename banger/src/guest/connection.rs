@@ -1,16 +1,21 @@
-//! One connection to an agent: made, and frames over it.
+//! One connection to an agent: made, and frames over it. Nothing on it lasts longer than its deadline,
+//! however much the other end says.
 
-use std::io::{self, Read, Write};
-use std::time::{Duration, Instant};
+use std::io::{self, Read as _, Write as _};
+use std::time::Duration;
 
 use banger_guest::protocol::{
-    Accepted, Frame, FrameKind, Message as _, Operation, Outcome, ProtocolError, Reply, Request, read_frame,
-    write_frame, write_message,
+    Accepted, Frame, FrameError, FrameKind, Message as _, Operation, Outcome, ProtocolError, Reply, Request,
+    read_frame, write_frame, write_message,
 };
+use banger_tree::Cancellation;
+use rustix::event::PollFlags;
+use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::address::GuestAddress;
 use super::error::GuestError;
+use super::timed::{Deadline, TimedSocket, wait};
 
 /// The longest line with which a VMM answers `CONNECT`.
 const CONNECT_ANSWER_BYTES: usize = 64;
@@ -18,13 +23,31 @@ const CONNECT_ANSWER_BYTES: usize = 64;
 /// The request of a connection; it has one.
 const REQUEST_ID: u64 = 1;
 
+/// How long a frame that has begun may take, where nothing else limits it.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a connection is for, and how long it may take.
+#[derive(Clone, Debug)]
+pub(super) struct Call<'a> {
+    pub(super) address: &'a GuestAddress,
+    /// The operation, for errors.
+    pub(super) name: &'static str,
+    /// For connecting, with the VMM's answer.
+    pub(super) connect: Duration,
+    /// From the request to the answer.
+    pub(super) reply: Duration,
+    /// For all of it together.
+    pub(super) all: Deadline,
+    pub(super) cancellation: &'a Cancellation,
+}
+
 /// A connection with one operation on it.
 #[derive(Debug)]
 pub(super) struct Connection {
-    socket: Socket,
+    socket: TimedSocket,
     address: GuestAddress,
     operation: &'static str,
-    timeout: Option<Duration>,
+    deadline: Deadline,
 }
 
 /// What the agent answered first.
@@ -37,52 +60,49 @@ pub(super) enum Answer {
 }
 
 impl Connection {
-    /// Connects and sends the request. `operation_name` is for errors.
-    pub(super) fn open(
-        address: &GuestAddress,
-        operation_name: &'static str,
-        operation: Operation,
-        connect_timeout: Duration,
-        reply_timeout: Option<Duration>,
-    ) -> Result<Self, GuestError> {
-        let socket = connect(address, connect_timeout)
-            .map_err(|source| GuestError::Unreachable { address: address.clone(), source })?;
-        let mut connection = Self {
-            socket,
-            address: address.clone(),
-            operation: operation_name,
-            timeout: Some(connect_timeout),
+    /// Connects and sends the request. The deadline of the connection is that of the answer then.
+    pub(super) fn open(call: &Call<'_>, operation: Operation) -> Result<Self, GuestError> {
+        let address = call.address;
+        let deadline = Deadline::after(call.connect).earlier(call.all);
+        let unreachable = |source: io::Error| match call.cancellation.is_cancelled() {
+            true => GuestError::Cancelled,
+            false => GuestError::Unreachable { address: address.clone(), source },
         };
+        let socket = connect(address, deadline, call.cancellation)
+            .and_then(|socket| TimedSocket::new(socket, call.cancellation.clone()))
+            .map_err(unreachable)?;
+        let mut connection = Self { socket, address: address.clone(), operation: call.name, deadline };
         if let GuestAddress::Hybrid { port, .. } = address {
-            connection.ask_vmm(*port, connect_timeout)?;
+            connection.ask_vmm(*port)?;
         }
-        connection.set_timeout(reply_timeout)?;
+        connection.set_deadline(Deadline::after(call.reply).earlier(call.all));
         let request = Request { id: REQUEST_ID, operation };
-        let sent = write_message(&mut &connection.socket, FrameKind::Request, &request);
-        match sent {
+        match write_message(&mut connection.socket.until(connection.deadline), FrameKind::Request, &request) {
             Ok(()) => Ok(connection),
+            Err(ProtocolError::Frame(FrameError::Oversize { length })) => {
+                Err(GuestError::RequestTooLarge { operation: call.name, bytes: length })
+            }
             Err(source) => Err(connection.error(source)),
         }
     }
 
     /// `CONNECT <port>`, answered with `OK <port>`.
-    fn ask_vmm(&self, port: u32, timeout: Duration) -> Result<(), GuestError> {
+    fn ask_vmm(&self, port: u32) -> Result<(), GuestError> {
         let failed = |source: io::Error| self.error(ProtocolError::Io(source));
-        self.socket.set_read_timeout(Some(timeout)).map_err(failed)?;
-        self.socket.set_write_timeout(Some(timeout)).map_err(failed)?;
-        (&self.socket).write_all(format!("CONNECT {port}\n").as_bytes()).map_err(failed)?;
+        let mut stream = self.socket.until(self.deadline);
+        stream.write_all(format!("CONNECT {port}\n").as_bytes()).map_err(failed)?;
         // Byte by byte: what follows the line is the agent's.
         let mut line = Vec::new();
         let mut byte = [0];
         while line.len() < CONNECT_ANSWER_BYTES && line.last() != Some(&b'\n') {
-            match (&self.socket).read(&mut byte) {
+            match stream.read(&mut byte) {
                 Ok(0) => break,
                 Ok(_) => line.extend_from_slice(&byte),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A VMM closes the connection where nothing listens, with a reset or without.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
                 Err(error) if is_timeout(&error) => {
-                    return Err(GuestError::VmmSilent { address: self.address.clone(), after: timeout });
+                    let after = self.deadline.limit;
+                    return Err(GuestError::VmmSilent { address: self.address.clone(), after });
                 }
                 Err(error) => return Err(failed(error)),
             }
@@ -94,13 +114,9 @@ impl Connection {
         Err(GuestError::NoAgent { address: self.address.clone(), answer })
     }
 
-    /// How long each read and write may take from now on; `None` for ever.
-    pub(super) fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<(), GuestError> {
-        self.timeout = timeout;
-        self.socket
-            .set_read_timeout(timeout)
-            .and_then(|()| self.socket.set_write_timeout(timeout))
-            .map_err(|source| self.error(ProtocolError::Io(source)))
+    /// Until when reads and writes may last from now on.
+    pub(super) fn set_deadline(&mut self, deadline: Deadline) {
+        self.deadline = deadline;
     }
 
     /// The agent's first answer.
@@ -146,38 +162,31 @@ impl Connection {
         }
     }
 
+    /// The next frame. Once it has begun it has to come to its end, also where there is no deadline.
     pub(super) fn read(&self) -> Result<Frame, GuestError> {
-        read_frame(&mut &self.socket).map_err(|source| self.error(source))?.ok_or_else(|| self.closed())
+        let mut stream = self.socket.until_begun(self.deadline, FRAME_TIMEOUT);
+        let read = read_frame(&mut stream);
+        let limit = stream.deadline().limit;
+        read.map_err(|source| self.error_after(source, limit))?.ok_or_else(|| self.closed())
     }
 
     pub(super) fn write(&self, kind: FrameKind, payload: &[u8]) -> Result<(), GuestError> {
-        write_frame(&mut &self.socket, kind, payload).map_err(|source| self.error(source))
+        write_frame(&mut self.socket.until(self.deadline), kind, payload).map_err(|source| self.error(source))
     }
 
     /// Whether the agent has said something that was not read yet.
     pub(super) fn has_input(&self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        if self.socket.set_nonblocking(true).is_err() {
-            return false;
-        }
-        let peeked = self.socket.peek(&mut byte);
-        // A socket that stays non-blocking fails at its next use, and says so.
-        let _ = self.socket.set_nonblocking(false);
-        match peeked {
-            Ok(_) => true,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+        self.socket.has_input()
     }
 
     /// Another handle of the same socket, for a thread that only writes.
-    pub(super) fn writer(&self) -> Result<Socket, GuestError> {
-        self.socket.try_clone().map_err(|source| self.error(ProtocolError::Io(source)))
+    pub(super) fn writer(&self) -> TimedSocket {
+        self.socket.clone()
     }
 
     /// Ends the connection, whoever else has a handle of it.
     pub(super) fn shut_down(&self) {
-        // It fails where the agent has closed it.
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        self.socket.shut_down();
     }
 
     pub(super) fn closed(&self) -> GuestError {
@@ -193,14 +202,18 @@ impl Connection {
     }
 
     fn error(&self, source: ProtocolError) -> GuestError {
+        self.error_after(source, self.deadline.limit)
+    }
+
+    /// The error; `after` is the limit that held.
+    fn error_after(&self, source: ProtocolError, after: Duration) -> GuestError {
         let (address, operation) = (self.address.clone(), self.operation);
         let ProtocolError::Io(error) = &source else {
             return GuestError::Protocol { address, operation, source };
         };
         match error.kind() {
-            _ if is_timeout(error) => {
-                GuestError::TimedOut { address, operation, after: self.timeout.unwrap_or_default() }
-            }
+            _ if self.socket.is_cancelled() => GuestError::Cancelled,
+            _ if is_timeout(error) => GuestError::TimedOut { address, operation, after },
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                 GuestError::Closed { address, operation }
             }
@@ -209,27 +222,35 @@ impl Connection {
     }
 }
 
-/// Whether a socket's time limit ran out.
+/// Whether a time limit ran out: this side's, or the kernel's for a peer that is gone.
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+    error.kind() == io::ErrorKind::TimedOut
 }
 
-fn connect(address: &GuestAddress, timeout: Duration) -> io::Result<Socket> {
+fn connect(address: &GuestAddress, deadline: Deadline, cancellation: &Cancellation) -> io::Result<Socket> {
     let (domain, socket_address) = match address {
         GuestAddress::Hybrid { path, .. } | GuestAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
         GuestAddress::Vsock { cid, port } => vsock(*cid, *port)?,
         GuestAddress::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
     };
     let socket = Socket::new(domain, Type::STREAM, None)?;
-    let deadline = Instant::now() + timeout;
+    socket.set_nonblocking(true)?;
+    let pause = |flags| wait(&socket, flags, deadline, cancellation);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        match socket.connect_timeout(&socket_address, left) {
+        match socket.connect(&socket_address) {
             Ok(()) => break,
-            // A Unix socket whose queue is full does not let anybody wait.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(10));
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {
+                while !pause(PollFlags::OUT)? {}
+                match socket.take_error()? {
+                    None => break,
+                    Some(error) => return Err(error),
+                }
             }
+            // A Unix socket whose queue is full does not let anybody wait for it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                pause(PollFlags::empty())?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }

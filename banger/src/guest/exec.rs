@@ -2,15 +2,19 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use banger_guest::protocol::{
     Control, DATA_CHUNK_BYTES, ExitStatus, FrameKind, INPUT_WINDOW_BYTES, Outcome, ProtocolError, Pty,
     write_frame, write_message,
 };
-use socket2::Socket;
 
 use super::connection::Connection;
 use super::error::GuestError;
+use super::timed::{Deadline, TimedSocket, Until};
+
+/// How many bytes of output [`ExecSession::output`] keeps by default.
+pub const DEFAULT_MAX_OUTPUT_BYTES: u64 = 64 << 20;
 
 /// A program that runs in a guest. It is killed where this is dropped before its end.
 #[derive(Debug)]
@@ -44,14 +48,16 @@ pub struct ExecOutput {
 }
 
 impl ExecSession {
-    pub(super) fn new(connection: Connection, pid: u32) -> Result<Self, GuestError> {
+    /// A session; `write_timeout` is how long the agent may take one frame.
+    pub(super) fn new(connection: Connection, pid: u32, write_timeout: Duration) -> Self {
         let state = State { credit: INPUT_WINDOW_BYTES, ended: false };
         let shared = Shared {
-            socket: Mutex::new(connection.writer()?),
+            socket: Mutex::new(connection.writer()),
+            write_timeout,
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
-        Ok(Self { connection, pid, input: ExecInput { shared: Arc::new(shared) } })
+        Self { connection, pid, input: ExecInput { shared: Arc::new(shared) } }
     }
 
     /// The program's process id in the guest.
@@ -89,19 +95,35 @@ impl ExecSession {
         }
     }
 
-    /// Waits for the program's end and returns all that it wrote.
+    /// Waits for the program's end and returns what it wrote, at most [`DEFAULT_MAX_OUTPUT_BYTES`].
     ///
     /// # Errors
     ///
-    /// As [`next_event`](Self::next_event).
-    pub fn output(mut self) -> Result<ExecOutput, GuestError> {
+    /// As [`output_up_to`](Self::output_up_to).
+    pub fn output(self) -> Result<ExecOutput, GuestError> {
+        self.output_up_to(DEFAULT_MAX_OUTPUT_BYTES)
+    }
+
+    /// Waits for the program's end and returns what it wrote, at most `max_bytes` on both streams together:
+    /// all of it is kept in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_event`](Self::next_event), and [`GuestError::TooMuchOutput`], which kills the program.
+    pub fn output_up_to(mut self, max_bytes: u64) -> Result<ExecOutput, GuestError> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let mut total = 0_u64;
         loop {
-            match self.next_event()? {
-                ExecEvent::Output(bytes) => stdout.extend_from_slice(&bytes),
-                ExecEvent::ErrorOutput(bytes) => stderr.extend_from_slice(&bytes),
+            let (kept, bytes) = match self.next_event()? {
+                ExecEvent::Output(bytes) => (&mut stdout, bytes),
+                ExecEvent::ErrorOutput(bytes) => (&mut stderr, bytes),
                 ExecEvent::Ended(status) => return Ok(ExecOutput { status, stdout, stderr }),
+            };
+            total += u64::try_from(bytes.len()).expect("a frame is short");
+            if total > max_bytes {
+                return Err(GuestError::TooMuchOutput { max_bytes });
             }
+            kept.extend_from_slice(&bytes);
         }
     }
 }
@@ -125,7 +147,8 @@ pub struct ExecInput {
 #[derive(Debug)]
 struct Shared {
     /// Writers take turns, a frame each.
-    socket: Mutex<Socket>,
+    socket: Mutex<TimedSocket>,
+    write_timeout: Duration,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -170,13 +193,19 @@ impl ExecInput {
         self.send(|socket| write_message(socket, FrameKind::Control, control))
     }
 
-    fn send(&self, write: impl FnOnce(&mut Socket) -> Result<(), ProtocolError>) -> io::Result<()> {
-        let mut socket = lock(&self.shared.socket);
+    fn send(&self, write: impl FnOnce(&mut Until<'_>) -> Result<(), ProtocolError>) -> io::Result<()> {
+        let socket = lock(&self.shared.socket);
         if lock(&self.shared.state).ended {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        write(&mut socket).map_err(|error| match error {
-            ProtocolError::Io(error) => error,
+        let sent = write(&mut socket.until(Deadline::after(self.shared.write_timeout)));
+        sent.map_err(|error| match error {
+            ProtocolError::Io(error) => {
+                // Half a frame may have gone: nothing that follows would be understood.
+                self.shared.end();
+                socket.shut_down();
+                error
+            }
             other => io::Error::new(io::ErrorKind::InvalidInput, other),
         })
     }

@@ -14,14 +14,17 @@
 //! ```
 //!
 //! Every operation is a connection of its own: a [`GuestClient`] is only an address and its time
-//! limits, may be shared between threads, and does not mind that the guest reboots. The protocol is
-//! specified in `docs/guest-protocol.md`.
+//! limits, may be shared between threads, and does not mind that the guest reboots. The guest is not
+//! trusted: every call ends by its deadline, keeps a bounded part of an answer in memory, and stops when
+//! it is cancelled. What a guest says is foreign text; escape it ([`escape_text`](crate::escape_text))
+//! before you show it. The protocol is specified in `docs/guest-protocol.md`.
 
 mod address;
 mod client;
 mod connection;
 mod error;
 mod exec;
+mod timed;
 
 pub use address::GuestAddress;
 pub use banger_guest::config::{BootContract, InterfaceAddress, NetworkConfig};
@@ -29,6 +32,6 @@ pub use banger_guest::protocol::{
     Addresses, CopyIn, CopyTarget, DEFAULT_PORT, EntrypointState, ErrorCode, Exec, ExitStatus, FirstBoot,
     FirstBootState, Grown, Health, Info, KernelInfo, OsInfo, Pty, ShutdownAction,
 };
-pub use client::{GuestClient, GuestTimeouts};
+pub use client::{DEFAULT_MAX_COPY_BYTES, GuestClient, GuestTimeouts};
 pub use error::GuestError;
-pub use exec::{ExecEvent, ExecInput, ExecOutput, ExecSession};
+pub use exec::{DEFAULT_MAX_OUTPUT_BYTES, ExecEvent, ExecInput, ExecOutput, ExecSession};

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::Document;
 use crate::args::guest::{CopyArguments, CopyEnd};
 use crate::commands::{Failure, output};
-use crate::printer::Printer;
+use crate::printer::{Printer, raw_output};
 
 /// What a file from a guest may be at most, before the umask.
 const WIDEST_MODE: u32 = 0o777;
@@ -86,7 +86,7 @@ fn copy_in(
 
 fn copy_out(path: &str, target: &CopyEnd, guest: &GuestClient) -> Result<u64, Failure> {
     let CopyEnd::Host(target) = target else {
-        let copied = guest.copy_out(path, &mut io::stdout().lock());
+        let copied = guest.copy_out(path, &mut raw_output());
         return match copied {
             Err(GuestError::Content { source, .. }) => output(Err(source)).map(|()| 0),
             copied => Ok(copied?.1),

@@ -2,7 +2,8 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::{TrySendError, channel, sync_channel};
+use std::time::{Duration, Instant};
 
 use banger::guest::{Exec, ExecEvent, ExecInput, ExecSession, ExitStatus, GuestClient};
 use serde::Serialize;
@@ -10,10 +11,12 @@ use serde::Serialize;
 use super::{Document, ended, terminal};
 use crate::args::guest::ExecArguments;
 use crate::commands::{Failure, output};
-use crate::printer::Printer;
+use crate::printer::{Printer, raw_error_output, raw_output};
 
 /// How often the terminal's size is looked at.
 const SIZE_INTERVAL: Duration = Duration::from_millis(200);
+/// How many pieces of standard input wait for a guest that does not take them.
+const INPUT_PIECES: usize = 1024;
 /// `SIGINT` on Linux, which the guest runs.
 const INTERRUPT: i32 = 2;
 
@@ -44,20 +47,21 @@ pub(super) fn exec(arguments: &ExecArguments, guest: &GuestClient, printer: &Pri
         timeout_ms: arguments.timeout.map(|seconds| seconds.saturating_mul(1000)),
     };
     let session = guest.exec(&request)?;
+    let raw = (arguments.tty && !printer.is_json()).then(terminal::RawMode::begin).flatten();
     if arguments.tty || arguments.stdin {
-        send_standard_input(session.input());
+        send_standard_input(session.input(), raw.is_some());
     }
     let status = if printer.is_json() {
-        let result = session.output()?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let result = session.output_up_to(arguments.max_output.0)?;
         let answer =
-            Answer { status: result.status, stdout: text(&result.stdout), stderr: text(&result.stderr) };
+            Answer { status: result.status, stdout: text(result.stdout), stderr: text(result.stderr) };
         output(printer.result(&Document::new(answer), ""))?;
         result.status
     } else {
-        let raw = arguments.tty.then(terminal::RawMode::begin).flatten();
         if raw.is_some() {
             follow_size(session.input());
+            // From outside: what is typed goes to the guest. Without a handler the terminal stays raw.
+            let _ = ctrlc::set_handler(|| end_at_once());
         } else {
             pass_interrupts_on(session.input());
         }
@@ -66,17 +70,28 @@ pub(super) fn exec(arguments: &ExecArguments, guest: &GuestClient, printer: &Pri
     ended(status)
 }
 
+/// Text of output, without a copy where it is text.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Ends this process, and with its connection the program in the guest.
+fn end_at_once() -> ! {
+    terminal::restore();
+    std::process::exit(130);
+}
+
 /// Prints what the program writes until it ends.
 fn print(mut session: ExecSession) -> Result<ExitStatus, Failure> {
     loop {
         match session.next_event()? {
             ExecEvent::Output(bytes) => {
-                let mut out = io::stdout().lock();
+                let mut out = raw_output();
                 output(out.write_all(&bytes).and_then(|()| out.flush()))?;
             }
             ExecEvent::ErrorOutput(bytes) => {
                 // Nobody is left to tell when standard error is gone.
-                let _ = io::stderr().write_all(&bytes);
+                let _ = raw_error_output().write_all(&bytes);
             }
             ExecEvent::Ended(status) => return Ok(status),
             _ => {}
@@ -84,25 +99,45 @@ fn print(mut session: ExecSession) -> Result<ExitStatus, Failure> {
     }
 }
 
-/// Sends standard input to its end, on a thread that ends with the process: nothing can take back a
-/// read that waits for somebody to type.
-fn send_standard_input(mut input: ExecInput) {
+/// Sends standard input to its end, on threads that end with the process: nothing can take back a
+/// read that waits for somebody to type. One reads and one sends, so that the key that ends a session
+/// on a terminal is seen also while the guest takes nothing.
+fn send_standard_input(mut input: ExecInput, is_terminal: bool) {
+    let (sender, receiver) = sync_channel::<Vec<u8>>(if is_terminal { INPUT_PIECES } else { 0 });
     std::thread::spawn(move || {
-        let mut buffer = vec![0; 32 * 1024];
-        loop {
-            match io::stdin().read(&mut buffer) {
-                Ok(0) => break,
-                // What the program does not take any more is not wanted.
-                Ok(read) => match input.write_all(&buffer[..read]) {
-                    Ok(()) => {}
-                    Err(_) => return,
-                },
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
+        for bytes in receiver {
+            // What the program does not take any more is not wanted.
+            if input.write_all(&bytes).is_err() {
+                return;
             }
         }
         // It fails where the program has ended.
         let _ = input.close();
+    });
+    std::thread::spawn(move || {
+        let mut escape = terminal::Escape::default();
+        let mut buffer = vec![0; 32 * 1024];
+        loop {
+            let bytes = match io::stdin().read(&mut buffer) {
+                Ok(0) => return,
+                Ok(read) => buffer[..read].to_vec(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            };
+            if !is_terminal {
+                if sender.send(bytes).is_err() {
+                    return;
+                }
+                continue;
+            }
+            if escape.is_pressed(&bytes, Instant::now()) {
+                end_at_once();
+            }
+            // What is typed into a queue that is full is lost, as in the terminal's own.
+            if let Err(TrySendError::Disconnected(_)) = sender.try_send(bytes) {
+                return;
+            }
+        }
     });
 }
 
@@ -121,12 +156,21 @@ fn follow_size(input: ExecInput) {
     });
 }
 
-/// Sends the first interrupt to the program; the second ends this one, and the program with it.
+/// Sends the first interrupt to the program; the second ends this one, and the program with it. The
+/// first is sent by a thread of its own: a guest that takes nothing does not keep the second away.
 fn pass_interrupts_on(input: ExecInput) {
+    let (sender, receiver) = channel::<()>();
+    std::thread::spawn(move || {
+        for () in receiver {
+            if input.signal(INTERRUPT).is_err() {
+                end_at_once();
+            }
+        }
+    });
     let interrupted = AtomicBool::new(false);
     let handler = move || {
-        if interrupted.swap(true, Ordering::Relaxed) || input.signal(INTERRUPT).is_err() {
-            std::process::exit(130);
+        if interrupted.swap(true, Ordering::Relaxed) || sender.send(()).is_err() {
+            end_at_once();
         }
     };
     // Without a handler an interrupt ends this program, and the connection's end the other one.

@@ -4,7 +4,6 @@ mod copy;
 mod exec;
 mod terminal;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use banger::guest::{EntrypointState, ExitStatus, GuestClient, Info, NetworkConfig, ShutdownAction};
@@ -13,6 +12,7 @@ use serde::Serialize;
 use super::{Failure, output};
 use crate::args::guest::{GuestArguments, GuestCommand, SetNetworkArguments};
 use crate::printer::Printer;
+use crate::text::Text;
 use crate::units::Size;
 
 /// What the agent answered, as `--json` prints it.
@@ -40,10 +40,13 @@ pub(super) fn run(command: &GuestCommand, printer: &Printer) -> Result<(), Failu
         GuestCommand::Info { guest } => {
             let info = client(guest).info()?;
             let text = info_text(&info);
-            output(printer.result(&Document::new(info), &text))
+            output(printer.result(&Document::new(info), text))
         }
         GuestCommand::Exec(arguments) => exec::exec(arguments, &client(&arguments.guest), printer),
-        GuestCommand::Cp(arguments) => copy::copy(arguments, &client(&arguments.guest), printer),
+        GuestCommand::Cp(arguments) => {
+            let guest = client(&arguments.guest).with_max_copy_bytes(arguments.max_size.0);
+            copy::copy(arguments, &guest, printer)
+        }
         GuestCommand::SetNetwork(arguments) => set_network(arguments, printer),
         GuestCommand::Grow { guest } => {
             let grown = client(guest).grow()?;
@@ -102,13 +105,9 @@ fn set_network(arguments: &SetNetworkArguments, printer: &Printer) -> Result<(),
     output(printer.result(&Document::new(Answer { interface }), &text))
 }
 
-fn info_text(info: &Info) -> String {
-    let mut text = String::new();
-    let mut line = |key: &str, value: &str| {
-        if !value.is_empty() {
-            writeln!(text, "{key:<12} {value}").expect("writing to a String cannot fail");
-        }
-    };
+fn info_text(info: &Info) -> Text {
+    let mut text = Text::default();
+    let mut line = |key: &str, value: &str| text.field(key, value);
     line("agent", &info.agent_version);
     line("contract", info.contract.map_or("unknown", |contract| contract.name()));
     line("init", &info.init);
@@ -128,15 +127,15 @@ fn info_text(info: &Info) -> String {
     }
     match info.entrypoint {
         None => {}
-        Some(EntrypointState::Running { pid }) => line("entry point", &format!("runs as {pid}")),
+        Some(EntrypointState::Running { pid }) => line("entry point", &format!("runs as process {pid}")),
         Some(EntrypointState::Ended(ExitStatus::Exited { status })) => {
             line("entry point", &format!("exited with status {status}"));
         }
         Some(EntrypointState::Ended(ExitStatus::Killed { signal })) => {
             line("entry point", &format!("was killed by signal {signal}"));
         }
-        Some(EntrypointState::Failed) => line("entry point", "could not be started"),
-        Some(_) => line("entry point", "starts"),
+        Some(EntrypointState::Failed) => line("entry point", "failed to start"),
+        Some(_) => line("entry point", "is being started"),
     }
     line("uptime", &format!("{:.1} s", Duration::from_millis(info.uptime_ms).as_secs_f64()));
     text

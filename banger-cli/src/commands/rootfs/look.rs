@@ -1,6 +1,5 @@
 //! `banger rootfs ls | cat | stat`.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use banger::rootfs::{
@@ -13,9 +12,10 @@ use serde::Serialize;
 
 use super::guest_path;
 use crate::args::{CatArguments, LsArguments, StatArguments};
-use crate::commands::images::table;
 use crate::commands::{Failure, output};
-use crate::printer::Printer;
+use crate::printer::{Printer, raw_output};
+use crate::text::{Text, table};
+use crate::units::Size;
 
 /// Xattr that marks a file whose permissions are more than its mode.
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
@@ -57,20 +57,22 @@ pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Failu
     let has_headings = arguments.recursive || arguments.paths.len() > 1;
     for listing in &directories {
         if has_headings {
-            let gap = if text.is_empty() { "" } else { "\n" };
-            writeln!(text, "{gap}{}:", listing.path).expect("writing to a String cannot fail");
+            if !text.is_empty() {
+                text.line("");
+            }
+            text.line(&format!("{}:", listing.path));
         }
         let name = |entry: &Entry| escape_bytes(entry.path.file_name().unwrap_or(b"/"));
-        text.push_str(&lines(&listing.entries, arguments, name));
+        text.append(&lines(&listing.entries, arguments, name));
     }
     let document = Document { version: 1, file, entries: &entries, directories: &directories };
-    output(printer.result(&document, &text))
+    output(printer.result(&document, text))
 }
 
 /// One line an entry.
-fn lines(entries: &[Entry], arguments: &LsArguments, name: impl Fn(&Entry) -> String) -> String {
+fn lines(entries: &[Entry], arguments: &LsArguments, name: impl Fn(&Entry) -> String) -> Text {
     if !arguments.long {
-        return entries.iter().map(|entry| name(entry) + "\n").collect();
+        return entries.iter().map(name).collect();
     }
     let rows: Vec<[String; 7]> =
         entries.iter().map(|entry| long_row(entry, arguments.numeric, name(entry))).collect();
@@ -138,12 +140,13 @@ pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), Fai
         })
     };
     if !printer.is_json() {
-        let mut out = printer.bytes();
+        let mut out = raw_output();
         for path in &paths {
             copy(path, &mut out)?;
         }
         return output(out.flush());
     }
+    check_sizes(&view, &paths, arguments)?;
     let mut contents = Vec::new();
     for path in paths {
         let mut bytes = Vec::new();
@@ -151,6 +154,30 @@ pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), Fai
         contents.push(Content { path, size_bytes, base64: STANDARD.encode(bytes) });
     }
     output(printer.result(&Document { version: 1, file, contents }, ""))
+}
+
+/// Checks that the files fit into a document: a sparse one has a size far beyond any memory.
+fn check_sizes(view: &View<'_>, paths: &[GuestPath], arguments: &CatArguments) -> Result<(), Failure> {
+    let Size(max_bytes) = arguments.max_output;
+    let mut total = 0_u64;
+    for path in paths {
+        let entry = view.resolve(path).and_then(|path| view.entry(&path));
+        total = total.saturating_add(entry.map_err(in_file(&arguments.file.file))?.size_bytes);
+        if total > max_bytes {
+            return Err(banger::Error::Option {
+                option: "rootfs cat --json",
+                value: path.to_string(),
+                reason: format!(
+                    "up to this file there are {}, and at most {} are printed; allow more with --max-output SIZE, or \
+                     leave out --json",
+                    Size(total),
+                    Size(max_bytes)
+                ),
+            }
+            .into());
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), Failure> {
@@ -169,16 +196,20 @@ pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), F
     };
     let entries: Vec<Entry> =
         arguments.paths.iter().map(|path| entry(path)).collect::<Result<_, _>>().map_err(in_file(file))?;
-    let texts: Vec<String> = entries.iter().map(description).collect();
-    output(printer.result(&Document { version: 1, file, entries: &entries }, &texts.join("\n")))
+    let mut text = Text::default();
+    for entry in &entries {
+        if !text.is_empty() {
+            text.line("");
+        }
+        text.append(&description(entry));
+    }
+    output(printer.result(&Document { version: 1, file, entries: &entries }, text))
 }
 
 /// One line a field.
-fn description(entry: &Entry) -> String {
-    let mut text = String::new();
-    let mut line = |key: &str, value: &str| {
-        writeln!(text, "{key:<12} {value}").expect("writing to a String cannot fail")
-    };
+fn description(entry: &Entry) -> Text {
+    let mut text = Text::default();
+    let mut line = |key: &str, value: &str| text.field(key, value);
     let who = |id: u32, name: &Option<String>| match name {
         Some(name) => format!("{id} ({name})"),
         None => id.to_string(),
