@@ -168,8 +168,8 @@ pub(crate) struct PruneArguments {
 #[derive(Debug, Args)]
 pub(crate) struct PullArguments {
     /// Which image: of a registry (debian:bookworm, ghcr.io/owner/repo@sha256:…), an OCI layout
-    /// (oci:DIR[:TAG], oci:DIR@sha256:…), or the tar of one or what `docker save` wrote
-    /// (oci-archive:FILE[:TAG], docker-archive:FILE[:TAG]).
+    /// (oci:DIR[:NAME], oci:DIR@sha256:…), or the tar of one or what `docker save` wrote
+    /// (oci-archive:FILE[:NAME], docker-archive:FILE[:NAME]). NAME is a tag or a whole name.
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// Name of the image, in the place of one that has it [default: made of the reference, as
@@ -213,7 +213,28 @@ pub(crate) struct PullArguments {
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_download: Option<Size>,
     #[command(flatten)]
+    pub(crate) patience: PatienceArguments,
+    #[command(flatten)]
     pub(crate) limits: LimitArguments,
+}
+
+/// How long a registry may let a pull wait.
+#[derive(Debug, Args)]
+pub(crate) struct PatienceArguments {
+    /// Fewest bytes a second that a transfer may bring over 30 seconds before it counts as broken; 0
+    /// allows any [default: 1K].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) min_rate: Option<Size>,
+    /// Longest time that the pauses between attempts may take together, such as 90s or 10m
+    /// [default: 10m].
+    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_age)]
+    pub(crate) max_wait: Option<std::time::Duration>,
+    /// Longest time that all requests and downloads may take together [default: 12h].
+    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_age)]
+    pub(crate) max_time: Option<std::time::Duration>,
+    /// Most addresses of foreign layers to try [default: 64].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_urls: Option<u64>,
 }
 
 /// Returns the path of an ext4 file that is to be written, which `-` is not taken for.
@@ -310,6 +331,18 @@ mod tests {
             let help = argument.get_help().unwrap().to_string();
             let (_, default) = help.split_once("[default: ").expect(name);
             assert_eq!(default.trim_end_matches([']', '.']).parse(), Ok(Size(want)), "{name}");
+        }
+        let defaults = banger::PullOptions::default();
+        let default_of = |name: &str| {
+            let argument = pull.get_arguments().find(|argument| argument.get_id() == name).unwrap();
+            let help = argument.get_help().unwrap().to_string();
+            let (_, default) = help.split_once("[default: ").expect(name);
+            default.trim_end_matches([']', '.']).to_owned()
+        };
+        assert_eq!(default_of("min_rate").parse(), Ok(Size(defaults.min_rate_bytes)));
+        assert_eq!(default_of("max_urls").parse(), Ok(defaults.budget.limit(banger::Cost::Urls)));
+        for (name, want) in [("max_wait", defaults.max_wait), ("max_time", defaults.max_time)] {
+            assert_eq!(crate::units::parse_age(&default_of(name)), Ok(want), "{name}");
         }
     }
 }

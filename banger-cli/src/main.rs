@@ -11,6 +11,8 @@ mod units;
 mod usage;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Parser as _;
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
+    ignore_file_size_signal();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage::tell(&error),
@@ -38,4 +41,12 @@ fn run() -> ExitCode {
             ExitCode::from(failure.exit_status())
         }
     }
+}
+
+/// Turns the signal that a write beyond `ulimit -f` causes into the error of that write: its default
+/// action ends the process, which would leave its files behind.
+fn ignore_file_size_signal() {
+    let seen = Arc::new(AtomicBool::new(false));
+    // Without the handler, the next run removes what is left.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen);
 }

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use banger_tree::escape_text;
 use base64::Engine as _;
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -11,12 +10,16 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::error::PullError;
+use crate::foreign_text::{error_detail, web_page_title};
 use crate::http::{Http, Request, read_capped};
 use crate::options::Cap;
 use crate::reference::RegistryReference;
 
 mod challenge;
 mod credentials;
+
+// Whatever shows a text of somebody else shows it by this.
+pub(crate) use crate::foreign_text::one_line;
 
 use challenge::Challenge;
 pub use credentials::{Credential, CredentialSource};
@@ -27,6 +30,8 @@ const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(60);
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 /// The largest answer of a token server that is read.
 const TOKEN_CAP: Cap = Cap::fixed(1 << 20);
+/// The longest token that is sent; servers take less than this for all headers of a request.
+const MAX_TOKEN_LEN: usize = 256 << 10;
 /// The name banger gives token servers.
 const CLIENT_ID: &str = "banger";
 
@@ -46,6 +51,19 @@ pub(crate) struct Auth {
     expires: Option<Instant>,
     /// Counts the headers obtained, so that parallel requests renew a token only once.
     generation: u64,
+    /// The generation that was refused although it was new.
+    rejected: Option<u64>,
+    /// What `/v2/` asks for, once that is known; the inner `None` is nothing.
+    root_challenge: Option<Option<Challenge>>,
+}
+
+/// What to do about an answer that refuses a request.
+#[derive(Debug)]
+pub(crate) enum Login {
+    /// Make the request again, with the header there is now.
+    Retry,
+    /// Take the answer as it is. The text says what is missing, if anything is known.
+    Refused(Option<&'static str>),
 }
 
 /// The answer of a token server.
@@ -53,7 +71,33 @@ pub(crate) struct Auth {
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
+    #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
+}
+
+/// Whole seconds. Some servers write them as a text or with a fraction: then the default holds.
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Seconds {
+        Whole(u64),
+        Other(serde::de::IgnoredAny),
+    }
+    Ok(match Seconds::deserialize(deserializer)? {
+        Seconds::Whole(seconds) => Some(seconds),
+        Seconds::Other(_) => None,
+    })
+}
+
+/// An answer that refuses a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refusal<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    /// That of the header that was sent.
+    pub(crate) generation: u64,
+    /// Whether none was sent.
+    pub(crate) anonymous: bool,
 }
 
 impl Auth {
@@ -69,6 +113,8 @@ impl Auth {
             header: None,
             expires: None,
             generation: 0,
+            rejected: None,
+            root_challenge: None,
         }
     }
 
@@ -84,41 +130,105 @@ impl Auth {
         Ok((self.header.clone(), self.generation))
     }
 
-    /// Answers a 401 that a request with the header of `generation` has met.
-    pub(crate) async fn renew(
+    /// Finds a header for a request that was refused with `status`, when it had the header of
+    /// `generation`, which was none where `anonymous`.
+    ///
+    /// A registry need not say at every address what it wants: where the answer does not, `/v2/`
+    /// is asked once (distribution-spec, "Determining Support").
+    pub(crate) async fn answer(
         &mut self,
         http: &Http,
         origin: &Url,
-        headers: &HeaderMap,
-        generation: u64,
-    ) -> Result<(), PullError> {
+        refusal: Refusal<'_>,
+    ) -> Result<Login, PullError> {
+        let Refusal { status, headers, generation, anonymous } = refusal;
         if self.generation != generation {
-            return Ok(());
+            return Ok(Login::Retry);
         }
+        if self.rejected == Some(generation) {
+            return Ok(Login::Refused(None));
+        }
+        let is_challenge = status == StatusCode::UNAUTHORIZED;
         let values = headers.get_all(WWW_AUTHENTICATE);
-        let challenge = challenge::choose(values.iter().filter_map(|value| value.to_str().ok()));
+        let stated = values.iter().filter_map(|value| value.to_str().ok());
+        let mut challenge = challenge::choose(stated).filter(|_| is_challenge);
         // A registry that has said before what it wants need not say it again.
-        let challenge = challenge.or_else(|| self.challenge.take());
-        self.challenge = Some(challenge.ok_or_else(|| PullError::Unauthorized {
-            host: self.registry.clone(),
-            detail: "it asks for a kind of login that is neither bearer nor basic".to_owned(),
-        })?);
-        self.obtain(http, origin).await
+        challenge = challenge.or_else(|| self.challenge.clone().filter(|_| is_challenge));
+        if challenge.is_none() && anonymous {
+            challenge = match &self.root_challenge {
+                Some(known) => known.clone(),
+                None => self.ask_root(http, origin).await,
+            };
+            self.root_challenge = Some(challenge.clone());
+        }
+        if challenge.is_none() && is_challenge {
+            // Nobody says what is wanted, and there is a password for this registry.
+            let credential = self.credential(http).await?;
+            challenge = matches!(credential, Some(Credential::Password { .. })).then_some(Challenge::Basic);
+        }
+        let Some(challenge) = challenge else {
+            return Ok(Login::Refused(is_challenge.then_some("it does not say what kind of login it wants")));
+        };
+        if challenge == Challenge::Basic
+            && !matches!(self.credential(http).await?, Some(Credential::Password { .. }))
+        {
+            return Ok(Login::Refused(Some("it asks for a user name and a password")));
+        }
+        self.challenge = Some(challenge);
+        let before = self.header.clone();
+        match self.obtain(http, origin).await {
+            Ok(()) if self.header == before => Ok(Login::Refused(None)),
+            Ok(()) => Ok(Login::Retry),
+            // What was asked for may not be there, login or not.
+            Err(PullError::Unauthorized { .. }) if !is_challenge => Ok(Login::Refused(None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that the header of `generation` was refused at once.
+    pub(crate) fn reject(&mut self, generation: u64) {
+        if self.generation == generation {
+            self.rejected = Some(generation);
+        }
+    }
+
+    /// What `/v2/` asks for, if anything.
+    async fn ask_root(&self, http: &Http, origin: &Url) -> Option<Challenge> {
+        let response = http.probe(origin.join("v2/").ok()?).await.ok()?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return None;
+        }
+        let values = response.headers().get_all(WWW_AUTHENTICATE);
+        challenge::choose(values.iter().filter_map(|value| value.to_str().ok()))
+    }
+
+    /// The user's credential for this repository, looked up once.
+    async fn credential(&mut self, http: &Http) -> Result<Option<Credential>, PullError> {
+        if let Some(credential) = &self.credential {
+            return Ok(credential.clone());
+        }
+        let find = self.source.find(&self.registry, &self.repository);
+        let found = http.cancel.race(find).await??;
+        match &found {
+            Some(Credential::Password { user, password }) => {
+                http.secrets.add_password(password);
+                http.secrets.add_token(&encoded(user, password));
+            }
+            Some(Credential::IdentityToken(token)) => {
+                http.secrets.add_token(token);
+                http.secrets.add_token(&encoded("<token>", token));
+            }
+            None => {}
+        }
+        self.credential = Some(found.clone());
+        Ok(found)
     }
 
     async fn obtain(&mut self, http: &Http, origin: &Url) -> Result<(), PullError> {
         let Some(challenge) = self.challenge.clone() else {
             return Ok(());
         };
-        let credential = match &self.credential {
-            Some(credential) => credential.clone(),
-            None => {
-                let find = self.source.find(&self.registry, &self.repository);
-                let found = http.cancel.race(find).await??;
-                self.credential = Some(found.clone());
-                found
-            }
-        };
+        let credential = self.credential(http).await?;
         match challenge {
             Challenge::Basic => {
                 let Some(Credential::Password { user, password }) = credential else {
@@ -135,17 +245,18 @@ impl Auth {
                 let url = self.check_realm(&realm, origin).await?;
                 let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.repository));
                 let answer = self.token(http, &url, service.as_deref(), &scope, credential.as_ref()).await?;
-                let token = answer
-                    .token
-                    .filter(|token| !token.is_empty())
-                    .or(answer.access_token)
-                    .and_then(|token| secret(&format!("Bearer {token}")))
-                    .ok_or_else(|| PullError::Unauthorized {
-                        host: host_of(&url),
-                        detail: "its token server answered without a token".to_owned(),
-                    })?;
+                let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token);
+                let token = token.filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN_LEN);
+                if let Some(token) = &token {
+                    http.secrets.add_token(token);
+                }
+                let header = token.and_then(|token| secret(&format!("Bearer {token}")));
+                let header = header.ok_or_else(|| PullError::Unauthorized {
+                    host: host_of(&url),
+                    detail: "its token server answered without a token that can be sent".to_owned(),
+                })?;
                 let life = answer.expires_in.map_or(DEFAULT_TOKEN_LIFE, Duration::from_secs);
-                self.header = Some(token);
+                self.header = Some(header);
                 // A life shorter than the margin is renewed by the 401 that it leads to.
                 self.expires = Instant::now()
                     .checked_add(life.saturating_sub(EXPIRY_MARGIN).max(Duration::from_secs(1)));
@@ -159,7 +270,7 @@ impl Auth {
     async fn check_realm(&mut self, realm: &str, origin: &Url) -> Result<Url, PullError> {
         let refuse = |reason: &str| PullError::Realm {
             registry: self.registry.clone(),
-            realm: realm.to_owned(),
+            realm: one_line(realm),
             reason: reason.to_owned(),
         };
         let url = Url::parse(realm).map_err(|_| refuse("it is not a URL"))?;
@@ -248,9 +359,15 @@ impl Auth {
                 error => error,
             },
         )?;
+        // Hidden before it is cut: a part of a secret is secret as well.
+        let text = http.secrets.hide(&String::from_utf8_lossy(&body));
         if !status.is_success() {
-            let detail = error_detail(&body);
+            let detail = error_detail(&text).replace("the registry answered", "it answered");
             return Err(refused(format!("its token server answered {}: {detail}", status.as_u16())));
+        }
+        if let Some(title) = web_page_title(&text) {
+            let (who, what) = ("the token server", "a token".to_owned());
+            return Err(PullError::WebPage { who, host: host_of(realm), title, what });
         }
         serde_json::from_slice(&body).map_err(|_| no_token())
     }
@@ -327,15 +444,18 @@ pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
 /// Host and port of a URL, for messages.
 pub(crate) fn host_of(url: &Url) -> String {
     match (url.host_str(), url.port()) {
-        (Some(host), Some(port)) => format!("{host}:{port}"),
-        (Some(host), None) => host.to_owned(),
+        (Some(host), Some(port)) => format!("{}:{port}", one_line(host)),
+        (Some(host), None) => one_line(host),
         (None, _) => url.scheme().to_owned(),
     }
 }
 
 fn basic(user: &str, password: &str) -> HeaderValue {
-    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}").as_bytes());
-    secret(&format!("Basic {encoded}")).expect("base64 is fit for a header")
+    secret(&format!("Basic {}", encoded(user, password))).expect("base64 is fit for a header")
+}
+
+fn encoded(user: &str, password: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}").as_bytes())
 }
 
 /// A header value that is not shown in debug output.
@@ -343,43 +463,6 @@ fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// What stands in messages where a server wrote nothing about an error.
-pub(crate) const NO_REASON: &str = "the server gave no reason";
-
-/// What a server wrote about an error, in one line: the codes and messages of the distribution
-/// specification, or the beginning of the text.
-pub(crate) fn error_detail(body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Errors {
-        errors: Vec<Entry>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        #[serde(default)]
-        code: String,
-        #[serde(default)]
-        message: String,
-    }
-    let text = match serde_json::from_slice::<Errors>(body) {
-        Ok(Errors { errors }) => errors
-            .iter()
-            .map(|entry| format!("{} {}", entry.code, entry.message).trim().to_owned())
-            .collect::<Vec<_>>()
-            .join("; "),
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    let line = one_line(&text);
-    if line.is_empty() { NO_REASON.to_owned() } else { line }
-}
-
-/// Text of somebody else as one short line without control characters and hidden ones.
-pub(crate) fn one_line(text: &str) -> String {
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let joined = printable.collect::<String>();
-    let words = joined.split_whitespace().collect::<Vec<_>>().join(" ");
-    escape_text(&words.chars().take(200).collect::<String>())
 }
 
 #[cfg(test)]
@@ -444,13 +527,5 @@ mod tests {
             assert!(matches!(&error, PullError::Realm { realm: named, .. } if named == realm));
         }
         auth.check_realm("https://1.1.1.1/token", &origin).await.unwrap();
-    }
-
-    #[test]
-    fn error_bodies_become_one_line() {
-        let json = br#"{"errors":[{"code":"DENIED","message":"no\naccess","detail":{}}]}"#;
-        assert_eq!(error_detail(json), "DENIED no access");
-        assert_eq!(error_detail(b"<html>\x1b[31m\n\nbad"), "<html> [31m bad");
-        assert_eq!(error_detail(b""), NO_REASON);
     }
 }

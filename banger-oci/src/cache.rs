@@ -13,16 +13,23 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use banger_tree::{Existing, NewFile};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 
 use crate::digest::{Digest, Hasher};
 use crate::error::PullError;
+use crate::event::{CancelToken, Progress, PullEvent};
 
+mod damage;
+mod place;
 mod prune;
 
+pub(crate) use damage::DamagedBlobs;
+pub use place::check_own_directory;
+use place::{Place, Purpose};
 pub use prune::{CacheEntry, PruneOptions, PruneReport, Removal};
 
 /// Bytes read at a time when a blob is hashed.
@@ -30,8 +37,29 @@ pub(crate) const READ_LEN: usize = 256 * 1024;
 
 /// How the names of small blobs begin while they are written.
 const NEW_PREFIX: &str = ".new-";
+const SMALL_BLOB_MODE: u32 = 0o600;
 /// Writing a small blob takes far less than this; what is older was left by a killed process.
 const NEW_LIFE: Duration = Duration::from_secs(3600);
+
+/// How often a process looks whether another one has let go of a file.
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
+/// How long it does that. Nobody has a complete blob for himself for longer than an instant.
+const LOCK_TIME: Duration = Duration::from_secs(30);
+/// How often a path is looked at that somebody else changes all the time.
+const MAX_LOOKS: u32 = 1000;
+
+/// Who is told what becomes of the cache, and who stops the waiting for other processes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch<'a> {
+    pub(crate) progress: &'a Progress,
+    pub(crate) cancel: &'a CancelToken,
+}
+
+impl Watch<'_> {
+    fn damaged(self, digest: &Digest) {
+        self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
+    }
+}
 
 /// A directory with blobs, shared by all pulls of a user.
 #[derive(Clone, Debug)]
@@ -76,12 +104,14 @@ impl BlobCache {
     ///
     /// # Errors
     ///
-    /// [`PullError::Io`] when the directory cannot be created.
+    /// [`PullError::Io`] when the directory cannot be created, [`PullError::CachePlace`] when
+    /// somebody else can change what is in it.
     pub fn open(root: impl Into<Utf8PathBuf>) -> Result<Self, PullError> {
         let cache = Self::at(root);
-        for algorithm in ["sha256", "sha512"] {
-            let dir = cache.root.join("blobs").join(algorithm);
-            fs::create_dir_all(&dir).map_err(PullError::io("create the cache directory", &dir))?;
+        let blobs = cache.root.join("blobs");
+        let algorithms = ["sha256", "sha512"].map(|algorithm| blobs.join(algorithm));
+        for dir in [&cache.root, &blobs].into_iter().chain(&algorithms) {
+            place::make_directory(dir)?;
         }
         Ok(cache)
     }
@@ -131,20 +161,24 @@ impl BlobCache {
     /// Whether the blob `digest` is complete. Its bytes are checked when they are read.
     #[must_use]
     pub fn contains(&self, digest: &Digest) -> bool {
-        self.blob_path(digest).is_file()
+        fs::symlink_metadata(self.blob_path(digest)).is_ok_and(|metadata| metadata.is_file())
     }
 
     /// Opens a complete blob and keeps it from being pruned.
-    pub(crate) fn get(&self, digest: &Digest) -> Result<Option<CachedBlob>, PullError> {
+    pub(crate) fn get(&self, digest: &Digest, watch: &Watch<'_>) -> Result<Option<CachedBlob>, PullError> {
         let path = self.blob_path(digest);
-        loop {
-            let file = match File::open(&path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(PullError::io("open", &path)(error)),
+        for _ in 0..MAX_LOOKS {
+            watch.cancel.check()?;
+            let file = match place::open(&path, Purpose::Read)? {
+                Place::File(file) => file,
+                Place::Nothing => return Ok(None),
+                Place::Removed => {
+                    watch.damaged(digest);
+                    continue;
+                }
             };
             // A writer keeps its exclusive lock for an instant after the rename.
-            lock(&file, FlockOperation::LockShared).map_err(PullError::io("lock", &path))?;
+            lock_shared(&file, &path, watch.cancel)?;
             // Removed between the two calls above: look again.
             if is_at(&file, &path) {
                 let len = file.metadata().map_err(PullError::io("read", &path))?.len();
@@ -153,22 +187,24 @@ impl BlobCache {
                 return Ok(Some(CachedBlob { file, path, len }));
             }
         }
+        Err(restless(path))
     }
 
     /// Opens what there is of a blob: all of it, or the file to write the rest to.
-    pub(crate) fn claim(&self, digest: &Digest) -> Result<Claim, PullError> {
+    pub(crate) fn claim(&self, digest: &Digest, watch: &Watch<'_>) -> Result<Claim, PullError> {
         let path = self.partial_path(digest);
-        loop {
-            if let Some(blob) = self.get(digest)? {
+        for _ in 0..MAX_LOOKS {
+            if let Some(blob) = self.get(digest, watch)? {
                 return Ok(Claim::Complete(blob));
             }
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-                .map_err(PullError::io("create", &path))?;
+            let file = match place::open(&path, Purpose::Write)? {
+                Place::File(file) => file,
+                Place::Nothing => continue,
+                Place::Removed => {
+                    watch.damaged(digest);
+                    continue;
+                }
+            };
             match lock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Claim::Busy),
@@ -184,19 +220,31 @@ impl BlobCache {
                 }
             }
         }
+        Err(restless(path))
     }
 
     /// Reads a small blob, such as a manifest, and checks it. A damaged one is removed.
-    pub(crate) fn read_small(&self, digest: &Digest, limit_bytes: u64) -> Result<SmallBlob, PullError> {
-        let Some(mut blob) = self.get(digest)? else {
+    pub(crate) fn read_small(
+        &self,
+        digest: &Digest,
+        limit_bytes: u64,
+        watch: &Watch<'_>,
+    ) -> Result<SmallBlob, PullError> {
+        let Some(blob) = self.get(digest, watch)? else {
             return Ok(SmallBlob::Absent);
         };
         // Too large to be what is asked for: the source decides what to say about it.
         if blob.len > limit_bytes {
-            return Ok(SmallBlob::Absent);
+            if hash_file(&blob.file, &blob.path, digest, watch.cancel)? == *digest {
+                return Ok(SmallBlob::Absent);
+            }
+            blob.remove()?;
+            return Ok(SmallBlob::Damaged);
         }
         let mut bytes = Vec::new();
-        blob.file.read_to_end(&mut bytes).map_err(PullError::io("read", &blob.path))?;
+        // Not more than that, should it grow meanwhile.
+        let mut reader = (&blob.file).take(limit_bytes.saturating_add(1));
+        reader.read_to_end(&mut bytes).map_err(PullError::io("read", &blob.path))?;
         if digest.matches(&bytes) {
             return Ok(SmallBlob::Present(bytes, blob));
         }
@@ -215,14 +263,13 @@ impl BlobCache {
             return Ok(());
         }
         let target = self.blob_path(digest);
-        let dir = target.parent().expect("a blob path has a directory");
-        let mut file = tempfile::Builder::new()
-            .prefix(NEW_PREFIX)
-            .tempfile_in(dir)
-            .map_err(PullError::io("write to", dir))?;
-        io::Write::write_all(&mut file, bytes).map_err(PullError::io("write to", dir))?;
-        file.persist(&target).map_err(|error| PullError::io("create", &target)(error.error))?;
-        Ok(())
+        let written = NewFile::create(target.as_std_path(), SMALL_BLOB_MODE).and_then(|file| {
+            // It can be fetched again.
+            let mut file = file.without_flush();
+            file.write_bytes(bytes)?;
+            file.publish(Existing::Replace)
+        });
+        written.map_err(|error| PullError::io("create", &target)(error.into()))
     }
 
     /// An unnamed file on the file system of the cache, which vanishes when it is closed.
@@ -250,10 +297,10 @@ impl CachedBlob {
 impl PartialBlob {
     /// Makes the partial file the blob, for everybody at once. The blob is not pruned while
     /// [`file`](Self::file) is open.
-    pub(crate) fn complete(&self) -> Result<(), PullError> {
+    pub(crate) fn complete(&self, cancel: &CancelToken) -> Result<(), PullError> {
         fs::rename(&self.path, &self.target).map_err(PullError::io("create", &self.target))?;
         // Blobs are shared and never written again.
-        lock(&self.file, FlockOperation::LockShared).map_err(PullError::io("lock", &self.target))
+        lock_shared(&self.file, &self.target, cancel)
     }
 
     /// Removes the partial file.
@@ -275,11 +322,17 @@ impl Drop for PartialBlob {
 }
 
 /// Hashes a file from its start.
-pub(crate) fn hash_file(file: &File, path: &Utf8Path, digest: &Digest) -> Result<Digest, PullError> {
+pub(crate) fn hash_file(
+    file: &File,
+    path: &Utf8Path,
+    digest: &Digest,
+    cancel: &CancelToken,
+) -> Result<Digest, PullError> {
     let mut hasher = Hasher::new(digest.algorithm());
     let mut buffer = vec![0; READ_LEN];
     let mut offset = 0;
     loop {
+        cancel.check()?;
         let count = file.read_at(&mut buffer, offset).map_err(PullError::io("read", path))?;
         if count == 0 {
             return Ok(hasher.finish());
@@ -309,6 +362,35 @@ fn lock(file: &File, operation: FlockOperation) -> io::Result<()> {
     }
 }
 
+/// Locks a file that others may read at the same time. Waits for a process that has it for itself,
+/// until `cancel` says so.
+fn lock_shared(file: &File, path: &Utf8Path, cancel: &CancelToken) -> Result<(), PullError> {
+    let started = Instant::now();
+    loop {
+        match lock(file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(PullError::io("lock", path)(error)),
+        }
+        cancel.check()?;
+        if started.elapsed() > LOCK_TIME {
+            return Err(PullError::CachePlace {
+                path: path.to_owned(),
+                reason: format!(
+                    "another process has locked it for {LOCK_TIME:?}; `fuser {path}` names it: end it and try again"
+                ),
+            });
+        }
+        std::thread::sleep(LOCK_INTERVAL);
+    }
+}
+
+/// The error for a path at which there is something else whenever it is looked at.
+fn restless(path: Utf8PathBuf) -> PullError {
+    let reason = "another process replaces it all the time; end that process and try again".to_owned();
+    PullError::CachePlace { path, reason }
+}
+
 /// Whether `path` leads to `file` itself.
 fn is_at(file: &File, path: &Utf8Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
@@ -333,19 +415,23 @@ mod tests {
     fn a_blob_that_is_completed_meanwhile_is_not_claimed_again() {
         let dir = tempfile::tempdir().unwrap();
         let cache = BlobCache::open(Utf8Path::from_path(dir.path()).unwrap()).unwrap();
+        let (progress, cancel) = (Progress::none(), CancelToken::new());
+        let watch = Watch { progress: &progress, cancel: &cancel };
         for round in 0..200_u32 {
             let digest = Digest::of(&round.to_le_bytes());
-            let Claim::Partial(partial) = cache.claim(&digest).unwrap() else { panic!("nobody has it") };
+            let Claim::Partial(partial) = cache.claim(&digest, &watch).unwrap() else {
+                panic!("nobody has it")
+            };
             partial.file.write_all_at(b"x", 0).unwrap();
             let start = Barrier::new(2);
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     start.wait();
-                    partial.complete().unwrap();
+                    partial.complete(&cancel).unwrap();
                 });
                 start.wait();
                 loop {
-                    match cache.claim(&digest).unwrap() {
+                    match cache.claim(&digest, &watch).unwrap() {
                         Claim::Busy => {}
                         Claim::Complete(_) => break,
                         Claim::Partial(_) => panic!("claimed again in round {round}"),

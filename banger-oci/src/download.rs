@@ -27,6 +27,10 @@ struct State {
     path: Utf8PathBuf,
     /// Readers may read up to here.
     committed: u64,
+    /// Whether somebody who read may have to read again.
+    rolled_back: bool,
+    /// Whether the first bytes were left by an earlier download.
+    resumed: bool,
     /// Counts how often bytes below `committed` turned out to be wrong.
     generation: u32,
     outcome: Option<Result<(), PullError>>,
@@ -69,9 +73,26 @@ impl Download {
         if state.committed > len {
             state.committed = len;
             state.generation += 1;
+            state.rolled_back = true;
         }
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// Whether readers may have been given bytes that turned out to be wrong since this was asked
+    /// last.
+    pub(crate) fn take_roll_back(&self) -> bool {
+        std::mem::take(&mut self.state().rolled_back)
+    }
+
+    /// Whether this began with what an earlier download had left.
+    pub(crate) fn was_resumed(&self) -> bool {
+        self.state().resumed
+    }
+
+    /// Notes that the first bytes are those that an earlier download had left.
+    pub(crate) fn note_resumed(&self) {
+        self.state().resumed = true;
     }
 
     pub(crate) fn committed(&self) -> u64 {

@@ -1,11 +1,15 @@
 //! What can go wrong while an image is pulled.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use banger_tree::OverBudget;
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::auth::one_line;
 use crate::digest::Digest;
+use crate::json::JsonError;
 use crate::reference::ReferenceError;
 
 /// Why an image could not be pulled. Each message is one line and ends in what to do where the
@@ -27,7 +31,7 @@ pub enum PullError {
         detail: String,
     },
     /// The image exists, for other platforms only.
-    #[error("`{reference}` is not built for {wanted}; choose one of: {}", available.join(", "))]
+    #[error("`{reference}` is not built for {wanted}; {}", choice_of_platforms(available))]
     NoPlatform {
         /// What was asked for.
         reference: String,
@@ -35,6 +39,31 @@ pub enum PullError {
         wanted: String,
         /// The platforms there are.
         available: Vec<String>,
+    },
+    /// Several images fit what was asked for.
+    #[error("`{reference}` fits {count} images: {}; {advice}", list_of_images(images, *count))]
+    Ambiguous {
+        /// What was asked for.
+        reference: String,
+        /// How many images fit.
+        count: usize,
+        /// The first of them.
+        images: Vec<FittingImage>,
+        /// How to choose one.
+        advice: &'static str,
+    },
+    /// The configuration of an image is for another platform than its index says.
+    #[error(
+        "the index says that image {digest} is built for {stated}, its configuration says {found}; leave out \
+         --platform to take it as {stated} all the same"
+    )]
+    PlatformMismatch {
+        /// The image manifest.
+        digest: Digest,
+        /// What the index says.
+        stated: String,
+        /// What the configuration says.
+        found: String,
     },
     /// The registry or its token server refuses access.
     #[error("{host} refuses access: {detail}; check the name, or log in with `docker login`")]
@@ -190,9 +219,105 @@ pub enum PullError {
         /// What is missing, and what to do.
         reason: String,
     },
+    /// A server takes longer than the caller allows.
+    #[error("{what} takes too long: {reason}; {advice}")]
+    TooSlow {
+        /// What takes too long.
+        what: String,
+        /// How slow it was.
+        reason: String,
+        /// What to do, with the option that sets the limit.
+        advice: &'static str,
+    },
+    /// The registry answered with a page for people, as a login page or a proxy does.
+    #[error(
+        "{who} answered with a web page{title} where {what} was expected ({host}); check the address, and whether \
+         a proxy or a login page stands before it"
+    )]
+    WebPage {
+        /// Who answered: the registry or the token server.
+        who: &'static str,
+        /// The host that answered.
+        host: String,
+        /// The title of the page, with a space and quotes, or nothing.
+        title: String,
+        /// What was asked for.
+        what: String,
+    },
+    /// A blob of the cache was damaged. It has been removed, and cannot be fetched again.
+    #[error(
+        "blob {digest} in the cache {cache} was damaged and has been removed; fetching it again failed: {source}"
+    )]
+    CacheDamaged {
+        /// The blob.
+        digest: Digest,
+        /// The directory of the cache.
+        cache: Utf8PathBuf,
+        /// Why it cannot be fetched.
+        source: Box<PullError>,
+    },
+    /// A file or directory of the cache is not what banger makes there.
+    #[error("{path} of the cache is not usable: {reason}")]
+    CachePlace {
+        /// The file or directory.
+        path: Utf8PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// The image costs more than the caller allows.
+    #[error("{what}: {over}; if it is to be trusted, raise --max-{}", .over.cost.name())]
+    OverBudget {
+        /// What costs too much.
+        what: String,
+        /// Which limit was reached.
+        over: OverBudget,
+    },
     /// The caller's [`CancelToken`](crate::CancelToken) stopped the pull.
     #[error("the pull was cancelled")]
     Cancelled,
+}
+
+/// How many entries of a list of somebody else a message shows.
+const MAX_LISTED: usize = 20;
+/// One of several images that fit what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FittingImage {
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Its names, the fullest first.
+    pub names: Vec<String>,
+    /// What it is built for, where that is known.
+    pub platform: Option<String>,
+}
+
+impl fmt::Display for FittingImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.names[..] {
+            [] => f.write_str("one without a name")?,
+            names => f.write_str(&one_line(&names.join(" = ")))?,
+        }
+        match &self.platform {
+            Some(platform) => write!(f, " ({}, @{})", one_line(platform), self.digest),
+            None => write!(f, " (@{})", self.digest),
+        }
+    }
+}
+
+fn list_of_images(images: &[FittingImage], count: usize) -> String {
+    let mut list: Vec<String> = images.iter().map(ToString::to_string).collect();
+    let more = count.saturating_sub(images.len());
+    if more > 0 {
+        list.push(format!("and {more} more"));
+    }
+    list.join(", ")
+}
+
+/// Says which platforms there are.
+fn choice_of_platforms(available: &[String]) -> String {
+    if !available.is_empty() && available.iter().all(|platform| platform.starts_with("windows/")) {
+        return "it is an image for Windows only, and banger builds Linux root file systems".to_owned();
+    }
+    format!("choose one of: {}", available.join(", "))
 }
 
 /// Returns what to do about a status that means "not now".
@@ -244,6 +369,13 @@ impl PullError {
             Self::Io { .. } => 117,
             Self::Environment { .. } => 118,
             Self::Cancelled => 119,
+            Self::TooSlow { .. } => 130,
+            Self::WebPage { .. } => 131,
+            Self::CacheDamaged { .. } => 132,
+            Self::CachePlace { .. } => 133,
+            Self::Ambiguous { .. } => 120,
+            Self::PlatformMismatch { .. } => 121,
+            Self::OverBudget { .. } => 134,
         }
     }
 
@@ -261,6 +393,57 @@ impl PullError {
                 None => inner.source()?,
             };
         }
+    }
+
+    /// The texts in this error that may come from somebody else.
+    pub(crate) fn foreign_texts(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::UnknownImage { detail, .. } => vec![detail],
+            Self::NoPlatform { available, .. } => {
+                let more = available.len().saturating_sub(MAX_LISTED);
+                if more > 0 {
+                    available.truncate(MAX_LISTED);
+                    available.push(format!("and {more} more"));
+                }
+                available.iter_mut().collect()
+            }
+            Self::Unauthorized { host, detail } => vec![host, detail],
+            Self::CredentialHelper { reason, .. } | Self::CredentialFile { reason, .. } => vec![reason],
+            Self::Realm { realm, reason, .. } => vec![realm, reason],
+            Self::Unreachable { host, reason, .. } => vec![host, reason],
+            Self::Status { host, path, detail, .. } => vec![host, path, detail],
+            Self::Redirect { host, target, reason } => vec![host, target, reason],
+            Self::Mismatch { origin, reason, .. } => vec![origin, reason],
+            Self::Malformed { what, reason } | Self::NotAnImage { what, reason } => vec![what, reason],
+            Self::Schema1 { what } | Self::TooLarge { what, .. } => vec![what],
+            Self::Layout { reason, .. } => vec![reason],
+            Self::TooSlow { what, reason, .. } => vec![what, reason],
+            Self::WebPage { host, title, what, .. } => vec![host, title, what],
+            Self::CacheDamaged { source, .. } => source.foreign_texts(),
+            Self::OverBudget { what, .. } => vec![what],
+            Self::Ambiguous { images, .. } => images.iter_mut().flat_map(|image| &mut image.names).collect(),
+            Self::PlatformMismatch { stated, found, .. } => vec![stated, found],
+            Self::Reference(_)
+            | Self::LayerCount { .. }
+            | Self::Io { .. }
+            | Self::Environment { .. }
+            | Self::CachePlace { .. }
+            | Self::Cancelled => Vec::new(),
+        }
+    }
+
+    /// What makes an error of a JSON document that cannot be used.
+    pub(crate) fn document(what: impl Into<String>) -> impl FnOnce(JsonError) -> Self {
+        let what = what.into();
+        move |error| match error {
+            JsonError::Malformed(reason) => Self::Malformed { what, reason: one_line(&reason) },
+            JsonError::OverBudget(over) => Self::OverBudget { what, over },
+        }
+    }
+
+    pub(crate) fn over_budget(what: impl Into<String>) -> impl FnOnce(OverBudget) -> Self {
+        let what = what.into();
+        move |over| Self::OverBudget { what, over }
     }
 
     pub(crate) fn into_io(self) -> io::Error {

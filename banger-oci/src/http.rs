@@ -1,8 +1,9 @@
 //! Requests: redirects, retries and their limits, the same for registries and token servers.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use camino::Utf8Path;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
@@ -11,15 +12,19 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::auth::{Auth, NO_REASON, error_detail, host_of, same_origin};
+use crate::auth::{Auth, Login, Refusal, host_of, same_origin};
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress, PullEvent};
+use crate::foreign_text::{NO_REASON, Secrets, error_detail, one_line};
 use crate::options::{Cap, PullOptions};
+use crate::rate::{MinRate, Pauses, RateMeter};
 
 /// Redirects followed before a server is taken to send us in circles.
 const MAX_REDIRECTS: u32 = 10;
 /// As much of an error answer as is read for its explanation.
-const ERROR_CAP: Cap = Cap::fixed(64 * 1024);
+const ERROR_LEN: usize = 64 * 1024;
+/// How long the explanation in an error answer may take to come.
+const ERROR_TIME: Duration = Duration::from_secs(5);
 
 /// An HTTP client with the rules of a pull.
 #[derive(Debug)]
@@ -27,10 +32,18 @@ pub(crate) struct Http {
     client: reqwest::Client,
     pub(crate) cancel: CancelToken,
     pub(crate) progress: Progress,
+    /// What was sent to prove who asks.
+    pub(crate) secrets: Secrets,
+    rate: MinRate,
+    pauses: Pauses,
     attempts: u32,
     backoff: Duration,
     max_backoff: Duration,
 }
+
+/// What a request lacked that was refused, as an extension of its answer.
+#[derive(Clone, Copy, Debug)]
+struct LoginHint(&'static str);
 
 /// A request that may be made several times.
 #[derive(Debug, Clone)]
@@ -68,6 +81,21 @@ impl Failure {
             advice: "check the network and try again; what has arrived is kept".to_owned(),
         };
         Self::Transient { reason, after: None, error }
+    }
+
+    /// A server that is slower than allowed.
+    pub(crate) fn slow(host: &str, reason: String) -> Self {
+        let error = PullError::TooSlow {
+            what: format!("the answer of {host}"),
+            reason: reason.clone(),
+            advice: "try again later, what has arrived is kept; or allow less by --min-rate",
+        };
+        Self::Transient { reason, after: None, error }
+    }
+
+    /// Whether the server was slow. What came then is no progress: it would come so for ever.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(self, Self::Transient { error: PullError::TooSlow { .. }, .. })
     }
 
     pub(crate) fn into_error(self, _host: &str) -> PullError {
@@ -122,7 +150,7 @@ impl Request {
             } else {
                 "GET"
             },
-            path: self.url.path().to_owned(),
+            path: one_line(self.url.path()),
             detail,
         }
     }
@@ -134,6 +162,7 @@ impl Http {
         local: bool,
         progress: Progress,
         cancel: CancelToken,
+        secrets: Secrets,
     ) -> Result<Self, PullError> {
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls_config(options.ca_cert.as_deref())?)
@@ -154,6 +183,9 @@ impl Http {
             client,
             cancel,
             progress,
+            secrets,
+            rate: MinRate::new(options),
+            pauses: Pauses::new(options.max_wait),
             attempts: options.attempts.max(1),
             backoff: options.backoff,
             max_backoff: options.max_backoff,
@@ -205,6 +237,13 @@ impl Http {
         }
         let doubled = self.backoff.saturating_mul(1 << (attempts.failed - 1).min(16));
         let delay = after.unwrap_or(doubled).min(self.max_backoff);
+        if !self.pauses.note(Instant::now(), delay) {
+            return Err(PullError::TooSlow {
+                what: what.to_owned(),
+                reason: format!("{reason}, after pauses of {:?} in all", self.pauses.limit()),
+                advice: "try again later, or allow longer pauses by --max-wait",
+            });
+        }
         self.progress.emit(PullEvent::Retry {
             what: what.to_owned(),
             reason,
@@ -230,29 +269,39 @@ impl Http {
                 builder = builder.body(body.clone());
             }
             let access = access.filter(|access| same_origin(&url, &access.origin));
-            let mut generation = 0;
+            let (mut generation, mut anonymous) = (0, true);
             if let Some(access) = access {
                 let mut auth = self.cancel.race(access.auth.lock()).await?;
                 let header;
                 let current = Box::pin(auth.header(self, &access.origin));
                 (header, generation) = self.cancel.race(current).await??;
                 if let Some(header) = header {
+                    anonymous = false;
                     builder = builder.header(AUTHORIZATION, header);
                 }
             }
             let answer = self.cancel.race(builder.send()).await?;
-            let response = answer.map_err(|error| classify(&url, &error))?;
+            let mut response = answer.map_err(|error| classify(&url, &error))?;
             let status = response.status();
-            if status == StatusCode::UNAUTHORIZED
-                && !renewed
-                && let Some(access) = access
-            {
-                renewed = true;
+            // Some registries hide from strangers what there is.
+            let is_refusal = status == StatusCode::UNAUTHORIZED
+                || (anonymous && matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND));
+            if is_refusal && let Some(access) = access {
                 let mut auth = self.cancel.race(access.auth.lock()).await?;
-                let headers = response.headers();
-                let renewal = Box::pin(auth.renew(self, &access.origin, headers, generation));
-                self.cancel.race(renewal).await??;
-                continue;
+                if renewed {
+                    auth.reject(generation);
+                } else {
+                    renewed = true;
+                    let refusal = Refusal { status, headers: response.headers(), generation, anonymous };
+                    let login = Box::pin(auth.answer(self, &access.origin, refusal));
+                    match self.cancel.race(login).await?? {
+                        Login::Retry => continue,
+                        Login::Refused(None) => {}
+                        Login::Refused(Some(hint)) => {
+                            response.extensions_mut().insert(LoginHint(hint));
+                        }
+                    }
+                }
             }
             if matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 redirects += 1;
@@ -272,6 +321,10 @@ impl Http {
                 url = next;
                 continue;
             }
+            // What is wrong with HEAD need not be wrong with GET, whose answer explains itself, too.
+            if request.method == Method::HEAD && !status.is_success() {
+                return Ok(response);
+            }
             if is_transient(status) {
                 let after = retry_after(response.headers(), SystemTime::now());
                 let detail = self.detail(response).await;
@@ -279,9 +332,7 @@ impl Http {
                 let error = Request { url, ..request.clone() }.status_error(status, detail);
                 return Err(Failure::Transient { reason, after, error });
             }
-            // What is wrong with HEAD need not be wrong with GET, whose answer explains itself, too.
-            let is_refused_head = request.method == Method::HEAD && status == StatusCode::FORBIDDEN;
-            if matches!(status.as_u16(), 401 | 403) && !is_refused_head {
+            if matches!(status.as_u16(), 401 | 403) {
                 let host = host_of(&url);
                 let detail = self.detail(response).await;
                 return Err(Failure::Final(PullError::Unauthorized { host, detail }));
@@ -290,11 +341,28 @@ impl Http {
         }
     }
 
-    /// The explanation in an error answer.
-    pub(crate) async fn detail(&self, response: Response) -> String {
-        match read_capped(self, response, ERROR_CAP, "error").await {
-            Ok(body) => error_detail(&body),
-            Err(_) => NO_REASON.to_owned(),
+    /// The explanation in an error answer: as much of it as comes soon.
+    pub(crate) async fn detail(&self, mut response: Response) -> String {
+        let hint = response.extensions().get::<LoginHint>().copied();
+        // What such an answer holds is content, and explains nothing.
+        let mut body = Vec::new();
+        if !response.status().is_success() {
+            let read = async {
+                while let Ok(Some(chunk)) = response.chunk().await {
+                    body.extend_from_slice(&chunk);
+                    if body.len() >= ERROR_LEN {
+                        break;
+                    }
+                }
+            };
+            let _as_much_as_came = self.cancel.race(tokio::time::timeout(ERROR_TIME, read)).await;
+        }
+        // Hidden before it is cut: a part of a secret is secret as well.
+        let detail = error_detail(&self.secrets.hide(&String::from_utf8_lossy(&body)));
+        match hint {
+            Some(LoginHint(hint)) if detail == NO_REASON => hint.to_owned(),
+            Some(LoginHint(hint)) => format!("{hint}, and says: {detail}"),
+            None => detail,
         }
     }
 }
@@ -309,13 +377,40 @@ pub(crate) async fn read_capped(
     let host = host_of(response.url());
     cap.check(response.content_length().unwrap_or_default(), what)?;
     let mut body = Vec::new();
-    loop {
-        let chunk = http.cancel.race(response.chunk()).await?;
-        match chunk.map_err(|error| Failure::broken(&host, explain(&error)))? {
-            Some(chunk) => body.extend_from_slice(&chunk),
-            None => return Ok(body),
-        }
+    let mut pieces = Pieces::new(http);
+    while let Some(chunk) = pieces.next(&mut response, &host).await? {
+        body.extend_from_slice(&chunk);
         cap.check(body.len() as u64, what)?;
+    }
+    Ok(body)
+}
+
+/// The pieces of a body, as long as they come fast enough.
+#[derive(Debug)]
+pub(crate) struct Pieces<'a> {
+    http: &'a Http,
+    meter: RateMeter,
+}
+
+impl<'a> Pieces<'a> {
+    pub(crate) fn new(http: &'a Http) -> Self {
+        Self { http, meter: http.rate.meter() }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(
+        &mut self,
+        response: &mut Response,
+        host: &str,
+    ) -> Result<Option<Bytes>, Failure> {
+        let asked = Instant::now();
+        let chunk = self.http.cancel.race(response.chunk()).await?;
+        let chunk = chunk.map_err(|error| Failure::broken(host, explain(&error)))?;
+        if let Some(chunk) = &chunk {
+            let slow = |reason| Failure::slow(host, reason);
+            self.meter.note(chunk.len(), asked.elapsed()).map_err(slow)?;
+        }
+        Ok(chunk)
     }
 }
 
@@ -332,7 +427,7 @@ fn is_transient(status: StatusCode) -> bool {
 fn redirect_target(url: &Url, location: Option<&str>, redirects: u32) -> Result<Url, PullError> {
     let refuse = |target: &str, reason: &str| PullError::Redirect {
         host: host_of(url),
-        target: crate::auth::one_line(target),
+        target: one_line(target),
         reason: reason.to_owned(),
     };
     let location = location.ok_or_else(|| refuse("nowhere", "there is no Location header"))?;
@@ -377,12 +472,27 @@ fn classify(url: &Url, error: &reqwest::Error) -> Failure {
         let advice = "if it is to be spoken to in plain http, allow that with --plain-http".to_owned();
         return Failure::Final(PullError::Unreachable { host, reason, advice });
     }
-    let advice = "check its address and the network; what is in the cache can be pulled by digest \
-                  (NAME@sha256:…) without it";
+    let kept = "what is in the cache can be pulled by digest (NAME@sha256:…) without it";
+    let causes: Vec<String> = chain(error).map(|cause| cause.to_ascii_lowercase()).collect();
+    let says = |texts: &[&str]| causes.iter().any(|cause| texts.iter().any(|text| cause.contains(text)));
+    let step = if says(&["dns error", "failed to lookup", "name or service not known"]) {
+        "its name is not known: check the spelling, the network and the DNS settings"
+    } else if says(&["connection refused"]) {
+        "nothing listens there: check its address and port"
+    } else if says(&["received fatal alert", "peer is incompatible", "tls handshake", "protocol version"]) {
+        "it does not agree on an encryption: check that its TLS is version 1.2 or newer, and that no proxy is between"
+    } else if says(&["unreachable", "no route"]) {
+        "there is no way to it: check the network and the address"
+    } else if error.is_timeout() {
+        "check the network, its address, and whether a firewall or proxy is between"
+    } else {
+        "check its address and the network"
+    };
+    let advice = format!("{step}; {kept}");
     Failure::Transient {
         reason: reason.clone(),
         after: None,
-        error: PullError::Unreachable { host, reason, advice: advice.to_owned() },
+        error: PullError::Unreachable { host, reason, advice },
     }
 }
 
@@ -403,7 +513,7 @@ pub(crate) fn explain(error: &reqwest::Error) -> String {
     } else {
         chain(error).last().unwrap_or_default()
     };
-    crate::auth::one_line(&text)
+    one_line(&text)
 }
 
 fn tls_config(ca_cert: Option<&Utf8Path>) -> Result<rustls::ClientConfig, PullError> {

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::cache::{CachedBlob, READ_LEN};
+use crate::cache::{CachedBlob, READ_LEN, hash_file};
 use crate::digest::{Digest, Hasher};
 use crate::download::{Download, FollowReader};
 use crate::error::PullError;
+use crate::event::CancelToken;
 use crate::flatten::{LayerName, LayerSource};
 use crate::manifest::{Descriptor, size_reason};
 
@@ -154,6 +155,23 @@ impl Stored {
             cached: None,
             verified: AtomicBool::new(false),
         })
+    }
+
+    /// Whether the bytes are those of `digest`. A blob of the cache that is not is removed there;
+    /// other files are left to their owner, and not looked at.
+    pub(crate) fn is_sound(&self, digest: &Digest, cancel: &CancelToken) -> Result<bool, PullError> {
+        let Some(blob) = &self.cached else {
+            return Ok(true);
+        };
+        if self.verified.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        if hash_file(&self.file, &self.path, digest, cancel)? == *digest {
+            self.verified.store(true, Ordering::Release);
+            return Ok(true);
+        }
+        blob.remove()?;
+        Ok(false)
     }
 
     /// A reader that checks nothing.

@@ -23,6 +23,7 @@
 //! ```
 
 mod auth;
+mod background;
 mod cache;
 mod config;
 pub mod decompress;
@@ -31,28 +32,34 @@ mod download;
 mod error;
 mod event;
 pub mod flatten;
+mod foreign_format;
+mod foreign_text;
 mod gzip;
 mod http;
+mod json;
 mod layer;
 pub mod manifest;
 mod options;
 mod platform;
 mod pull;
+mod rate;
 mod reference;
 mod registry;
+mod resolver;
 mod source;
 pub mod tar;
 mod transfer;
 
 pub use auth::{Credential, CredentialSource};
-pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal};
-pub use config::{ContainerConfig, History, ImageConfig, RootfsConfig};
+pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal, check_own_directory};
+pub use config::{ContainerConfig, ImageConfig, RootfsConfig};
 pub use digest::Digest;
-pub use error::PullError;
+pub use error::{FittingImage, PullError};
 pub use event::{CancelToken, Progress, PullEvent};
 pub use flatten::{
     FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, flatten,
 };
+pub use foreign_format::{FOREIGN_MAGIC_LEN, ForeignFormat, ImageContainer};
 pub use layer::{Layer, LayerReader};
 pub use manifest::{Descriptor, ImageManifest};
 pub use options::PullOptions;

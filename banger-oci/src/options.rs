@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use banger_tree::{Budget, Cost, OverBudget};
 use camino::Utf8PathBuf;
 
 use crate::auth::CredentialSource;
@@ -34,6 +35,17 @@ pub struct PullOptions {
     pub connect_timeout: Duration,
     /// How long a transfer may stand still before it counts as broken. Default: 30 s.
     pub stall_timeout: Duration,
+    /// The least bytes a second that a transfer has to bring over [`rate_window`](Self::rate_window).
+    /// A slower one counts as broken; 0 allows any. Default: 1 KiB.
+    pub min_rate_bytes: u64,
+    /// How long a transfer may be slower than [`min_rate_bytes`](Self::min_rate_bytes). Default: 30 s.
+    pub rate_window: Duration,
+    /// The longest time that all pauses between attempts take together. Default: 10 min.
+    pub max_wait: Duration,
+    /// The longest time that everything asked of a registry takes together. Default: 12 h.
+    pub max_time: Duration,
+    /// What the image may cost. Default: the default limits.
+    pub budget: Budget,
     /// The largest manifest or index that is read. Default: 4 MiB, what registries have to take.
     pub max_manifest_bytes: u64,
     /// The largest image configuration that is read. Default: 16 MiB.
@@ -59,6 +71,10 @@ impl Cap {
         Err(PullError::TooLarge { what: what.to_owned(), size_bytes, limit_bytes, option })
     }
 
+    pub(crate) fn bytes(self) -> u64 {
+        self.bytes
+    }
+
     /// One that no option raises, whose error the caller replaces.
     pub(crate) const fn fixed(bytes: u64) -> Self {
         Self { bytes, option: "" }
@@ -66,6 +82,15 @@ impl Cap {
 }
 
 impl PullOptions {
+    /// Checks how many layers `what` has.
+    pub(crate) fn check_layers(&self, layers: usize, what: &str) -> Result<(), PullError> {
+        let limit = self.budget.limit(Cost::Layers);
+        match layers as u64 > limit {
+            true => Err(PullError::over_budget(what)(OverBudget { cost: Cost::Layers, limit })),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn manifest_cap(&self) -> Cap {
         Cap { bytes: self.max_manifest_bytes, option: "--max-manifest" }
     }
@@ -92,6 +117,11 @@ impl Default for PullOptions {
             max_backoff: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
+            min_rate_bytes: 1 << 10,
+            rate_window: Duration::from_secs(30),
+            max_wait: Duration::from_secs(600),
+            max_time: Duration::from_secs(12 * 3600),
+            budget: Budget::default(),
             max_manifest_bytes: 4 << 20,
             max_config_bytes: 16 << 20,
             max_download_bytes: 1 << 40,

@@ -73,12 +73,27 @@ impl Platform {
         let wanted_variant = wanted.variant.as_deref().unwrap_or(baseline);
         let offered_variant = offered.variant.as_deref().unwrap_or(baseline);
         if wanted_variant == offered_variant {
-            return Some(u32::MAX);
+            // Said in so many words is better than meant.
+            return Some(u32::MAX - u32::from(wanted.variant != offered.variant));
         }
         match (level(wanted_variant), level(offered_variant)) {
             (Some(wanted), Some(offered)) if offered < wanted => Some(offered),
             _ => None,
         }
+    }
+}
+
+impl Platform {
+    /// Whether two descriptions of an image agree; a variant that only one of them gives does not
+    /// matter.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let [one, other] = [self, other].map(|platform| {
+            Self::normalised(&platform.os, &platform.architecture, platform.variant.as_deref())
+        });
+        let variants = (one.variant.as_deref(), other.variant.as_deref());
+        one.os == other.os
+            && one.architecture == other.architecture
+            && !matches!(variants, (Some(one), Some(other)) if one != other)
     }
 }
 

@@ -7,6 +7,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::digest::{Digest, DigestError};
 
+mod local;
+
+use local::{PathKind, look, split_local};
+
 /// The longest repository name that registries have to take.
 const NAME_LEN_MAX: usize = 255;
 /// The longest tag (distribution-spec, "Pulling manifests").
@@ -14,31 +18,32 @@ const TAG_LEN_MAX: usize = 128;
 
 /// Where an image is read from.
 ///
-/// [`Display`](fmt::Display) writes the canonical form, which parses to the same value.
+/// [`Display`](fmt::Display) writes the canonical form, which parses to the same value. Where paths
+/// and names have colons, parsing looks which of the paths exists.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reference {
     /// A repository of a registry: `debian`, `ghcr.io/o/r:t`, `docker://host:5000/r@sha256:…`.
     Registry(RegistryReference),
-    /// A directory with an OCI image layout: `oci:DIR[:TAG]`, `oci:DIR@sha256:…`.
+    /// A directory with an OCI image layout: `oci:DIR[:NAME]`, `oci:DIR@sha256:…`.
     OciLayout {
         /// The directory that holds `oci-layout` and `index.json`.
         dir: Utf8PathBuf,
         /// Which of its images is meant.
         selector: Selector,
     },
-    /// A tar of an OCI image layout, compressed or not: `oci-archive:FILE[:TAG]`.
+    /// A tar of an OCI image layout, compressed or not: `oci-archive:FILE[:NAME]`.
     OciArchive {
         /// The archive.
         file: Utf8PathBuf,
         /// Which of its images is meant.
         selector: Selector,
     },
-    /// What `docker save` writes, compressed or not: `docker-archive:FILE[:TAG]`.
+    /// What `docker save` writes, compressed or not: `docker-archive:FILE[:NAME]`.
     DockerArchive {
         /// The archive.
         file: Utf8PathBuf,
-        /// Which of its images is meant; a tag, or a name with a tag.
+        /// Which of its images is meant.
         selector: Selector,
     },
 }
@@ -48,10 +53,17 @@ pub enum Reference {
 pub enum Selector {
     /// The only one there is.
     Only,
-    /// The one with this tag.
-    Tag(String),
-    /// The one whose manifest or index has this digest.
+    /// The one with this name: a whole reference, or a tag that no other image has.
+    Name(String),
+    /// The one whose manifest, index or (in a docker archive) configuration has this digest.
     Digest(Digest),
+    /// The one with this name and this digest.
+    Pinned {
+        /// The name.
+        name: String,
+        /// The digest.
+        digest: Digest,
+    },
 }
 
 /// A repository of a registry, with a tag, a digest or both.
@@ -93,7 +105,10 @@ impl Reference {
             | Self::DockerArchive { file: path, selector } => {
                 let suffix = match selector {
                     Selector::Only => None,
-                    Selector::Tag(tag) => Some(tag.rsplit(':').next().unwrap_or(tag).to_owned()),
+                    Selector::Name(name) | Selector::Pinned { name, .. } => {
+                        let name = name.split('@').next().unwrap_or(name);
+                        Some(name.rsplit([':', '/']).next().unwrap_or(name).to_owned())
+                    }
                     Selector::Digest(digest) => Some(digest.short().to_owned()),
                 };
                 (archive_stem(path), suffix)
@@ -119,8 +134,8 @@ impl Reference {
             Self::OciLayout { selector, .. }
             | Self::OciArchive { selector, .. }
             | Self::DockerArchive { selector, .. } => match selector {
-                Selector::Digest(digest) => Some(digest),
-                Selector::Only | Selector::Tag(_) => None,
+                Selector::Digest(digest) | Selector::Pinned { digest, .. } => Some(digest),
+                Selector::Only | Selector::Name(_) => None,
             },
         }
     }
@@ -167,7 +182,7 @@ impl RegistryReference {
         self.digest.as_ref()
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
                 (rest, Some(digest.parse().map_err(|error: DigestError| error.to_string())?))
@@ -299,9 +314,47 @@ fn check_tag(tag: &str) -> Result<(), String> {
     }
 }
 
+/// What there is to write before a name or a path.
+const SCHEMES: &str = "write a name such as debian:bookworm or docker://host/name:tag for a registry, or oci:DIR, \
+                       oci-archive:FILE or docker-archive:FILE for what is on this machine";
+
+/// Words before a colon that other tools take for the kind of a source, and that no image on Docker
+/// Hub is called like.
+const OTHER_SCHEMES: [&str; 24] = [
+    "archive",
+    "containerd",
+    "containers-storage",
+    "dir",
+    "docker-daemon",
+    "docker-dir",
+    "docker-image",
+    "docker-tar",
+    "docker-tarball",
+    "file",
+    "oci-dir",
+    "oci-image",
+    "oci-layout",
+    "oci-registry",
+    "oci-tar",
+    "ocidir",
+    "ociarchive",
+    "ostree",
+    "podman",
+    "sif",
+    "singularity",
+    "tar",
+    "tarball",
+    "dockerarchive",
+];
+
 /// Says what to write in the place of what other tools, or other commands, take for a reference.
 fn not_a_registry(text: &str) -> Option<String> {
-    if text.starts_with("https://") || text.starts_with("http://") {
+    let scheme = text.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+    let (scheme, rest) = match &scheme {
+        Some((scheme, rest)) => (scheme.as_str(), *rest),
+        None => ("", ""),
+    };
+    if matches!(scheme, "https" | "http") && rest.starts_with("//") {
         return Some("it is a URL; leave the scheme out, as in docker.io/library/debian".to_owned());
     }
     if text.starts_with(['/', '.', '~']) {
@@ -310,16 +363,22 @@ fn not_a_registry(text: &str) -> Option<String> {
                 .to_owned(),
         );
     }
-    // Those of containers-transports(5) that no image on Docker Hub is called like.
-    let (transport, _) = text.split_once(':')?;
-    let known =
-        ["containers-storage", "dir", "docker-daemon", "ostree", "sif", "tarball"].contains(&transport);
-    known.then(|| {
-        format!(
-            "`{transport}:` is not read here; write the image to a file, with `docker save` or `skopeo copy`, and \
+    // A registry may be called anything: `archive:5000/debian`.
+    if rest.split_once('/').is_some_and(|(port, _)| port.parse::<u16>().is_ok()) {
+        return None;
+    }
+    if matches!(scheme, "containers-storage" | "docker-daemon" | "podman" | "containerd" | "ostree" | "dir") {
+        return Some(format!(
+            "`{scheme}:` is not read here; write the image to a file, with `docker save` or `skopeo copy`, and \
              give docker-archive:FILE or oci-archive:FILE"
-        )
-    })
+        ));
+    }
+    let is_known = ["oci", "oci-archive", "docker-archive", "docker"].contains(&scheme);
+    if OTHER_SCHEMES.contains(&scheme) || (rest.starts_with("//") && scheme != "docker") {
+        return Some(format!("`{scheme}:` is no kind of source; {SCHEMES}"));
+    }
+    // The right word in the wrong case.
+    (is_known && !text.starts_with(scheme)).then(|| format!("write `{scheme}:` in lowercase"))
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -328,52 +387,19 @@ fn is_tag(tag: &str) -> bool {
         && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
-/// Splits `PATH[:TAG]` or `PATH@DIGEST`; a colon that is followed by a slash belongs to the path.
-fn split_path(text: &str) -> Result<(Utf8PathBuf, Selector), String> {
-    let (path, selector) = if let Some((path, digest)) = text.rsplit_once('@')
-        && digest.starts_with("sha")
-        && digest.contains(':')
-    {
-        let digest: Digest = digest.parse().map_err(|error: DigestError| error.to_string())?;
-        (path, Selector::Digest(digest))
-    } else {
-        match text.rsplit_once(':') {
-            Some((path, tag)) if !tag.contains('/') => {
-                check_tag(tag)?;
-                (path, Selector::Tag(tag.to_owned()))
-            }
-            _ => (text, Selector::Only),
-        }
-    };
-    if path.is_empty() {
-        return Err("there is no path".to_owned());
-    }
-    Ok((path.into(), selector))
-}
-
-/// Splits `FILE[:TAG]` or `FILE:NAME:TAG`, the form that docker archives have names in.
-fn split_docker_archive(text: &str) -> Result<(Utf8PathBuf, Selector), String> {
-    for (at, _) in text.match_indices(':') {
-        let (path, name) = (&text[..at], &text[at + 1..]);
-        let named = name.rsplit_once(':').is_some_and(|(_, tag)| is_tag(tag))
-            && RegistryReference::parse(name).is_ok_and(|reference| reference.digest.is_none());
-        if named && !path.is_empty() {
-            return Ok((path.into(), Selector::Tag(name.to_owned())));
-        }
-    }
-    split_path(text)
-}
-
 impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let parsed = if let Some(rest) = text.strip_prefix("oci:") {
-            split_path(rest).map(|(dir, selector)| Self::OciLayout { dir, selector })
+            let split = split_local(rest, |path| look(path, PathKind::Directory));
+            split.map(|(dir, selector)| Self::OciLayout { dir, selector })
         } else if let Some(rest) = text.strip_prefix("oci-archive:") {
-            split_path(rest).map(|(file, selector)| Self::OciArchive { file, selector })
+            let split = split_local(rest, |path| look(path, PathKind::File));
+            split.map(|(file, selector)| Self::OciArchive { file, selector })
         } else if let Some(rest) = text.strip_prefix("docker-archive:") {
-            split_docker_archive(rest).map(|(file, selector)| Self::DockerArchive { file, selector })
+            let split = split_local(rest, |path| look(path, PathKind::File));
+            split.map(|(file, selector)| Self::DockerArchive { file, selector })
         } else if let Some(reason) = not_a_registry(text) {
             Err(reason)
         } else {
@@ -408,10 +434,17 @@ impl fmt::Display for Reference {
             Self::DockerArchive { file, selector } => ("docker-archive", file, selector),
         };
         write!(f, "{scheme}:{path}")?;
-        match selector {
-            Selector::Only => Ok(()),
-            Selector::Tag(tag) => write!(f, ":{tag}"),
-            Selector::Digest(digest) => write!(f, "@{digest}"),
+        selector.fmt(f)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only => Ok(()),
+            Self::Name(name) => write!(f, ":{name}"),
+            Self::Digest(digest) => write!(f, "@{digest}"),
+            Self::Pinned { name, digest } => write!(f, ":{name}@{digest}"),
         }
     }
 }
@@ -439,7 +472,9 @@ mod tests {
             ("Example.com/r", "example.com/r:latest", "r-latest"),
             ("oci:dir", "oci:dir", "dir"),
             ("oci:/a/dir:tag", "oci:/a/dir:tag", "dir-tag"),
-            ("oci:/a:b/dir", "oci:/a:b/dir", "dir"),
+            ("oci:/a:b/dir", "oci:/a:b/dir", "a-dir"),
+            ("oci:/a/d:docker.io/library/b:1.0", "oci:/a/d:docker.io/library/b:1.0", "d-1.0"),
+            ("oci:/a/d:localhost/x", "oci:/a/d:localhost/x", "d-x"),
             ("oci-archive:/x/alpine.oci.tar:3.20", "oci-archive:/x/alpine.oci.tar:3.20", "alpine-3.20"),
             ("docker-archive:a.tar.gz", "docker-archive:a.tar.gz", "a"),
             ("docker-archive:a.tgz:alpine:3.11", "docker-archive:a.tgz:alpine:3.11", "a-3.11"),
@@ -454,6 +489,7 @@ mod tests {
             (format!("host:5000/r{at}"), format!("host:5000/r{at}")),
             (format!("debian:12{at}"), format!("docker.io/library/debian:12{at}")),
             (format!("oci:/a/dir{at}"), format!("oci:/a/dir{at}")),
+            (format!("oci:/a/dir:x:1{at}"), format!("oci:/a/dir:x:1{at}")),
         ] {
             let reference: Reference = text.parse().unwrap();
             assert_eq!(reference.to_string(), canonical);
@@ -519,13 +555,24 @@ mod tests {
             ("/images/debian.tar", "docker-archive:FILE"),
             ("docker-daemon:debian", "docker save"),
             ("dir:/images/debian", "skopeo copy"),
+            ("file:///images/debian.tar", "oci-archive:FILE"),
+            ("file:debian.tar", "docker-archive:FILE"),
+            ("tar:debian.tar", "docker-archive:FILE"),
+            ("ocidir://layout", "oci:DIR"),
+            ("oci-layout:layout", "oci:DIR"),
+            ("oci-dir:layout:tag", "oci:DIR"),
+            ("s3://bucket/image", "oci:DIR"),
+            ("docker-tarball:x.tar", "docker-archive:FILE"),
+            ("podman:debian", "docker save"),
+            ("OCI:layout", "`oci:` in lowercase"),
+            ("Docker-Archive:x.tar", "`docker-archive:` in lowercase"),
             ("debian:", "no tag"),
             ("a b", "debian:bookworm"),
         ] {
             let error = text.parse::<Reference>().expect_err(text).to_string();
             assert!(error.contains(says), "{says:?} is not in {error}");
         }
-        for good in ["docker:dind", "library/dir:1", "registry:2"] {
+        for good in ["docker:dind", "library/dir:1", "registry:2", "archive:5000/debian"] {
             assert!(good.parse::<Reference>().is_ok(), "{good}");
         }
     }

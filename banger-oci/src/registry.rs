@@ -1,17 +1,22 @@
 //! Registries: OCI distribution-spec, the pull half.
 
+use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{
+    ACCEPT, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, host_of};
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress};
+use crate::foreign_text::{Secrets, web_page_title};
+use crate::gzip::{Checksums, Gzip};
 use crate::http::{Access, Attempts, Failure, Http, Request, is_certificate_error, read_capped};
 use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, OCI_MANIFEST};
 use crate::options::{Cap, PullOptions};
@@ -28,6 +33,7 @@ pub(crate) struct Registry {
     options: PullOptions,
     progress: Progress,
     cancel: CancelToken,
+    secrets: Secrets,
     connection: OnceCell<(Http, Access)>,
 }
 
@@ -45,8 +51,14 @@ impl Registry {
         options: PullOptions,
         progress: Progress,
         cancel: CancelToken,
+        secrets: Secrets,
     ) -> Self {
-        Self { reference, options, progress, cancel, connection: OnceCell::new() }
+        Self { reference, options, progress, cancel, secrets, connection: OnceCell::new() }
+    }
+
+    /// What was sent to prove who asks.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// The client and the access, set up when they are first needed.
@@ -57,7 +69,13 @@ impl Registry {
     async fn connect(&self) -> Result<(Http, Access), PullError> {
         let host = self.reference.api_host();
         let local = is_local(host);
-        let http = Http::new(&self.options, local, self.progress.clone(), self.cancel.clone())?;
+        let http = Http::new(
+            &self.options,
+            local,
+            self.progress.clone(),
+            self.cancel.clone(),
+            self.secrets.clone(),
+        )?;
         let origin = |scheme: &str| {
             Url::parse(&format!("{scheme}://{host}/")).map_err(|error| PullError::Environment {
                 reason: format!("`{host}` cannot be part of a URL: {error}"),
@@ -75,7 +93,8 @@ impl Registry {
         let mut options = self.options.clone();
         options.connect_timeout = options.connect_timeout.min(PROBE_TIMEOUT);
         options.stall_timeout = options.stall_timeout.min(PROBE_TIMEOUT);
-        let http = Http::new(&options, true, self.progress.clone(), self.cancel.clone())?;
+        let http =
+            Http::new(&options, true, self.progress.clone(), self.cancel.clone(), self.secrets.clone())?;
         let url = join(origin, "v2/")?;
         match self.cancel.race(http.probe(url)).await? {
             Ok(_) => Ok(true),
@@ -94,10 +113,14 @@ impl Registry {
         let url = self.url(&access.origin, "manifests", tag)?;
         let mut request = Request::head(url, format!("the digest of {}", self.reference));
         request.headers.insert(ACCEPT, accept());
-        let response = http.send_to(&request, Some(access)).await?;
-        if !response.status().is_success() {
-            return Ok(None);
-        }
+        // Whatever is wrong with HEAD, GET is asked next, and its answer explains itself.
+        let response = match http.once(&request, Some(access)).await {
+            Ok(response) if response.status().is_success() => response,
+            Ok(_) | Err(Failure::Transient { .. } | Failure::Final(PullError::Redirect { .. })) => {
+                return Ok(None);
+            }
+            Err(Failure::Final(error)) => return Err(error),
+        };
         content_digest(response.headers())
     }
 
@@ -118,7 +141,13 @@ impl Registry {
                 }
                 _ => PullError::UnknownImage { reference: self.reference.to_string(), detail },
             })?;
-        let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        if bytes.is_empty() {
+            return Err(PullError::Malformed {
+                what,
+                reason: "the registry sent an empty answer".to_owned(),
+            });
+        }
+        let media_type = document_type(&headers);
         let stated = content_digest(&headers)?;
         let digest = match expected.or(stated.as_ref()) {
             Some(expected) if !expected.matches(&bytes) => {
@@ -167,10 +196,23 @@ impl Registry {
         let mut attempts = Attempts::default();
         loop {
             let failure = match http.once(request, Some(access)).await {
-                Ok(response) if response.status() == StatusCode::OK => {
+                Ok(response) if matches!(response.status().as_u16(), 200 | 206) => {
+                    let (status, host) = (response.status(), host_of(response.url()));
                     let headers = response.headers().clone();
                     match read_capped(http, response, cap, what).await {
-                        Ok(bytes) => return Ok(Ok((headers, bytes))),
+                        Ok(bytes) if status == StatusCode::OK || is_whole(&headers, bytes.len()) => {
+                            let bytes = decoded(&headers, bytes, cap, what)?;
+                            return match web_page_title(&http.secrets.hide(&beginning(&bytes))) {
+                                None => Ok(Ok((headers, bytes))),
+                                Some(title) => {
+                                    let (who, what) = ("the registry", what.to_owned());
+                                    Err(PullError::WebPage { who, host, title, what })
+                                }
+                            };
+                        }
+                        Ok(_) => {
+                            Failure::broken(&host, "it sent a part where the whole was asked for".to_owned())
+                        }
                         Err(failure) => failure,
                     }
                 }
@@ -200,16 +242,72 @@ fn accept() -> HeaderValue {
     HeaderValue::from_str(&types).expect("media types are fit for a header")
 }
 
-/// The digest a registry states, checked before anything is made of it.
+/// The digest a registry states, checked before anything is made of it. An empty header says
+/// nothing, nor does one of an algorithm that nobody here can check.
 fn content_digest(headers: &HeaderMap) -> Result<Option<Digest>, PullError> {
     let Some(value) = headers.get(CONTENT_DIGEST) else {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(value.as_bytes());
+    let text = text.trim();
+    let is_known = text.split(':').next().is_some_and(|name| matches!(name, "sha256" | "sha512"));
+    if text.is_empty() || (!is_known && is_digest_syntax(text)) {
+        return Ok(None);
+    }
     text.parse().map(Some).map_err(|error: crate::digest::DigestError| PullError::Malformed {
         what: "the Docker-Content-Digest header".to_owned(),
         reason: error.to_string(),
     })
+}
+
+/// Whether a text has the form of a digest (image-spec, "Digests"), whatever its algorithm.
+fn is_digest_syntax(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(algorithm, encoded)| {
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+._-".contains(c);
+        let is_value = |c: char| c.is_ascii_alphanumeric() || "=_-".contains(c);
+        !algorithm.is_empty()
+            && algorithm.chars().all(is_name)
+            && !encoded.is_empty()
+            && encoded.chars().all(is_value)
+    })
+}
+
+/// What a registry says a document is. Types of other vendors' stores, such as
+/// `binary/octet-stream`, say nothing about it.
+fn document_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?.trim();
+    text.to_ascii_lowercase().starts_with("application/vnd.").then(|| text.to_owned())
+}
+
+/// Whether an answer with status 206 holds all there is.
+fn is_whole(headers: &HeaderMap, len: usize) -> bool {
+    let range = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    range.is_some_and(|range| crate::transfer::is_rest(range, 0, len as u64))
+}
+
+/// The document in an answer that was compressed on the way, although nobody asked for that.
+fn decoded(headers: &HeaderMap, bytes: Vec<u8>, cap: Cap, what: &str) -> Result<Vec<u8>, PullError> {
+    let encoding = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    // A JSON text does not begin with these bytes, so an answer that only claims to be compressed
+    // is taken as it is.
+    if encoding.is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"))
+        && bytes.starts_with(&[0x1f, 0x8b])
+    {
+        let mut plain = Vec::new();
+        let mut reader = Gzip::new(&bytes[..], Checksums::Checked).take(cap.bytes().saturating_add(1));
+        reader.read_to_end(&mut plain).map_err(|error| PullError::Malformed {
+            what: what.to_owned(),
+            reason: format!("the registry compressed it on the way, and it does not decompress: {error}"),
+        })?;
+        cap.check(plain.len() as u64, what)?;
+        return Ok(plain);
+    }
+    Ok(bytes)
+}
+
+/// As much of a document as shows what it is.
+fn beginning(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).into_owned()
 }
 
 /// Whether a registry is on this machine: `localhost`, `127.0.0.0/8`, `[::1]`.
@@ -228,6 +326,26 @@ fn is_local(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn b32_digests_in_headers() {
+        let sha256 = Digest::of(b"x").to_string();
+        for (value, found) in [
+            (sha256.as_str(), Some(true)),
+            (&format!(" {sha256} "), Some(true)),
+            ("", Some(false)),
+            ("  ", Some(false)),
+            ("blake3:0123", Some(false)),
+            ("sha256:0123", None),
+            ("sha256:../../etc/passwd", None),
+            ("x/../y:0123", None),
+            ("nothing", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_DIGEST, HeaderValue::from_str(value).unwrap());
+            assert_eq!(content_digest(&headers).ok().map(|digest| digest.is_some()), found, "{value}");
+        }
+    }
 
     #[test]
     fn local_registries() {

@@ -4,27 +4,31 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::error::PullError;
+use crate::foreign_text::Secrets;
 use crate::layer::Content;
-use crate::manifest::Descriptor;
+use crate::manifest::{Descriptor, ImageIndex};
 
 mod archive;
 mod docker_archive;
+mod docker_legacy;
 mod layout;
+mod names;
 mod remote;
-mod tar_index;
+mod window;
 
-pub(crate) use archive::Archive;
+pub(crate) use archive::{Archive, ArchiveKind};
 pub(crate) use docker_archive::DockerArchive;
 pub(crate) use layout::{ArchiveFiles, DirFiles, Layout};
-pub(crate) use remote::Remote;
+pub(crate) use names::names_of;
+pub(crate) use remote::{Fetcher, Remote};
 
 /// What a reference leads to.
 #[derive(Debug)]
 pub(crate) enum Root {
     /// A manifest or an index.
     Document(Document),
-    /// Several manifests to choose from by platform.
-    Choice(Vec<Descriptor>),
+    /// Several manifests to choose from by platform; each of them has names of its own.
+    Choice(ImageIndex),
 }
 
 /// A manifest or index whose digest has been checked.
@@ -52,9 +56,12 @@ pub(crate) trait ImageSource {
     fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError>;
 
     /// What has to live as long as the image does.
-    fn keep(self: Box<Self>) -> Option<Arc<remote::Background>> {
+    fn keep(self: Box<Self>) -> Option<Arc<Fetcher>> {
         None
     }
-}
 
-pub(crate) use remote::Background;
+    /// An error as it may be shown: no longer than anybody reads, and without secrets.
+    fn shown(&self, error: PullError) -> PullError {
+        Secrets::default().hide_in_error(error)
+    }
+}

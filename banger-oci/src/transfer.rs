@@ -4,20 +4,22 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use banger_tree::{Budget, Cost};
 use bytes::Bytes;
-use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::block_in_place;
+use tokio::task::{JoinSet, block_in_place};
 use url::Url;
 
 use crate::auth::host_of;
-use crate::cache::{BlobCache, Claim, PartialBlob, READ_LEN};
+use crate::cache::{BlobCache, Claim, DamagedBlobs, PartialBlob, READ_LEN, Watch, hash_file};
 use crate::digest::Hasher;
 use crate::download::Download;
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress, PullEvent};
-use crate::http::{Attempts, Failure, Http, Request, explain};
+use crate::foreign_text::web_page_title;
+use crate::http::{Attempts, Failure, Http, Pieces, Request};
 use crate::manifest::{Descriptor, size_reason};
 use crate::registry::Registry;
 
@@ -32,6 +34,8 @@ pub(crate) struct Transfers {
     pub(crate) progress: Progress,
     pub(crate) cancel: CancelToken,
     pub(crate) jobs: Arc<Semaphore>,
+    pub(crate) budget: Budget,
+    pub(crate) damaged: DamagedBlobs,
 }
 
 /// Ends a download that its task leaves unfinished, so that no reader waits for ever.
@@ -45,32 +49,45 @@ impl Drop for FinishGuard {
 }
 
 impl Transfers {
-    /// Starts all downloads in their order, as many at a time as jobs are allowed.
+    /// Makes all downloads, started in their order, as many at a time as jobs are allowed. Ends
+    /// when the last one has ended, so that nothing runs on unseen.
     pub(crate) async fn run(self, downloads: Vec<FinishGuard>) {
+        let mut running = JoinSet::new();
         for guard in downloads {
-            let Ok(permit) = Arc::clone(&self.jobs).acquire_owned().await else {
-                return;
+            let acquired = self.cancel.race(Arc::clone(&self.jobs).acquire_owned()).await;
+            let Ok(Ok(permit)) = acquired else {
+                break;
             };
             let transfers = self.clone();
-            tokio::spawn(async move {
+            running.spawn(async move {
                 let outcome = transfers.fetch(&guard.0, permit).await;
-                guard.0.finish(outcome);
+                guard.0.finish(outcome.map_err(|error| transfers.explain(error, &guard.0)));
             });
+            // What has ended need not be remembered.
+            while running.try_join_next().is_some() {}
         }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// The error as the reader of the layer gets it.
+    fn explain(&self, error: PullError, download: &Download) -> PullError {
+        let error = self.registry.secrets().hide_in_error(error);
+        self.damaged.explain(error, &download.descriptor.digest, &self.cache)
     }
 
     async fn fetch(&self, download: &Arc<Download>, permit: OwnedSemaphorePermit) -> Result<(), PullError> {
         let digest = &download.descriptor.digest;
         let mut permit = Some(permit);
         let mut waited = false;
+        let watch = Watch { progress: &self.progress, cancel: &self.cancel };
         let partial = loop {
             self.cancel.check()?;
-            match self.cache.claim(digest)? {
+            match block_in_place(|| self.cache.claim(digest, &watch))? {
                 Claim::Complete(blob) => {
                     let file = Arc::new(blob.file);
                     download.attach(Arc::clone(&file), &blob.path);
                     // Written by another process: it is read once more to be sure of it.
-                    let found = block_in_place(|| crate::cache::hash_file(&file, &blob.path, digest))?;
+                    let found = block_in_place(|| hash_file(&file, &blob.path, digest, &self.cancel))?;
                     if found == *digest {
                         // The bytes are right; this image's descriptor is what is wrong.
                         let (size, path) = (download.descriptor.size, &blob.path);
@@ -123,7 +140,7 @@ impl Transfers {
         }
         match outcome {
             Ok(()) => {
-                writer.partial.complete()?;
+                block_in_place(|| writer.partial.complete(&self.cancel))?;
                 self.progress.emit(PullEvent::LayerDone { digest: digest.clone() });
                 Ok(())
             }
@@ -150,6 +167,10 @@ impl Transfers {
                     Err(error) if is_another_place_worth_asking(error) => {}
                     _ => break,
                 }
+                self.budget.charge(Cost::Urls, 1).map_err(|over| PullError::OverBudget {
+                    what: format!("layer {}", descriptor.digest),
+                    over,
+                })?;
                 outcome = match foreign_url(url, &access.origin, &descriptor.digest.to_string()) {
                     Ok(url) => {
                         let what = format!("layer {} from {}", descriptor.digest.short(), host_of(&url));
@@ -174,6 +195,8 @@ fn is_another_place_worth_asking(error: &PullError) -> bool {
             | PullError::Unreachable { .. }
             | PullError::Redirect { .. }
             | PullError::Malformed { .. }
+            | PullError::WebPage { .. }
+            | PullError::TooSlow { .. }
     )
 }
 
@@ -210,8 +233,8 @@ impl Source<'_> {
                 Err(failure) => failure,
             };
             writer.flush()?;
-            // The same bytes once more are no progress.
-            if writer.download.committed() > before {
+            // The same bytes once more are no progress, nor is a drip.
+            if writer.download.committed() > before && !failure.is_slow() {
                 attempts.progressed();
             }
             self.http.pause(&mut attempts, &self.request.what, failure).await?;
@@ -235,20 +258,34 @@ impl Source<'_> {
             StatusCode::OK => {
                 if let Some(len) = response.content_length()
                     && len != size
+                    && !is_page(response.headers())
                 {
-                    return Err(Failure::Final(writer.refuse(&host, size_reason(size, len))));
+                    let mut reason = size_reason(size, len);
+                    if let Some(encoding) = response.headers().get(CONTENT_ENCODING) {
+                        let encoding = crate::auth::one_line(&String::from_utf8_lossy(encoding.as_bytes()));
+                        reason = format!("{reason}, and was encoded as `{encoding}` on the way");
+                    }
+                    return Err(Failure::Final(writer.refuse(&host, reason)));
+                }
+                writer.rewind();
+            }
+            // The part that is the whole.
+            StatusCode::PARTIAL_CONTENT if !ranged => {
+                let header = content_range(response.headers());
+                if !is_rest(&header, 0, size) {
+                    let reason =
+                        format!("asked for the whole, {host} answered with Content-Range `{header}`");
+                    return Err(Failure::broken(&host, reason));
                 }
                 writer.rewind();
             }
             StatusCode::PARTIAL_CONTENT if ranged => {
-                let header = response.headers().get(CONTENT_RANGE);
-                let header = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
-                if !is_rest(header, writer.offset, size) {
+                let header = content_range(response.headers());
+                if !is_rest(&header, writer.offset, size) {
                     *ranges = false;
                     let reason = format!(
-                        "asked for the bytes from {}, {host} answered with Content-Range `{}`",
+                        "asked for the bytes from {}, {host} answered with Content-Range `{header}`",
                         writer.offset,
-                        crate::auth::one_line(header)
                     );
                     return Err(Failure::broken(&host, reason));
                 }
@@ -268,12 +305,17 @@ impl Source<'_> {
 
     async fn take(&self, writer: &mut Writer<'_>, mut response: Response, host: &str) -> Result<(), Failure> {
         let size = writer.download.descriptor.size;
-        loop {
-            let chunk = self.http.cancel.race(response.chunk()).await?;
-            match chunk.map_err(|error| Failure::broken(host, explain(&error)))? {
-                Some(chunk) => writer.push(&chunk, host)?,
-                None => break,
+        let may_be_page = is_page(response.headers());
+        let mut pieces = Pieces::new(self.http);
+        while let Some(chunk) = pieces.next(&mut response, host).await? {
+            if may_be_page && writer.offset == 0 && writer.buffer.is_empty() {
+                let text = self.http.secrets.hide(&String::from_utf8_lossy(&chunk));
+                if let Some(title) = web_page_title(&text) {
+                    let (who, host, what) = ("the registry", host.to_owned(), self.request.what.clone());
+                    return Err(Failure::Final(PullError::WebPage { who, host, title, what }));
+                }
             }
+            writer.push(&chunk, host)?;
         }
         writer.flush()?;
         if writer.offset < size {
@@ -284,8 +326,21 @@ impl Source<'_> {
     }
 }
 
+/// The Content-Range header, as it may be shown.
+fn content_range(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_RANGE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    crate::auth::one_line(&value.unwrap_or_default())
+}
+
+/// Whether an answer says that it is a page for people.
+fn is_page(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"))
+}
+
 /// Whether a Content-Range header announces the bytes from `offset` to the end.
-fn is_rest(header: &str, offset: u64, size: u64) -> bool {
+pub(crate) fn is_rest(header: &str, offset: u64, size: u64) -> bool {
     let Some((range, total)) = header.trim().strip_prefix("bytes ").and_then(|r| r.split_once('/')) else {
         return false;
     };
@@ -293,7 +348,7 @@ fn is_rest(header: &str, offset: u64, size: u64) -> bool {
         return false;
     };
     first.trim().parse() == Ok(offset)
-        && last.trim().parse() == Ok(size - 1)
+        && size.checked_sub(1).is_some_and(|end| last.trim().parse() == Ok(end))
         && (total.trim() == "*" || total.trim().parse() == Ok(size))
 }
 
@@ -334,6 +389,9 @@ impl<'a> Writer<'a> {
         let len = self.partial.file.metadata().map_err(read)?.len();
         if len > self.descriptor().size {
             return self.truncate();
+        }
+        if len > 0 {
+            self.download.note_resumed();
         }
         let mut buffer = vec![0; READ_LEN];
         while self.offset < len {

@@ -18,16 +18,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Limits: 2^32 - 1 inodes; names up to 255 bytes; paths up to 4096 bytes. Nothing here touches
-//! the host's file system.
+//! Limits: 2^32 - 1 inodes; names up to 255 bytes; paths up to 4096 bytes. Nothing of a tree
+//! touches the host's file system. [`NewFile`] does: it is how all crates make files on the host.
 
 mod attributes;
 mod budget;
 mod cancellation;
 mod content;
 mod escape;
+mod host_place;
 mod memory_store;
 mod metadata;
+mod new_file;
 mod path;
 pub mod places;
 mod resolve;
@@ -41,8 +43,10 @@ pub use budget::{Budget, Cost, OverBudget};
 pub use cancellation::Cancellation;
 pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
 pub use escape::{escape_bytes, escape_text, is_hidden};
+pub use host_place::{Existing, HostPlace};
 pub use memory_store::MemoryStore;
 pub use metadata::{Metadata, MetadataEntry, MetadataKind};
+pub use new_file::{NewFile, NewFileError, write_new_file};
 pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, check_name};
 pub use resolve::{Lookup, MAX_SYMLINK_HOPS, ResolveError, Resolved, resolve};
 pub use rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};

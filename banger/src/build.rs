@@ -1,11 +1,10 @@
 //! A directory or a tar of the host to one ext4 file.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use banger_ext4::{Ext4Options, Identity, ImageSize};
-use banger_oci::{Digest, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, flatten};
+use banger_ext4::{BuildReport, Ext4Options, Identity, ImageSize};
+use banger_oci::{FlattenEvent, FlattenOptions, Flattened, LayerSource as _, Limits, flatten};
 use banger_tree::{Cancellation, ContentStore, Timestamp, Tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Serialize, Serializer};
@@ -13,9 +12,11 @@ use serde::{Serialize, Serializer};
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
-use crate::host_tree::{DirectoryError, HostTree, read_directory};
+use crate::host_file::parent_of;
+use crate::host_tree::{HostTree, read_directory};
 use crate::identity::{digest_of, uuid_of};
 use crate::output::OutputFile;
+use crate::source::{Source, TarSource};
 use crate::uuid::Uuid;
 use crate::warnings::with_rest;
 
@@ -128,48 +129,25 @@ pub fn build_rootfs(
     cancellation: &Cancellation,
 ) -> Result<BuiltFile, Error> {
     let run = Run { request, events, cancellation };
-    let source_kind = run.source_kind()?;
-    run.check_output(output)?;
-    let file = OutputFile::create(output, request.force)?;
-    let options = Ext4Options {
-        size: request.size,
-        inodes: request.inodes,
-        label: request.label.clone(),
-        cancellation: cancellation.clone(),
-        ..Ext4Options::default()
-    };
-    let mut begun = request.backend.create(&file.partial_path(), &options)?;
-    let SourceTree { tree, warnings } = match source_kind {
-        SourceKind::Directory => run.read_directory(&mut *begun.builder)?,
-        SourceKind::Tar => run.read_tar(&mut *begun.builder)?,
-    };
-    let identity = run.identity(&tree);
-    begun.set_identity(identity);
-    run.emit(&Event::Building { backend: request.backend.name().to_owned() });
-    let report = begun.build_ext4(&tree)?;
-    for message in &warnings {
-        run.emit(&Event::Warning { message: message.clone() });
-    }
-    if cancellation.is_cancelled() {
-        return Err(Error::Cancelled);
-    }
-    file.publish()?;
-    run.emit(&Event::Done { path: output.to_string(), unchanged: false });
-    Ok(BuiltFile {
-        version: BuiltFile::VERSION,
-        path: output.to_owned(),
-        source: request.source.clone(),
-        source_kind,
-        backend: request.backend.name().to_owned(),
-        label: request.label.clone(),
-        uuid: Uuid(identity.uuid),
-        timestamp_seconds: identity.timestamp.seconds,
-        size_bytes: report.size_bytes,
-        free_bytes: report.free_bytes,
-        inodes: report.inodes,
-        used_inodes: report.used_inodes,
-        warnings,
+    run.build(output).map_err(|error| match cancellation.is_cancelled() {
+        // What a read that was cut short says is not why the run ended.
+        true => Error::Cancelled,
+        false => error,
     })
+}
+
+/// A source whose first bytes are known.
+enum Content {
+    Directory,
+    Tar(TarSource),
+}
+
+/// A file system that has no name yet.
+struct BuiltTree {
+    source_kind: SourceKind,
+    identity: Identity,
+    report: BuildReport,
+    warnings: Vec<String>,
 }
 
 struct Run<'a> {
@@ -185,36 +163,78 @@ struct SourceTree {
 }
 
 impl Run<'_> {
+    fn build(&self, output: &Utf8Path) -> Result<BuiltFile, Error> {
+        let source = Source::open(&self.request.source)?;
+        self.check_output(output, &source)?;
+        let file = OutputFile::create(output, self.request.force)?.limited_to(&source.metadata);
+        let content = match source.metadata.is_dir() {
+            true => source.check_directory().map(|()| Content::Directory)?,
+            false => Content::Tar(source.into_tar(self.cancellation)?),
+        };
+        let built = self.write(&file.partial_path(), &content).map_err(|error| file.named(error))?;
+        if self.cancellation.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let BuiltTree { source_kind, identity, report, warnings } = built;
+        file.publish()?;
+        self.emit(&Event::Done { path: output.to_string(), unchanged: false });
+        Ok(BuiltFile {
+            version: BuiltFile::VERSION,
+            path: output.to_owned(),
+            source: self.request.source.clone(),
+            source_kind,
+            backend: self.request.backend.name().to_owned(),
+            label: self.request.label.clone(),
+            uuid: Uuid(identity.uuid),
+            timestamp_seconds: identity.timestamp.seconds,
+            size_bytes: report.size_bytes,
+            free_bytes: report.free_bytes,
+            inodes: report.inodes,
+            used_inodes: report.used_inodes,
+            warnings,
+        })
+    }
+
+    /// Writes the file system of the source to `path`.
+    fn write(&self, path: &Utf8Path, content: &Content) -> Result<BuiltTree, Error> {
+        let options = Ext4Options {
+            size: self.request.size,
+            inodes: self.request.inodes,
+            label: self.request.label.clone(),
+            cancellation: self.cancellation.clone(),
+            ..Ext4Options::default()
+        };
+        let mut begun = self.request.backend.create(path, &options)?;
+        let (source_kind, SourceTree { tree, warnings }) = match content {
+            Content::Directory => (SourceKind::Directory, self.read_directory(&mut *begun.builder)?),
+            Content::Tar(tar) => (SourceKind::Tar, self.read_tar(tar, &mut *begun.builder)?),
+        };
+        let identity = self.identity(&tree);
+        begun.set_identity(identity);
+        self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
+        let report = begun.build_ext4(&tree)?;
+        for message in &warnings {
+            self.emit(&Event::Warning { message: message.clone() });
+        }
+        Ok(BuiltTree { source_kind, identity, report, warnings })
+    }
+
     fn emit(&self, event: &Event) {
         self.events.emit(event, self.cancellation);
     }
 
-    fn source_kind(&self) -> Result<SourceKind, Error> {
-        match fs::metadata(&self.request.source) {
-            Ok(metadata) if metadata.is_dir() => Ok(SourceKind::Directory),
-            Ok(_) => Ok(SourceKind::Tar),
-            Err(source) => {
-                let path = self.request.source.to_string();
-                Err(DirectoryError::Io { action: "open", path, source }.into())
-            }
-        }
-    }
-
     /// Fails where the output would become part of the source, or take its place.
-    fn check_output(&self, output: &Utf8Path) -> Result<(), Error> {
-        let place = |path: &std::path::Path| fs::metadata(path).map(|file| (file.dev(), file.ino()));
-        let source = &self.request.source;
-        let failed = |source| Error::Output { action: "write", path: output.to_owned(), source };
-        let source_place = place(source.as_std_path()).map_err(failed)?;
-        let parent = match output.parent() {
-            Some(parent) if !parent.as_str().is_empty() => parent,
-            _ => Utf8Path::new("."),
+    fn check_output(&self, output: &Utf8Path, source: &Source) -> Result<(), Error> {
+        let is_source = |path: &std::path::Path| {
+            let own = (source.metadata.dev(), source.metadata.ino());
+            fs::metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == own)
         };
+        let failed = |source| Error::Output { action: "write", path: output.to_owned(), source };
         // By what directories are, not by what they are called: the way may lead over symlinks.
-        let parent = parent.as_std_path().canonicalize().map_err(failed)?;
-        let is_source = |path: &std::path::Path| place(path).is_ok_and(|place| place == source_place);
+        let parent = parent_of(output).as_std_path().canonicalize().map_err(failed)?;
         if parent.ancestors().any(is_source) || is_source(output.as_std_path()) {
-            return Err(Error::OutputInSource { path: output.to_owned(), source_path: source.clone() });
+            let source_path = self.request.source.clone();
+            return Err(Error::OutputInSource { path: output.to_owned(), source_path });
         }
         Ok(())
     }
@@ -235,9 +255,8 @@ impl Run<'_> {
         Ok(SourceTree { tree, warnings: with_rest(warnings, warning_count) })
     }
 
-    fn read_tar(&self, store: &mut dyn ContentStore) -> Result<SourceTree, Error> {
-        let source = TarFile::new(&self.request.source);
-        let size_bytes = source.size_bytes;
+    fn read_tar(&self, source: &TarSource, store: &mut dyn ContentStore) -> Result<SourceTree, Error> {
+        let size_bytes = source.size_bytes();
         let options = FlattenOptions {
             limits: self.request.limits.clone(),
             cancellation: self.cancellation.clone(),
@@ -252,7 +271,8 @@ impl Run<'_> {
             }
             _ => {}
         });
-        let Flattened { tree, warnings, warning_count, .. } = flattened?;
+        let Flattened { mut tree, warnings, warning_count, .. } = flattened?;
+        source.check_tree(&mut tree, store)?;
         let warnings = warnings.iter().map(ToString::to_string).collect();
         Ok(SourceTree { tree, warnings: with_rest(warnings, warning_count) })
     }
@@ -268,37 +288,5 @@ impl Run<'_> {
             hash_seed: uuid_of(&digest, "hash-seed"),
             timestamp: Timestamp::from_seconds(seconds).clamped_to_ext4(),
         }
-    }
-}
-
-/// A tar of the host, as the only layer there is.
-struct TarFile {
-    path: Utf8PathBuf,
-    size_bytes: u64,
-}
-
-impl TarFile {
-    fn new(path: &Utf8Path) -> Self {
-        // For the progress only; that it cannot be read is told when it is opened.
-        let size_bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());
-        Self { path: path.to_owned(), size_bytes }
-    }
-}
-
-impl LayerSource for TarFile {
-    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(File::open(&self.path)?))
-    }
-
-    fn name(&self) -> LayerName {
-        LayerName::Archive(self.path.to_string())
-    }
-
-    fn diff_id(&self) -> Option<&Digest> {
-        None
-    }
-
-    fn size_bytes(&self) -> u64 {
-        self.size_bytes
     }
 }

@@ -174,6 +174,9 @@ fn advice_on_output(source: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; free some space on that disk, or write to another"
         }
+        io::ErrorKind::FileTooLarge => {
+            "; raise the limit on the size of files (`ulimit -f`), or choose another disk"
+        }
         _ => "",
     }
 }

@@ -25,8 +25,10 @@ mod error;
 mod event;
 pub mod guest;
 mod guest_binary;
+mod host_file;
 mod host_tree;
 mod identity;
+mod image_user;
 mod inject;
 mod lock;
 mod output;
@@ -35,6 +37,7 @@ mod pull_events;
 mod request;
 pub mod rootfs;
 mod scratch;
+mod source;
 mod staging;
 mod store;
 mod uuid;
@@ -48,7 +51,10 @@ pub use banger_oci::{
     BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
     ReferenceError,
 };
-pub use banger_tree::{Cancellation, escape_text, is_hidden};
+pub use banger_tree::{
+    Budget, Cancellation, Cost, Existing, HostPlace, NewFile, NewFileError, escape_text, is_hidden,
+    write_new_file,
+};
 pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;

@@ -2,9 +2,11 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
 use camino::Utf8Path;
+
+use crate::host_file::{open_lock, open_plain_path};
 
 /// A lock on a file, released when dropped.
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub(crate) struct Lock {
 impl Lock {
     /// Waits for the lock on `path`, which is created if missing.
     pub(crate) fn exclusive(path: &Utf8Path) -> io::Result<Self> {
-        let file = open(path)?;
+        let file = open_lock(path)?;
         file.lock()?;
         Ok(Self { _file: file })
     }
@@ -23,7 +25,8 @@ impl Lock {
     /// Creates the file `path` and returns the lock on it, or `None` where a sweep took the file
     /// away before it was locked.
     pub(crate) fn create_new(path: &Utf8Path) -> io::Result<Option<Self>> {
-        let file = File::create_new(path)?;
+        // Private: nobody else is to hold the lock.
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         match file.try_lock() {
             Ok(()) if file.metadata()?.nlink() > 0 => Ok(Some(Self { _file: file })),
             Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
@@ -33,15 +36,11 @@ impl Lock {
 
     /// Returns the lock on the existing file `path`, or `None` while another process holds it.
     pub(crate) fn try_existing(path: &Utf8Path) -> io::Result<Option<Self>> {
-        let file = File::open(path)?;
+        let file = open_plain_path(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
-}
-
-fn open(path: &Utf8Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }

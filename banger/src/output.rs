@@ -2,53 +2,54 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 
+use banger_ext4::Ext4Error;
+use banger_tree::{Existing, HostPlace, NewFile, NewFileError};
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::error::Error;
-use crate::staging::{StagingDir, sweep, sync};
+use crate::host_file::{mode_limit, parent_of};
+use crate::staging::{StagingDir, sweep};
 use crate::store::{ImageId, ROOTFS_FILE};
 
 const PREFIX: &str = ".banger-";
 const SUFFIX: &str = ".staging";
+/// What a new file may be, before the umask.
+const MODE: u32 = 0o666;
 
 /// A file under construction, in a staging directory beside its final place.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
     path: Utf8PathBuf,
-    replace: bool,
+    existing: Existing,
+    limit: u32,
+    place: HostPlace,
     dir: StagingDir,
 }
 
 impl OutputFile {
     /// Starts the file `path`; what killed runs left in its directory is removed.
     pub(crate) fn create(path: &Utf8Path, replace: bool) -> Result<Self, Error> {
-        let no_file = |reason| Error::OutputKind { path: path.to_owned(), reason };
-        if path.as_str().is_empty() {
-            return Err(no_file("is no path"));
+        let place = HostPlace::open(path.as_std_path()).map_err(Error::new_file(path))?;
+        let existing = if replace { Existing::Replace } else { Existing::Keep };
+        place.check(existing).map_err(Error::new_file(path))?;
+        let parent = parent_of(path);
+        match sweep(&parent, PREFIX, SUFFIX) {
+            // A directory that can be written to, and not be listed.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            swept => swept.map_err(failed("create", path))?,
         }
-        // `a/b/` names a directory, also one that is not there.
-        if path.is_dir() || path.file_name().is_none() || path.as_str().ends_with('/') {
-            return Err(no_file("is a directory"));
-        }
-        // A device, pipe or socket would be gone after the rename, and a symlink to one is how
-        // `/dev/stdout` is spelt.
-        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(no_file("is a device, pipe or socket"));
-        }
-        if !replace && path.as_std_path().symlink_metadata().is_ok() {
-            return Err(Error::OutputExists { path: path.to_owned() });
-        }
-        let parent = match path.parent() {
-            Some(parent) if parent.as_str().is_empty() => Utf8Path::new("."),
-            Some(parent) => parent,
-            None => Utf8Path::new("/"),
-        };
-        sweep(parent, PREFIX, SUFFIX).map_err(failed("create", path))?;
         let staging = parent.join(format!("{PREFIX}{}{SUFFIX}", ImageId::random()));
         let dir = StagingDir::create(staging).map_err(failed("create", path))?;
-        Ok(Self { path: path.to_owned(), replace, dir })
+        Ok(Self { path: path.to_owned(), existing, limit: 0o777, place, dir })
+    }
+
+    /// Gives the file no permission that others do not have on `source`, which it is made of.
+    #[must_use]
+    pub(crate) fn limited_to(mut self, source: &fs::Metadata) -> Self {
+        self.limit &= mode_limit(source);
+        self
     }
 
     /// Returns where the file is to be written.
@@ -56,29 +57,58 @@ impl OutputFile {
         self.dir.path().join(ROOTFS_FILE)
     }
 
+    /// Returns the error with the name of the file where it has that of the file under construction.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        let partial = self.partial_path();
+        let staged = [self.dir.path().file_name().unwrap_or_default(), ROOTFS_FILE].join("/");
+        match error {
+            // A backend may have made the path absolute.
+            Error::Ext4(Ext4Error::Io { action, path, source })
+                if path == partial || path.ends_with(staged) =>
+            {
+                Error::Ext4(Ext4Error::Io { action, path: self.path.clone(), source })
+            }
+            other => other,
+        }
+    }
+
     /// Flushes the file to the disk and gives it its name.
     pub(crate) fn publish(self) -> Result<(), Error> {
         let partial = self.partial_path();
-        sync(&partial).map_err(failed("flush", &self.path))?;
-        let renamed = match self.replace {
-            true => fs::rename(&partial, &self.path),
-            false => renameat_with(
-                CWD,
-                partial.as_std_path(),
-                CWD,
-                self.path.as_std_path(),
-                RenameFlags::NOREPLACE,
-            )
-            .map_err(io::Error::from),
-        };
-        match renamed {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(Error::OutputExists { path: self.path });
-            }
-            other => other.map_err(failed("write", &self.path))?,
+        let failed = Error::new_file(&self.path);
+        let file = NewFile::adopt(self.place, partial.as_std_path(), MODE).map_err(&failed)?;
+        file.limited_to(self.limit).publish(self.existing).map_err(failed)
+    }
+}
+
+/// Fails where the file `output` would take the place of `source`, a file or directory that it is made
+/// of, or of something in it.
+pub(crate) fn check_not_source(output: &Utf8Path, source: &Utf8Path) -> Result<(), Error> {
+    // What cannot be opened is told when it is opened.
+    let Ok(source_metadata) = fs::metadata(source) else { return Ok(()) };
+    let is_source = |path: &std::path::Path| {
+        fs::metadata(path)
+            .is_ok_and(|found| (found.dev(), found.ino()) == (source_metadata.dev(), source_metadata.ino()))
+    };
+    let Ok(parent) = parent_of(output).as_std_path().canonicalize() else { return Ok(()) };
+    // By what directories are, not by what they are called: the way may lead over symlinks.
+    let is_inside = || parent.ancestors().any(is_source) && output.as_std_path().symlink_metadata().is_ok();
+    match is_source(output.as_std_path()) || is_inside() {
+        true => Err(Error::OutputInSource { path: output.to_owned(), source_path: source.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+impl Error {
+    /// Returns a function that makes the error of a run of that of a file `path` that was not made.
+    pub fn new_file(path: &Utf8Path) -> impl Fn(NewFileError) -> Self + use<> {
+        let path = path.to_owned();
+        move |error| match error {
+            NewFileError::Kind { reason } => Self::OutputKind { path: path.clone(), reason },
+            NewFileError::Exists => Self::OutputExists { path: path.clone() },
+            NewFileError::Io { action, source } => Self::Output { action, path: path.clone(), source },
+            other => Self::Output { action: "write", path: path.clone(), source: other.into() },
         }
-        let parent = self.dir.path().parent().expect("a staging directory is made in a directory");
-        sync(parent).map_err(failed("flush", &self.path))
     }
 }
 

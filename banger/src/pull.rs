@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use banger_ext4::{BuildReport, Ext4Options, GuestAgents, ImageSize, InjectReport, inject_guest_agents};
 use banger_oci::{
-    BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, flatten,
+    BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
+    check_own_directory, flatten,
 };
 use banger_tree::{Cancellation, LayerIndex, Timestamp, TreeRootfs};
 use camino::Utf8Path;
@@ -14,8 +15,9 @@ use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::guest_binary::digest_of;
 use crate::identity::{created_seconds, now, uuid_of};
+use crate::image_user::user_warning;
 use crate::inject::agents_for;
-use crate::output::OutputFile;
+use crate::output::{OutputFile, check_not_source};
 use crate::pull_events::PullEvents;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
@@ -71,15 +73,32 @@ pub fn pull_to_file(
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
     let run = Run { request, events, cancellation };
-    let file = OutputFile::create(output, request.force)?;
+    let source = local_source(&request.reference);
+    if let Some(source) = source {
+        check_not_source(output, source)?;
+    }
+    let mut file = OutputFile::create(output, request.force)?;
+    // What cannot be read is told when the image is looked for.
+    if let Some(metadata) = source.and_then(|source| std::fs::metadata(source).ok()) {
+        file = file.limited_to(&metadata);
+    }
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
-    let built = run.build(image, agents, &file.partial_path())?;
+    let built = run.build(image, agents, &file.partial_path()).map_err(|error| file.named(error))?;
     run.check_cancelled()?;
     let name = ImageName::sanitized(&request.reference.suggested_name());
     let record = run.record(name, built);
     file.publish()?;
     Ok(run.done(PulledFile { path: output.to_owned(), record, unchanged: false }))
+}
+
+/// Returns the directory or archive of this host that an image comes from.
+fn local_source(reference: &Reference) -> Option<&Utf8Path> {
+    match reference {
+        Reference::OciLayout { dir, .. } => Some(dir),
+        Reference::OciArchive { file, .. } | Reference::DockerArchive { file, .. } => Some(file),
+        _ => None,
+    }
 }
 
 struct Run<'a> {
@@ -122,6 +141,7 @@ impl Run<'_> {
 
     /// Finds the image that the reference means and starts its downloads.
     fn resolve(&self, dirs: &Dirs) -> Result<PulledImage, Error> {
+        check_own_directory(&dirs.cache)?;
         let cache = BlobCache::open(dirs.cache.join("oci"))?;
         let token = CancelToken::new();
         let stop = token.clone();
@@ -134,7 +154,11 @@ impl Run<'_> {
                 events.emit(&event, &cancellation);
             }
         });
-        Ok(banger_oci::pull(&self.request.reference, &cache, &self.request.pull, &progress, &token)?)
+        let image = banger_oci::pull(&self.request.reference, &cache, &self.request.pull, &progress, &token)?;
+        for message in &image.warnings {
+            self.emit(&Event::Warning { message: message.clone() });
+        }
+        Ok(image)
     }
 
     /// Returns the published image that a build would make again.
@@ -152,7 +176,7 @@ impl Run<'_> {
             record.name == *name
                 && record.digest == digest
                 && record.build == options
-                && store.rootfs_path(&record.id).is_file()
+                && store.has_file(&record.id)
         }))
     }
 
@@ -187,11 +211,36 @@ impl Run<'_> {
         }
     }
 
-    /// Writes the image's file system to `path`.
+    /// Writes the image's file system to `path`. Where that fails because of a damaged cache, once
+    /// more with what is fetched again.
     fn build(
         &self,
-        image: PulledImage,
+        mut image: PulledImage,
         agents: Option<GuestAgents>,
+        path: &Utf8Path,
+    ) -> Result<Built, Error> {
+        loop {
+            let error = match self.attempt(&image, agents.as_ref(), path) {
+                Ok(built) => return Ok(built),
+                Err(error) => error,
+            };
+            // Damage shows in many ways: layers do not inflate, are no tars, have another digest.
+            if matches!(error, Error::Cancelled) || self.cancellation.is_cancelled() || !image.repair()? {
+                return Err(error);
+            }
+            match std::fs::remove_file(path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::Output { action: "begin again with", path: path.to_owned(), source });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        image: &PulledImage,
+        agents: Option<&GuestAgents>,
         path: &Utf8Path,
     ) -> Result<Built, Error> {
         let options = Ext4Options {
@@ -200,7 +249,7 @@ impl Run<'_> {
             uuid: uuid_of(&image.digest, "uuid"),
             hash_seed: uuid_of(&image.digest, "hash-seed"),
             label: String::new(),
-            timestamp: self.timestamp(&image),
+            timestamp: self.timestamp(image),
             cancellation: self.cancellation.clone(),
         };
         let mut begun = self.request.backend.create(path, &options)?;
@@ -215,7 +264,9 @@ impl Run<'_> {
                 self.flatten_event(event, &sizes)
             })?
         };
-        let injected = match &agents {
+        let missing_user =
+            user_warning(&TreeRootfs::new(&mut tree, &mut *begun.builder), &image.config.config.user);
+        let injected = match agents {
             Some(agents) => {
                 let above = LayerIndex(u32::try_from(sizes.len()).unwrap_or(u32::MAX));
                 let mut rootfs = TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above);
@@ -223,17 +274,21 @@ impl Run<'_> {
             }
             None => None,
         };
-        let facts = self.facts(&image);
-        let build = self.build_options(&image, agents.as_ref());
+        let facts = self.facts(image);
+        let odd_image = image.warnings.clone();
+        let build = self.build_options(image, agents);
         // Nothing is published before every blob is known to be what its digest says.
         image.finish()?;
         self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
         let report = begun.build_ext4(&tree)?;
         let mut warnings = with_rest(warnings.iter().map(ToString::to_string).collect(), warning_count);
+        warnings.extend(missing_user);
         warnings.extend(injected.iter().flat_map(|report| report.warnings.iter().cloned()));
         for message in &warnings {
             self.emit(&Event::Warning { message: message.clone() });
         }
+        // These were told when the image was found.
+        warnings.splice(0..0, odd_image);
         Ok(Built { image: facts, report, build, injected, warnings })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::geteuid;
@@ -29,7 +29,7 @@ impl StagingDir {
                 break lock;
             }
         };
-        // What an image holds is nobody else's to read before it is published.
+        // Nobody else reads an image before it is published, and a managed one at no time.
         match fs::DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(error) => {
@@ -47,7 +47,6 @@ impl StagingDir {
 
     /// Flushes the directory and gives it its final name.
     pub(crate) fn publish(self, path: &Utf8Path) -> io::Result<()> {
-        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o755))?;
         sync(&self.path)?;
         fs::rename(&self.path, path)?;
         path.parent().map_or(Ok(()), sync)
@@ -107,9 +106,13 @@ pub(crate) fn sweep(parent: &Utf8Path, prefix: &str, suffix: &str) -> io::Result
     Ok(())
 }
 
-/// Removes a directory and all in it, if it is there.
+/// Removes a directory and all in it, or whatever has its name, if it is there. Follows no symlink.
 pub(crate) fn remove_tree(path: &Utf8Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+    let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
+        other => other,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

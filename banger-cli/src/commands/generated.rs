@@ -1,7 +1,7 @@
 //! `banger completions | man`: what is made of the definitions of the arguments.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use camino::Utf8Path;
 use clap::CommandFactory as _;
@@ -10,6 +10,9 @@ use serde::Serialize;
 use super::{Failure, output};
 use crate::args::Arguments;
 use crate::printer::{Printer, raw_output};
+
+/// Mode of a manual page, before the umask.
+const PAGE_MODE: u32 = 0o666;
 
 pub(super) fn completions(shell: clap_complete::Shell, printer: &Printer) -> Result<(), Failure> {
     #[derive(Serialize)]
@@ -38,10 +41,31 @@ pub(super) fn manual_pages(dir: &Utf8Path, printer: &Printer) -> Result<(), Fail
         directory: &'a Utf8Path,
         first_page: &'a Utf8Path,
     }
-    fs::create_dir_all(dir)
-        .and_then(|()| clap_mangen::generate_to(Arguments::command(), dir))
-        .map_err(|source| banger::Error::Output { action: "write", path: dir.to_owned(), source })?;
+    banger::HostPlace::check_path(dir.as_std_path()).map_err(banger::Error::new_file(dir))?;
+    fs::create_dir_all(dir).map_err(write_error(dir))?;
+    let mut command = Arguments::command().disable_help_subcommand(true);
+    // The full names of the subcommands.
+    command.build();
+    write_pages(command, dir)?;
     let first_page = dir.join("banger.1");
     let document = Document { version: 1, directory: dir, first_page: &first_page };
     output(printer.result(&document, &format!("{first_page}\n")))
+}
+
+/// Writes the page of a command and those of its subcommands.
+fn write_pages(command: clap::Command, dir: &Utf8Path) -> Result<(), banger::Error> {
+    for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+        write_pages(subcommand.clone(), dir)?;
+    }
+    let page = clap_mangen::Man::new(command);
+    let path = dir.join(page.get_filename());
+    let mut text = Vec::new();
+    page.render(&mut text).map_err(write_error(&path))?;
+    let written = banger::write_new_file(path.as_std_path(), PAGE_MODE, &text);
+    written.map_err(banger::Error::new_file(&path))
+}
+
+fn write_error(path: &Utf8Path) -> impl FnOnce(io::Error) -> banger::Error {
+    let path = path.to_owned();
+    move |source| banger::Error::Output { action: "write", path, source }
 }

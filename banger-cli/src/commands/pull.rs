@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use banger::{Dirs, ImageName, ImageSize, PullRequest, PulledFile};
+use banger::{Cost, Dirs, ImageName, ImageSize, PullRequest, PulledFile};
 use serde::Serialize;
 
 use super::{Failure, cancel_on_signal, limits, output};
@@ -65,6 +65,15 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
         (&mut pull.max_download_bytes, arguments.max_download),
     ] {
         *limit = given.map_or(*limit, |Size(bytes)| bytes);
+    }
+    let patience = &arguments.patience;
+    if let Some(Size(bytes)) = patience.min_rate {
+        pull.min_rate_bytes = bytes;
+    }
+    pull.max_wait = patience.max_wait.unwrap_or(pull.max_wait);
+    pull.max_time = patience.max_time.unwrap_or(pull.max_time);
+    if let Some(urls) = patience.max_urls {
+        pull.budget = pull.budget.clone().with_limit(Cost::Urls, urls);
     }
     limits::apply(&arguments.limits, &mut request.limits);
     Ok(request)

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::error::PullError;
-use crate::manifest::nullable;
+use crate::json::nullable;
 
 /// How long a credential helper may take. It may have to ask the user to unlock a keychain.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 
+use super::place::{self, Place, Purpose};
 use super::{BlobCache, NEW_LIFE, NEW_PREFIX, age, is_at, lock};
 use crate::digest::Digest;
 use crate::error::PullError;
@@ -83,8 +84,8 @@ impl BlobCache {
                 let Ok(digest) = format!("{algorithm}:{hex}").parse() else {
                     continue;
                 };
-                // Removed by somebody else since the directory was read.
-                let Ok(metadata) = item.metadata() else {
+                // Removed by somebody else since the directory was read, or no blob at all.
+                let Some(metadata) = item.metadata().ok().filter(std::fs::Metadata::is_file) else {
                     continue;
                 };
                 entries.push(CacheEntry {
@@ -152,13 +153,19 @@ impl BlobCache {
         Ok(report)
     }
 
-    /// Removes what killed processes left half written.
+    /// Removes what killed processes left half written, and what is no file.
     fn sweep(&self) -> Result<(), PullError> {
         for algorithm in ["sha256", "sha512"] {
             let dir = self.root().join("blobs").join(algorithm);
             for item in items(&dir)? {
                 let item = item.map_err(PullError::io("read", &dir))?;
-                let modified = item.metadata().and_then(|metadata| metadata.modified());
+                let metadata = item.metadata();
+                let is_stray =
+                    metadata.as_ref().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+                let modified = metadata.and_then(|metadata| metadata.modified());
+                if is_stray {
+                    let _gone = fs::remove_file(item.path());
+                }
                 if item.file_name().starts_with(NEW_PREFIX)
                     && modified.is_ok_and(|modified| age(modified) > NEW_LIFE)
                 {
@@ -184,10 +191,9 @@ fn items(dir: &Utf8Path) -> Result<impl Iterator<Item = io::Result<Utf8DirEntry>
 /// that it is in use.
 #[allow(clippy::option_option)]
 fn exclusive(path: &Utf8Path) -> Result<Option<Option<File>>, PullError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(PullError::io("open", path)(error)),
+    let file = match place::open(path, Purpose::Read)? {
+        Place::File(file) => file,
+        Place::Nothing | Place::Removed => return Ok(None),
     };
     match lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(Some(file))),

@@ -1,13 +1,17 @@
 //! What `docker save` writes: `manifest.json`, configurations and layers in a tar. Archives from
-//! before docker 1.10 have `repositories` and one `json` per layer instead.
+//! before docker 1.10 are in `docker_legacy`.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::layout::read_stored;
+use super::docker_legacy::legacy_image;
+use super::layout::{names_there_are, read_stored};
+use super::names::{select, set_name};
 use super::{Archive, Document, ImageSource, Root};
 use crate::auth::one_line;
 use crate::cache::READ_LEN;
@@ -16,43 +20,74 @@ use crate::decompress::{Compression, detect};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress, PullEvent};
+use crate::json::{self, loose_list};
 use crate::layer::{Content, Stored};
-use crate::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageManifest, nullable};
-use crate::options::PullOptions;
+use crate::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageIndex, ImageManifest};
+use crate::options::{Cap, PullOptions};
 use crate::reference::Selector;
 
-/// The longest chain of parents an old archive may have.
-const MAX_LAYERS: usize = 1024;
+/// How many different images of an archive are looked into.
+const MAX_IMAGES: usize = 128;
+const MAX_LEGACY_IMAGES: usize = 16;
 
-/// An image of a docker archive. It has no manifest of its own, so one is made of it, the same
-/// each time.
+/// The images of a docker archive that fit a selector. They have no manifests of their own, so one
+/// is made of each, the same each time.
 #[derive(Debug)]
 pub(crate) struct DockerArchive {
-    image: Image,
-    manifest: Vec<u8>,
+    images: Vec<ArchivedImage>,
+    config_cap: Cap,
     progress: Progress,
 }
 
 #[derive(Debug)]
-struct Image {
-    config: Vec<u8>,
-    layers: Vec<(Descriptor, Arc<Stored>)>,
+struct ArchivedImage {
+    names: Vec<String>,
+    manifest: Vec<u8>,
+    digest: Digest,
+    config: ArchivedConfig,
+    config_digest: Digest,
+    layers: Vec<(Digest, Arc<Stored>)>,
+}
+
+/// Where a configuration is. Those in the archive stay there: many of them may be large.
+#[derive(Debug)]
+pub(super) enum ArchivedConfig {
+    Stored(Stored),
+    Made(Vec<u8>),
+}
+
+/// An archive that is being read.
+pub(super) struct ArchiveReading<'a> {
+    pub(super) archive: &'a Archive,
+    pub(super) options: &'a PullOptions,
+    pub(super) cancel: &'a CancelToken,
+    /// The digests of files that were hashed, by their place: a layer may be listed many times.
+    digests: RefCell<HashMap<(u64, u64), Digest>>,
+}
+
+/// Configuration and layers of an image, base first.
+pub(super) struct ImageParts {
+    pub(super) config: ArchivedConfig,
+    pub(super) config_digest: Digest,
+    pub(super) config_len: u64,
+    pub(super) layers: Vec<(Descriptor, Arc<Stored>)>,
 }
 
 /// An entry of `manifest.json`.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Item {
+struct ArchiveItem {
     config: String,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "loose_list")]
     repo_tags: Vec<String>,
+    #[serde(default, deserialize_with = "json::nullable")]
     layers: Vec<String>,
 }
 
-/// The `json` of a layer in an old archive.
-#[derive(Deserialize)]
-struct LegacyLayer {
-    parent: Option<String>,
+impl ArchiveItem {
+    fn names(&self) -> Vec<&str> {
+        self.repo_tags.iter().map(String::as_str).collect()
+    }
 }
 
 impl DockerArchive {
@@ -63,217 +98,296 @@ impl DockerArchive {
         progress: &Progress,
         cancel: &CancelToken,
     ) -> Result<Self, PullError> {
-        let image = match archive.file(b"manifest.json")? {
-            Some(stored) => modern(archive, &stored, selector, options, cancel)?,
-            None => legacy(archive, selector, options, cancel)?,
+        let reading = ArchiveReading { archive, options, cancel, digests: RefCell::default() };
+        let images = match archive.file("manifest.json")? {
+            Some(stored) => reading.modern(&stored, selector)?,
+            None => reading.legacy(selector)?,
         };
-        let config =
-            Descriptor::new(DOCKER_CONFIG.to_owned(), Digest::of(&image.config), image.config.len() as u64);
-        let manifest = ImageManifest {
-            schema_version: 2,
-            media_type: Some(DOCKER_MANIFEST.to_owned()),
-            config,
-            layers: image.layers.iter().map(|(descriptor, _)| descriptor.clone()).collect(),
-            annotations: BTreeMap::new(),
+        Ok(Self { images, config_cap: options.config_cap(), progress: progress.clone() })
+    }
+}
+
+impl ArchiveReading<'_> {
+    pub(super) fn open(&self, name: &str) -> Result<Stored, PullError> {
+        self.found(name, self.archive.file(name)?)
+    }
+
+    fn found(&self, name: &str, stored: Option<Stored>) -> Result<Stored, PullError> {
+        stored.ok_or_else(|| self.archive.unusable(format!("it lacks {}", name.escape_debug())))
+    }
+
+    fn unknown(&self, selector: &Selector, names: BTreeSet<String>) -> PullError {
+        PullError::UnknownImage {
+            reference: format!("{}{selector}", self.archive.path()),
+            detail: names_there_are(&names),
+        }
+    }
+
+    /// The images of `manifest.json` that fit.
+    fn modern(&self, stored: &Stored, selector: &Selector) -> Result<Vec<ArchivedImage>, PullError> {
+        let what = format!("manifest.json of {}", self.archive.path());
+        let bytes = read_stored(stored, self.options.manifest_cap(), "manifest.json")?;
+        let items: Vec<ArchiveItem> =
+            json::parse_list(&bytes, &self.options.budget).map_err(PullError::document(what))?;
+        let fits = |items: Vec<ArchiveItem>| {
+            items.iter().map(|item| self.image(item)).collect::<Result<Vec<_>, PullError>>()
         };
-        let manifest = serde_json::to_vec(&manifest).expect("a manifest is plain data");
-        if let Selector::Digest(digest) = selector
-            && !digest.matches(&manifest)
-        {
-            return Err(PullError::UnknownImage {
-                reference: format!("{}@{digest}", archive.path()),
-                detail: format!("the digest of its image is {}", Digest::of(&manifest)),
+        let unknown = || {
+            let names = items.iter().flat_map(|item| &item.repo_tags).map(|name| one_line(name)).collect();
+            Err(self.unknown(selector, names))
+        };
+        let (by_name, digest) = match selector {
+            Selector::Only | Selector::Name(_) => (selector.clone(), None),
+            Selector::Digest(digest) => (Selector::Only, Some(digest)),
+            Selector::Pinned { name, digest } => (Selector::Name(name.clone()), Some(digest)),
+        };
+        let named = self.different(select(&items, &by_name, ArchiveItem::names, |_, _| false))?;
+        let Some(digest) = digest else {
+            return if named.is_empty() { unknown() } else { fits(named) };
+        };
+        // Docker calls an image by the digest of its configuration, banger by that of the manifest it
+        // makes, which takes longer to find out.
+        let mut by_config = Vec::new();
+        for item in &named {
+            let (_, bytes) = self.config(item)?;
+            if digest.matches(&bytes) {
+                by_config.push(item.clone());
+            }
+        }
+        if !by_config.is_empty() {
+            return fits(by_config);
+        }
+        let mut images = fits(named)?;
+        images.retain(|image| image.digest == *digest);
+        if images.is_empty() { unknown() } else { Ok(images) }
+    }
+
+    /// Joins the items of one image.
+    fn different(&self, items: Vec<&ArchiveItem>) -> Result<Vec<ArchiveItem>, PullError> {
+        let mut different: Vec<ArchiveItem> = Vec::new();
+        let mut places: HashMap<(&str, &[String]), usize> = HashMap::new();
+        for item in items {
+            match places.entry((&item.config, &item.layers)) {
+                Entry::Occupied(place) => {
+                    different[*place.get()].repo_tags.extend_from_slice(&item.repo_tags);
+                }
+                Entry::Vacant(_) if different.len() == MAX_IMAGES => {
+                    return Err(self.archive.unusable(format!(
+                        "more than {MAX_IMAGES} of its images fit; choose one by its whole name"
+                    )));
+                }
+                Entry::Vacant(place) => {
+                    place.insert(different.len());
+                    different.push(item.clone());
+                }
+            }
+        }
+        Ok(different)
+    }
+
+    fn config(&self, item: &ArchiveItem) -> Result<(Stored, Vec<u8>), PullError> {
+        self.cancel.check()?;
+        let config = self.open(&item.config)?;
+        let bytes = read_stored(&config, self.options.config_cap(), "the image configuration")?;
+        Ok((config, bytes))
+    }
+
+    fn image(&self, item: &ArchiveItem) -> Result<ArchivedImage, PullError> {
+        let (config, bytes) = self.config(item)?;
+        let digest = Digest::of(&bytes);
+        // Charged when the image is chosen: this is the same document.
+        let budget = self.options.budget.renewed();
+        let diff_ids = ImageConfig::parse_within(&bytes, &digest, &budget)?.rootfs.diff_ids;
+        if diff_ids.len() != item.layers.len() || diff_ids.is_empty() {
+            return Err(PullError::LayerCount {
+                digest,
+                layers: item.layers.len(),
+                diff_ids: diff_ids.len(),
             });
         }
-        Ok(Self { image, manifest, progress: progress.clone() })
-    }
-}
-
-fn unusable(archive: &Archive, reason: String) -> PullError {
-    PullError::Layout { path: archive.path().to_owned(), reason }
-}
-
-fn open(archive: &Archive, name: &str) -> Result<Stored, PullError> {
-    archive
-        .file(name.as_bytes())?
-        .ok_or_else(|| unusable(archive, format!("it lacks {}", name.escape_debug())))
-}
-
-fn unknown(archive: &Archive, selector: &Selector, names: &[String]) -> PullError {
-    let wanted = match selector {
-        Selector::Tag(tag) => format!("{}:{tag}", archive.path()),
-        Selector::Only | Selector::Digest(_) => archive.path().to_string(),
-    };
-    let detail = if names.is_empty() {
-        "none of its images has a name".to_owned()
-    } else {
-        let names: Vec<String> = names.iter().map(|name| one_line(name)).collect();
-        format!("it has {}", names.join(", "))
-    };
-    PullError::UnknownImage { reference: wanted, detail }
-}
-
-/// Whether one of the names an image has is the one asked for: a tag, or a name with a tag.
-fn is_named(names: &[String], wanted: &str) -> bool {
-    let canonical =
-        |name: &str| name.parse::<crate::Reference>().map_or_else(|_| name.to_owned(), |r| r.to_string());
-    names.iter().any(|name| {
-        name.rsplit_once(':').is_some_and(|(_, tag)| tag == wanted)
-            || (wanted.contains(':') && canonical(name) == canonical(wanted))
-    })
-}
-
-fn modern(
-    archive: &Archive,
-    stored: &Stored,
-    selector: &Selector,
-    options: &PullOptions,
-    cancel: &CancelToken,
-) -> Result<Image, PullError> {
-    let bytes = read_stored(stored, options.manifest_cap(), "manifest.json")?;
-    let items: Vec<Item> = serde_json::from_slice(&bytes)
-        .map_err(|error| unusable(archive, format!("manifest.json is malformed: {error}")))?;
-    let names: Vec<String> = items.iter().flat_map(|item| item.repo_tags.clone()).collect();
-    let item = match selector {
-        Selector::Tag(tag) => items.iter().find(|item| is_named(&item.repo_tags, tag)),
-        Selector::Only | Selector::Digest(_) => match &items[..] {
-            [only] => Some(only),
-            _ => None,
-        },
-    };
-    let item = item.ok_or_else(|| unknown(archive, selector, &names))?;
-    let config = open(archive, &item.config)?;
-    let config = read_stored(&config, options.config_cap(), "the image configuration")?;
-    let digest = Digest::of(&config);
-    let diff_ids = ImageConfig::parse(&config, &digest)?.rootfs.diff_ids;
-    if diff_ids.len() != item.layers.len() || diff_ids.is_empty() {
-        return Err(PullError::LayerCount { digest, layers: item.layers.len(), diff_ids: diff_ids.len() });
-    }
-    let layers = item.layers.iter().zip(&diff_ids);
-    let layers = layers.map(|(name, diff_id)| {
-        let stored = open(archive, name)?;
-        let mut magic = Vec::new();
-        let read = stored.plain_reader().take(8).read_to_end(&mut magic);
-        read.map_err(PullError::io("read", &stored.path))?;
-        // An uncompressed layer is its own diff_id; of a compressed one nobody says the digest.
-        let digest = match detect(&magic) {
-            Ok(Compression::None) => diff_id.clone(),
-            _ => hash(&stored, cancel)?,
-        };
-        Ok((layer_descriptor(digest, stored.len), Arc::new(stored)))
-    });
-    Ok(Image { layers: layers.collect::<Result<_, PullError>>()?, config })
-}
-
-fn legacy(
-    archive: &Archive,
-    selector: &Selector,
-    options: &PullOptions,
-    cancel: &CancelToken,
-) -> Result<Image, PullError> {
-    let Some(stored) = archive.file(b"repositories")? else {
-        let layout = archive.names().any(|name| name == b"oci-layout");
-        let hint = if layout { "; it is an OCI layout, use oci-archive:" } else { "" };
-        return Err(unusable(archive, format!("it has no manifest.json{hint}")));
-    };
-    let bytes = read_stored(&stored, options.manifest_cap(), "repositories")?;
-    let repositories: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_slice(&bytes)
-        .map_err(|error| unusable(archive, format!("repositories is malformed: {error}")))?;
-    let named: Vec<(String, &String)> = repositories
-        .iter()
-        .flat_map(|(name, tags)| tags.iter().map(move |(tag, id)| (format!("{name}:{tag}"), id)))
-        .collect();
-    let names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
-    let top = match selector {
-        Selector::Tag(tag) => named.iter().find(|(name, _)| is_named(std::slice::from_ref(name), tag)),
-        Selector::Only | Selector::Digest(_) if named.len() == 1 => named.first(),
-        Selector::Only | Selector::Digest(_) => None,
-    };
-    let (_, top) = top.ok_or_else(|| unknown(archive, selector, &names))?;
-    // From the topmost layer down to the base.
-    let mut layers = Vec::new();
-    let mut top_json = None;
-    let mut next = Some((*top).clone());
-    while let Some(id) = next {
-        if layers.len() >= MAX_LAYERS {
-            return Err(unusable(archive, "its layers are each other's parents".to_owned()));
+        self.options.check_layers(item.layers.len(), &format!("image {digest}"))?;
+        let stored = self.archive.files(&item.layers)?;
+        let mut layers: Vec<(Descriptor, Arc<Stored>)> = Vec::new();
+        let mut opened: HashMap<(u64, u64), Arc<Stored>> = HashMap::new();
+        for ((name, stored), diff_id) in item.layers.iter().zip(stored).zip(&diff_ids) {
+            let stored = self.found(name, stored)?;
+            let place = (stored.offset, stored.len);
+            let stored = Arc::clone(opened.entry(place).or_insert_with(|| Arc::new(stored)));
+            // An uncompressed layer is its own diff_id; of a compressed one nobody says the digest.
+            let digest = match is_plain(&stored)? {
+                true => diff_id.clone(),
+                false => self.hash(&stored)?,
+            };
+            layers.push((layer_descriptor(digest, stored.len), stored));
         }
-        let json = open(archive, &format!("{id}/json"))?;
-        let json = read_stored(&json, options.config_cap(), "the json of a layer")?;
-        let layer: LegacyLayer = serde_json::from_slice(&json).map_err(|error| {
-            unusable(archive, format!("the json of {} is malformed: {error}", id.escape_debug()))
-        })?;
-        top_json.get_or_insert(json);
-        let stored = open(archive, &format!("{id}/layer.tar"))?;
-        let digest = hash(&stored, cancel)?;
-        layers.push((layer_descriptor(digest, stored.len), Arc::new(stored)));
-        next = layer.parent.filter(|parent| !parent.is_empty());
+        let config_len = config.len;
+        let parts =
+            ImageParts { config: ArchivedConfig::Stored(config), config_digest: digest, config_len, layers };
+        Ok(ArchivedImage::new(item.repo_tags.clone(), parts))
     }
-    layers.reverse();
-    // The configuration of the topmost layer is that of the image; only the list of layers,
-    // which is newer than this format, has to be added.
-    let mut config: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(&top_json.unwrap_or_default())
-            .map_err(|error| unusable(archive, format!("a layer's json is malformed: {error}")))?;
-    let diff_ids: Vec<&Digest> = layers.iter().map(|(layer, _)| &layer.digest).collect();
-    let rootfs = serde_json::json!({ "type": "layers", "diff_ids": diff_ids });
-    config.insert("rootfs".to_owned(), rootfs);
-    let config = serde_json::to_vec(&config).expect("a configuration is plain data");
-    Ok(Image { config, layers })
+
+    /// The images of an archive from before `manifest.json`.
+    fn legacy(&self, selector: &Selector) -> Result<Vec<ArchivedImage>, PullError> {
+        let Some(stored) = self.archive.file("repositories")? else {
+            let advice = self.archive.advice();
+            return Err(self.archive.unusable(format!("it has no manifest.json{advice}")));
+        };
+        let what = format!("repositories of {}", self.archive.path());
+        let bytes = read_stored(&stored, self.options.manifest_cap(), "repositories")?;
+        let repositories: BTreeMap<String, BTreeMap<String, String>> =
+            json::parse(&bytes, &self.options.budget).map_err(PullError::document(what))?;
+        let named: Vec<(String, &String)> = repositories
+            .iter()
+            .flat_map(|(name, tags)| tags.iter().map(move |(tag, id)| (format!("{name}:{tag}"), id)))
+            .collect();
+        let (by_name, digest) = match selector {
+            Selector::Only | Selector::Name(_) => (selector.clone(), None),
+            Selector::Digest(digest) => (Selector::Only, Some(digest)),
+            Selector::Pinned { name, digest } => (Selector::Name(name.clone()), Some(digest)),
+        };
+        let fitting = select(&named, &by_name, |(name, _)| vec![name.as_str()], |_, _| false);
+        let mut by_top: BTreeMap<&String, Vec<String>> = BTreeMap::new();
+        for (name, top) in fitting {
+            by_top.entry(top).or_default().push(name.clone());
+        }
+        // Their configurations are made, and kept in memory.
+        if by_top.len() > MAX_LEGACY_IMAGES {
+            return Err(self.archive.unusable(format!(
+                "more than {MAX_LEGACY_IMAGES} of its images fit; choose one by its whole name"
+            )));
+        }
+        let mut images = Vec::new();
+        for (top, names) in by_top {
+            let image = ArchivedImage::new(names, legacy_image(self, top)?);
+            let fits = |digest: &Digest| *digest == image.digest || *digest == image.config_digest;
+            if digest.is_none_or(fits) {
+                images.push(image);
+            }
+        }
+        if images.is_empty() {
+            let names = named.iter().map(|(name, _)| one_line(name)).collect();
+            return Err(self.unknown(selector, names));
+        }
+        Ok(images)
+    }
+
+    /// Hashes a file of the archive, once.
+    pub(super) fn hash(&self, stored: &Stored) -> Result<Digest, PullError> {
+        let place = (stored.offset, stored.len);
+        if let Some(digest) = self.digests.borrow().get(&place) {
+            return Ok(digest.clone());
+        }
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut buffer = vec![0; READ_LEN];
+        let mut reader = stored.plain_reader();
+        let digest = loop {
+            self.cancel.check()?;
+            match reader.read(&mut buffer).map_err(PullError::io("read", &stored.path))? {
+                0 => break hasher.finish(),
+                count => hasher.update(&buffer[..count]),
+            }
+        };
+        self.digests.borrow_mut().insert(place, digest.clone());
+        Ok(digest)
+    }
 }
 
-fn layer_descriptor(digest: Digest, len: u64) -> Descriptor {
+/// Whether a layer is not compressed.
+fn is_plain(stored: &Stored) -> Result<bool, PullError> {
+    let mut magic = Vec::new();
+    let read = stored.plain_reader().take(8).read_to_end(&mut magic);
+    read.map_err(PullError::io("read", &stored.path))?;
+    Ok(matches!(detect(&magic), Ok(Compression::None)))
+}
+
+pub(super) fn layer_descriptor(digest: Digest, len: u64) -> Descriptor {
     Descriptor::new("application/vnd.docker.image.rootfs.diff.tar".to_owned(), digest, len)
 }
 
-fn hash(stored: &Stored, cancel: &CancelToken) -> Result<Digest, PullError> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut buffer = vec![0; READ_LEN];
-    let mut reader = stored.plain_reader();
-    loop {
-        cancel.check()?;
-        match reader.read(&mut buffer).map_err(PullError::io("read", &stored.path))? {
-            0 => return Ok(hasher.finish()),
-            count => hasher.update(&buffer[..count]),
-        }
+impl ArchivedImage {
+    fn new(names: Vec<String>, parts: ImageParts) -> Self {
+        let ImageParts { config, config_digest, config_len, layers } = parts;
+        let manifest = ImageManifest {
+            schema_version: 2,
+            media_type: Some(DOCKER_MANIFEST.to_owned()),
+            config: Descriptor::new(DOCKER_CONFIG.to_owned(), config_digest.clone(), config_len),
+            layers: layers.iter().map(|(descriptor, _)| descriptor.clone()).collect(),
+            annotations: BTreeMap::new(),
+            artifact_type: None,
+        };
+        let manifest = serde_json::to_vec(&manifest).expect("a manifest is plain data");
+        let layers = layers.into_iter().map(|(descriptor, stored)| (descriptor.digest, stored)).collect();
+        Self { names, digest: Digest::of(&manifest), manifest, config, config_digest, layers }
     }
 }
 
 impl ImageSource for DockerArchive {
     fn root(&self) -> Result<Root, PullError> {
-        Ok(Root::Document(Document {
-            digest: Digest::of(&self.manifest),
-            bytes: self.manifest.clone(),
-            media_type: None,
-        }))
+        let mut index = ImageIndex::default();
+        for image in &self.images {
+            let media_type = DOCKER_MANIFEST.to_owned();
+            let entry = Descriptor::new(media_type, image.digest.clone(), image.manifest.len() as u64);
+            // One entry for each of its names, as an index has them.
+            for name in &image.names {
+                let mut named = entry.clone();
+                set_name(&mut named, name.clone());
+                index.manifests.push(named);
+            }
+            if image.names.is_empty() {
+                index.manifests.push(entry);
+            }
+        }
+        Ok(Root::Choice(index))
     }
 
     fn document(&self, descriptor: &Descriptor) -> Result<Document, PullError> {
-        Err(PullError::Malformed {
-            what: format!("manifest {}", descriptor.digest),
-            reason: "docker archives have no nested manifests".to_owned(),
-        })
+        let image = self.images.iter().find(|image| image.digest == descriptor.digest);
+        match image {
+            Some(image) => {
+                Ok(Document { digest: image.digest.clone(), bytes: image.manifest.clone(), media_type: None })
+            }
+            None => Err(PullError::Malformed {
+                what: format!("manifest {}", descriptor.digest),
+                reason: "docker archives have no nested manifests".to_owned(),
+            }),
+        }
     }
 
-    fn config(&self, _descriptor: &Descriptor) -> Result<Vec<u8>, PullError> {
-        Ok(self.image.config.clone())
+    fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError> {
+        let mut images = self.images.iter();
+        match images.find(|image| image.config_digest == descriptor.digest).map(|image| &image.config) {
+            Some(ArchivedConfig::Made(bytes)) => Ok(bytes.clone()),
+            Some(ArchivedConfig::Stored(stored)) => {
+                read_stored(stored, self.config_cap, "the image configuration")
+            }
+            None => Err(PullError::Malformed {
+                what: format!("image configuration {}", descriptor.digest),
+                reason: "it is not in the archive".to_owned(),
+            }),
+        }
     }
 
-    fn layers(&self, _descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError> {
-        let emit = |descriptor: &Descriptor| {
-            self.progress.emit(PullEvent::LayerCached {
-                digest: descriptor.digest.clone(),
-                size_bytes: descriptor.size,
-            });
-        };
-        Ok(self
-            .image
-            .layers
+    fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError> {
+        let known: HashMap<(&Digest, u64), &Arc<Stored>> = self
+            .images
             .iter()
-            .map(|(descriptor, stored)| {
-                emit(descriptor);
-                Content::Stored(Arc::clone(stored))
+            .flat_map(|image| &image.layers)
+            .map(|(digest, stored)| ((digest, stored.len), stored))
+            .collect();
+        descriptors
+            .iter()
+            .map(|descriptor| {
+                self.progress.emit(PullEvent::LayerCached {
+                    digest: descriptor.digest.clone(),
+                    size_bytes: descriptor.size,
+                });
+                let stored = known.get(&(&descriptor.digest, descriptor.size));
+                let stored = stored.ok_or_else(|| PullError::Malformed {
+                    what: format!("layer {}", descriptor.digest),
+                    reason: "it is not in the archive".to_owned(),
+                })?;
+                Ok(Content::Stored(Arc::clone(stored)))
             })
-            .collect())
+            .collect()
     }
 }

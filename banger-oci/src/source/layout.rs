@@ -1,6 +1,6 @@
 //! OCI image layouts (image-spec `image-layout.md`), in a directory or in an archive.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -9,33 +9,32 @@ use std::sync::atomic::AtomicBool;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::names::{names_of, select};
 use super::{Archive, Document, ImageSource, Root};
 use crate::auth::one_line;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::event::{Progress, PullEvent};
 use crate::layer::{Content, Stored};
-use crate::manifest::{Descriptor, ImageIndex, is_manifest_type};
+use crate::manifest::{Descriptor, ImageIndex};
 use crate::options::{Cap, PullOptions};
 use crate::reference::Selector;
-
-/// The annotation that holds the tag in `index.json`.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Where containerd and docker write the whole name.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// The files of a layout, by their names inside it.
 pub(crate) trait LayoutFiles: fmt::Debug {
     /// Opens a file; `None` where there is none.
     fn open(&self, name: &str) -> Result<Option<Stored>, PullError>;
 
+    /// Opens several files, which has to be said at once where files have to be unpacked.
+    fn open_all(&self, names: &[String]) -> Result<Vec<Option<Stored>>, PullError> {
+        names.iter().map(|name| self.open(name)).collect()
+    }
+
     /// The directory or archive, for messages.
     fn path(&self) -> &Utf8Path;
 
     /// What to do with one that is no layout, for messages.
-    fn advice(&self) -> Result<&'static str, PullError> {
-        Ok("")
-    }
+    fn advice(&self) -> &'static str;
 }
 
 /// A layout in a directory.
@@ -74,20 +73,31 @@ impl LayoutFiles for DirFiles {
     fn path(&self) -> &Utf8Path {
         &self.0
     }
+
+    fn advice(&self) -> &'static str {
+        let has = |name: &str| self.0.join(name).exists();
+        if ["etc", "usr", "bin", "sbin", "lib"].into_iter().any(has) {
+            return "; it looks like a root file system: use `banger rootfs build`";
+        }
+        ""
+    }
 }
 
 impl LayoutFiles for ArchiveFiles {
     fn open(&self, name: &str) -> Result<Option<Stored>, PullError> {
-        self.0.file(name.as_bytes())
+        self.0.file(name)
+    }
+
+    fn open_all(&self, names: &[String]) -> Result<Vec<Option<Stored>>, PullError> {
+        self.0.files(names)
     }
 
     fn path(&self) -> &Utf8Path {
         self.0.path()
     }
 
-    fn advice(&self) -> Result<&'static str, PullError> {
-        let is_docker = self.open("manifest.json")?.is_some();
-        Ok(if is_docker { "; it was written by `docker save`, use docker-archive:" } else { "" })
+    fn advice(&self) -> &'static str {
+        self.0.advice()
     }
 }
 
@@ -111,20 +121,18 @@ impl<F: LayoutFiles> Layout<F> {
 
     fn index(&self) -> Result<ImageIndex, PullError> {
         let Some(stored) = self.files.open("index.json")? else {
-            let advice = self.files.advice()?;
+            let advice = self.files.advice();
             return Err(self.unusable(format!("it has no index.json, so it is no OCI image layout{advice}")));
         };
         let bytes = read_stored(&stored, self.options.manifest_cap(), "index.json")?;
-        // Not by `Manifest::parse`: a layout's index is an index whatever it says, and older
-        // tools leave the media type out.
-        let index: ImageIndex = serde_json::from_slice(&bytes)
-            .map_err(|error| self.unusable(format!("index.json is malformed: {error}")))?;
-        Ok(index)
+        ImageIndex::parse_within(&bytes, &self.options.budget)
+            .map_err(PullError::document(format!("index.json of {}", self.files.path())))
     }
 
     fn blob(&self, digest: &Digest) -> Result<Stored, PullError> {
-        let name = format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex());
-        self.files.open(&name)?.ok_or_else(|| self.unusable(format!("it lacks the blob {digest}")))
+        self.files
+            .open(&blob_name(digest))?
+            .ok_or_else(|| self.unusable(format!("it lacks the blob {digest}")))
     }
 
     fn small(&self, descriptor: &Descriptor, cap: Cap, what: &str) -> Result<Vec<u8>, PullError> {
@@ -138,31 +146,29 @@ impl<F: LayoutFiles> Layout<F> {
     }
 
     fn unknown(&self, index: &ImageIndex) -> PullError {
-        let tags: BTreeSet<String> = index.manifests.iter().filter_map(tag_of).map(one_line).collect();
-        let detail = if tags.is_empty() {
-            "none of its images has a tag".to_owned()
-        } else {
-            format!("it has {}", tags.into_iter().collect::<Vec<_>>().join(", "))
-        };
-        let wanted = match &self.selector {
-            Selector::Only => self.files.path().to_string(),
-            Selector::Tag(tag) => format!("{}:{tag}", self.files.path()),
-            Selector::Digest(digest) => format!("{}@{digest}", self.files.path()),
-        };
-        PullError::UnknownImage { reference: wanted, detail }
+        let entries = index.manifests.iter().chain(&index.vague);
+        let names: BTreeSet<String> =
+            entries.filter_map(|entry| names_of(entry).first().map(|name| one_line(name))).collect();
+        let reference = format!("{}{}", self.files.path(), self.selector);
+        PullError::UnknownImage { reference, detail: names_there_are(&names) }
     }
 }
 
-fn tag_of(descriptor: &Descriptor) -> Option<&str> {
-    let name = descriptor.annotations.get(REF_NAME).or(descriptor.annotations.get(CONTAINERD_NAME));
-    name.map(String::as_str)
+/// How many names a message lists.
+const MAX_LISTED: usize = 20;
+
+/// Says which names the images of a layout or archive have.
+pub(super) fn names_there_are(names: &BTreeSet<String>) -> String {
+    let list: Vec<&str> = names.iter().take(MAX_LISTED).map(String::as_str).collect();
+    match names.len().saturating_sub(MAX_LISTED) {
+        _ if list.is_empty() => "none of its images has a name, so choose by PATH@sha256:…".to_owned(),
+        0 => format!("it has {}", list.join(", ")),
+        more => format!("it has {} and {more} more", list.join(", ")),
+    }
 }
 
-fn has_tag(descriptor: &Descriptor, tag: &str) -> bool {
-    [REF_NAME, CONTAINERD_NAME]
-        .iter()
-        .filter_map(|key| descriptor.annotations.get(*key))
-        .any(|name| name == tag || name.strip_suffix(tag).is_some_and(|rest| rest.ends_with(':')))
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
 }
 
 /// Reads a file that must not be larger than `cap`.
@@ -176,42 +182,29 @@ pub(crate) fn read_stored(stored: &Stored, cap: Cap, what: &str) -> Result<Vec<u
 impl<F: LayoutFiles> ImageSource for Layout<F> {
     fn root(&self) -> Result<Root, PullError> {
         let index = self.index()?;
-        let images = index.manifests.iter().filter(|entry| is_manifest_type(&entry.media_type));
-        let chosen: Vec<Descriptor> = match &self.selector {
-            Selector::Only => {
-                let names: BTreeSet<_> = images.clone().map(tag_of).collect();
-                if names.len() > 1 {
-                    return Err(self.unknown(&index));
-                }
-                images.cloned().collect()
-            }
-            Selector::Tag(tag) => images.filter(|entry| has_tag(entry, tag)).cloned().collect(),
-            Selector::Digest(digest) => {
-                match images.clone().find(|entry| entry.digest == *digest) {
-                    Some(entry) => vec![entry.clone()],
-                    None => {
-                        // A manifest inside an index is as good as one of the list.
-                        let stored = self.blob(digest).map_err(|_| self.unknown(&index))?;
-                        let cap = self.options.manifest_cap();
-                        let bytes = read_stored(&stored, cap, &format!("manifest {digest}"))?;
-                        let size = bytes.len() as u64;
-                        let media_type = String::new();
-                        let descriptor = Descriptor::new(media_type, digest.clone(), size);
-                        descriptor.check(&bytes, stored.path.as_str())?;
-                        return Ok(Root::Document(Document {
-                            digest: digest.clone(),
-                            bytes,
-                            media_type: None,
-                        }));
-                    }
-                }
-            }
+        let has_digest = |entry: &Descriptor, digest: &Digest| entry.digest == *digest;
+        let select = |entries| -> Vec<Descriptor> {
+            select(entries, &self.selector, |entry| names_of(entry), has_digest)
+                .into_iter()
+                .cloned()
+                .collect()
         };
-        match &chosen[..] {
-            [] => Err(self.unknown(&index)),
-            [only] => self.document(only).map(Root::Document),
-            _ => Ok(Root::Choice(chosen)),
+        let chosen = ImageIndex {
+            manifests: select(&index.manifests),
+            vague: select(&index.vague),
+            passed_over: index.passed_over.clone(),
+        };
+        if chosen.manifests.len() + chosen.vague.len() > 0 {
+            return Ok(Root::Choice(chosen));
         }
+        let Selector::Digest(digest) = &self.selector else { return Err(self.unknown(&index)) };
+        // A manifest inside an index is as good as one of the list.
+        let stored = self.blob(digest).map_err(|_| self.unknown(&index))?;
+        let cap = self.options.manifest_cap();
+        let bytes = read_stored(&stored, cap, &format!("manifest {digest}"))?;
+        let size = bytes.len() as u64;
+        Descriptor::new(String::new(), digest.clone(), size).check(&bytes, stored.path.as_str())?;
+        Ok(Root::Document(Document { digest: digest.clone(), bytes, media_type: None }))
     }
 
     fn document(&self, descriptor: &Descriptor) -> Result<Document, PullError> {
@@ -229,18 +222,36 @@ impl<F: LayoutFiles> ImageSource for Layout<F> {
     }
 
     fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError> {
+        // A layer that is listed twice is opened once.
+        let mut wanted: Vec<&Digest> = Vec::new();
+        let mut contents: HashMap<&Digest, Option<Content>> = HashMap::new();
+        for descriptor in descriptors {
+            if contents.contains_key(&descriptor.digest) {
+                continue;
+            }
+            let embedded = match descriptor.embedded()? {
+                Some(bytes) => Some(Stored::from_bytes(&bytes, self.files.path())?),
+                None => {
+                    wanted.push(&descriptor.digest);
+                    None
+                }
+            };
+            contents.insert(&descriptor.digest, embedded.map(|stored| Content::Stored(Arc::new(stored))));
+        }
+        let names: Vec<String> = wanted.iter().map(|digest| blob_name(digest)).collect();
+        for (digest, stored) in wanted.into_iter().zip(self.files.open_all(&names)?) {
+            let stored = stored.ok_or_else(|| self.unusable(format!("it lacks the blob {digest}")))?;
+            contents.insert(digest, Some(Content::Stored(Arc::new(stored))));
+        }
         descriptors
             .iter()
             .map(|descriptor| {
-                let stored = match descriptor.embedded()? {
-                    Some(bytes) => Stored::from_bytes(&bytes, self.files.path())?,
-                    None => self.blob(&descriptor.digest)?,
-                };
                 self.progress.emit(PullEvent::LayerCached {
                     digest: descriptor.digest.clone(),
                     size_bytes: descriptor.size,
                 });
-                Ok(Content::Stored(Arc::new(stored)))
+                let content = contents.get(&descriptor.digest).cloned().flatten();
+                content.ok_or_else(|| self.unusable(format!("it lacks the blob {}", descriptor.digest)))
             })
             .collect()
     }

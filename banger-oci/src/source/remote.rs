@@ -1,62 +1,109 @@
 //! Images of a registry, through the cache.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use tokio::runtime::Runtime;
+use banger_tree::Budget;
 use tokio::sync::Semaphore;
 
 use super::{Document, ImageSource, Root};
-use crate::cache::{BlobCache, CachedBlob, SmallBlob};
+use crate::background::Background;
+use crate::cache::{BlobCache, DamagedBlobs, SmallBlob, Watch};
 use crate::digest::Digest;
 use crate::download::Download;
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress, PullEvent};
-use crate::layer::{Content, Stored};
+use crate::foreign_text::Secrets;
+use crate::layer::{Content, Layer, Stored};
 use crate::manifest::Descriptor;
 use crate::options::PullOptions;
 use crate::reference::RegistryReference;
 use crate::registry::Registry;
 use crate::transfer::{FinishGuard, Transfers};
 
-/// Threads for downloads; these hash and write between waits.
-const WORKERS: usize = 2;
-/// How long running downloads get to notice that nobody wants them any more.
-const SHUTDOWN: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// The downloads of a pull. Dropping it stops them.
-#[derive(Debug)]
-pub(crate) struct Background {
-    runtime: Option<Runtime>,
-    /// Blobs that must not be pruned.
-    _held: Vec<CachedBlob>,
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        let Some(runtime) = self.runtime.take() else {
-            return;
-        };
-        if tokio::runtime::Handle::try_current().is_ok() {
-            // Waiting is not allowed on a thread of another runtime.
-            runtime.shutdown_background();
-        } else {
-            runtime.shutdown_timeout(SHUTDOWN);
-        }
-    }
-}
-
 /// A repository of a registry behind the cache.
 #[derive(Debug)]
 pub(crate) struct Remote {
     reference: RegistryReference,
+    options: PullOptions,
+    fetcher: Fetcher,
+}
+
+/// What fetches blobs into the cache.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
     registry: Arc<Registry>,
     cache: BlobCache,
-    options: PullOptions,
     progress: Progress,
-    cancel: CancelToken,
-    runtime: Runtime,
-    held: Mutex<Vec<CachedBlob>>,
+    jobs: usize,
+    budget: Budget,
+    damaged: DamagedBlobs,
+    secrets: Secrets,
+    background: Background,
+}
+
+impl Fetcher {
+    fn watch(&self) -> Watch<'_> {
+        Watch { progress: &self.progress, cancel: &self.background.stop }
+    }
+
+    /// Starts the download of layers that are not in the cache.
+    fn download(&self, downloads: Vec<FinishGuard>) {
+        let transfers = Transfers {
+            registry: Arc::clone(&self.registry),
+            cache: self.cache.clone(),
+            progress: self.progress.clone(),
+            cancel: self.background.stop.clone(),
+            jobs: Arc::new(Semaphore::new(self.jobs.max(1))),
+            budget: self.budget.clone(),
+            damaged: self.damaged.clone(),
+        };
+        self.background.download(transfers, downloads);
+    }
+
+    /// An error as it may be shown.
+    pub(crate) fn shown(&self, error: PullError) -> PullError {
+        self.secrets.hide_in_error(error)
+    }
+
+    /// Looks whether layers that came from the cache are what they should be, and fetches those
+    /// again that are not. Returns whether there were any.
+    pub(crate) fn repair(&self, layers: &mut [Layer]) -> Result<bool, PullError> {
+        let mut fresh: HashMap<Digest, Content> = HashMap::new();
+        let mut checked = HashSet::new();
+        let mut downloads = Vec::new();
+        let mut found = false;
+        for layer in layers.iter() {
+            let digest = &layer.descriptor.digest;
+            if !checked.insert(digest.clone()) {
+                continue;
+            }
+            match &layer.content {
+                Content::Stored(stored) => {
+                    if stored.is_sound(digest, &self.background.stop)? {
+                        continue;
+                    }
+                    self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
+                    let download = Download::new(layer.descriptor.clone());
+                    downloads.push(FinishGuard(Arc::clone(&download)));
+                    fresh.insert(digest.clone(), Content::Download(download));
+                }
+                // What an earlier download had left was wrong, and is right now.
+                Content::Download(download) if download.was_resumed() => {
+                    found |= download.wait().is_ok() && download.take_roll_back();
+                }
+                Content::Download(_) => {}
+            }
+        }
+        for layer in layers {
+            if let Some(content) = fresh.get(&layer.descriptor.digest) {
+                layer.content = content.clone();
+            }
+        }
+        found |= !downloads.is_empty();
+        self.download(downloads);
+        Ok(found)
+    }
 }
 
 impl Remote {
@@ -67,50 +114,64 @@ impl Remote {
         progress: &Progress,
         cancel: &CancelToken,
     ) -> Result<Self, PullError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(WORKERS)
-            .thread_name("banger-pull")
-            .enable_all()
-            .build()
-            .map_err(|error| PullError::Environment {
-                reason: format!("cannot start threads for downloads: {error}"),
-            })?;
-        let registry = Registry::new(reference.clone(), options.clone(), progress.clone(), cancel.clone());
-        Ok(Self {
-            reference: reference.clone(),
+        let background = Background::start(cancel, options.max_time)?;
+        let (secrets, damaged) = (Secrets::default(), DamagedBlobs::default());
+        let progress = {
+            let (progress, secrets, damaged) = (progress.clone(), secrets.clone(), damaged.clone());
+            Progress::new(move |event| {
+                if let PullEvent::CacheDamaged { digest } = &event {
+                    damaged.note(digest);
+                }
+                progress.emit(secrets.hide_in_event(event));
+            })
+        };
+        let registry = Registry::new(
+            reference.clone(),
+            options.clone(),
+            progress.clone(),
+            background.stop.clone(),
+            secrets.clone(),
+        );
+        let fetcher = Fetcher {
             registry: Arc::new(registry),
             cache: cache.clone(),
-            options: options.clone(),
-            progress: progress.clone(),
-            cancel: cancel.clone(),
-            runtime,
-            held: Mutex::default(),
-        })
-    }
-
-    fn hold(&self, blob: CachedBlob) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(blob);
+            progress,
+            jobs: options.jobs,
+            // Addresses are charged here and nowhere else, and anew for each pull.
+            budget: options.budget.renewed(),
+            damaged,
+            secrets,
+            background,
+        };
+        Ok(Self { reference: reference.clone(), options: options.clone(), fetcher })
     }
 
     /// A small blob of the cache; what is damaged there is fetched again.
     fn cached(&self, digest: &Digest, limit_bytes: u64) -> Result<Option<Vec<u8>>, PullError> {
-        match self.cache.read_small(digest, limit_bytes)? {
+        let fetcher = &self.fetcher;
+        match fetcher.cache.read_small(digest, limit_bytes, &fetcher.watch())? {
             SmallBlob::Present(bytes, blob) => {
-                self.hold(blob);
+                fetcher.background.hold(blob);
                 Ok(Some(bytes))
             }
             SmallBlob::Absent => Ok(None),
             SmallBlob::Damaged => {
-                self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
+                fetcher.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
                 Ok(None)
             }
         }
     }
 
+    /// The error for a document that is not in the cache and cannot be fetched.
+    fn explain(&self, error: PullError, digest: &Digest) -> PullError {
+        self.fetcher.damaged.explain(error, digest, &self.fetcher.cache)
+    }
+
     fn keep(&self, digest: &Digest, bytes: &[u8]) -> Result<(), PullError> {
-        self.cache.put_small(digest, bytes)?;
-        if let Some(blob) = self.cache.get(digest)? {
-            self.hold(blob);
+        let fetcher = &self.fetcher;
+        fetcher.cache.put_small(digest, bytes)?;
+        if let Some(blob) = fetcher.cache.get(digest, &fetcher.watch())? {
+            fetcher.background.hold(blob);
         }
         Ok(())
     }
@@ -119,26 +180,32 @@ impl Remote {
         if let Some(bytes) = self.cached(digest, self.options.max_manifest_bytes)? {
             return Ok(Document { digest: digest.clone(), bytes, media_type: None });
         }
-        let answer = self.runtime.block_on(self.registry.manifest(&digest.to_string(), Some(digest)))?;
+        let answer = self
+            .fetcher
+            .background
+            .block_on(self.fetcher.registry.manifest(&digest.to_string(), Some(digest)))
+            .map_err(|error| self.explain(error, digest))?;
         self.keep(&answer.digest, &answer.bytes)?;
         Ok(Document { digest: answer.digest, bytes: answer.bytes, media_type: answer.media_type })
     }
 
     /// A layer that is there already.
     fn stored(&self, descriptor: &Descriptor) -> Result<Option<Content>, PullError> {
+        let fetcher = &self.fetcher;
         if let Some(bytes) = descriptor.embedded()? {
-            self.cache.put_small(&descriptor.digest, &bytes)?;
+            fetcher.cache.put_small(&descriptor.digest, &bytes)?;
         }
-        let Some(blob) = self.cache.get(&descriptor.digest)? else {
+        let Some(blob) = fetcher.cache.get(&descriptor.digest, &fetcher.watch())? else {
             return Ok(None);
         };
         if blob.len != descriptor.size {
             blob.remove()?;
             let event = PullEvent::CacheDamaged { digest: descriptor.digest.clone() };
-            self.progress.emit(event);
+            fetcher.progress.emit(event);
             return Ok(None);
         }
-        self.progress
+        fetcher
+            .progress
             .emit(PullEvent::LayerCached { digest: descriptor.digest.clone(), size_bytes: descriptor.size });
         let path = blob.path.clone();
         let stored = Stored::cached(blob).map_err(PullError::io("open", &path))?;
@@ -146,26 +213,44 @@ impl Remote {
     }
 }
 
+/// Whether a registry may have by tag what it refuses by digest.
+fn is_refusal(error: &PullError) -> bool {
+    matches!(
+        error,
+        PullError::Status { .. } | PullError::UnknownImage { .. } | PullError::Unauthorized { .. }
+    )
+}
+
+impl Remote {
+    /// The manifest that a tag leads to, which has to be `expected` where that is given.
+    fn document_by_tag(&self, tag: &str, expected: Option<&Digest>) -> Result<Document, PullError> {
+        let answer = self.fetcher.background.block_on(self.fetcher.registry.manifest(tag, expected))?;
+        self.keep(&answer.digest, &answer.bytes)?;
+        Ok(Document { digest: answer.digest, bytes: answer.bytes, media_type: answer.media_type })
+    }
+}
+
 impl ImageSource for Remote {
     fn root(&self) -> Result<Root, PullError> {
         if let Some(digest) = self.reference.digest() {
-            return self.document_by_digest(digest).map(Root::Document);
+            let document = match (self.document_by_digest(digest), self.reference.tag()) {
+                (Err(error), Some(tag)) if is_refusal(&error) => {
+                    // The first answer says more where the tag has moved on.
+                    self.document_by_tag(tag, Some(digest)).map_err(|_| error)
+                }
+                (document, _) => document,
+            };
+            return document.map(Root::Document);
         }
         let tag = self.reference.tag().unwrap_or("latest");
-        if let Some(digest) = self.runtime.block_on(self.registry.tag_digest(tag))? {
+        if let Some(digest) = self.fetcher.background.block_on(self.fetcher.registry.tag_digest(tag))? {
             match self.document_by_digest(&digest) {
-                // The digest that it gave is not one that it has: it may have the tag.
-                Err(PullError::Status { status: 404, .. }) => {}
+                // The digest that it gave is not one that it gives by: it may give by the tag.
+                Err(error) if is_refusal(&error) => {}
                 document => return document.map(Root::Document),
             }
         }
-        let answer = self.runtime.block_on(self.registry.manifest(tag, None))?;
-        self.keep(&answer.digest, &answer.bytes)?;
-        Ok(Root::Document(Document {
-            digest: answer.digest,
-            bytes: answer.bytes,
-            media_type: answer.media_type,
-        }))
+        self.document_by_tag(tag, None).map(Root::Document)
     }
 
     fn document(&self, descriptor: &Descriptor) -> Result<Document, PullError> {
@@ -185,8 +270,12 @@ impl ImageSource for Remote {
         }
         let what = format!("image configuration {}", descriptor.digest);
         let cap = self.options.config_cap();
-        let bytes = self.runtime.block_on(self.registry.small_blob(&descriptor.digest, cap, &what))?;
-        descriptor.check(&bytes, self.reference.registry())?;
+        let bytes = self
+            .fetcher
+            .background
+            .block_on(self.fetcher.registry.small_blob(&descriptor.digest, cap, &what))
+            .and_then(|bytes| descriptor.check(&bytes, self.reference.registry()).map(|()| bytes))
+            .map_err(|error| self.explain(error, &descriptor.digest))?;
         self.keep(&descriptor.digest, &bytes)?;
         Ok(bytes)
     }
@@ -211,23 +300,15 @@ impl ImageSource for Remote {
             known.insert(&descriptor.digest, content.clone());
             contents.push(content);
         }
-        if !downloads.is_empty() {
-            let transfers = Transfers {
-                registry: Arc::clone(&self.registry),
-                cache: self.cache.clone(),
-                progress: self.progress.clone(),
-                cancel: self.cancel.clone(),
-                jobs: Arc::new(Semaphore::new(self.options.jobs.max(1))),
-            };
-            self.runtime.spawn(transfers.run(downloads));
-        }
+        self.fetcher.download(downloads);
         Ok(contents)
     }
 
-    fn keep(self: Box<Self>) -> Option<Arc<Background>> {
-        Some(Arc::new(Background {
-            runtime: Some(self.runtime),
-            _held: self.held.into_inner().unwrap_or_else(PoisonError::into_inner),
-        }))
+    fn shown(&self, error: PullError) -> PullError {
+        self.fetcher.shown(error)
+    }
+
+    fn keep(self: Box<Self>) -> Option<Arc<Fetcher>> {
+        Some(Arc::new(self.fetcher))
     }
 }

@@ -120,6 +120,11 @@ impl<'a> Header<'a> {
     }
 }
 
+/// Returns whether `head`, the start of a file, is a header: whether the file is a tar.
+pub(crate) fn is_header(head: &[u8]) -> bool {
+    head.first_chunk::<BLOCK_LEN>().is_some_and(|block| Header::parse(block, 0).is_ok())
+}
+
 /// Returns the bytes before the first NUL.
 pub(super) fn until_nul(field: &[u8]) -> &[u8] {
     &field[..field.iter().position(|byte| *byte == 0).unwrap_or(field.len())]

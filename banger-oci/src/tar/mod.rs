@@ -26,4 +26,5 @@ mod sparse;
 
 pub use entry::{Entry, EntryKind};
 pub use error::TarError;
+pub(crate) use header::is_header;
 pub use reader::{Data, TarLimits, TarReader};

@@ -437,7 +437,7 @@ fn b39_failures_are_retried_visibly_and_not_for_ever() {
     let bench = Bench::new();
     let error = bench.pull(&format!("{}/r:t", server.host())).unwrap_err();
     assert!(matches!(&error, PullError::Status { status: 503, .. }), "{error}");
-    assert_eq!(server.asked().len(), 5);
+    assert_eq!((server.count("HEAD", ""), server.count("GET", "")), (1, 5));
     assert_eq!(bench.retries(), 4);
 }
 

@@ -1,9 +1,8 @@
 //! A scripted registry on a loopback port, and images to serve.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::Read;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use banger_oci::{
     BlobCache, CancelToken, CredentialSource, Digest, Platform, Progress, PullError, PullEvent, PullOptions,
     PulledImage, pull,
 };
+use banger_testkit::ScriptedServer;
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 
@@ -19,59 +19,10 @@ pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) method: String,
-    pub(crate) target: String,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: String,
-}
+pub(crate) use banger_testkit::{Answer, Asked, BodyLength, part_of};
 
-impl Asked {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(String::as_str)
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        self.target.split('?').next().unwrap()
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    /// Close the connection after so many bytes of the body.
-    pub(crate) cut: Option<usize>,
-    /// Pause before the answer.
-    pub(crate) delay: Duration,
-}
-
-impl Answer {
-    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        let (headers, cut, delay) = (Vec::new(), None, Duration::ZERO);
-        Self { status, headers, body: body.into(), cut, delay }
-    }
-
-    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_owned(), value.into()));
-        self
-    }
-
-    pub(crate) fn cut(mut self, at: usize) -> Self {
-        self.cut = Some(at);
-        self
-    }
-}
-
-type Script = dyn Fn(&Asked) -> Option<Answer> + Send + Sync;
-
-pub(crate) struct Server {
-    pub(crate) port: u16,
-    log: Arc<Mutex<Vec<Asked>>>,
-    stop: Arc<AtomicBool>,
-}
+/// A scripted registry that serves a store.
+pub(crate) struct Server(ScriptedServer);
 
 impl Server {
     /// Serves `store`, where `script` has no answer of its own.
@@ -79,96 +30,19 @@ impl Server {
         store: Store,
         script: impl Fn(&Asked) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let stop = Arc::new(AtomicBool::new(false));
-        let script: Arc<Script> = Arc::new(script);
-        let store = Arc::new(store);
-        let (all, ended) = (Arc::clone(&log), Arc::clone(&stop));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if ended.load(Ordering::Relaxed) {
-                    return;
-                }
-                let (script, store, log) = (Arc::clone(&script), Arc::clone(&store), Arc::clone(&all));
-                std::thread::spawn(move || serve(stream.unwrap(), &*script, &store, &log));
-            }
-        });
-        Self { port, log, stop }
+        Self(ScriptedServer::start(move |asked| script(asked).unwrap_or_else(|| store.answer(asked))))
     }
 
     pub(crate) fn plain(store: Store) -> Self {
         Self::start(store, |_| None)
     }
-
-    pub(crate) fn host(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.log.lock().unwrap().clone()
-    }
-
-    pub(crate) fn count(&self, method: &str, part: &str) -> usize {
-        let fits = |asked: &&Asked| asked.method == method && asked.target.contains(part);
-        self.asked().iter().filter(fits).count()
-    }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _wake = TcpStream::connect(("127.0.0.1", self.port));
-    }
-}
+impl Deref for Server {
+    type Target = ScriptedServer;
 
-fn serve(stream: TcpStream, script: &Script, store: &Store, log: &Mutex<Vec<Asked>>) {
-    let mut first = [0];
-    // The greeting of TLS: this server has none.
-    if stream.peek(&mut first).unwrap_or(0) == 0 || first[0] == 0x16 {
-        return;
-    }
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let (method, target) = (words.next().unwrap(), words.next().unwrap());
-        let mut headers = BTreeMap::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            let Some((name, value)) = line.trim_end().split_once(':') else {
-                break;
-            };
-            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-        }
-        let len = headers.get("content-length").map_or(0, |len| len.parse().unwrap());
-        let mut body = vec![0; len];
-        reader.read_exact(&mut body).unwrap();
-        let body = String::from_utf8(body).unwrap();
-        let asked = Asked { method, target, headers, body };
-        log.lock().unwrap().push(asked.clone());
-        let answer = script(&asked).unwrap_or_else(|| store.answer(&asked));
-        std::thread::sleep(answer.delay);
-        let mut head = format!("HTTP/1.1 {} X\r\n", answer.status);
-        for (name, value) in &answer.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", answer.body.len()));
-        let mut sent = stream.write_all(head.as_bytes());
-        if asked.method != "HEAD" {
-            let end = answer.cut.unwrap_or(answer.body.len()).min(answer.body.len());
-            sent = sent.and_then(|()| stream.write_all(&answer.body[..end]));
-        }
-        if sent.is_err() || answer.cut.is_some() {
-            let _gone = stream.shutdown(Shutdown::Both);
-            return;
-        }
+    fn deref(&self) -> &ScriptedServer {
+        &self.0
     }
 }
 
@@ -241,17 +115,12 @@ impl Store {
         let Some(bytes) = self.blobs.get(name) else {
             return missing("BLOB_UNKNOWN");
         };
-        match range_start(asked) {
-            Some(start) => Answer::new(206, &bytes[start..])
-                .with("Content-Range", format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len())),
-            None => Answer::new(200, bytes.clone()),
-        }
+        part_of(bytes, asked)
     }
 }
 
 pub(crate) fn range_start(asked: &Asked) -> Option<usize> {
-    let range = asked.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?;
-    Some(range.parse().unwrap())
+    asked.range_start()
 }
 
 /// Bytes that do not compress and differ by seed.

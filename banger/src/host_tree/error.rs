@@ -58,6 +58,24 @@ pub enum DirectoryError {
         /// What the tree says.
         source: TreeError,
     },
+    /// It is a file or directory of a known format, but not a root file system.
+    #[error("{path} is {format}, not a tar or directory with a root file system; {advice}")]
+    Format {
+        /// The file or directory.
+        path: String,
+        /// What it is, with an article.
+        format: String,
+        /// What to do with it.
+        advice: String,
+    },
+    /// There is no such file, and its name is that of a container image.
+    #[error(
+        "there is no file or directory {reference}; for the container image use `banger image pull {reference}`"
+    )]
+    Reference {
+        /// The name.
+        reference: String,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -74,6 +92,8 @@ impl DirectoryError {
             Self::Content { .. } => 604,
             Self::Tree { .. } => 605,
             Self::Cancelled => 606,
+            Self::Format { .. } => 607,
+            Self::Reference { .. } => 608,
         }
     }
 }

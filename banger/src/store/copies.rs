@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreError;
 use super::name::ImageName;
 use super::record::{ImageId, ImageRecord};
-use super::{ImageStore, StagedImage};
+use super::{ImageStore, ROOTFS_FILE, StagedImage};
 use crate::error::Error;
+use crate::host_file::{open_directory, open_plain};
 use crate::identity::now;
-use crate::output::OutputFile;
+use crate::output::{OutputFile, check_not_source};
 
 /// The image that another one was cloned from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +42,11 @@ impl ImageStore {
         cancellation: &Cancellation,
     ) -> Result<ImageRecord, Error> {
         let record = self.find(wanted)?;
+        let path = self.rootfs_path(&record.id);
+        check_not_source(output, &path)?;
         let file = self.open_to_copy(&record)?;
-        let target = OutputFile::create(output, replace)?;
+        let metadata = file.metadata().map_err(|source| StoreError::io("read", &path, source))?;
+        let target = OutputFile::create(output, replace)?.limited_to(&metadata);
         copy(&file, &target.partial_path(), cancellation, |source| Error::Output {
             action: "write",
             path: output.to_owned(),
@@ -97,7 +101,8 @@ impl ImageStore {
     fn open_to_copy(&self, record: &ImageRecord) -> Result<File, StoreError> {
         let path = self.rootfs_path(&record.id);
         let failed = |source| StoreError::io("read", &path, source);
-        let file = File::open(&path).map_err(failed)?;
+        let directory = open_directory(&self.directory(&record.id)).map_err(failed)?;
+        let file = open_plain(&directory, ROOTFS_FILE).map_err(failed)?;
         match file.try_lock_shared() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path }),

@@ -42,6 +42,17 @@ pub enum StoreError {
         /// Which, and what the host says.
         reason: String,
     },
+    /// Others could have changed what is in the state directory.
+    #[error(
+        "the directory {path} is not trusted: {reason}; set --state-dir to a directory of your own that \
+             only you can write to"
+    )]
+    Untrusted {
+        /// The directory.
+        path: Utf8PathBuf,
+        /// Who can write to it.
+        reason: String,
+    },
     /// An image's file is being edited, or a virtual machine has locked it.
     #[error(
         "another program holds a lock on {path}, such as a running virtual machine or an edit; try again \
@@ -90,6 +101,7 @@ impl StoreError {
             Self::Io { .. } => 406,
             Self::InUse { .. } => 407,
             Self::Denied { .. } => 408,
+            Self::Untrusted { .. } => 409,
         }
     }
 

@@ -12,6 +12,7 @@
 //! together or not at all. What no live process holds a lock on is swept at the next start.
 
 mod copies;
+mod directory;
 mod error;
 mod name;
 mod record;
@@ -31,6 +32,7 @@ pub use record::{BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageId, Im
 pub use staged::StagedImage;
 pub use verify::Verification;
 
+use crate::host_file::{open_directory, open_plain, read_at_most};
 use crate::lock::Lock;
 use crate::staging::{remove_tree, sweep};
 
@@ -39,12 +41,16 @@ pub const ROOTFS_FILE: &str = "rootfs.ext4";
 /// File name of the record in an image's directory.
 pub const RECORD_FILE: &str = "image.json";
 
+/// Bytes that a record may have: several times those of the largest configuration.
+const MAX_RECORD_BYTES: u64 = 64 << 20;
+
 const STAGING_SUFFIX: &str = ".staging";
 const REMOVED_SUFFIX: &str = ".removed";
 
 /// The images published under one state directory.
 #[derive(Clone, Debug)]
 pub struct ImageStore {
+    state: Utf8PathBuf,
     images: Utf8PathBuf,
 }
 
@@ -72,12 +78,22 @@ pub struct DamagedImage {
 impl ImageStore {
     /// Returns the store under `state`; nothing is created before the first image is staged.
     pub fn new(state: &Utf8Path) -> Self {
-        Self { images: state.join("images") }
+        Self { state: state.to_owned(), images: state.join("images") }
     }
 
     /// Returns the path of an image's file system.
     pub fn rootfs_path(&self, id: &ImageId) -> Utf8PathBuf {
-        self.images.join(id.as_str()).join(ROOTFS_FILE)
+        self.directory(id).join(ROOTFS_FILE)
+    }
+
+    /// Returns whether an image's file system is there, as a file.
+    pub(crate) fn has_file(&self, id: &ImageId) -> bool {
+        let directory = open_directory(&self.directory(id));
+        directory.and_then(|directory| open_plain(&directory, ROOTFS_FILE)).is_ok()
+    }
+
+    fn directory(&self, id: &ImageId) -> Utf8PathBuf {
+        self.images.join(id.as_str())
     }
 
     /// Returns all published images.
@@ -132,7 +148,7 @@ impl ImageStore {
     /// # Errors
     /// The state directory cannot be written.
     pub fn stage(&self) -> Result<StagedImage, StoreError> {
-        fs::create_dir_all(&self.images).map_err(|source| StoreError::io("create", &self.images, source))?;
+        self.make_directories()?;
         self.sweep()?;
         StagedImage::create(&self.images)
     }
@@ -182,7 +198,7 @@ impl ImageStore {
         }
         record.name = name;
         record.replaces = None;
-        staged::write_record(&self.images.join(record.id.as_str()), &record)?;
+        staged::write_record(&self.directory(&record.id), &record)?;
         Ok(record)
     }
 
@@ -195,8 +211,10 @@ impl ImageStore {
     fn discard(&self, id: &str) -> Result<(), StoreError> {
         let from = self.images.join(id);
         let to = self.images.join(format!("{id}{REMOVED_SUFFIX}"));
+        // Left by a run that was killed here.
+        remove_tree(&to).map_err(|source| StoreError::io("remove", &to, source))?;
         fs::rename(&from, &to).map_err(|source| StoreError::io("remove", &from, source))?;
-        fs::remove_dir_all(&to).map_err(|source| StoreError::io("remove", &to, source))
+        remove_tree(&to).map_err(|source| StoreError::io("remove", &to, source))
     }
 
     /// Removes what a killed process left: staging directories that nobody holds, images that
@@ -207,7 +225,7 @@ impl ImageStore {
             .map_err(|source| StoreError::io("remove what is stale in", &self.images, source))?;
         for name in self.directory_names()? {
             let path = self.images.join(&name);
-            if name.ends_with(REMOVED_SUFFIX) {
+            if name.strip_suffix(REMOVED_SUFFIX).is_some_and(|id| id.parse::<ImageId>().is_ok()) {
                 remove_tree(&path).map_err(|source| StoreError::io("remove", &path, source))?;
             }
         }
@@ -224,30 +242,23 @@ impl ImageStore {
         Ok(())
     }
 
-    fn directory_names(&self) -> Result<Vec<String>, StoreError> {
-        let entries = match fs::read_dir(&self.images) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(StoreError::io("read", &self.images, source)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|source| StoreError::io("read", &self.images, source))?;
-            names.extend(entry.file_name().into_string());
-        }
-        names.sort();
-        Ok(names)
-    }
-
     fn read_record(&self, id: &ImageId) -> Result<ImageRecord, DamagedImage> {
-        let path = self.images.join(id.as_str()).join(RECORD_FILE);
+        let directory = self.directory(id);
+        let path = directory.join(RECORD_FILE);
         let damaged = |reason, denied| DamagedImage { id: id.to_string(), reason, denied };
-        let text = fs::read(&path).map_err(|error| {
+        let unreadable = |path: &Utf8Path, error: io::Error| {
             let denied = error.kind() == io::ErrorKind::PermissionDenied;
             damaged(format!("cannot read {path}: {error}"), denied)
-        })?;
-        ImageRecord::from_json(&text)
-            .map_err(|error| damaged(format!("cannot understand {path}: {error}"), false))
+        };
+        let opened = open_directory(&directory).map_err(|error| unreadable(&directory, error))?;
+        let read = open_plain(&opened, RECORD_FILE).and_then(|file| read_at_most(&file, MAX_RECORD_BYTES));
+        let text = read.map_err(|error| unreadable(&path, error))?;
+        let record = ImageRecord::from_json(&text)
+            .map_err(|error| damaged(format!("cannot understand {path}: {error}"), false))?;
+        match record.id == *id {
+            true => Ok(record),
+            false => Err(damaged(format!("{path} is the record of the image {}", record.id), false)),
+        }
     }
 }
 

@@ -1,15 +1,20 @@
 //! An image under construction.
 
 use std::fs::Permissions;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
+use banger_tree::write_new_file;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::StoreError;
 use super::record::{ImageId, ImageRecord};
 use super::{RECORD_FILE, ROOTFS_FILE, STAGING_SUFFIX};
-use crate::staging::{StagingDir, sync};
+use crate::host_file::open_plain_path;
+use crate::staging::StagingDir;
+
+/// Mode of an image and its record: images hold secrets, such as the hashes of passwords.
+const PRIVATE: u32 = 0o600;
 
 /// A directory that nobody sees yet, removed on drop unless it was published.
 #[derive(Debug)]
@@ -46,7 +51,12 @@ impl StagedImage {
     /// Flushes everything to the disk and makes it visible with one rename.
     pub(super) fn publish(self, record: &ImageRecord) -> Result<(), StoreError> {
         let rootfs = self.rootfs_path();
-        sync(&rootfs).map_err(|source| StoreError::io("flush", &rootfs, source))?;
+        let flush = || {
+            let file = open_plain_path(&rootfs)?;
+            file.set_permissions(Permissions::from_mode(PRIVATE))?;
+            file.sync_all()
+        };
+        flush().map_err(|source| StoreError::io("flush", &rootfs, source))?;
         write_record(self.dir.path(), record)?;
         let published = self.images.join(self.id.as_str());
         self.dir.publish(&published).map_err(|source| StoreError::io("publish", &published, source))
@@ -56,13 +66,8 @@ impl StagedImage {
 /// Writes an image's record into its directory, all of it or nothing.
 pub(super) fn write_record(dir: &Utf8Path, record: &ImageRecord) -> Result<(), StoreError> {
     let path = dir.join(RECORD_FILE);
-    let failed = |source| StoreError::io("write", &path, source);
     let mut json = serde_json::to_vec_pretty(record).expect("a record has only string keys");
     json.push(b'\n');
-    // As readable as the image beside it; what the umask takes is taken here, too.
-    let permissions = Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(dir).map_err(failed)?;
-    file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(&path).map_err(|error| failed(error.error))?;
-    sync(dir).map_err(failed)
+    let written = write_new_file(path.as_std_path(), PRIVATE, &json);
+    written.map_err(|source| StoreError::io("write", &path, source.into()))
 }

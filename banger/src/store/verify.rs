@@ -8,10 +8,11 @@ use banger_tree::RootfsError;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use super::ImageStore;
 use super::error::StoreError;
 use super::name::ImageName;
 use super::record::{ImageId, ImageRecord};
+use super::{ImageStore, ROOTFS_FILE};
+use crate::host_file::{open_directory, open_plain};
 use crate::identity::uuid_of;
 use crate::uuid::Uuid;
 
@@ -67,7 +68,9 @@ impl ImageStore {
             used_inodes: 0,
             problems: Vec::new(),
         };
-        let length = match std::fs::metadata(&path) {
+        let opened = open_directory(&self.directory(&record.id));
+        let file = opened.and_then(|directory| open_plain(&directory, ROOTFS_FILE));
+        let length = match file.and_then(|file| file.metadata()) {
             Ok(metadata) => metadata.len(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 found.problems.push("the file is missing; pull the image again".to_owned());

@@ -1,16 +1,25 @@
 //! `banger guest cp`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{File, FileType};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use banger::guest::{CopyIn, GuestClient, GuestError};
+use banger::{Existing, NewFile};
+use camino::Utf8Path;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::Serialize;
 
 use super::Document;
 use crate::args::guest::{CopyArguments, CopyEnd};
 use crate::commands::{Failure, output};
 use crate::printer::{Printer, raw_output};
+
+/// What a file from a guest may be at most, before the umask.
+const WIDEST_MODE: u32 = 0o777;
+const INTERRUPTED_STATUS: i32 = 130;
 
 #[derive(Serialize)]
 struct Answer {
@@ -88,43 +97,45 @@ fn copy_out(path: &str, target: &CopyEnd, guest: &GuestClient) -> Result<u64, Fa
         true => target.join(path.rsplit('/').next().unwrap_or_default()),
         false => target.clone(),
     };
-    // A device or a pipe takes the bytes; a rename would put a file in its place.
-    if target.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
-        let write = |source| banger::Error::Output { action: "write", path: target.clone(), source };
-        let mut file = OpenOptions::new().write(true).open(target).map_err(write)?;
-        return Ok(guest.copy_out(path, &mut file)?.1);
+    if let Some(mut stream) = open_stream(target)? {
+        return Ok(guest.copy_out(path, &mut stream)?.1);
     }
-    // Beside its place until it is whole, and only its owner's until the mode is known.
-    let partial = target.with_file_name(format!(".{}.partial", target.file_name().unwrap_or_default()));
-    let stale = partial.clone();
+    let failed = banger::Error::new_file(target);
+    let partial = Arc::new(Mutex::new(None));
+    let stale = Arc::clone(&partial);
     let interrupted = move || {
-        // It is there or not, depending on when that comes.
-        let _ = std::fs::remove_file(&stale);
-        std::process::exit(130);
+        let path: Option<PathBuf> = stale.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // It is there or not, depending on when the interrupt comes.
+        let _ = path.map(std::fs::remove_file);
+        std::process::exit(INTERRUPTED_STATUS);
     };
-    // Without a handler the next copy to the same place removes it.
+    // Without a handler the next copy to the same directory removes it.
     let _ = ctrlc::set_handler(interrupted);
-    let write = |source| banger::Error::Output { action: "write", path: target.clone(), source };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(write)?;
-    let copied = guest.copy_out(path, &mut file).map_err(Failure::from).and_then(|(kind, bytes)| {
-        file.flush()
-            // The guest's set-user-id bits have no business on the host.
-            .and_then(|()| file.set_permissions(std::fs::Permissions::from_mode(kind.mode & 0o777)))
-            .and_then(|()| std::fs::rename(&partial, target))
-            .map_err(write)?;
-        Ok(bytes)
-    });
-    if copied.is_err() {
-        // The reason is already known; what could be left is an empty file.
-        let _ = std::fs::remove_file(&partial);
+    let mut file = NewFile::create(target.as_std_path(), WIDEST_MODE).map_err(&failed)?;
+    *partial.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.temporary_path().to_owned());
+    let (kind, bytes) = guest.copy_out(path, &mut file)?;
+    // The guest takes permissions away and gives none.
+    file.limited_to(kind.mode).publish(Existing::Replace).map_err(&failed)?;
+    Ok(bytes)
+}
+
+/// Opens a device or a pipe, which takes the bytes: a rename would put a file in its place. A symlink
+/// to one is refused later, as every path into `/dev` is that does not name its device itself.
+fn open_stream(target: &Utf8Path) -> Result<Option<File>, Failure> {
+    let is_stream = |kind: FileType| kind.is_fifo() || kind.is_char_device() || kind.is_block_device();
+    if !target.symlink_metadata().is_ok_and(|metadata| is_stream(metadata.file_type())) {
+        return Ok(None);
     }
-    copied
+    // A device has its place in /dev, a pipe anywhere else.
+    if !target.starts_with("/dev") {
+        banger::HostPlace::check_path(target.as_std_path()).map_err(banger::Error::new_file(target))?;
+    }
+    let write = |source| banger::Error::Output { action: "write", path: target.to_owned(), source };
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = openat(CWD, target.as_std_path(), flags, Mode::empty());
+    let file = File::from(opened.map_err(|error| write(error.into()))?);
+    let is_same = is_stream(file.metadata().map_err(write)?.file_type());
+    Ok(is_same.then_some(file))
 }
 
 fn read_error(path: &str, source: &io::Error) -> Failure {

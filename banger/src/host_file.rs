@@ -1,0 +1,96 @@
+//! Files and directories of banger's own, opened without trust in what lies in their place.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::geteuid;
+
+const PLAIN: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Opens the regular file `name`, which must be no symlink, to be read.
+pub(crate) fn open_plain(directory: impl AsFd, name: &str) -> io::Result<File> {
+    open_regular(directory, name, OFlags::RDONLY)
+}
+
+/// Opens the regular file `path` to be locked; makes it where it is missing.
+pub(crate) fn open_lock(path: &Utf8Path) -> io::Result<File> {
+    open_regular(CWD, path.as_str(), OFlags::RDWR | OFlags::CREATE)
+}
+
+/// Opens the regular file `path`, whose last component must be no symlink.
+pub(crate) fn open_plain_path(path: &Utf8Path) -> io::Result<File> {
+    open_plain(CWD, path.as_str())
+}
+
+fn open_regular(directory: impl AsFd, name: &str, flags: OFlags) -> io::Result<File> {
+    let opened = openat(directory, name, flags | PLAIN, Mode::RUSR | Mode::WUSR);
+    let file = File::from(opened.map_err(|error| no_symlink(error, "is a symlink, not a file"))?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("is not a regular file")),
+    }
+}
+
+/// Opens the directory `path`, whose last component must be no symlink.
+pub(crate) fn open_directory(path: &Utf8Path) -> io::Result<File> {
+    let opened = openat(CWD, path.as_str(), OFlags::RDONLY | OFlags::DIRECTORY | PLAIN, Mode::empty());
+    // Linux says the same of a symlink and of a file.
+    opened.map(File::from).map_err(|error| match error {
+        rustix::io::Errno::NOTDIR => io::Error::other("is not a directory"),
+        error => no_symlink(error, "is a symlink, not a directory"),
+    })
+}
+
+fn no_symlink(error: rustix::io::Errno, reason: &'static str) -> io::Error {
+    match error {
+        rustix::io::Errno::LOOP => io::Error::other(reason),
+        error => error.into(),
+    }
+}
+
+/// Returns what is in a file of at most `limit_bytes`.
+pub(crate) fn read_at_most(file: &File, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit_bytes + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit_bytes {
+        true => Err(io::Error::other(format!("has more than {limit_bytes} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+/// Returns why a directory of banger's own cannot be trusted: others could have put into it what they
+/// like.
+pub(crate) fn distrust(metadata: &Metadata, with_sticky: bool) -> Option<String> {
+    const STICKY: u32 = 0o1000;
+    let (own, owner, mode) = (geteuid().as_raw(), metadata.uid(), metadata.mode());
+    if owner != own && owner != 0 {
+        return Some(format!("it belongs to the user with id {owner}, and you have id {own}"));
+    }
+    // The mode of a symlink means nothing.
+    let is_open = mode & 0o002 != 0 && !metadata.is_symlink() && !(with_sticky && mode & STICKY != 0);
+    is_open.then(|| format!("every user can write to it: its mode is {:04o}", mode & 0o7777))
+}
+
+/// Returns the mode that a file made of `source` may have at most: what others may do to the source.
+/// Its owner may read and write, whatever the source's owner may.
+pub(crate) fn mode_limit(source: &Metadata) -> u32 {
+    const OWNER: u32 = 0o600;
+    match source.is_file() || source.is_dir() {
+        true => source.mode() & 0o777 | OWNER,
+        // The mode of a pipe says nothing about its bytes.
+        false => 0o777,
+    }
+}
+
+/// Returns the directory that has the file `path`.
+pub(crate) fn parent_of(path: &Utf8Path) -> Utf8PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_str().is_empty() => parent.to_owned(),
+        Some(_) => ".".into(),
+        None => "/".into(),
+    }
+}
