@@ -50,6 +50,7 @@ pub(crate) struct Resolver<'a> {
     available: Vec<String>,
     /// Why the first of the entries that were not used was not.
     foreign: Option<PullError>,
+    foreign_count: u32,
     passed_over: Option<String>,
     documents: u32,
     /// The documents whose values were charged: they may be read twice.
@@ -88,6 +89,7 @@ impl<'a> Resolver<'a> {
             wanted: options.platform.clone().unwrap_or_else(Platform::host),
             available: Vec::new(),
             foreign: None,
+            foreign_count: 0,
             passed_over: None,
             documents: 0,
             charged: RefCell::default(),
@@ -129,7 +131,7 @@ impl<'a> Resolver<'a> {
             let (document, manifest, warning) = match self.read(&best.descriptor) {
                 // It only looked like an image: another one may be less of a fit, and be one.
                 Err(error @ PullError::NotAnImage { .. }) => {
-                    self.foreign.get_or_insert(error);
+                    self.note_foreign(error);
                     candidates.retain(|candidate| candidate.descriptor.digest != best.descriptor.digest);
                     continue;
                 }
@@ -183,14 +185,12 @@ impl<'a> Resolver<'a> {
         self.cancel.check()?;
         let kind = manifest_kind(&descriptor.media_type);
         if is_foreign_entry(descriptor) || matches!(kind, ManifestKind::Other | ManifestKind::Schema1) {
-            if self.foreign.is_none() {
-                let artifact = descriptor.artifact_type.as_deref().filter(|value| !value.is_empty());
-                let media_type = one_line(artifact.unwrap_or(&descriptor.media_type));
-                self.foreign = Some(PullError::NotAnImage {
-                    what: format!("manifest {}", descriptor.digest),
-                    reason: format!("its media type is `{media_type}`"),
-                });
-            }
+            let artifact = descriptor.artifact_type.as_deref().filter(|value| !value.is_empty());
+            let media_type = one_line(artifact.unwrap_or(&descriptor.media_type));
+            self.note_foreign(PullError::NotAnImage {
+                what: format!("manifest {}", descriptor.digest),
+                reason: format!("its media type is `{media_type}`"),
+            });
             return Ok(());
         }
         let stated = descriptor.platform.as_ref();
@@ -227,12 +227,12 @@ impl<'a> Resolver<'a> {
                     }
                     // An artifact beside the images of an index is none of our business.
                     Err(error @ PullError::NotAnImage { .. }) => {
-                        self.foreign.get_or_insert(error);
+                        self.note_foreign(error);
                         None
                     }
                     // Whatever a document is that nobody calls a manifest.
                     Err(error @ PullError::Malformed { .. }) if kind == ManifestKind::Generic => {
-                        self.foreign.get_or_insert(error);
+                        self.note_foreign(error);
                         None
                     }
                     Err(error) => return Err(error),
@@ -273,7 +273,7 @@ impl<'a> Resolver<'a> {
                         }
                         Ok((_, Manifest::Index(_), _)) => false,
                         Err(error @ PullError::NotAnImage { .. }) => {
-                            self.foreign.get_or_insert(error);
+                            self.note_foreign(error);
                             false
                         }
                         Err(error) => return Err(error),
@@ -424,6 +424,11 @@ impl<'a> Resolver<'a> {
         rank
     }
 
+    fn note_foreign(&mut self, error: PullError) {
+        self.foreign_count = self.foreign_count.saturating_add(1);
+        self.foreign.get_or_insert(error);
+    }
+
     /// Why there is no image.
     fn nothing_fits(&mut self) -> PullError {
         if !self.available.is_empty() {
@@ -434,6 +439,8 @@ impl<'a> Resolver<'a> {
             };
         }
         let listed = match (self.foreign.take(), &self.passed_over) {
+            // It was the only one that could be meant.
+            (Some(error @ PullError::NotAnImage { .. }), None) if self.foreign_count == 1 => return error,
             (Some(PullError::NotAnImage { what, reason }), _) => format!("; {what} is none: {reason}"),
             (Some(error), _) => format!("; {error}"),
             (None, Some(reason)) => format!("; an entry was passed over: it {}", one_line(reason)),

@@ -40,7 +40,7 @@ impl OneImage {
         let _old = std::fs::remove_dir_all(&dir);
         write_layout(&dir, &self.store, index);
         let layers = self.bench.read(&format!("oci:{dir}"))?;
-        assert_eq!(layers, [self.layer.clone()]);
+        assert_eq!(layers, std::slice::from_ref(&self.layer));
         Ok(())
     }
 
