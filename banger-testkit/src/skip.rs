@@ -42,7 +42,8 @@ impl Skip {
     }
 }
 
-fn in_ci() -> bool {
+/// Returns whether this is CI, where nothing is skipped and nothing drawn anew.
+pub(crate) fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
 }
 

@@ -1,20 +1,16 @@
 //! Pulls that are interrupted or killed at any instant.
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use banger_testkit::{Image, Registry, TAG, assert_clean, require};
+use banger_testkit::{Image, Registry, TAG, assert_clean, require, seed};
 
 use crate::support::{BACKENDS, Home, send_signal, text};
 
-/// Random instants between 0 and 1. The seed is printed, and taken from `BANGER_SEED` where a run is
-/// to be repeated.
-#[expect(clippy::print_stdout, reason = "a failing test shows what it printed")]
+/// Random instants between 0 and 1.
 fn instants(count: usize) -> impl Iterator<Item = f64> {
-    let seed = std::env::var("BANGER_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| RandomState::new().hash_one(count));
-    println!("BANGER_SEED={seed}");
+    let seed = seed();
     let instant = move |round: usize| {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((seed, round));
         f64::from((hash >> 32) as u32) / f64::from(u32::MAX)

@@ -6,7 +6,7 @@ use std::path::Path as HostPath;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use banger_ext4::{Ext4Backend, Ext4Builder, Ext4Options, ImageSize, NativeBackend};
-use banger_testkit::{assert_clean, require};
+use banger_testkit::{assert_clean, property_config, require};
 use banger_tree::{
     Attributes, ContentError, ContentId, ContentStore, FileType, Inode, InodeId, LayerIndex, MemoryStore,
     NodeKind, Timestamp, Tree, Xattrs,
@@ -262,8 +262,7 @@ fn directory_in_memory() -> tempfile::TempDir {
 
 #[test]
 fn random_trees_read_back_equal() {
-    let cases = std::env::var("BANGER_CASES").map_or(300, |cases| cases.parse().unwrap());
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let config = property_config(300);
     let done = AtomicUsize::new(0);
     let sizes = prop_oneof![
         Just(ImageSize::Auto { at_least_bytes: 0 }),

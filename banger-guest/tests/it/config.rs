@@ -4,6 +4,7 @@ use banger_guest::config::{
     BootContract, Entrypoint, FirstBootMarker, GuestConfig, GuestConfigError, InitMode, InterfaceAddress,
     KernelCommandLine, ListenAddress, NetworkConfig, NetworkConfigError,
 };
+use banger_testkit::property_config;
 use proptest::prelude::*;
 
 fn network(
@@ -195,6 +196,8 @@ fn markers() {
 }
 
 proptest! {
+    #![proptest_config(property_config(256))]
+
     #[test]
     fn no_text_makes_a_parser_panic(text in "[ -~\n]{0,120}", ip in "[0-9a-f:./\\[\\]]{0,60}") {
         if let Ok(file) = NetworkConfig::parse_file(&text) {

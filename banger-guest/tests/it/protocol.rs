@@ -10,6 +10,7 @@ use banger_guest::protocol::{
     Outcome, PROTOCOL_VERSION, ProtocolError, Pty, Reply, Request, SetNetwork, Shutdown, ShutdownAction,
     Wait, read_frame, write_frame, write_message,
 };
+use banger_testkit::property_config;
 use proptest::prelude::*;
 
 fn header(bytes: [u8; HEADER_BYTES]) -> Result<FrameHeader, FrameError> {
@@ -293,6 +294,8 @@ fn frames() -> impl Strategy<Value = Vec<(FrameKind, Vec<u8>)>> {
 }
 
 proptest! {
+    #![proptest_config(property_config(256))]
+
     #[test]
     fn frames_come_back_however_they_are_cut(frames in frames(), cuts in prop::collection::vec(1_usize..64, 1..64)) {
         let mut wire = Vec::new();

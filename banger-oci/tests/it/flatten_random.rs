@@ -5,20 +5,16 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 
 use banger_oci::tar::{Data, Entry, TarLimits, TarReader};
+use banger_testkit::property_config;
 use banger_tree::{InodeId, NodeKind};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::TestRunner;
 
 use crate::layers::{Outcome, apply, apply_in_memory};
 use crate::model::{Kind, Model, Op, Path, Refusal};
 use crate::tarball::{Head, Tar};
 
 /// How many cases a property is tried with: `BANGER_CASES`, or `default`.
-fn cases(default: u32) -> Config {
-    let cases = std::env::var("BANGER_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default);
-    Config { cases, failure_persistence: None, ..Config::default() }
-}
-
 /// Few names, so that paths meet.
 fn path() -> impl Strategy<Value = Path> {
     prop::collection::vec(prop::sample::select(&["a", "b", "c"]), 1..4)
@@ -112,7 +108,7 @@ fn b09_b22_random_layers_agree_with_the_model() {
     let made = Cell::new(0_u32);
     let skipped = Cell::new(0_u32);
     let invalid = Cell::new(0_u32);
-    let config = cases(4000);
+    let config = property_config(4000);
     let total = config.cases;
     let result = TestRunner::new(config).run(&stack(), |layers| {
         let mut model = Model::default();
@@ -219,7 +215,7 @@ fn buffer_boundaries_do_not_matter() {
     let want = read_all(&tar[..]).unwrap();
     assert_eq!(want.len(), 7);
     let lengths = prop::collection::vec(1..2000_usize, 1..20);
-    let result = TestRunner::new(cases(500)).run(&lengths, |lengths| {
+    let result = TestRunner::new(property_config(500)).run(&lengths, |lengths| {
         prop_assert_eq!(&read_all(Pieces { bytes: &tar, lengths, next: 0, left: 0 }).unwrap(), &want);
         Ok(())
     });
@@ -234,7 +230,7 @@ fn damaged_tars_are_entries_or_errors() {
     let bytes = prop::collection::vec((0..tar.len(), any::<u8>()), 0..12);
     let swaps = prop::collection::vec((0..blocks, 0..blocks), 0..4);
     let strategy = (bytes, swaps, any::<bool>(), 0..=tar.len());
-    let result = TestRunner::new(cases(4000)).run(&strategy, |(bytes, swaps, seals, length)| {
+    let result = TestRunner::new(property_config(4000)).run(&strategy, |(bytes, swaps, seals, length)| {
         let mut damaged = tar.clone();
         for (at, byte) in bytes {
             damaged[at] = byte;
