@@ -9,7 +9,7 @@ use banger_testkit::{Image, Registry, TAG, assert_clean, require, seed};
 use crate::support::{BACKENDS, Home, send_signal, text};
 
 /// Random instants between 0 and 1.
-fn instants(count: usize) -> impl Iterator<Item = f64> {
+pub(crate) fn instants(count: usize) -> impl Iterator<Item = f64> {
     let seed = seed();
     let instant = move |round: usize| {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((seed, round));

@@ -1,6 +1,5 @@
 //! Registries that fail, and pulls that are stopped while they do: how the process ends.
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,6 +7,7 @@ use banger_testkit::{
     Answer, Asked, BodyLength, Compression, ImageBuilder, Layer, LayerBuilder, LayoutBuilder, ScriptedServer,
 };
 
+use crate::interruption::instants;
 use crate::support::{Home, send_signal, text};
 
 /// How often a pull fails while others download.
@@ -86,17 +86,6 @@ fn failing_pulls_do_not_panic() {
         std::fs::remove_dir_all(home.path("cache/banger")).unwrap();
     }
     assert_eq!(home.leftovers(), [""; 0]);
-}
-
-/// Instants between 0 and 1, the same ones each time unless `BANGER_SEED` is set.
-#[expect(clippy::print_stdout, reason = "a failing test shows what it printed")]
-fn instants(count: usize) -> impl Iterator<Item = f64> {
-    let seed: u64 = std::env::var("BANGER_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(8);
-    println!("BANGER_SEED={seed}");
-    (0..count).map(move |round| {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((seed, round));
-        f64::from((hash >> 32) as u32) / f64::from(u32::MAX)
-    })
 }
 
 /// Whatever a registry does at that instant, and whatever waits for it: SIGINT ends the process.
