@@ -48,7 +48,8 @@ fn t15_a_quarter_more_inodes_than_entries_or_the_default() {
 fn t15_the_default_size_leaves_room_beside_65500_files() {
     let place = Workplace::new();
     let image = place.image("image");
-    let mut builder = NativeBackend.create(&image, &options()).unwrap();
+    let options = Ext4Options { size: ImageSize::DEFAULT, ..options() };
+    let mut builder = NativeBackend.create(&image, &options).unwrap();
     // Content that the larger tables have to make way for.
     let id = builder.begin(LayerIndex(0), 1 << 20).unwrap();
     builder.append(id, &[1; 1 << 20]).unwrap();
