@@ -279,6 +279,7 @@ pub fn write_new_file(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), NewFil
     file.publish(Existing::Replace)
 }
 
+#[allow(clippy::useless_conversion, reason = "macOS has modes of 16 bits")]
 fn permissions(found: &Stat) -> u32 {
     u32::from(Mode::from_raw_mode(found.st_mode).bits()) & PERMISSIONS
 }

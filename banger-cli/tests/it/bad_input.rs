@@ -152,7 +152,7 @@ fn full_disks() {
                 continue;
             }
             let output = home.banger(&arguments).output().unwrap();
-            let place = if full == "out" { "out/.banger-" } else { full };
+            let place = if full == "out" { "out/" } else { full };
             assert_refused(&output, &["space", "free some", place]);
             assert_eq!(home.leftovers(), [""; 0], "{full} {backend}");
         }
