@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(usage::with_modes(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => return usage::tell(&error),
     };

@@ -33,6 +33,19 @@ pub trait Lookup {
     /// # Errors
     /// The inode cannot be read.
     fn link_target(&self, node: Self::Node) -> Result<Vec<u8>, Self::Error>;
+
+    /// Returns the place that `path` leads to, its last component not followed.
+    ///
+    /// A file system that remembers directories can answer without a walk from the root.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    fn place(&self, path: &GuestPath) -> Result<Resolved<Self::Node>, Self::Error>
+    where
+        Self: Sized,
+    {
+        resolve(self, path, false)
+    }
 }
 
 /// Where a path leads.

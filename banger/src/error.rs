@@ -154,6 +154,7 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Cancelled => 130,
+            Self::Rootfs { source, .. } if source.is_cancelled() => 130,
             _ => 1,
         }
     }

@@ -15,6 +15,8 @@ mod output;
 mod real_images;
 mod reproducible;
 mod rootfs_build;
+mod rootfs_commands;
 mod rootfs_edit;
+mod rootfs_stop;
 mod secured;
 mod support;

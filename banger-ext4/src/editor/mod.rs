@@ -8,6 +8,7 @@ mod allocate;
 mod blocks;
 mod commit;
 mod content;
+mod dir_cache;
 mod directory;
 mod extents;
 mod groups;
@@ -25,12 +26,14 @@ mod verify;
 mod volume;
 mod xattrs;
 
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
-use banger_tree::{GuestPath, RootfsError};
+use banger_tree::{Cancellation, GuestPath, RootfsError};
 use camino::Utf8Path;
 
 use blocks::Blocks;
+use dir_cache::DirCache;
 pub(crate) use storage::FileStorage;
 pub use storage::Storage;
 pub use verify::VerifyReport;
@@ -68,6 +71,22 @@ pub struct Ext4Editor {
     freed: Vec<Range<u64>>,
     /// Whether a commit failed after it had taken effect in the journal.
     is_half_committed: bool,
+    /// What was found out about directories.
+    known: RefCell<DirCache>,
+    /// Blocks that one commit can change, once it was asked for.
+    commit_capacity: Cell<Option<usize>>,
+    /// Tells operations to stop.
+    cancellation: Cancellation,
+}
+
+/// How much an editor had to do: counts for tests of cost, which hold on every machine.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EditorEffort {
+    /// Blocks of metadata asked for, also where they were in memory.
+    pub block_reads: u64,
+    /// Components of paths looked up.
+    pub lookups: u64,
 }
 
 fn cannot_open(path: &Utf8Path, source: std::io::Error) -> RootfsError {
@@ -109,9 +128,34 @@ impl Ext4Editor {
         let volume = Volume::open(&*storage, image)?;
         let blocks = Blocks::new(storage, image.to_owned(), volume.block_size, volume.blocks_count);
         let subject = GuestPath::root();
-        let editor = Self { volume, blocks, subject, freed: Vec::new(), is_half_committed: false };
+        let editor = Self {
+            volume,
+            blocks,
+            subject,
+            freed: Vec::new(),
+            is_half_committed: false,
+            known: RefCell::default(),
+            commit_capacity: Cell::new(None),
+            cancellation: Cancellation::default(),
+        };
         editor.check_journal()?;
         Ok(editor)
+    }
+
+    /// Has operations end with [`RootfsError::Cancelled`], and without effect, once `cancellation` is
+    /// set. A commit that has begun is finished.
+    pub fn set_cancellation(&mut self, cancellation: &Cancellation) {
+        self.cancellation = cancellation.clone();
+    }
+
+    fn check_cancelled(&self) -> Result<(), RootfsError> {
+        if self.cancellation.is_cancelled() { Err(RootfsError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Returns how much was done since the image was opened.
+    #[doc(hidden)]
+    pub fn effort(&self) -> EditorEffort {
+        EditorEffort { block_reads: self.blocks.reads(), lookups: self.known.borrow().lookups() }
     }
 
     /// Returns that the file system cannot hold what is asked for.
@@ -143,6 +187,7 @@ impl Ext4Editor {
         if outcome.is_err() {
             self.blocks.undo_operation();
             self.freed.truncate(freed);
+            self.known.borrow_mut().forget_all();
         }
         outcome
     }
