@@ -33,6 +33,8 @@ fn interrupt(mut child: Child, after: Duration) -> bool {
     };
     let output = child.wait_with_output().unwrap();
     assert!(matches!(status.code(), Some(0 | 1 | 130)), "{status}: {}", text(&output.stderr));
+    let is_told = text(&output.stderr).contains("interrupted");
+    assert!(is_told || status.code() != Some(130), "{}", text(&output.stderr));
     assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
     status.code() == Some(130)
 }

@@ -152,8 +152,5 @@ pub fn resize(file: &Utf8Path, size: NewSize, cancellation: &Cancellation) -> Re
 /// Returns the error that says which file it is about.
 pub fn in_file<E: Into<EditError>>(file: &Utf8Path) -> impl FnOnce(E) -> Error {
     let file = file.to_owned();
-    move |error| match error.into() {
-        EditError::Cancelled | EditError::Rootfs(RootfsError::Cancelled) => Error::Cancelled,
-        source => Error::Rootfs { file, source },
-    }
+    move |error| Error::Rootfs { file, source: error.into() }
 }

@@ -16,7 +16,7 @@ use camino::Utf8Path;
 use tempfile::TempDir;
 
 /// Names, entries or arguments of the smallest case.
-const COUNT: usize = 1000;
+const COUNT: usize = 300;
 
 /// Which directories an image has.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +52,8 @@ impl Fixture {
         }
         let options = if matches!(kind, Kind::NoIndex) { "^dir_index" } else { "dir_index" };
         let mut mkfs = tools::command("mkfs.ext4")?;
-        mkfs.args(["-q", "-O", options, "-N", "60000", "-J", "size=16", "-d"]);
-        tools::run(mkfs.arg(&model).arg(&image).arg("256M"));
+        mkfs.args(["-q", "-b", "1024", "-O", options, "-N", "8000", "-J", "size=16", "-d"]);
+        tools::run(mkfs.arg(&model).arg(&image).arg("64M"));
         if matches!(kind, Kind::Indexed) {
             // The editor makes an index as soon as there is a reason to: -D is how e2fsck does.
             let mut fsck = tools::command("e2fsck")?;
@@ -68,7 +68,8 @@ impl Fixture {
 }
 
 fn name(number: usize) -> String {
-    format!("some-file-{number:06}")
+    // So long that a few of them fill a block.
+    format!("{number:06}-{}", "n".repeat(60))
 }
 
 fn path(text: &str) -> GuestPath {
@@ -253,8 +254,8 @@ fn commands_cost_as_much_as_they_have_to_do() {
         check("resize", &|fixture| {
             let mut editor = fixture.open();
             let before = editor.effort();
-            let groups = u64::try_from(fixture.count / COUNT).unwrap();
-            editor.grow((256 << 20) + groups * (4 << 30)).unwrap();
+            let times = u64::try_from(fixture.count / COUNT).unwrap();
+            editor.grow((64 << 20) + (times << 30)).unwrap();
             since(before, editor.effort())
         });
     }
