@@ -143,7 +143,7 @@ const STEPS: [(&str, &str); 46] = [
     ("ln IMG -s -t /made /a /b", "ln -s -t made /a /b"),
     ("mv IMG -n /etc/f /etc/file", "mv -n etc/f etc/file || true"),
     ("mv IMG -f /etc/tool /etc/file", "mv -f etc/tool etc/file"),
-    ("mv IMG /etc/f /etc/g", "mv etc/f etc/g"),
+    ("mv IMG /etc/f /etc/tool", "mv etc/f etc/tool"),
     ("mv IMG /made/ /moved/", "mv made/ moved/"),
     ("mv IMG -t /empty /copy2 /moved", "mv -t empty copy2 moved"),
     ("mv IMG -T /empty /emptied", "mv -T empty emptied"),
@@ -207,6 +207,7 @@ fn what_coreutils_refuse_is_refused() {
     let home = Home::new();
     let model = require!(make_model(&home));
     let image = require!(make_images(&home, &model)).swap_remove(0);
+    ok(&home, &image, "ln IMG /etc/f /etc/hard");
     for (line, words) in [
         ("rm IMG /link/", &["/link is not a directory", "slash"][..]),
         ("rm IMG -r /link/", &["/link is not a directory", "slash"]),
@@ -221,6 +222,7 @@ fn what_coreutils_refuse_is_refused() {
         ("mv IMG /etc/f/ /new", &["/etc/f is not a directory"]),
         ("mv IMG -T /n /full", &["/full exists already"]),
         ("mv IMG /etc/f", &["/etc/f is the only path"]),
+        ("mv IMG /etc/f /etc/hard", &["another name of the same file"]),
         ("mv IMG /t /t/a/t", &["cannot move below itself"]),
         ("mv IMG -T /etc/f /etc/g /n", &["only one path can get the name /n"]),
         ("ln IMG -s x /new/", &["/new does not exist"]),

@@ -41,6 +41,12 @@ impl Edit<'_> {
                 if how.no_clobber {
                     continue;
                 }
+                if stat.inode == before.inode {
+                    return Err(EditError::Exists {
+                        path: to,
+                        advice: "it is another name of the same file",
+                    });
+                }
                 self.make_way(&stat, &before, &to)?;
             }
             self.rootfs.rename(&from, &to)?;
