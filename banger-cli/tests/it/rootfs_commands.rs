@@ -86,7 +86,15 @@ fn make_images(home: &Home, model: &Path) -> Result<Vec<PathBuf>, Skip> {
     let mut images = Vec::new();
     for backend in crate::support::BACKENDS {
         let image = home.path(&format!("out/{backend}.ext4"));
-        home.run(["rootfs", "build", model.to_str().unwrap(), image.to_str().unwrap(), "--backend", backend]);
+        home.run([
+            "rootfs",
+            "build",
+            model.to_str().unwrap(),
+            image.to_str().unwrap(),
+            "--size=64M",
+            "--backend",
+            backend,
+        ]);
         images.push(image);
     }
     let image = home.path("out/mkfs.ext4");

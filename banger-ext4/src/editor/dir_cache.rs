@@ -3,6 +3,7 @@
 //! A list directory, as `mkfs.ext4 -d` leaves them, says nothing of where a name is: without this,
 //! looking up all of n names would read all blocks n times.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -59,10 +60,11 @@ impl NameIndex {
     pub(super) fn add_name(&mut self, name: &[u8], block: u64) {
         let block = u32::try_from(block).expect("directories have fewer blocks");
         let hash = self.hash(name);
-        if self.blocks.contains_key(&hash) {
-            self.more.push((hash, block));
-        } else {
-            self.blocks.insert(hash, block);
+        match self.blocks.entry(hash) {
+            Entry::Vacant(place) => {
+                place.insert(block);
+            }
+            Entry::Occupied(_) => self.more.push((hash, block)),
         }
     }
 
