@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     ignore_file_size_signal();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(usage::with_modes(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => return usage::tell(&error),
     };

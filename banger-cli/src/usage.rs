@@ -43,7 +43,7 @@ fn print(error: &clap::Error) -> io::Result<()> {
         Some(text) => escape_text(text),
         None => escape_bytes(argument.as_bytes()),
     });
-    match Arguments::try_parse_from(escaped) {
+    match Arguments::try_parse_from(with_modes(escaped.map(OsString::from))) {
         Err(same) if same.kind() == error.kind() => same.print(),
         _ => {
             let text: Text = error.render().to_string().trim_end().lines().collect();
@@ -55,6 +55,25 @@ fn print(error: &clap::Error) -> io::Result<()> {
 /// Whether a character is not to be repeated; one in the place of bytes that are no text is not either.
 fn is_unsafe(character: char) -> bool {
     is_hidden(character) || character == char::REPLACEMENT_CHARACTER
+}
+
+/// Returns the arguments with `banger rootfs chmod FILE -x …` as the parser can read it, which takes
+/// what starts with a dash for options: without a umask, `-x` is `a-x`.
+pub(crate) fn with_modes(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let words: Vec<Option<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
+    let command = words.windows(2).position(|pair| pair == [Some("rootfs"), Some("chmod")]);
+    let Some(command) = command else { return arguments };
+    let is_mode = |text: &str| {
+        text.starts_with('-') && !text.starts_with("--") && text.parse::<banger::rootfs::ModeChange>().is_ok()
+    };
+    let end = words.iter().position(|word| *word == Some("--")).unwrap_or(words.len());
+    let found = (command + 2..end).find(|at| words[*at].is_some_and(is_mode));
+    if let Some(at) = found {
+        let mode = format!("a{}", words[at].expect("it is text"));
+        arguments[at] = mode.into();
+    }
+    arguments
 }
 
 /// Whether `--json` is among arguments that could not be parsed.
@@ -79,6 +98,26 @@ mod tests {
         let text = "error: missing:\n  <REF>\n\nUsage: banger image pull <REF>\n";
         assert_eq!(message(text), "missing: <REF>");
         assert_eq!(message(""), "");
+    }
+
+    #[test]
+    fn a_mode_may_start_with_a_dash() {
+        let read = |line: &str| {
+            let words = with_modes(line.split(' ').map(OsString::from));
+            words.join(OsString::from(" ").as_os_str()).into_string().unwrap()
+        };
+        for (line, want) in [
+            ("banger rootfs chmod disk -x /a", "banger rootfs chmod disk a-x /a"),
+            (
+                "banger --json rootfs chmod -R disk -rwx,g+w /a",
+                "banger --json rootfs chmod -R disk a-rwx,g+w /a",
+            ),
+            ("banger rootfs chmod disk -R 755 /a", "banger rootfs chmod disk -R 755 /a"),
+            ("banger rootfs chmod disk -- -x /a", "banger rootfs chmod disk -- -x /a"),
+            ("banger rootfs rm disk -r /a", "banger rootfs rm disk -r /a"),
+        ] {
+            assert_eq!(read(line), want);
+        }
     }
 
     #[test]

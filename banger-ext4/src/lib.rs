@@ -23,7 +23,7 @@ mod tree_cost;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 pub use e2fsprogs::E2fsprogsBackend;
-pub use editor::{Ext4Editor, Storage, VerifyReport};
+pub use editor::{EditorEffort, Ext4Editor, Storage, VerifyReport};
 pub use error::Ext4Error;
 pub use inject::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,

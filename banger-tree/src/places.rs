@@ -2,7 +2,7 @@
 //! [`Rootfs`](crate::Rootfs) make, and the errors they share.
 
 use crate::path::GuestPath;
-use crate::resolve::{Lookup, Resolved, resolve};
+use crate::resolve::{Lookup, Resolved};
 use crate::rootfs::{FileType, RootfsError};
 use crate::tree::NodeKind;
 
@@ -17,7 +17,7 @@ pub fn existing<L: Lookup>(fs: &L, path: &GuestPath) -> Result<(L::Node, Resolve
 where
     RootfsError: From<L::Error>,
 {
-    let place = resolve(fs, path, false)?;
+    let place = fs.place(path)?;
     match place.node {
         Some(node) => Ok((node, place)),
         None => Err(RootfsError::NotFound { path: path.clone() }),
@@ -32,7 +32,7 @@ pub fn vacant<L: Lookup>(fs: &L, path: &GuestPath) -> Result<Resolved<L::Node>, 
 where
     RootfsError: From<L::Error>,
 {
-    let place = resolve(fs, path, false)?;
+    let place = fs.place(path)?;
     match place.node {
         Some(_) => Err(RootfsError::AlreadyExists { path: path.clone() }),
         None => Ok(place),
@@ -47,7 +47,7 @@ pub fn for_file<L: Lookup>(fs: &L, path: &GuestPath) -> Result<Resolved<L::Node>
 where
     RootfsError: From<L::Error>,
 {
-    let place = resolve(fs, path, false)?;
+    let place = fs.place(path)?;
     if place.path.is_root() {
         return Err(RootfsError::Root);
     }

@@ -43,6 +43,19 @@ pub trait Lookup {
     fn account(&self) -> Option<&ResolveAccount> {
         None
     }
+
+    /// Returns the place that `path` leads to, its last component not followed.
+    ///
+    /// A file system that remembers directories can answer without a walk from the root.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    fn place(&self, path: &GuestPath) -> Result<Resolved<Self::Node>, Self::Error>
+    where
+        Self: Sized,
+    {
+        resolve(self, path, false)
+    }
 }
 
 /// What all resolutions in one root file system may cost together, and when they stop.

@@ -159,9 +159,6 @@ pub enum RootfsError {
         /// The limit.
         source: OverBudget,
     },
-    /// The caller stopped the work.
-    #[error("cancelled")]
-    Cancelled,
     /// A path that no file system can hold.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -189,6 +186,15 @@ pub enum RootfsError {
         /// Which limit, with numbers.
         reason: String,
     },
+    /// One operation changes more than a commit can hold; nothing of it was done.
+    #[error("{path}: one commit cannot hold all changes; make them in smaller steps")]
+    TooManyChanges {
+        /// The path of the operation.
+        path: GuestPath,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Cancelled,
     /// The image is damaged.
     #[error("{image} is damaged: {reason}; run e2fsck on it")]
     Corrupt {
@@ -342,7 +348,8 @@ pub trait Rootfs {
     /// Removes `path`, and all below it if it is a directory.
     ///
     /// # Errors
-    /// The path does not exist or is the root.
+    /// The path does not exist or is the root; or [`RootfsError::TooManyChanges`], after which parts of
+    /// it can be removed one by one, with commits in between.
     fn remove(&mut self, path: &GuestPath) -> Result<(), RootfsError>;
 
     /// Moves `from` to `to`, which must not exist.
@@ -356,6 +363,11 @@ pub trait Rootfs {
     /// # Errors
     /// The path does not exist.
     fn set_attributes(&mut self, path: &GuestPath, change: &AttributeChange) -> Result<(), RootfsError>;
+
+    /// Returns whether so many changes wait that a commit should come before more of them.
+    fn is_commit_due(&self) -> bool {
+        false
+    }
 
     /// Makes all changes since the last commit last, or none of them.
     ///

@@ -42,7 +42,8 @@ pub enum Error {
     /// The image store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An ext4 file could not be looked into or edited; it is unchanged.
+    /// An ext4 file could not be looked into or edited, or the caller asked to stop; it is unchanged,
+    /// but for [`EditError::Partly`].
     #[error("{}{source}{}", name_of(.file, .source), advice_on(.file, .source))]
     Rootfs {
         /// The ext4 file.
@@ -106,7 +107,7 @@ pub enum Error {
     /// A guest could not be asked, or said no.
     #[error(transparent)]
     Guest(GuestError),
-    /// The caller asked to stop; nothing was left behind.
+    /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
 }
@@ -154,6 +155,7 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Cancelled => 130,
+            Self::Rootfs { source, .. } if source.is_cancelled() => 130,
             _ => 1,
         }
     }
@@ -184,6 +186,7 @@ fn advice_on_output(source: &io::Error) -> &'static str {
 /// Returns what to do about a file that is not there.
 fn advice_on(file: &Utf8Path, source: &EditError) -> &'static str {
     match source {
+        EditError::Cancelled | EditError::Rootfs(RootfsError::Cancelled) => "; it is as it was",
         EditError::Rootfs(RootfsError::Io { action: "open", .. }) if !file.exists() => {
             "; give the path of an ext4 file, for a managed image the one that `banger image show NAME` tells"
         }

@@ -2,7 +2,7 @@
 
 use banger_ext4::{Entrypoint, Ext4Editor, GuestAgents, InjectError, InjectReport, inject_guest_agents};
 use banger_oci::Platform;
-use banger_tree::{Cancellation, FileType, GuestPath, ResolveAccount, Rootfs, RootfsError, Timestamp};
+use banger_tree::{Cancellation, FileType, GuestPath, Rootfs, RootfsError, Timestamp};
 use camino::Utf8Path;
 
 use crate::error::Error;
@@ -29,17 +29,16 @@ pub struct InjectRequest {
 /// Makes the ext4 image at `path` boot, in place: all of it or, when this fails, nothing.
 ///
 /// # Errors
-/// The image cannot be opened or changed, there is no guest binary for its processor, the init
-/// that was asked for is not there, or the caller stopped.
+/// The caller asked to stop, the image cannot be opened or changed, there is no guest binary for its
+/// processor, or the init that was asked for is not there.
 pub fn inject_file(
     path: &Utf8Path,
     request: &InjectRequest,
     cancellation: &Cancellation,
 ) -> Result<InjectReport, Error> {
-    let account = ResolveAccount { cancellation: cancellation.clone(), ..ResolveAccount::default() };
-    let mut editor = Ext4Editor::open_to_edit(path).map_err(in_file(path))?.with_account(account);
+    let mut editor = Ext4Editor::open_to_edit(path).map_err(in_file(path))?;
+    editor.set_cancellation(cancellation);
     let report = inject_rootfs(&mut editor, request).map_err(|error| match error {
-        Error::Inject(InjectError::Rootfs(RootfsError::Cancelled)) => Error::Cancelled,
         Error::Inject(InjectError::Rootfs(source)) => in_file(path)(source),
         other => other,
     })?;

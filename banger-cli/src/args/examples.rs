@@ -46,7 +46,63 @@ pub(super) const PUT: &str = "\
 Examples:
   banger rootfs put disk.ext4 ./key.pub /root/.ssh/authorized_keys --parents --mode 600
   echo guest-7 | banger rootfs put disk.ext4 - /etc/hostname
-  banger rootfs put disk.ext4 ./site/. /srv/www --owner www-data:www-data";
+  banger rootfs put disk.ext4 ./site/. /srv/www --owner www-data:www-data
+
+New files take the group of a setgid directory and its default ACL, as in a running system.
+The command is atomic, unless the journal of the file system cannot hold all changes.
+Then it takes several commits; each leaves a sound file system.";
+
+pub(super) const LS: &str = "\
+Examples:
+  banger rootfs ls disk.ext4 -la /etc
+  banger rootfs ls disk.ext4 -lhS /usr/bin
+  banger rootfs ls disk.ext4 -R /home";
+
+pub(super) const STAT: &str = "\
+Examples:
+  banger rootfs stat disk.ext4 /etc/shadow
+  banger rootfs stat disk.ext4 -c '%a %U:%G %s %n' /etc/passwd /etc/shadow
+
+FORMAT is text with these, as stat(1) has them; a width can stand before the letter (%10s):
+  %a %A mode, octal and as in ls -l     %n %N name, in quotes with the target
+  %f    mode with the type, hexadecimal %s    size in bytes
+  %u %U owner, number and name          %g %G group, number and name
+  %i    inode                           %h    hard links
+  %F    type                            %t %T major and minor number, hexadecimal
+  %y %Y time, as text and in seconds    %%    a percent sign";
+
+pub(super) const RM: &str = "\
+Examples:
+  banger rootfs rm disk.ext4 /etc/machine-id
+  banger rootfs rm disk.ext4 -rf /var/cache/apt /var/lib/apt/lists
+
+The command is atomic, unless the journal of the file system cannot hold all changes.
+Then it removes a tree from the bottom up, in several commits; each leaves a sound file system.
+After an interruption run the same command again.";
+
+pub(super) const LN: &str = "\
+Examples:
+  banger rootfs ln disk.ext4 -s /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf -f
+  banger rootfs ln disk.ext4 -sfn releases/2 /srv/current
+  banger rootfs ln disk.ext4 /bin/busybox /bin/sh";
+
+pub(super) const CHMOD: &str = "\
+Examples:
+  banger rootfs chmod disk.ext4 600 /etc/shadow
+  banger rootfs chmod disk.ext4 -R u=rwX,go= /root
+  banger rootfs chmod disk.ext4 +x /usr/local/bin/start
+
+The command is atomic, unless the journal of the file system cannot hold all changes.
+Then it takes several commits; each leaves a sound file system.";
+
+pub(super) const CHOWN: &str = "\
+Examples:
+  banger rootfs chown disk.ext4 1000:1000 /srv/data
+  banger rootfs chown disk.ext4 -R app: /home/app
+  banger rootfs chown disk.ext4 -h root /srv/link
+
+The command is atomic, unless the journal of the file system cannot hold all changes.
+Then it takes several commits; each leaves a sound file system.";
 
 pub(super) const EXEC: &str = "\
 Examples:

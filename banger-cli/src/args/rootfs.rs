@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::str::FromStr;
 
 use camino::Utf8PathBuf;
-use clap::{Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand};
 
 use super::{FileSystemArguments, GuestBinaryArguments, LimitArguments, examples};
 use crate::units::Size;
@@ -15,10 +15,12 @@ pub(crate) enum RootfsCommand {
     #[command(after_help = examples::BUILD)]
     Build(Box<BuildArguments>),
     /// List what is in an ext4 file.
+    #[command(after_help = examples::LS)]
     Ls(LsArguments),
     /// Write files of an ext4 file to standard output.
     Cat(CatArguments),
     /// Show all that is known of paths in an ext4 file.
+    #[command(after_help = examples::STAT)]
     Stat(StatArguments),
     /// Put files and directories of this host into an ext4 file.
     #[command(after_help = examples::PUT)]
@@ -26,14 +28,18 @@ pub(crate) enum RootfsCommand {
     /// Make directories in an ext4 file.
     Mkdir(MkdirArguments),
     /// Make hard links or symlinks in an ext4 file.
+    #[command(after_help = examples::LN)]
     Ln(LnArguments),
     /// Move or rename what is in an ext4 file.
     Mv(MvArguments),
     /// Remove what is in an ext4 file.
+    #[command(after_help = examples::RM)]
     Rm(RmArguments),
     /// Change modes in an ext4 file.
+    #[command(after_help = examples::CHMOD)]
     Chmod(ChmodArguments),
     /// Change owners in an ext4 file.
+    #[command(after_help = examples::CHOWN)]
     Chown(ChownArguments),
     /// Make an ext4 file boot: put banger's agents, and an init where it has none, into it.
     Inject(InjectArguments),
@@ -49,24 +55,55 @@ pub(crate) struct FileArgument {
 }
 
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct LsArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
     /// Paths in it.
     #[arg(value_name = "PATH", default_value = "/")]
     pub(crate) paths: Vec<OsString>,
-    /// Mode, links, owner, group, size, time and target too; does not follow a symlink PATH.
+    /// Show mode, links, owner, group, size, time and target too; does not follow a symlink PATH.
     #[arg(long, short)]
     pub(crate) long: bool,
-    /// Directories with all below them.
+    /// List `.` and `..` too. Names that start with a dot are listed always.
+    #[arg(long, short)]
+    pub(crate) all: bool,
+    /// List names that start with a dot, which is so always.
+    #[arg(long, short = 'A', overrides_with = "all")]
+    pub(crate) almost_all: bool,
+    /// Print one name a line, which is so always.
+    #[arg(short = '1')]
+    pub(crate) one: bool,
+    /// Show sizes with a letter for K, M, G or T, powers of 1024.
+    #[arg(long, short = 'h')]
+    pub(crate) human_readable: bool,
+    /// List directories with all below them.
     #[arg(long, short = 'R', conflicts_with = "directory")]
     pub(crate) recursive: bool,
-    /// A directory itself, not what is in it.
+    /// List a directory itself, not what is in it.
     #[arg(long, short)]
     pub(crate) directory: bool,
-    /// Numbers of owners and groups, not the names that the image has for them.
-    #[arg(long, short, requires = "long")]
+    /// Show numbers of owners and groups, not the image's names for them; implies --long.
+    #[arg(long, short, visible_alias = "numeric-uid-gid")]
     pub(crate) numeric: bool,
+    /// Show the number of each inode first.
+    #[arg(long, short)]
+    pub(crate) inode: bool,
+    /// Add a character for the type: / directory, @ symlink, * program, | FIFO, = socket.
+    #[arg(long, short = 'F')]
+    pub(crate) classify: bool,
+    /// Sort by time, the newest first.
+    #[arg(short = 't', overrides_with = "by_size")]
+    pub(crate) by_time: bool,
+    /// Sort by size, the largest first.
+    #[arg(short = 'S', overrides_with = "by_time")]
+    pub(crate) by_size: bool,
+    /// Reverse the order.
+    #[arg(long, short)]
+    pub(crate) reverse: bool,
+    /// Print help.
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 #[derive(Debug, Args)]
@@ -88,9 +125,26 @@ pub(crate) struct StatArguments {
     /// Paths in it.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// What a symlink leads to, not the symlink.
+    /// Show what a symlink leads to, not the symlink.
     #[arg(long, short = 'L')]
     pub(crate) dereference: bool,
+    /// Print FORMAT for each path, with a new line after it.
+    #[arg(long, short = 'c', value_name = "FORMAT", conflicts_with = "printf")]
+    pub(crate) format: Option<OsString>,
+    /// Print FORMAT for each path, with escapes such as \n, and nothing after it.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) printf: Option<OsString>,
+}
+
+/// Where put, ln and mv put things.
+#[derive(Debug, Args)]
+pub(crate) struct TargetArguments {
+    /// Put all paths into the directory DIR, which is in the ext4 file.
+    #[arg(long, short = 't', value_name = "DIR", conflicts_with = "no_target_directory")]
+    pub(crate) target_directory: Option<OsString>,
+    /// Take the last path as the new name, also where it is a directory.
+    #[arg(long, short = 'T')]
+    pub(crate) no_target_directory: bool,
 }
 
 #[derive(Debug, Args)]
@@ -99,14 +153,23 @@ pub(crate) struct PutArguments {
     pub(crate) file: FileArgument,
     /// Files and directories of this host (`-` is standard input, `DIR/.` what is in DIR), and last
     /// the path in the ext4 file, which they go below if it is a directory.
-    #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true)]
+    #[arg(value_names = ["SRC", "DEST"], num_args = 1.., required = true)]
     pub(crate) paths: Vec<OsString>,
+    /// Put directories with all in them, which is so always.
+    #[arg(long, short, short_alias = 'R')]
+    pub(crate) recursive: bool,
+    /// Replace files that are there, which is so without --no-clobber.
+    #[arg(long, short, overrides_with = "no_clobber")]
+    pub(crate) force: bool,
+    /// Leave files alone that are there.
+    #[arg(long, short, overrides_with = "force")]
+    pub(crate) no_clobber: bool,
     /// Mode of the files, such as 600 or u=rw,go= [default: that of the file replaced, else the
     /// source's permissions; 644 for standard input].
     #[arg(long, short, value_name = "MODE")]
     pub(crate) mode: Option<String>,
     /// Owner of files and new directories, by numbers or the image's own names [default: that of
-    /// the file replaced, else 0:0].
+    /// the file replaced, else 0:0, or the group of a setgid directory].
     #[arg(long, short, value_name = "USER[:GROUP]", conflicts_with_all = ["uid", "gid"])]
     pub(crate) owner: Option<OsString>,
     /// Owner of files and new directories.
@@ -121,6 +184,8 @@ pub(crate) struct PutArguments {
     /// Replace a symlink that is at DEST, not the file it leads to.
     #[arg(long)]
     pub(crate) no_dereference: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
 }
 
 #[derive(Debug, Args)]
@@ -134,9 +199,10 @@ pub(crate) struct MkdirArguments {
     #[arg(long, short)]
     pub(crate) parents: bool,
     /// Mode of the directories [default: 755].
-    #[arg(long, short, value_name = "MODE")]
+    #[arg(long, short, value_name = "MODE", allow_hyphen_values = true)]
     pub(crate) mode: Option<String>,
-    /// Owner of the directories, by numbers or the image's own names [default: 0:0].
+    /// Owner of the directories, by numbers or the image's own names [default: 0:0, or the group of a
+    /// setgid directory].
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub(crate) owner: Option<OsString>,
 }
@@ -146,14 +212,19 @@ pub(crate) struct LnArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
     /// What the links lead to, and last their name, or the directory that they go into.
-    #[arg(value_names = ["TARGET", "LINK"], num_args = 2.., required = true)]
+    #[arg(value_names = ["TARGET", "LINK"], num_args = 1.., required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Symlinks, with TARGET as it is given.
+    /// Make symlinks, with TARGET as it is given.
     #[arg(long, short)]
     pub(crate) symbolic: bool,
     /// Replace what is at LINK, unless it is a directory.
     #[arg(long, short)]
     pub(crate) force: bool,
+    /// Take a LINK that is a symlink to a directory as the link, not as the directory.
+    #[arg(long, short)]
+    pub(crate) no_dereference: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
 }
 
 #[derive(Debug, Args)]
@@ -161,8 +232,16 @@ pub(crate) struct MvArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
     /// What to move, and last the new name, or the directory that it goes into.
-    #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true)]
+    #[arg(value_names = ["SRC", "DEST"], num_args = 1.., required = true)]
     pub(crate) paths: Vec<OsString>,
+    /// Replace what is there, which is so without --no-clobber.
+    #[arg(long, short, overrides_with = "no_clobber")]
+    pub(crate) force: bool,
+    /// Leave alone what is there, and what would replace it.
+    #[arg(long, short, overrides_with = "force")]
+    pub(crate) no_clobber: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
 }
 
 #[derive(Debug, Args)]
@@ -170,47 +249,53 @@ pub(crate) struct RmArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
     /// What to remove.
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "force")]
     pub(crate) paths: Vec<OsString>,
-    /// Directories too, with all in them.
+    /// Remove directories too, with all in them.
     #[arg(long, short, visible_short_alias = 'R')]
     pub(crate) recursive: bool,
     /// Pass over what does not exist.
     #[arg(long, short)]
     pub(crate) force: bool,
+    /// Remove directories too, if nothing is in them.
+    #[arg(long, short)]
+    pub(crate) dir: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ChmodArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// Octal (644) or symbolic (u+x, go-w, a=rX) as GNU chmod has it; one that starts with a dash
-    /// comes behind `--`.
+    /// Octal (644) or symbolic (u+x, go-w, -x, a=rX) as GNU chmod has it, without a umask.
     pub(crate) mode: String,
     /// Paths in it; symlinks are followed.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Directories with all below them but symlinks.
+    /// Change directories with all below them but symlinks.
     #[arg(long, short = 'R')]
     pub(crate) recursive: bool,
 }
 
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct ChownArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
     /// USER, USER:GROUP, USER: or :GROUP, by numbers or by the image's own /etc/passwd and
     /// /etc/group.
     pub(crate) owner: OsString,
-    /// Paths in it; symlinks are followed.
+    /// Paths in it; symlinks are followed, but not with --recursive.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Directories with all below them, symlinks themselves.
+    /// Change directories with all below them, symlinks themselves.
     #[arg(long, short = 'R')]
     pub(crate) recursive: bool,
-    /// A symlink itself, not what it leads to.
-    #[arg(long)]
+    /// Change a symlink itself, not what it leads to.
+    #[arg(long, short = 'h')]
     pub(crate) no_dereference: bool,
+    /// Print help.
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 #[derive(Debug, Args)]

@@ -143,9 +143,10 @@ fn a_finished_file_gets_what_a_pull_gives() {
         timestamp_seconds: booting.document["build"]["timestamp_seconds"].as_i64(),
         ..InjectRequest::default()
     };
-    let report = inject_file(file, &request, &Cancellation::default()).unwrap();
+    let running = banger::Cancellation::default();
+    let report = inject_file(file, &request, &running).unwrap();
     assert_eq!(report.contract.name(), "banger");
-    assert!(inject_file(file, &request, &Cancellation::default()).unwrap().is_unchanged());
+    assert!(inject_file(file, &request, &running).unwrap().is_unchanged());
     let (want, found) = (require!(mounted(&booting.file)), require!(mounted(&plain.file)));
     assert_same_tree(&want, &found, Ignore::default());
     let listed: BTreeSet<String> = report

@@ -21,7 +21,9 @@ impl Ext4Editor {
         let locked = self.blocks.storage.lock();
         locked.map_err(|error| self.blocks.io("lock", error))?;
         let journal = self.journal()?;
-        let too_large = self.limit("there are more changes than the journal holds; commit more often");
+        // The last moment at which stopping leaves the image as it is.
+        self.check_cancelled()?;
+        let too_large = RootfsError::TooManyChanges { path: self.subject.clone() };
         // As long as the transaction counts, the superblock says so, also the one in the journal.
         self.update_superblock(|superblock| superblock.s_feature_incompat |= incompat::RECOVER)?;
         let changed = self.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes));
@@ -42,6 +44,29 @@ impl Ext4Editor {
         // All changes are made: what goes wrong with the space of what they freed is no error.
         let _ = self.give_space_back(freed);
         Ok(())
+    }
+
+    /// Returns how many blocks one commit can change; more than there are without a journal, which a
+    /// commit refuses.
+    fn commit_capacity(&self) -> usize {
+        self.commit_capacity.get().unwrap_or_else(|| {
+            let capacity = self.journal().map_or(usize::MAX, |journal| journal.capacity());
+            self.commit_capacity.set(Some(capacity));
+            capacity
+        })
+    }
+
+    /// Returns whether the changes that wait take half of the journal.
+    pub(super) fn has_much_to_commit(&self) -> bool {
+        self.blocks.dirty().len() >= self.commit_capacity() / 2
+    }
+
+    /// Refuses an operation that has more changes than one commit can hold.
+    pub(super) fn check_commit_holds(&self) -> Result<(), RootfsError> {
+        match self.blocks.dirty().len() > self.commit_capacity() {
+            true => Err(RootfsError::TooManyChanges { path: self.subject.clone() }),
+            false => Ok(()),
+        }
     }
 
     /// Gives the host the space of the blocks that are still free.

@@ -1,9 +1,12 @@
 //! Directories: their blocks, and the names in them.
 
+use std::sync::Arc;
+
 use banger_tree::{FileType, RootfsError, check_name, escape_bytes};
 
 use super::Ext4Editor;
 use super::blocks::{Bytes, View};
+use super::dir_cache::{DirMapping, NameIndex};
 use super::extents::{LOGICAL_END, Run};
 use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::dirent::{HEADER_SIZE, TAIL_FILE_TYPE, TAIL_SIZE, encode_entry, entry_size, seal};
@@ -22,6 +25,9 @@ pub(super) struct Entry {
     pub(super) file_type: u8,
 }
 
+/// Leaves of an index that are searched for names of one hash before all names are remembered.
+const HASH_LEAVES_MAX: usize = 8;
+
 /// Where an entry is in its block.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
@@ -33,6 +39,7 @@ pub(super) struct Record {
 /// Where a name was found.
 #[derive(Debug)]
 pub(super) struct Found {
+    logical: u64,
     block: Block,
     bytes: Bytes,
     records: Vec<Record>,
@@ -51,9 +58,9 @@ pub(super) struct Dir {
     pub(super) number: InodeNumber,
     pub(super) inode: Inode,
     /// Its blocks, without holes.
-    pub(super) runs: Vec<Run>,
+    pub(super) runs: Arc<Vec<Run>>,
     /// Blocks of its extent tree.
-    pub(super) index_blocks: Vec<Block>,
+    pub(super) index_blocks: Arc<Vec<Block>>,
     pub(super) is_indexed: bool,
     pub(super) seed: Option<Checksum>,
 }
@@ -82,7 +89,29 @@ impl Ext4Editor {
         if FileType::from_mode_bits(inode.i_mode) != Some(FileType::Directory) {
             return Err(self.corrupt_dir(number, "is none"));
         }
-        let mapping = self.mapping(number, &inode, 0..LOGICAL_END)?;
+        let known = self.known.borrow().mapping(number).cloned();
+        let known = known.filter(|known| known.i_block == inode.i_block && known.size == inode.size());
+        let mapping = match known {
+            Some(known) => known,
+            None => {
+                let mapping = self.dir_mapping(number, &inode)?;
+                self.known.borrow_mut().add_mapping(number, mapping.clone());
+                mapping
+            }
+        };
+        Ok(Dir {
+            number,
+            is_indexed: self.volume.dir_index && inode.i_flags & INDEX_FL != 0,
+            seed: self.volume.seed_of(number, inode.i_generation),
+            inode,
+            runs: mapping.runs,
+            index_blocks: mapping.index_blocks,
+        })
+    }
+
+    /// Returns where a directory's blocks are, checked.
+    fn dir_mapping(&self, number: InodeNumber, inode: &Inode) -> Result<DirMapping, RootfsError> {
+        let mapping = self.mapping(number, inode, 0..LOGICAL_END)?;
         let mut end = 0;
         for run in &mapping.runs {
             if run.logical != end || !run.written {
@@ -99,13 +128,11 @@ impl Ext4Editor {
         if places.windows(2).any(|pair| pair[0].0 + pair[0].1 > pair[1].0) {
             return Err(self.corrupt_dir(number, "has a block twice"));
         }
-        Ok(Dir {
-            number,
-            is_indexed: self.volume.dir_index && inode.i_flags & INDEX_FL != 0,
-            seed: self.volume.seed_of(number, inode.i_generation),
-            inode,
-            runs: mapping.runs,
-            index_blocks: mapping.index_blocks,
+        Ok(DirMapping {
+            runs: Arc::new(mapping.runs),
+            index_blocks: Arc::new(mapping.index_blocks),
+            i_block: inode.i_block,
+            size: inode.size(),
         })
     }
 
@@ -113,6 +140,7 @@ impl Ext4Editor {
         let block = dir
             .block(logical)
             .ok_or_else(|| self.corrupt_dir(dir.number, "has an index that leads beyond its end"))?;
+        self.check_cancelled()?;
         Ok((block, self.blocks.read(View::Now, block)?))
     }
 
@@ -170,28 +198,19 @@ impl Ext4Editor {
         Ok(logical == 0 || is_node)
     }
 
-    /// Calls `visit` with each entry but `.` and `..`, by its block, the block's bytes, all records
-    /// of it and the number of the one in question, until it returns false.
-    fn for_each_record(
-        &self,
-        dir: &Dir,
-        mut visit: impl FnMut(Block, &Bytes, &[Record], usize) -> bool,
-    ) -> Result<(), RootfsError> {
+    /// Calls `visit` with each entry but `.` and `..`, and the number of its block.
+    fn for_each_record(&self, dir: &Dir, mut visit: impl FnMut(u64, &Entry)) -> Result<(), RootfsError> {
         for logical in 0..dir.len() {
-            let (block, bytes) = self.dir_block(dir, logical)?;
+            let (_, bytes) = self.dir_block(dir, logical)?;
             if self.is_index_block(dir, logical, &bytes)? {
                 continue;
             }
-            let records = self.records(dir, &bytes)?;
-            for at in 0..records.len() {
-                let entry = &records[at].entry;
+            for Record { entry, .. } in self.records(dir, &bytes)? {
                 if entry.inode.0 == 0 || entry.name == b"." || entry.name == b".." {
                     continue;
                 }
-                self.check_entry(dir, entry)?;
-                if !visit(block, &bytes, &records, at) {
-                    return Ok(());
-                }
+                self.check_entry(dir, &entry)?;
+                visit(logical, &entry);
             }
         }
         Ok(())
@@ -211,36 +230,77 @@ impl Ext4Editor {
     /// Returns all entries but `.` and `..`.
     pub(super) fn entries(&self, dir: &Dir) -> Result<Vec<Entry>, RootfsError> {
         let mut entries = Vec::new();
-        self.for_each_record(dir, |_, _, records, at| {
-            entries.push(records[at].entry.clone());
-            true
-        })?;
+        self.for_each_record(dir, |_, entry| entries.push(entry.clone()))?;
         Ok(entries)
     }
 
     /// Returns where `name` is.
     pub(super) fn find(&self, dir: &Dir, name: &[u8]) -> Result<Option<Found>, RootfsError> {
+        let blocks = self.known.borrow_mut().index(dir.number).map(|index| index.blocks_of(name));
+        if let Some(blocks) = blocks {
+            return self.find_in(dir, name, blocks);
+        }
         if let Some(mut path) = self.probe(dir, name)? {
-            loop {
-                let (block, bytes) = self.dir_block(dir, path.leaf())?;
-                let records = self.records(dir, &bytes)?;
-                if let Some(at) = records.iter().position(|r| r.entry.inode.0 != 0 && r.entry.name == name) {
-                    self.check_entry(dir, &records[at].entry)?;
-                    return Ok(Some(Found { block, bytes, records, at }));
+            for _ in 0..HASH_LEAVES_MAX {
+                let found = self.find_in(dir, name, [path.leaf()])?;
+                if found.is_some() || !self.next_leaf_of_hash(dir, &mut path)? {
+                    return Ok(found);
                 }
-                if !self.next_leaf_of_hash(dir, &mut path)? {
-                    return Ok(None);
-                }
+            }
+            // The names have one hash for the most part: the index is a list.
+        } else if dir.len() == 1 || !self.known.borrow_mut().is_searched_often(dir.number) {
+            return self.find_in(dir, name, 0..dir.len());
+        }
+        let blocks = self.remember_names(dir)?.blocks_of(name);
+        self.find_in(dir, name, blocks)
+    }
+
+    /// Returns where `name` is, if it is in one of these blocks.
+    fn find_in(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        blocks: impl IntoIterator<Item = u64>,
+    ) -> Result<Option<Found>, RootfsError> {
+        for logical in blocks {
+            let (block, bytes) = self.dir_block(dir, logical)?;
+            if self.is_index_block(dir, logical, &bytes)? {
+                continue;
+            }
+            let records = self.records(dir, &bytes)?;
+            if let Some(at) = records.iter().position(|r| r.entry.inode.0 != 0 && r.entry.name == name) {
+                self.check_entry(dir, &records[at].entry)?;
+                return Ok(Some(Found { logical, block, bytes, records, at }));
             }
         }
-        let mut found = None;
-        self.for_each_record(dir, |block, bytes, records, at| {
-            if records[at].entry.name == name {
-                found = Some(Found { block, bytes: Bytes::clone(bytes), records: records.to_vec(), at });
+        Ok(None)
+    }
+
+    /// Remembers which block each name of a directory is in.
+    fn remember_names(&self, dir: &Dir) -> Result<std::cell::RefMut<'_, NameIndex>, RootfsError> {
+        let mut index = NameIndex::default();
+        for logical in 0..dir.len() {
+            let (_, bytes) = self.dir_block(dir, logical)?;
+            if self.is_index_block(dir, logical, &bytes)? {
+                index.add_block(0);
+                continue;
             }
-            found.is_none()
-        })?;
-        Ok(found)
+            let mut room = self.leaf_space();
+            for Record { entry, .. } in self.records(dir, &bytes)? {
+                if entry.inode.0 == 0 {
+                    continue;
+                }
+                room = room.saturating_sub(entry_size(entry.name.len()));
+                if entry.name != b"." && entry.name != b".." {
+                    self.check_entry(dir, &entry)?;
+                    index.add_name(&entry.name, logical);
+                }
+            }
+            index.add_block(room);
+        }
+        let mut known = self.known.borrow_mut();
+        known.add_index(dir.number, index);
+        Ok(std::cell::RefMut::map(known, |known| known.index(dir.number).expect("it was just added")))
     }
 
     /// Writes a leaf with its checksum.
@@ -275,25 +335,54 @@ impl Ext4Editor {
     /// Adds a name that the directory does not have.
     pub(super) fn insert_entry(&mut self, number: InodeNumber, entry: Entry) -> Result<(), RootfsError> {
         let dir = self.dir(number)?;
-        if self.insert_into_index(&dir, &entry)? {
-            return Ok(());
+        if dir.is_indexed {
+            // Its blocks may be divided.
+            self.known.get_mut().forget_names(number);
+            if self.insert_into_index(&dir, &entry)? {
+                return Ok(());
+            }
         }
         if !dir.is_indexed {
-            for logical in 0..dir.len() {
-                let (block, bytes) = self.dir_block(&dir, logical)?;
-                let records = self.records(&dir, &bytes)?;
-                if let Some(bytes) = self.with_entry(&bytes, &records, &entry) {
-                    return self.put_leaf(&dir, block, bytes);
-                }
+            if self.insert_into_list(&dir, &entry)? {
+                return Ok(());
             }
             if !self.volume.dir_index || dir.len() > LIST_BLOCKS_MAX {
                 let mut dir = dir;
+                let logical = dir.len();
                 let block = self.append_dir_block(&mut dir)?;
+                if let Some(index) = self.known.get_mut().index(number) {
+                    index.add_block(self.volume.block_size - if dir.seed.is_some() { TAIL_SIZE } else { 0 });
+                    index.inserted(&entry.name, logical);
+                }
                 let bytes = self.encode_leaf(&[entry]);
                 return self.put_leaf(&dir, block, bytes);
             }
         }
+        self.known.get_mut().forget_names(number);
         self.rebuild_index(dir, entry)
+    }
+
+    /// Adds a name to a directory without an index, if one of its blocks has room.
+    fn insert_into_list(&mut self, dir: &Dir, entry: &Entry) -> Result<bool, RootfsError> {
+        let needed = entry_size(entry.name.len());
+        let with_room = self.known.get_mut().index(dir.number).map(|index| index.block_with_room(needed));
+        let candidates = match with_room {
+            None => 0..dir.len(),
+            Some(None) => return Ok(false),
+            Some(Some(logical)) => logical..dir.len(),
+        };
+        for logical in candidates {
+            let (block, bytes) = self.dir_block(dir, logical)?;
+            let records = self.records(dir, &bytes)?;
+            if let Some(bytes) = self.with_entry(&bytes, &records, entry) {
+                self.put_leaf(dir, block, bytes)?;
+                if let Some(index) = self.known.get_mut().index(dir.number) {
+                    index.inserted(&entry.name, logical);
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns a leaf with one more entry, if there is room; gaps are closed where that helps.
@@ -333,10 +422,15 @@ impl Ext4Editor {
     ) -> Result<InodeNumber, RootfsError> {
         let dir = self.dir(number)?;
         let found = self.find(&dir, name)?;
-        let Found { block, bytes, records, at } =
+        let Found { logical, block, bytes, records, at } =
             found.ok_or_else(|| self.corrupt_dir(number, "lost a name"))?;
         let mut bytes = bytes.to_vec();
         let record = &records[at];
+        let known = self.known.get_mut();
+        known.forget_child(number, name);
+        if let Some(index) = known.index(number) {
+            index.removed(name, logical);
+        }
         bytes[record.offset..record.offset + 4].fill(0);
         // Nothing of the name stays, and its room goes to the entry before.
         bytes[record.offset + 6..record.offset + record.rec_len].fill(0);
@@ -353,7 +447,8 @@ impl Ext4Editor {
     pub(super) fn replace_entry(&mut self, number: InodeNumber, entry: &Entry) -> Result<(), RootfsError> {
         let dir = self.dir(number)?;
         let found = self.find(&dir, &entry.name)?;
-        let Found { block, bytes, records, at } =
+        self.known.get_mut().forget_child(number, &entry.name);
+        let Found { block, bytes, records, at, .. } =
             found.ok_or_else(|| self.corrupt_dir(number, "lost a name"))?;
         let mut bytes = bytes.to_vec();
         let record = &records[at];
@@ -402,7 +497,7 @@ impl Ext4Editor {
         let goal = dir.runs.last().map_or_else(|| self.goal_of(dir.number), |run| Block(run.start + run.len));
         let block = self.allocate_block(goal)?;
         let logical = dir.len();
-        dir.runs.push(Run { logical, len: 1, start: block.0, written: true });
+        Arc::make_mut(&mut dir.runs).push(Run { logical, len: 1, start: block.0, written: true });
         self.put_dir_inode(dir)?;
         Ok(block)
     }
@@ -410,7 +505,8 @@ impl Ext4Editor {
     /// Writes a directory's inode with the blocks it has.
     pub(super) fn put_dir_inode(&mut self, dir: &mut Dir) -> Result<(), RootfsError> {
         self.set_mapping(dir.number, &mut dir.inode, &dir.runs, &dir.index_blocks)?;
-        dir.index_blocks = self.mapping(dir.number, &dir.inode, 0..LOGICAL_END)?.index_blocks;
+        self.known.get_mut().forget_mapping(dir.number);
+        dir.index_blocks = Arc::new(self.mapping(dir.number, &dir.inode, 0..LOGICAL_END)?.index_blocks);
         dir.inode.set_size(dir.len() * self.volume.block_size as u64);
         self.put_inode(dir.number, &dir.inode)
     }

@@ -144,7 +144,7 @@ impl Ext4Editor {
                 self.volume = before;
             }
             return Err(match error {
-                RootfsError::Limit { .. } => {
+                RootfsError::Limit { .. } | RootfsError::TooManyChanges { .. } => {
                     let reason = "its journal is too small for so much in one step; grow to less first";
                     self.volume.refused_size(size_bytes, reason)
                 }
@@ -304,6 +304,7 @@ impl Ext4Editor {
         let changed = had - 1;
         let groups: Vec<u32> = self.volume.groups_with_copies().collect();
         for group in groups {
+            self.check_cancelled()?;
             let first = self.volume.first_block(group);
             let is_new = group >= before.groups;
             let mut bytes = match is_new {

@@ -1,5 +1,7 @@
 //! Hash trees of directories: finding a name's leaf, splitting leaves, making them anew.
 
+use std::sync::Arc;
+
 use banger_tree::RootfsError;
 
 use super::Ext4Editor;
@@ -299,16 +301,17 @@ impl Ext4Editor {
             let goal =
                 dir.runs.last().map_or_else(|| self.goal_of(dir.number), |run| Block(run.start + run.len));
             let (start, len) = self.allocate_blocks(goal, blocks - logical)?;
-            dir.runs.push(Run { logical, len, start: start.0, written: true });
+            Arc::make_mut(&mut dir.runs).push(Run { logical, len, start: start.0, written: true });
         }
         while dir.len() > blocks {
             let surplus = dir.len() - blocks;
-            let last = dir.runs.last_mut().expect("it has blocks");
+            let runs = Arc::make_mut(&mut dir.runs);
+            let last = runs.last_mut().expect("it has blocks");
             let cut = surplus.min(last.len);
             last.len -= cut;
             let first = Block(last.start + last.len);
             if last.len == 0 {
-                dir.runs.pop();
+                runs.pop();
             }
             self.free_blocks(first, cut)?;
         }

@@ -84,12 +84,8 @@ impl Journal {
         self.superblock(false, self.sequence().wrapping_add(1).max(1))
     }
 
-    /// Returns the blocks, with their places, of a transaction that changes `changed`; `None` if
-    /// the journal is too small.
-    pub(super) fn transaction<'a>(
-        &self,
-        changed: impl ExactSizeIterator<Item = (Block, &'a Bytes)>,
-    ) -> Option<Vec<(Block, Vec<u8>)>> {
+    /// Returns the size of a tag, and how many of them a descriptor block holds.
+    fn tags(&self) -> (usize, usize) {
         let seed = self.seed();
         let tag_size = match (seed, self.has(incompat::BIT64)) {
             (Some(_), _) => 16,
@@ -97,7 +93,25 @@ impl Journal {
             (None, false) => 8,
         };
         let tail = if seed.is_some() { 4 } else { 0 };
-        let tags = (self.block_size - HEADER_SIZE - 16 - tail) / tag_size;
+        (tag_size, (self.block_size - HEADER_SIZE - 16 - tail) / tag_size)
+    }
+
+    /// Returns how many blocks one transaction can change.
+    pub(super) fn capacity(&self) -> usize {
+        let (_, tags) = self.tags();
+        // One for the commit block, and one descriptor for as many blocks as it has tags.
+        let blocks = self.superblock.s_maxlen.0.saturating_sub(self.superblock.s_first.0);
+        (blocks as usize).saturating_sub(1) * tags / (tags + 1)
+    }
+
+    /// Returns the blocks, with their places, of a transaction that changes `changed`; `None` if
+    /// the journal is too small.
+    pub(super) fn transaction<'a>(
+        &self,
+        changed: impl ExactSizeIterator<Item = (Block, &'a Bytes)>,
+    ) -> Option<Vec<(Block, Vec<u8>)>> {
+        let seed = self.seed();
+        let (tag_size, tags) = self.tags();
         let changed: Vec<(Block, &Bytes)> = changed.collect();
         let mut log: Vec<Vec<u8>> = Vec::with_capacity(changed.len() + changed.len().div_ceil(tags) + 1);
         for part in changed.chunks(tags) {

@@ -8,6 +8,7 @@ mod allocate;
 mod blocks;
 mod commit;
 mod content;
+mod dir_cache;
 mod directory;
 mod extents;
 mod groups;
@@ -25,12 +26,14 @@ mod verify;
 mod volume;
 mod xattrs;
 
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
-use banger_tree::{GuestPath, ResolveAccount, RootfsError};
+use banger_tree::{Cancellation, GuestPath, ResolveAccount, RootfsError};
 use camino::Utf8Path;
 
 use blocks::Blocks;
+use dir_cache::DirCache;
 pub(crate) use storage::FileStorage;
 pub use storage::Storage;
 pub use verify::VerifyReport;
@@ -68,8 +71,22 @@ pub struct Ext4Editor {
     freed: Vec<Range<u64>>,
     /// Whether a commit failed after it had taken effect in the journal.
     is_half_committed: bool,
-    /// What the resolution of paths may cost.
+    /// What the resolution of paths may cost, and what tells operations to stop.
     account: ResolveAccount,
+    /// What was found out about directories.
+    known: RefCell<DirCache>,
+    /// Blocks that one commit can change, once it was asked for.
+    commit_capacity: Cell<Option<usize>>,
+}
+
+/// How much an editor had to do: counts for tests of cost, which hold on every machine.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EditorEffort {
+    /// Blocks of metadata asked for, also where they were in memory.
+    pub block_reads: u64,
+    /// Components of paths looked up.
+    pub lookups: u64,
 }
 
 fn cannot_open(path: &Utf8Path, source: std::io::Error) -> RootfsError {
@@ -118,6 +135,8 @@ impl Ext4Editor {
             freed: Vec::new(),
             is_half_committed: false,
             account: ResolveAccount::default(),
+            known: RefCell::default(),
+            commit_capacity: Cell::new(None),
         };
         editor.check_journal()?;
         Ok(editor)
@@ -128,6 +147,22 @@ impl Ext4Editor {
     #[must_use]
     pub fn with_account(self, account: ResolveAccount) -> Self {
         Self { account, ..self }
+    }
+
+    /// Has operations end with [`RootfsError::Cancelled`], and without effect, once `cancellation` is
+    /// set. A commit that has begun is finished.
+    pub fn set_cancellation(&mut self, cancellation: &Cancellation) {
+        self.account.cancellation = cancellation.clone();
+    }
+
+    fn check_cancelled(&self) -> Result<(), RootfsError> {
+        if self.account.cancellation.is_cancelled() { Err(RootfsError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Returns how much was done since the image was opened.
+    #[doc(hidden)]
+    pub fn effort(&self) -> EditorEffort {
+        EditorEffort { block_reads: self.blocks.reads(), lookups: self.known.borrow().lookups() }
     }
 
     /// Returns that the file system cannot hold what is asked for.
@@ -159,6 +194,7 @@ impl Ext4Editor {
         if outcome.is_err() {
             self.blocks.undo_operation();
             self.freed.truncate(freed);
+            self.known.borrow_mut().forget_all();
         }
         outcome
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use banger_tree::{
-    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, ResolveAccount, Resolved,
-    Rootfs, RootfsError, Stat, Timestamp, places, resolve,
+    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, ResolveAccount,
+    ResolveError, Resolved, Rootfs, RootfsError, Stat, Timestamp, places, resolve,
 };
 
 use super::Ext4Editor;
+use super::dir_cache::WalkedDir;
 use super::directory::Entry;
 use super::extents::Run;
 use super::inodes::{new_inode, set_attributes};
@@ -32,8 +33,16 @@ impl Lookup for Names<'_> {
     }
 
     fn child(&self, dir: InodeNumber, name: &[u8]) -> Result<Option<InodeNumber>, RootfsError> {
-        let dir = self.0.dir(dir)?;
-        Ok(self.0.find(&dir, name)?.map(|found| found.inode()))
+        self.0.check_cancelled()?;
+        self.0.known.borrow_mut().count_lookup();
+        if let Some(inode) = self.0.known.borrow().child(dir, name) {
+            return Ok(Some(inode));
+        }
+        let found = self.0.find(&self.0.dir(dir)?, name)?.map(|found| found.inode());
+        if let Some(inode) = found {
+            self.0.known.borrow_mut().add_child(dir, name, inode);
+        }
+        Ok(found)
     }
 
     fn file_type(&self, node: InodeNumber) -> Result<FileType, RootfsError> {
@@ -46,6 +55,59 @@ impl Lookup for Names<'_> {
 
     fn account(&self) -> Option<&ResolveAccount> {
         Some(&self.0.account)
+    }
+
+    fn place(&self, path: &GuestPath) -> Result<Resolved<InodeNumber>, RootfsError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return resolve(self, path, false);
+        };
+        let dir = self.walk(&parent)?;
+        let node = self.child(dir.inode, name)?;
+        let path =
+            dir.path.join(name).map_err(|source| ResolveError::BadTarget { path: dir.path, source })?;
+        Ok(Resolved { path, parent: dir.inode, node })
+    }
+}
+
+impl Names<'_> {
+    /// Returns the directory at `path`, symlinks followed, from the last one on the way that is known.
+    fn walk(&self, path: &GuestPath) -> Result<WalkedDir, RootfsError> {
+        let mut unknown = Vec::new();
+        let mut at = path.clone();
+        let mut dir = loop {
+            let known = self.0.known.borrow().walked(&at).cloned();
+            if let Some(dir) = known {
+                break dir;
+            }
+            let Some(parent) = at.parent() else {
+                break WalkedDir { inode: InodeNumber::ROOT, path: GuestPath::root() };
+            };
+            unknown.push(std::mem::replace(&mut at, parent));
+        };
+        for path in unknown.into_iter().rev() {
+            let name = path.file_name().expect("the root is always known");
+            let next =
+                dir.path.join(name).map_err(|source| ResolveError::BadTarget { path: dir.path, source })?;
+            let Some(node) = self.child(dir.inode, name)? else {
+                return Err(RootfsError::NotFound { path: next });
+            };
+            dir = match self.file_type(node)? {
+                FileType::Directory => WalkedDir { inode: node, path: next },
+                // From the root again: all symlinks of a path count.
+                FileType::Symlink => {
+                    let place = resolve(self, &path, true)?;
+                    let missing = || RootfsError::NotFound { path: place.path.clone() };
+                    let inode = place.node.ok_or_else(missing)?;
+                    if self.file_type(inode)? != FileType::Directory {
+                        return Err(RootfsError::NotADirectory { path: place.path });
+                    }
+                    WalkedDir { inode, path: place.path }
+                }
+                _ => return Err(RootfsError::NotADirectory { path: next }),
+            };
+            self.0.known.borrow_mut().add_walked(&path, dir.clone());
+        }
+        Ok(dir)
     }
 }
 
@@ -88,6 +150,7 @@ impl Ext4Editor {
         let entry = Entry { name, inode: number, file_type: file_type_code(type_of(&inode)) };
         match place.node {
             Some(before) => {
+                self.known.get_mut().forget_walked(&place.path);
                 self.replace_entry(place.parent, &entry)?;
                 self.drop_link(before)
             }
@@ -116,6 +179,7 @@ impl Ext4Editor {
         if has_blocks {
             self.free_content(number, inode)?;
         }
+        self.known.get_mut().forget_dir(number);
         self.free_inode(number, file_type == FileType::Directory)
     }
 
@@ -125,14 +189,34 @@ impl Ext4Editor {
         inode.i_links_count = match inode.i_links_count {
             // It stopped counting: perhaps it can go on.
             1 => {
-                let entries = self.entries(&self.dir(number)?)?;
-                let is_dir = |entry: &&Entry| file_type_of_code(entry.file_type) == Some(FileType::Directory);
-                let links = 2 + entries.iter().filter(is_dir).count();
+                let links = 2 + self.subdirectories_without_one(number)?;
                 u16::try_from(links).ok().filter(|links| u32::from(*links) <= LINK_MAX).unwrap_or(1)
             }
             links => links.saturating_sub(1).max(2),
         };
         self.put_inode(number, &inode)
+    }
+
+    /// Returns how many subdirectories are left in a directory that lost one. They are counted once,
+    /// not anew for each that goes.
+    fn subdirectories_without_one(&mut self, number: InodeNumber) -> Result<usize, RootfsError> {
+        if let Some(count) = self.known.get_mut().subdirectories(number) {
+            *count = count.saturating_sub(1);
+            return Ok(*count);
+        }
+        let entries = self.entries(&self.dir(number)?)?;
+        let is_dir = |entry: &&Entry| file_type_of_code(entry.file_type) == Some(FileType::Directory);
+        let count = entries.iter().filter(is_dir).count();
+        self.known.get_mut().set_subdirectories(number, count);
+        Ok(count)
+    }
+
+    /// Takes one subdirectory more into account.
+    fn add_subdirectory(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
+        if let Some(count) = self.known.get_mut().subdirectories(number) {
+            *count += 1;
+        }
+        self.add_link(number)
     }
 
     /// Gives back everything at and below an inode whose name is gone.
@@ -143,9 +227,12 @@ impl Ext4Editor {
         let mut seen = BTreeSet::from([number]);
         let mut pending = vec![number];
         while let Some(number) = pending.pop() {
+            self.check_commit_holds()?;
             let dir = self.dir(number)?;
             for entry in self.entries(&dir)? {
                 if type_of(&self.inode(entry.inode)?) != FileType::Directory {
+                    self.check_cancelled()?;
+                    self.check_commit_holds()?;
                     self.drop_link(entry.inode)?;
                 } else if seen.insert(entry.inode) && self.parent_of(entry.inode)? == number {
                     pending.push(entry.inode);
@@ -163,7 +250,7 @@ impl Ext4Editor {
 
 impl Rootfs for Ext4Editor {
     fn stat(&self, path: &GuestPath) -> Result<Option<Stat>, RootfsError> {
-        let number = match resolve(&Names(self), path, false) {
+        let number = match Names(self).place(path) {
             Ok(Resolved { node: Some(number), .. }) => number,
             Ok(_) | Err(RootfsError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
@@ -192,7 +279,15 @@ impl Rootfs for Ext4Editor {
     }
 
     fn resolve(&self, path: &GuestPath) -> Result<GuestPath, RootfsError> {
-        let place = resolve(&Names(self), path, true)?;
+        let names = Names(self);
+        // The way to the end is known, and where that is no symlink, it is all.
+        let place = names.place(path);
+        if let Ok(Resolved { path, node: Some(node), .. }) = &place
+            && names.file_type(*node)? != FileType::Symlink
+        {
+            return Ok(path.clone());
+        }
+        let place = resolve(&names, path, true)?;
         match place.node {
             Some(_) => Ok(place.path),
             None => Err(RootfsError::NotFound { path: place.path }),
@@ -265,7 +360,7 @@ impl Rootfs for Ext4Editor {
             editor.put_inode(number, &inode)?;
             let dir = editor.dir(number)?;
             editor.put_leaf(&dir, block, bytes)?;
-            editor.add_link(place.parent)?;
+            editor.add_subdirectory(place.parent)?;
             editor.add(&place, number, inode, attributes)
         })
     }
@@ -360,6 +455,7 @@ impl Rootfs for Ext4Editor {
             let (_, place) = places::for_removal(&Names(editor), path)?;
             let name = place.path.file_name().ok_or(RootfsError::Root)?;
             let number = editor.remove_entry(place.parent, name)?;
+            editor.known.get_mut().forget_walked(&place.path);
             if type_of(&editor.inode(number)?) == FileType::Directory {
                 editor.drop_subdirectory(place.parent)?;
             }
@@ -372,13 +468,14 @@ impl Rootfs for Ext4Editor {
             let (source, place) = places::for_rename(&Names(editor), from, to)?;
             let name = source.path.file_name().ok_or(RootfsError::Root)?;
             let number = editor.remove_entry(source.parent, name)?;
+            editor.known.get_mut().forget_walked(&source.path);
             let file_type = type_of(&editor.inode(number)?);
             let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();
             let entry = Entry { name, inode: number, file_type: file_type_code(file_type) };
             editor.insert_entry(place.parent, entry)?;
             if file_type == FileType::Directory && source.parent != place.parent {
                 editor.set_parent(number, place.parent)?;
-                editor.add_link(place.parent)?;
+                editor.add_subdirectory(place.parent)?;
                 editor.drop_subdirectory(source.parent)?;
             }
             Ok(())
@@ -409,6 +506,10 @@ impl Rootfs for Ext4Editor {
             (inode.i_crtime, inode.i_crtime_extra) = (unchanged.i_crtime, unchanged.i_crtime_extra);
             editor.put_inode(number, &inode)
         })
+    }
+
+    fn is_commit_due(&self) -> bool {
+        self.has_much_to_commit()
     }
 
     fn commit(&mut self) -> Result<(), RootfsError> {

@@ -47,6 +47,34 @@ pub enum EditError {
         /// What to do.
         advice: &'static str,
     },
+    /// The last path is missing, which says where the others go.
+    #[error("{path} is the only path; give the place that it goes to behind it")]
+    NoDestination {
+        /// The path, escaped.
+        path: String,
+    },
+    /// Several things were to get one name.
+    #[error("only one path can get the name {path}; give a directory, or one path")]
+    ManyToOne {
+        /// The name.
+        path: GuestPath,
+    },
+    /// A directory is in two places, which would make a walk endless.
+    #[error(
+        "{path} is a directory that is in another place, too: the file system is damaged; run e2fsck on it"
+    )]
+    DirectoryTwice {
+        /// One of the places.
+        path: GuestPath,
+    },
+    /// A command failed after the first of several commits.
+    #[error(
+        "{source}; some of the changes are in the image already, since its journal could not hold all of them"
+    )]
+    Partly {
+        /// Why it failed.
+        source: Box<EditError>,
+    },
     /// A mode that is none.
     #[error("{text:?} is not a mode; write one as 644, u+x or go=rX")]
     Mode {
@@ -96,7 +124,7 @@ impl EditError {
                 RootfsError::Root => 706,
                 RootfsError::BelowItself { .. } => 707,
                 RootfsError::Symlinks(_) => 708,
-                RootfsError::OverBudget { .. } => 719,
+                RootfsError::OverBudget { .. } => 726,
                 RootfsError::Cancelled => 505,
                 RootfsError::Path(_) => 709,
                 RootfsError::Content { .. } => 710,
@@ -107,9 +135,14 @@ impl EditError {
                 RootfsError::Tool { .. } => 715,
                 RootfsError::Io { .. } => 716,
                 RootfsError::Size { .. } => 718,
+                RootfsError::TooManyChanges { .. } => 725,
                 _ => 717,
             },
             Self::EmptyPath => 724,
+            Self::ManyToOne { .. } => 701,
+            Self::NoDestination { .. } => 724,
+            Self::DirectoryTwice { .. } => 713,
+            Self::Partly { source } => source.code(),
             Self::NotFound { .. } => 700,
             Self::NotADirectory { .. } => 701,
             Self::Directory { .. } => 702,
@@ -122,8 +155,20 @@ impl EditError {
         }
     }
 
+    /// Returns whether the caller asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Partly { source } => source.is_cancelled(),
+            Self::Cancelled | Self::Rootfs(RootfsError::Cancelled) => true,
+            _ => false,
+        }
+    }
+
     /// Returns whether the message names the image already.
     pub(crate) fn names_image(&self) -> bool {
+        if let Self::Partly { source } = self {
+            return source.names_image();
+        }
         matches!(
             self,
             Self::Rootfs(

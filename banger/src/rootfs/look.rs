@@ -7,7 +7,7 @@ use banger_tree::{FileType, GuestPath, Rootfs, RootfsError, Stat, Timestamp, Xat
 use serde::{Serialize, Serializer};
 
 use super::capability;
-use super::edit::LOOK_AROUND;
+use super::edit::{LOOK_AROUND, Operand, WalkedDirs};
 use super::error::EditError;
 use super::owner::Database;
 
@@ -176,6 +176,24 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Returns the path of an operand; one with a slash at its end leads to a directory.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn operand(&self, operand: &Operand) -> Result<GuestPath, EditError> {
+        if !operand.is_directory {
+            return Ok(operand.path.clone());
+        }
+        let path = self.resolve(&operand.path)?;
+        match self.entry(&path)?.file_type {
+            FileType::Directory => Ok(path),
+            _ => {
+                let advice = "leave out the slash at its end";
+                Err(EditError::NotADirectory { path: operand.path.clone(), advice })
+            }
+        }
+    }
+
     /// Returns `path` with every symlink followed, the last one too.
     ///
     /// # Errors
@@ -205,9 +223,10 @@ impl<'a> View<'a> {
     /// # Errors
     /// As [`list`](Self::list).
     pub fn list_all(&self, path: &GuestPath) -> Result<Vec<Listing>, EditError> {
-        let mut listings = Vec::new();
+        let (mut listings, mut walked) = (Vec::new(), WalkedDirs::default());
         let mut pending = vec![path.clone()];
         while let Some(path) = pending.pop() {
+            walked.enter(self.entry(&self.resolve(&path)?)?.inode, &path)?;
             let listing = self.list(&path)?;
             let is_directory = |entry: &&Entry| entry.file_type == FileType::Directory;
             pending.extend(listing.entries.iter().rev().filter(is_directory).map(|entry| entry.path.clone()));

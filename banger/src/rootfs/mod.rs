@@ -1,7 +1,8 @@
 //! Looking into ext4 files and editing them, without root or mount.
 //!
 //! [`open`] and [`View`] look, [`edit`] and [`Edit`] change; both work on any [`Rootfs`]. All that
-//! one [`edit`] does is one commit: it is there in full, or not at all.
+//! one [`edit`] does is one commit: it is there in full, or not at all. Only what the journal of the
+//! file system cannot hold at once takes several commits, and each leaves a sound file system.
 //!
 //! ```no_run
 //! use banger::Cancellation;
@@ -16,28 +17,39 @@
 //! ```
 
 mod acl;
+mod attributes;
 mod capability;
 mod edit;
 mod error;
+mod inherit;
 mod look;
+mod make;
 mod mode;
+mod moving;
 mod owner;
+mod patient;
 mod put;
+mod removal;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use attributes::ChangeOwner;
 use banger_ext4::Ext4Editor;
+use banger_tree::Cancellation;
 pub use banger_tree::{
     Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp, Xattrs, escape_bytes,
 };
-use banger_tree::{Cancellation, ResolveAccount};
 use camino::Utf8Path;
-pub use edit::{ChangeOwner, Destination, Edit, MakeDirectory, MakeLink, Remove};
+pub use edit::{Destination, Edit, Operand};
 pub use error::EditError;
 pub use look::{CopyError, Entry, Listing, View, time_text};
+pub use make::{MakeDirectory, MakeLink};
 pub use mode::ModeChange;
+pub use moving::Move;
 pub use owner::OwnerChange;
+pub use patient::PatientReader;
 pub use put::{Put, PutSource};
+pub use removal::Remove;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -79,18 +91,24 @@ pub fn open(file: &Utf8Path) -> Result<Ext4Editor, Error> {
 /// Opens the ext4 file `file` alone, does `work` on it at `timestamp`, and makes the changes last.
 ///
 /// # Errors
-/// As [`open`], or another program has the file in use, or `work` fails; then nothing is changed.
+/// As [`open`], or another program has the file in use, or `work` fails; then nothing is changed, or
+/// the error is [`EditError::Partly`].
 pub fn edit<T>(
     file: &Utf8Path,
     timestamp: Timestamp,
     cancellation: &Cancellation,
     work: impl FnOnce(&mut Edit<'_>) -> Result<T, EditError>,
 ) -> Result<T, Error> {
-    let account = ResolveAccount { cancellation: cancellation.clone(), ..ResolveAccount::default() };
-    let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?.with_account(account);
+    let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
+    rootfs.set_cancellation(cancellation);
     let mut edit = Edit::new(&mut rootfs, timestamp, cancellation);
-    let outcome = work(&mut edit).and_then(|outcome| edit.commit().map(|()| outcome));
-    outcome.map_err(in_file(file))
+    let outcome = work(&mut edit);
+    let steps = edit.steps();
+    let outcome = outcome.and_then(|outcome| edit.commit().map(|()| outcome));
+    outcome.map_err(|source| match steps {
+        0 => in_file(file)(source),
+        _ => in_file(file)(EditError::Partly { source: Box::new(source) }),
+    })
 }
 
 /// How large a file system shall be.
@@ -119,8 +137,9 @@ pub struct Resized {
 ///
 /// # Errors
 /// As [`edit`], or it is larger than that or cannot become so large.
-pub fn resize(file: &Utf8Path, size: NewSize) -> Result<Resized, Error> {
+pub fn resize(file: &Utf8Path, size: NewSize, cancellation: &Cancellation) -> Result<Resized, Error> {
     let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
+    rootfs.set_cancellation(cancellation);
     let before_bytes = rootfs.size_bytes();
     let wanted = match size {
         NewSize::Bytes(bytes) => bytes,
@@ -133,8 +152,5 @@ pub fn resize(file: &Utf8Path, size: NewSize) -> Result<Resized, Error> {
 /// Returns the error that says which file it is about.
 pub fn in_file<E: Into<EditError>>(file: &Utf8Path) -> impl FnOnce(E) -> Error {
     let file = file.to_owned();
-    move |error| match error.into() {
-        EditError::Cancelled | EditError::Rootfs(RootfsError::Cancelled) => Error::Cancelled,
-        source => Error::Rootfs { file, source },
-    }
+    move |error| Error::Rootfs { file, source: error.into() }
 }

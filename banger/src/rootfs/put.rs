@@ -6,14 +6,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use banger_tree::{Cancellation, FileType, GuestPath, NodeKind, RootfsError, Xattrs, escape_bytes};
+use banger_tree::{Cancellation, FileType, GuestPath, NodeKind, RootfsError, escape_bytes};
 use rustix::fs::OFlags;
 
 use super::capability::CAPABILITY;
-use super::edit::{Destination, Edit, Target, with_mode};
+use super::edit::{Destination, Edit, Target};
 use super::error::EditError;
+use super::inherit::{NewEntry, set_mode};
 use super::mode::ModeChange;
 use super::owner::{OwnerChange, OwnerIds};
+use super::patient::PatientReader;
 
 /// Mode of files whose source has none.
 const FILE_MODE: u16 = 0o644;
@@ -50,6 +52,8 @@ pub struct Put {
     pub parents: bool,
     /// Replace a symlink at the destination, not what it leads to.
     pub no_dereference: bool,
+    /// Leave files alone that are there.
+    pub no_clobber: bool,
 }
 
 /// What holds for all of one call.
@@ -57,6 +61,7 @@ struct Terms<'a> {
     mode: Option<&'a ModeChange>,
     owner: OwnerIds,
     no_dereference: bool,
+    no_clobber: bool,
 }
 
 impl Edit<'_> {
@@ -78,6 +83,7 @@ impl Edit<'_> {
             mode: how.mode.as_ref(),
             owner: self.ids(how.owner.as_ref())?,
             no_dereference: how.no_dereference,
+            no_clobber: how.no_clobber,
         };
         if how.parents {
             let needs_all = destination.is_directory || sources.len() > 1;
@@ -86,14 +92,14 @@ impl Edit<'_> {
                 self.make_parents(&missing)?;
             }
         }
-        let target = self.target(destination, sources.len())?;
+        let target = self.put_target(&sources, destination)?;
         let mut places = Vec::new();
         for source in sources {
             let place = match source {
                 PutSource::Path(path) => self.put_path(&path, &target, &terms)?,
                 PutSource::Reader(reader) => {
                     let place = target.of(None)?;
-                    self.put_file(&place, reader, FILE_MODE, &terms)?
+                    self.put_file(&place, reader, None, &terms)?
                 }
             };
             places.push(place);
@@ -101,14 +107,29 @@ impl Edit<'_> {
         Ok(places)
     }
 
+    /// Returns where sources go. As with cp, the new name of a directory may end with a slash.
+    fn put_target(&self, sources: &[PutSource<'_>], destination: &Destination) -> Result<Target, EditError> {
+        if let [PutSource::Path(source)] = sources
+            && destination.is_directory
+            && !destination.is_exact
+            && source.is_dir()
+            && self.rootfs.stat(&destination.path)?.is_none()
+        {
+            return self.target(&Destination { is_exact: true, ..destination.clone() }, 1);
+        }
+        self.target(destination, sources.len())
+    }
+
     fn put_path(&mut self, path: &Path, target: &Target, terms: &Terms<'_>) -> Result<GuestPath, EditError> {
         let metadata = fs::metadata(path).map_err(host("read", path))?;
         if !metadata.is_dir() {
             let place = target.of(path.file_name().map(OsStrExt::as_bytes))?;
-            let file = open(path, OFlags::empty())?;
+            // Opening a pipe must not wait for a writer, reading it does.
+            let file = open(path, OFlags::NONBLOCK)?;
             // Of a pipe or a device only the bytes are meant.
-            let mode = if metadata.is_file() { permissions(&metadata, FILE_BITS) } else { FILE_MODE };
-            return self.put_file(&place, &mut &file, mode, terms);
+            let mode = metadata.is_file().then(|| permissions(&metadata, FILE_BITS));
+            let mut reader = PatientReader::new(file, &self.cancellation);
+            return self.put_file(&place, &mut reader, mode, terms);
         }
         let bytes = path.as_os_str().as_bytes();
         let stands_for_content =
@@ -132,9 +153,12 @@ impl Edit<'_> {
     ) -> Result<(), EditError> {
         match self.rootfs.stat(place)?.map(|stat| stat.file_type) {
             None => {
-                let attributes = self.new_attributes(permissions(metadata, DIRECTORY_BITS), terms.owner);
+                let mode = permissions(metadata, DIRECTORY_BITS);
+                let new = NewEntry::of_source(FileType::Directory, mode, terms.owner);
+                let attributes = self.new_attributes(place, &new)?;
                 self.rootfs.create_dir(place, &attributes)?;
                 self.touch_parent(place);
+                self.changed()?;
             }
             Some(FileType::Directory) => {}
             Some(FileType::Symlink) if !terms.no_dereference && self.leads_to_directory(place)? => {}
@@ -167,7 +191,7 @@ impl Edit<'_> {
             // What took its place since would be read from outside the directory, or wait for ever.
             let file = open(path, OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
             let metadata = file.metadata().map_err(host("read", path))?;
-            self.put_file(place, &mut &file, permissions(&metadata, FILE_BITS), terms)?;
+            self.put_file(place, &mut &file, Some(permissions(&metadata, FILE_BITS)), terms)?;
             return Ok(());
         }
         if let Some(before) = self.rootfs.stat(place)? {
@@ -175,13 +199,18 @@ impl Edit<'_> {
                 let advice = "only a directory replaces it; remove it first";
                 return Err(EditError::Directory { path: place.clone(), advice });
             }
+            if terms.no_clobber {
+                return Ok(());
+            }
             self.rootfs.remove(place)?;
         }
         self.touch_parent(place);
         if file_type.is_symlink() {
             let target = fs::read_link(path).map_err(host("read", path))?;
-            let attributes = self.new_attributes(0o777, terms.owner);
-            return Ok(self.rootfs.symlink(place, target.as_os_str().as_bytes(), &attributes)?);
+            let new = NewEntry::of_source(FileType::Symlink, 0o777, terms.owner);
+            let attributes = self.new_attributes(place, &new)?;
+            self.rootfs.symlink(place, target.as_os_str().as_bytes(), &attributes)?;
+            return self.changed();
         }
         let number = metadata.rdev();
         let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
@@ -194,23 +223,36 @@ impl Edit<'_> {
         } else {
             NodeKind::Socket
         };
-        let attributes = self.new_attributes(permissions(&metadata, FILE_BITS), terms.owner);
-        Ok(self.rootfs.mknod(place, &kind, &attributes)?)
+        let new = NewEntry::of_source(kind.file_type(), permissions(&metadata, FILE_BITS), terms.owner);
+        let attributes = self.new_attributes(place, &new)?;
+        self.rootfs.mknod(place, &kind, &attributes)?;
+        self.changed()
     }
 
-    /// Puts bytes to `place`, or to what a symlink there leads to; returns where they are.
+    /// Puts bytes to `place`, or to what a symlink there leads to; returns where they are. A `mode` of
+    /// `None` is that of files whose source has none.
     fn put_file(
         &mut self,
         place: &GuestPath,
         content: &mut dyn Read,
-        mode: u16,
+        mode: Option<u16>,
         terms: &Terms<'_>,
     ) -> Result<GuestPath, EditError> {
+        if terms.no_clobber && self.rootfs.stat(place)?.is_some() {
+            return Ok(place.clone());
+        }
         let place = self.file_place(place, terms)?;
         let before = self.rootfs.stat(&place)?.filter(|stat| stat.file_type == FileType::Regular);
-        let mut attributes = match &before {
-            Some(stat) => stat.attributes.clone(),
-            None => self.new_attributes(mode, OwnerIds::default()),
+        let (file_type, owner) = (FileType::Regular, OwnerIds::default());
+        let mut attributes = match (&before, mode) {
+            (Some(stat), _) => stat.attributes.clone(),
+            (None, Some(mode)) => {
+                self.new_attributes(&place, &NewEntry::of_source(file_type, mode, owner))?
+            }
+            (None, None) => {
+                let new = NewEntry { file_type, mode: FILE_MODE, unmasked_mode: 0o666, owner };
+                self.new_attributes(&place, &new)?
+            }
         };
         attributes.mtime = self.timestamp;
         attributes.uid = terms.owner.uid.unwrap_or(attributes.uid);
@@ -218,9 +260,8 @@ impl Edit<'_> {
         // They were given to the bytes that go.
         attributes.xattrs.remove(CAPABILITY);
         if let Some(change) = terms.mode {
-            attributes.mode = change.applied_to(attributes.mode, false);
-            let xattrs: Option<Xattrs> = with_mode(&attributes.xattrs, attributes.mode);
-            attributes.xattrs = xattrs.unwrap_or(attributes.xattrs);
+            let mode = change.applied_to(attributes.mode, false);
+            set_mode(&mut attributes, mode);
         }
         let mut content = Stoppable { content, cancellation: &self.cancellation };
         let written = self.rootfs.write_file(&place, &mut content, &attributes);
@@ -229,6 +270,8 @@ impl Edit<'_> {
         if before.is_none() {
             self.touch_parent(&place);
         }
+        self.forget_owner();
+        self.changed()?;
         Ok(place)
     }
 

@@ -3,3 +3,4 @@
 
 mod guest;
 mod hostile_guest;
+mod rootfs_cost;

@@ -1,21 +1,24 @@
-//! `banger rootfs put | mkdir | ln | mv | rm | chmod | chown | inject | resize`: each is one commit.
+//! `banger rootfs put | mkdir | ln | mv | rm | chmod | chown | inject | resize`: each is one commit, or
+//! several where the journal cannot hold it.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 use banger::rootfs::{
-    ChangeOwner, Destination, Edit, EditError, GuestPath, MakeDirectory, MakeLink, ModeChange, OwnerChange,
-    Put, PutSource, Remove,
+    ChangeOwner, Destination, Edit, EditError, GuestPath, MakeDirectory, MakeLink, ModeChange, Move, Operand,
+    OwnerChange, PatientReader, Put, PutSource, Remove,
 };
-use banger::{InjectReport, InjectRequest};
+use banger::{Cancellation, InjectReport, InjectRequest};
 use camino::Utf8Path;
 use serde::Serialize;
 
 use super::{STANDARD_INPUT, guest_path};
 use crate::args::{
     ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments, MkdirArguments, MvArguments,
-    PutArguments, ResizeArguments, RmArguments,
+    PutArguments, ResizeArguments, RmArguments, TargetArguments,
 };
 use crate::commands::{Failure, cancel_on_signal, output};
 use crate::printer::Printer;
@@ -25,7 +28,7 @@ use crate::units::Size;
 fn edit(
     file: &FileArgument,
     printer: &Printer,
-    work: impl FnOnce(&mut Edit<'_>) -> Result<Vec<GuestPath>, EditError>,
+    work: impl FnOnce(&mut Edit<'_>, &Cancellation) -> Result<Vec<GuestPath>, EditError>,
 ) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Document<'a> {
@@ -35,14 +38,37 @@ fn edit(
     }
     let file = &file.file;
     let cancellation = cancel_on_signal(printer);
-    let paths = banger::rootfs::edit(file, banger::rootfs::timestamp()?, &cancellation, work)?;
+    let paths = banger::rootfs::edit(file, banger::rootfs::timestamp()?, &cancellation, |edit| {
+        work(edit, &cancellation)
+    })?;
     output(printer.result(&Document { version: 1, file, paths }, ""))
 }
 
-/// Splits what the last of several paths is the destination of.
-fn split(paths: &[OsString]) -> Result<(&[OsString], Destination), EditError> {
-    let (last, others) = paths.split_last().expect("the parser asks for two paths and more");
-    Ok((others, Destination::parse(last.as_bytes())?))
+/// Splits paths into what goes somewhere, and where that is.
+fn split<'a>(
+    paths: &'a [OsString],
+    target: &TargetArguments,
+) -> Result<(&'a [OsString], Destination), EditError> {
+    if let Some(dir) = &target.target_directory {
+        return Ok((paths, Destination::parse_directory(dir.as_bytes())?));
+    }
+    let (last, others) = paths.split_last().expect("the parser asks for a path");
+    if others.is_empty() {
+        return Err(EditError::NoDestination { path: banger::rootfs::escape_bytes(last.as_bytes()) });
+    }
+    let parse = if target.no_target_directory { Destination::parse_exact } else { Destination::parse };
+    Ok((others, parse(last.as_bytes())?))
+}
+
+fn operands(paths: &[OsString]) -> Result<Vec<Operand>, EditError> {
+    paths.iter().map(|path| Operand::parse(path.as_bytes())).collect()
+}
+
+/// Checks that all paths are there before the first of them is changed.
+fn existing(paths: &[OsString], edit: &Edit<'_>) -> Result<Vec<Operand>, EditError> {
+    let operands = operands(paths)?;
+    operands.iter().try_for_each(|operand| edit.check_exists(operand))?;
+    Ok(operands)
 }
 
 fn mode(text: Option<&String>) -> Result<Option<ModeChange>, EditError> {
@@ -54,8 +80,9 @@ fn owner(text: Option<&OsString>) -> Result<Option<OwnerChange>, EditError> {
 }
 
 pub(super) fn put(arguments: &PutArguments, printer: &Printer) -> Result<(), Failure> {
-    edit(&arguments.file, printer, |edit| {
-        let (sources, destination) = split(&arguments.paths)?;
+    let standard_input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(Failure::Output)?);
+    edit(&arguments.file, printer, |edit, cancellation| {
+        let (sources, destination) = split(&arguments.paths, &arguments.target)?;
         let by_number = arguments.uid.or(arguments.gid).is_some();
         let how = Put {
             mode: mode(arguments.mode.as_ref())?,
@@ -65,8 +92,9 @@ pub(super) fn put(arguments: &PutArguments, printer: &Printer) -> Result<(), Fai
             },
             parents: arguments.parents,
             no_dereference: arguments.no_dereference,
+            no_clobber: arguments.no_clobber,
         };
-        let mut input = io::stdin().lock();
+        let mut input = PatientReader::new(standard_input, cancellation);
         let mut input: Option<&mut dyn io::Read> = Some(&mut input);
         let source = |path: &OsString| match input.take_if(|_| path == STANDARD_INPUT) {
             Some(input) => PutSource::Reader(input),
@@ -77,7 +105,7 @@ pub(super) fn put(arguments: &PutArguments, printer: &Printer) -> Result<(), Fai
 }
 
 pub(super) fn mkdir(arguments: &MkdirArguments, printer: &Printer) -> Result<(), Failure> {
-    edit(&arguments.file, printer, |edit| {
+    edit(&arguments.file, printer, |edit, _| {
         let how = MakeDirectory {
             parents: arguments.parents,
             mode: mode(arguments.mode.as_ref())?,
@@ -88,50 +116,58 @@ pub(super) fn mkdir(arguments: &MkdirArguments, printer: &Printer) -> Result<(),
 }
 
 pub(super) fn ln(arguments: &LnArguments, printer: &Printer) -> Result<(), Failure> {
-    edit(&arguments.file, printer, |edit| {
-        let (targets, link) = split(&arguments.paths)?;
+    edit(&arguments.file, printer, |edit, _| {
+        let (targets, link) = split(&arguments.paths, &arguments.target)?;
         let targets: Vec<&[u8]> = targets.iter().map(|target| target.as_bytes()).collect();
-        edit.link(&targets, &link, MakeLink { symbolic: arguments.symbolic, force: arguments.force })
+        let how = MakeLink {
+            symbolic: arguments.symbolic,
+            force: arguments.force,
+            no_dereference: arguments.no_dereference,
+        };
+        edit.link(&targets, &link, how)
     })
 }
 
 pub(super) fn mv(arguments: &MvArguments, printer: &Printer) -> Result<(), Failure> {
-    edit(&arguments.file, printer, |edit| {
-        let (sources, destination) = split(&arguments.paths)?;
-        let sources: Vec<GuestPath> =
-            sources.iter().map(|path| guest_path(path)).collect::<Result<_, _>>()?;
-        edit.rename(&sources, &destination)
+    edit(&arguments.file, printer, |edit, _| {
+        let (sources, destination) = split(&arguments.paths, &arguments.target)?;
+        let sources = existing(sources, edit)?;
+        edit.rename(&sources, &destination, Move { no_clobber: arguments.no_clobber })
     })
 }
 
 pub(super) fn rm(arguments: &RmArguments, printer: &Printer) -> Result<(), Failure> {
-    edit(&arguments.file, printer, |edit| {
-        let how = Remove { recursive: arguments.recursive, force: arguments.force };
-        let removed = arguments.paths.iter().map(|path| edit.remove(&guest_path(path)?, how));
+    edit(&arguments.file, printer, |edit, _| {
+        let how = Remove {
+            recursive: arguments.recursive,
+            force: arguments.force,
+            empty_directories: arguments.dir,
+        };
+        let operands = operands(&arguments.paths)?;
+        operands.iter().try_for_each(|operand| edit.check_removable(operand, how))?;
+        let removed = operands.iter().map(|operand| edit.remove(operand, how));
         Ok(removed.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     })
 }
 
 pub(super) fn chmod(arguments: &ChmodArguments, printer: &Printer) -> Result<(), Failure> {
-    edit(&arguments.file, printer, |edit| {
+    edit(&arguments.file, printer, |edit, _| {
         let change: ModeChange = arguments.mode.parse()?;
-        let change = |path: &OsString| {
-            let path = guest_path(path)?;
-            edit.change_mode(&path, &change, arguments.recursive).map(|()| path)
+        let operands = existing(&arguments.paths, edit)?;
+        let change = |operand: Operand| {
+            edit.change_mode(&operand, &change, arguments.recursive).map(|()| operand.path)
         };
-        arguments.paths.iter().map(change).collect()
+        operands.into_iter().map(change).collect()
     })
 }
 
 pub(super) fn chown(arguments: &ChownArguments, printer: &Printer) -> Result<(), Failure> {
-    edit(&arguments.file, printer, |edit| {
+    edit(&arguments.file, printer, |edit, _| {
         let owner = OwnerChange::parse(arguments.owner.as_bytes())?;
+        let operands = existing(&arguments.paths, edit)?;
         let how = ChangeOwner { recursive: arguments.recursive, dereference: !arguments.no_dereference };
-        let change = |path: &OsString| {
-            let path = guest_path(path)?;
-            edit.change_owner(&path, &owner, how).map(|()| path)
-        };
-        arguments.paths.iter().map(change).collect()
+        let change = |operand: Operand| edit.change_owner(&operand, &owner, how).map(|()| operand.path);
+        operands.into_iter().map(change).collect()
     })
 }
 
@@ -178,8 +214,8 @@ pub(super) fn resize(arguments: &ResizeArguments, printer: &Printer) -> Result<(
     }
     let file = &arguments.file.file;
     // So that an interrupt does not stop it where only its journal knows what it was about.
-    let _cancellation = cancel_on_signal(printer);
-    let resized = banger::rootfs::resize(file, arguments.size.0)?;
+    let cancellation = cancel_on_signal(printer);
+    let resized = banger::rootfs::resize(file, arguments.size.0, &cancellation)?;
     let (before, size) = (Size(resized.before_bytes), Size(resized.size_bytes));
     printer.note(&format!("{file} had {before} and has {size}"));
     output(printer.result(&Document { version: 1, file, resized }, ""))

@@ -3,6 +3,7 @@
 mod build;
 mod edit;
 mod look;
+mod stat_format;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

@@ -1,0 +1,158 @@
+//! New directories and links.
+
+use banger_tree::{FileType, GuestPath, RootfsError};
+
+use super::edit::{Destination, Edit, Operand};
+use super::error::EditError;
+use super::inherit::{NewEntry, set_mode};
+use super::mode::ModeChange;
+use super::owner::{OwnerChange, OwnerIds};
+
+/// Mode of directories that are made without one being given.
+const DIRECTORY_MODE: u16 = 0o755;
+
+/// How directories are made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MakeDirectory {
+    /// Make missing parents too, and accept a directory that is there.
+    pub parents: bool,
+    /// The directory's mode in the place of 755; symbolic ones are made of 777.
+    pub mode: Option<ModeChange>,
+    /// Its owner, in the place of 0 and of 0 or the group of a setgid directory.
+    pub owner: Option<OwnerChange>,
+}
+
+/// How links are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MakeLink {
+    /// Make symlinks, whose targets are stored as they are given.
+    pub symbolic: bool,
+    /// Replace what is there, unless it is a directory.
+    pub force: bool,
+    /// Take a destination that is a symlink to a directory as the link, not as the directory.
+    pub no_dereference: bool,
+}
+
+impl Edit<'_> {
+    /// Makes a directory; returns where it is.
+    ///
+    /// # Errors
+    /// Something is there, or a parent is missing, unless `how` allows it.
+    pub fn make_directory(&mut self, path: &GuestPath, how: &MakeDirectory) -> Result<GuestPath, EditError> {
+        let owner = self.ids(how.owner.as_ref())?;
+        let place = match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) if how.parents => {
+                self.make_parents(&parent)?.join(name).map_err(RootfsError::from)?
+            }
+            _ => self.place(path, "--parents makes missing directories")?,
+        };
+        if self.rootfs.stat(&place)?.is_none() {
+            self.create_directory(&place, how.mode.as_ref(), owner)?;
+        } else if !how.parents {
+            return Err(EditError::Exists {
+                path: path.clone(),
+                advice: "--parents accepts a directory that is there",
+            });
+        } else if !self.leads_to_directory(&place)? {
+            return Err(EditError::NotADirectory { path: path.clone(), advice: "remove it first" });
+        }
+        Ok(place)
+    }
+
+    fn create_directory(
+        &mut self,
+        place: &GuestPath,
+        mode: Option<&ModeChange>,
+        owner: OwnerIds,
+    ) -> Result<(), EditError> {
+        let new =
+            NewEntry { file_type: FileType::Directory, mode: DIRECTORY_MODE, unmasked_mode: 0o777, owner };
+        let mut attributes = self.new_attributes(place, &new)?;
+        if let Some(mode) = mode {
+            // As mkdir has it, a change such as g-w is one of all permissions.
+            let all = attributes.mode | 0o777;
+            set_mode(&mut attributes, mode.applied_to(all, true));
+        }
+        self.rootfs.create_dir(place, &attributes)?;
+        self.touch_parent(place);
+        self.changed()
+    }
+
+    /// Makes all of a path that is missing; returns it without symlinks.
+    pub(super) fn make_parents(&mut self, path: &GuestPath) -> Result<GuestPath, EditError> {
+        let mut at = GuestPath::root();
+        for name in path.components() {
+            let next = at.join(name).map_err(RootfsError::from)?;
+            at = match self.rootfs.stat(&next)?.map(|stat| stat.file_type) {
+                None => {
+                    self.create_directory(&next, None, OwnerIds::default())?;
+                    next
+                }
+                Some(FileType::Directory) => next,
+                Some(FileType::Symlink) if self.leads_to_directory(&next)? => self.rootfs.resolve(&next)?,
+                Some(_) => {
+                    let advice = "a directory is needed there";
+                    return Err(EditError::NotADirectory { path: next, advice });
+                }
+            };
+        }
+        Ok(at)
+    }
+
+    /// Makes links to `targets`, of the name `destination` or below it; returns where they are.
+    ///
+    /// # Errors
+    /// A target of a hard link is missing or a directory, or a name is taken.
+    pub fn link(
+        &mut self,
+        targets: &[&[u8]],
+        destination: &Destination,
+        how: MakeLink,
+    ) -> Result<Vec<GuestPath>, EditError> {
+        let is_link = how.no_dereference
+            && self.rootfs.stat(&destination.path)?.is_some_and(|stat| stat.file_type == FileType::Symlink);
+        let exact = Destination { is_exact: true, ..destination.clone() };
+        let to = self.target(if is_link { &exact } else { destination }, targets.len())?;
+        let mut links = Vec::new();
+        for target in targets {
+            let name = target.split(|byte| *byte == b'/').rfind(|name| !matches!(*name, b"" | b"." | b".."));
+            let link = to.of(name)?;
+            let existing = match how.symbolic {
+                true => None,
+                false => {
+                    let operand = Operand::parse(target)?;
+                    let (stat, place) = self.entry_of(&operand, "a hard link needs a file that is there")?;
+                    Some((stat.inode, place))
+                }
+            };
+            if let Some(before) = self.rootfs.stat(&link)? {
+                if before.file_type == FileType::Directory {
+                    let advice = "give the link another name";
+                    return Err(EditError::Directory { path: link, advice });
+                }
+                if !how.force {
+                    return Err(EditError::Exists { path: link, advice: "--force replaces it" });
+                }
+                if existing.as_ref().is_some_and(|(inode, _)| *inode == before.inode) {
+                    // It is that link already.
+                    links.push(link);
+                    continue;
+                }
+                self.rootfs.remove(&link)?;
+            }
+            match existing {
+                Some((_, existing)) => self.rootfs.hard_link(&existing, &link)?,
+                None => {
+                    let (file_type, owner) = (FileType::Symlink, OwnerIds::default());
+                    let new = NewEntry::of_source(file_type, 0o777, owner);
+                    let attributes = self.new_attributes(&link, &new)?;
+                    self.rootfs.symlink(&link, target, &attributes)?;
+                }
+            }
+            self.touch_parent(&link);
+            self.changed()?;
+            links.push(link);
+        }
+        Ok(links)
+    }
+}

@@ -1,0 +1,98 @@
+//! Moving and renaming.
+
+use banger_tree::{FileType, GuestPath, Stat};
+
+use super::edit::{Destination, Edit, LOOK_AROUND, Operand};
+use super::error::EditError;
+
+/// How things are moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Move {
+    /// Leave alone what is there, and what would replace it.
+    pub no_clobber: bool,
+}
+
+impl Edit<'_> {
+    /// Moves `sources` to the name `destination` or below it, in the place of what is there, unless
+    /// that is a directory with something in it; returns where they are.
+    ///
+    /// # Errors
+    /// A source is missing, or what is there cannot be replaced by it.
+    pub fn rename(
+        &mut self,
+        sources: &[Operand],
+        destination: &Destination,
+        how: Move,
+    ) -> Result<Vec<GuestPath>, EditError> {
+        let to = self.moved_to(sources, destination)?;
+        let mut moved = Vec::new();
+        for source in sources {
+            let advice = LOOK_AROUND;
+            let (stat, from) = self.entry_of(source, advice)?;
+            if source.is_dot {
+                let advice = "a path that ends with . or .. is not moved: give its name";
+                return Err(EditError::Directory { path: source.path.clone(), advice });
+            }
+            let to = to.of(from.file_name())?;
+            if let Some(before) = self.rootfs.stat(&to)? {
+                if from == to {
+                    return Err(EditError::Exists { path: to, advice: "it is what was to be moved" });
+                }
+                if how.no_clobber {
+                    continue;
+                }
+                if stat.inode == before.inode {
+                    return Err(EditError::Exists {
+                        path: to,
+                        advice: "it is another name of the same file",
+                    });
+                }
+                self.make_way(&stat, &before, &to)?;
+            }
+            self.rootfs.rename(&from, &to)?;
+            self.touch_parent(&from);
+            self.touch_parent(&to);
+            self.changed()?;
+            moved.push(to);
+        }
+        Ok(moved)
+    }
+
+    /// Returns where sources go. As with rename(2), the new name of a directory may end with a slash.
+    fn moved_to(
+        &self,
+        sources: &[Operand],
+        destination: &Destination,
+    ) -> Result<super::edit::Target, EditError> {
+        if let [source] = sources
+            && destination.is_directory
+            && !destination.is_exact
+            && self.rootfs.stat(&destination.path)?.is_none()
+            && self.entry_of(source, LOOK_AROUND)?.0.file_type == FileType::Directory
+        {
+            return self.target(&Destination { is_exact: true, ..destination.clone() }, 1);
+        }
+        self.target(destination, sources.len())
+    }
+
+    /// Removes what a rename replaces.
+    fn make_way(&mut self, source: &Stat, before: &Stat, to: &GuestPath) -> Result<(), EditError> {
+        let path = || to.clone();
+        match (source.file_type == FileType::Directory, before.file_type == FileType::Directory) {
+            (true, false) => {
+                let advice = "a directory does not replace it; remove it first";
+                return Err(EditError::NotADirectory { path: path(), advice });
+            }
+            (false, true) => {
+                let advice = "only a directory replaces it; remove it first";
+                return Err(EditError::Directory { path: path(), advice });
+            }
+            (true, true) if !self.rootfs.read_dir(to)?.is_empty() => {
+                let advice = "it has something in it; remove it first";
+                return Err(EditError::Exists { path: path(), advice });
+            }
+            _ => {}
+        }
+        Ok(self.rootfs.remove(to)?)
+    }
+}
