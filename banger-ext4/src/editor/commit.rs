@@ -20,6 +20,7 @@ impl Ext4Editor {
         }
         let locked = self.blocks.storage.lock();
         locked.map_err(|error| self.blocks.io("lock", error))?;
+        self.finish_recovery()?;
         let journal = self.journal()?;
         let too_large = self.limit("there are more changes than the journal holds; commit more often");
         // As long as the transaction counts, the superblock says so, also the one in the journal.

@@ -5,9 +5,13 @@ use banger_tree::{FileType, RootfsError, check_name, escape_bytes};
 use super::Ext4Editor;
 use super::blocks::{Bytes, View};
 use super::extents::{LOGICAL_END, Run};
+use super::inline::is_inline;
+use super::whole_inode::WholeInode;
 use crate::format::crc32c::{Checksum, is_wrong};
-use crate::format::dirent::{HEADER_SIZE, TAIL_FILE_TYPE, TAIL_SIZE, encode_entry, entry_size, seal};
-use crate::format::inode::{INDEX_FL, Inode};
+use crate::format::dirent::{
+    HEADER_SIZE, TAIL_FILE_TYPE, TAIL_SIZE, encode_entry, entry_length, entry_size, seal,
+};
+use crate::format::inode::{CASEFOLD_FL, INDEX_FL};
 use crate::format::{Block, InodeNumber, htree};
 
 /// Blocks of a directory without an index that gets one with the next block: what changes for it has
@@ -49,7 +53,7 @@ impl Found {
 #[derive(Clone, Debug)]
 pub(super) struct Dir {
     pub(super) number: InodeNumber,
-    pub(super) inode: Inode,
+    pub(super) inode: WholeInode,
     /// Its blocks, without holes.
     pub(super) runs: Vec<Run>,
     /// Blocks of its extent tree.
@@ -59,6 +63,11 @@ pub(super) struct Dir {
 }
 
 impl Dir {
+    /// Returns whether names are looked up without letter case, by a hash that is not known here.
+    pub(super) fn has_casefold(&self) -> bool {
+        self.inode.i_flags & CASEFOLD_FL != 0
+    }
+
     /// Returns how many blocks there are.
     pub(super) fn len(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.logical + run.len)
@@ -82,6 +91,7 @@ impl Ext4Editor {
         if FileType::from_mode_bits(inode.i_mode) != Some(FileType::Directory) {
             return Err(self.corrupt_dir(number, "is none"));
         }
+        self.check_not_encrypted(number, &inode)?;
         let mapping = self.mapping(number, &inode, 0..LOGICAL_END)?;
         let mut end = 0;
         for run in &mapping.runs {
@@ -90,7 +100,8 @@ impl Ext4Editor {
             }
             end += run.len;
         }
-        if end == 0 || inode.size() != end * self.volume.block_size as u64 {
+        let is_whole = end > 0 && inode.size() == end * self.volume.block_size as u64;
+        if !is_whole && !is_inline(&inode) {
             return Err(self.corrupt_dir(number, "has another size than its blocks"));
         }
         // Else a few blocks could be as many as there are numbers, and each has names.
@@ -132,14 +143,20 @@ impl Ext4Editor {
                 return Err(self.corrupt_dir(dir.number, "has a block with a wrong checksum"));
             }
         }
-        let malformed = || self.corrupt_dir(dir.number, "has a malformed entry");
+        self.records_in(dir.number, &bytes[..space])
+    }
+
+    /// Returns all records that fill `bytes`, unused ones too.
+    pub(super) fn records_in(&self, number: InodeNumber, bytes: &[u8]) -> Result<Vec<Record>, RootfsError> {
+        let malformed = || self.corrupt_dir(number, "has a malformed entry");
+        let space = bytes.len();
         let mut records = Vec::new();
         let mut offset = 0;
         while offset < space {
             let [a, b, c, d, e, f, name_len, file_type, ..] = bytes[offset..space] else {
                 return Err(malformed());
             };
-            let rec_len = usize::from(u16::from_le_bytes([e, f]));
+            let rec_len = entry_length(u16::from_le_bytes([e, f]), self.volume.block_size);
             let inode = InodeNumber(u32::from_le_bytes([a, b, c, d]));
             let least = entry_size(if inode.0 == 0 { 0 } else { name_len.into() });
             if rec_len < least || rec_len % 4 != 0 || offset + rec_len > space {
@@ -160,8 +177,9 @@ impl Ext4Editor {
         if !dir.is_indexed {
             return Ok(false);
         }
-        let size = u16::try_from(self.volume.block_size).expect("at most 4096").to_le_bytes();
-        let is_node = bytes[0..4] == [0; 4] && bytes[4..6] == size;
+        let rec_len = u16::from_le_bytes([bytes[4], bytes[5]]);
+        let block_size = self.volume.block_size;
+        let is_node = bytes[0..4] == [0; 4] && entry_length(rec_len, block_size) == block_size;
         if logical == 0 {
             self.index_entries(dir, bytes, htree::ROOT_ENTRIES_OFFSET)?;
         } else if is_node && dir.seed.is_some() {
@@ -177,6 +195,17 @@ impl Ext4Editor {
         dir: &Dir,
         mut visit: impl FnMut(Block, &Bytes, &[Record], usize) -> bool,
     ) -> Result<(), RootfsError> {
+        if is_inline(&dir.inode) {
+            let records = self.inline_records(dir.number, &dir.inode)?;
+            for at in (0..records.len()).filter(|at| records[*at].entry.inode.0 != 0) {
+                self.check_entry(dir, &records[at].entry)?;
+                // What changes an entry moves the directory to a block first.
+                if !visit(Block(0), &Bytes::from([]), &records, at) {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         for logical in 0..dir.len() {
             let (block, bytes) = self.dir_block(dir, logical)?;
             if self.is_index_block(dir, logical, &bytes)? {
@@ -243,6 +272,12 @@ impl Ext4Editor {
         Ok(found)
     }
 
+    /// Gives a directory that holds its entries itself a block for them.
+    fn move_entries_out(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
+        let mut inode = self.inode(number)?;
+        self.move_inline_out(number, &mut inode)
+    }
+
     /// Writes a leaf with its checksum.
     pub(super) fn put_leaf(
         &mut self,
@@ -274,7 +309,14 @@ impl Ext4Editor {
 
     /// Adds a name that the directory does not have.
     pub(super) fn insert_entry(&mut self, number: InodeNumber, entry: Entry) -> Result<(), RootfsError> {
+        self.move_entries_out(number)?;
         let dir = self.dir(number)?;
+        if dir.has_casefold() {
+            return Err(self.limit(
+                "its directory compares names without letter case (casefold), and no names are added there; \
+                 mount it to add them",
+            ));
+        }
         if self.insert_into_index(&dir, &entry)? {
             return Ok(());
         }
@@ -331,6 +373,7 @@ impl Ext4Editor {
         number: InodeNumber,
         name: &[u8],
     ) -> Result<InodeNumber, RootfsError> {
+        self.move_entries_out(number)?;
         let dir = self.dir(number)?;
         let found = self.find(&dir, name)?;
         let Found { block, bytes, records, at } =
@@ -351,6 +394,7 @@ impl Ext4Editor {
 
     /// Makes a name lead to another inode.
     pub(super) fn replace_entry(&mut self, number: InodeNumber, entry: &Entry) -> Result<(), RootfsError> {
+        self.move_entries_out(number)?;
         let dir = self.dir(number)?;
         let found = self.find(&dir, &entry.name)?;
         let Found { block, bytes, records, at } =
@@ -368,7 +412,11 @@ impl Ext4Editor {
 
     /// Returns what a directory's `..` leads to, without a look at its other blocks.
     pub(super) fn parent_of(&self, number: InodeNumber) -> Result<InodeNumber, RootfsError> {
-        let runs = self.mapping(number, &self.inode(number)?, 0..1)?.runs;
+        let inode = self.inode(number)?;
+        if is_inline(&inode) {
+            return Ok(self.inline_parent(&inode));
+        }
+        let runs = self.mapping(number, &inode, 0..1)?.runs;
         let first = runs.first().filter(|run| run.logical == 0);
         let first = first.ok_or_else(|| self.corrupt_dir(number, "has holes"))?;
         let bytes = self.blocks.read(View::Now, Block(first.start))?;
@@ -381,6 +429,7 @@ impl Ext4Editor {
 
     /// Makes `..` lead to another directory.
     pub(super) fn set_parent(&mut self, number: InodeNumber, parent: InodeNumber) -> Result<(), RootfsError> {
+        self.move_entries_out(number)?;
         let dir = self.dir(number)?;
         self.parent_of(number)?;
         let (block, bytes) = self.dir_block(&dir, 0)?;
@@ -411,7 +460,8 @@ impl Ext4Editor {
     pub(super) fn put_dir_inode(&mut self, dir: &mut Dir) -> Result<(), RootfsError> {
         self.set_mapping(dir.number, &mut dir.inode, &dir.runs, &dir.index_blocks)?;
         dir.index_blocks = self.mapping(dir.number, &dir.inode, 0..LOGICAL_END)?.index_blocks;
-        dir.inode.set_size(dir.len() * self.volume.block_size as u64);
+        let size = dir.len() * self.volume.block_size as u64;
+        dir.inode.set_size(size);
         self.put_inode(dir.number, &dir.inode)
     }
 }

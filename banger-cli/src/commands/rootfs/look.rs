@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use banger::rootfs::{
-    CopyError, Entry, FileType, GuestPath, Listing, View, escape_bytes, in_file, open, time_text,
+    CopyError, Entry, Ext4Editor, FileType, GuestPath, Listing, View, escape_bytes, in_file, open, time_text,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +20,13 @@ use crate::printer::Printer;
 /// Xattr that marks a file whose permissions are more than its mode.
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
+/// Opens `file`, and says what one who reads it should know.
+fn open_noted(file: &Utf8Path, printer: &Printer) -> Result<Ext4Editor, Failure> {
+    let rootfs = open(file)?;
+    rootfs.notes().iter().for_each(|note| printer.warning(&format!("{file}: {note}")));
+    Ok(rootfs)
+}
+
 pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Document<'a> {
@@ -29,7 +36,7 @@ pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Failu
         directories: &'a [Listing],
     }
     let file = &arguments.file.file;
-    let rootfs = open(file)?;
+    let rootfs = open_noted(file, printer)?;
     let failed = || in_file(file);
     let view = View::new(&rootfs).map_err(failed())?;
     let (mut entries, mut directories) = (Vec::new(), Vec::new());
@@ -119,7 +126,7 @@ pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), Fai
         base64: String,
     }
     let file = &arguments.file.file;
-    let rootfs = open(file)?;
+    let rootfs = open_noted(file, printer)?;
     let view = View::new(&rootfs).map_err(in_file(file))?;
     let paths: Vec<GuestPath> = arguments
         .paths
@@ -161,7 +168,7 @@ pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), F
         entries: &'a [Entry],
     }
     let file = &arguments.file.file;
-    let rootfs = open(file)?;
+    let rootfs = open_noted(file, printer)?;
     let view = View::new(&rootfs).map_err(in_file(file))?;
     let entry = |path| {
         let path = guest_path(path)?;
