@@ -159,7 +159,7 @@ impl Ext4Editor {
             let rec_len = entry_length(u16::from_le_bytes([e, f]), self.volume.block_size);
             let inode = InodeNumber(u32::from_le_bytes([a, b, c, d]));
             let least = entry_size(if inode.0 == 0 { 0 } else { name_len.into() });
-            if rec_len < least || rec_len % 4 != 0 || offset + rec_len > space {
+            if rec_len < least || !rec_len.is_multiple_of(4) || offset + rec_len > space {
                 return Err(malformed());
             }
             let name = match inode.0 {

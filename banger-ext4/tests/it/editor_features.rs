@@ -58,8 +58,13 @@ const FEATURES: &[Feature] = &[
     edited(&["-O", "^extent,^64bit"]),
     edited(&["-O", "^extent,^64bit,^metadata_csum", "-b", "1024"]),
     // As ext3 has it.
-    edited(&["-O", "none,has_journal,filetype,resize_inode,dir_index,sparse_super,large_file", "-b", "1024"]),
-    edited(&["-O", "none,has_journal,filetype,sparse_super", "-I", "128"]),
+    edited(&[
+        "-O",
+        "none,has_journal,ext_attr,filetype,resize_inode,dir_index,sparse_super,large_file",
+        "-b",
+        "1024",
+    ]),
+    edited(&["-O", "none,has_journal,ext_attr,filetype,sparse_super", "-I", "128"]),
     read_only(&["-b", "65536"]),
     read_only(&["-b", "16384"]),
 ];
@@ -75,8 +80,14 @@ const POPULATE: &str = "
     mkdir few few/in few/in/two many; ln -s short few/link; ln -s $(printf '%0100d' 7) few/long
     echo x > few/in/x; ln few/in/x few/in/y; mkfifo few/fifo; ln -s $(printf '%059d' 7) few/l59
     seq -f 'many/a name that is long enough for several blocks %.0f' 400 | xargs -d '\\n' touch
-    for at in $(seq 0 2 60); do printf 'block %d' $at | dd of=holes bs=4096 seek=$at 2>/dev/null; done
-    printf end | dd of=far bs=1024 seek=9000 2>/dev/null
+    python3 -c \"
+with open('holes', 'wb') as file:
+    for at in range(0, 61, 2):
+        file.seek(4096 * at)
+        file.write(b'block')
+with open('far', 'wb') as file:
+    file.seek(9000 << 10)
+    file.write(b'end')\"
     setfattr -n user.small -v value tiny few
     setfattr -n trusted.medium -v $(printf '%0400d' 3) large
     for at in $(seq 9); do mkdir few/d$at; done; rmdir few/d4; mv few/d5 many/; rm many/*37
@@ -283,7 +294,8 @@ fn what_is_not_known_is_refused_by_its_name() {
     let image = place.root.join("image");
     let maker = Maker::Mkfs { newer: false, size: "16M", options: &["-O", "^metadata_csum,^64bit,ext_attr"] };
     // Offset and bytes in the superblock, what reading says, and what editing says.
-    let cases: [(usize, &[u8], Result<&str, &str>, &str); 12] = [
+    type Case<'a> = (usize, &'a [u8], Result<&'a str, &'a str>, &'a str);
+    let cases: [Case<'_>; 12] = [
         (0x60, &[0xc3, 0x02], Err("compression"), ""),
         (0x60, &[0xca, 0x02], Err("journal_dev"), ""),
         (0x60, &[0xc2, 0x12], Err("dirdata"), ""),

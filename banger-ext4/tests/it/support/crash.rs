@@ -206,7 +206,8 @@ fn without_free_counts(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let is_count = |line: &str| line.starts_with("Free ") && line.contains(" count wrong ");
     let kept = lines.iter().enumerate().filter(|(at, line)| {
-        !is_count(line) && !(line.starts_with("Fix? yes") && *at > 0 && is_count(lines[at - 1]))
+        let is_answer = line.starts_with("Fix? yes") && *at > 0 && is_count(lines[at - 1]);
+        !is_count(line) && !is_answer
     });
     kept.map(|(_, line)| format!("{line}\n")).collect()
 }
