@@ -203,7 +203,15 @@ pub enum RootfsError {
         /// Which structure, with its number.
         reason: String,
     },
-    /// The image has what this implementation does not know or must not touch.
+    /// The image has what this implementation does not know, so that it cannot even be read.
+    #[error("{image} cannot be read: {reason}")]
+    Unreadable {
+        /// The image.
+        image: String,
+        /// Which feature or state, and what to do.
+        reason: String,
+    },
+    /// The image can be read, but has what this implementation must not change.
     #[error("{image} cannot be edited: {reason}")]
     Unsupported {
         /// The image.

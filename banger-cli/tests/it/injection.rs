@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use banger::{Cancellation, Entrypoint, InjectRequest, inject_file};
+use banger::{Entrypoint, InjectRequest, inject_file};
 use banger_testkit::{
     Access, Entry, Ignore, Image, ImageBuilder, LayerBuilder, LayoutBuilder, Mounted, Skip, Snapshot,
     assert_clean, assert_same_tree, require, snapshot, third_party,

@@ -10,9 +10,41 @@ use banger_tree::RootfsError;
 
 use super::storage::Storage;
 use crate::format::Block;
+use crate::format::crc32c::{self, Checksum};
+use crate::format::journal::MAGIC;
 
 /// Clean blocks that are kept in memory at most.
 const CLEAN_BLOCKS_MAX: usize = 4096;
+
+/// Where the newest copy of a block is that a journal has and that is not in its place yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct JournalCopy {
+    /// The block of the journal.
+    pub(super) place: Block,
+    /// Whether zeros stand there for the journal's magic number.
+    pub(super) is_escaped: bool,
+    /// What the checksum of the copy has to be, and what it starts from.
+    pub(super) checksum: Option<CopyChecksum>,
+}
+
+/// The checksum of a copy of a block in a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CopyChecksum {
+    pub(super) seed: Checksum,
+    pub(super) value: u32,
+    /// Which bits of it are stored.
+    pub(super) mask: u32,
+}
+
+impl CopyChecksum {
+    /// Returns whether `copy`, as it is in the journal, has another checksum.
+    pub(super) fn is_wrong(&self, copy: &[u8]) -> bool {
+        crc32c::is_wrong(&(self.seed.with(copy).value() & self.mask), &(self.value & self.mask))
+    }
+}
+
+/// Blocks whose newest content is in the journal.
+pub(super) type JournalCopies = BTreeMap<Block, JournalCopy>;
 
 /// One block's bytes.
 pub(super) type Bytes = Arc<[u8]>;
@@ -35,6 +67,8 @@ pub(super) struct Blocks {
     block_size: usize,
     blocks_count: u64,
     clean: RefCell<HashMap<Block, Bytes>>,
+    /// What a replay of the journal would put in place. Both views have it.
+    replayed: JournalCopies,
     /// How often a block was asked for.
     reads: Cell<u64>,
     /// Blocks of metadata that differ from the storage's.
@@ -52,7 +86,48 @@ impl Blocks {
         blocks_count: u64,
     ) -> Self {
         let (clean, dirty, undo) = (RefCell::default(), BTreeMap::new(), HashMap::new());
-        Self { storage, image, block_size, blocks_count, clean, reads: Cell::new(0), dirty, undo }
+        let replayed = JournalCopies::new();
+        Self { storage, image, block_size, blocks_count, clean, replayed, reads: Cell::new(0), dirty, undo }
+    }
+
+    /// Takes these copies as the content of their blocks.
+    pub(super) fn set_replayed(&mut self, replayed: JournalCopies) {
+        self.clean.get_mut().clear();
+        self.replayed = replayed;
+    }
+
+    /// Returns the block that a copy in the journal holds, checked.
+    fn read_copy(&self, block: Block, copy: &JournalCopy) -> Result<Vec<u8>, RootfsError> {
+        let mut bytes = vec![0; self.block_size];
+        let read = self.storage.read_at(self.offset(copy.place)?, &mut bytes);
+        read.map_err(|error| self.io("read", error))?;
+        if copy.checksum.is_some_and(|checksum| checksum.is_wrong(&bytes)) {
+            let reason = format!("the journal's copy of block {} has a wrong checksum", block.0);
+            return Err(RootfsError::Corrupt { image: self.image.clone(), reason });
+        }
+        if copy.is_escaped {
+            bytes[..4].copy_from_slice(&MAGIC.to_be_bytes());
+        }
+        Ok(bytes)
+    }
+
+    /// Puts all copies of the journal in place, that of the block `last` after all others.
+    pub(super) fn put_replayed(&mut self, last: Block) -> Result<(), RootfsError> {
+        let others = self.replayed.keys().copied().filter(|block| *block != last).collect::<Vec<_>>();
+        let is_there = self.replayed.contains_key(&last);
+        for block in others.into_iter().map(Some).chain([None]).chain(is_there.then_some(Some(last))) {
+            let Some(block) = block else {
+                self.sync()?;
+                continue;
+            };
+            let bytes = self.read_copy(block, &self.replayed[&block])?;
+            let offset = self.offset(block)?;
+            let written = self.storage.write_at(offset, &bytes);
+            written.map_err(|error| self.io("write", error))?;
+        }
+        self.sync()?;
+        self.set_replayed(JournalCopies::new());
+        Ok(())
     }
 
     /// Takes the image as having this many blocks.
@@ -89,8 +164,14 @@ impl Blocks {
         if let Some(bytes) = self.clean.borrow().get(&block) {
             return Ok(Arc::clone(bytes));
         }
-        let mut bytes = vec![0; self.block_size];
-        self.storage.read_at(offset, &mut bytes).map_err(|error| self.io("read", error))?;
+        let bytes = match self.replayed.get(&block) {
+            Some(copy) => self.read_copy(block, copy)?,
+            None => {
+                let mut bytes = vec![0; self.block_size];
+                self.storage.read_at(offset, &mut bytes).map_err(|error| self.io("read", error))?;
+                bytes
+            }
+        };
         let bytes: Bytes = bytes.into();
         let mut clean = self.clean.borrow_mut();
         if clean.len() >= CLEAN_BLOCKS_MAX {
@@ -98,6 +179,14 @@ impl Blocks {
         }
         clean.insert(block, Arc::clone(&bytes));
         Ok(bytes)
+    }
+
+    /// Returns what the storage has at a block, past all changes; it is not kept in memory.
+    pub(super) fn read_once(&self, block: Block) -> Result<Bytes, RootfsError> {
+        let mut bytes = vec![0; self.block_size];
+        let read = self.storage.read_at(self.offset(block)?, &mut bytes);
+        read.map_err(|error| self.io("read", error))?;
+        Ok(bytes.into())
     }
 
     /// Reads content, which is never kept in memory, from `offset` in `block` on; it may run over
@@ -111,7 +200,20 @@ impl Blocks {
         let start = self.offset(block)? + offset;
         let last = (start + (buffer.len() as u64).saturating_sub(1)) / self.block_size as u64;
         self.offset(Block(last))?;
-        self.storage.read_at(start, buffer).map_err(|error| self.io("read", error))
+        self.storage.read_at(start, buffer).map_err(|error| self.io("read", error))?;
+        if self.replayed.is_empty() || buffer.is_empty() {
+            return Ok(());
+        }
+        // With `data=journal` content is in the journal, too.
+        let (block_size, end) = (self.block_size as u64, start + buffer.len() as u64);
+        for (block, copy) in self.replayed.range(Block(start / block_size)..=Block(last)) {
+            let bytes = self.read_copy(*block, copy)?;
+            let first = block.0 * block_size;
+            let (from, to) = (first.max(start), (first + block_size).min(end));
+            buffer[(from - start) as usize..(to - start) as usize]
+                .copy_from_slice(&bytes[(from - first) as usize..(to - first) as usize]);
+        }
+        Ok(())
     }
 
     /// Replaces a block of metadata, until the next commit in memory only.
@@ -133,6 +235,8 @@ impl Blocks {
         for block in (block.0..block.0 + count).map(Block) {
             self.forget(block);
             self.clean.get_mut().remove(&block);
+            // It is free in the state that the journal leads to: nobody misses its old content.
+            self.replayed.remove(&block);
         }
         let written = self.storage.write_at(start, bytes);
         written.map_err(|error| self.io("write", error))
@@ -169,6 +273,7 @@ impl Blocks {
     pub(super) fn write_through(&mut self, block: Block, bytes: &[u8]) -> Result<(), RootfsError> {
         let offset = self.offset(block)?;
         self.clean.get_mut().remove(&block);
+        debug_assert!(self.replayed.is_empty(), "a replay comes before any commit");
         let written = self.storage.write_at(offset, bytes);
         written.map_err(|error| self.io("write", error))
     }

@@ -20,6 +20,7 @@ impl Ext4Editor {
         }
         let locked = self.blocks.storage.lock();
         locked.map_err(|error| self.blocks.io("lock", error))?;
+        self.finish_recovery()?;
         let journal = self.journal()?;
         // The last moment at which stopping leaves the image as it is.
         self.check_cancelled()?;

@@ -6,7 +6,8 @@ use banger_tree::RootfsError;
 
 use super::Ext4Editor;
 use super::extents::{LOGICAL_END, Run};
-use crate::format::inode::Inode;
+use super::inline::is_inline;
+use super::whole_inode::WholeInode;
 use crate::format::superblock::ro_compat;
 use crate::format::{Block, InodeNumber};
 
@@ -20,16 +21,24 @@ impl Ext4Editor {
     pub(super) fn read_content(
         &self,
         number: InodeNumber,
-        inode: &Inode,
+        inode: &WholeInode,
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<usize, RootfsError> {
+        self.check_not_encrypted(number, inode)?;
         let rest = inode.size().saturating_sub(offset).min(buffer.len() as u64);
         let buffer = &mut buffer[..rest as usize];
         if buffer.is_empty() {
             return Ok(0);
         }
         buffer.fill(0);
+        if is_inline(inode) {
+            let bytes = self.inline_data(number, inode)?;
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            let length = buffer.len().min(bytes.len() - from);
+            buffer[..length].copy_from_slice(&bytes[from..from + length]);
+            return Ok(buffer.len());
+        }
         let block_size = self.volume.block_size as u64;
         let end = offset + rest;
         let runs = self.mapping(number, inode, offset / block_size..end.div_ceil(block_size))?.runs;
@@ -42,6 +51,11 @@ impl Ext4Editor {
             }
         }
         Ok(buffer.len())
+    }
+
+    /// Returns one past the last block that a new file can have.
+    fn logical_end(&self) -> u64 {
+        if self.volume.extents { LOGICAL_END } else { self.block_map_end().min(LOGICAL_END) }
     }
 
     /// Writes all that `content` gives to free blocks, those of zeros left out; returns the blocks
@@ -62,7 +76,7 @@ impl Ext4Editor {
             buffer[length..blocks * block_size].fill(0);
             let first = size / block_size as u64;
             size += length as u64;
-            if size > LOGICAL_END * block_size as u64 {
+            if size > self.logical_end() * block_size as u64 {
                 return Err(self.limit("it is larger than a file can be"));
             }
             let is_hole =

@@ -8,9 +8,13 @@ use super::Ext4Editor;
 use super::blocks::{Bytes, View};
 use super::dir_cache::{DirMapping, NameIndex};
 use super::extents::{LOGICAL_END, Run};
+use super::inline::is_inline;
+use super::whole_inode::WholeInode;
 use crate::format::crc32c::{Checksum, is_wrong};
-use crate::format::dirent::{HEADER_SIZE, TAIL_FILE_TYPE, TAIL_SIZE, encode_entry, entry_size, seal};
-use crate::format::inode::{INDEX_FL, Inode};
+use crate::format::dirent::{
+    HEADER_SIZE, TAIL_FILE_TYPE, TAIL_SIZE, encode_entry, entry_length, entry_size, seal,
+};
+use crate::format::inode::{CASEFOLD_FL, INDEX_FL};
 use crate::format::{Block, InodeNumber, htree};
 
 /// Blocks of a directory without an index that gets one with the next block: what changes for it has
@@ -56,7 +60,7 @@ impl Found {
 #[derive(Clone, Debug)]
 pub(super) struct Dir {
     pub(super) number: InodeNumber,
-    pub(super) inode: Inode,
+    pub(super) inode: WholeInode,
     /// Its blocks, without holes.
     pub(super) runs: Arc<Vec<Run>>,
     /// Blocks of its extent tree.
@@ -66,6 +70,11 @@ pub(super) struct Dir {
 }
 
 impl Dir {
+    /// Returns whether names are looked up without letter case, by a hash that is not known here.
+    pub(super) fn has_casefold(&self) -> bool {
+        self.inode.i_flags & CASEFOLD_FL != 0
+    }
+
     /// Returns how many blocks there are.
     pub(super) fn len(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.logical + run.len)
@@ -89,6 +98,7 @@ impl Ext4Editor {
         if FileType::from_mode_bits(inode.i_mode) != Some(FileType::Directory) {
             return Err(self.corrupt_dir(number, "is none"));
         }
+        self.check_not_encrypted(number, &inode)?;
         let known = self.known.borrow().mapping(number).cloned();
         let known = known.filter(|known| known.i_block == inode.i_block && known.size == inode.size());
         let mapping = match known {
@@ -110,7 +120,7 @@ impl Ext4Editor {
     }
 
     /// Returns where a directory's blocks are, checked.
-    fn dir_mapping(&self, number: InodeNumber, inode: &Inode) -> Result<DirMapping, RootfsError> {
+    fn dir_mapping(&self, number: InodeNumber, inode: &WholeInode) -> Result<DirMapping, RootfsError> {
         let mapping = self.mapping(number, inode, 0..LOGICAL_END)?;
         let mut end = 0;
         for run in &mapping.runs {
@@ -119,7 +129,8 @@ impl Ext4Editor {
             }
             end += run.len;
         }
-        if end == 0 || inode.size() != end * self.volume.block_size as u64 {
+        let is_whole = end > 0 && inode.size() == end * self.volume.block_size as u64;
+        if !is_whole && !is_inline(&inode) {
             return Err(self.corrupt_dir(number, "has another size than its blocks"));
         }
         // Else a few blocks could be as many as there are numbers, and each has names.
@@ -160,17 +171,23 @@ impl Ext4Editor {
                 return Err(self.corrupt_dir(dir.number, "has a block with a wrong checksum"));
             }
         }
-        let malformed = || self.corrupt_dir(dir.number, "has a malformed entry");
+        self.records_in(dir.number, &bytes[..space])
+    }
+
+    /// Returns all records that fill `bytes`, unused ones too.
+    pub(super) fn records_in(&self, number: InodeNumber, bytes: &[u8]) -> Result<Vec<Record>, RootfsError> {
+        let malformed = || self.corrupt_dir(number, "has a malformed entry");
+        let space = bytes.len();
         let mut records = Vec::new();
         let mut offset = 0;
         while offset < space {
             let [a, b, c, d, e, f, name_len, file_type, ..] = bytes[offset..space] else {
                 return Err(malformed());
             };
-            let rec_len = usize::from(u16::from_le_bytes([e, f]));
+            let rec_len = entry_length(u16::from_le_bytes([e, f]), self.volume.block_size);
             let inode = InodeNumber(u32::from_le_bytes([a, b, c, d]));
             let least = entry_size(if inode.0 == 0 { 0 } else { name_len.into() });
-            if rec_len < least || rec_len % 4 != 0 || offset + rec_len > space {
+            if rec_len < least || !rec_len.is_multiple_of(4) || offset + rec_len > space {
                 return Err(malformed());
             }
             let name = match inode.0 {
@@ -188,8 +205,9 @@ impl Ext4Editor {
         if !dir.is_indexed {
             return Ok(false);
         }
-        let size = u16::try_from(self.volume.block_size).expect("at most 4096").to_le_bytes();
-        let is_node = bytes[0..4] == [0; 4] && bytes[4..6] == size;
+        let rec_len = u16::from_le_bytes([bytes[4], bytes[5]]);
+        let block_size = self.volume.block_size;
+        let is_node = bytes[0..4] == [0; 4] && entry_length(rec_len, block_size) == block_size;
         if logical == 0 {
             self.index_entries(dir, bytes, htree::ROOT_ENTRIES_OFFSET)?;
         } else if is_node && dir.seed.is_some() {
@@ -198,8 +216,17 @@ impl Ext4Editor {
         Ok(logical == 0 || is_node)
     }
 
-    /// Calls `visit` with each entry but `.` and `..`, and the number of its block.
-    fn for_each_record(&self, dir: &Dir, mut visit: impl FnMut(u64, &Entry)) -> Result<(), RootfsError> {
+    /// Calls `visit` with each entry but `.` and `..`.
+    fn for_each_entry(&self, dir: &Dir, mut visit: impl FnMut(&Entry)) -> Result<(), RootfsError> {
+        if is_inline(&dir.inode) {
+            for Record { entry, .. } in self.inline_records(dir.number, &dir.inode)? {
+                if entry.inode.0 != 0 {
+                    self.check_entry(dir, &entry)?;
+                    visit(&entry);
+                }
+            }
+            return Ok(());
+        }
         for logical in 0..dir.len() {
             let (_, bytes) = self.dir_block(dir, logical)?;
             if self.is_index_block(dir, logical, &bytes)? {
@@ -210,7 +237,7 @@ impl Ext4Editor {
                     continue;
                 }
                 self.check_entry(dir, &entry)?;
-                visit(logical, &entry);
+                visit(&entry);
             }
         }
         Ok(())
@@ -230,12 +257,15 @@ impl Ext4Editor {
     /// Returns all entries but `.` and `..`.
     pub(super) fn entries(&self, dir: &Dir) -> Result<Vec<Entry>, RootfsError> {
         let mut entries = Vec::new();
-        self.for_each_record(dir, |_, entry| entries.push(entry.clone()))?;
+        self.for_each_entry(dir, |entry| entries.push(entry.clone()))?;
         Ok(entries)
     }
 
     /// Returns where `name` is.
     pub(super) fn find(&self, dir: &Dir, name: &[u8]) -> Result<Option<Found>, RootfsError> {
+        if is_inline(&dir.inode) {
+            return self.find_inline(dir, name);
+        }
         let blocks = self.known.borrow_mut().index(dir.number).map(|index| index.blocks_of(name));
         if let Some(blocks) = blocks {
             return self.find_in(dir, name, blocks);
@@ -253,6 +283,17 @@ impl Ext4Editor {
         }
         let blocks = self.remember_names(dir)?.blocks_of(name);
         self.find_in(dir, name, blocks)
+    }
+
+    /// Returns where `name` is in a directory that holds its entries itself. What changes an entry moves
+    /// the directory to a block first.
+    fn find_inline(&self, dir: &Dir, name: &[u8]) -> Result<Option<Found>, RootfsError> {
+        let records = self.inline_records(dir.number, &dir.inode)?;
+        let Some(at) = records.iter().position(|r| r.entry.inode.0 != 0 && r.entry.name == name) else {
+            return Ok(None);
+        };
+        self.check_entry(dir, &records[at].entry)?;
+        Ok(Some(Found { logical: 0, block: Block(0), bytes: Bytes::from([]), records, at }))
     }
 
     /// Returns where `name` is, if it is in one of these blocks.
@@ -303,6 +344,12 @@ impl Ext4Editor {
         Ok(std::cell::RefMut::map(known, |known| known.index(dir.number).expect("it was just added")))
     }
 
+    /// Gives a directory that holds its entries itself a block for them.
+    fn move_entries_out(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
+        let mut inode = self.inode(number)?;
+        self.move_inline_out(number, &mut inode)
+    }
+
     /// Writes a leaf with its checksum.
     pub(super) fn put_leaf(
         &mut self,
@@ -334,7 +381,14 @@ impl Ext4Editor {
 
     /// Adds a name that the directory does not have.
     pub(super) fn insert_entry(&mut self, number: InodeNumber, entry: Entry) -> Result<(), RootfsError> {
+        self.move_entries_out(number)?;
         let dir = self.dir(number)?;
+        if dir.has_casefold() {
+            return Err(self.limit(
+                "its directory compares names without letter case (casefold), and no names are added there; \
+                 mount it to add them",
+            ));
+        }
         if dir.is_indexed {
             // Its blocks may be divided.
             self.known.get_mut().forget_names(number);
@@ -420,6 +474,7 @@ impl Ext4Editor {
         number: InodeNumber,
         name: &[u8],
     ) -> Result<InodeNumber, RootfsError> {
+        self.move_entries_out(number)?;
         let dir = self.dir(number)?;
         let found = self.find(&dir, name)?;
         let Found { logical, block, bytes, records, at } =
@@ -445,6 +500,7 @@ impl Ext4Editor {
 
     /// Makes a name lead to another inode.
     pub(super) fn replace_entry(&mut self, number: InodeNumber, entry: &Entry) -> Result<(), RootfsError> {
+        self.move_entries_out(number)?;
         let dir = self.dir(number)?;
         let found = self.find(&dir, &entry.name)?;
         self.known.get_mut().forget_child(number, &entry.name);
@@ -463,7 +519,11 @@ impl Ext4Editor {
 
     /// Returns what a directory's `..` leads to, without a look at its other blocks.
     pub(super) fn parent_of(&self, number: InodeNumber) -> Result<InodeNumber, RootfsError> {
-        let runs = self.mapping(number, &self.inode(number)?, 0..1)?.runs;
+        let inode = self.inode(number)?;
+        if is_inline(&inode) {
+            return Ok(self.inline_parent(&inode));
+        }
+        let runs = self.mapping(number, &inode, 0..1)?.runs;
         let first = runs.first().filter(|run| run.logical == 0);
         let first = first.ok_or_else(|| self.corrupt_dir(number, "has holes"))?;
         let bytes = self.blocks.read(View::Now, Block(first.start))?;
@@ -476,6 +536,7 @@ impl Ext4Editor {
 
     /// Makes `..` lead to another directory.
     pub(super) fn set_parent(&mut self, number: InodeNumber, parent: InodeNumber) -> Result<(), RootfsError> {
+        self.move_entries_out(number)?;
         let dir = self.dir(number)?;
         self.parent_of(number)?;
         let (block, bytes) = self.dir_block(&dir, 0)?;
@@ -507,7 +568,8 @@ impl Ext4Editor {
         self.set_mapping(dir.number, &mut dir.inode, &dir.runs, &dir.index_blocks)?;
         self.known.get_mut().forget_mapping(dir.number);
         dir.index_blocks = Arc::new(self.mapping(dir.number, &dir.inode, 0..LOGICAL_END)?.index_blocks);
-        dir.inode.set_size(dir.len() * self.volume.block_size as u64);
+        let size = dir.len() * self.volume.block_size as u64;
+        dir.inode.set_size(size);
         self.put_inode(dir.number, &dir.inode)
     }
 }

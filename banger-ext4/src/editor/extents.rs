@@ -2,16 +2,17 @@
 
 use std::ops::Range;
 
-use banger_tree::RootfsError;
+use banger_tree::{FileType, RootfsError};
 
 use super::Ext4Editor;
 use super::blocks::View;
+use super::whole_inode::WholeInode;
 use crate::format::crc32c::is_wrong;
 use crate::format::extent::{
     EXTENT_MAX_BLOCKS, Extent, ExtentHeader, ExtentIndex, MAGIC, ROOT_ENTRIES, encode_root, entries_of_block,
     fill_block, tail_offset,
 };
-use crate::format::inode::{EXTENTS_FL, Inode};
+use crate::format::inode::{EXTENTS_FL, INLINE_DATA_FL, Inode};
 use crate::format::{Block, InodeNumber};
 
 /// Deepest extent tree.
@@ -61,12 +62,11 @@ impl Ext4Editor {
         inode: &Inode,
         wanted: Range<u64>,
     ) -> Result<Mapping, RootfsError> {
+        if inode.i_flags & INLINE_DATA_FL != 0 {
+            return Ok(Mapping::default());
+        }
         if inode.i_flags & EXTENTS_FL == 0 {
-            if inode.i_block.iter().all(|byte| *byte == 0) {
-                return Ok(Mapping::default());
-            }
-            let reason = format!("inode {} has its blocks in lists, as ext3 has, not in extents", number.0);
-            return Err(self.volume.unsupported(reason));
+            return self.block_map(number, inode, wanted);
         }
         let mut walk = Walk { number, inode, wanted, mapping: Mapping::default(), end: 0, blocks: 0 };
         self.walk(&mut walk, &inode.i_block, None, 0..LOGICAL_END)?;
@@ -162,7 +162,7 @@ impl Ext4Editor {
     pub(super) fn set_mapping(
         &mut self,
         number: InodeNumber,
-        inode: &mut Inode,
+        inode: &mut WholeInode,
         runs: &[Run],
         old_index_blocks: &[Block],
     ) -> Result<(), RootfsError> {
@@ -170,6 +170,14 @@ impl Ext4Editor {
             self.free_blocks(*block, 1)?;
         }
         let mut count = runs.iter().map(|run| run.len).sum::<u64>() + u64::from(inode.file_acl().0 != 0);
+        count += self.value_blocks_of(number, inode)?;
+        if !self.volume.extents {
+            let is_file = FileType::from_mode_bits(inode.i_mode) == Some(FileType::Regular);
+            count += self.fill_block_map(inode, runs, is_file && old_index_blocks.is_empty())?;
+            inode.set_blocks(0);
+            self.change_block_count(inode, count, true);
+            return Ok(());
+        }
         let logical = |block: u64| u32::try_from(block).expect("below the largest file's end");
         let mut level: Vec<(u32, [u8; 12])> = Vec::new();
         for run in joined(runs) {

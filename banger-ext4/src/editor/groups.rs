@@ -52,8 +52,17 @@ impl Volume {
     pub(super) fn desc_place(&self, group: u32) -> (Block, usize) {
         let per_block = self.block_size / self.desc_size;
         let index = group as usize;
-        let block = self.first_data_block + 1 + (index / per_block) as u64;
-        (Block(block), index % per_block * self.desc_size)
+        let (desc_block, offset) = ((index / per_block) as u64, index % per_block * self.desc_size);
+        let block = match self.first_meta_bg {
+            // Each block of descriptors lies in the first group that it describes.
+            Some(first) if desc_block >= first => {
+                let first_group = group - group % u32::try_from(per_block).expect("at most 2048");
+                self.first_block(first_group) + u64::from(self.has_super(first_group))
+            }
+            // With clusters and blocks of 1 KiB, group 0 starts with a block before the superblock.
+            _ => self.superblock_place().0.0 + 1 + desc_block,
+        };
+        (Block(block), offset)
     }
 
     /// Returns the checksum of a descriptor of `desc_size` bytes.
@@ -89,14 +98,32 @@ impl Volume {
 
     /// Returns whether copies of superblock and descriptors are in a group.
     pub(super) fn has_super(&self, group: u32) -> bool {
-        !self.sparse_super || Group(group).has_super()
+        match self.backup_groups {
+            Some(backups) => group == 0 || backups.contains(&group),
+            None => !self.sparse_super || Group(group).has_super(),
+        }
+    }
+
+    /// Returns the blocks at the start of a group for superblock and descriptors.
+    pub(super) fn base_blocks(&self, group: u32) -> u64 {
+        let per_block = u32::try_from(self.block_size / self.desc_size).expect("at most 2048");
+        let superblocks = u64::from(self.has_super(group));
+        match self.first_meta_bg {
+            Some(first) if u64::from(group / per_block) >= first => {
+                // The first two groups and the last of those that a block describes have it.
+                let at = group % per_block;
+                superblocks + u64::from(at <= 1 || at + 1 == per_block)
+            }
+            _ if superblocks == 0 => 0,
+            Some(first) => 1 + first.min(self.descriptor_blocks()) + self.reserved_gdt_blocks,
+            None => 1 + self.descriptor_blocks() + self.reserved_gdt_blocks,
+        }
     }
 
     /// Returns whether [`empty_block_bitmap`](Self::empty_block_bitmap) has all of a group's own
     /// metadata, each block of it once.
     pub(super) fn has_metadata_inside(&self, group: u32, desc: &GroupDesc) -> bool {
-        let base = 1 + self.descriptor_blocks() + self.reserved_gdt_blocks;
-        let base = if self.has_super(group) { base } else { 0 };
+        let base = self.base_blocks(group);
         let table = desc.inode_table().0;
         let mut places = [
             (desc.block_bitmap().0, 1),
@@ -117,10 +144,7 @@ impl Volume {
     pub(super) fn empty_block_bitmap(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
         let mut bitmap = vec![0; self.block_size];
         let size = self.blocks_of(group);
-        if self.has_super(group) {
-            let base = (1 + self.descriptor_blocks() + self.reserved_gdt_blocks).min(size);
-            set_bits(&mut bitmap, 0..base, true);
-        }
+        set_bits(&mut bitmap, 0..self.base_blocks(group).min(size), true);
         let table = desc.inode_table().0;
         let own = [desc.block_bitmap().0, desc.inode_bitmap().0];
         for block in own.into_iter().chain(table..table + self.inode_table_blocks()) {

@@ -19,11 +19,6 @@ const DIND: usize = 13;
 const ZEROS: usize = 1 << 20;
 
 impl Volume {
-    /// Returns the blocks at the start of a group for superblock and descriptors.
-    fn base_blocks(&self, group: u32) -> u64 {
-        if self.has_super(group) { 1 + self.descriptor_blocks() + self.reserved_gdt_blocks } else { 0 }
-    }
-
     /// Returns all blocks of a group for its own metadata, where they are as in the groups that
     /// are added here: at its start.
     fn own_blocks(&self, group: u32) -> u64 {
@@ -49,6 +44,14 @@ impl Volume {
     fn grown(&self, size_bytes: u64) -> Result<Self, RootfsError> {
         let refused = |reason: String| Err(self.refused_size(size_bytes, reason));
         let mut blocks = size_bytes / self.block_size as u64;
+        let feature = match (self.first_meta_bg, self.backup_groups) {
+            (Some(_), _) => Some("meta_bg"),
+            (None, Some(_)) => Some("sparse_super2"),
+            (None, None) => None,
+        };
+        if let Some(feature) = feature.filter(|_| blocks > self.blocks_count) {
+            return refused(format!("it has the feature {feature}; resize2fs knows how to grow it"));
+        }
         if blocks < self.blocks_count {
             return refused(format!("it has {} and cannot shrink", self.bytes()));
         }
@@ -120,10 +123,11 @@ impl Ext4Editor {
             return Ok(self.size_bytes());
         }
         self.check_not_half_committed()?;
-        self.check_not_mounted()?;
-        self.journal()?;
+        self.check_editable()?;
         let locked = self.blocks.storage.lock();
         locked.map_err(|error| self.blocks.io("lock", error))?;
+        self.finish_recovery()?;
+        self.journal()?;
         let length = self.blocks.storage.size_bytes().map_err(|error| self.blocks.io("measure", error))?;
         if volume.bytes() > length {
             let extended = self.blocks.storage.set_size(volume.bytes());

@@ -103,3 +103,36 @@ fn flock_is_such_a_lock(file: &File) -> bool {
         false
     }
 }
+
+/// Returns another program that has the file open, as far as this user may see that: some monitors
+/// take no lock.
+#[cfg(target_os = "linux")]
+pub(super) fn other_user_of(file: &File) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let own = file.metadata().ok()?;
+    let place = (own.dev(), own.ino());
+    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        let name = process.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        if pid == std::process::id() {
+            continue;
+        }
+        let Ok(descriptors) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        let has_it = |descriptor: std::fs::DirEntry| {
+            std::fs::metadata(descriptor.path()).is_ok_and(|open| (open.dev(), open.ino()) == place)
+        };
+        if descriptors.flatten().any(has_it) {
+            let program = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some(format!(
+                "process {pid} ({})",
+                banger_tree::escape_bytes(program.trim_end().as_bytes())
+            ));
+        }
+    }
+    None
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn other_user_of(_file: &File) -> Option<String> {
+    None
+}

@@ -14,8 +14,6 @@ use crate::format::htree::{self, DxEntry, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFS
 use crate::format::inode::INDEX_FL;
 use crate::format::{Block, InodeNumber};
 
-/// Levels of index blocks below the root, at most.
-pub(super) const LEVELS_MAX: u8 = 1;
 /// `indirect_levels` of `struct dx_root_info`.
 pub(super) const LEVELS_OFFSET: usize = 30;
 
@@ -98,13 +96,13 @@ impl Ext4Editor {
     /// Returns the way to the first leaf that may have `name`; `None` if the directory has no
     /// index, or one by another hash than is known here.
     pub(super) fn probe(&self, dir: &Dir, name: &[u8]) -> Result<Option<Path>, RootfsError> {
-        if !dir.is_indexed {
+        if !dir.is_indexed || dir.has_casefold() {
             return Ok(None);
         }
         let (_, root) = self.dir_block(dir, 0)?;
         // `struct dx_root_info`: a reserved word, then these.
         let [hash_version, info_length, levels, _] = root[28..32] else { unreachable!("four bytes") };
-        if info_length != 8 || levels > LEVELS_MAX {
+        if info_length != 8 || levels > self.volume.index_levels_max() {
             return Err(self.corrupt_dir(dir.number, "has a malformed index"));
         }
         let Some(NameHash { major: hash, .. }) = self.hash_by(hash_version, name) else { return Ok(None) };

@@ -7,7 +7,8 @@ use banger_tree::RootfsError;
 
 use super::Ext4Editor;
 use super::directory::Dir;
-use super::index::{LEVELS_MAX, LEVELS_OFFSET};
+use super::index::LEVELS_OFFSET;
+use crate::format::dirent::entry_length;
 use crate::format::htree::{DxEntry, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET};
 
 /// `reserved_zero` of `struct dx_root_info`.
@@ -32,10 +33,14 @@ impl Ext4Editor {
         let corrupt = |what: &str| Err(self.corrupt_dir(dir.number, what));
         let (_, root) = self.dir_block(dir, 0)?;
         let levels = root[LEVELS_OFFSET];
-        if root[RESERVED] != [0; 4] || root[INFO_LENGTH_OFFSET] != 8 || levels > LEVELS_MAX {
+        if root[RESERVED] != [0; 4]
+            || root[INFO_LENGTH_OFFSET] != 8
+            || levels > self.volume.index_levels_max()
+        {
             return corrupt("has a malformed index");
         }
-        if usize::from(u16::from_le_bytes([root[16], root[17]])) != root.len() - 12 {
+        let rec_len = u16::from_le_bytes([root[16], root[17]]);
+        if entry_length(rec_len, root.len()) != root.len() - 12 {
             return corrupt("has a malformed index");
         }
         if root[FLAGS_OFFSET] & FLAG_INCOMPAT != 0 {
@@ -92,6 +97,9 @@ impl Ext4Editor {
                 continue;
             }
             for record in self.records(dir, &bytes)? {
+                if dir.has_casefold() {
+                    continue;
+                }
                 let hash = self.hash_by(walk.hash_version, &record.entry.name).map(|hash| hash.major);
                 if record.entry.inode.0 != 0 && !hash.is_some_and(|hash| (first..=last).contains(&hash)) {
                     return corrupt("has a name that its index does not lead to");

@@ -4,21 +4,14 @@ use banger_tree::{Attributes, FileType, RootfsError};
 
 use super::Ext4Editor;
 use super::blocks::View;
+use super::whole_inode::WholeInode;
 use crate::format::crc32c::is_wrong;
-use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, Inode, LINK_MAX, is_extra_isize};
+use crate::format::inode::{
+    ENCRYPT_FL, EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, GOOD_OLD_SIZE, HUGE_FILE_FL, INLINE_DATA_FL,
+    Inode, LINK_MAX, is_extra_isize,
+};
 use crate::format::timestamp::EncodedTime;
-use crate::format::{Block, INODE_SIZE, InodeNumber, hi16, lo16};
-
-/// `i_flags` that change what the other fields mean, with their names.
-const UNKNOWN_FLAGS: [(u32, &str); 5] = [
-    (0x800, "encrypted"),
-    (0x10_0000, "protected by verity"),
-    (0x20_0000, "the value of an extended attribute"),
-    (0x1000_0000, "stored inside its inode"),
-    (0x4000_0000, "a directory without letter case"),
-];
-/// `i_flags`: `i_blocks` counts blocks.
-const HUGE_FILE_FL: u32 = 0x4_0000;
+use crate::format::{Block, InodeNumber, hi16, lo16};
 
 impl Ext4Editor {
     fn inode_place(&self, number: InodeNumber) -> Result<(Block, usize), RootfsError> {
@@ -26,42 +19,66 @@ impl Ext4Editor {
         let index = number.0.checked_sub(1).filter(|index| *index < volume.inodes_count);
         let index = index.ok_or_else(|| volume.corrupt(format!("something refers to inode {}", number.0)))?;
         let desc = self.group_desc(View::Now, index / volume.inodes_per_group)?;
-        let offset = (index % volume.inodes_per_group) as usize * INODE_SIZE;
+        let offset = (index % volume.inodes_per_group) as usize * volume.inode_size;
         let block = desc.inode_table().0 + (offset / volume.block_size) as u64;
         Ok((Block(block), offset % volume.block_size))
     }
 
-    /// Returns an inode in use, checked.
-    pub(super) fn inode(&self, number: InodeNumber) -> Result<Inode, RootfsError> {
-        let corrupt = |what: String| Err(self.volume.corrupt(format!("inode {} {what}", number.0)));
+    /// Returns the bytes of an inode.
+    fn inode_bytes(&self, number: InodeNumber) -> Result<Vec<u8>, RootfsError> {
         let (block, offset) = self.inode_place(number)?;
         let block = self.blocks.read(View::Now, block)?;
-        let bytes: &[u8; INODE_SIZE] =
-            block[offset..offset + INODE_SIZE].try_into().expect("an inode's length");
-        let inode = Inode::decode(bytes);
-        if !is_extra_isize(inode.i_extra_isize) {
-            return corrupt(format!("has {} bytes of extra fields", inode.i_extra_isize));
-        }
-        if self.volume.seed.is_some() && is_wrong(bytes, &self.sealed_inode(number, &inode)) {
-            return corrupt("has a wrong checksum".to_owned());
-        }
-        if inode.i_links_count == 0 || FileType::from_mode_bits(inode.i_mode).is_none() {
-            return corrupt(format!("is not in use: mode {:o}, {} links", inode.i_mode, inode.i_links_count));
-        }
-        if let Some((_, what)) = UNKNOWN_FLAGS.iter().find(|(flag, _)| inode.i_flags & flag != 0) {
-            return Err(self.volume.unsupported(format!("inode {} is {what}", number.0)));
+        Ok(block[offset..offset + self.volume.inode_size].to_vec())
+    }
+
+    /// Returns an inode in use, checked.
+    pub(super) fn inode(&self, number: InodeNumber) -> Result<WholeInode, RootfsError> {
+        let inode = self.unlinked_inode(number)?;
+        if inode.i_links_count == 0 {
+            let mode = inode.i_mode;
+            let reason = format!("inode {} is not in use: mode {mode:o}, 0 links", number.0);
+            return Err(self.volume.corrupt(reason));
         }
         Ok(inode)
     }
 
+    /// Returns an inode in use, checked, which may have lost its last name and be still open.
+    pub(super) fn unlinked_inode(&self, number: InodeNumber) -> Result<WholeInode, RootfsError> {
+        let corrupt = |what: String| Err(self.volume.corrupt(format!("inode {} {what}", number.0)));
+        let bytes = self.inode_bytes(number)?;
+        let inode = WholeInode::decode(&bytes);
+        if !is_extra_isize(inode.i_extra_isize, self.volume.inode_size) {
+            return corrupt(format!("has {} bytes of extra fields", inode.i_extra_isize));
+        }
+        if self.volume.seed.is_some() && is_wrong(&bytes, &self.sealed_inode(number, &inode)) {
+            return corrupt("has a wrong checksum".to_owned());
+        }
+        if FileType::from_mode_bits(inode.i_mode).is_none() {
+            return corrupt(format!("is not in use: mode {:o}, {} links", inode.i_mode, inode.i_links_count));
+        }
+        let foreign = self.volume.foreign_flags.iter().find(|(flag, _)| inode.i_flags & flag != 0);
+        if let Some((_, feature)) = foreign {
+            return corrupt(format!("has a flag of the feature {feature}, which the file system has not"));
+        }
+        Ok(inode)
+    }
+
+    /// Refuses what is encrypted: there is no key here.
+    pub(super) fn check_not_encrypted(&self, number: InodeNumber, inode: &Inode) -> Result<(), RootfsError> {
+        match inode.i_flags & ENCRYPT_FL != 0 {
+            true => Err(self.volume.unreadable(format!(
+                "inode {} is encrypted (feature encrypt), and only a kernel with the key reads it",
+                number.0
+            ))),
+            false => Ok(()),
+        }
+    }
+
     /// Checks an inode that is kept for the file system's own use: its checksum, unless it is zeros.
     pub(super) fn check_reserved_inode(&self, number: InodeNumber) -> Result<(), RootfsError> {
-        let (block, offset) = self.inode_place(number)?;
-        let block = self.blocks.read(View::Now, block)?;
-        let bytes: &[u8; INODE_SIZE] =
-            block[offset..offset + INODE_SIZE].try_into().expect("an inode's length");
+        let bytes = self.inode_bytes(number)?;
         let is_sealed =
-            self.volume.seed.is_none() || self.sealed_inode(number, &Inode::decode(bytes)) == *bytes;
+            self.volume.seed.is_none() || self.sealed_inode(number, &WholeInode::decode(&bytes)) == bytes;
         match is_sealed || bytes.iter().all(|byte| *byte == 0) {
             true => Ok(()),
             false => Err(self.volume.corrupt(format!("inode {} has a wrong checksum", number.0))),
@@ -69,10 +86,10 @@ impl Ext4Editor {
     }
 
     /// Returns the bytes of an inode with the checksum they have to have.
-    fn sealed_inode(&self, number: InodeNumber, inode: &Inode) -> [u8; INODE_SIZE] {
-        let mut bytes = inode.encode();
+    fn sealed_inode(&self, number: InodeNumber, inode: &WholeInode) -> Vec<u8> {
+        let mut bytes = inode.encode(self.volume.inode_size);
         let Some(seed) = self.volume.seed_of(number, inode.i_generation) else { return bytes };
-        let has_upper_half = inode.i_extra_isize >= 4;
+        let has_upper_half = bytes.len() > GOOD_OLD_SIZE && inode.i_extra_isize >= 4;
         bytes[0x7c..0x7e].fill(0);
         if has_upper_half {
             bytes[0x82..0x84].fill(0);
@@ -86,20 +103,23 @@ impl Ext4Editor {
     }
 
     /// Replaces an inode.
-    pub(super) fn put_inode(&mut self, number: InodeNumber, inode: &Inode) -> Result<(), RootfsError> {
-        let bytes = self.sealed_inode(number, inode);
+    pub(super) fn put_inode(&mut self, number: InodeNumber, inode: &WholeInode) -> Result<(), RootfsError> {
+        let bytes = match self.volume.inode_size {
+            GOOD_OLD_SIZE => self.sealed_inode(number, &without_extra_fields(inode)),
+            _ => self.sealed_inode(number, inode),
+        };
         self.put_inode_bytes(number, &bytes)
     }
 
     /// Makes an inode that is not in use any more zeros.
     pub(super) fn erase_inode(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
-        self.put_inode_bytes(number, &[0; INODE_SIZE])
+        self.put_inode_bytes(number, &vec![0; self.volume.inode_size])
     }
 
-    fn put_inode_bytes(&mut self, number: InodeNumber, inode: &[u8; INODE_SIZE]) -> Result<(), RootfsError> {
+    fn put_inode_bytes(&mut self, number: InodeNumber, inode: &[u8]) -> Result<(), RootfsError> {
         let (block, offset) = self.inode_place(number)?;
         let mut bytes = self.blocks.read(View::Now, block)?.to_vec();
-        bytes[offset..offset + INODE_SIZE].copy_from_slice(inode);
+        bytes[offset..offset + inode.len()].copy_from_slice(inode);
         self.blocks.write(block, bytes)
     }
 
@@ -109,10 +129,19 @@ impl Ext4Editor {
     }
 
     /// Returns a symlink's target.
-    pub(super) fn target_of(&self, number: InodeNumber, inode: &Inode) -> Result<Vec<u8>, RootfsError> {
+    pub(super) fn target_of(&self, number: InodeNumber, inode: &WholeInode) -> Result<Vec<u8>, RootfsError> {
+        self.check_not_encrypted(number, inode)?;
         let size = usize::try_from(inode.size()).unwrap_or(usize::MAX);
         if size == 0 || size >= self.volume.block_size.max(FAST_SYMLINK_MAX + 1) {
             return Err(self.volume.corrupt(format!("inode {} is a symlink of {size} bytes", number.0)));
+        }
+        if inode.i_flags & INLINE_DATA_FL != 0 {
+            let mut target = self.inline_data(number, inode)?;
+            if target.len() < size {
+                return Err(self.volume.corrupt(format!("inode {} is a symlink without target", number.0)));
+            }
+            target.truncate(size);
+            return Ok(target);
         }
         if size <= FAST_SYMLINK_MAX && inode.i_flags & EXTENTS_FL == 0 {
             return Ok(inode.i_block[..size].to_vec());
@@ -158,11 +187,25 @@ pub(super) fn set_attributes(inode: &mut Inode, attributes: &Attributes) {
 }
 
 /// Returns a new inode with one link.
-pub(super) fn new_inode(file_type: FileType, attributes: &Attributes) -> Inode {
-    let mut inode = Inode::zeroed();
+pub(super) fn new_inode(file_type: FileType, attributes: &Attributes) -> WholeInode {
+    let mut inode = WholeInode::zeroed();
     inode.i_mode = file_type.mode_bits();
     inode.i_links_count = 1;
     inode.i_extra_isize = EXTRA_ISIZE;
     set_attributes(&mut inode, attributes);
     inode
+}
+
+/// Returns an inode of 128 bytes, which has no room for the upper bits of times: one after 2038 becomes
+/// the last that there is, as the kernel has it.
+fn without_extra_fields(inode: &WholeInode) -> WholeInode {
+    let mut small = WholeInode::decode(&inode.encode(GOOD_OLD_SIZE));
+    let clamped = |seconds, extra| {
+        let whole = EncodedTime { seconds, extra }.decode().seconds;
+        i32::try_from(whole).unwrap_or(i32::MAX).cast_unsigned()
+    };
+    small.i_atime = clamped(inode.i_atime, inode.i_atime_extra);
+    small.i_ctime = clamped(inode.i_ctime, inode.i_ctime_extra);
+    small.i_mtime = clamped(inode.i_mtime, inode.i_mtime_extra);
+    small
 }

@@ -1,29 +1,36 @@
-//! Edits finished images: any ext4 file system that has only what is known here, in a file of the
-//! host, without root or mount.
+//! Looks into finished images and edits them: ext2, ext3 and ext4 file systems in a file of the host,
+//! without root or mount. `docs/ext4.md` lists which features are read, edited and refused.
 //!
 //! Changes to metadata stay in memory, block by block, until a commit writes them through the file
 //! system's own journal. Bytes of new files go to free blocks at once.
 
 mod allocate;
+mod block_map;
 mod blocks;
 mod commit;
 mod content;
 mod dir_cache;
 mod directory;
 mod extents;
+mod features;
 mod groups;
 mod grow;
 mod in_use;
 mod index;
 mod index_check;
+mod inline;
 mod inode_check;
 mod inodes;
 mod journal;
+mod orphans;
+mod recovery;
+mod replay;
 mod rootfs;
 mod storage;
 mod superblock_check;
 mod verify;
 mod volume;
+mod whole_inode;
 mod xattrs;
 
 use std::cell::{Cell, RefCell};
@@ -43,12 +50,15 @@ use volume::Volume;
 ///
 /// Dropped without a [`commit`](banger_tree::Rootfs::commit) it leaves the image as it was.
 /// A crash during a commit leaves an image with the old or with the new content: where the new
-/// content is only in the journal yet, the kernel's next mount or e2fsck moves it to its place, and
-/// until then [`open`](Self::open) refuses the image.
+/// content is only in the journal yet, the next [`open`](Self::open), the kernel's next mount and
+/// e2fsck all read it there.
+///
+/// An image that was not unmounted is read as its journal leads to, and no byte of it changes. Opened
+/// by [`open_to_edit`](Self::open_to_edit), the first commit puts the journal's changes in place.
 ///
 /// # Limits
-/// Blocks of 1, 2 and 4 KiB, inodes of 256 bytes, files with extents. What else the image has that
-/// is not known here is refused by its name when it is opened.
+/// What is not known here is refused by its name when the image is opened; what is only read here,
+/// with the first change.
 ///
 /// # Examples
 /// ```no_run
@@ -69,6 +79,10 @@ pub struct Ext4Editor {
     subject: GuestPath,
     /// Blocks that were given back since the last commit.
     freed: Vec<Range<u64>>,
+    /// The sequence number with which the journal goes on, where its changes are not in place yet.
+    unfinished: Option<u32>,
+    /// Whether no other program has the image open.
+    is_alone: bool,
     /// Whether a commit failed after it had taken effect in the journal.
     is_half_committed: bool,
     /// What the resolution of paths may cost, and what tells operations to stop.
@@ -99,8 +113,8 @@ impl Ext4Editor {
     /// A file that the host allows only to be read can be looked into.
     ///
     /// # Errors
-    /// It is no ext4, damaged, not cleanly unmounted, or has what is not known here; another
-    /// editor is just committing; or the host refuses.
+    /// It is no ext2, ext3 or ext4, damaged, or has what is not known here; another editor is just
+    /// committing; or the host refuses.
     pub fn open(path: &Utf8Path) -> Result<Self, RootfsError> {
         let storage = FileStorage::open(path).map_err(|source| cannot_open(path, source))?;
         Self::open_on(Box::new(storage), path.as_str())
@@ -110,14 +124,14 @@ impl Ext4Editor {
     /// programs that lock their images, such as virtual machine monitors, are kept out.
     ///
     /// # Errors
-    /// As [`open`](Self::open); or the host does not allow it to be written, another program has
+    /// As [`open`](Self::open); it has a feature that is only read here; or the host does not allow it to be written, another program has
     /// locked it, or it is attached to a loop device.
     pub fn open_to_edit(path: &Utf8Path) -> Result<Self, RootfsError> {
         let storage = FileStorage::open_alone(path).map_err(|refusal| match refusal {
             in_use::Refusal::InUse(reason) => RootfsError::Unsupported { image: path.to_string(), reason },
             in_use::Refusal::Io(source) => cannot_open(path, source),
         })?;
-        Self::open_on(Box::new(storage), path.as_str())
+        Self::open_alone_on(Box::new(storage), path.as_str())
     }
 
     /// Opens the image that lies on `storage`; errors call it `image`.
@@ -128,18 +142,53 @@ impl Ext4Editor {
         let volume = Volume::open(&*storage, image)?;
         let blocks = Blocks::new(storage, image.to_owned(), volume.block_size, volume.blocks_count);
         let subject = GuestPath::root();
-        let editor = Self {
+        let mut editor = Self {
             volume,
             blocks,
             subject,
             freed: Vec::new(),
+            unfinished: None,
+            is_alone: false,
             is_half_committed: false,
             account: ResolveAccount::default(),
             known: RefCell::default(),
             commit_capacity: Cell::new(None),
         };
-        editor.check_journal()?;
+        editor.replay_in_memory()?;
         Ok(editor)
+    }
+
+    /// Opens the image that lies on `storage`, which no other program has open, for changes.
+    ///
+    /// # Errors
+    /// As [`open_to_edit`](Self::open_to_edit).
+    pub fn open_alone_on(storage: Box<dyn Storage>, image: &str) -> Result<Self, RootfsError> {
+        let mut editor = Self::open_on(storage, image)?;
+        editor.is_alone = true;
+        editor.check_editable()?;
+        if (editor.volume.needs_recovery || editor.volume.has_orphans())
+            && let Some(user) = editor.blocks.storage.other_user()
+        {
+            return Err(editor.volume.unsupported(format!(
+                "it was not unmounted, and {user} has it open; stop the machine that runs on it first"
+            )));
+        }
+        editor.blocks.start_operation();
+        editor.recount_free()?;
+        editor.settle_orphans().map_err(|error| match error {
+            RootfsError::Corrupt { reason, .. } | RootfsError::Unsupported { reason, .. } => {
+                let reason = format!("unlinked files are left over: {reason}; run e2fsck -p on it first");
+                editor.volume.unsupported(reason)
+            }
+            other => other,
+        })?;
+        Ok(editor)
+    }
+
+    /// Returns what one who reads the image should know: features that may add what is not seen here,
+    /// and changes that did not get to the disk in full.
+    pub fn notes(&self) -> &[String] {
+        &self.volume.notes
     }
 
     /// Returns the editor with the resolution of paths charged to `account`, in the place of one with the
@@ -170,16 +219,6 @@ impl Ext4Editor {
         RootfsError::Limit { path: self.subject.clone(), reason: reason.into() }
     }
 
-    /// Refuses to change what a kernel may be changing.
-    pub(crate) fn check_not_mounted(&self) -> Result<(), RootfsError> {
-        match self.volume.needs_recovery {
-            true => Err(self.volume.unsupported(
-                "it is mounted, or was not unmounted; unmount it, or mount it once or run e2fsck -fp on it",
-            )),
-            false => Ok(()),
-        }
-    }
-
     /// Does all of `work`, which is about `path`, or nothing of it.
     fn operation<T>(
         &mut self,
@@ -187,7 +226,7 @@ impl Ext4Editor {
         work: impl FnOnce(&mut Self) -> Result<T, RootfsError>,
     ) -> Result<T, RootfsError> {
         self.subject = path.clone();
-        self.check_not_mounted()?;
+        self.check_editable()?;
         self.blocks.start_operation();
         let freed = self.freed.len();
         let outcome = work(self);

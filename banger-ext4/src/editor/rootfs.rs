@@ -13,8 +13,12 @@ use super::dir_cache::WalkedDir;
 use super::directory::Entry;
 use super::extents::Run;
 use super::inodes::{new_inode, set_attributes};
+use super::whole_inode::WholeInode;
 use crate::format::dirent::{file_type_code, file_type_of_code};
-use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, Inode, LINK_MAX};
+use crate::format::inode::{
+    EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, GOOD_OLD_SIZE, INLINE_DATA_FL, LINK_MAX, PROJINHERIT_FL,
+    VERITY_FL,
+};
 use crate::format::timestamp::EncodedTime;
 use crate::format::{InodeNumber, device};
 
@@ -111,23 +115,23 @@ impl Names<'_> {
     }
 }
 
-fn type_of(inode: &Inode) -> FileType {
+fn type_of(inode: &WholeInode) -> FileType {
     FileType::from_mode_bits(inode.i_mode).expect("checked when the inode was read")
 }
 
-fn mtime_of(inode: &Inode) -> Timestamp {
+fn mtime_of(inode: &WholeInode) -> Timestamp {
     let extra = if inode.i_extra_isize >= MTIME_EXTRA_END { inode.i_mtime_extra } else { 0 };
     let time = EncodedTime { seconds: inode.i_mtime, extra }.decode();
     Timestamp { nanoseconds: time.nanoseconds.min(999_999_999), ..time }
 }
 
 impl Ext4Editor {
-    fn existing_inode(&self, path: &GuestPath) -> Result<(InodeNumber, Inode), RootfsError> {
+    fn existing_inode(&self, path: &GuestPath) -> Result<(InodeNumber, WholeInode), RootfsError> {
         let (number, _) = places::existing(&Names(self), path)?;
         Ok((number, self.inode(number)?))
     }
 
-    fn file(&self, path: &GuestPath) -> Result<(InodeNumber, Inode), RootfsError> {
+    fn file(&self, path: &GuestPath) -> Result<(InodeNumber, WholeInode), RootfsError> {
         let (number, inode) = self.existing_inode(path)?;
         match type_of(&inode) {
             FileType::Regular => Ok((number, inode)),
@@ -141,14 +145,18 @@ impl Ext4Editor {
         &mut self,
         place: &Resolved<InodeNumber>,
         number: InodeNumber,
-        mut inode: Inode,
+        mut inode: WholeInode,
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
+        self.inherit_project(place.parent, &mut inode)?;
         self.set_xattrs(number, &mut inode, &attributes.xattrs)?;
         self.put_inode(number, &inode)?;
         let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();
         let entry = Entry { name, inode: number, file_type: file_type_code(type_of(&inode)) };
         match place.node {
+            Some(before) if self.inode(before)?.i_flags & VERITY_FL != 0 => {
+                Err(self.limit("it is protected by verity, and does not change; remove it first"))
+            }
             Some(before) => {
                 self.known.get_mut().forget_walked(&place.path);
                 self.replace_entry(place.parent, &entry)?;
@@ -156,6 +164,18 @@ impl Ext4Editor {
             }
             None => self.insert_entry(place.parent, entry),
         }
+    }
+
+    /// Gives what is made in a directory its project, where the directory says so.
+    fn inherit_project(&self, parent: InodeNumber, inode: &mut WholeInode) -> Result<(), RootfsError> {
+        let parent = self.inode(parent)?;
+        if parent.i_flags & PROJINHERIT_FL != 0 && self.volume.inode_size > GOOD_OLD_SIZE {
+            inode.i_projid = parent.i_projid;
+            if type_of(inode) == FileType::Directory {
+                inode.i_flags |= PROJINHERIT_FL;
+            }
+        }
+        Ok(())
     }
 
     /// Takes one name of something that is no directory away, and all of it with the last.
@@ -168,12 +188,14 @@ impl Ext4Editor {
         self.free_all(number, &mut inode)
     }
 
-    fn free_all(&mut self, number: InodeNumber, inode: &mut Inode) -> Result<(), RootfsError> {
+    fn free_all(&mut self, number: InodeNumber, inode: &mut WholeInode) -> Result<(), RootfsError> {
         let file_type = type_of(inode);
         self.free_xattr_block(number, inode)?;
         let has_blocks = match file_type {
             FileType::Regular | FileType::Directory => true,
-            FileType::Symlink => inode.i_flags & EXTENTS_FL != 0 || inode.size() > FAST_SYMLINK_MAX as u64,
+            FileType::Symlink => {
+                inode.i_flags & (EXTENTS_FL | INLINE_DATA_FL) != 0 || inode.size() > FAST_SYMLINK_MAX as u64
+            }
             _ => false,
         };
         if has_blocks {
@@ -494,7 +516,8 @@ impl Rootfs for Ext4Editor {
                 ..Attributes::default()
             };
             // The extra fields of times may be where xattrs begin yet.
-            let has_few_fields = inode.i_extra_isize < EXTRA_ISIZE;
+            let has_fields = editor.volume.inode_size > GOOD_OLD_SIZE;
+            let has_few_fields = has_fields && inode.i_extra_isize < EXTRA_ISIZE;
             let kept = if has_few_fields { Some(editor.xattrs_of(number, &inode)?) } else { None };
             if let Some(xattrs) = change.xattrs.as_ref().or(kept.as_ref()) {
                 editor.set_xattrs(number, &mut inode, xattrs)?;

@@ -71,6 +71,12 @@ pub trait Storage: fmt::Debug + Send {
         Ok(())
     }
 
+    /// Returns another program that has the image open, if one is seen. Asked for where the image
+    /// was not unmounted: a machine may be running on it.
+    fn other_user(&self) -> Option<String> {
+        None
+    }
+
     /// Makes sure that no other editor has the image open, before the first write.
     ///
     /// # Errors
@@ -168,6 +174,10 @@ impl Storage for FileStorage {
             // A device, or a file system, that knows no holes.
             Err(_) => Ok(offset),
         }
+    }
+
+    fn other_user(&self) -> Option<String> {
+        in_use::other_user_of(&self.file)
     }
 
     fn lock(&mut self) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! What is wrong with a superblock although the file system can be read and written by it.
 
-use super::volume::names_of_features;
+use super::features::names_of_features;
 use crate::format::inode::is_extra_isize;
 use crate::format::superblock::{Superblock, compat, ro_compat};
 
@@ -59,7 +59,7 @@ pub(super) fn problems_of(superblock: &Superblock, uses: Uses) -> Vec<String> {
     );
     for (size, what) in [(superblock.s_min_extra_isize, "least"), (superblock.s_want_extra_isize, "wanted")] {
         require(
-            is_extra_isize(size),
+            is_extra_isize(size, superblock.s_inode_size.into()),
             format!("has {size} bytes as the {what} size of extra fields of inodes"),
         );
     }
@@ -73,6 +73,7 @@ mod tests {
     fn sound() -> Superblock {
         let mut superblock = Superblock::decode(&[0; Superblock::SIZE]);
         superblock.set_blocks_count(100);
+        superblock.s_inode_size = 256;
         superblock
     }
 

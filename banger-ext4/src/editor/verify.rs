@@ -9,11 +9,15 @@ use super::blocks::View;
 use super::content::LARGE_FILE_BYTES;
 use super::extents::{LOGICAL_END, Mapping};
 use super::groups::{bit, ones, set_bits};
+use super::inline::is_inline;
 use super::inode_check;
 use super::superblock_check::{self, Uses};
+use super::whole_inode::WholeInode;
 use crate::format::dirent::file_type_code;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
-use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, Inode, LINK_MAX};
+use crate::format::inode::{
+    EA_INODE_FL, EXTENTS_FL, FAST_SYMLINK_MAX, INLINE_DATA_FL, Inode, LINK_MAX, VERITY_FL,
+};
 use crate::format::superblock::{Superblock, compat, incompat};
 use crate::format::{Block, InodeNumber};
 
@@ -62,6 +66,8 @@ struct Walk<'a> {
     editor: &'a Ext4Editor,
     /// Files of the file system's own, which no name leads to.
     nameless: Vec<InodeNumber>,
+    /// Inodes without names that are left over, or whose end is to be cut off.
+    unlinked: BTreeSet<u32>,
     report: VerifyReport,
     /// Groups with nothing but metadata of their own, which is in use without being claimed.
     plain: HashMap<u32, GroupDesc>,
@@ -77,6 +83,9 @@ struct Walk<'a> {
     names: Vec<(u32, u32, u8)>,
     /// Blocks of xattrs, with how many inodes have them.
     xattr_blocks: BTreeMap<Block, u32>,
+    /// Inodes that xattrs say hold their values, and those that do.
+    value_inodes: BTreeSet<u32>,
+    values: BTreeSet<u32>,
     /// Whether there are files of 2 GiB and more.
     large_files: bool,
     has_imagic: bool,
@@ -94,10 +103,19 @@ impl Ext4Editor {
     /// The host cannot read the image. What is wrong with the image is in the report.
     pub fn verify(&self) -> Result<VerifyReport, RootfsError> {
         let volume = &self.volume;
+        if volume.cluster_blocks > 1 {
+            return Err(volume.unreadable("it has the feature bigalloc; run e2fsck -fn on it to check it"));
+        }
         let (block, offset) = volume.superblock_place();
         let block = self.blocks.read(View::Now, block)?;
         let bytes = block[offset..offset + Superblock::SIZE].try_into().expect("the superblock's length");
-        let superblock = Superblock::decode(bytes);
+        let mut superblock = Superblock::decode(bytes);
+        if volume.needs_recovery
+            && let Ok((blocks, inodes)) = self.count_free()
+        {
+            superblock.set_free_blocks_count(blocks);
+            superblock.s_free_inodes_count = u32::try_from(inodes).unwrap_or(u32::MAX);
+        }
         let free_inodes = superblock.s_free_inodes_count;
         let report = VerifyReport {
             uuid: volume.uuid,
@@ -112,7 +130,13 @@ impl Ext4Editor {
         let orphan_file = has_orphan_file.then_some(InodeNumber(superblock.s_orphan_file_inum));
         let mut walk = Walk {
             editor: self,
-            nameless: volume.journal.into_iter().chain(orphan_file).collect(),
+            nameless: volume
+                .journal
+                .into_iter()
+                .chain(orphan_file)
+                .chain(volume.quota_inodes.clone())
+                .collect(),
+            unlinked: BTreeSet::new(),
             report,
             plain: HashMap::new(),
             used: HashMap::new(),
@@ -121,12 +145,19 @@ impl Ext4Editor {
             directories: HashMap::new(),
             names: Vec::new(),
             xattr_blocks: BTreeMap::new(),
+            value_inodes: BTreeSet::new(),
+            values: BTreeSet::new(),
             large_files: false,
             has_imagic: superblock.s_feature_compat & compat::IMAGIC_INODES != 0,
             has_flex_bg: superblock.s_feature_incompat & incompat::FLEX_BG != 0,
             is_cut_short: false,
         };
+        let unlinked = walk.noted(self.orphans())?.unwrap_or_default();
+        walk.unlinked = unlinked.into_iter().map(|number| number.0).collect();
         walk.metadata_of_groups()?;
+        if let Some(block) = volume.mmp_block {
+            walk.claim(&|| "the block for mmp".to_owned(), block, 1);
+        }
         walk.all_inodes()?;
         walk.superblock(&superblock);
         if !walk.is_cut_short {
@@ -152,7 +183,11 @@ impl Walk<'_> {
     fn noted<T>(&mut self, result: Result<T, RootfsError>) -> Result<Option<T>, RootfsError> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(RootfsError::Corrupt { reason, .. } | RootfsError::Unsupported { reason, .. }) => {
+            Err(
+                RootfsError::Corrupt { reason, .. }
+                | RootfsError::Unsupported { reason, .. }
+                | RootfsError::Unreadable { reason, .. },
+            ) => {
                 self.problem(reason);
                 Ok(None)
             }
@@ -224,10 +259,8 @@ impl Walk<'_> {
         }
         for (group, desc) in descs {
             let of_group = || format!("group {group}");
-            if volume.has_super(group) {
-                let base = 1 + volume.descriptor_blocks() + volume.reserved_gdt_blocks;
-                self.claim(&of_group, Block(volume.first_block(group)), base.min(volume.blocks_of(group)));
-            }
+            let base = volume.base_blocks(group).min(volume.blocks_of(group));
+            self.claim(&of_group, Block(volume.first_block(group)), base);
             let Some(desc) = desc else { continue };
             if !self.has_flex_bg && !volume.has_metadata_inside(group, &desc) {
                 self.problem(format!("group {group} has its bitmaps or inodes where they cannot be"));
@@ -264,7 +297,10 @@ impl Walk<'_> {
                 if number == InodeNumber::RESIZE && volume.resize_inode {
                     self.resize_inode()?;
                 } else if !is_reserved || self.nameless.contains(&number) {
-                    let inode = self.editor.inode(number);
+                    let inode = match self.unlinked.contains(&number.0) {
+                        true => self.editor.unlinked_inode(number),
+                        false => self.editor.inode(number),
+                    };
                     if let Some(inode) = self.noted(inode)? {
                         self.inode(number, &inode)?;
                     }
@@ -292,7 +328,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn inode(&mut self, number: InodeNumber, inode: &Inode) -> Result<(), RootfsError> {
+    fn inode(&mut self, number: InodeNumber, inode: &WholeInode) -> Result<(), RootfsError> {
         // Blocks are claimed once, and read for their mapping and for their names.
         if self.work > WORK_PER_BLOCK * self.editor.volume.blocks_count {
             if !self.is_cut_short {
@@ -305,14 +341,27 @@ impl Walk<'_> {
             return Ok(());
         }
         let file_type = FileType::from_mode_bits(inode.i_mode).expect("checked when the inode was read");
+        // Its names and targets cannot be looked at, and what they lead to would seem lost.
+        self.editor.check_not_encrypted(number, inode)?;
+        if inode.i_flags & EXTENTS_FL != 0 && !self.editor.volume.extents {
+            self.problem(format!("inode {} has extents, and the file system lacks the feature", number.0));
+        }
         let xattrs = self.editor.xattrs_of(number, inode);
         if self.noted(xattrs)?.is_some() && self.editor.has_wrong_xattr_hash(number, inode)? {
             self.problem(format!("an extended attribute of inode {} has a wrong hash", number.0));
         }
+        let values = self.editor.value_inodes_of(number, inode);
+        let values = self.noted(values)?.unwrap_or_default();
+        self.value_inodes.extend(values.into_iter().map(|value| value.number.0));
         if inode.file_acl().0 != 0 {
             *self.xattr_blocks.entry(inode.file_acl()).or_default() += 1;
         }
-        self.fields(number, inode, file_type);
+        let mut fields = inode.clone();
+        if self.unlinked.contains(&number.0) {
+            // The number of the next one.
+            fields.i_dtime = 0;
+        }
+        self.fields(number, &fields, file_type);
         let mut blocks = u64::from(inode.file_acl().0 != 0);
         let user = || format!("inode {}", number.0);
         let has_blocks = match file_type {
@@ -320,7 +369,7 @@ impl Walk<'_> {
             FileType::Symlink => {
                 let target = self.editor.target_of(number, inode);
                 self.noted(target)?;
-                inode.i_flags & EXTENTS_FL != 0 || inode.size() > FAST_SYMLINK_MAX as u64
+                inode.i_flags & (EXTENTS_FL | INLINE_DATA_FL) != 0 || inode.size() > FAST_SYMLINK_MAX as u64
             }
             _ => false,
         };
@@ -328,7 +377,10 @@ impl Walk<'_> {
             let mapping = self.counted(|walk| walk.editor.mapping(number, inode, 0..LOGICAL_END));
             if let Some(mapping) = self.noted(mapping)? {
                 let block_size = self.editor.volume.block_size as u64;
+                // Hashes of verity lie behind the end, and what is to be cut off.
+                let has_more = inode.i_flags & VERITY_FL != 0 || self.unlinked.contains(&number.0);
                 if file_type == FileType::Regular
+                    && !has_more
                     && let Some(what) = inode_check::problem_of_size(inode, &mapping, block_size)
                 {
                     self.problem(format!("inode {} {what}", number.0));
@@ -342,10 +394,30 @@ impl Walk<'_> {
                     of_all = (if of_all.1 == 0 { start } else { of_all.0 }, of_all.1 + shared);
                 }
                 self.shared(&user, of_all.0, of_all.1);
-                self.count_of_blocks(number, inode, blocks);
+                let values = self.editor.value_blocks_of(number, inode);
+                let values = self.noted(values)?.unwrap_or_default();
+                self.count_of_blocks(number, inode, blocks + values);
+            }
+        }
+        if is_inline(inode) && file_type == FileType::Regular {
+            let data = self.editor.inline_data(number, inode);
+            let data = self.noted(data)?;
+            if data.is_some_and(|data| inode.size() > data.len() as u64) {
+                self.problem(format!("inode {} is longer than what it holds", number.0));
             }
         }
         if self.nameless.contains(&number) {
+            return Ok(());
+        }
+        if inode.i_links_count == 0 {
+            // It goes with the next recovery, and what is in it with it.
+            let group = (number.0 - 1) / self.editor.volume.inodes_per_group;
+            let directories = u64::from(file_type == FileType::Directory);
+            *self.directories.entry(group).or_default() += directories;
+            return Ok(());
+        }
+        if inode.i_flags & EA_INODE_FL != 0 {
+            self.values.insert(number.0);
             return Ok(());
         }
         let mut known =
@@ -385,10 +457,17 @@ impl Walk<'_> {
     /// Takes down the names in a directory; returns what its `..` leads to.
     fn directory(&mut self, number: InodeNumber) -> Result<u32, RootfsError> {
         let dir = self.editor.dir(number)?;
+        if is_inline(&dir.inode) {
+            for entry in self.editor.entries(&dir)? {
+                self.names.push((entry.inode.0, number.0, entry.file_type));
+            }
+            return Ok(self.editor.inline_parent(&dir.inode).0);
+        }
         let (_, first) = self.editor.dir_block(&dir, 0)?;
         let field =
             |range: std::ops::Range<usize>| u32::from_le_bytes(first[range].try_into().expect("four bytes"));
-        let has_dots = first[4..10] == [12, 0, 1, 2, b'.', 0] && first[18..23] == [2, 2, b'.', b'.', 0];
+        let code = if self.editor.volume.filetype { 2 } else { 0 };
+        let has_dots = first[4..10] == [12, 0, 1, code, b'.', 0] && first[18..23] == [2, code, b'.', b'.', 0];
         if field(DOT) != number.0 || !has_dots {
             self.problem(format!("directory inode {} does not start with itself and its parent", number.0));
         }
@@ -404,6 +483,9 @@ impl Walk<'_> {
 
     /// Compares names with what they lead to.
     fn links(&mut self) {
+        if self.value_inodes != self.values {
+            self.problem("inodes that hold values of xattrs are not those that xattrs refer to".to_owned());
+        }
         for (inode, dir, file_type) in std::mem::take(&mut self.names) {
             let Some(known) = self.inodes.get_mut(&inode) else {
                 self.problem(format!(

@@ -1,58 +1,14 @@
-//! What the superblock says, and whether the image can be edited.
+//! What the superblock says, and whether the image can be read and edited.
 
 use banger_tree::RootfsError;
 
+use super::features::{Verdict, verdict_of};
 use super::storage::Storage;
 use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::hash::Signedness;
+use crate::format::inode::{CASEFOLD_FL, EA_INODE_FL, ENCRYPT_FL, GOOD_OLD_SIZE, INLINE_DATA_FL, VERITY_FL};
 use crate::format::superblock::{self as sb, Superblock, compat, incompat, ro_compat};
-use crate::format::{Block, INODE_SIZE, InodeNumber};
-
-/// Incompatible features that are known here.
-const KNOWN_INCOMPAT: u32 = incompat::FILETYPE
-    | incompat::RECOVER
-    | incompat::EXTENTS
-    | incompat::BIT64
-    | incompat::FLEX_BG
-    | incompat::CSUM_SEED;
-/// Features that ask those who write for something, and are known here.
-const KNOWN_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER
-    | ro_compat::LARGE_FILE
-    | ro_compat::HUGE_FILE
-    | ro_compat::GDT_CSUM
-    | ro_compat::DIR_NLINK
-    | ro_compat::EXTRA_ISIZE
-    | ro_compat::METADATA_CSUM;
-/// Compatible features that change what an edit has to keep right.
-const REFUSED_COMPAT: u32 = compat::SPARSE_SUPER2 | compat::FAST_COMMIT;
-
-/// Names of features, for refusals.
-const COMPAT_NAMES: [(u32, &str); 2] =
-    [(compat::SPARSE_SUPER2, "sparse_super2"), (compat::FAST_COMMIT, "fast_commit")];
-const INCOMPAT_NAMES: [(u32, &str); 11] = [
-    (0x1, "compression"),
-    (0x8, "journal_dev"),
-    (0x10, "meta_bg"),
-    (0x100, "mmp"),
-    (0x400, "ea_inode"),
-    (0x1000, "dirdata"),
-    (0x4000, "large_dir"),
-    (0x8000, "inline_data"),
-    (0x1_0000, "encrypt"),
-    (0x2_0000, "casefold"),
-    (0x4_0000, "incompatible feature 18"),
-];
-const RO_COMPAT_NAMES: [(u32, &str); 9] = [
-    (0x80, "has_snapshot"),
-    (0x100, "quota"),
-    (0x200, "bigalloc"),
-    (0x800, "replica"),
-    (0x1000, "read-only"),
-    (0x2000, "project"),
-    (0x4000, "shared_blocks"),
-    (0x8000, "verity"),
-    (0x1_0000, "orphan_present (unlinked files are left over)"),
-];
+use crate::format::{Block, InodeNumber};
 
 /// How group descriptors are protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +31,27 @@ pub(super) struct Volume {
     pub(super) blocks_per_group: u64,
     pub(super) inodes_count: u32,
     pub(super) inodes_per_group: u32,
+    pub(super) inode_size: usize,
     pub(super) first_inode: u32,
+    /// Blocks that a bit of a block bitmap stands for: more than one with `bigalloc`.
+    pub(super) cluster_blocks: u64,
     pub(super) groups: u32,
     pub(super) desc_size: usize,
     pub(super) reserved_gdt_blocks: u64,
     pub(super) sparse_super: bool,
+    /// With `sparse_super2`: the two groups that have the only copies.
+    pub(super) backup_groups: Option<[u32; 2]>,
+    /// With `meta_bg`: the first block of descriptors that lies in the groups it describes.
+    pub(super) first_meta_bg: Option<u64>,
+    /// With `mmp`: the block that tells who has it mounted.
+    pub(super) mmp_block: Option<Block>,
+    /// Whether files have extents; else they have lists of blocks.
+    pub(super) extents: bool,
+    pub(super) large_dir: bool,
+    /// `i_flags` of features that it does not have, by feature.
+    pub(super) foreign_flags: Vec<(u32, &'static str)>,
+    /// Whether entries of directories tell types.
+    pub(super) filetype: bool,
     pub(super) resize_inode: bool,
     pub(super) dir_index: bool,
     pub(super) dir_nlink: bool,
@@ -90,48 +62,78 @@ pub(super) struct Volume {
     pub(super) hash_seed: [u8; 16],
     pub(super) signedness: Signedness,
     pub(super) journal: Option<InodeNumber>,
+    /// Files of quotas, which no name leads to.
+    pub(super) quota_inodes: Vec<InodeNumber>,
     /// Whether it is mounted, or was not unmounted. As long as nothing has been written since the
     /// mount, only this flag tells.
     pub(super) needs_recovery: bool,
+    /// The first of the unlinked files that are left over, 0 for none.
+    pub(super) last_orphan: u32,
+    /// The file for unlinked files, and whether there are some in it.
+    pub(super) orphan_file: Option<InodeNumber>,
+    pub(super) orphan_present: bool,
+    /// Why it cannot be edited although it can be read.
+    pub(super) uneditable: Option<String>,
+    /// What one who reads it should know.
+    pub(super) notes: Vec<String>,
 }
 
 impl Volume {
     /// Reads the superblock of `storage`.
     ///
     /// # Errors
-    /// It is no ext4 file system, is damaged, or has what is not known here.
+    /// It is no ext4 file system, is damaged, or cannot be read here.
     pub(super) fn open(storage: &dyn Storage, image: &str) -> Result<Self, RootfsError> {
         let io = |source| RootfsError::Io { action: "read", image: image.to_owned(), source };
-        let corrupt = |reason: String| RootfsError::Corrupt { image: image.to_owned(), reason };
-        let unsupported = |reason: String| RootfsError::Unsupported { image: image.to_owned(), reason };
-
         let size_bytes = storage.size_bytes().map_err(io)?;
         if size_bytes < (sb::PRIMARY_OFFSET + Superblock::SIZE) as u64 {
-            return Err(unsupported("it is too short to be a file system".to_owned()));
+            let reason = "it is too short to be a file system".to_owned();
+            return Err(RootfsError::Unreadable { image: image.to_owned(), reason });
         }
         let mut bytes = [0; Superblock::SIZE];
         storage.read_at(sb::PRIMARY_OFFSET as u64, &mut bytes).map_err(io)?;
-        let superblock = Superblock::decode(&bytes);
+        Self::of_superblock(&bytes, size_bytes, image)
+    }
+
+    /// Returns what a superblock says of the file system in an image of `size_bytes`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(super) fn of_superblock(
+        bytes: &[u8; Superblock::SIZE],
+        size_bytes: u64,
+        image: &str,
+    ) -> Result<Self, RootfsError> {
+        let corrupt = |reason: String| RootfsError::Corrupt { image: image.to_owned(), reason };
+        let unreadable = |reason: String| RootfsError::Unreadable { image: image.to_owned(), reason };
+        let superblock = Superblock::decode(bytes);
         if superblock.s_magic != sb::MAGIC {
-            return Err(unsupported("it is no ext4 file system".to_owned()));
+            return Err(unreadable("it is no ext4 file system, nor ext2 or ext3".to_owned()));
         }
-        check_features(&superblock).map_err(unsupported)?;
-        let has = |bit: u32| superblock.s_feature_ro_compat & bit != 0;
-        let metadata_csum = has(ro_compat::METADATA_CSUM);
+        if superblock.s_rev_level > sb::REV_DYNAMIC {
+            return Err(unreadable(format!("it is of revision {}, not known here", superblock.s_rev_level)));
+        }
+        let mut verdict = verdict_of(&superblock);
+        if let Some(reason) = verdict.unreadable.take() {
+            return Err(unreadable(reason));
+        }
+        let metadata_csum = superblock.s_feature_ro_compat & ro_compat::METADATA_CSUM != 0;
         if metadata_csum {
             if superblock.s_checksum_type != sb::CHECKSUM_CRC32C {
                 let reason = format!("its checksums are of unknown type {}", superblock.s_checksum_type);
-                return Err(unsupported(reason));
+                return Err(unreadable(reason));
             }
-            if is_wrong(&bytes, &superblock.encode_with_checksum()) {
+            if is_wrong(bytes, &superblock.encode_with_checksum()) {
                 return Err(corrupt("the checksum of the superblock is wrong".to_owned()));
             }
         }
-        check_state(&superblock).map_err(unsupported)?;
-        let volume = Self::with_geometry(&superblock, image, metadata_csum).map_err(|error| match error {
-            Refusal::Corrupt(reason) => corrupt(reason),
-            Refusal::Unsupported(reason) => unsupported(reason),
-        })?;
+        check_state(&superblock, &mut verdict).map_err(unreadable)?;
+        let mut volume =
+            Self::with_geometry(&superblock, image, metadata_csum).map_err(|error| match error {
+                Refusal::Corrupt(reason) => corrupt(reason),
+                Refusal::Unreadable(reason) => unreadable(reason),
+            })?;
+        (volume.uneditable, volume.notes) = (verdict.uneditable, verdict.notes);
         let needed = u128::from(volume.blocks_count) * volume.block_size as u128;
         if u128::from(size_bytes) < needed {
             return Err(corrupt(format!(
@@ -144,23 +146,29 @@ impl Volume {
     fn with_geometry(superblock: &Superblock, image: &str, metadata_csum: bool) -> Result<Self, Refusal> {
         let corrupt = |reason: &str| Err(Refusal::Corrupt(format!("the superblock has {reason}")));
         let block_size: usize = match superblock.s_log_block_size {
-            log @ 0..=2 => 1024 << log,
+            log @ 0..=6 => 1024 << log,
             log => {
-                return Err(Refusal::Unsupported(format!(
+                return Err(Refusal::Unreadable(format!(
                     "it has blocks of 2^{} bytes",
                     10_u64 + u64::from(log)
                 )));
             }
         };
-        if superblock.s_log_cluster_size != superblock.s_log_block_size {
-            return corrupt("a wrong size of clusters");
-        }
-        if usize::from(superblock.s_inode_size) != INODE_SIZE {
-            let reason = format!("it has inodes of {} bytes, not 256", superblock.s_inode_size);
-            return Err(Refusal::Unsupported(reason));
+        let has_bigalloc = superblock.s_feature_ro_compat & ro_compat::BIGALLOC != 0;
+        // Of revision 0 the field is that of fragments, which there never were.
+        let cluster_log = superblock.s_log_cluster_size.checked_sub(superblock.s_log_block_size);
+        let cluster_blocks = match cluster_log {
+            Some(0) => 1,
+            Some(log @ 1..=20) if has_bigalloc => 1_u64 << log,
+            _ => return corrupt("a wrong size of clusters"),
+        };
+        let is_dynamic = superblock.s_rev_level == sb::REV_DYNAMIC;
+        let inode_size = if is_dynamic { usize::from(superblock.s_inode_size) } else { GOOD_OLD_SIZE };
+        if !inode_size.is_power_of_two() || !(GOOD_OLD_SIZE..=block_size).contains(&inode_size) {
+            return corrupt("a wrong size of inodes");
         }
         let first_data_block = u64::from(superblock.s_first_data_block);
-        if first_data_block != u64::from(block_size == 1024) {
+        if first_data_block != u64::from(block_size == 1024 && cluster_blocks == 1) {
             return corrupt("a wrong first data block");
         }
         let is_64bit = superblock.s_feature_incompat & incompat::BIT64 != 0;
@@ -173,17 +181,20 @@ impl Volume {
         };
         let blocks_per_group = u64::from(superblock.s_blocks_per_group);
         let bits = 8 * block_size as u64;
-        if blocks_per_group == 0 || blocks_per_group > bits || !blocks_per_group.is_multiple_of(8) {
+        if blocks_per_group == 0
+            || blocks_per_group > bits * cluster_blocks
+            || !blocks_per_group.is_multiple_of(8 * cluster_blocks)
+        {
             return corrupt("a wrong number of blocks in a group");
         }
-        if superblock.s_clusters_per_group != superblock.s_blocks_per_group {
+        if u64::from(superblock.s_clusters_per_group) * cluster_blocks != blocks_per_group {
             return corrupt("a wrong number of clusters in a group");
         }
         if blocks_count <= first_data_block || blocks_count > 1 << 48 {
             return corrupt("a wrong number of blocks");
         }
         let inodes_per_group = superblock.s_inodes_per_group;
-        let per_block = u32::try_from(block_size / INODE_SIZE).expect("at most 16");
+        let per_block = u32::try_from(block_size / inode_size).expect("at most 512");
         if inodes_per_group == 0 || u64::from(inodes_per_group) > bits || !inodes_per_group.is_multiple_of(8)
         {
             return corrupt("a wrong number of inodes in a group");
@@ -196,10 +207,18 @@ impl Volume {
         if u64::from(groups) * u64::from(inodes_per_group) != u64::from(superblock.s_inodes_count) {
             return corrupt("a wrong number of inodes");
         }
-        if superblock.s_first_ino < InodeNumber::FIRST.0 || superblock.s_first_ino > superblock.s_inodes_count
-        {
+        let first_inode = if is_dynamic { superblock.s_first_ino } else { InodeNumber::FIRST.0 };
+        if first_inode < InodeNumber::FIRST.0 || first_inode > superblock.s_inodes_count {
             return corrupt("a wrong first inode");
         }
+        let has_incompat = |bit: u32| superblock.s_feature_incompat & bit != 0;
+        let first_meta_bg = has_incompat(incompat::META_BG).then(|| u64::from(superblock.s_first_meta_bg));
+        let mmp_block = has_incompat(incompat::MMP).then_some(Block(superblock.s_mmp_block));
+        if mmp_block.is_some_and(|block| block.0 <= first_data_block || block.0 >= blocks_count) {
+            return corrupt("a wrong place of the block that tells who has it mounted (mmp)");
+        }
+        let quotas = [superblock.s_usr_quota_inum, superblock.s_grp_quota_inum, superblock.s_prj_quota_inum];
+        let has_quota = superblock.s_feature_ro_compat & ro_compat::QUOTA != 0;
         let has_crc16 = superblock.s_feature_ro_compat & ro_compat::GDT_CSUM != 0;
         let seed = match superblock.s_feature_incompat & incompat::CSUM_SEED {
             0 => Checksum::of_filesystem(&superblock.s_uuid),
@@ -214,7 +233,38 @@ impl Volume {
             blocks_per_group,
             inodes_count: superblock.s_inodes_count,
             inodes_per_group,
-            first_inode: superblock.s_first_ino,
+            inode_size,
+            first_inode,
+            cluster_blocks,
+            backup_groups: (superblock.s_feature_compat & compat::SPARSE_SUPER2 != 0)
+                .then_some(superblock.s_backup_bgs),
+            first_meta_bg,
+            mmp_block,
+            extents: has_incompat(incompat::EXTENTS),
+            large_dir: has_incompat(incompat::LARGE_DIR),
+            foreign_flags: [
+                (has_incompat(incompat::ENCRYPT), ENCRYPT_FL, "encrypt"),
+                (has_incompat(incompat::CASEFOLD), CASEFOLD_FL, "casefold"),
+                (has_incompat(incompat::INLINE_DATA), INLINE_DATA_FL, "inline_data"),
+                (has_incompat(incompat::EA_INODE), EA_INODE_FL, "ea_inode"),
+                (superblock.s_feature_ro_compat & ro_compat::VERITY != 0, VERITY_FL, "verity"),
+            ]
+            .into_iter()
+            .filter_map(|(has, flag, feature)| (!has).then_some((flag, feature)))
+            .collect(),
+            filetype: has_incompat(incompat::FILETYPE),
+            quota_inodes: quotas
+                .into_iter()
+                .filter(|inode| has_quota && *inode != 0)
+                .map(InodeNumber)
+                .collect(),
+            last_orphan: superblock.s_last_orphan,
+            orphan_file: (superblock.s_feature_compat & compat::ORPHAN_FILE != 0
+                && superblock.s_orphan_file_inum != 0)
+                .then_some(InodeNumber(superblock.s_orphan_file_inum)),
+            orphan_present: superblock.s_feature_ro_compat & ro_compat::ORPHAN_PRESENT != 0,
+            uneditable: None,
+            notes: Vec::new(),
             groups,
             desc_size: if is_64bit { 64 } else { 32 },
             reserved_gdt_blocks: u64::from(superblock.s_reserved_gdt_blocks),
@@ -235,7 +285,8 @@ impl Volume {
                 _ => Signedness::Unsigned,
             },
             needs_recovery: superblock.s_feature_incompat & incompat::RECOVER != 0,
-            journal: has_journal.then_some(InodeNumber(superblock.s_journal_inum)),
+            journal: (has_journal && superblock.s_journal_dev == 0)
+                .then_some(InodeNumber(superblock.s_journal_inum)),
         })
     }
 
@@ -246,6 +297,10 @@ impl Volume {
     /// Returns that the file system cannot be made `size_bytes` large.
     pub(super) fn refused_size(&self, size_bytes: u64, reason: impl Into<String>) -> RootfsError {
         RootfsError::Size { image: self.image.clone(), size_bytes, reason: reason.into() }
+    }
+
+    pub(super) fn unreadable(&self, reason: impl Into<String>) -> RootfsError {
+        RootfsError::Unreadable { image: self.image.clone(), reason: reason.into() }
     }
 
     pub(super) fn unsupported(&self, reason: impl Into<String>) -> RootfsError {
@@ -274,9 +329,19 @@ impl Volume {
         (block.0 < self.blocks_count).then_some((group, index % self.blocks_per_group))
     }
 
+    /// Returns whether unlinked files are left over.
+    pub(super) fn has_orphans(&self) -> bool {
+        self.last_orphan != 0 || self.orphan_present
+    }
+
+    /// Returns how many levels of index blocks a directory can have below the root of its index.
+    pub(super) fn index_levels_max(&self) -> u8 {
+        if self.large_dir { 2 } else { 1 }
+    }
+
     /// Returns the blocks of an inode table.
     pub(super) fn inode_table_blocks(&self) -> u64 {
-        (u64::from(self.inodes_per_group) * INODE_SIZE as u64).div_ceil(self.block_size as u64)
+        (u64::from(self.inodes_per_group) * self.inode_size as u64).div_ceil(self.block_size as u64)
     }
 
     /// Returns the blocks that all group descriptors take.
@@ -292,63 +357,36 @@ impl Volume {
 
 enum Refusal {
     Corrupt(String),
-    Unsupported(String),
+    Unreadable(String),
 }
 
-/// Returns the names of features, and the bits of those without.
-pub(super) fn names_of_features(bits: u32, known: &[(u32, &str)]) -> String {
-    let mut names: Vec<String> =
-        known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect();
-    let unnamed = known.iter().fold(bits, |rest, (bit, _)| rest & !bit);
-    if unnamed != 0 {
-        names.push(format!("{unnamed:#x}"));
-    }
-    names.join(", ")
-}
-
-fn check_features(superblock: &Superblock) -> Result<(), String> {
-    if superblock.s_rev_level != sb::REV_DYNAMIC {
-        return Err(format!("it is of revision {}, before ext3", superblock.s_rev_level));
-    }
-    for (unknown, known, kind) in [
-        (superblock.s_feature_compat & REFUSED_COMPAT, &COMPAT_NAMES[..], "feature"),
-        (superblock.s_feature_incompat & !KNOWN_INCOMPAT, &INCOMPAT_NAMES, "incompatible feature"),
-        (superblock.s_feature_ro_compat & !KNOWN_RO_COMPAT, &RO_COMPAT_NAMES, "read-only compatible feature"),
-    ] {
-        if unknown != 0 {
-            return Err(format!(
-                "it has the {kind} {}, which is not known here",
-                names_of_features(unknown, known)
-            ));
-        }
-    }
-    for (bit, name) in [(incompat::FILETYPE, "filetype"), (incompat::EXTENTS, "extents")] {
-        if superblock.s_feature_incompat & bit == 0 {
-            return Err(format!("it lacks the feature {name}: it is no ext4 but an older file system"));
-        }
-    }
-    Ok(())
-}
-
-fn check_state(superblock: &Superblock) -> Result<(), String> {
+fn check_state(superblock: &Superblock, verdict: &mut Verdict) -> Result<(), String> {
     if superblock.s_state & sb::STATE_ERROR != 0 {
-        return Err("the kernel has found errors in it; run e2fsck on it".to_owned());
-    }
-    if superblock.s_state & sb::STATE_VALID == 0 {
-        return Err("it was not unmounted cleanly; run e2fsck on it".to_owned());
-    }
-    if superblock.s_last_orphan != 0 {
-        let inode = superblock.s_last_orphan;
-        return Err(format!(
-            "unlinked files are left over, from inode {inode} on; mount it once or run e2fsck on it"
-        ));
+        return Err("the kernel has found errors in it; run e2fsck -f on it".to_owned());
     }
     let has_journal = superblock.s_feature_compat & compat::HAS_JOURNAL != 0;
     if superblock.s_feature_incompat & incompat::RECOVER != 0 && !has_journal {
         return Err("a journal is to be looked into, and there is none; run e2fsck on it".to_owned());
     }
-    if superblock.s_journal_dev != 0 {
-        return Err("its journal is on another device".to_owned());
+    if superblock.s_journal_dev != 0 && has_journal {
+        if superblock.s_feature_incompat & incompat::RECOVER != 0 {
+            return Err(
+                "its journal has changes, and is on another device; mount it with that device".to_owned()
+            );
+        }
+        verdict.uneditable.get_or_insert("its journal is on another device".to_owned());
+    }
+    if superblock.s_state & sb::STATE_VALID == 0 {
+        let reason = "it was not unmounted cleanly";
+        verdict.uneditable.get_or_insert(format!("{reason}; run e2fsck -p on it first"));
+        if !has_journal {
+            verdict.notes.push(format!("{reason} and has no journal: what is read may be half changed"));
+        }
+    }
+    if superblock.s_rev_level != sb::REV_DYNAMIC {
+        verdict
+            .uneditable
+            .get_or_insert("it is of revision 0, before ext3; mount it to change it".to_owned());
     }
     Ok(())
 }

@@ -19,6 +19,17 @@ pub(crate) const fn entry_size(name_len: usize) -> usize {
     HEADER_SIZE.saturating_add(name_len).next_multiple_of(4)
 }
 
+/// Returns the bytes that an entry takes by its `rec_len`: in blocks of 64 KiB, two values of the field
+/// mean the whole block, and the lower bits are the upper ones.
+pub(crate) fn entry_length(rec_len: u16, block_size: usize) -> usize {
+    let length = usize::from(rec_len);
+    match block_size < 0x1_0000 {
+        true => length,
+        false if matches!(rec_len, 0 | u16::MAX) => block_size,
+        false => (length & 0xfffc) | ((length & 3) << 16),
+    }
+}
+
 /// Returns `file_type` of an entry.
 pub(crate) fn file_type_code(file_type: FileType) -> u8 {
     match file_type {

@@ -3,19 +3,34 @@
 use super::crc32c::Checksum;
 use super::field::on_disk;
 use super::timestamp::EncodedTime;
-use super::{Block, INODE_SIZE, InodeNumber, hi16, hi32, join16, join32, lo16, lo32};
+use super::{Block, InodeNumber, hi16, hi32, join16, join32, lo16, lo32};
 
 /// Bytes before the extra fields.
 pub(crate) const GOOD_OLD_SIZE: usize = 128;
 /// `i_extra_isize`: the fields up to `i_projid`.
 pub(crate) const EXTRA_ISIZE: u16 = 32;
-/// Returns whether an inode has room for `bytes` of extra fields, and xattrs can begin after them.
-pub(crate) fn is_extra_isize(bytes: u16) -> bool {
-    usize::from(bytes) <= INODE_SIZE - GOOD_OLD_SIZE && bytes.is_multiple_of(4)
+/// Returns whether an inode of `inode_size` bytes has room for `bytes` of extra fields, and xattrs can
+/// begin after them.
+pub(crate) fn is_extra_isize(bytes: u16, inode_size: usize) -> bool {
+    usize::from(bytes) <= inode_size.saturating_sub(GOOD_OLD_SIZE) && bytes.is_multiple_of(4)
 }
 
 /// Bytes for xattrs after the fields.
 pub(crate) const XATTR_SPACE: usize = 96;
+/// `i_flags`: content, or the names of a directory, are encrypted.
+pub(crate) const ENCRYPT_FL: u32 = 0x800;
+/// `i_flags`: `i_blocks` counts blocks.
+pub(crate) const HUGE_FILE_FL: u32 = 0x4_0000;
+/// `i_flags`: the content is protected by verity; its hashes lie behind the end.
+pub(crate) const VERITY_FL: u32 = 0x10_0000;
+/// `i_flags`: the content is the value of an extended attribute.
+pub(crate) const EA_INODE_FL: u32 = 0x20_0000;
+/// `i_flags`: the content is in the inode.
+pub(crate) const INLINE_DATA_FL: u32 = 0x1000_0000;
+/// `i_flags`: what is made in the directory gets its project.
+pub(crate) const PROJINHERIT_FL: u32 = 0x2000_0000;
+/// `i_flags`: names of the directory are looked up without letter case.
+pub(crate) const CASEFOLD_FL: u32 = 0x4000_0000;
 /// `i_flags`: the directory is an htree.
 pub(crate) const INDEX_FL: u32 = 0x1000;
 /// `i_flags`: of AFS, which needs a feature of its own.

@@ -7,6 +7,30 @@ pub(crate) const MAGIC: u32 = 0xc03b_3998;
 /// `h_blocktype` of a superblock with feature fields.
 pub(crate) const SUPERBLOCK_V2: u32 = 4;
 
+/// `h_blocktype` of a descriptor block.
+pub(crate) const DESCRIPTOR: u32 = 1;
+/// `h_blocktype` of a commit block.
+pub(crate) const COMMIT: u32 = 2;
+/// `h_blocktype` of a superblock without feature fields.
+pub(crate) const SUPERBLOCK_V1: u32 = 3;
+/// `h_blocktype` of a block of revoke records.
+pub(crate) const REVOKE: u32 = 5;
+/// Bytes of `struct journal_header_s`.
+pub(crate) const HEADER_SIZE: usize = 12;
+/// `t_flags`: the block starts with the journal's magic number, and zeros stand for it.
+pub(crate) const FLAG_ESCAPE: u32 = 1;
+/// `t_flags`: no UUID follows.
+pub(crate) const FLAG_SAME_UUID: u32 = 2;
+/// `t_flags`: the last one of its block.
+pub(crate) const FLAG_LAST_TAG: u32 = 8;
+/// `h_chksum` of a commit block.
+pub(crate) const COMMIT_CHECKSUM: usize = 0x10;
+/// Blocks for fast commits, where the superblock does not say how many.
+pub(crate) const FAST_COMMIT_BLOCKS: u32 = 256;
+
+/// `s_feature_compat`: a commit block has a CRC-32 of its transaction.
+pub(crate) const COMPAT_CHECKSUM: u32 = 1;
+
 /// `s_checksum_type`: CRC-32C.
 pub(crate) const CHECKSUM_CRC32C: u8 = 4;
 
@@ -15,7 +39,9 @@ pub(crate) mod incompat {
     pub(crate) const REVOKE: u32 = 0x1;
     pub(crate) const BIT64: u32 = 0x2;
     pub(crate) const ASYNC_COMMIT: u32 = 0x4;
+    pub(crate) const CSUM_V2: u32 = 0x8;
     pub(crate) const CSUM_V3: u32 = 0x10;
+    pub(crate) const FAST_COMMIT: u32 = 0x20;
 }
 
 on_disk! {

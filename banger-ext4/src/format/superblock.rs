@@ -51,10 +51,18 @@ pub(crate) mod compat {
 pub(crate) mod incompat {
     pub(crate) const FILETYPE: u32 = 0x2;
     pub(crate) const RECOVER: u32 = 0x4;
+    pub(crate) const JOURNAL_DEV: u32 = 0x8;
+    pub(crate) const META_BG: u32 = 0x10;
     pub(crate) const EXTENTS: u32 = 0x40;
     pub(crate) const BIT64: u32 = 0x80;
+    pub(crate) const MMP: u32 = 0x100;
     pub(crate) const FLEX_BG: u32 = 0x200;
+    pub(crate) const EA_INODE: u32 = 0x400;
     pub(crate) const CSUM_SEED: u32 = 0x2000;
+    pub(crate) const LARGE_DIR: u32 = 0x4000;
+    pub(crate) const INLINE_DATA: u32 = 0x8000;
+    pub(crate) const ENCRYPT: u32 = 0x1_0000;
+    pub(crate) const CASEFOLD: u32 = 0x2_0000;
 }
 
 /// `s_feature_ro_compat`: a kernel that does not know them must not write.
@@ -65,7 +73,13 @@ pub(crate) mod ro_compat {
     pub(crate) const GDT_CSUM: u32 = 0x10;
     pub(crate) const DIR_NLINK: u32 = 0x20;
     pub(crate) const EXTRA_ISIZE: u32 = 0x40;
+    pub(crate) const QUOTA: u32 = 0x100;
+    pub(crate) const BIGALLOC: u32 = 0x200;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
+    pub(crate) const PROJECT: u32 = 0x2000;
+    pub(crate) const VERITY: u32 = 0x8000;
+    /// The orphan file has unlinked files in it.
+    pub(crate) const ORPHAN_PRESENT: u32 = 0x1_0000;
 }
 
 on_disk! {

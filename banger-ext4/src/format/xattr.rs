@@ -29,8 +29,17 @@ pub(crate) struct Entry<'a> {
     pub(crate) name_index: u8,
     /// The name after the prefix.
     pub(crate) name: &'a [u8],
-    /// The value.
+    /// The value; of [`ValueInode`], nothing.
     pub(crate) value: std::borrow::Cow<'a, [u8]>,
+}
+
+/// Where the value of an entry is, if it is the content of an inode (`ea_inode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ValueInode {
+    /// `e_value_inum`.
+    pub(crate) number: super::InodeNumber,
+    /// `e_value_size`.
+    pub(crate) size: u32,
 }
 
 impl Entry<'_> {
@@ -91,13 +100,27 @@ pub(crate) fn full_name(name_index: u8, name: &[u8]) -> Option<Vec<u8>> {
 /// If they take more than [`INODE_SPACE`].
 pub(crate) fn encode_in_inode(entries: &[&Entry<'_>]) -> [u8; super::inode::XATTR_SPACE] {
     let mut space = [0; super::inode::XATTR_SPACE];
+    fill_in_inode(&mut space, entries);
+    space
+}
+
+/// Writes `entries` into the space after the fields of an inode of any size, which is zeros.
+///
+/// # Panics
+/// If they take more than [`space_in_inode`].
+pub(crate) fn fill_in_inode(space: &mut [u8], entries: &[&Entry<'_>]) {
     if !entries.is_empty() {
         let (magic, body) = space.split_at_mut(4);
         magic.copy_from_slice(&MAGIC.to_le_bytes());
         // In an inode, offsets count from after the magic, and hashes are not needed.
         encode_entries(body, 0, entries, |_| 0);
     }
-    space
+}
+
+/// Returns the space for entries and values in an inode of `inode_size` bytes with all its fields.
+pub(crate) fn space_in_inode(inode_size: usize) -> usize {
+    let fields = super::inode::GOOD_OLD_SIZE.saturating_add(usize::from(super::inode::EXTRA_ISIZE));
+    inode_size.saturating_sub(fields).saturating_sub(4).saturating_sub(END_SIZE)
 }
 
 /// Returns the block `block` with `entries`, which are in order.
@@ -173,21 +196,34 @@ fn encode_entries(
 /// Returns the entries of an inode's space (`start` 0, after the magic) or of a block (`start` 32)
 /// as names and values; `None` if an entry is malformed.
 pub(crate) fn decode_entries(space: &[u8], start: usize) -> Option<Vec<Entry<'_>>> {
-    Some(decode_with_hashes(space, start)?.into_iter().map(|(entry, _)| entry).collect())
+    let entries = decode_all(space, start)?;
+    // Values in inodes need a reader of inodes.
+    entries.into_iter().map(|found| found.value_inode.is_none().then_some(found.entry)).collect()
+}
+
+/// An entry with what is beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundEntry<'a> {
+    /// The entry.
+    pub(crate) entry: Entry<'a>,
+    /// Where its value is, if it is in an inode.
+    pub(crate) value_inode: Option<ValueInode>,
+    e_hash: u32,
 }
 
 /// Returns whether an entry of an inode's space or of a block has a wrong `e_hash`, which the kernel
 /// does not look at. In an inode, 0 says nothing.
 pub(crate) fn has_wrong_hash(space: &[u8], start: usize) -> bool {
-    let is_wrong = |(entry, e_hash): &(Entry<'_>, u32)| {
-        let says_nothing = start == 0 && *e_hash == 0;
+    let is_wrong = |FoundEntry { entry, value_inode, e_hash }: &FoundEntry<'_>| {
+        // That of a value in an inode is of the hash in there.
+        let says_nothing = (start == 0 && *e_hash == 0) || value_inode.is_some();
         !says_nothing && *e_hash != entry.hash() && *e_hash != entry.signed_hash()
     };
-    decode_with_hashes(space, start).is_some_and(|entries| entries.iter().any(is_wrong))
+    decode_all(space, start).is_some_and(|entries| entries.iter().any(is_wrong))
 }
 
-/// Returns the entries, each with its `e_hash`.
-fn decode_with_hashes(space: &[u8], start: usize) -> Option<Vec<(Entry<'_>, u32)>> {
+/// Returns what [`decode_entries`] returns, also where values are in inodes.
+pub(crate) fn decode_all(space: &[u8], start: usize) -> Option<Vec<FoundEntry<'_>>> {
     let mut entries = Vec::new();
     let mut values = Vec::new();
     let mut place = start;
@@ -201,16 +237,21 @@ fn decode_with_hashes(space: &[u8], start: usize) -> Option<Vec<(Entry<'_>, u32)
         place = place.checked_add(name.len().next_multiple_of(4))?;
         let size = u32::from_le_bytes(head[8..12].try_into().expect("four bytes"));
         let offset = usize::from(u16::from_le_bytes([a, b]));
-        let value = space.get(offset..offset.checked_add(usize::try_from(size).ok()?)?)?;
-        if head[4..8] != [0; 4] {
-            // `e_value_inum`, of the feature `ea_inode`.
-            return None;
-        }
+        let number = u32::from_le_bytes(head[4..8].try_into().expect("four bytes"));
+        let value_inode = (number != 0).then_some(ValueInode { number: super::InodeNumber(number), size });
+        let value = match value_inode {
+            Some(_) => &[],
+            None => space.get(offset..offset.checked_add(usize::try_from(size).ok()?)?)?,
+        };
         if !value.is_empty() {
             values.push((offset, value.len().next_multiple_of(4)));
         }
         let e_hash = u32::from_le_bytes(head[12..16].try_into().expect("four bytes"));
-        entries.push((Entry { name_index, name, value: value.into() }, e_hash));
+        entries.push(FoundEntry {
+            entry: Entry { name_index, name, value: value.into() },
+            value_inode,
+            e_hash,
+        });
     }
     // Values that overlap could be far more than the space they are in.
     values.sort_unstable();

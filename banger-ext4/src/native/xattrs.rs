@@ -17,14 +17,18 @@ pub(crate) struct Placed<'a> {
 /// Returns where each of `xattrs` goes, or why they do not fit. As much as can goes into the
 /// inode, so that they fit whenever they can at all.
 pub(crate) fn place(xattrs: &Xattrs) -> Result<Placed<'_>, String> {
-    place_within(xattrs, BLOCK_SPACE)
+    place_within(xattrs, INODE_SPACE, BLOCK_SPACE)
 }
 
-/// Does what [`place`] does where a block has `block_space` bytes for them.
-pub(crate) fn place_within(xattrs: &Xattrs, block_space: usize) -> Result<Placed<'_>, String> {
+/// Does what [`place`] does where inode and block have so many bytes for them.
+pub(crate) fn place_within(
+    xattrs: &Xattrs,
+    inode_space: usize,
+    block_space: usize,
+) -> Result<Placed<'_>, String> {
     let mut entries = xattrs.iter().map(|(name, value)| entry(name, value)).collect::<Result<Vec<_>, _>>()?;
     entries.sort_by(|a, b| a.order().cmp(&b.order()));
-    let mut is_in_inode = fullest_subset(&entries, INODE_SPACE).into_iter();
+    let mut is_in_inode = fullest_subset(&entries, inode_space).into_iter();
     let mut placed = Placed::default();
     for entry in entries {
         let inside = is_in_inode.next().expect("one answer for each entry");

@@ -132,6 +132,7 @@ impl EditError {
                 RootfsError::Limit { .. } => 712,
                 RootfsError::Corrupt { .. } => 713,
                 RootfsError::Unsupported { .. } => 714,
+                RootfsError::Unreadable { .. } => 719,
                 RootfsError::Tool { .. } => 715,
                 RootfsError::Io { .. } => 716,
                 RootfsError::Size { .. } => 718,
@@ -174,6 +175,7 @@ impl EditError {
             Self::Rootfs(
                 RootfsError::Corrupt { .. }
                     | RootfsError::Unsupported { .. }
+                    | RootfsError::Unreadable { .. }
                     | RootfsError::Tool { .. }
                     | RootfsError::Io { .. }
                     | RootfsError::Size { .. }

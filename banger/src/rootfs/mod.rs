@@ -34,7 +34,7 @@ mod removal;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use attributes::ChangeOwner;
-use banger_ext4::Ext4Editor;
+pub use banger_ext4::Ext4Editor;
 use banger_tree::Cancellation;
 pub use banger_tree::{
     Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp, Xattrs, escape_bytes,
@@ -82,8 +82,7 @@ pub fn parse_path(text: &[u8]) -> Result<GuestPath, EditError> {
 /// Opens the ext4 file `file` to look into.
 ///
 /// # Errors
-/// It is no ext4, damaged, not cleanly unmounted, or has what is not known here; or the host
-/// refuses.
+/// It is no ext2, ext3 or ext4, damaged, or has what is not known here; or the host refuses.
 pub fn open(file: &Utf8Path) -> Result<Ext4Editor, Error> {
     Ext4Editor::open(file).map_err(in_file(file))
 }

@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 use banger::rootfs::{
-    CopyError, EditError, Entry, FileType, GuestPath, Listing, Operand, View, escape_bytes, in_file, open,
-    time_text,
+    CopyError, EditError, Entry, Ext4Editor, FileType, GuestPath, Listing, Operand, View, escape_bytes,
+    in_file, open, time_text,
 };
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
@@ -25,6 +25,13 @@ use crate::units::Size;
 /// Xattr that marks a file whose permissions are more than its mode.
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
+/// Opens `file`, and says what one who reads it should know.
+fn open_noted(file: &Utf8Path, printer: &Printer) -> Result<Ext4Editor, Failure> {
+    let rootfs = open(file)?;
+    rootfs.notes().iter().for_each(|note| printer.warning(&format!("{file}: {note}")));
+    Ok(rootfs)
+}
+
 pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Document<'a> {
@@ -35,7 +42,7 @@ pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Failu
     }
     let file = &arguments.file.file;
     let is_long = arguments.long || arguments.numeric;
-    let rootfs = open(file)?;
+    let rootfs = open_noted(file, printer)?;
     let failed = || in_file(file);
     let view = View::new(&rootfs).map_err(failed())?;
     let (mut entries, mut directories) = (Vec::new(), Vec::new());
@@ -206,7 +213,7 @@ fn long_row(entry: &Entry, arguments: &LsArguments, name: String) -> [String; 7]
 
 pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), Failure> {
     let file = &arguments.file.file;
-    let rootfs = open(file)?;
+    let rootfs = open_noted(file, printer)?;
     let failed = || in_file(file);
     let view = View::new(&rootfs).map_err(failed())?;
     // Nothing is printed when one of the paths is wrong.
@@ -297,7 +304,7 @@ pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), F
         (None, Some(text)) => Some(StatFormat::parse(text.as_bytes(), true)?),
         (None, None) => None,
     };
-    let rootfs = open(file)?;
+    let rootfs = open_noted(file, printer)?;
     let view = View::new(&rootfs).map_err(in_file(file))?;
     let entry = |path: &OsString| {
         let path = view.operand(&Operand::parse(path.as_bytes())?)?;

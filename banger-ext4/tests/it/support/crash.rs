@@ -176,7 +176,12 @@ pub(crate) fn check_crashes(
             } else {
                 let output =
                     Command::new(&e2fsck).env("LC_ALL", "C").arg("-fy").arg(&image).output().unwrap();
-                let text = String::from_utf8_lossy(&output.stdout);
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                // A kernel that has it mounted counts in memory, and again with the next mount.
+                let text = match label.starts_with("dirty") {
+                    true => without_free_counts(&text),
+                    false => text,
+                };
                 assert!(
                     output.status.code().is_some_and(|code| code <= 1) && !text.contains("yes"),
                     "{label}, crash at {crash}: {text}{}",
@@ -194,4 +199,15 @@ pub(crate) fn check_crashes(
         }
     }
     assert!(is_new, "{label}: the commit changed something");
+}
+
+/// Returns what e2fsck says but that it corrects counts of what is free.
+fn without_free_counts(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_count = |line: &str| line.starts_with("Free ") && line.contains(" count wrong ");
+    let kept = lines.iter().enumerate().filter(|(at, line)| {
+        let is_answer = line.starts_with("Fix? yes") && *at > 0 && is_count(lines[at - 1]);
+        !is_count(line) && !is_answer
+    });
+    kept.map(|(_, line)| format!("{line}\n")).collect()
 }
