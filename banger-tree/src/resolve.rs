@@ -181,6 +181,9 @@ struct Pending {
     at: usize,
 }
 
+/// What the names of directories led to: nothing, or a node of a type.
+type KnownChildren<N> = HashMap<(N, Vec<u8>), Option<(N, FileType)>>;
+
 /// A resolution under way.
 struct Way<'a, L: Lookup> {
     fs: &'a L,
@@ -194,7 +197,7 @@ struct Way<'a, L: Lookup> {
     hops: usize,
     components: u64,
     /// What was looked up since the first symlink: targets may lead the same way thousands of times.
-    known: HashMap<(L::Node, Vec<u8>), Option<(L::Node, FileType)>>,
+    known: KnownChildren<L::Node>,
 }
 
 impl<'a, L: Lookup> Way<'a, L> {

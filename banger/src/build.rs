@@ -137,9 +137,9 @@ pub fn build_rootfs(
 }
 
 /// A source whose first bytes are known.
-enum Content {
+enum SourceContent {
     Directory,
-    Tar(TarSource),
+    Tar(Box<TarSource>),
 }
 
 /// A file system that has no name yet.
@@ -168,8 +168,8 @@ impl Run<'_> {
         self.check_output(output, &source)?;
         let file = OutputFile::create(output, self.request.force)?.limited_to(&source.metadata);
         let content = match source.metadata.is_dir() {
-            true => source.check_directory().map(|()| Content::Directory)?,
-            false => Content::Tar(source.into_tar(self.cancellation)?),
+            true => source.check_directory().map(|()| SourceContent::Directory)?,
+            false => SourceContent::Tar(Box::new(source.into_tar(self.cancellation)?)),
         };
         let built = self.write(&file.partial_path(), &content).map_err(|error| file.named(error))?;
         if self.cancellation.is_cancelled() {
@@ -196,7 +196,7 @@ impl Run<'_> {
     }
 
     /// Writes the file system of the source to `path`.
-    fn write(&self, path: &Utf8Path, content: &Content) -> Result<BuiltTree, Error> {
+    fn write(&self, path: &Utf8Path, content: &SourceContent) -> Result<BuiltTree, Error> {
         let budget = self.request.limits.budget();
         let options = Ext4Options {
             size: self.request.size,
@@ -208,8 +208,10 @@ impl Run<'_> {
         };
         let mut begun = self.request.backend.create(path, &options)?;
         let (source_kind, SourceTree { tree, warnings }) = match content {
-            Content::Directory => (SourceKind::Directory, self.read_directory(&mut *begun.builder, &budget)?),
-            Content::Tar(tar) => (SourceKind::Tar, self.read_tar(tar, &mut *begun.builder, budget)?),
+            SourceContent::Directory => {
+                (SourceKind::Directory, self.read_directory(&mut *begun.builder, &budget)?)
+            }
+            SourceContent::Tar(tar) => (SourceKind::Tar, self.read_tar(tar, &mut *begun.builder, budget)?),
         };
         let identity = self.identity(&tree);
         begun.set_identity(identity);

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Home, text};
 
 fn image(marker: &str) -> ImageBuilder {
-    let layer = LayerBuilder::new().dir("etc").file("etc/marker", marker.as_bytes().to_vec()).finish();
+    let layer = LayerBuilder::new().dir("etc").file("etc/marker", marker.as_bytes()).finish();
     ImageBuilder::new().layer(layer)
 }
 

@@ -130,7 +130,7 @@ impl Ext4Editor {
             end += run.len;
         }
         let is_whole = end > 0 && inode.size() == end * self.volume.block_size as u64;
-        if !is_whole && !is_inline(&inode) {
+        if !is_whole && !is_inline(inode) {
             return Err(self.corrupt_dir(number, "has another size than its blocks"));
         }
         // Else a few blocks could be as many as there are numbers, and each has names.

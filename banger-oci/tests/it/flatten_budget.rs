@@ -21,7 +21,7 @@ fn winding(turns: usize) -> Tar {
     (0..39).fold(tar, |tar, number| {
         let next = if number == 38 { "end".to_owned() } else { format!("l{}", number + 1) };
         let target = "d/../".repeat(turns) + &next;
-        tar.pax(&[("linkpath", target.as_bytes())]).symlink(&format!("l{number}"), "x")
+        tar.pax(&[("linkpath", target.as_bytes())]).symlink(format!("l{number}"), "x")
     })
 }
 
@@ -73,7 +73,7 @@ fn b29_winding_link_targets_and_whiteouts_are_charged_too() {
 fn b29_ordinary_paths_are_free() {
     let deep = "d/".repeat(31);
     let tar = (0..200).fold(Tar::new(), |tar, n| {
-        tar.file(format!("{n}/{deep}f"), "1").hard_link(&format!("h{n}"), &format!("{n}/{deep}f"))
+        tar.file(format!("{n}/{deep}f"), "1").hard_link(format!("h{n}"), format!("{n}/{deep}f"))
     });
     let budget = Limits::default().budget();
     apply_with(&[tar.end()], &with_budget(&budget)).unwrap();
@@ -85,13 +85,13 @@ fn b29_ordinary_paths_are_free() {
 fn b21_links_that_wait_for_each_other_are_resolved_in_one_pass() {
     let count = 3000;
     // Each leads to the next one, so the last is the first that has a target.
-    let tar = (0..count).fold(Tar::new(), |tar, n| tar.hard_link(&format!("h{n}"), &format!("h{}", n + 1)));
+    let tar = (0..count).fold(Tar::new(), |tar, n| tar.hard_link(format!("h{n}"), format!("h{}", n + 1)));
     let outcome = tree_of(&[tar.clone().file(format!("h{count}"), "1").end()]);
     assert_eq!(outcome.names("/h0"), count + 1);
     // A chain without an end, and a circle.
     let error = apply_with(&[tar.clone().end()], &FlattenOptions::default()).unwrap_err();
     assert!(error.to_string().contains("h0: the target of the hard link, /h1, does not exist"), "{error}");
-    let circle = tar.hard_link(&format!("h{count}"), "h5").end();
+    let circle = tar.hard_link(format!("h{count}"), "h5").end();
     let error = apply_with(&[circle], &FlattenOptions::default()).unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
 }
@@ -284,7 +284,7 @@ fn b29_every_loop_sees_a_cancellation() {
     let files = (0..50).fold(Tar::new(), |tar, n| tar.file(format!("{n}"), "1"));
     assert_eq!(run(&[files], 7), (7, 0));
     // The links that waited, behind the last entry.
-    let links = (0..50).fold(Tar::new(), |tar, n| tar.hard_link(&format!("h{n}"), "f")).file("f", "1");
+    let links = (0..50).fold(Tar::new(), |tar, n| tar.hard_link(format!("h{n}"), "f")).file("f", "1");
     assert_eq!(run(&[links], 1), (1, 0));
     // What an opaque marker hides, directory by directory.
     let lower = (0..50).fold(Tar::new(), |tar, n| tar.file(format!("d/{n}/f"), "1"));
