@@ -65,13 +65,19 @@ impl Edit<'_> {
         mode: Option<&ModeChange>,
         owner: OwnerIds,
     ) -> Result<(), EditError> {
-        let new =
-            NewEntry { file_type: FileType::Directory, mode: DIRECTORY_MODE, unmasked_mode: 0o777, owner };
+        // As mkdir has it, a change such as g-w is one of all permissions.
+        let unmasked_mode = mode.map_or(0o777, |mode| mode.applied_to(0o777, true));
+        let new = NewEntry {
+            file_type: FileType::Directory,
+            mode: mode.map_or(DIRECTORY_MODE, |_| unmasked_mode),
+            unmasked_mode,
+            owner,
+        };
         let mut attributes = self.new_attributes(place, &new)?;
         if let Some(mode) = mode {
-            // As mkdir has it, a change such as g-w is one of all permissions.
-            let all = attributes.mode | 0o777;
-            set_mode(&mut attributes, mode.applied_to(all, true));
+            // What it says goes before what a default ACL took away.
+            let mode = mode.applied_to(attributes.mode, true);
+            set_mode(&mut attributes, mode);
         }
         self.rootfs.create_dir(place, &attributes)?;
         self.touch_parent(place);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use banger_tree::{Cancellation, FileType, GuestPath, NodeKind, RootfsError, escape_bytes};
 use rustix::fs::OFlags;
 
+use super::acl::ACCESS_ACL;
 use super::capability::CAPABILITY;
 use super::edit::{Destination, Edit, Target};
 use super::error::EditError;
@@ -260,6 +261,10 @@ impl Edit<'_> {
         // They were given to the bytes that go.
         attributes.xattrs.remove(CAPABILITY);
         if let Some(change) = terms.mode {
+            if before.is_none() {
+                // As install has it, the mode then says all.
+                attributes.xattrs.remove(ACCESS_ACL);
+            }
             let mode = change.applied_to(attributes.mode, false);
             set_mode(&mut attributes, mode);
         }
