@@ -113,7 +113,7 @@ pub(crate) struct CatArguments {
     /// Regular files in it, or symlinks to them; with --json their bytes are printed in base64.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Refuse files that have more bytes together than SIZE with --json, which keeps them in memory.
+    /// With --json, refuse files that have more bytes together than SIZE.
     #[arg(long, value_name = "SIZE", default_value = "64M")]
     pub(crate) max_output: Size,
 }

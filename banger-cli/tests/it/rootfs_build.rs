@@ -284,8 +284,8 @@ fn refusals_name_what_is_wrong_and_leave_nothing() {
     let (empty, garbage, cut) = (home.path("empty"), home.path("garbage"), home.path("cut.tar"));
     fs::write(&empty, "").unwrap();
     fs::write(&garbage, [b'x'; 5000]).unwrap();
-    // Whole entries, without the end.
-    fs::write(&cut, Entry::file("a", "1").encode()).unwrap();
+    // In the middle of a file.
+    fs::write(&cut, &Entry::file("a", vec![b'x'; 600]).encode()[..1024]).unwrap();
     let missing = home.path("missing");
     type Case<'a> = (&'a str, &'a Path, &'a Path, &'a [&'a str], u64, &'a str);
     let cases: [Case<'_>; 12] = [
@@ -294,9 +294,9 @@ fn refusals_name_what_is_wrong_and_leave_nothing() {
         ("itself", &cut, &cut, &["--force"], 507, "write it somewhere else"),
         ("taken", &source, &taken, &[], 503, "--force"),
         ("missing", &missing, &output, &[], 600, "missing"),
-        ("empty", &empty, &output, &[], 208, "cut short"),
+        ("empty", &empty, &output, &[], 208, "is empty"),
         ("garbage", &garbage, &output, &[], 203, "garbage: no tar header"),
-        ("cut", &cut, &output, &[], 208, "cut.tar"),
+        ("cut", &cut, &output, &[], 203, "cut.tar"),
         ("entries", &source, &output, &["--max-entries", "1"], 602, "below/file"),
         ("file", &source, &output, &["--max-file", "4999"], 602, "below/file"),
         ("uuid", &source, &output, &["--uuid", "1234"], 502, "--uuid"),

@@ -195,7 +195,7 @@ fn a_flipped_bit_anywhere_is_found() {
                 found += usize::from(!errors.is_empty());
                 let is_named = errors.iter().any(|error| match error {
                     RootfsError::Corrupt { reason, .. } => reason.contains(want),
-                    RootfsError::Unsupported { .. } => true,
+                    RootfsError::Unsupported { .. } | RootfsError::Unreadable { .. } => true,
                     _ => false,
                 });
                 named += usize::from(is_named);

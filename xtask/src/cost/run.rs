@@ -111,7 +111,7 @@ pub(crate) fn measure_command(home: &Path, banger: &Path, arguments: &[String]) 
         written_bytes: (most - before).max(u64::try_from(usage.block_writes())? * 512),
         status: status.code(),
         ending: status.to_string(),
-        message: tail.chars().take(300).collect(),
+        message: tail.to_owned(),
         is_late,
     };
     println!("{}", serde_json::to_string(&spent)?);
