@@ -26,5 +26,6 @@ mod rootfs_stop;
 mod secured;
 mod store_trust;
 mod support;
+mod tar_ends;
 mod terminal;
 mod terminal_images;

@@ -292,6 +292,9 @@ impl LayerRun<'_, '_> {
             }
         }
         let read = rest.finish();
+        if is_bare {
+            self.applier.warn(b"", WarningKind::NoEntries);
+        }
         if read.has_zeros_behind {
             self.applier.warn(b"", WarningKind::ZerosAtEnd);
         }

@@ -64,6 +64,9 @@ pub enum WarningKind {
     /// The tar lacks the blocks that should end it.
     #[error("the tar lacks the two blocks of zeros at its end; nothing says that it is whole")]
     NoEndBlocks,
+    /// A tar that belongs to no image holds nothing.
+    #[error("the tar has no entries, so the file system is empty")]
+    NoEntries,
     /// Zeros follow what is compressed.
     #[error("zeros follow the compressed bytes and were passed over")]
     ZerosAtEnd,
