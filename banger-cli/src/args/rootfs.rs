@@ -68,10 +68,10 @@ pub(crate) struct LsArguments {
     /// List `.` and `..` too. Names that start with a dot are listed always.
     #[arg(long, short)]
     pub(crate) all: bool,
-    /// List names that start with a dot, which is so always.
+    /// List names that start with a dot (the default).
     #[arg(long, short = 'A', overrides_with = "all")]
     pub(crate) almost_all: bool,
-    /// Print one name a line, which is so always.
+    /// Print one name a line (the default).
     #[arg(short = '1')]
     pub(crate) one: bool,
     /// Show sizes with a letter for K, M, G or T, powers of 1024.
@@ -80,7 +80,7 @@ pub(crate) struct LsArguments {
     /// List directories with all below them.
     #[arg(long, short = 'R', conflicts_with = "directory")]
     pub(crate) recursive: bool,
-    /// List a directory itself, not what is in it.
+    /// List the directory itself, not its contents.
     #[arg(long, short)]
     pub(crate) directory: bool,
     /// Show numbers of owners and groups, not the image's names for them; implies --long.
@@ -131,7 +131,7 @@ pub(crate) struct StatArguments {
     /// Print FORMAT for each path, with a new line after it.
     #[arg(long, short = 'c', value_name = "FORMAT", conflicts_with = "printf")]
     pub(crate) format: Option<OsString>,
-    /// Print FORMAT for each path, with escapes such as \n, and nothing after it.
+    /// Print FORMAT for each path; read escapes such as \n, and add no newline.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) printf: Option<OsString>,
 }
@@ -142,7 +142,7 @@ pub(crate) struct TargetArguments {
     /// Put all paths into the directory DIR, which is in the ext4 file.
     #[arg(long, short = 't', value_name = "DIR", conflicts_with = "no_target_directory")]
     pub(crate) target_directory: Option<OsString>,
-    /// Take the last path as the new name, also where it is a directory.
+    /// Treat the last path as the new name, even if it is a directory.
     #[arg(long, short = 'T')]
     pub(crate) no_target_directory: bool,
 }
@@ -155,13 +155,13 @@ pub(crate) struct PutArguments {
     /// the path in the ext4 file, which they go below if it is a directory.
     #[arg(value_names = ["SRC", "DEST"], num_args = 1.., required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Put directories with all in them, which is so always.
+    /// Copy directories with their contents (the default).
     #[arg(long, short, short_alias = 'R')]
     pub(crate) recursive: bool,
-    /// Replace files that are there, which is so without --no-clobber.
+    /// Replace existing files (the default).
     #[arg(long, short, overrides_with = "no_clobber")]
     pub(crate) force: bool,
-    /// Leave files alone that are there.
+    /// Keep existing files.
     #[arg(long, short, overrides_with = "force")]
     pub(crate) no_clobber: bool,
     /// Mode of the files, such as 600 or u=rw,go= [default: that of the file replaced, else the
@@ -234,10 +234,10 @@ pub(crate) struct MvArguments {
     /// What to move, and last the new name, or the directory that it goes into.
     #[arg(value_names = ["SRC", "DEST"], num_args = 1.., required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Replace what is there, which is so without --no-clobber.
+    /// Replace existing files (the default).
     #[arg(long, short, overrides_with = "no_clobber")]
     pub(crate) force: bool,
-    /// Leave alone what is there, and what would replace it.
+    /// Keep existing files, and leave the source where it is.
     #[arg(long, short, overrides_with = "force")]
     pub(crate) no_clobber: bool,
     #[command(flatten)]
