@@ -40,6 +40,19 @@ pub enum Compression {
     Bzip2,
 }
 
+impl Compression {
+    /// Returns the format's name, the empty string for none.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Bzip2 => "bzip2",
+        }
+    }
+}
+
 /// What was odd about a compressed stream.
 #[derive(Debug, Default)]
 pub(crate) struct DecodeNotes {
@@ -71,10 +84,10 @@ pub fn detect(magic: &[u8]) -> io::Result<Compression> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Compression::Zstd),
         // A skippable frame may come first, as chunked zstd layers show.
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Compression::Zstd),
-        _ if magic.starts_with(XZ) => built_in(cfg!(feature = "xz"), Compression::Xz, "xz"),
+        _ if magic.starts_with(XZ) => built_in(cfg!(feature = "xz"), Compression::Xz),
         // A stream of nothing has no block: its end comes at once.
         [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', ..] | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, b'r', ..] => {
-            built_in(cfg!(feature = "bzip2"), Compression::Bzip2, "bzip2")
+            built_in(cfg!(feature = "bzip2"), Compression::Bzip2)
         }
         [b'L', b'Z', b'I', b'P', 1, ..] => Err(unsupported("lzip")),
         [0x89, b'L', b'Z', b'O', 0, 0x0d, ..] => Err(unsupported("lzop")),
@@ -84,8 +97,8 @@ pub fn detect(magic: &[u8]) -> io::Result<Compression> {
     }
 }
 
-fn built_in(is_built_in: bool, compression: Compression, name: &str) -> io::Result<Compression> {
-    if is_built_in { Ok(compression) } else { Err(unsupported(name)) }
+fn built_in(is_built_in: bool, compression: Compression) -> io::Result<Compression> {
+    if is_built_in { Ok(compression) } else { Err(unsupported(compression.name())) }
 }
 
 fn unsupported(name: &str) -> io::Error {

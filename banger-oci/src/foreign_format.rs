@@ -52,18 +52,15 @@ impl ForeignFormat {
     /// Returns the format of what `head` unpacks to, and the compression it has, where that is not tar.
     /// `head` may end anywhere: 1 MiB of a compressed file are enough.
     pub fn of_compressed(head: &[u8]) -> Option<(Self, &'static str)> {
-        let name = match detect(head) {
+        let compression = match detect(head) {
             Ok(Compression::None) | Err(_) => return Self::of(head).map(|format| (format, "")),
-            Ok(_) if head.starts_with(&[0x1f, 0x8b]) => "gzip",
-            Ok(_) if head.starts_with(b"BZh") => "bzip2",
-            Ok(_) if head.starts_with(&[0xfd, b'7']) => "xz",
-            Ok(_) => "zstd",
+            Ok(compression) => compression,
         };
         let mut start = Vec::new();
         let unpacked = decompressor(Cursor::new(head.to_vec()));
         // What comes before the end of the head, or before damage, is what there is to look at.
         let _ = unpacked.and_then(|unpacked| read_start(unpacked, &mut start));
-        Self::of(&start).map(|format| (format, name))
+        Self::of(&start).map(|format| (format, compression.name()))
     }
 
     /// Returns what to do to get at the files in it, as a sentence.
@@ -220,6 +217,9 @@ fn read_start(mut reader: impl Read, start: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
+/// Names at the top of almost every root file system, and of no image.
+pub(crate) const ROOT_NAMES: [&str; 5] = ["etc", "usr", "bin", "sbin", "lib"];
+
 /// A directory or tar that holds a container image, not the root file system of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -240,7 +240,7 @@ impl ImageContainer {
     /// it is a root file system. `read` returns `None` where there is no regular file of a name.
     pub fn of(has: &dyn Fn(&str) -> bool, read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<Self> {
         // An image that was unpacked into a root file system does not make that an image.
-        if ["etc", "usr", "bin", "sbin", "lib"].iter().any(|name| has(name)) {
+        if ROOT_NAMES.iter().any(|name| has(name)) {
             return None;
         }
         let contains = |name: &str, words: &[&str]| {

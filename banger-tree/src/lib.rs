@@ -26,6 +26,7 @@ mod budget;
 mod cancellation;
 mod children;
 mod content;
+mod distrust;
 mod escape;
 mod host_place;
 mod memory_store;
@@ -47,6 +48,7 @@ pub use budget::{
 pub use cancellation::Cancellation;
 pub use children::{Children, ChildrenIter};
 pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
+pub use distrust::Distrust;
 pub use escape::{escape_bytes, escape_text, is_hidden};
 pub use host_place::{Existing, HostPlace};
 pub use memory_store::MemoryStore;

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 
+use banger_tree::Distrust;
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::geteuid;
@@ -65,14 +66,13 @@ pub(crate) fn read_at_most(file: &File, limit_bytes: u64) -> io::Result<Vec<u8>>
 /// Returns why a directory of banger's own cannot be trusted: others could have put into it what they
 /// like.
 pub(crate) fn distrust(metadata: &Metadata, with_sticky: bool) -> Option<String> {
-    const STICKY: u32 = 0o1000;
-    let (own, owner, mode) = (geteuid().as_raw(), metadata.uid(), metadata.mode());
-    if owner != own && owner != 0 {
-        return Some(format!("it belongs to the user with id {owner}, and you have id {own}"));
-    }
+    let (own, owner) = (geteuid().as_raw(), metadata.uid());
     // The mode of a symlink means nothing.
-    let is_open = mode & 0o002 != 0 && !metadata.is_symlink() && !(with_sticky && mode & STICKY != 0);
-    is_open.then(|| format!("every user can write to it: its mode is {:04o}", mode & 0o7777))
+    let mode = if metadata.is_symlink() { 0 } else { metadata.mode() };
+    Distrust::of(owner, mode, own, with_sticky).map(|distrust| match distrust {
+        Distrust::AnotherUser => format!("it belongs to the user with id {owner}, and you have id {own}"),
+        Distrust::Everybody => format!("every user can write to it: its mode is {:04o}", mode & 0o7777),
+    })
 }
 
 /// Returns the mode that a file made of `source` may have at most: what others may do to the source.

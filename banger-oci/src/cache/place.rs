@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 
+use banger_tree::Distrust;
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::OFlags;
 
@@ -15,10 +16,6 @@ use crate::error::PullError;
 
 /// The permissions of directories that are made for the cache.
 const DIR_MODE: u32 = 0o700;
-/// Writable for everybody. A group may be the user's own, and is the user's business.
-const ALL_MAY_WRITE: u32 = 0o002;
-/// Only the owner of a file may remove it from such a directory.
-const STICKY: u32 = 0o1000;
 
 /// What is at a path of the cache.
 #[derive(Debug)]
@@ -146,21 +143,16 @@ pub fn check_own_directory(path: &Utf8Path) -> Result<(), PullError> {
 
 /// What is wrong with a directory, by its owner and mode.
 fn complaint(owner: u32, mode: u32, own: u32, path: &Utf8Path) -> Option<String> {
-    if owner != own && owner != 0 {
-        return Some(format!(
+    Distrust::of(owner, mode, own, true).map(|distrust| match distrust {
+        Distrust::AnotherUser => format!(
             "it belongs to user {owner}, and you are user {own}; set XDG_CACHE_HOME or --cache-dir to a directory of \
              your own"
-        ));
-    }
-    // Files in a directory such as /tmp are safe from others.
-    if mode & ALL_MAY_WRITE != 0 && mode & STICKY == 0 {
-        let path = quoted(path);
-        return Some(format!(
-            "every user can write to it (mode {:o}); run `chmod o-w {path}`",
-            mode & 0o7777
-        ));
-    }
-    None
+        ),
+        Distrust::Everybody => {
+            let path = quoted(path);
+            format!("every user can write to it (mode {:o}); run `chmod o-w {path}`", mode & 0o7777)
+        }
+    })
 }
 
 /// A path as a shell takes it.

@@ -19,7 +19,7 @@ use crate::cache::{BlobCache, READ_LEN};
 use crate::decompress::{Compression, decompressor, detect};
 use crate::error::PullError;
 use crate::event::CancelToken;
-use crate::foreign_format::ForeignFormat;
+use crate::foreign_format::{ForeignFormat, ROOT_NAMES};
 use crate::layer::Stored;
 use crate::options::PullOptions;
 use crate::tar::{Data, Entry, EntryKind, TarError, TarLimits, TarReader};
@@ -411,7 +411,7 @@ impl ArchiveIndex {
             return false;
         };
         let top = name.split(|byte| *byte == b'/').next().unwrap_or_default();
-        self.is_like_a_root |= [&b"etc"[..], b"usr", b"bin", b"sbin", b"lib", b".dockerenv"].contains(&top);
+        self.is_like_a_root |= top == b".dockerenv" || ROOT_NAMES.iter().any(|name| name.as_bytes() == top);
         let is_special = is_special(&name);
         if self.kind == ArchiveKind::Layout && !is_special && top != b"blobs" {
             return false;

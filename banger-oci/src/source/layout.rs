@@ -15,6 +15,7 @@ use crate::auth::one_line;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::event::{Progress, PullEvent};
+use crate::foreign_format::ROOT_NAMES;
 use crate::layer::{Content, Stored};
 use crate::manifest::{Descriptor, ImageIndex};
 use crate::options::{Cap, PullOptions};
@@ -76,7 +77,7 @@ impl LayoutFiles for DirFiles {
 
     fn advice(&self) -> &'static str {
         let has = |name: &str| self.0.join(name).exists();
-        if ["etc", "usr", "bin", "sbin", "lib"].into_iter().any(has) {
+        if ROOT_NAMES.into_iter().any(has) {
             return "; it looks like a root file system: use `banger rootfs build`";
         }
         ""

@@ -104,8 +104,7 @@ impl Edit<'_> {
     /// Checks that an operand with a slash at its end leads to a directory.
     fn check_directory(&self, operand: &Operand, place: &GuestPath) -> Result<(), EditError> {
         if operand.is_directory && !self.is_directory(place)? {
-            let advice = "leave out the slash at its end";
-            return Err(EditError::NotADirectory { path: operand.path.clone(), advice });
+            return Err(operand.not_a_directory());
         }
         Ok(())
     }

@@ -32,6 +32,11 @@ impl Operand {
         let is_dot = matches!(last, Some(b"." | b".."));
         Ok(Self { path, is_directory: is_dot || text.ends_with(b"/"), is_dot })
     }
+
+    /// Returns that the operand has to be a directory, and that it leads to something else.
+    pub(super) fn not_a_directory(&self) -> EditError {
+        EditError::NotADirectory { path: self.path.clone(), advice: "leave out the slash at its end" }
+    }
 }
 
 /// A path to write to, as it was given.
@@ -237,8 +242,7 @@ impl<'a> Edit<'a> {
         let place = self.place(&operand.path, advice)?;
         let stat = self.existing(&place, advice)?;
         if operand.is_directory && stat.file_type != FileType::Directory {
-            let advice = "leave out the slash at its end";
-            return Err(EditError::NotADirectory { path: operand.path.clone(), advice });
+            return Err(operand.not_a_directory());
         }
         Ok((stat, place))
     }

@@ -187,10 +187,7 @@ impl<'a> View<'a> {
         let path = self.resolve(&operand.path)?;
         match self.entry(&path)?.file_type {
             FileType::Directory => Ok(path),
-            _ => {
-                let advice = "leave out the slash at its end";
-                Err(EditError::NotADirectory { path: operand.path.clone(), advice })
-            }
+            _ => Err(operand.not_a_directory()),
         }
     }
 
