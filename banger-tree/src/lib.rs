@@ -28,6 +28,7 @@ mod children;
 mod content;
 mod distrust;
 mod escape;
+mod failure;
 mod host_place;
 mod memory_store;
 mod metadata;
@@ -45,11 +46,12 @@ pub use budget::{
     Budget, Cost, ENTRY_ALLOWANCE_BYTES, FREE_PATH_COMPONENTS, INODE_MEMORY_BYTES, NAME_MEMORY_BYTES,
     OverBudget,
 };
-pub use cancellation::Cancellation;
+pub use cancellation::{CancelGuard, Cancellation};
 pub use children::{Children, ChildrenIter};
 pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
 pub use distrust::Distrust;
 pub use escape::{escape_bytes, escape_text, is_hidden};
+pub use failure::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 pub use host_place::{Existing, HostPlace};
 pub use memory_store::MemoryStore;
 pub use metadata::{Metadata, MetadataEntry, MetadataKind};

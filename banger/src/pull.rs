@@ -147,7 +147,8 @@ impl Run<'_> {
         let cache = BlobCache::open(dirs.cache.join("oci"))?;
         let token = CancelToken::new();
         let stop = token.clone();
-        self.cancellation.on_cancel(move || stop.cancel());
+        // Downloads outlast this call.
+        std::mem::forget(self.cancellation.on_cancel(move || stop.cancel()));
         let (events, cancellation) = (self.events.clone(), self.cancellation.clone());
         let translation = Mutex::new(PullEvents::default());
         let progress = Progress::new(move |event| {

@@ -1,0 +1,249 @@
+//! What every error of banger tells a program: kind, code, context, and advice apart from the message.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+
+use serde::Serialize;
+
+/// The kind of a failure: what a program decides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller asked to stop.
+    Cancelled,
+    /// A file, image, name or path does not exist.
+    NotFound,
+    /// Something exists already in the place of what was to be made.
+    Exists,
+    /// A server or the host refuses access.
+    Access,
+    /// A server cannot be reached, or does not answer as it has to.
+    Network,
+    /// The disk, the quota or the image is full.
+    NoSpace,
+    /// The input costs more than a limit allows.
+    Limit,
+    /// Another process or thread uses the file.
+    InUse,
+    /// The input is damaged or malformed.
+    Damaged,
+    /// The input is sound, but has something that banger does not support.
+    Unsupported,
+    /// An argument or option has a value that makes no sense.
+    Argument,
+    /// A guest answered with an error, or not at all.
+    Guest,
+    /// The host failed otherwise, or banger has a fault.
+    Internal,
+}
+
+impl ErrorKind {
+    /// All kinds, in the order of their declaration.
+    pub const ALL: [Self; 13] = [
+        Self::Cancelled,
+        Self::NotFound,
+        Self::Exists,
+        Self::Access,
+        Self::Network,
+        Self::NoSpace,
+        Self::Limit,
+        Self::InUse,
+        Self::Damaged,
+        Self::Unsupported,
+        Self::Argument,
+        Self::Guest,
+        Self::Internal,
+    ];
+
+    /// Returns the kind's name, as JSON documents have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::NotFound => "not-found",
+            Self::Exists => "exists",
+            Self::Access => "access",
+            Self::Network => "network",
+            Self::NoSpace => "no-space",
+            Self::Limit => "limit",
+            Self::InUse => "in-use",
+            Self::Damaged => "damaged",
+            Self::Unsupported => "unsupported",
+            Self::Argument => "argument",
+            Self::Guest => "guest",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Returns the kind of an error of the host.
+    pub fn of_io(error: &io::Error) -> Self {
+        use io::ErrorKind as Io;
+        match error.kind() {
+            Io::NotFound => Self::NotFound,
+            Io::AlreadyExists => Self::Exists,
+            Io::PermissionDenied | Io::ReadOnlyFilesystem => Self::Access,
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => Self::NoSpace,
+            Io::ResourceBusy | Io::WouldBlock | Io::ExecutableFileBusy => Self::InUse,
+            Io::InvalidInput | Io::InvalidFilename | Io::NotADirectory | Io::IsADirectory => Self::Argument,
+            Io::InvalidData | Io::UnexpectedEof => Self::Damaged,
+            Io::Unsupported => Self::Unsupported,
+            Io::ConnectionRefused
+            | Io::ConnectionReset
+            | Io::ConnectionAborted
+            | Io::HostUnreachable
+            | Io::NetworkUnreachable
+            | Io::NotConnected
+            | Io::NetworkDown
+            | Io::TimedOut => Self::Network,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// The name of an option of the library, as the field or setter is called: `max_manifest_bytes`.
+///
+/// A program with options of its own, as the command line has, shows its own name instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Setting(pub &'static str);
+
+/// What to do about a failure, in one clause without a full stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// With `{setting}` in the place of the option's name.
+    text: Cow<'static, str>,
+    setting: Option<Setting>,
+}
+
+impl Advice {
+    /// Advice that names no option.
+    pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { text: text.into(), setting: None }
+    }
+
+    /// Advice with `{setting}` in its text, where the name of `setting` is shown.
+    pub fn with_setting(text: impl Into<Cow<'static, str>>, setting: Setting) -> Self {
+        Self { text: text.into(), setting: Some(setting) }
+    }
+
+    /// Returns the option that the advice names.
+    pub fn setting(&self) -> Option<Setting> {
+        self.setting
+    }
+
+    /// Returns the advice with the caller's own name of the option.
+    pub fn worded(&self, name: impl FnOnce(Setting) -> String) -> String {
+        match self.setting {
+            Some(setting) => self.text.replace("{setting}", &name(setting)),
+            None => self.text.clone().into_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.worded(|setting| format!("the option `{}`", setting.0)))
+    }
+}
+
+/// What a failure is about, as named values: `path`, `digest`, `host`, `limit_bytes`. Serialises as
+/// one JSON object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ErrorContext(BTreeMap<&'static str, String>);
+
+impl ErrorContext {
+    /// Adds one value.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.0.insert(name, value.to_string());
+        self
+    }
+
+    /// Returns the value called `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Iterates over names and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+/// An error that a program can act on. Its `Display` is the message alone: one line, what failed and on
+/// what, without advice.
+pub trait Failure: std::error::Error {
+    /// Returns a number that stays the same for this failure in all versions.
+    fn code(&self) -> u32;
+
+    /// Returns the kind of the failure.
+    fn kind(&self) -> ErrorKind;
+
+    /// Whether the same call may succeed later without any change by the caller.
+    fn is_transient(&self) -> bool {
+        false
+    }
+
+    /// Returns what the caller can do.
+    fn advice(&self) -> Option<Advice> {
+        None
+    }
+
+    /// Returns what the failure is about.
+    fn context(&self) -> ErrorContext {
+        ErrorContext::default()
+    }
+
+    /// Returns the host's error number, where the host failed.
+    fn os_error(&self) -> Option<i32> {
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            if let Some(number) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+                return Some(number);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_names_the_option_in_the_words_of_the_caller() {
+        let advice = Advice::with_setting("raise {setting}", Setting("max_time"));
+        assert_eq!(advice.to_string(), "raise the option `max_time`");
+        assert_eq!(advice.worded(|setting| format!("--{}", setting.0.replace('_', "-"))), "raise --max-time");
+        assert_eq!(Advice::new("try again").worded(|_| unreachable!("names no option")), "try again");
+    }
+
+    #[test]
+    fn each_kind_has_a_name_of_its_own() {
+        let mut names: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.name()).collect();
+        for kind in ErrorKind::ALL {
+            assert_eq!(serde_json::to_value(kind).expect("serialises"), kind.name());
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ErrorKind::ALL.len());
+    }
+
+    #[test]
+    fn context_is_one_object() {
+        let context = ErrorContext::default().with("path", "/etc").with("limit_bytes", 7);
+        assert_eq!(
+            serde_json::to_string(&context).expect("serialises"),
+            r#"{"limit_bytes":"7","path":"/etc"}"#
+        );
+    }
+}
