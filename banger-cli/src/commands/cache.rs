@@ -6,7 +6,7 @@ use banger::{BlobCache, CacheEntry, Dirs, PruneOptions};
 use serde::Serialize;
 
 use super::{Failure, output};
-use crate::args::{CacheCommand, PruneArguments};
+use crate::args::PruneArguments;
 use crate::printer::Printer;
 use crate::text::{Text, table};
 use crate::units::{Size, age_text};
@@ -32,22 +32,18 @@ impl From<&CacheEntry> for Entry {
     }
 }
 
-pub(super) fn run(command: &CacheCommand, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
-    // Looking makes no directories.
-    let cache = BlobCache::at(dirs.cache.join("oci"));
-    match command {
-        CacheCommand::List => list(&cache, printer),
-        CacheCommand::Prune(arguments) => prune(&cache, arguments, printer),
-    }
+/// Opens the cache; makes no directories.
+fn cache_of(dirs: &Dirs) -> BlobCache {
+    BlobCache::at(dirs.cache.join("oci"))
 }
 
-fn list(cache: &BlobCache, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Document {
         version: u32,
         blobs: Vec<Entry>,
     }
-    let blobs: Vec<Entry> = cache.list()?.iter().map(Entry::from).collect();
+    let blobs: Vec<Entry> = cache_of(dirs).list()?.iter().map(Entry::from).collect();
     let mut rows = vec![["DIGEST", "SIZE", "UNUSED", "STATE"].map(str::to_owned)];
     rows.extend(blobs.iter().map(|blob| {
         let state = match (blob.partial, blob.in_use) {
@@ -61,7 +57,7 @@ fn list(cache: &BlobCache, printer: &Printer) -> Result<(), Failure> {
     output(printer.result(&Document { version: 1, blobs }, table(&rows)))
 }
 
-fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Document {
         version: u32,
@@ -78,7 +74,7 @@ fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Re
         }
         .into());
     }
-    let report = cache.prune(&PruneOptions {
+    let report = cache_of(dirs).prune(&PruneOptions {
         older_than: arguments.older_than,
         max_size_bytes: arguments.max_size.map(|Size(bytes)| bytes),
         all: arguments.all,

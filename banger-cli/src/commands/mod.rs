@@ -13,7 +13,9 @@ use std::io;
 
 use banger::{Cancellation, Dirs};
 
-use crate::args::{Arguments, Command, GlobalArguments, ImageCommand};
+use crate::args::{
+    Arguments, CacheArguments, CacheCommand, Command, ImageCommand, ProgressStyle, StateArguments,
+};
 use crate::printer::Printer;
 
 /// Why a command failed.
@@ -79,23 +81,7 @@ fn output(result: io::Result<()>) -> Result<(), Failure> {
 pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure> {
     let global = arguments.global;
     match arguments.command {
-        Command::Image(ImageCommand::Pull(pull)) => {
-            pull::pull(&pull, &dirs(&global)?, global.progress, printer)
-        }
-        Command::Image(ImageCommand::List) => images::list(&dirs(&global)?, printer),
-        Command::Image(ImageCommand::Show { name }) => images::show(&name, &dirs(&global)?, printer),
-        Command::Image(ImageCommand::Rm { names }) => images::rm(&names, &dirs(&global)?, printer),
-        Command::Image(ImageCommand::Rename { name, new_name }) => {
-            images::rename(&name, &new_name, &dirs(&global)?, printer)
-        }
-        Command::Image(ImageCommand::Export { name, file, force }) => {
-            images::export(&name, &file, force, &dirs(&global)?, printer)
-        }
-        Command::Image(ImageCommand::Clone { name, new_name }) => {
-            images::clone(&name, &new_name, &dirs(&global)?, printer)
-        }
-        Command::Image(ImageCommand::Verify { names }) => images::verify(&names, &dirs(&global)?, printer),
-        Command::Image(ImageCommand::Cache(command)) => cache::run(&command, &dirs(&global)?, printer),
+        Command::Image(command) => image(command, global.progress, printer),
         Command::Rootfs(command) => rootfs::run(&command, global.progress, printer),
         Command::Guest(command) => guest::run(&command, printer),
         Command::Completions { shell } => generated::completions(shell, printer),
@@ -103,16 +89,41 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure
     }
 }
 
-/// The directories of the user, but for those that the arguments set.
-fn dirs(global: &GlobalArguments) -> Result<Dirs, Failure> {
-    match (&global.state_dir, &global.cache_dir) {
-        (Some(state), Some(cache)) => Ok(Dirs { state: state.clone(), cache: cache.clone() }),
+/// Runs a command of `banger image`.
+fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> Result<(), Failure> {
+    match command {
+        ImageCommand::Pull(pull) => {
+            pull::pull(&pull, &dirs(Some(&pull.state), Some(&pull.cache))?, progress, printer)
+        }
+        ImageCommand::List { state } => images::list(&dirs(Some(&state), None)?, printer),
+        ImageCommand::Show { name, state } => images::show(&name, &dirs(Some(&state), None)?, printer),
+        ImageCommand::Rm { names, state } => images::rm(&names, &dirs(Some(&state), None)?, printer),
+        ImageCommand::Rename { name, new_name, state } => {
+            images::rename(&name, &new_name, &dirs(Some(&state), None)?, printer)
+        }
+        ImageCommand::Export { name, file, force, state } => {
+            images::export(&name, &file, force, &dirs(Some(&state), None)?, printer)
+        }
+        ImageCommand::Clone { name, new_name, state } => {
+            images::clone(&name, &new_name, &dirs(Some(&state), None)?, printer)
+        }
+        ImageCommand::Verify { names, state } => images::verify(&names, &dirs(Some(&state), None)?, printer),
+        ImageCommand::Cache(CacheCommand::List { cache }) => cache::list(&dirs(None, Some(&cache))?, printer),
+        ImageCommand::Cache(CacheCommand::Prune(arguments)) => {
+            cache::prune(&arguments, &dirs(None, Some(&arguments.cache))?, printer)
+        }
+    }
+}
+
+/// Returns the directories of the user, but for those that the arguments set.
+fn dirs(state: Option<&StateArguments>, cache: Option<&CacheArguments>) -> Result<Dirs, Failure> {
+    let state = state.and_then(|arguments| arguments.state_dir.clone());
+    let cache = cache.and_then(|arguments| arguments.cache_dir.clone());
+    match (state, cache) {
+        (Some(state), Some(cache)) => Ok(Dirs { state, cache }),
         (state, cache) => {
             let user = Dirs::of_user()?;
-            Ok(Dirs {
-                state: state.clone().unwrap_or(user.state),
-                cache: cache.clone().unwrap_or(user.cache),
-            })
+            Ok(Dirs { state: state.unwrap_or(user.state), cache: cache.unwrap_or(user.cache) })
         }
     }
 }

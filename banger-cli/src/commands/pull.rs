@@ -43,10 +43,10 @@ pub(super) fn pull(
 fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
     let mut request = PullRequest::new(arguments.reference.parse::<banger::Reference>()?);
     request.name = arguments.name.as_deref().map(str::parse::<ImageName>).transpose()?;
-    request.backend = arguments.file_system.backend.parse::<banger::Backend>()?;
+    request.backend = arguments.file_system.backend.into();
     request.guest = match arguments.no_inject {
         true => None,
-        false => Some(arguments.guest.options()?),
+        false => Some(arguments.guest.options()),
     };
     request.force = arguments.force;
     request.inodes = arguments.file_system.inodes;

@@ -10,6 +10,7 @@ mod copies;
 mod foreign_sources;
 mod guest_copy;
 mod guest_hostile;
+mod help;
 mod host_files;
 mod image_choice;
 mod injection;

@@ -32,7 +32,7 @@ fn request(arguments: &BuildArguments) -> Result<BuildRequest, Failure> {
         STANDARD_INPUT => "/dev/stdin".into(),
         _ => arguments.source.clone(),
     });
-    request.backend = arguments.file_system.backend.parse::<banger::Backend>()?;
+    request.backend = arguments.file_system.backend.into();
     request.uuid = arguments.uuid.as_deref().map(str::parse::<banger::Uuid>).transpose()?;
     request.label.clone_from(&arguments.label);
     request.inodes = arguments.file_system.inodes;

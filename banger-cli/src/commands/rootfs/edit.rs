@@ -181,7 +181,7 @@ pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(
     }
     let file = &arguments.file.file;
     let request = InjectRequest {
-        guest: arguments.guest.options()?,
+        guest: arguments.guest.options(),
         architecture: arguments.architecture.clone(),
         hostname: arguments.hostname.clone(),
         timestamp_seconds: banger::source_date_epoch()?,
