@@ -18,8 +18,8 @@ use crate::reference::RegistryReference;
 mod challenge;
 mod credentials;
 
-// Whatever shows a text of somebody else shows it by this.
-pub(crate) use crate::foreign_text::one_line;
+pub(crate) use crate::one_line::one_line;
+pub(crate) use crate::origin::{host_of, same_origin};
 
 use challenge::Challenge;
 pub use credentials::{Credential, CredentialSource};
@@ -433,20 +433,6 @@ fn is_private_address(address: IpAddr) -> bool {
                 v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local()
             }
         },
-    }
-}
-
-/// Whether two URLs have scheme, host and port in common.
-pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
-    a.scheme() == b.scheme() && a.host() == b.host() && a.port_or_known_default() == b.port_or_known_default()
-}
-
-/// Host and port of a URL, for messages.
-pub(crate) fn host_of(url: &Url) -> String {
-    match (url.host_str(), url.port()) {
-        (Some(host), Some(port)) => format!("{}:{port}", one_line(host)),
-        (Some(host), None) => one_line(host),
-        (None, _) => url.scheme().to_owned(),
     }
 }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
+use crate::one_line::one_line;
+
 /// A hash function that content may be addressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
@@ -95,7 +97,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let error = |reason| DigestError { text: crate::auth::one_line(text), reason };
+        let error = |reason| DigestError { text: one_line(text), reason };
         let (name, hex) = text.split_once(':').ok_or_else(|| error("no `algorithm:` in front"))?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,

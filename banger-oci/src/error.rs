@@ -7,9 +7,9 @@ use std::sync::Arc;
 use banger_tree::OverBudget;
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::auth::one_line;
 use crate::digest::Digest;
 use crate::json::JsonError;
+use crate::one_line::one_line;
 use crate::reference::ReferenceError;
 
 /// Why an image could not be pulled. Each message is one line and ends in what to do where the

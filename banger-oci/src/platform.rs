@@ -86,6 +86,7 @@ impl Platform {
 impl Platform {
     /// Whether two descriptions of an image agree; a variant that only one of them gives does not
     /// matter.
+    #[cfg(feature = "registry")]
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let [one, other] = [self, other].map(|platform| {
             Self::normalised(&platform.os, &platform.architecture, platform.variant.as_deref())

@@ -13,11 +13,11 @@ use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
 use crate::auth::{Auth, host_of};
+use crate::decompress::{Checksums, Gzip};
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress};
 use crate::foreign_text::{Secrets, web_page_title};
-use crate::gzip::{Checksums, Gzip};
 use crate::http::{Access, Attempts, Failure, Http, Request, is_certificate_error, read_capped};
 use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, OCI_MANIFEST};
 use crate::options::{Cap, PullOptions};

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, stat, statat};
 use rustix::io::Errno;
 
-use crate::new_file::NewFileError;
+use crate::new_file_error::NewFileError;
 
 /// Directories that hold devices and the kernel's own files, and why a path there is refused.
 const SPECIAL: [(&str, &str); 3] =

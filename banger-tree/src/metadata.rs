@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::Attributes;
+use crate::kind::{FileType, NodeKind};
 use crate::path::GuestPath;
-use crate::rootfs::FileType;
-use crate::tree::{NodeKind, Tree};
+use crate::tree::Tree;
 
 /// Attributes of every path of a root file system, one entry a path, parents before children.
 ///
@@ -107,7 +107,7 @@ impl Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Inode;
+    use crate::inode::Inode;
 
     #[test]
     fn one_entry_a_path_and_json_keeps_all() {

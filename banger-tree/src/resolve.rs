@@ -5,8 +5,8 @@ use std::hash::Hash;
 
 use crate::budget::{Budget, Cost, FREE_PATH_COMPONENTS, OverBudget};
 use crate::cancellation::Cancellation;
+use crate::kind::FileType;
 use crate::path::{GuestPath, PATH_MAX, PathError, check_name};
-use crate::rootfs::FileType;
 
 /// Symlinks followed in one path before it counts as a loop (Linux `MAXSYMLINKS`).
 pub const MAX_SYMLINK_HOPS: usize = 40;
@@ -355,7 +355,9 @@ impl ResolveError {
 mod tests {
     use super::*;
     use crate::attributes::Attributes;
-    use crate::tree::{Inode, NodeKind, Tree};
+    use crate::inode::Inode;
+    use crate::kind::NodeKind;
+    use crate::tree::Tree;
 
     fn tree() -> Tree {
         let mut tree = Tree::new();

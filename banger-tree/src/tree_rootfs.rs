@@ -5,11 +5,15 @@ use std::io::Read;
 
 use crate::attributes::{AttributeChange, Attributes};
 use crate::content::{ContentError, ContentId, ContentStore, LayerIndex};
+use crate::inode::Inode;
+use crate::inode_id::InodeId;
+use crate::kind::{FileType, NodeKind};
 use crate::path::{GuestPath, PATH_MAX};
 use crate::places;
 use crate::resolve::{Lookup, ResolveAccount, ResolveError, Resolved, resolve};
-use crate::rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};
-use crate::tree::{Inode, InodeId, NodeKind, Tree, TreeError};
+use crate::rootfs::{DirEntry, Rootfs, RootfsError, Stat};
+use crate::tree::Tree;
+use crate::tree_error::TreeError;
 
 /// A [`Tree`] and its [`ContentStore`] as a [`Rootfs`]: the fast path, edited before the image is
 /// written. Every change is made at once; [`commit`](Rootfs::commit) has nothing left to do.

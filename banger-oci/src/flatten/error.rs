@@ -4,7 +4,7 @@ use std::io;
 
 use banger_tree::{ContentError, OverBudget, PathError, ResolveStop, TreeError};
 
-use super::LayerName;
+use super::name::LayerName;
 use crate::digest::Digest;
 use crate::tar::TarError;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use banger_tree::escape_bytes;
 
-use super::LayerName;
+use super::name::LayerName;
 
 /// Something odd about one entry of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::Selector;
+use super::selector::Selector;
 use crate::digest::{Digest, DigestError};
 
 /// The longest name of an image that is looked for.

@@ -22,7 +22,7 @@ use crate::event::CancelToken;
 use crate::foreign_format::{ForeignFormat, ROOT_NAMES};
 use crate::layer::Stored;
 use crate::options::PullOptions;
-use crate::tar::{Data, Entry, EntryKind, TarError, TarLimits, TarReader};
+use crate::tar::{Data, TarEntry, TarEntryKind, TarError, TarLimits, TarReader};
 
 /// Links followed before a chain of them is taken for a circle.
 const MAX_LINKS: u32 = 40;
@@ -266,7 +266,7 @@ impl Archive {
         let file = Arc::clone(&self.file);
         let mut base = 0;
         let mut reader = TarReader::new(Window::new(&file), TarLimits::default());
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         while reader.next_entry(&mut entry).map_err(|error| self.tar_error(error, base))? {
             self.charge_entry()?;
             let data = base + reader.position();
@@ -289,7 +289,7 @@ impl Archive {
     /// Indexes a compressed tar, and unpacks up to `eager` bytes of its files.
     fn index_packed(&mut self, eager: u64) -> Result<(), PullError> {
         let mut reader = self.unpacking()?;
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         let mut unpacked = Unpacked::default();
         while reader.next_entry(&mut entry).map_err(|error| self.tar_error(error, 0))? {
             self.charge_entry()?;
@@ -313,7 +313,7 @@ impl Archive {
     /// Unpacks the files with these headers.
     fn unpack(&self, headers: &HashSet<u64>, unpacked: &mut Unpacked) -> Result<(), PullError> {
         let mut reader = self.unpacking()?;
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         let mut left = headers.len();
         while left > 0 && reader.next_entry(&mut entry).map_err(|error| self.tar_error(error, 0))? {
             self.cancel.check()?;
@@ -329,7 +329,7 @@ impl Archive {
     fn copy(
         &self,
         reader: &mut TarReader<BufReader<Metered>>,
-        entry: &Entry,
+        entry: &TarEntry,
         unpacked: &mut Unpacked,
     ) -> Result<(), PullError> {
         let file = match &unpacked.file {
@@ -404,7 +404,7 @@ impl ArchiveIndex {
 
     /// Takes in an entry; of entries with the same name the last one counts. Returns whether it is a
     /// file that may be asked for.
-    fn add(&mut self, entry: &Entry, header: u64, offset: Option<u64>) -> bool {
+    fn add(&mut self, entry: &TarEntry, header: u64, offset: Option<u64>) -> bool {
         self.any = true;
         // Names that lead out of the archive cannot be asked for, and neither can endless ones.
         let Some(name) = normalise(&entry.path, b"").filter(|name| name.len() <= MAX_NAME_LEN) else {
@@ -419,19 +419,19 @@ impl ArchiveIndex {
         let target_len = entry.link_target.len();
         let cost = name.len() + target_len;
         if !is_special && (self.members.len() >= MAX_NAMES || self.name_bytes + cost > MAX_NAME_BYTES) {
-            self.is_cut |= entry.kind != EntryKind::Directory;
+            self.is_cut |= entry.kind != TarEntryKind::Directory;
             return false;
         }
         let member = match entry.kind {
-            EntryKind::Regular => Member::File { header, offset, len: entry.size_bytes },
-            EntryKind::Symlink if target_len <= MAX_NAME_LEN => {
+            TarEntryKind::Regular => Member::File { header, offset, len: entry.size_bytes },
+            TarEntryKind::Symlink if target_len <= MAX_NAME_LEN => {
                 Member::Symlink(entry.link_target.as_slice().into())
             }
-            EntryKind::HardLink if target_len <= MAX_NAME_LEN => {
+            TarEntryKind::HardLink if target_len <= MAX_NAME_LEN => {
                 Member::HardLink(entry.link_target.as_slice().into())
             }
             // Nobody asks for a directory, but what it replaces is gone.
-            EntryKind::Directory if !self.members.contains_key(&name[..]) => return false,
+            TarEntryKind::Directory if !self.members.contains_key(&name[..]) => return false,
             _ => Member::Other,
         };
         let is_file = matches!(member, Member::File { .. });

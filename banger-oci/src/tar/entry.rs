@@ -4,13 +4,13 @@ use banger_tree::{Timestamp, Xattrs};
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EntryKind {
+pub enum TarEntryKind {
     /// A regular file, its bytes behind [`TarReader::next_data`](super::TarReader::next_data).
     #[default]
     Regular,
-    /// One more name for [`Entry::link_target`].
+    /// One more name for [`TarEntry::link_target`].
     HardLink,
-    /// A symbolic link to [`Entry::link_target`].
+    /// A symbolic link to [`TarEntry::link_target`].
     Symlink,
     /// A character device.
     CharDevice,
@@ -30,11 +30,11 @@ pub enum EntryKind {
 ///
 /// Reading the next one into the same value reuses its buffers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct TarEntry {
     /// The name as it is in the archive: not cleaned, not checked.
     pub path: Vec<u8>,
     /// What it is.
-    pub kind: EntryKind,
+    pub kind: TarEntryKind,
     /// Target of a symbolic or hard link, verbatim; else empty.
     pub link_target: Vec<u8>,
     /// Permission bits, `0o0000` to `0o7777`; file type bits are masked off.
@@ -63,7 +63,7 @@ pub struct Entry {
     pub offset: u64,
 }
 
-impl Entry {
+impl TarEntry {
     pub(super) fn clear(&mut self) {
         let mut path = std::mem::take(&mut self.path);
         let mut link_target = std::mem::take(&mut self.link_target);

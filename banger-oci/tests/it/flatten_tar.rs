@@ -1,7 +1,7 @@
 //! Behaviours 23 to 27: what tar headers mean, and 29: what they may ask for.
 
 use banger_oci::flatten::{FlattenOptions, Limits, WarningKind};
-use banger_oci::tar::{Data, Entry, EntryKind, TarLimits, TarReader};
+use banger_oci::tar::{Data, TarEntry, TarEntryKind, TarLimits, TarReader};
 use banger_tree::{Timestamp, Xattrs};
 
 use crate::images::refused_by_images;
@@ -252,7 +252,7 @@ fn b25_sparse_files_of_all_formats_are_expanded() {
         assert_eq!(outcome.flattened.layers[0].content_bytes, 6, "{name}");
         // The holes are not bytes.
         let mut reader = TarReader::new(&tar[..], TarLimits::default());
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         assert!(reader.next_entry(&mut entry).unwrap());
         assert_eq!((entry.size_bytes, entry.data_bytes), (6000, 5), "{name}");
         let pieces =
@@ -448,18 +448,18 @@ fn b27_owners_and_modes() {
 #[test]
 fn old_and_odd_type_flags() {
     let read = |tar: Vec<u8>| {
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         assert!(TarReader::new(&tar[..], TarLimits::default()).next_entry(&mut entry).unwrap());
         entry.kind
     };
     let gnu = |flag, name| Tar::new().head(Head::new(flag, name).magic(GNU)).end();
     for (tar, kind) in [
-        (Tar::new().head(Head::new(0, "d/").magic(V7)).end(), EntryKind::Directory),
-        (Tar::new().file("d/", "").end(), EntryKind::Directory),
-        (Tar::new().file("d/", "x").end(), EntryKind::Regular),
-        (Tar::new().head(Head::new(b'7', "f")).end(), EntryKind::Regular),
-        (gnu(b'V', "label"), EntryKind::VolumeLabel),
-        (gnu(b'D', "d"), EntryKind::Directory),
+        (Tar::new().head(Head::new(0, "d/").magic(V7)).end(), TarEntryKind::Directory),
+        (Tar::new().file("d/", "").end(), TarEntryKind::Directory),
+        (Tar::new().file("d/", "x").end(), TarEntryKind::Regular),
+        (Tar::new().head(Head::new(b'7', "f")).end(), TarEntryKind::Regular),
+        (gnu(b'V', "label"), TarEntryKind::VolumeLabel),
+        (gnu(b'D', "d"), TarEntryKind::Directory),
     ] {
         assert_eq!(read(tar), kind);
     }

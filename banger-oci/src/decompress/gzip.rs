@@ -3,9 +3,9 @@
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
-use crate::decompress::{DecodeNotes, pass_zeros};
-
 use flate2::{Crc, Decompress, FlushDecompress, Status};
+
+use super::notes::{DecodeNotes, pass_zeros};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Deflate, the only method that RFC 1952 defines.
