@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use thiserror::Error;
 
 use super::log::Log;
-use crate::os_release::OsRelease;
+use crate::os_release;
 use crate::root::Root;
 use crate::spawn::{self, Input};
 use crate::sys::signal::{self, Target};
@@ -73,7 +73,7 @@ pub(crate) struct Script<'a> {
 
 impl<'a> Script<'a> {
     pub(crate) fn new(root: &'a Root, contract: Option<BootContract>, attempt: u32) -> Self {
-        let release = OsRelease::of_guest(root);
+        let release = os_release::of_guest(root);
         let mut variables = vec![
             ("PATH", spawn::DEFAULT_PATH.to_owned()),
             ("HOME", "/root".to_owned()),
