@@ -19,4 +19,5 @@
 //! Paths and arguments are UTF-8. A connection carries one operation at a time.
 
 pub mod config;
+pub mod files;
 pub mod protocol;

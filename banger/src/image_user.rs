@@ -1,5 +1,6 @@
 //! Whether the user that an image's program runs as is one that the image knows.
 
+use banger_guest::files::accounts::{self, GROUP_FILE, PASSWD_FILE, numeric_id};
 use banger_tree::{FileType, GuestPath, Rootfs};
 
 /// The largest file of users that is looked into.
@@ -12,9 +13,10 @@ pub(crate) fn user_warning(rootfs: &dyn Rootfs, user: &str) -> Option<String> {
         Some((name, group)) => (name, group),
         None => (user, ""),
     };
-    let missing = [("user", name, "/etc/passwd"), ("group", group, "/etc/group")].into_iter().find(
-        |(_, name, file)| !name.is_empty() && name.parse::<u32>().is_err() && !has_name(rootfs, file, name),
-    );
+    let missing =
+        [("user", name, PASSWD_FILE), ("group", group, GROUP_FILE)].into_iter().find(|(_, name, file)| {
+            !name.is_empty() && numeric_id(name.as_bytes()).is_none() && !has_name(rootfs, file, name)
+        });
     missing.map(|(what, name, file)| {
         let name = banger_tree::escape_text(name);
         format!(
@@ -24,7 +26,7 @@ pub(crate) fn user_warning(rootfs: &dyn Rootfs, user: &str) -> Option<String> {
     })
 }
 
-/// Whether a line of `file` starts with `name` and a colon. A file that cannot be read has none; of
+/// Whether `file` has a valid line for `name`. A file that cannot be read has none; of
 /// one that is too large nothing is said.
 fn has_name(rootfs: &dyn Rootfs, file: &str, name: &str) -> bool {
     let Ok(real) = GuestPath::parse(file).map_err(drop).and_then(|path| rootfs.resolve(&path).map_err(drop))
@@ -39,9 +41,10 @@ fn has_name(rootfs: &dyn Rootfs, file: &str, name: &str) -> bool {
         return true;
     }
     let bytes = rootfs.read(&real).unwrap_or_default();
-    bytes
-        .split(|byte| *byte == b'\n')
-        .any(|line| line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b':')))
+    match file {
+        PASSWD_FILE => accounts::users(&bytes).any(|user| user.name == name.as_bytes()),
+        _ => accounts::groups(&bytes).any(|group| group.name == name.as_bytes()),
+    }
 }
 
 #[cfg(test)]

@@ -52,8 +52,8 @@ pub use banger_oci::{
     ReferenceError,
 };
 pub use banger_tree::{
-    Budget, Cancellation, Cost, Existing, HostPlace, NewFile, NewFileError, escape_text, is_hidden,
-    write_new_file,
+    Advice, Budget, Cancellation, Cost, ErrorContext, ErrorKind, Existing, Failure, HostPlace, NewFile,
+    NewFileError, Setting, escape_text, is_hidden, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use banger::guest::{GuestAddress, InterfaceAddress};
+use banger::Failure as _;
+use banger::guest::{AddressError, GuestAddress, InterfaceAddress};
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
@@ -62,8 +63,16 @@ pub(crate) struct GuestArguments {
     /// vsock:CID[:PORT]  the host's vsock, as QEMU uses it
     /// unix:PATH         a Unix socket of the agent, or a virtio port of QEMU
     /// tcp:ADDRESS:PORT  TCP, without authentication or encryption
-    #[arg(long, short, value_name = "SOCKET", env = "BANGER_GUEST_SOCKET", verbatim_doc_comment)]
+    #[arg(long, short, value_name = "SOCKET", env = "BANGER_GUEST_SOCKET", value_parser = guest_address, verbatim_doc_comment)]
     pub(crate) socket: GuestAddress,
+}
+
+/// An address, or the error with what to do about it.
+fn guest_address(text: &str) -> Result<GuestAddress, String> {
+    text.parse().map_err(|error: AddressError| match error.advice() {
+        Some(advice) => format!("{error}; {advice}"),
+        None => error.to_string(),
+    })
 }
 
 #[derive(Debug, Args)]

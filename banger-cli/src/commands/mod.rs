@@ -11,7 +11,7 @@ mod rootfs;
 use std::fmt;
 use std::io;
 
-use banger::{Cancellation, Dirs};
+use banger::{Cancellation, Dirs, Failure as _, Setting};
 
 use crate::args::{
     Arguments, CacheArguments, CacheCommand, Command, ImageCommand, ProgressStyle, StateArguments,
@@ -55,12 +55,25 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Banger(banger::Error::Guest(error)) => match error.advice() {
+                Some(advice) => write!(formatter, "{error}; {}", advice.worded(flag)),
+                None => error.fmt(formatter),
+            },
             Self::Banger(error) => error.fmt(formatter),
             Self::Ended(status) => write!(formatter, "the program in the guest ended with status {status}"),
             Self::Unsound => formatter.write_str("something is wrong"),
             Self::ClosedOutput => formatter.write_str("standard output is closed"),
             Self::Output(error) => write!(formatter, "cannot write the output: {error}"),
         }
+    }
+}
+
+/// Returns the command line's own name for an option of the library.
+fn flag(setting: Setting) -> String {
+    match setting.0 {
+        "max_output_bytes" => "--max-output".to_owned(),
+        "max_copy_bytes" => "--max-size".to_owned(),
+        name => format!("--{}", name.replace('_', "-")),
     }
 }
 

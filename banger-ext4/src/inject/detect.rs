@@ -1,6 +1,7 @@
 //! What a root file system has that decides how it boots.
 
 use banger_guest::config::{GuestConfig, paths};
+use banger_guest::files::os_release::{OS_RELEASE_FILES, OsRelease};
 use banger_tree::{FileType, GuestPath, Rootfs, RootfsError};
 
 use super::edit::{lookup, lstat, path, read_text};
@@ -65,10 +66,13 @@ impl Facts {
             (None, Some(_)) => InitKind::Unusable,
             (None, None) => InitKind::Missing,
         };
-        let os_release = match read_text(rootfs, "/etc/os-release")? {
-            Some(text) => Some(text),
-            None => read_text(rootfs, "/usr/lib/os-release")?,
-        };
+        let mut os_release = None;
+        for file in OS_RELEASE_FILES {
+            if os_release.is_none() {
+                os_release = read_text(rootfs, file)?;
+            }
+        }
+        let os_release = OsRelease::parse(&os_release.unwrap_or_default());
         let config = read_text(rootfs, paths::GUEST_CONFIG)?;
         let config = config.and_then(|json| GuestConfig::from_json(&json).ok());
         let mut package_manager = false;
@@ -89,7 +93,7 @@ impl Facts {
             udev: program(rootfs, "/usr/lib/systemd/systemd-udevd")?.is_some()
                 || program(rootfs, "/lib/systemd/systemd-udevd")?.is_some(),
             dbus: any_program(rootfs, "dbus-daemon")? || any_program(rootfs, "dbus-broker")?,
-            os_ids: os_ids(&os_release.unwrap_or_default()),
+            os_ids: os_release.ids().map(str::to_owned).collect(),
             earlier_handover: config.and_then(|config| config.handover),
         })
     }
@@ -146,33 +150,4 @@ pub(super) fn any_program(rootfs: &dyn Rootfs, name: &str) -> Result<bool, Rootf
         }
     }
     Ok(false)
-}
-
-fn os_ids(os_release: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(os_release);
-    let value = |key: &str| {
-        let line = text.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        line.unwrap_or_default().replace(['"', '\''], "")
-    };
-    let (id, like) = (value("ID"), value("ID_LIKE"));
-    id.split_whitespace().chain(like.split_whitespace()).map(str::to_owned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::os_ids;
-
-    #[test]
-    fn ids_come_before_what_they_are_like() {
-        for (text, want) in [
-            (
-                "NAME=x\nID_LIKE=\"rhel centos fedora\"\nID=\"rocky\"\n",
-                &["rocky", "rhel", "centos", "fedora"][..],
-            ),
-            ("ID=alpine", &["alpine"]),
-            ("VERSION_ID=3\n", &[]),
-        ] {
-            assert_eq!(os_ids(text.as_bytes()), want);
-        }
-    }
 }

@@ -12,7 +12,7 @@ use banger_guest::protocol::{
 };
 
 use super::connection::{Connection, ConnectionError};
-use super::session::OperationError;
+use super::error::OperationError;
 use crate::durable;
 
 /// How long the host may pause between two frames of content.

@@ -7,7 +7,7 @@ use banger_guest::protocol::{ErrorCode, Grown};
 use rustix::fs::{fstat, fstatfs, major, minor};
 use rustix::io::Errno;
 
-use super::session::OperationError;
+use super::error::OperationError;
 use crate::sys::resize::resize_ext4;
 
 /// `EXT4_SUPER_MAGIC`, as statfs(2) has it.

@@ -16,7 +16,7 @@ use crate::contract;
 use crate::first_boot;
 use crate::network::netlink::Netlink;
 use crate::options::Role;
-use crate::os_release::OsRelease;
+use crate::os_release;
 use crate::root::Root;
 use crate::run_state::RunState;
 
@@ -52,7 +52,7 @@ pub(crate) fn info(root: &Root) -> Info {
 }
 
 fn whole_info(root: &Root) -> Info {
-    let release = OsRelease::of_guest(root);
+    let release = os_release::of_guest(root);
     Info {
         agent_version: VERSION.to_owned(),
         contract: root.guest_config(Role::Agent.name()).map(|config| contract::running(root, &config)),

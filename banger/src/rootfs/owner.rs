@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use banger_guest::files::accounts::{self, GROUP_FILE, PASSWD_FILE, numeric_id};
 use banger_tree::{GuestPath, Rootfs, escape_bytes};
 
 use super::error::EditError;
@@ -64,7 +65,7 @@ impl OwnerChange {
                 || EditError::UnknownName { name: escape_bytes(name), database: database.file.to_owned() };
             number(name).or_else(|| database.id_of(name)).ok_or_else(unknown)
         };
-        let users = || Database::read(rootfs, "/etc/passwd");
+        let users = || Database::read(rootfs, PASSWD_FILE);
         let uid = match &self.user {
             Some(user) if number(user).is_none() => Some(id(user, &users()?)?),
             Some(user) => number(user),
@@ -73,7 +74,7 @@ impl OwnerChange {
         let gid = match &self.group {
             None => None,
             Some(GroupChange::Named(group)) if number(group).is_some() => number(group),
-            Some(GroupChange::Named(group)) => Some(id(group, &Database::read(rootfs, "/etc/group")?)?),
+            Some(GroupChange::Named(group)) => Some(id(group, &Database::read(rootfs, GROUP_FILE)?)?),
             Some(GroupChange::OfUser) => {
                 let users = users()?;
                 let uid = uid.unwrap_or_default();
@@ -88,12 +89,9 @@ impl OwnerChange {
     }
 }
 
+/// A number as `chown` takes it.
 fn number(name: &[u8]) -> Option<u32> {
-    let digits = name.strip_prefix(b"+").unwrap_or(name);
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    // The last one means "unchanged" to the kernel, and nobody.
-    let id: u32 = is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok())??;
-    (id != u32::MAX).then_some(id)
+    numeric_id(name.strip_prefix(b"+").unwrap_or(name))
 }
 
 /// A line of `/etc/passwd` or `/etc/group`, as far as it matters.
@@ -126,7 +124,15 @@ impl Database {
                 more => length += more,
             }
         }
-        let accounts = text[..length].split(|byte| *byte == b'\n').filter_map(account).collect();
+        let text = &text[..length];
+        let accounts = match file {
+            PASSWD_FILE => accounts::users(text)
+                .map(|user| Account { name: user.name.to_vec(), id: user.uid, group: Some(user.gid) })
+                .collect(),
+            _ => accounts::groups(text)
+                .map(|group| Account { name: group.name.to_vec(), id: group.gid, group: None })
+                .collect(),
+        };
         Ok(Self { file, accounts })
     }
 
@@ -142,14 +148,6 @@ impl Database {
     pub(super) fn names(&self) -> HashMap<u32, String> {
         self.accounts.iter().rev().map(|account| (account.id, escape_bytes(&account.name))).collect()
     }
-}
-
-/// `name:password:id:group:…`; in `/etc/group` members stand where the group would.
-fn account(line: &[u8]) -> Option<Account> {
-    let mut fields = line.split(|byte| *byte == b':');
-    let name = fields.next().filter(|name| !name.is_empty())?.to_vec();
-    let id = number(fields.nth(1)?)?;
-    Some(Account { name, id, group: fields.next().and_then(number) })
 }
 
 #[cfg(test)]

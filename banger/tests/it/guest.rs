@@ -5,6 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use banger::Failure as _;
 use banger::guest::{
     CopyIn, ErrorCode, Exec, ExecEvent, ExitStatus, GuestAddress, GuestClient, GuestError, GuestTimeouts, Pty,
 };
@@ -35,7 +36,9 @@ fn scripted_at(
     let path = Utf8PathBuf::from_path_buf(directory.path().join("agent")).unwrap();
     let listener = UnixListener::bind(&path).unwrap();
     let agent = std::thread::spawn(move || script(listener.accept().unwrap().0));
-    let timeouts = GuestTimeouts { connect: Duration::from_millis(500), reply: Duration::from_millis(500) };
+    let timeouts = GuestTimeouts::default()
+        .with_connect(Duration::from_millis(500))
+        .with_reply(Duration::from_millis(500));
     Scripted {
         client: GuestClient::new(address(path)).with_timeouts(timeouts),
         agent: Some(agent),
@@ -131,10 +134,11 @@ fn a_vmm_that_is_silent_is_given_up() {
 #[cfg(target_os = "linux")]
 fn a_guest_that_is_not_there_is_not_reached_over_the_hosts_vsock() {
     let client = GuestClient::new("vsock:4294967290:5000".parse().unwrap());
-    let timeouts = GuestTimeouts { connect: Duration::from_secs(1), reply: Duration::from_secs(1) };
+    let timeouts =
+        GuestTimeouts::default().with_connect(Duration::from_secs(1)).with_reply(Duration::from_secs(1));
     let error = client.with_timeouts(timeouts).health().unwrap_err();
     assert!(matches!(error, GuestError::Unreachable { .. }), "{error}");
-    let text = error.to_string();
+    let text = error.advice().unwrap().to_string();
     assert!(["no AF_VSOCK", "no machine", "no guest"].iter().any(|words| text.contains(words)), "{text}");
 }
 

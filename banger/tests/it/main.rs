@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod guest;
+mod guest_cancel;
 mod hostile_guest;
 mod rootfs_cost;
