@@ -8,6 +8,7 @@ use banger_oci::Digest;
 use banger_oci::digest::{Algorithm, Hasher};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::elf::check_executable;
 use crate::error::Error;
 
 /// How an image is made to boot.
@@ -78,11 +79,17 @@ pub fn parse_init_mode(name: &str) -> Result<InitMode, Error> {
     })
 }
 
-/// The binary that comes with banger, and the processor it is for.
-#[cfg(embedded_guest)]
-const EMBEDDED: Option<(&str, &[u8])> = Some(("amd64", include_bytes!(env!("BANGER_GUEST"))));
-#[cfg(not(embedded_guest))]
-const EMBEDDED: Option<(&str, &[u8])> = None;
+/// The binaries that `build.rs` found or built, each with its processor.
+const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/embedded_guests.rs"));
+
+/// Returns the guest binary that this crate embeds for the processor that OCI calls `architecture`.
+///
+/// The feature `embedded-guest` embeds the files that `BANGER_GUEST_BINARY` named when the crate was
+/// compiled. Without that variable, a build in banger's workspace embeds one for its own processor
+/// (`amd64` or `arm64`, on Linux), and any other build embeds none.
+pub fn embedded_guest(architecture: &str) -> Option<&'static [u8]> {
+    EMBEDDED.iter().find(|(embedded, _)| *embedded == architecture).map(|(_, bytes)| *bytes)
+}
 
 /// Returns the guest binary for the processor that OCI calls `architecture`.
 pub(crate) fn guest_binary(
@@ -91,9 +98,9 @@ pub(crate) fn guest_binary(
 ) -> Result<Arc<[u8]>, GuestBinaryError> {
     let file_name = format!("banger-guest-{architecture}");
     let Some(dir) = dir else {
-        return match EMBEDDED {
-            Some((embedded, bytes)) if embedded == architecture => Ok(bytes.into()),
-            _ => Err(GuestBinaryError::NotEmbedded { architecture: architecture.to_owned(), file_name }),
+        return match embedded_guest(architecture) {
+            Some(bytes) => Ok(bytes.into()),
+            None => Err(GuestBinaryError::NotEmbedded { architecture: architecture.to_owned(), file_name }),
         };
     };
     let path = dir.join(file_name);
@@ -101,7 +108,7 @@ pub(crate) fn guest_binary(
         Ok(bytes) => bytes,
         Err(source) => return Err(GuestBinaryError::Read { path, source }),
     };
-    match check_binary(&bytes, architecture) {
+    match check_executable(&bytes, architecture) {
         Ok(()) => Ok(bytes.into()),
         Err(reason) => Err(GuestBinaryError::Unfit { path, architecture: architecture.to_owned(), reason }),
     }
@@ -118,84 +125,12 @@ pub(crate) fn digest_of(agents: &GuestAgents) -> Digest {
     hasher.finish()
 }
 
-/// Processors by their OCI name and their `e_machine`.
-const MACHINES: [(&str, u16); 7] = [
-    ("amd64", 62),
-    ("arm64", 183),
-    ("386", 3),
-    ("arm", 40),
-    ("ppc64le", 21),
-    ("riscv64", 243),
-    ("s390x", 22),
-];
-const PT_INTERP: u32 = 3;
-
-/// Returns the OCI name of the processor that an ELF file is for.
-pub(crate) fn architecture_of(elf: &[u8]) -> Option<&'static str> {
-    let header = Elf::parse(elf)?;
-    MACHINES.iter().find(|(_, machine)| *machine == header.machine).map(|(name, _)| *name)
-}
-
-/// Checks that a file is a static executable for a processor.
-fn check_binary(bytes: &[u8], architecture: &str) -> Result<(), &'static str> {
-    let elf = Elf::parse(bytes).ok_or("it is no ELF file")?;
-    let machine = MACHINES.iter().find(|(name, _)| *name == architecture).map(|(_, machine)| *machine);
-    if machine.is_some_and(|machine| machine != elf.machine) {
-        return Err("it is for another processor");
-    }
-    match elf.has_interpreter(bytes) {
-        None => Err("its program headers are cut off"),
-        Some(true) => Err("it is linked dynamically, and a guest may have no libraries"),
-        Some(false) => Ok(()),
-    }
-}
-
-/// What of an ELF header matters here (gABI, "ELF Header" and "Program Header").
-struct Elf {
-    is_64: bool,
-    big_endian: bool,
-    machine: u16,
-}
-
-impl Elf {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(b"\x7fELF")?;
-        let (is_64, big_endian) = (*rest.first()? == 2, *rest.get(1)? == 2);
-        let elf = Self { is_64, big_endian, machine: 0 };
-        Some(Self { machine: u16::try_from(elf.number(bytes, 18, 2)?).ok()?, ..elf })
-    }
-
-    /// Returns the number of `length` bytes at `offset`.
-    fn number(&self, bytes: &[u8], offset: usize, length: usize) -> Option<u64> {
-        let bytes = bytes.get(offset..offset.checked_add(length)?)?;
-        let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        Some(match self.big_endian {
-            true => bytes.iter().fold(0, add),
-            false => bytes.iter().rev().fold(0, add),
-        })
-    }
-
-    /// Returns whether a program header names a dynamic linker.
-    fn has_interpreter(&self, bytes: &[u8]) -> Option<bool> {
-        let (table, entry_size, count) = match self.is_64 {
-            true => (self.number(bytes, 32, 8)?, self.number(bytes, 54, 2)?, self.number(bytes, 56, 2)?),
-            false => (self.number(bytes, 28, 4)?, self.number(bytes, 42, 2)?, self.number(bytes, 44, 2)?),
-        };
-        for index in 0..count {
-            let at = usize::try_from(table.checked_add(index.checked_mul(entry_size)?)?).ok()?;
-            if self.number(bytes, at, 4)? == u64::from(PT_INTERP) {
-                return Some(true);
-            }
-        }
-        Some(false)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use camino::Utf8PathBuf;
 
     use super::*;
+    use crate::elf::architecture_of;
 
     /// A 64-bit little-endian executable with these types of program headers.
     fn elf(machine: u16, headers: &[u32]) -> Vec<u8> {
@@ -224,7 +159,7 @@ mod tests {
             (elf(62, &[1]), Some("another processor")),
             (elf(183, &[1, 3]), Some("linked dynamically")),
             (cut, Some("cut off")),
-            (b"#!/bin/sh".to_vec(), Some("no ELF")),
+            (b"#!/bin/sh".to_vec(), Some("not an ELF")),
         ] {
             std::fs::write(dir.join("banger-guest-arm64"), &bytes).unwrap();
             match (guest_binary("arm64", Some(&dir)), want) {
@@ -241,12 +176,15 @@ mod tests {
 
     #[test]
     fn the_one_that_is_embedded_would_pass() {
-        assert_eq!(EMBEDDED.is_some(), cfg!(all(target_os = "linux", target_arch = "x86_64")));
-        if let Some((architecture, bytes)) = EMBEDDED {
-            assert_eq!(check_binary(bytes, architecture), Ok(()));
-            assert_eq!(architecture_of(bytes), Some(architecture));
+        if cfg!(all(feature = "embedded-guest", target_os = "linux", target_arch = "x86_64")) {
+            assert!(embedded_guest("amd64").is_some(), "the build of the tests warns of the reason");
+        }
+        for (architecture, bytes) in EMBEDDED {
+            assert_eq!(check_executable(bytes, architecture), Ok(()));
+            assert_eq!(architecture_of(bytes), Some(*architecture));
             assert!(guest_binary(architecture, None).is_ok());
         }
+        assert_eq!(embedded_guest("s390x"), None);
         let missing = guest_binary("s390x", None).unwrap_err();
         assert!(missing.to_string().contains("--guest-dir"), "{missing}");
         assert!(missing.to_string().contains("banger-guest-s390x"), "{missing}");

@@ -5,8 +5,9 @@ use banger_oci::Platform;
 use banger_tree::{Cancellation, FileType, GuestPath, Rootfs, RootfsError, Timestamp};
 use camino::Utf8Path;
 
+use crate::elf::architecture_of;
 use crate::error::Error;
-use crate::guest_binary::{GuestOptions, architecture_of, guest_binary};
+use crate::guest_binary::{GuestOptions, guest_binary};
 use crate::rootfs::in_file;
 use crate::store::ImageConfigRecord;
 

@@ -21,10 +21,14 @@
 mod backend;
 mod build;
 mod dirs;
+mod elf;
 mod error;
 mod event;
 pub mod guest;
 mod guest_binary;
+#[cfg(test)]
+#[path = "../build/guest_source.rs"]
+mod guest_source;
 mod host_file;
 mod host_tree;
 mod identity;
@@ -59,7 +63,7 @@ pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;
 pub use event::{Event, EventHandler};
-pub use guest_binary::{GuestBinaryError, GuestOptions, parse_init_mode};
+pub use guest_binary::{GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};
 pub use host_tree::DirectoryError;
 pub use identity::source_date_epoch;
 pub use inject::{InjectRequest, inject_file, inject_rootfs};

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 use banger_testkit::{Image, TAG, reference_tree, tools};
-use serde_json::Value;
 
+use crate::layout_blobs::layers;
 use crate::oci2rootfs;
 
 /// One way of getting from layers to whatever it makes.
@@ -16,23 +16,6 @@ pub(crate) struct Contender {
     pub(crate) name: String,
     /// What is run; `$OUT` is a fresh directory.
     pub(crate) script: String,
-}
-
-/// The published layers of an image, base first.
-pub(crate) fn layers(layout: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let json = |path: &Path| -> anyhow::Result<Value> {
-        Ok(serde_json::from_slice(&std::fs::read(path).with_context(|| path.display().to_string())?)?)
-    };
-    let index = json(&layout.join("index.json"))?;
-    let manifest = json(&blob(layout, &index["manifests"][0])?)?;
-    let layers = manifest["layers"].as_array().context("a manifest has layers")?;
-    layers.iter().map(|layer| blob(layout, layer)).collect()
-}
-
-/// The file of what `descriptor` describes.
-pub(crate) fn blob(layout: &Path, descriptor: &Value) -> anyhow::Result<PathBuf> {
-    let digest = descriptor["digest"].as_str().context("a descriptor has a digest")?;
-    Ok(layout.join("blobs").join(digest.replace(':', "/")))
 }
 
 /// Everything that runs over the gzip layers of `image` and its zstd twin.
@@ -122,7 +105,9 @@ pub(crate) fn banger() -> anyhow::Result<PathBuf> {
     if !status.success() {
         bail!("banger does not build");
     }
-    Ok(std::env::current_exe()?.with_file_name("banger"))
+    let program = std::env::current_exe()?;
+    let target_dir = program.ancestors().nth(2).context("a program of cargo lies in a profile's directory")?;
+    Ok(target_dir.join("release/banger"))
 }
 
 fn quote(path: &Path) -> String {

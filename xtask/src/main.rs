@@ -1,17 +1,25 @@
-//! Development tasks: `cargo xtask bench`, `cargo xtask boot-test`, `cargo xtask cost`.
+//! Development tasks: `cargo xtask help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for developers")]
 
+mod behaviours;
 mod bench;
 mod boot;
+mod circles;
 mod contenders;
 mod cost;
+mod example_layout;
 mod growth;
+mod layout_blobs;
+mod lines;
 mod measure;
 mod oci2rootfs;
+mod packages;
 
 use clap::{Parser, Subcommand};
 
+/// Development tasks of banger.
 #[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -25,6 +33,16 @@ enum Task {
     BootTest(boot::BootTestArguments),
     /// Measure what small hostile inputs cost; fails where one is past its bound.
     Cost(cost::CostArguments),
+    /// Print circles of files of each crate; fails where one is not in `xtask/circles.txt`.
+    Circles(circles::CirclesArguments),
+    /// Print how long the files of each crate are.
+    Lines,
+    /// Print the packages that are published; fails where one lacks a README, a licence or metadata.
+    Packages(packages::PackagesArguments),
+    /// Check that `docs/behaviours.md` names the tests of each behaviour.
+    Behaviours(behaviours::BehavioursArguments),
+    /// Write the OCI layout that `scripts/test-embed` pulls from.
+    ExampleLayout(example_layout::ExampleLayoutArguments),
     /// Run one script and print what it took: a process of its own, so that its children alone
     /// are counted.
     #[command(hide = true)]
@@ -44,6 +62,11 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(arguments) => bench::bench(&arguments),
         Task::BootTest(arguments) => boot::boot_test(&arguments),
         Task::Cost(arguments) => cost::cost(&arguments),
+        Task::Circles(arguments) => circles::circles(&arguments),
+        Task::Lines => lines::lines(),
+        Task::Packages(arguments) => packages::packages(&arguments),
+        Task::Behaviours(arguments) => behaviours::behaviours(&arguments),
+        Task::ExampleLayout(arguments) => example_layout::example_layout(&arguments),
         Task::MeasureCommand { home, program, arguments } => {
             cost::measure_command(&home, &program, &arguments)
         }

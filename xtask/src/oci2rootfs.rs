@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use banger_testkit::{OCI_INDEX, OCI_MANIFEST, sha256_digest, tools};
 use serde_json::{Value, json};
 
-use crate::contenders::blob;
+use crate::layout_blobs::blob;
 
 const MANIFEST: &str = "[package]\nname = \"oci2rootfs-cli\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
                         [workspace]\n\n[dependencies]\n\

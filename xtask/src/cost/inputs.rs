@@ -1,7 +1,6 @@
 //! The inputs, each with the code that makes it and the bound that holds for it.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
@@ -10,37 +9,10 @@ use banger_testkit::{
     docker_archive, gzip, tools, zstd,
 };
 
-use super::MIB;
+use super::case::{CostBound, CostCase, Ending, MIB};
 use super::http;
 use super::layouts::{end, file_at, pull, pull_arguments, pull_of, winding};
 use super::run::{CostCommand, in_home};
-
-/// What holds for one input.
-pub(super) struct CostBound {
-    pub(super) cpu_seconds: f64,
-    pub(super) peak_bytes: u64,
-    pub(super) written_bytes: u64,
-}
-
-/// How a command may end.
-pub(super) enum Ending {
-    /// Well.
-    Done,
-    /// With a refusal that has this in it.
-    Refused(&'static str),
-    /// Well, or with that refusal.
-    DoneOr(&'static str),
-    /// Well or with any refusal.
-    NoCrash,
-}
-
-/// One input.
-pub(super) struct CostCase {
-    pub(super) name: &'static str,
-    pub(super) make: fn(&Path, &Path) -> anyhow::Result<CostCommand>,
-    pub(super) bound: CostBound,
-    pub(super) ending: Ending,
-}
 
 /// The documented memory: 150 MiB, and 300 bytes an entry.
 const fn bound(cpu_seconds: f64, entries: u64, written_mib: u64) -> CostBound {

@@ -3,6 +3,7 @@
 //! Bounds on bytes are those that the documentation promises. Those on CPU time are far away: they are
 //! for costs that grow with the square of the input, or without end.
 
+mod case;
 mod http;
 mod inputs;
 mod layouts;
@@ -14,12 +15,11 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use inputs::{CASES, CostCase, Ending};
+use case::{CostCase, Ending, MIB};
+use inputs::CASES;
 pub(crate) use run::measure_command;
 use run::{Spent, measure};
 
-/// Bytes of a MiB.
-const MIB: u64 = 1 << 20;
 /// Requests for one layer, repeated ones among them.
 const MAX_REQUESTS: u64 = 512;
 
