@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use banger_tree::{ErrorKind, Failure};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
@@ -50,11 +51,29 @@ pub struct Digest {
 /// A string that is no digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a digest: {reason}")]
+#[non_exhaustive]
 pub struct DigestError {
     /// The string, cut where it is unreasonably long.
     pub text: String,
     /// What is wrong with it.
     pub reason: &'static str,
+}
+
+impl DigestError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        122
+    }
+}
+
+impl Failure for DigestError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Argument
+    }
 }
 
 impl Digest {

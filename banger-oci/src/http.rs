@@ -15,9 +15,10 @@ use url::Url;
 use crate::auth::{Auth, Login, Refusal, host_of, same_origin};
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress, PullEvent};
-use crate::foreign_text::{NO_REASON, Secrets, error_detail, one_line};
+use crate::foreign_text::{NO_REASON, error_detail, one_line};
 use crate::options::{Cap, PullOptions};
 use crate::rate::{MinRate, Pauses, RateMeter};
+use crate::secrets::Secrets;
 
 /// Redirects followed before a server is taken to send us in circles.
 const MAX_REDIRECTS: u32 = 10;

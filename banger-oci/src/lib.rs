@@ -25,6 +25,7 @@ mod foreign_format;
 mod one_line;
 mod platform;
 mod reference;
+mod setters;
 pub mod tar;
 
 pub use digest::Digest;
@@ -47,8 +48,6 @@ mod config;
 mod download;
 #[cfg(feature = "registry")]
 mod error;
-#[cfg(feature = "registry")]
-mod error_body;
 #[cfg(feature = "registry")]
 mod event;
 #[cfg(feature = "registry")]
@@ -73,6 +72,8 @@ mod rate;
 mod registry;
 #[cfg(feature = "registry")]
 mod resolver;
+#[cfg(feature = "registry")]
+mod secrets;
 #[cfg(feature = "registry")]
 mod source;
 #[cfg(feature = "registry")]

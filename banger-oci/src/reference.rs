@@ -17,6 +17,7 @@ pub use error::ReferenceError;
 pub use registry::RegistryReference;
 pub use selector::Selector;
 
+use error::Unfit;
 use local::{PathKind, look, split_local};
 use scheme::not_a_registry;
 
@@ -135,10 +136,10 @@ impl FromStr for Reference {
         } else {
             let rest = text.strip_prefix("docker://").unwrap_or(text);
             RegistryReference::parse(rest).map(Self::Registry).map_err(|reason| {
-                format!("{reason}; write one like debian:bookworm, ghcr.io/owner/name:tag or oci:DIR")
+                Unfit::new(reason, "write one like debian:bookworm, ghcr.io/owner/name:tag or oci:DIR")
             })
         };
-        parsed.map_err(|reason| ReferenceError { text: text.to_owned(), reason })
+        parsed.map_err(|unfit: Unfit| unfit.into_error(text))
     }
 }
 
@@ -157,6 +158,8 @@ impl fmt::Display for Reference {
 
 #[cfg(test)]
 mod tests {
+    use banger_tree::Failure as _;
+
     use super::*;
 
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -275,7 +278,9 @@ mod tests {
             ("debian:", "no tag"),
             ("a b", "debian:bookworm"),
         ] {
-            let error = text.parse::<Reference>().expect_err(text).to_string();
+            let error = text.parse::<Reference>().expect_err(text);
+            let advice = error.advice().map(|advice| advice.to_string()).unwrap_or_default();
+            let error = format!("{error}; {advice}");
             assert!(error.contains(says), "{says:?} is not in {error}");
         }
         for good in ["docker:dind", "library/dir:1", "registry:2", "archive:5000/debian"] {

@@ -17,11 +17,12 @@ use crate::decompress::{Checksums, Gzip};
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress};
-use crate::foreign_text::{Secrets, web_page_title};
+use crate::foreign_text::web_page_title;
 use crate::http::{Access, Attempts, Failure, Http, Request, is_certificate_error, read_capped};
 use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, OCI_MANIFEST};
 use crate::options::{Cap, PullOptions};
 use crate::reference::RegistryReference;
+use crate::secrets::Secrets;
 
 /// How long a registry of this machine has to answer https before plain http is tried.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,7 +1,16 @@
 //! What an inode is: its type, and what only that type has.
 
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 use crate::children::Children;
-use crate::content::ContentId;
+use crate::content_id::ContentId;
+
+/// Largest major number of a device in Linux's 32-bit `dev_t`.
+pub const DEVICE_MAJOR_MAX: u32 = 0xfff;
+/// Largest minor number of a device in Linux's 32-bit `dev_t`.
+pub const DEVICE_MINOR_MAX: u32 = 0xf_ffff;
 
 /// Type of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +32,17 @@ pub enum FileType {
 }
 
 impl FileType {
+    /// All types.
+    pub const ALL: [Self; 7] = [
+        Self::Regular,
+        Self::Directory,
+        Self::Symlink,
+        Self::CharDevice,
+        Self::BlockDevice,
+        Self::Fifo,
+        Self::Socket,
+    ];
+
     /// Returns the type's bits of `st_mode` (`S_IFMT`), as ext4's `i_mode` has them too.
     pub const fn mode_bits(self) -> u16 {
         match self {
@@ -50,17 +70,28 @@ impl FileType {
     }
 
     /// Returns the type that `mode`'s `S_IFMT` bits say, or `None` for bits that mean nothing.
-    pub const fn from_mode_bits(mode: u16) -> Option<Self> {
-        match mode & 0o170_000 {
-            0o010_000 => Some(Self::Fifo),
-            0o020_000 => Some(Self::CharDevice),
-            0o040_000 => Some(Self::Directory),
-            0o060_000 => Some(Self::BlockDevice),
-            0o100_000 => Some(Self::Regular),
-            0o120_000 => Some(Self::Symlink),
-            0o140_000 => Some(Self::Socket),
-            _ => None,
-        }
+    pub fn from_mode_bits(mode: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|file_type| file_type.mode_bits() == mode & 0o170_000)
+    }
+}
+
+impl fmt::Display for FileType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl Serialize for FileType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for FileType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let found = Self::ALL.into_iter().find(|file_type| file_type.name() == name);
+        found.ok_or_else(|| de::Error::custom(format_args!("`{name}` is not a type of file")))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::failure::{ErrorKind, Failure};
+
 /// Why a new file was not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,6 +39,31 @@ impl From<NewFileError> for io::Error {
             NewFileError::Io { source, .. } => source,
             NewFileError::Exists => Self::new(io::ErrorKind::AlreadyExists, error),
             NewFileError::Kind { .. } => Self::new(io::ErrorKind::InvalidInput, error),
+        }
+    }
+}
+
+impl NewFileError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Exists => 503,
+            Self::Io { .. } => 504,
+            Self::Kind { .. } => 508,
+        }
+    }
+}
+
+impl Failure for NewFileError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists => ErrorKind::Exists,
+            Self::Kind { .. } => ErrorKind::Argument,
+            Self::Io { source, .. } => ErrorKind::of_io(source),
         }
     }
 }

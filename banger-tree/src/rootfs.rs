@@ -4,13 +4,14 @@ use std::io::Read;
 
 use crate::attributes::{AttributeChange, Attributes};
 use crate::budget::OverBudget;
-use crate::content::ContentError;
+use crate::content_error::ContentError;
 use crate::kind::{FileType, NodeKind};
 use crate::path::{GuestPath, PathError};
-use crate::resolve::ResolveError;
+use crate::resolve_error::ResolveError;
 
 /// What `lstat` and `listxattr` tell of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stat {
     /// Number of the inode: equal for hard links of one file, stable until the next change.
     pub inode: u64,
@@ -27,8 +28,16 @@ pub struct Stat {
     pub device: Option<(u32, u32)>,
 }
 
+impl Stat {
+    /// Returns what is known of an inode with one name, without bytes and without device numbers.
+    pub fn new(inode: u64, file_type: FileType, attributes: Attributes) -> Self {
+        Self { inode, file_type, attributes, nlink: 1, size_bytes: 0, device: None }
+    }
+}
+
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DirEntry {
     /// The name, never `.` or `..`.
     pub name: Vec<u8>,
@@ -36,6 +45,13 @@ pub struct DirEntry {
     pub inode: u64,
     /// Type.
     pub file_type: FileType,
+}
+
+impl DirEntry {
+    /// Returns an entry that leads to `inode`.
+    pub fn new(name: Vec<u8>, inode: u64, file_type: FileType) -> Self {
+        Self { name, inode, file_type }
+    }
 }
 
 /// Why a root file system could not do what was asked.

@@ -2,12 +2,13 @@
 
 use crate::attributes::Attributes;
 use crate::children::{Children, ChildrenIter};
-use crate::content::ContentId;
+use crate::content_id::ContentId;
 use crate::inode::Inode;
 use crate::inode_id::InodeId;
 use crate::kind::{FileType, NodeKind};
 use crate::path::{GuestPath, check_name};
-use crate::resolve::{Lookup, ResolveError, Resolved, resolve};
+use crate::resolve::{Lookup, Resolved, resolve};
+use crate::resolve_error::ResolveError;
 use crate::tree_error::TreeError;
 
 /// The merged root file system: inodes and the names that lead to them.
@@ -60,6 +61,19 @@ impl Tree {
     /// `id` was removed, or is another tree's.
     pub fn inode(&self, id: InodeId) -> &Inode {
         self.slots[id.index()].as_ref().expect("an inode id is used only while a name leads to it")
+    }
+
+    /// Returns all inodes, in the order of their numbers.
+    pub(crate) fn inodes(&self) -> impl Iterator<Item = (InodeId, &Inode)> {
+        let ids = (0_u32..).map(InodeId);
+        ids.zip(&self.slots).filter_map(|(id, slot)| slot.as_ref().map(|inode| (id, inode)))
+    }
+
+    /// Lets the file `id` name another content, which has the same bytes.
+    pub(crate) fn rename_content(&mut self, id: InodeId, to: ContentId) {
+        if let NodeKind::Regular { content, .. } = &mut self.inode_mut(id).kind {
+            *content = Some(to);
+        }
     }
 
     /// Returns the inode's attributes for changing.

@@ -267,12 +267,10 @@ impl Run<'_> {
         budget: Budget,
     ) -> Result<SourceTree, Error> {
         let size_bytes = source.size_bytes();
-        let options = FlattenOptions {
-            limits: self.request.limits.clone(),
-            budget: Some(budget),
-            cancellation: self.cancellation.clone(),
-            ..FlattenOptions::default()
-        };
+        let options = FlattenOptions::default()
+            .with_limits(self.request.limits.clone())
+            .with_budget(Some(budget))
+            .with_cancellation(self.cancellation.clone());
         let flattened = flatten(&[source], store, &options, &|event| match event {
             FlattenEvent::Progress { published_bytes, .. } => {
                 self.emit(&Event::LayerProgress { layer: 0, done_bytes: published_bytes, size_bytes });

@@ -263,12 +263,10 @@ impl Run<'_> {
         let mut begun = self.request.backend.create(path, &options)?;
         let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
         let Flattened { mut tree, warnings, warning_count, .. } = {
-            let flatten_options = FlattenOptions {
-                limits: self.request.limits.clone(),
-                budget: Some(budget.clone()),
-                cancellation: self.cancellation.clone(),
-                ..FlattenOptions::default()
-            };
+            let flatten_options = FlattenOptions::default()
+                .with_limits(self.request.limits.clone())
+                .with_budget(Some(budget.clone()))
+                .with_cancellation(self.cancellation.clone());
             flatten(&image.layers, &mut *begun.builder, &flatten_options, &|event| {
                 self.flatten_event(event, &sizes)
             })?

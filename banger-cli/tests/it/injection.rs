@@ -60,7 +60,7 @@ fn differs_by_what_is_listed(source: &str, contract: &str, fixups: &[&str]) -> R
         let (before, after) = (mounted(&plain.file)?, mounted(&booting.file)?);
         assert_eq!(changed_paths(&before, &after), listed_paths(&document), "{backend}");
         for (path, entry) in &after {
-            if before.get(path) != Some(entry) && entry.kind == banger_testkit::Kind::File {
+            if before.get(path) != Some(entry) && entry.kind == banger_tree::FileType::Regular {
                 let (uid, gid) = (entry.uid, entry.gid);
                 assert_eq!((uid, gid), (0, 0), "{backend}: {}", String::from_utf8_lossy(path));
             }

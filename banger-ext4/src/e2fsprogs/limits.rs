@@ -1,6 +1,8 @@
 //! What no ext4 file system can hold, found before anything is written.
 
-use banger_tree::{GuestPath, InodeId, NodeKind, Tree, Xattrs};
+use banger_tree::{
+    DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, GuestPath, InodeId, NodeKind, SYMLINK_TARGET_MAX, Tree, Xattrs,
+};
 
 use super::difference::LINKS_MAX;
 use super::layout::BLOCK_SIZE;
@@ -9,13 +11,10 @@ use crate::error::Ext4Error;
 
 /// Logical blocks of a file are numbered in 32 bits.
 const FILE_SIZE_MAX: u64 = u32::MAX as u64 * BLOCK_SIZE;
-const TARGET_MAX: usize = 4095;
 /// mke2fs (1.43 to 1.47.2, `path_append`) gives a path of 255 × 2ⁿ bytes, with the slash it starts
 /// with, a buffer that has no room for the NUL behind it. Of these lengths this is the one at which
 /// the C library's allocation has no byte to spare: the heap is damaged.
 const PATH_LEN_UNFIT: usize = 2040;
-const MAJOR_MAX: u32 = (1 << 12) - 1;
-const MINOR_MAX: u32 = (1 << 20) - 1;
 
 /// Checks every inode of `tree`.
 ///
@@ -59,17 +58,17 @@ pub(super) fn check_node(kind: &NodeKind, xattrs: &Xattrs) -> Result<(), String>
         NodeKind::Regular { size_bytes, .. } if *size_bytes > FILE_SIZE_MAX => {
             return Err(format!("it has {size_bytes} bytes and a file at most {FILE_SIZE_MAX}"));
         }
-        NodeKind::Symlink { target } if target.is_empty() || target.len() > TARGET_MAX => {
-            return Err(format!("its target has {} bytes, not 1 to {TARGET_MAX}", target.len()));
+        NodeKind::Symlink { target } if target.is_empty() || target.len() > SYMLINK_TARGET_MAX => {
+            return Err(format!("its target has {} bytes, not 1 to {SYMLINK_TARGET_MAX}", target.len()));
         }
         NodeKind::Symlink { target } if target.contains(&0) => {
             return Err("its target holds a NUL byte".to_owned());
         }
         NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor }
-            if *major > MAJOR_MAX || *minor > MINOR_MAX =>
+            if *major > DEVICE_MAJOR_MAX || *minor > DEVICE_MINOR_MAX =>
         {
             return Err(format!(
-                "device {major}:{minor} is beyond the largest of Linux, {MAJOR_MAX}:{MINOR_MAX}"
+                "device {major}:{minor} is beyond the largest of Linux, {DEVICE_MAJOR_MAX}:{DEVICE_MINOR_MAX}"
             ));
         }
         _ => {}

@@ -280,24 +280,22 @@ impl Rootfs for Ext4Editor {
         let inode = self.inode(number)?;
         let file_type = type_of(&inode);
         let (uid, gid) = inode.owner();
-        Ok(Some(Stat {
-            inode: number.0.into(),
-            file_type,
-            attributes: Attributes {
-                mode: inode.i_mode & 0o7777,
-                uid,
-                gid,
-                mtime: mtime_of(&inode),
-                xattrs: self.xattrs_of(number, &inode)?,
-            },
-            nlink: inode.i_links_count.into(),
-            size_bytes: match file_type {
-                FileType::Regular | FileType::Symlink => inode.size(),
-                _ => 0,
-            },
-            device: matches!(file_type, FileType::CharDevice | FileType::BlockDevice)
-                .then(|| device::decode(&inode.i_block)),
-        }))
+        let attributes = Attributes {
+            mode: inode.i_mode & 0o7777,
+            uid,
+            gid,
+            mtime: mtime_of(&inode),
+            xattrs: self.xattrs_of(number, &inode)?,
+        };
+        let mut stat = Stat::new(number.0.into(), file_type, attributes);
+        stat.nlink = inode.i_links_count.into();
+        if matches!(file_type, FileType::Regular | FileType::Symlink) {
+            stat.size_bytes = inode.size();
+        }
+        if matches!(file_type, FileType::CharDevice | FileType::BlockDevice) {
+            stat.device = Some(device::decode(&inode.i_block));
+        }
+        Ok(Some(stat))
     }
 
     fn resolve(&self, path: &GuestPath) -> Result<GuestPath, RootfsError> {
@@ -358,7 +356,7 @@ impl Rootfs for Ext4Editor {
                 Some(file_type) => file_type,
                 None => type_of(&self.inode(inode)?),
             };
-            Ok(DirEntry { name, inode: inode.0.into(), file_type })
+            Ok(DirEntry::new(name, inode.0.into(), file_type))
         };
         entries.into_iter().map(entry).collect()
     }

@@ -2,7 +2,7 @@
 
 use banger_tree::{
     Budget, ContentError, ContentId, ContentStore, Cost, GuestPath, INODE_MEMORY_BYTES, InodeId, LayerIndex,
-    NAME_MEMORY_BYTES, NodeKind, ResolveAccount, Tree,
+    NAME_MEMORY_BYTES, NodeKind, ResolveAccount, Setting, Tree,
 };
 
 use super::error::EntryError;
@@ -158,7 +158,7 @@ impl<'a> Applier<'a> {
         let maximum = self.limits.max_depth;
         match depth > maximum {
             true => Err(EntryError::Limit {
-                option: "--max-depth",
+                setting: Some(Setting("max_depth")),
                 what: "directories on the way to a path",
                 maximum,
             }),

@@ -3,8 +3,8 @@
 use std::io::BufRead;
 
 use banger_tree::{
-    Attributes, ContentId, Cost, ENTRY_ALLOWANCE_BYTES, GuestPath, Inode, InodeId, NodeKind, Timestamp,
-    Xattrs,
+    Attributes, ContentId, Cost, DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, ENTRY_ALLOWANCE_BYTES, GuestPath, Inode,
+    InodeId, NodeKind, SYMLINK_TARGET_MAX, Setting, Timestamp, XATTR_NAME_MAX, Xattrs,
 };
 
 use super::applier::Applier;
@@ -13,15 +13,6 @@ use super::warning::{WarningKind, shown};
 use super::whiteout::{AUFS_LINKS, Meaning, hidden_by_long_name};
 use crate::tar::{Data, TarEntry, TarEntryKind, TarReader};
 
-/// Longest target of a symlink (Linux `PATH_MAX`, less the NUL).
-const MAX_TARGET_LEN: usize = 4095;
-/// Most that major and minor number of a device can be in Linux's 32 bits.
-const MAX_MAJOR: u32 = 0xfff;
-const MAX_MINOR: u32 = 0xf_ffff;
-/// Longest name of an extended attribute (Linux `XATTR_NAME_MAX`).
-const MAX_XATTR_NAME_LEN: usize = 255;
-/// What ext4 needs for an extended attribute besides its name and value.
-const XATTR_ENTRY_LEN: u64 = 16;
 /// Memory that one extended attribute takes besides its name and value: its place in a map, two
 /// allocations.
 const XATTR_MEMORY_BYTES: u64 = 128;
@@ -248,7 +239,11 @@ impl Applier<'_> {
     fn claim_content(&self, entry: &TarEntry) -> Result<(), EntryError> {
         let maximum = self.limits.max_file_bytes;
         if entry.size_bytes > maximum {
-            return Err(EntryError::Limit { option: "--max-file", what: "bytes in one file", maximum });
+            return Err(EntryError::Limit {
+                setting: Some(Setting("max_file_bytes")),
+                what: "bytes in one file",
+                maximum,
+            });
         }
         Ok(self.budget().charge(Cost::ImageBytes, entry.allocated_bytes)?)
     }
@@ -284,12 +279,11 @@ impl Applier<'_> {
                 xattrs.remove(&name);
                 let name = shown(&name);
                 self.warn(&entry.path, WarningKind::XattrDropped { name });
-            } else if name.len() > MAX_XATTR_NAME_LEN {
+            } else if name.len() > XATTR_NAME_MAX {
                 return Err(EntryError::XattrName { name: shown(&name) });
             }
         }
-        let bytes =
-            xattrs.iter().map(|(name, value)| XATTR_ENTRY_LEN + (name.len() + value.len()) as u64).sum();
+        let bytes = xattrs.room_bytes();
         let maximum = self.limits.max_xattr_bytes;
         if bytes > maximum {
             return Err(EntryError::XattrsTooLarge { bytes, maximum });
@@ -311,13 +305,13 @@ fn symlink_target(target: &[u8]) -> Result<&[u8], EntryError> {
     let bad = |reason| Err(EntryError::BadTarget { reason });
     match target.len() {
         0 => bad("it is empty"),
-        1..=MAX_TARGET_LEN => Ok(target),
+        1..=SYMLINK_TARGET_MAX => Ok(target),
         _ => bad("it is longer than 4095 bytes"),
     }
 }
 
 fn check_device(major: u32, minor: u32) -> Result<(), EntryError> {
-    match major > MAX_MAJOR || minor > MAX_MINOR {
+    match major > DEVICE_MAJOR_MAX || minor > DEVICE_MINOR_MAX {
         true => Err(EntryError::DeviceNumber { major, minor }),
         false => Ok(()),
     }

@@ -43,6 +43,7 @@ use stream::{LayerStream, StreamStop};
 
 /// The merged root file system, and what was noticed on the way.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Flattened {
     /// The tree; its regular files name contents of the store that was given.
     pub tree: Tree,

@@ -2,6 +2,7 @@
 
 /// What one layer held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LayerStats {
     /// Entries of its tar, whiteouts among them.
     pub entries: u64,

@@ -8,6 +8,7 @@ use super::name::LayerName;
 
 /// Something odd about one entry of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Warning {
     /// The layer.
     pub layer: LayerName,

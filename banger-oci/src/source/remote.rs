@@ -13,12 +13,12 @@ use crate::digest::Digest;
 use crate::download::Download;
 use crate::error::PullError;
 use crate::event::{CancelToken, Progress, PullEvent};
-use crate::foreign_text::Secrets;
 use crate::layer::{Content, Layer, Stored};
 use crate::manifest::Descriptor;
 use crate::options::PullOptions;
 use crate::reference::RegistryReference;
 use crate::registry::Registry;
+use crate::secrets::Secrets;
 use crate::transfer::{FinishGuard, Transfers};
 
 /// A repository of a registry behind the cache.

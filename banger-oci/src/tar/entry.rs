@@ -1,6 +1,6 @@
 //! What one archive member says.
 
-use banger_tree::{Timestamp, Xattrs};
+use banger_tree::{FileType, Timestamp, Xattrs};
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,23 @@ pub enum TarEntryKind {
     Socket,
     /// GNU tar's label of the archive: a name, and no file.
     VolumeLabel,
+}
+
+impl TarEntryKind {
+    /// Returns the type of the file that the member makes; `None` for one more name of another member,
+    /// and for a label.
+    pub fn file_type(self) -> Option<FileType> {
+        Some(match self {
+            Self::Regular => FileType::Regular,
+            Self::Symlink => FileType::Symlink,
+            Self::CharDevice => FileType::CharDevice,
+            Self::BlockDevice => FileType::BlockDevice,
+            Self::Directory => FileType::Directory,
+            Self::Fifo => FileType::Fifo,
+            Self::Socket => FileType::Socket,
+            Self::HardLink | Self::VolumeLabel => return None,
+        })
+    }
 }
 
 /// One member of an archive, after its extended headers were merged in.

@@ -1,7 +1,10 @@
 //! What an archive may ask for.
 
+use crate::setters::setters;
+
 /// What an archive may ask for before it is refused.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TarLimits {
     /// Bytes of one extended header; default 1 MiB, which holds the 64 KiB of the largest xattr
     /// many times over.
@@ -15,3 +18,8 @@ impl Default for TarLimits {
         Self { max_extended_bytes: 1 << 20, max_sparse_extents: 1 << 20 }
     }
 }
+
+setters!(TarLimits {
+    max_extended_bytes: u64 => with_max_extended_bytes,
+    max_sparse_extents: u64 => with_max_sparse_extents,
+});

@@ -35,8 +35,6 @@ const MAX_OPEN: usize = 64;
 /// Progress is told after so many entries, or bytes.
 const REPORT_ENTRIES: u64 = 512;
 const REPORT_BYTES: u64 = 8 << 20;
-/// What an extended attribute takes besides its name and value, as it is counted for layers.
-const XATTR_ENTRY_LEN: u64 = 16;
 
 const DIRECTORY_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -382,8 +380,7 @@ impl Walk<'_> {
             let name = escape_bytes(&name);
             self.warn(&format!("the extended attribute {name} cannot be stored and was left out"));
         }
-        let bytes =
-            xattrs.iter().map(|(name, value)| XATTR_ENTRY_LEN + (name.len() + value.len()) as u64).sum();
+        let bytes = xattrs.room_bytes();
         self.count_memory(bytes)?;
         let permissions = Mode::from_raw_mode(stat.st_mode).bits() & 0o7777;
         let mode = u16::try_from(permissions).expect("twelve bits");
@@ -409,8 +406,8 @@ impl Walk<'_> {
         self.budget.charge(cost, amount).map_err(|over| self.over_budget(over))
     }
 
-    fn over_budget(&self, OverBudget { cost, limit }: OverBudget) -> DirectoryError {
-        let option = cost.option().unwrap_or("its limit");
+    fn over_budget(&self, OverBudget { cost, limit, .. }: OverBudget) -> DirectoryError {
+        let option = cost.setting().map_or("its limit", |setting| setting.0);
         DirectoryError::Limit { path: self.shown(), option, what: cost.unit(), maximum: limit }
     }
 

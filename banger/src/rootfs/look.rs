@@ -151,7 +151,7 @@ impl<'a> View<'a> {
     /// Nothing is there, or the file system is damaged.
     pub fn entry(&self, path: &GuestPath) -> Result<Entry, EditError> {
         let missing = || EditError::NotFound { path: path.clone(), advice: LOOK_AROUND };
-        let Stat { inode, file_type, attributes, nlink, size_bytes, device } =
+        let Stat { inode, file_type, attributes, nlink, size_bytes, device, .. } =
             self.rootfs.stat(path)?.ok_or_else(missing)?;
         let target = match file_type {
             FileType::Symlink => Some(self.rootfs.read_link(path)?),
