@@ -111,8 +111,12 @@ fn a_cancelled_stream_ends_though_the_guest_is_paused() {
         (
             "a copy that does not come",
             |stream| {
-                let target =
-                    CopyTarget { size_bytes: 1 << 20, mode: 0o600, uid: 0, gid: 0, mtime_seconds: 0 };
+                let target = CopyTarget::default()
+                    .with_size_bytes(1 << 20)
+                    .with_mode(0o600)
+                    .with_uid(0)
+                    .with_gid(0)
+                    .with_mtime_seconds(0);
                 begun(stream, &Accepted::CopyOut(target))?;
                 write_frame(stream, FrameKind::Output, &[0; 1000]).ok()?;
                 paused(stream)
@@ -136,7 +140,7 @@ fn a_cancelled_stream_ends_though_the_guest_is_paused() {
 }
 
 fn program() -> Exec {
-    Exec { argv: vec!["true".into()], stdin: true, ..Exec::default() }
+    Exec::default().with_argv(vec!["true".into()]).with_stdin(true)
 }
 
 /// One thread waits for credit, another for the program; the session is not dropped.
