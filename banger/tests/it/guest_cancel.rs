@@ -9,9 +9,11 @@ use banger::guest::{CopyIn, Exec, ExecEvent, GuestAddress, GuestClient, GuestErr
 use banger_guest::protocol::{Accepted, CopyTarget, FrameKind, write_frame, write_message};
 use camino::Utf8PathBuf;
 
-use crate::hostile_guest::{
-    CALLS, GuestCall, Hostile, SLACK, Script, accept_exec, health, reply, request, silence,
-};
+use crate::hostile_guest::{CALLS, GuestCall, Hostile, Script, accept_exec, health, reply, request, silence};
+
+/// A cancelled call ends within 200 ms; the rest is for a machine that is busy with other tests. The limits of
+/// the calls are 30 s or more.
+const SLACK: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_cancelled_call_ends_though_the_guest_is_silent() {

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 /// The limit of the calls in these tests, and how late they may end.
 const LIMIT: Duration = Duration::from_millis(600);
-pub(crate) const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(5);
 
 /// Serves every connection with a script until it is dropped.
 pub(crate) struct Hostile {
