@@ -94,11 +94,12 @@ pub(crate) fn agents_for(
 fn entrypoint_of(config: &ImageConfigRecord) -> Option<Entrypoint> {
     let argv: Vec<String> = config.entrypoint.iter().chain(&config.cmd).cloned().collect();
     let given = |text: &String| (!text.is_empty()).then(|| text.clone());
-    (!argv.is_empty()).then(|| Entrypoint {
-        argv,
-        env: config.env.clone(),
-        user: given(&config.user),
-        working_dir: given(&config.working_dir),
+    (!argv.is_empty()).then(|| {
+        Entrypoint::default()
+            .with_argv(argv)
+            .with_env(config.env.clone())
+            .with_user(given(&config.user))
+            .with_working_dir(given(&config.working_dir))
     })
 }
 

@@ -35,6 +35,7 @@ mod identity;
 mod image_user;
 mod inject;
 mod lock;
+mod network_file;
 mod output;
 mod pull;
 mod pull_events;
@@ -67,6 +68,7 @@ pub use guest_binary::{GuestBinaryError, GuestOptions, embedded_guest, parse_ini
 pub use host_tree::DirectoryError;
 pub use identity::source_date_epoch;
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
+pub use network_file::write_network_config;
 pub use pull::{pull, pull_to_file};
 pub use request::{PullRequest, PulledFile};
 pub use store::{

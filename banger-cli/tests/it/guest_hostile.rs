@@ -89,7 +89,12 @@ fn output_in_a_document_has_a_limit() {
 fn a_copy_has_a_limit() {
     let home = Home::new();
     serve(&home, |mut stream| {
-        let target = CopyTarget { size_bytes: 1000, mode: 0o644, uid: 0, gid: 0, mtime_seconds: 0 };
+        let target = CopyTarget::default()
+            .with_size_bytes(1000)
+            .with_mode(0o644)
+            .with_uid(0)
+            .with_gid(0)
+            .with_mtime_seconds(0);
         accept(&mut stream, &Accepted::CopyOut(target))?;
         output_for_ever(&mut stream)
     });

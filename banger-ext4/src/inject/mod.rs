@@ -123,11 +123,9 @@ pub fn injected_texts() -> impl Iterator<Item = &'static str> {
 }
 
 fn config(plan: &Plan, agents: &GuestAgents) -> GuestConfig {
-    GuestConfig {
-        init: agents.init,
-        handover: plan.handover.clone(),
-        entrypoint: plan.entrypoint.clone(),
-        console_shell: agents.console_shell,
-        ..GuestConfig::new(plan.contract)
-    }
+    GuestConfig::new(plan.contract)
+        .with_init(agents.init)
+        .with_handover(plan.handover.clone())
+        .with_entrypoint(plan.entrypoint.clone())
+        .with_console_shell(agents.console_shell)
 }

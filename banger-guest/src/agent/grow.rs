@@ -48,8 +48,7 @@ pub(crate) fn grow_root() -> Result<Grown, OperationError> {
         error => failed("growing the root file system", error),
     })?;
     let after = fstatfs(&root).map_err(|error| failed("/", error))?;
-    Ok(Grown {
-        before_bytes: before.f_blocks.saturating_mul(block_bytes),
-        after_bytes: after.f_blocks.saturating_mul(block_bytes),
-    })
+    Ok(Grown::default()
+        .with_before_bytes(before.f_blocks.saturating_mul(block_bytes))
+        .with_after_bytes(after.f_blocks.saturating_mul(block_bytes)))
 }

@@ -6,11 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use banger_guest::config::BootContract;
 use banger_guest::protocol::{ErrorCode, ShutdownAction};
 use rustix::process::Pid;
 
 use super::error::OperationError;
+use crate::contract::RunningInit;
 use crate::init::power::{self, Power};
 use crate::options::Role;
 use crate::report::say;
@@ -19,20 +19,6 @@ use crate::sys::signal::{self, Target};
 
 /// How long the init may take before the agent does it.
 const INIT_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// What process 1 is, as far as going down is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RunningInit {
-    Systemd,
-    /// busybox init, which understands the same signals as banger-init.
-    Busybox,
-    Banger,
-    OpenrcInit,
-    Sysvinit,
-    Runit,
-    S6,
-    Other,
-}
 
 /// Whether this agent is in a guest, and not in a test beside somebody's own programs.
 pub(crate) fn check_guest(root: &Root) -> Result<(), OperationError> {
@@ -67,22 +53,7 @@ fn kind_of_init(root: &Root) -> RunningInit {
     let executable = std::fs::read_link("/proc/1/exe").unwrap_or_default();
     let name = executable.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let contract = root.guest_config(Role::Agent.name()).map(|config| config.contract);
-    kind_of(name, contract)
-}
-
-fn kind_of(executable: &str, contract: Option<BootContract>) -> RunningInit {
-    match executable {
-        "systemd" => RunningInit::Systemd,
-        name if name.starts_with("banger-") => RunningInit::Banger,
-        name if name.starts_with("busybox") => RunningInit::Busybox,
-        "openrc-init" => RunningInit::OpenrcInit,
-        "runit" | "runit-init" => RunningInit::Runit,
-        "s6-svscan" => RunningInit::S6,
-        // sysvinit's program is called init like others' links; the contract tells.
-        "init" if contract == Some(BootContract::Openrc) => RunningInit::Sysvinit,
-        "init" if contract == Some(BootContract::Runit) => RunningInit::Runit,
-        _ => RunningInit::Other,
-    }
+    RunningInit::of(name, contract)
 }
 
 /// Asks the init; whether it was asked in a way that it knows.
@@ -156,25 +127,6 @@ fn write_fifo(path: &Path, bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_executable_tells_the_init() {
-        let cases = [
-            ("systemd", None, RunningInit::Systemd),
-            ("banger-vsock-agent", Some(BootContract::Banger), RunningInit::Banger),
-            ("banger-init", None, RunningInit::Banger),
-            ("busybox.static", Some(BootContract::Openrc), RunningInit::Busybox),
-            ("init", Some(BootContract::Openrc), RunningInit::Sysvinit),
-            ("openrc-init", Some(BootContract::Openrc), RunningInit::OpenrcInit),
-            ("runit", Some(BootContract::Runit), RunningInit::Runit),
-            ("s6-svscan", Some(BootContract::S6), RunningInit::S6),
-            ("init", None, RunningInit::Other),
-            ("bash", Some(BootContract::Systemd), RunningInit::Other),
-        ];
-        for (executable, contract, expected) in cases {
-            assert_eq!(kind_of(executable, contract), expected, "{executable}");
-        }
-    }
 
     #[test]
     fn sysvinit_gets_its_structure() {

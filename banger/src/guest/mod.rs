@@ -8,7 +8,7 @@
 //! // Where Firecracker, Cloud Hypervisor and vhost-device-vsock put the guest's vsock.
 //! let guest = GuestClient::new("/run/vm/vsock.sock:5000".parse()?);
 //! guest.wait_until_ready(Duration::from_secs(30))?;
-//! let output = guest.run(&Exec { argv: vec!["uname".into(), "-r".into()], ..Exec::default() })?;
+//! let output = guest.run(&Exec::new(["uname", "-r"]))?;
 //! print!("{}", String::from_utf8_lossy(&output.stdout));
 //! # Ok::<(), banger::guest::GuestError>(())
 //! ```

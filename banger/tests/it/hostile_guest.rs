@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 /// The limit of the calls in these tests, and how late they may end.
 const LIMIT: Duration = Duration::from_millis(600);
-pub(crate) const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(5);
 
 /// Serves every connection with a script until it is dropped.
 pub(crate) struct Hostile {
@@ -78,7 +78,7 @@ pub(crate) fn reply(stream: &mut UnixStream, id: u64, outcome: Outcome) -> Optio
 }
 
 pub(crate) fn health() -> Outcome {
-    Outcome::Health(Health { agent_version: "1".to_owned(), protocol: 1, uptime_ms: 1 })
+    Outcome::Health(Health::default().with_agent_version("1".to_owned()).with_protocol(1).with_uptime_ms(1))
 }
 
 pub(crate) fn silence(stream: &mut UnixStream) -> Option<()> {
@@ -141,7 +141,7 @@ pub(crate) const CALLS: [(&str, GuestCall); 8] = [
     ("info", |guest| guest.info().map(drop)),
     ("set_network", |guest| guest.set_network(&NetworkConfig::default(), false).map(drop)),
     ("shutdown", |guest| guest.shutdown(ShutdownAction::PowerOff)),
-    ("exec", |guest| guest.run(&Exec { argv: vec!["true".into()], ..Exec::default() }).map(drop)),
+    ("exec", |guest| guest.run(&Exec::default().with_argv(vec!["true".into()])).map(drop)),
     ("copy_in", |guest| guest.copy_in(&CopyIn::default(), &mut &b"x"[..]).map(drop)),
     ("copy_out", |guest| guest.copy_out("/x", &mut Vec::new()).map(drop)),
     ("wait", |guest| guest.wait(Some(Duration::ZERO)).map(drop)),
@@ -249,7 +249,7 @@ fn output_that_is_kept_has_a_limit() {
         accept_exec(stream)?;
         output_for_ever(stream)
     });
-    let session = guest.client().exec(&Exec { argv: vec!["yes".into()], ..Exec::default() }).unwrap();
+    let session = guest.client().exec(&Exec::default().with_argv(vec!["yes".into()])).unwrap();
     let error = session.output_up_to(100_000).unwrap_err();
     assert!(matches!(error, GuestError::TooMuchOutput { max_bytes: 100_000 }), "{error}");
     assert_eq!(error.code(), 920);
@@ -279,7 +279,7 @@ fn a_program_with_a_limit_ends_by_it() {
         silence(stream)
     });
     let started = Instant::now();
-    let exec = Exec { timeout_ms: Some(300), ..Exec::default() };
+    let exec = Exec::default().with_timeout_ms(Some(300));
     let error = guest.client().run(&exec).unwrap_err();
     assert!(matches!(error, GuestError::TimedOut { .. }), "{error}");
     let took = started.elapsed();
@@ -296,7 +296,7 @@ fn signals_to_an_agent_that_reads_nothing_have_a_deadline() {
             std::thread::sleep(Duration::from_millis(10));
         }
     });
-    let mut session = guest.client().exec(&Exec { stdin: true, ..Exec::default() }).unwrap();
+    let mut session = guest.client().exec(&Exec::default().with_stdin(true)).unwrap();
     let mut input = session.input();
     let signals = session.input();
     let writer = std::thread::spawn(move || input.write_all(&vec![0; 64 << 20]));
@@ -311,7 +311,12 @@ fn signals_to_an_agent_that_reads_nothing_have_a_deadline() {
 
 fn copy_out_of(size_bytes: u64, stream: &mut UnixStream) -> Option<u64> {
     let id = request(stream)?.id;
-    let target = CopyTarget { size_bytes, mode: u32::MAX, uid: 0, gid: 0, mtime_seconds: i64::MIN };
+    let target = CopyTarget::default()
+        .with_size_bytes(size_bytes)
+        .with_mode(u32::MAX)
+        .with_uid(0)
+        .with_gid(0)
+        .with_mtime_seconds(i64::MIN);
     write_message(stream, FrameKind::Accepted, &Accepted::CopyOut(target)).ok()?;
     Some(id)
 }
@@ -374,8 +379,8 @@ fn a_copy_is_no_larger_than_it_may_be() {
 fn a_request_that_is_too_long_is_not_sent() {
     let guest = Hostile::new(silence);
     let million =
-        Exec { argv: vec!["true".into()], env: vec![("A".into(), "b".into()); 1_000_000], ..Exec::default() };
-    let long = Exec { argv: vec!["x".repeat(200_000)], ..Exec::default() };
+        Exec::default().with_argv(vec!["true".into()]).with_env(vec![("A".into(), "b".into()); 1_000_000]);
+    let long = Exec::default().with_argv(vec!["x".repeat(200_000)]);
     for exec in [million, long] {
         let error = guest.client().exec(&exec).unwrap_err();
         assert!(matches!(error, GuestError::RequestTooLarge { .. }) && error.code() == 909, "{error}");

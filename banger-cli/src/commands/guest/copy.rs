@@ -54,14 +54,11 @@ fn copy_in(
     path: String,
     guest: &GuestClient,
 ) -> Result<u64, Failure> {
-    let mut request = CopyIn {
-        path,
-        mode: arguments.mode,
-        uid: arguments.owner.map(|(uid, _)| uid),
-        gid: arguments.owner.and_then(|(_, gid)| gid),
-        parents: arguments.parents,
-        size_bytes: None,
-    };
+    let mut request = CopyIn::new(path)
+        .with_mode(arguments.mode)
+        .with_uid(arguments.owner.map(|(uid, _)| uid))
+        .with_gid(arguments.owner.and_then(|(_, gid)| gid))
+        .with_parents(arguments.parents);
     let mut content: Box<dyn Read> = match source {
         CopyEnd::Host(path) => {
             let open = || {

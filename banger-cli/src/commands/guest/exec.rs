@@ -36,16 +36,14 @@ pub(super) fn exec(arguments: &ExecArguments, guest: &GuestClient, printer: &Pri
     {
         env.push(("TERM".to_owned(), term));
     }
-    let request = Exec {
-        argv: arguments.command.clone(),
-        env,
-        clear_env: false,
-        user: arguments.user.clone(),
-        working_dir: arguments.workdir.clone(),
-        stdin: arguments.stdin && !arguments.tty,
-        pty: arguments.tty.then(terminal::size),
-        timeout_ms: arguments.timeout.map(|seconds| seconds.saturating_mul(1000)),
-    };
+    let request = Exec::default()
+        .with_argv(arguments.command.clone())
+        .with_env(env)
+        .with_user(arguments.user.clone())
+        .with_working_dir(arguments.workdir.clone())
+        .with_stdin(arguments.stdin && !arguments.tty)
+        .with_pty(arguments.tty.then(terminal::size))
+        .with_timeout_ms(arguments.timeout.map(|seconds| seconds.saturating_mul(1000)));
     let session = guest.exec(&request)?;
     let raw = (arguments.tty && !printer.is_json()).then(terminal::RawMode::begin).flatten();
     if arguments.tty || arguments.stdin {

@@ -89,13 +89,12 @@ fn ended(status: ExitStatus) -> Result<(), Failure> {
 }
 
 fn set_network(arguments: &SetNetworkArguments, printer: &Printer) -> Result<(), Failure> {
-    let network = NetworkConfig {
-        interface: arguments.interface.clone(),
-        addresses: arguments.address.clone(),
-        gateways: arguments.gateway.clone(),
-        dns: arguments.dns.clone(),
-        hostname: arguments.hostname.clone(),
-    };
+    let network = NetworkConfig::default()
+        .with_interface(arguments.interface.clone())
+        .with_addresses(arguments.address.clone())
+        .with_gateways(arguments.gateway.clone())
+        .with_dns(arguments.dns.clone())
+        .with_hostname(arguments.hostname.clone());
     let interface = client(&arguments.guest).set_network(&network, arguments.persist)?;
     #[derive(Serialize)]
     struct Answer {
