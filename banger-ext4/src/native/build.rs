@@ -117,7 +117,7 @@ pub(crate) fn host_error(file: &ImageFile, action: &'static str, source: io::Err
 /// The tree does not fit or has what ext4 cannot hold, the host refuses, or the caller stopped.
 pub(crate) fn build(store: &mut ImageStore, tree: &Tree) -> Result<BuildReport, Ext4Error> {
     check_cancelled(&store.options.cancellation)?;
-    tree_cost::charge(tree, &store.options.budget, &store.options.cancellation)?;
+    store.options.charge_tree(tree)?;
     let numbering = Numbering::new(tree)?;
     release_unnamed(store, tree, &numbering)?;
     // From here on all free space is holes, whatever it held before.
