@@ -29,12 +29,12 @@ mod editor;
 mod error;
 mod format;
 mod image_lock;
-mod native;
 pub mod on_disk;
 mod options;
 mod ownership;
 mod sparse;
 mod tree_cost;
+mod write;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 #[cfg(feature = "boot")]
@@ -45,7 +45,7 @@ pub use banger_boot::{
 pub use editor::{EditorEffort, Ext4Editor, Storage, VerifyReport};
 pub use error::Ext4Error;
 pub use image_lock::ImageLock;
-pub use native::NativeBackend;
 pub use options::{Ext4Options, Identity, ImageSize};
 pub use ownership::{Mismatch, MismatchReason, OwnershipReport, apply_ownership};
 pub use sparse::copy_sparse;
+pub use write::NativeBackend;

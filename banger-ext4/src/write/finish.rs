@@ -1,9 +1,11 @@
 //! The last step: journal, resize inode, bitmaps, group descriptors, superblocks.
 
-use super::build::{Output, host_error, new_inode, with_a_quarter};
-use super::extents::{MappedRun, write_extent_tree};
+use super::extents::write_extent_tree;
 use super::inode_table::InodeTableWriter;
-use super::layout::{Layout, descriptor_blocks, group_count};
+use super::layout::{Layout, descriptor_blocks, group_count, with_a_quarter};
+use super::mapped_run::MappedRun;
+use super::new_inode::new_inode;
+use super::output::Output;
 use super::space::Space;
 use crate::backend::BuildReport;
 use crate::error::Ext4Error;
@@ -85,8 +87,7 @@ pub(crate) fn finish(
     let superblock = finish.superblock(free_blocks, &journal_inode);
     finish.put_superblocks(superblock, &descriptors)?;
     let file = finish.output.file;
-    file.set_len(finish.blocks * BLOCK_BYTES)
-        .map_err(|source| host_error(file, "set the length of", source))?;
+    file.set_len(finish.blocks * BLOCK_BYTES).map_err(|source| file.error("set the length of", source))?;
     file.keep();
     Ok(BuildReport {
         size_bytes: finish.blocks * BLOCK_BYTES,
@@ -272,7 +273,7 @@ impl Finish<'_> {
 
     fn put_inode_tables(&mut self) -> Result<(), Ext4Error> {
         let file = &mut *self.output.file;
-        self.inodes.finish(file).map_err(|source| host_error(file, "write", source))
+        self.inodes.finish(file).map_err(|source| file.error("write", source))
     }
 
     /// Writes superblocks and descriptors, the primary ones last.
@@ -293,7 +294,7 @@ impl Finish<'_> {
 
     fn put_inode(&mut self, number: InodeNumber, inode: &[u8; INODE_SIZE]) -> Result<(), Ext4Error> {
         let file = &mut *self.output.file;
-        self.inodes.put(file, number, false, inode).map_err(|source| host_error(file, "write", source))
+        self.inodes.put(file, number, false, inode).map_err(|source| file.error("write", source))
     }
 
     fn reserved_gdt_blocks(&self) -> u64 {

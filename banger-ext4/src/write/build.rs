@@ -1,17 +1,16 @@
 //! From the final tree to a file system: places everything that is not content and writes it.
 
-use std::io;
-
-use banger_tree::{ContentError, InodeId, NodeKind, Timestamp, Tree, Xattrs};
+use banger_tree::{ContentError, InodeId, NodeKind, Tree, Xattrs};
 
 use super::directory::{Directory, Name};
-use super::extents::{MappedRun, write_extent_tree};
-use super::file::ImageFile;
+use super::extents::write_extent_tree;
 use super::finish;
 use super::inode_table::{InodeTableWriter, Tables};
-use super::layout::{INODES_PER_GROUP_MAX, LOST_FOUND_BLOCKS, Layout, group_count};
+use super::layout::{INODES_PER_GROUP_MAX, LOST_FOUND_BLOCKS, Layout, group_count, with_a_quarter};
+use super::mapped_run::MappedRun;
+use super::new_inode::new_inode;
 use super::numbering::{LOST_FOUND, Numbering, path_of};
-use super::space::Space;
+use super::output::Output;
 use super::store::{Content, ImageStore, check_cancelled};
 use super::xattrs;
 use crate::backend::BuildReport;
@@ -19,8 +18,7 @@ use crate::error::Ext4Error;
 use crate::format::crc32c::Checksum;
 use crate::format::device;
 use crate::format::dirent::file_type_code;
-use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, INDEX_FL, Inode, LINK_MAX};
-use crate::format::timestamp::EncodedTime;
+use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, INDEX_FL, Inode, LINK_MAX};
 use crate::format::xattr::{encode_block, encode_in_inode};
 use crate::format::{BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, Block, INODES_PER_BLOCK, InodeNumber};
 use crate::options::Ext4Options;
@@ -30,86 +28,6 @@ use crate::tree_cost;
 const SECTORS_PER_BLOCK: u64 = BLOCK_BYTES / 512;
 /// Inodes between two looks at whether to stop.
 const CANCEL_INTERVAL: u32 = 1024;
-
-/// Where blocks are placed and written.
-#[derive(Debug)]
-pub(crate) struct Output<'a> {
-    pub(crate) file: &'a mut ImageFile,
-    pub(crate) space: &'a mut Space,
-    /// For the message when it is full.
-    pub(crate) size_bytes: u64,
-    /// A size that would do, about.
-    pub(crate) needed_bytes: u64,
-}
-
-impl Output<'_> {
-    /// Writes one block to a free place.
-    ///
-    /// # Errors
-    /// There is none, or the host refuses.
-    pub(crate) fn put_block(&mut self, bytes: &[u8; BLOCK_SIZE]) -> Result<Block, Ext4Error> {
-        let block = Block(self.take(1)?.start);
-        self.write(block, bytes)?;
-        Ok(block)
-    }
-
-    /// Writes whole blocks of a file to free places.
-    ///
-    /// # Errors
-    /// There are not enough, or the host refuses.
-    pub(crate) fn put_file(&mut self, mut bytes: &[u8]) -> Result<Vec<MappedRun>, Ext4Error> {
-        let mut runs = self.take_file((bytes.len() / BLOCK_SIZE) as u64)?;
-        for run in &mut runs {
-            let (now, later) = bytes.split_at(run.len as usize * BLOCK_SIZE);
-            self.write(Block(run.start), now)?;
-            bytes = later;
-        }
-        Ok(runs)
-    }
-
-    /// Takes free blocks for a file without writing them.
-    ///
-    /// # Errors
-    /// There are not enough.
-    pub(crate) fn take_file(&mut self, blocks: u64) -> Result<Vec<MappedRun>, Ext4Error> {
-        let mut runs: Vec<MappedRun> = Vec::new();
-        let mut logical = 0;
-        self.space.seek(blocks);
-        while u64::from(logical) < blocks {
-            let run = self.take(blocks - u64::from(logical))?;
-            let len = u32::try_from(run.len).expect("a run stays in its group");
-            let run = MappedRun { logical, len, start: run.start };
-            if !runs.last_mut().is_some_and(|last| last.try_extend(run)) {
-                runs.push(run);
-            }
-            logical += len;
-        }
-        Ok(runs)
-    }
-
-    fn take(&mut self, blocks: u64) -> Result<super::space::Run, Ext4Error> {
-        self.space.take(blocks, 0).ok_or_else(|| self.no_space())
-    }
-
-    /// Returns the error for a full file system.
-    pub(crate) fn no_space(&self) -> Ext4Error {
-        let needed_bytes = self.needed_bytes.max(self.size_bytes + BLOCK_BYTES);
-        Ext4Error::NoSpace { size_bytes: self.size_bytes, needed_bytes }
-    }
-
-    /// Writes `bytes` from the start of `block` on.
-    ///
-    /// # Errors
-    /// The host refuses.
-    pub(crate) fn write(&mut self, block: Block, bytes: &[u8]) -> Result<(), Ext4Error> {
-        self.file.write(block, bytes).map_err(|source| host_error(self.file, "write", source))
-    }
-}
-
-/// Returns the error for what the host refused.
-pub(crate) fn host_error(file: &ImageFile, action: &'static str, source: io::Error) -> Ext4Error {
-    Ext4Error::Io { action, path: file.path().to_owned(), source }
-}
 
 /// Writes the file system of `tree` around the contents in `store`.
 ///
@@ -123,10 +41,10 @@ pub(crate) fn build(store: &mut ImageStore, tree: &Tree) -> Result<BuildReport, 
     // From here on all free space is holes, whatever it held before.
     for range in store.space.free().iter() {
         check_cancelled(&store.options.cancellation)?;
-        store.file.punch(range).map_err(|source| host_error(&store.file, "punch a hole into", source))?;
+        store.file.punch(range).map_err(|source| store.file.error("punch a hole into", source))?;
     }
 
-    let plan = Plan::new(store, tree, &numbering)?;
+    let plan = SizePlan::new(store, tree, &numbering)?;
     let moved_tables = apply_inodes_per_group(store, &plan)?;
     let ImageStore { file, space, layout, options, contents, .. } = store;
     let mut builder = Builder {
@@ -177,7 +95,7 @@ fn release_unnamed(store: &mut ImageStore, tree: &Tree, numbering: &Numbering) -
 
 /// How large the file system will be.
 #[derive(Debug)]
-struct Plan {
+struct SizePlan {
     /// Blocks of the file system: exact if the size is given, else at least.
     blocks: u64,
     inodes_per_group: u32,
@@ -185,7 +103,7 @@ struct Plan {
     needed_blocks: u64,
 }
 
-impl Plan {
+impl SizePlan {
     fn new(store: &ImageStore, tree: &Tree, numbering: &Numbering) -> Result<Self, Ext4Error> {
         let (layout, options) = (&store.layout, &store.options);
         let content = store.space.used() + estimated_blocks(tree, numbering);
@@ -229,11 +147,6 @@ impl Plan {
     }
 }
 
-/// Returns `blocks` and a quarter more.
-pub(crate) fn with_a_quarter(blocks: u64) -> u64 {
-    blocks + blocks.div_ceil(4)
-}
-
 /// Returns about how many blocks all that is not content takes, extent and xattr blocks aside.
 fn estimated_blocks(tree: &Tree, numbering: &Numbering) -> u64 {
     let root = std::iter::once(tree.root());
@@ -243,7 +156,7 @@ fn estimated_blocks(tree: &Tree, numbering: &Numbering) -> u64 {
 
 /// Makes the inode tables as large as the plan says; returns where those are that could not stay
 /// at their place, because content is around it already.
-fn apply_inodes_per_group(store: &mut ImageStore, plan: &Plan) -> Result<Vec<Block>, Ext4Error> {
+fn apply_inodes_per_group(store: &mut ImageStore, plan: &SizePlan) -> Result<Vec<Block>, Ext4Error> {
     if plan.inodes_per_group == store.layout.inodes_per_group {
         return Ok(Vec::new());
     }
@@ -439,15 +352,6 @@ impl Builder<'_> {
         let is_dir = raw.i_mode & 0o170_000 == 0o040_000;
         let bytes = raw.encode_with_checksum(self.seed, number);
         let file = &mut *self.output.file;
-        self.inodes.put(file, number, is_dir, &bytes).map_err(|source| host_error(file, "write", source))
+        self.inodes.put(file, number, is_dir, &bytes).map_err(|source| file.error("write", source))
     }
-}
-
-/// Returns an inode with the fields that all have.
-pub(crate) fn new_inode(mode: u16, time: Timestamp) -> Inode {
-    let mut inode = Inode::zeroed();
-    inode.i_mode = mode;
-    inode.i_extra_isize = EXTRA_ISIZE;
-    inode.set_times(EncodedTime::new(time));
-    inode
 }

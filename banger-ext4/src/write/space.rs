@@ -11,7 +11,7 @@ use crate::format::{BLOCKS_PER_GROUP, Block, Group};
 
 /// Consecutive blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
+pub(crate) struct FreeRun {
     /// The first.
     pub(crate) start: u64,
     /// How many.
@@ -84,7 +84,7 @@ impl Space {
 
     /// Hands out up to `blocks` consecutive blocks, where the last ones ended if that can be, or
     /// `None` if no more than `reserve` would be left.
-    pub(crate) fn take(&mut self, blocks: u64, reserve: u64) -> Option<Run> {
+    pub(crate) fn take(&mut self, blocks: u64, reserve: u64) -> Option<FreeRun> {
         let wanted = blocks.min(self.available.checked_sub(reserve).filter(|left| *left > 0)?);
         if self.window.is_empty() {
             self.close_window();
@@ -96,7 +96,7 @@ impl Space {
             }
         }
         let len = wanted.min(self.window.end - self.window.start);
-        let run = Run { start: self.window.start, len };
+        let run = FreeRun { start: self.window.start, len };
         self.window.start += len;
         if self.window_is_frontier {
             self.frontier = self.window.start;
@@ -107,7 +107,7 @@ impl Space {
     }
 
     /// Hands out `blocks` blocks in one piece.
-    pub(crate) fn take_contiguous(&mut self, blocks: u64) -> Option<Run> {
+    pub(crate) fn take_contiguous(&mut self, blocks: u64) -> Option<FreeRun> {
         self.close_window();
         let start = if let Some(range) = self.free.take_best_fit(blocks) {
             self.free.insert(range.start + blocks..range.end);
@@ -123,14 +123,14 @@ impl Space {
                 self.free.insert(segment);
             }
         };
-        let run = Run { start, len: blocks };
+        let run = FreeRun { start, len: blocks };
         self.available -= blocks;
         self.used += blocks;
         Some(run)
     }
 
     /// Takes blocks back.
-    pub(crate) fn give_back(&mut self, run: Run) {
+    pub(crate) fn give_back(&mut self, run: FreeRun) {
         self.free.insert(run.start..run.start + run.len);
         self.available += run.len;
         self.used -= run.len;

@@ -199,6 +199,11 @@ fn inodes_per_group(blocks: u64, wanted: Option<u32>, size_is_fixed: bool) -> Re
     Ok(u32::try_from(inodes.min(most)).expect("at most 32768"))
 }
 
+/// Returns `blocks` and a quarter more.
+pub(crate) fn with_a_quarter(blocks: u64) -> u64 {
+    blocks + blocks.div_ceil(4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,19 +2,17 @@
 
 use std::io;
 
-use banger_tree::{Cancellation, ContentError, ContentId, ContentStore, LayerIndex, Tree, Xattrs};
+use banger_tree::{Cancellation, ContentError, ContentId, ContentStore, LayerIndex, Xattrs};
 use camino::Utf8Path;
 
-use super::build;
-use super::extents::MappedRun;
 use super::file::ImageFile;
 use super::layout::{LOST_FOUND_BLOCKS, Layout};
-use super::space::{Run, Space};
+use super::mapped_run::MappedRun;
+use super::space::{FreeRun, Space};
 use super::xattrs::place;
-use crate::backend::{BuildReport, Ext4Builder};
 use crate::error::Ext4Error;
 use crate::format::{BLOCK_BYTES, BLOCK_SIZE, Block, journal};
-use crate::options::{Ext4Options, Identity};
+use crate::options::Ext4Options;
 
 /// Blocks of the largest file: extents number a file's blocks with 32 bits.
 const FILE_BLOCKS_MAX: u64 = (1 << 32) - 1;
@@ -120,11 +118,17 @@ impl ImageStore {
         })
     }
 
+    /// Ends taking contents.
+    pub(crate) fn close(&mut self) {
+        self.current = None;
+        self.space.close_window();
+    }
+
     /// Gives back the blocks of a content.
     pub(crate) fn release_index(&mut self, index: usize) {
         let content = std::mem::take(&mut self.contents[index]);
         for run in content.runs() {
-            self.space.give_back(Run { start: run.start, len: u64::from(run.len) });
+            self.space.give_back(FreeRun { start: run.start, len: u64::from(run.len) });
         }
     }
 
@@ -331,18 +335,6 @@ impl ContentStore for ImageStore {
                 .map_err(|source| self.host_error("read", source))?;
         }
         Ok(length)
-    }
-}
-
-impl Ext4Builder for ImageStore {
-    fn set_identity(&mut self, identity: Identity) {
-        self.options.set_identity(identity);
-    }
-
-    fn build_ext4(mut self: Box<Self>, tree: &Tree) -> Result<BuildReport, Ext4Error> {
-        self.current = None;
-        self.space.close_window();
-        build::build(&mut self, tree)
     }
 }
 

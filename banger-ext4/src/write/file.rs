@@ -46,6 +46,11 @@ impl ImageFile {
         }
     }
 
+    /// Returns the error for what the host refused.
+    pub(crate) fn error(&self, action: &'static str, source: io::Error) -> Ext4Error {
+        Ext4Error::Io { action, path: self.path.clone(), source }
+    }
+
     /// Returns the file's path.
     pub(crate) fn path(&self) -> &Utf8Path {
         &self.path

@@ -1,41 +1,10 @@
 //! Where a file's blocks are, and the extent tree that says so.
 
-use super::build::Output;
+use super::mapped_run::MappedRun;
+use super::output::Output;
 use crate::error::Ext4Error;
-use crate::format::Block;
 use crate::format::crc32c::Checksum;
-use crate::format::extent::{
-    BLOCK_ENTRIES, EXTENT_MAX_BLOCKS, Extent, ExtentIndex, ROOT_ENTRIES, encode_block, encode_root,
-};
-
-/// Consecutive blocks of a file that are consecutive in the image: one extent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MappedRun {
-    /// Number of the first block in the file.
-    pub(crate) logical: u32,
-    /// How many, up to [`EXTENT_MAX_BLOCKS`].
-    pub(crate) len: u32,
-    /// Number of the first block in the image.
-    pub(crate) start: u64,
-}
-
-impl MappedRun {
-    /// Adds `next` to this run if it goes on where this one ends.
-    pub(crate) fn try_extend(&mut self, next: MappedRun) -> bool {
-        let follows = self.logical + self.len == next.logical
-            && self.start + u64::from(self.len) == next.start
-            && self.len + next.len <= EXTENT_MAX_BLOCKS;
-        if follows {
-            self.len += next.len;
-        }
-        follows
-    }
-
-    fn extent(self) -> Extent {
-        let len = u16::try_from(self.len).expect("a run is at most 32768 blocks");
-        Extent::new(self.logical, len, Block(self.start))
-    }
-}
+use crate::format::extent::{BLOCK_ENTRIES, Extent, ExtentIndex, ROOT_ENTRIES, encode_block, encode_root};
 
 /// What an inode needs to know of its blocks.
 #[derive(Debug)]
@@ -94,19 +63,4 @@ pub(crate) fn write_extent_tree(
     }
     let entries: Vec<_> = level.iter().map(|(_, entry)| *entry).collect();
     Ok(ExtentTree { i_block: encode_root(depth, &entries), blocks })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn t04_runs_join_up_to_the_longest_extent() {
-        let mut run = MappedRun { logical: 5, len: 32000, start: 100 };
-        assert!(!run.try_extend(MappedRun { logical: 32006, len: 1, start: 32100 }), "a hole between");
-        assert!(!run.try_extend(MappedRun { logical: 32005, len: 1, start: 32101 }), "elsewhere");
-        assert!(!run.try_extend(MappedRun { logical: 32005, len: 769, start: 32100 }), "too long");
-        assert!(run.try_extend(MappedRun { logical: 32005, len: 768, start: 32100 }));
-        assert_eq!(run.extent().ee_len, 32768);
-    }
 }
