@@ -5,11 +5,10 @@ use banger_guest::config::BootContract;
 use crate::detect::Facts;
 use crate::edit::Edit;
 use crate::error::InjectError;
-use crate::serial;
+use crate::serial::{self, INITTAB};
 
 const LINES: &str = include_str!("../assets/busybox/inittab");
 const DEFAULTS: &str = include_str!("../assets/busybox/inittab-defaults");
-pub(crate) const INITTAB: &str = "/etc/inittab";
 const BEGIN: &str = "# banger: begin\n";
 const END: &str = "# banger: end\n";
 

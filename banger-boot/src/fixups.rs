@@ -2,7 +2,7 @@
 
 use banger_tree::FileType;
 
-use crate::GuestAgents;
+use crate::agents::GuestAgents;
 use crate::edit::Edit;
 use crate::error::InjectError;
 use crate::report::FixupKind;

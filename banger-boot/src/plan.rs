@@ -2,7 +2,7 @@
 
 use banger_guest::config::{BootContract, Entrypoint, InitMode};
 
-use crate::GuestAgents;
+use crate::agents::GuestAgents;
 use crate::detect::{Facts, INIT, InitKind, S6_INIT};
 use crate::error::InjectError;
 

@@ -2,11 +2,13 @@
 
 use banger_guest::config::BootContract;
 
-use crate::busybox::INITTAB;
 use crate::detect::{Facts, InitKind};
 use crate::edit::Edit;
 use crate::error::InjectError;
 use crate::report::FixupKind;
+
+/// Where busybox and sysvinit read what to start.
+pub(crate) const INITTAB: &str = "/etc/inittab";
 
 /// Adds a getty to the inittab, where there is one that has none on a serial console.
 pub(crate) fn fix(edit: &mut Edit<'_>, facts: &Facts, contract: BootContract) -> Result<(), InjectError> {
