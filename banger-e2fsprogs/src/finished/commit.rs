@@ -9,9 +9,10 @@ use banger_tree::{Cancellation, ContentStore as _, GuestPath, InodeId, NodeKind,
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::NamedTempFile;
 
+use super::error::rootfs_error;
 use super::load::Loaded;
 use super::plan::Plan;
-use super::{Contents, DebugfsRootfs, Edited, rootfs_error};
+use super::{Contents, DebugfsRootfs, Edited};
 use crate::debugfs::{IMAGE_LINK, Script, run_commands};
 use crate::difference::{self, Difference, Scope};
 use crate::image::{Image, ROOT_INODE, RawInode};

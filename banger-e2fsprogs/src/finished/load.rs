@@ -7,7 +7,7 @@ use banger_tree::{
 };
 use camino::Utf8Path;
 
-use super::rootfs_error;
+use super::error::rootfs_error;
 use crate::image::{Image, MTIME, ROOT_INODE, RawInode, TIMES};
 use banger_ext4::on_disk::{ACL_ACCESS, ACL_DEFAULT, acl_from_disk, decode_device, decode_time};
 

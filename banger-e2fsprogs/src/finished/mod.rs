@@ -7,13 +7,13 @@
 
 mod commit;
 mod contents;
+mod error;
 mod load;
 mod plan;
 mod rootfs;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io;
 
 use banger_tree::{InodeId, RootfsError, Tree};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -21,9 +21,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::image::Image;
 use super::scratch::{NumberedFiles, Scratch};
 use super::tools::Tool;
-use banger_ext4::Ext4Error;
 use banger_ext4::{Ext4Editor, ImageLock};
 use contents::Contents;
+pub(crate) use error::rootfs_error;
 use load::Loaded;
 
 /// A finished image as a [`Rootfs`], edited by debugfs: slow, and the reference.
@@ -98,24 +98,5 @@ impl DebugfsRootfs {
             scratch,
             path,
         })
-    }
-}
-
-/// Returns the error of a root file system that a build's error is.
-pub(crate) fn rootfs_error(error: Ext4Error, image: &Utf8Path) -> RootfsError {
-    let image = image.to_string();
-    match error {
-        Ext4Error::Io { action, source, .. } if source.kind() == io::ErrorKind::InvalidData => {
-            RootfsError::Corrupt { image, reason: format!("cannot {action}: {source}") }
-        }
-        Ext4Error::Io { action, source, .. } => RootfsError::Io { action, image, source },
-        Ext4Error::Limit { path, reason } => RootfsError::Limit { path, reason },
-        Ext4Error::ToolFailed { tool, version, reason } | Ext4Error::ToolUnfit { tool, version, reason } => {
-            RootfsError::Tool { tool: format!("{tool} {version}"), image, reason }
-        }
-        Ext4Error::ToolMissing { tool } => {
-            RootfsError::Tool { tool, image, reason: "it is not installed".to_owned() }
-        }
-        other => RootfsError::Unsupported { image, reason: other.to_string() },
     }
 }
