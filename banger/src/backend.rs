@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use banger_ext4::{
-    BuildReport, E2fsprogsBackend, Ext4Backend as _, Ext4Builder, Ext4Options, Identity, NativeBackend,
-};
+#[cfg(feature = "e2fsprogs")]
+use banger_e2fsprogs::E2fsprogsBackend;
+use banger_ext4::{BuildReport, Ext4Backend as _, Ext4Builder, Ext4Options, Identity, NativeBackend};
 use banger_tree::Tree;
 use camino::Utf8Path;
 
@@ -23,6 +23,7 @@ pub enum Backend {
     #[default]
     Native,
     /// `mkfs.ext4` and `debugfs` of the host: slow, and the reference.
+    #[cfg(feature = "e2fsprogs")]
     E2fsprogs,
 }
 
@@ -31,6 +32,7 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
+            #[cfg(feature = "e2fsprogs")]
             Self::E2fsprogs => "e2fsprogs",
         }
     }
@@ -39,6 +41,7 @@ impl Backend {
     pub(crate) fn create(self, path: &Utf8Path, options: &Ext4Options) -> Result<Begun, Error> {
         match self {
             Self::Native => Ok(Begun { builder: NativeBackend.create(path, options)?, _scratch: None }),
+            #[cfg(feature = "e2fsprogs")]
             Self::E2fsprogs => {
                 let scratch = Scratch::create()?;
                 let backend = E2fsprogsBackend::new().with_scratch_directory(scratch.path());
@@ -79,6 +82,7 @@ impl FromStr for Backend {
     fn from_str(name: &str) -> Result<Self, Error> {
         match name {
             "native" => Ok(Self::Native),
+            #[cfg(feature = "e2fsprogs")]
             "e2fsprogs" => Ok(Self::E2fsprogs),
             _ => Err(Error::Option {
                 option: "--backend",

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use banger_ext4::{Ext4Error, InjectError};
+use banger_boot::InjectError;
+use banger_ext4::Ext4Error;
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
 use banger_tree::RootfsError;
 use camino::{Utf8Path, Utf8PathBuf};

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use banger_ext4::{GuestAgents, InitMode, injected_texts};
+use banger_boot::{GuestAgents, InitMode, injected_texts};
 use banger_oci::Digest;
 use banger_oci::digest::{Algorithm, Hasher};
 use camino::{Utf8Path, Utf8PathBuf};

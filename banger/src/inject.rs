@@ -1,6 +1,7 @@
 //! Making an image boot, before it is written and after.
 
-use banger_ext4::{Entrypoint, Ext4Editor, GuestAgents, InjectError, InjectReport, inject_guest_agents};
+use banger_boot::{Entrypoint, GuestAgents, InjectError, InjectReport, inject_guest_agents};
+use banger_ext4::Ext4Editor;
 use banger_oci::Platform;
 use banger_tree::{Cancellation, FileType, GuestPath, Rootfs, RootfsError, Timestamp};
 use camino::Utf8Path;

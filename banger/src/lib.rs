@@ -49,9 +49,10 @@ mod uuid;
 mod warnings;
 
 pub use backend::{Backend, DEFAULT_BACKEND};
-pub use banger_ext4::{
-    BootContract, Change, Entrypoint, Fixup, FixupKind, ImageSize, InitMode, InjectError, InjectReport,
+pub use banger_boot::{
+    BootContract, Change, Entrypoint, Fixup, FixupKind, InitMode, InjectError, InjectReport,
 };
+pub use banger_ext4::ImageSize;
 pub use banger_oci::{
     BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
     ReferenceError,

@@ -2,9 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use banger_ext4::{
-    BuildReport, Ext4Options, GuestAgents, ImageSize, InjectError, InjectReport, inject_guest_agents,
-};
+use banger_boot::{GuestAgents, InjectError, InjectReport, inject_guest_agents};
+use banger_ext4::{BuildReport, Ext4Options, ImageSize};
 use banger_oci::{
     BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
     check_own_directory, flatten,

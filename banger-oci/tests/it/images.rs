@@ -1,7 +1,8 @@
 //! Layers applied to ext4 images under construction: what is read back has to be what a store in
 //! memory got, whichever backend made the image.
 
-use banger_ext4::{E2fsprogsBackend, Ext4Backend, Ext4Error, Ext4Options, ImageSize, NativeBackend};
+use banger_e2fsprogs::E2fsprogsBackend;
+use banger_ext4::{Ext4Backend, Ext4Error, Ext4Options, ImageSize, NativeBackend};
 use banger_oci::flatten::{FlattenError, FlattenOptions, LayerSource, flatten};
 use banger_testkit::{Skip, assert_equal, assert_silent};
 use banger_tree::{Cancellation, MemoryStore, Tree, TreeRootfs};

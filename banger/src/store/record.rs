@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::str::FromStr;
 
-use banger_ext4::{BootContract, Fixup};
+use banger_boot::{BootContract, Fixup};
 use banger_tree::GuestPath;
 use serde::{Deserialize, Serialize};
 
