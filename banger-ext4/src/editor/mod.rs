@@ -4,34 +4,10 @@
 //! Changes to metadata stay in memory, block by block, until a commit writes them through the file
 //! system's own journal. Bytes of new files go to free blocks at once.
 
-mod allocate;
-mod block_map;
-mod blocks;
-mod commit;
-mod content;
-mod dir_cache;
-mod directory;
-mod extents;
-mod features;
-mod groups;
-mod grow;
-mod in_use;
-mod index;
-mod index_check;
-mod inline;
-mod inode_check;
-mod inodes;
-mod journal;
-mod orphans;
-mod recovery;
-mod replay;
-mod rootfs;
-mod storage;
-mod superblock_check;
-mod verify;
-mod volume;
-mod whole_inode;
-mod xattrs;
+
+mod check;
+mod disk;
+mod edit;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -39,12 +15,13 @@ use std::ops::Range;
 use banger_tree::{Cancellation, GuestPath, ResolveAccount, RootfsError};
 use camino::Utf8Path;
 
-use blocks::Blocks;
-use dir_cache::DirCache;
-pub(crate) use storage::FileStorage;
-pub use storage::Storage;
-pub use verify::VerifyReport;
-use volume::Volume;
+pub use check::verify::VerifyReport;
+use disk::blocks::Blocks;
+use disk::dir_cache::DirCache;
+pub(crate) use disk::storage::FileStorage;
+pub use disk::storage::Storage;
+use disk::volume::Volume;
+use edit::in_use;
 
 /// A finished image as a [`Rootfs`](banger_tree::Rootfs).
 ///

@@ -8,12 +8,12 @@ use banger_tree::{
     ResolveError, Resolved, Rootfs, RootfsError, Stat, Timestamp, places, resolve,
 };
 
-use super::Ext4Editor;
-use super::dir_cache::WalkedDir;
-use super::directory::Entry;
-use super::extents::Run;
-use super::inodes::{new_inode, set_attributes};
-use super::whole_inode::WholeInode;
+use crate::editor::Ext4Editor;
+use crate::editor::disk::dir_cache::WalkedDir;
+use crate::editor::disk::directory::Entry;
+use crate::editor::disk::extents::Run;
+use crate::editor::disk::inodes::{new_inode, set_attributes};
+use crate::editor::disk::whole_inode::WholeInode;
 use crate::format::dirent::{file_type_code, file_type_of_code};
 use crate::format::inode::{
     EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, GOOD_OLD_SIZE, INLINE_DATA_FL, LINK_MAX, PROJINHERIT_FL,

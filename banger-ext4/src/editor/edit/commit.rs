@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
-use super::blocks::View;
-use super::groups::{bit, change_superblock};
+use crate::editor::Ext4Editor;
+use crate::editor::disk::blocks::View;
+use crate::editor::disk::groups::{bit, change_superblock};
 use super::journal::Journal;
 use crate::format::Block;
 use crate::format::superblock::{Superblock, incompat};
 
 impl Ext4Editor {
     /// Writes all changes through the journal. See `docs/ext4.md` for why in this order.
-    pub(super) fn commit_changes(&mut self) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn commit_changes(&mut self) -> Result<(), RootfsError> {
         self.check_not_half_committed()?;
         if self.blocks.dirty().is_empty() {
             return Ok(());
@@ -58,12 +58,12 @@ impl Ext4Editor {
     }
 
     /// Returns whether the changes that wait take half of the journal.
-    pub(super) fn has_much_to_commit(&self) -> bool {
+    pub(in crate::editor) fn has_much_to_commit(&self) -> bool {
         self.blocks.dirty().len() >= self.commit_capacity() / 2
     }
 
     /// Refuses an operation that has more changes than one commit can hold.
-    pub(super) fn check_commit_holds(&self) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn check_commit_holds(&self) -> Result<(), RootfsError> {
         match self.blocks.dirty().len() > self.commit_capacity() {
             true => Err(RootfsError::TooManyChanges { path: self.subject.clone() }),
             false => Ok(()),
@@ -98,7 +98,7 @@ impl Ext4Editor {
     }
 
     /// Refuses to go on where the image has changes in its journal that this editor left there.
-    pub(super) fn check_not_half_committed(&self) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn check_not_half_committed(&self) -> Result<(), RootfsError> {
         match self.is_half_committed {
             true => Err(self
                 .volume

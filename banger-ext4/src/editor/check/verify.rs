@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use banger_tree::{FileType, RootfsError};
 
-use super::Ext4Editor;
-use super::blocks::View;
-use super::content::LARGE_FILE_BYTES;
-use super::extents::{LOGICAL_END, Mapping};
-use super::groups::{bit, ones, set_bits};
-use super::inline::is_inline;
+use crate::editor::Ext4Editor;
+use crate::editor::disk::blocks::View;
+use crate::editor::disk::content::LARGE_FILE_BYTES;
+use crate::editor::disk::extents::{LOGICAL_END, Mapping};
+use crate::editor::disk::groups::{bit, ones, set_bits};
+use crate::editor::disk::inline::is_inline;
 use super::inode_check;
 use super::superblock_check::{self, Uses};
-use super::whole_inode::WholeInode;
+use crate::editor::disk::whole_inode::WholeInode;
 use crate::format::dirent::file_type_code;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::inode::{

@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use rustix::fs::FlockOperation;
 
 /// Why an image cannot be had alone.
-pub(super) enum Refusal {
+pub(in crate::editor) enum Refusal {
     /// Somebody uses it: who, and what to do.
     InUse(String),
     /// The host refuses.
@@ -15,7 +15,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn locked() -> Self {
+    pub(in crate::editor) fn locked() -> Self {
         Self::InUse(
             "another program holds a lock on it, such as a running virtual machine or another edit; \
              try again when that has ended"
@@ -31,7 +31,7 @@ impl From<io::Error> for Refusal {
 }
 
 /// Opens a file or block device to read and write that is not mounted, and no loop device's.
-pub(super) fn open(path: &Utf8Path) -> Result<File, Refusal> {
+pub(in crate::editor) fn open(path: &Utf8Path) -> Result<File, Refusal> {
     let mut options = File::options();
     options.read(true).write(true);
     #[cfg(target_os = "linux")]
@@ -78,7 +78,7 @@ fn loop_device_of(metadata: &std::fs::Metadata) -> Option<String> {
 }
 
 /// Takes the lock that virtual machine monitors take: of byte ranges, which `flock` does not meet.
-pub(super) fn lock_for_monitors(file: &File) -> Result<(), Refusal> {
+pub(in crate::editor) fn lock_for_monitors(file: &File) -> Result<(), Refusal> {
     if flock_is_such_a_lock(file) {
         return Ok(());
     }
@@ -107,7 +107,7 @@ fn flock_is_such_a_lock(file: &File) -> bool {
 /// Returns another program that has the file open, as far as this user may see that: some monitors
 /// take no lock.
 #[cfg(target_os = "linux")]
-pub(super) fn other_user_of(file: &File) -> Option<String> {
+pub(in crate::editor) fn other_user_of(file: &File) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
     let own = file.metadata().ok()?;
     let place = (own.dev(), own.ino());
@@ -133,6 +133,6 @@ pub(super) fn other_user_of(file: &File) -> Option<String> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn other_user_of(_file: &File) -> Option<String> {
+pub(in crate::editor) fn other_user_of(_file: &File) -> Option<String> {
     None
 }

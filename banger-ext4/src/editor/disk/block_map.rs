@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
+use crate::editor::Ext4Editor;
 use super::blocks::View;
 use super::extents::{Mapping, Run};
 use crate::format::inode::{EXTENTS_FL, Inode};
@@ -55,13 +55,13 @@ struct NewLists {
 
 impl Ext4Editor {
     /// Returns one past the last block that a file with lists can have.
-    pub(super) fn block_map_end(&self) -> u64 {
+    pub(in crate::editor) fn block_map_end(&self) -> u64 {
         let per_list = self.volume.block_size as u64 / 4;
         (0..=LEVELS).map(|level| if level == 0 { DIRECT as u64 } else { blocks_below(per_list, level) }).sum()
     }
 
     /// Returns the blocks of a file with lists that are in the range `wanted`.
-    pub(super) fn block_map(
+    pub(in crate::editor) fn block_map(
         &self,
         number: InodeNumber,
         inode: &Inode,
@@ -129,7 +129,7 @@ impl Ext4Editor {
     ///
     /// Those of a new file go to their places at once, as its content does. Those of others are
     /// changes like all others: they may lie where the same operation freed a block.
-    pub(super) fn fill_block_map(
+    pub(in crate::editor) fn fill_block_map(
         &mut self,
         inode: &mut Inode,
         runs: &[Run],

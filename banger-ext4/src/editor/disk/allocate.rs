@@ -2,7 +2,7 @@
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
+use crate::editor::Ext4Editor;
 use super::blocks::View;
 use super::groups::{bit, ones, set_bits};
 use super::volume::GroupChecksum;
@@ -47,7 +47,7 @@ fn set_free_blocks(desc: &mut GroupDesc, free: u64) {
 
 impl Ext4Editor {
     /// Takes up to `wanted` free blocks in a row, near `goal`; returns the first and how many.
-    pub(super) fn allocate_blocks(&mut self, goal: Block, wanted: u64) -> Result<(Block, u64), RootfsError> {
+    pub(in crate::editor) fn allocate_blocks(&mut self, goal: Block, wanted: u64) -> Result<(Block, u64), RootfsError> {
         let (goal_group, goal_at) = self.volume.group_of(goal).unwrap_or((0, 0));
         let groups = self.volume.groups;
         let mut best: Option<(u32, u64, u64)> = None;
@@ -101,12 +101,12 @@ impl Ext4Editor {
     }
 
     /// Takes one block near `goal`.
-    pub(super) fn allocate_block(&mut self, goal: Block) -> Result<Block, RootfsError> {
+    pub(in crate::editor) fn allocate_block(&mut self, goal: Block) -> Result<Block, RootfsError> {
         Ok(self.allocate_blocks(goal, 1)?.0)
     }
 
     /// Gives back `count` blocks from `first` on.
-    pub(super) fn free_blocks(&mut self, first: Block, count: u64) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn free_blocks(&mut self, first: Block, count: u64) -> Result<(), RootfsError> {
         let mut next = first.0;
         let end = first.0 + count;
         while next < end {
@@ -133,7 +133,7 @@ impl Ext4Editor {
         self.change_free_blocks(count, true)
     }
 
-    pub(super) fn change_free_blocks(&mut self, count: u64, more: bool) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn change_free_blocks(&mut self, count: u64, more: bool) -> Result<(), RootfsError> {
         self.update_superblock(|superblock| {
             let free = superblock.free_blocks_count();
             let free = if more { free.saturating_add(count) } else { free.saturating_sub(count) };
@@ -142,7 +142,7 @@ impl Ext4Editor {
     }
 
     /// Takes an inode, in the group of `near` if there is one.
-    pub(super) fn allocate_inode(
+    pub(in crate::editor) fn allocate_inode(
         &mut self,
         near: InodeNumber,
         is_dir: bool,
@@ -189,7 +189,7 @@ impl Ext4Editor {
     }
 
     /// Gives back an inode, whose blocks are given back already.
-    pub(super) fn free_inode(&mut self, number: InodeNumber, is_dir: bool) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn free_inode(&mut self, number: InodeNumber, is_dir: bool) -> Result<(), RootfsError> {
         let index = number.0.saturating_sub(1);
         let (group, at) = (index / self.volume.inodes_per_group, index % self.volume.inodes_per_group);
         let mut desc = self.group_desc(View::Now, group)?;

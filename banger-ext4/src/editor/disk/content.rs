@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
+use crate::editor::Ext4Editor;
 use super::extents::{LOGICAL_END, Run};
 use super::inline::is_inline;
 use super::whole_inode::WholeInode;
@@ -14,11 +14,11 @@ use crate::format::{Block, InodeNumber};
 /// Bytes that are taken from the reader, and written, at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Files from here on need the feature `large_file`.
-pub(super) const LARGE_FILE_BYTES: u64 = 1 << 31;
+pub(in crate::editor) const LARGE_FILE_BYTES: u64 = 1 << 31;
 
 impl Ext4Editor {
     /// Reads from `offset` on until `buffer` is full or the file ends; returns how many bytes.
-    pub(super) fn read_content(
+    pub(in crate::editor) fn read_content(
         &self,
         number: InodeNumber,
         inode: &WholeInode,
@@ -60,7 +60,7 @@ impl Ext4Editor {
 
     /// Writes all that `content` gives to free blocks, those of zeros left out; returns the blocks
     /// and the length in bytes.
-    pub(super) fn write_content(
+    pub(in crate::editor) fn write_content(
         &mut self,
         number: InodeNumber,
         content: &mut dyn Read,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use banger_tree::{FileType, RootfsError, check_name, escape_bytes};
 
-use super::Ext4Editor;
+use crate::editor::Ext4Editor;
 use super::blocks::{Bytes, View};
 use super::dir_cache::{DirMapping, NameIndex};
 use super::extents::{LOGICAL_END, Run};
@@ -23,10 +23,10 @@ const LIST_BLOCKS_MAX: u64 = 256;
 
 /// A name and what it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) name: Vec<u8>,
-    pub(super) inode: InodeNumber,
-    pub(super) file_type: u8,
+pub(in crate::editor) struct Entry {
+    pub(in crate::editor) name: Vec<u8>,
+    pub(in crate::editor) inode: InodeNumber,
+    pub(in crate::editor) file_type: u8,
 }
 
 /// Leaves of an index that are searched for names of one hash before all names are remembered.
@@ -34,15 +34,15 @@ const HASH_LEAVES_MAX: usize = 8;
 
 /// Where an entry is in its block.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(in crate::editor) struct Record {
     offset: usize,
     rec_len: usize,
-    pub(super) entry: Entry,
+    pub(in crate::editor) entry: Entry,
 }
 
 /// Where a name was found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(in crate::editor) struct Found {
     logical: u64,
     block: Block,
     bytes: Bytes,
@@ -51,49 +51,49 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn inode(&self) -> InodeNumber {
+    pub(in crate::editor) fn inode(&self) -> InodeNumber {
         self.records[self.at].entry.inode
     }
 }
 
 /// A directory under work.
 #[derive(Clone, Debug)]
-pub(super) struct Dir {
-    pub(super) number: InodeNumber,
-    pub(super) inode: WholeInode,
+pub(in crate::editor) struct Dir {
+    pub(in crate::editor) number: InodeNumber,
+    pub(in crate::editor) inode: WholeInode,
     /// Its blocks, without holes.
-    pub(super) runs: Arc<Vec<Run>>,
+    pub(in crate::editor) runs: Arc<Vec<Run>>,
     /// Blocks of its extent tree.
-    pub(super) index_blocks: Arc<Vec<Block>>,
-    pub(super) is_indexed: bool,
-    pub(super) seed: Option<Checksum>,
+    pub(in crate::editor) index_blocks: Arc<Vec<Block>>,
+    pub(in crate::editor) is_indexed: bool,
+    pub(in crate::editor) seed: Option<Checksum>,
 }
 
 impl Dir {
     /// Returns whether names are looked up without letter case, by a hash that is not known here.
-    pub(super) fn has_casefold(&self) -> bool {
+    pub(in crate::editor) fn has_casefold(&self) -> bool {
         self.inode.i_flags & CASEFOLD_FL != 0
     }
 
     /// Returns how many blocks there are.
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::editor) fn len(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.logical + run.len)
     }
 
     /// Returns the block of this number.
-    pub(super) fn block(&self, logical: u64) -> Option<Block> {
+    pub(in crate::editor) fn block(&self, logical: u64) -> Option<Block> {
         let at = self.runs.partition_point(|run| run.logical + run.len <= logical);
         self.runs.get(at).map(|run| Block(run.start + (logical - run.logical)))
     }
 }
 
 impl Ext4Editor {
-    pub(super) fn corrupt_dir(&self, number: InodeNumber, what: &str) -> RootfsError {
+    pub(in crate::editor) fn corrupt_dir(&self, number: InodeNumber, what: &str) -> RootfsError {
         self.volume.corrupt(format!("directory inode {} {what}", number.0))
     }
 
     /// Returns a directory's inode with where its blocks are.
-    pub(super) fn dir(&self, number: InodeNumber) -> Result<Dir, RootfsError> {
+    pub(in crate::editor) fn dir(&self, number: InodeNumber) -> Result<Dir, RootfsError> {
         let inode = self.inode(number)?;
         if FileType::from_mode_bits(inode.i_mode) != Some(FileType::Directory) {
             return Err(self.corrupt_dir(number, "is none"));
@@ -147,7 +147,7 @@ impl Ext4Editor {
         })
     }
 
-    pub(super) fn dir_block(&self, dir: &Dir, logical: u64) -> Result<(Block, Bytes), RootfsError> {
+    pub(in crate::editor) fn dir_block(&self, dir: &Dir, logical: u64) -> Result<(Block, Bytes), RootfsError> {
         let block = dir
             .block(logical)
             .ok_or_else(|| self.corrupt_dir(dir.number, "has an index that leads beyond its end"))?;
@@ -156,12 +156,12 @@ impl Ext4Editor {
     }
 
     /// Returns the bytes of a leaf that are for entries.
-    pub(super) fn leaf_space(&self) -> usize {
+    pub(in crate::editor) fn leaf_space(&self) -> usize {
         self.volume.block_size - if self.volume.seed.is_some() { TAIL_SIZE } else { 0 }
     }
 
     /// Returns all records of a leaf, unused ones too, checked.
-    pub(super) fn records(&self, dir: &Dir, bytes: &[u8]) -> Result<Vec<Record>, RootfsError> {
+    pub(in crate::editor) fn records(&self, dir: &Dir, bytes: &[u8]) -> Result<Vec<Record>, RootfsError> {
         let space = self.leaf_space();
         if let Some(seed) = dir.seed {
             let tail = &bytes[space..];
@@ -175,7 +175,7 @@ impl Ext4Editor {
     }
 
     /// Returns all records that fill `bytes`, unused ones too.
-    pub(super) fn records_in(&self, number: InodeNumber, bytes: &[u8]) -> Result<Vec<Record>, RootfsError> {
+    pub(in crate::editor) fn records_in(&self, number: InodeNumber, bytes: &[u8]) -> Result<Vec<Record>, RootfsError> {
         let malformed = || self.corrupt_dir(number, "has a malformed entry");
         let space = bytes.len();
         let mut records = Vec::new();
@@ -255,14 +255,14 @@ impl Ext4Editor {
     }
 
     /// Returns all entries but `.` and `..`.
-    pub(super) fn entries(&self, dir: &Dir) -> Result<Vec<Entry>, RootfsError> {
+    pub(in crate::editor) fn entries(&self, dir: &Dir) -> Result<Vec<Entry>, RootfsError> {
         let mut entries = Vec::new();
         self.for_each_entry(dir, |entry| entries.push(entry.clone()))?;
         Ok(entries)
     }
 
     /// Returns where `name` is.
-    pub(super) fn find(&self, dir: &Dir, name: &[u8]) -> Result<Option<Found>, RootfsError> {
+    pub(in crate::editor) fn find(&self, dir: &Dir, name: &[u8]) -> Result<Option<Found>, RootfsError> {
         if is_inline(&dir.inode) {
             return self.find_inline(dir, name);
         }
@@ -351,7 +351,7 @@ impl Ext4Editor {
     }
 
     /// Writes a leaf with its checksum.
-    pub(super) fn put_leaf(
+    pub(in crate::editor) fn put_leaf(
         &mut self,
         dir: &Dir,
         block: Block,
@@ -364,7 +364,7 @@ impl Ext4Editor {
     }
 
     /// Returns the bytes of a leaf with `entries`, without gaps.
-    pub(super) fn encode_leaf(&self, entries: &[Entry]) -> Vec<u8> {
+    pub(in crate::editor) fn encode_leaf(&self, entries: &[Entry]) -> Vec<u8> {
         let space = self.leaf_space();
         let mut bytes = vec![0; self.volume.block_size];
         let mut offset = 0;
@@ -380,7 +380,7 @@ impl Ext4Editor {
     }
 
     /// Adds a name that the directory does not have.
-    pub(super) fn insert_entry(&mut self, number: InodeNumber, entry: Entry) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn insert_entry(&mut self, number: InodeNumber, entry: Entry) -> Result<(), RootfsError> {
         self.move_entries_out(number)?;
         let dir = self.dir(number)?;
         if dir.has_casefold() {
@@ -440,7 +440,7 @@ impl Ext4Editor {
     }
 
     /// Returns a leaf with one more entry, if there is room; gaps are closed where that helps.
-    pub(super) fn with_entry(&self, bytes: &[u8], records: &[Record], entry: &Entry) -> Option<Vec<u8>> {
+    pub(in crate::editor) fn with_entry(&self, bytes: &[u8], records: &[Record], entry: &Entry) -> Option<Vec<u8>> {
         let needed = entry_size(entry.name.len());
         for record in records {
             let used = if record.entry.inode.0 == 0 { 0 } else { entry_size(record.entry.name.len()) };
@@ -469,7 +469,7 @@ impl Ext4Editor {
     }
 
     /// Takes a name away; returns what it led to.
-    pub(super) fn remove_entry(
+    pub(in crate::editor) fn remove_entry(
         &mut self,
         number: InodeNumber,
         name: &[u8],
@@ -499,7 +499,7 @@ impl Ext4Editor {
     }
 
     /// Makes a name lead to another inode.
-    pub(super) fn replace_entry(&mut self, number: InodeNumber, entry: &Entry) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn replace_entry(&mut self, number: InodeNumber, entry: &Entry) -> Result<(), RootfsError> {
         self.move_entries_out(number)?;
         let dir = self.dir(number)?;
         let found = self.find(&dir, &entry.name)?;
@@ -518,7 +518,7 @@ impl Ext4Editor {
     }
 
     /// Returns what a directory's `..` leads to, without a look at its other blocks.
-    pub(super) fn parent_of(&self, number: InodeNumber) -> Result<InodeNumber, RootfsError> {
+    pub(in crate::editor) fn parent_of(&self, number: InodeNumber) -> Result<InodeNumber, RootfsError> {
         let inode = self.inode(number)?;
         if is_inline(&inode) {
             return Ok(self.inline_parent(&inode));
@@ -535,7 +535,7 @@ impl Ext4Editor {
     }
 
     /// Makes `..` lead to another directory.
-    pub(super) fn set_parent(&mut self, number: InodeNumber, parent: InodeNumber) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn set_parent(&mut self, number: InodeNumber, parent: InodeNumber) -> Result<(), RootfsError> {
         self.move_entries_out(number)?;
         let dir = self.dir(number)?;
         self.parent_of(number)?;
@@ -554,7 +554,7 @@ impl Ext4Editor {
     }
 
     /// Adds a block to a directory, which the caller has to fill.
-    pub(super) fn append_dir_block(&mut self, dir: &mut Dir) -> Result<Block, RootfsError> {
+    pub(in crate::editor) fn append_dir_block(&mut self, dir: &mut Dir) -> Result<Block, RootfsError> {
         let goal = dir.runs.last().map_or_else(|| self.goal_of(dir.number), |run| Block(run.start + run.len));
         let block = self.allocate_block(goal)?;
         let logical = dir.len();
@@ -564,7 +564,7 @@ impl Ext4Editor {
     }
 
     /// Writes a directory's inode with the blocks it has.
-    pub(super) fn put_dir_inode(&mut self, dir: &mut Dir) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn put_dir_inode(&mut self, dir: &mut Dir) -> Result<(), RootfsError> {
         self.set_mapping(dir.number, &mut dir.inode, &dir.runs, &dir.index_blocks)?;
         self.known.get_mut().forget_mapping(dir.number);
         dir.index_blocks = Arc::new(self.mapping(dir.number, &dir.inode, 0..LOGICAL_END)?.index_blocks);

@@ -2,7 +2,7 @@
 
 use banger_tree::{RootfsError, Xattrs};
 
-use super::Ext4Editor;
+use crate::editor::Ext4Editor;
 use super::blocks::{Bytes, View};
 use super::inline::{is_data, is_inline};
 use super::whole_inode::WholeInode;
@@ -23,14 +23,14 @@ const ENCRYPTION: u8 = 9;
 
 impl Ext4Editor {
     /// Returns the xattrs of an inode, ACLs in the form of system calls.
-    pub(super) fn xattrs_of(&self, number: InodeNumber, inode: &WholeInode) -> Result<Xattrs, RootfsError> {
+    pub(in crate::editor) fn xattrs_of(&self, number: InodeNumber, inode: &WholeInode) -> Result<Xattrs, RootfsError> {
         let mut xattrs = Xattrs::default();
         self.for_each_xattr(number, inode, |editor, found| editor.collect(number, found, &mut xattrs))?;
         Ok(xattrs)
     }
 
     /// Returns the inodes that hold values of an inode's xattrs.
-    pub(super) fn value_inodes_of(
+    pub(in crate::editor) fn value_inodes_of(
         &self,
         number: InodeNumber,
         inode: &WholeInode,
@@ -44,7 +44,7 @@ impl Ext4Editor {
     }
 
     /// Returns how many blocks the values in other inodes take, which count as those of the inode.
-    pub(super) fn value_blocks_of(
+    pub(in crate::editor) fn value_blocks_of(
         &self,
         number: InodeNumber,
         inode: &WholeInode,
@@ -78,7 +78,7 @@ impl Ext4Editor {
     }
 
     /// Returns whether the hash of one is wrong, which only those look at who share blocks.
-    pub(super) fn has_wrong_xattr_hash(
+    pub(in crate::editor) fn has_wrong_xattr_hash(
         &self,
         number: InodeNumber,
         inode: &WholeInode,
@@ -172,7 +172,7 @@ impl Ext4Editor {
     }
 
     /// Replaces the xattrs of an inode, whose number of blocks counts the ones it has.
-    pub(super) fn set_xattrs(
+    pub(in crate::editor) fn set_xattrs(
         &mut self,
         number: InodeNumber,
         inode: &mut WholeInode,
@@ -216,7 +216,7 @@ impl Ext4Editor {
     }
 
     /// Takes an inode's xattr block away; other inodes that share it keep it.
-    pub(super) fn free_xattr_block(
+    pub(in crate::editor) fn free_xattr_block(
         &mut self,
         number: InodeNumber,
         inode: &mut WholeInode,

@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
-use super::directory::Dir;
-use super::index::LEVELS_OFFSET;
+use crate::editor::Ext4Editor;
+use crate::editor::disk::directory::Dir;
+use crate::editor::disk::index::LEVELS_OFFSET;
 use crate::format::dirent::entry_length;
 use crate::format::htree::{DxEntry, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET};
 
@@ -29,7 +29,7 @@ struct Walk<'a> {
 impl Ext4Editor {
     /// Checks that the index of a directory, whose blocks are sound, has each of them once, and
     /// each name where it is looked for.
-    pub(super) fn check_index(&self, dir: &Dir) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn check_index(&self, dir: &Dir) -> Result<(), RootfsError> {
         let corrupt = |what: &str| Err(self.corrupt_dir(dir.number, what));
         let (_, root) = self.dir_block(dir, 0)?;
         let levels = root[LEVELS_OFFSET];

@@ -2,7 +2,7 @@
 
 use banger_tree::{Attributes, FileType, RootfsError};
 
-use super::Ext4Editor;
+use crate::editor::Ext4Editor;
 use super::blocks::View;
 use super::whole_inode::WholeInode;
 use crate::format::crc32c::is_wrong;
@@ -32,7 +32,7 @@ impl Ext4Editor {
     }
 
     /// Returns an inode in use, checked.
-    pub(super) fn inode(&self, number: InodeNumber) -> Result<WholeInode, RootfsError> {
+    pub(in crate::editor) fn inode(&self, number: InodeNumber) -> Result<WholeInode, RootfsError> {
         let inode = self.unlinked_inode(number)?;
         if inode.i_links_count == 0 {
             let mode = inode.i_mode;
@@ -43,7 +43,7 @@ impl Ext4Editor {
     }
 
     /// Returns an inode in use, checked, which may have lost its last name and be still open.
-    pub(super) fn unlinked_inode(&self, number: InodeNumber) -> Result<WholeInode, RootfsError> {
+    pub(in crate::editor) fn unlinked_inode(&self, number: InodeNumber) -> Result<WholeInode, RootfsError> {
         let corrupt = |what: String| Err(self.volume.corrupt(format!("inode {} {what}", number.0)));
         let bytes = self.inode_bytes(number)?;
         let inode = WholeInode::decode(&bytes);
@@ -64,7 +64,7 @@ impl Ext4Editor {
     }
 
     /// Refuses what is encrypted: there is no key here.
-    pub(super) fn check_not_encrypted(&self, number: InodeNumber, inode: &Inode) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn check_not_encrypted(&self, number: InodeNumber, inode: &Inode) -> Result<(), RootfsError> {
         match inode.i_flags & ENCRYPT_FL != 0 {
             true => Err(self.volume.unreadable(format!(
                 "inode {} is encrypted (feature encrypt), and only a kernel with the key reads it",
@@ -75,7 +75,7 @@ impl Ext4Editor {
     }
 
     /// Checks an inode that is kept for the file system's own use: its checksum, unless it is zeros.
-    pub(super) fn check_reserved_inode(&self, number: InodeNumber) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn check_reserved_inode(&self, number: InodeNumber) -> Result<(), RootfsError> {
         let bytes = self.inode_bytes(number)?;
         let is_sealed =
             self.volume.seed.is_none() || self.sealed_inode(number, &WholeInode::decode(&bytes)) == bytes;
@@ -103,7 +103,7 @@ impl Ext4Editor {
     }
 
     /// Replaces an inode.
-    pub(super) fn put_inode(&mut self, number: InodeNumber, inode: &WholeInode) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn put_inode(&mut self, number: InodeNumber, inode: &WholeInode) -> Result<(), RootfsError> {
         let bytes = match self.volume.inode_size {
             GOOD_OLD_SIZE => self.sealed_inode(number, &without_extra_fields(inode)),
             _ => self.sealed_inode(number, inode),
@@ -112,7 +112,7 @@ impl Ext4Editor {
     }
 
     /// Makes an inode that is not in use any more zeros.
-    pub(super) fn erase_inode(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn erase_inode(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
         self.put_inode_bytes(number, &vec![0; self.volume.inode_size])
     }
 
@@ -124,12 +124,12 @@ impl Ext4Editor {
     }
 
     /// Returns where the blocks of an inode best lie.
-    pub(super) fn goal_of(&self, number: InodeNumber) -> Block {
+    pub(in crate::editor) fn goal_of(&self, number: InodeNumber) -> Block {
         Block(self.volume.first_block((number.0.saturating_sub(1)) / self.volume.inodes_per_group))
     }
 
     /// Returns a symlink's target.
-    pub(super) fn target_of(&self, number: InodeNumber, inode: &WholeInode) -> Result<Vec<u8>, RootfsError> {
+    pub(in crate::editor) fn target_of(&self, number: InodeNumber, inode: &WholeInode) -> Result<Vec<u8>, RootfsError> {
         self.check_not_encrypted(number, inode)?;
         let size = usize::try_from(inode.size()).unwrap_or(usize::MAX);
         if size == 0 || size >= self.volume.block_size.max(FAST_SYMLINK_MAX + 1) {
@@ -154,7 +154,7 @@ impl Ext4Editor {
     }
 
     /// Adds to `i_blocks`, or takes away.
-    pub(super) fn change_block_count(&self, inode: &mut Inode, blocks: u64, more: bool) {
+    pub(in crate::editor) fn change_block_count(&self, inode: &mut Inode, blocks: u64, more: bool) {
         let unit = if inode.i_flags & HUGE_FILE_FL != 0 { 1 } else { self.volume.block_size as u64 / 512 };
         let count = inode.blocks();
         let change = blocks * unit;
@@ -162,7 +162,7 @@ impl Ext4Editor {
     }
 
     /// Takes one more name of an inode into account.
-    pub(super) fn add_link(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn add_link(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
         let mut inode = self.inode(number)?;
         let is_dir = FileType::from_mode_bits(inode.i_mode) == Some(FileType::Directory);
         // A directory that stopped counting has 1.
@@ -180,14 +180,14 @@ impl Ext4Editor {
 }
 
 /// Sets what `attributes` say but the xattrs; the times are all the mtime.
-pub(super) fn set_attributes(inode: &mut Inode, attributes: &Attributes) {
+pub(in crate::editor) fn set_attributes(inode: &mut Inode, attributes: &Attributes) {
     inode.i_mode = (inode.i_mode & 0o170_000) | (attributes.mode & 0o7777);
     inode.set_owner(attributes.uid, attributes.gid);
     inode.set_times(EncodedTime::new(attributes.mtime));
 }
 
 /// Returns a new inode with one link.
-pub(super) fn new_inode(file_type: FileType, attributes: &Attributes) -> WholeInode {
+pub(in crate::editor) fn new_inode(file_type: FileType, attributes: &Attributes) -> WholeInode {
     let mut inode = WholeInode::zeroed();
     inode.i_mode = file_type.mode_bits();
     inode.i_links_count = 1;

@@ -5,7 +5,7 @@
 
 use banger_tree::{FileType, RootfsError};
 
-use super::Ext4Editor;
+use crate::editor::Ext4Editor;
 use super::directory::{Entry, Record};
 use super::extents::Run;
 use super::whole_inode::WholeInode;
@@ -20,11 +20,11 @@ const IN_PLACE: usize = 60;
 const PARENT_SIZE: usize = 4;
 
 /// Returns whether an attribute is the rest of the content: `system.data`.
-pub(super) fn is_data(found: &FoundEntry<'_>) -> bool {
+pub(in crate::editor) fn is_data(found: &FoundEntry<'_>) -> bool {
     found.entry.name_index == 7 && found.entry.name == b"data"
 }
 
-pub(super) fn is_inline(inode: &Inode) -> bool {
+pub(in crate::editor) fn is_inline(inode: &Inode) -> bool {
     inode.i_flags & INLINE_DATA_FL != 0
 }
 
@@ -46,7 +46,7 @@ impl Ext4Editor {
     }
 
     /// Returns what an inode holds itself; it may be longer than the file.
-    pub(super) fn inline_data(
+    pub(in crate::editor) fn inline_data(
         &self,
         number: InodeNumber,
         inode: &WholeInode,
@@ -57,14 +57,14 @@ impl Ext4Editor {
     }
 
     /// Returns the parent of a directory that holds its entries itself.
-    pub(super) fn inline_parent(&self, inode: &Inode) -> InodeNumber {
+    pub(in crate::editor) fn inline_parent(&self, inode: &Inode) -> InodeNumber {
         let [a, b, c, d, ..] = inode.i_block;
         InodeNumber(u32::from_le_bytes([a, b, c, d]))
     }
 
     /// Returns the records of a directory that holds its entries itself: in two parts, each of which
     /// its records fill.
-    pub(super) fn inline_records(
+    pub(in crate::editor) fn inline_records(
         &self,
         number: InodeNumber,
         inode: &WholeInode,
@@ -76,7 +76,7 @@ impl Ext4Editor {
     }
 
     /// Moves the content of an inode that holds it itself to a block; others stay as they are.
-    pub(super) fn move_inline_out(
+    pub(in crate::editor) fn move_inline_out(
         &mut self,
         number: InodeNumber,
         inode: &mut WholeInode,

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use banger_tree::{FileType, RootfsError};
 
-use super::Ext4Editor;
-use super::blocks::View;
-use super::extents::{LOGICAL_END, Run};
-use super::inline::is_inline;
-use super::whole_inode::WholeInode;
+use crate::editor::Ext4Editor;
+use crate::editor::disk::blocks::View;
+use crate::editor::disk::extents::{LOGICAL_END, Run};
+use crate::editor::disk::inline::is_inline;
+use crate::editor::disk::whole_inode::WholeInode;
 use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, VERITY_FL};
 use crate::format::superblock::ro_compat;
 use crate::format::{Block, InodeNumber};
@@ -20,7 +20,7 @@ const TAIL_SIZE: usize = 8;
 impl Ext4Editor {
     /// Returns the inodes that are left over, in the order of their list, then those in the orphan
     /// file.
-    pub(super) fn orphans(&self) -> Result<Vec<InodeNumber>, RootfsError> {
+    pub(in crate::editor) fn orphans(&self) -> Result<Vec<InodeNumber>, RootfsError> {
         let mut seen = BTreeSet::new();
         let mut orphans = Vec::new();
         let mut next = self.volume.last_orphan;
@@ -49,7 +49,7 @@ impl Ext4Editor {
 
     /// Frees what has no name any more, and cuts off what is to be cut off. All of it is a change
     /// like any other, until the next commit in memory only.
-    pub(super) fn settle_orphans(&mut self) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn settle_orphans(&mut self) -> Result<(), RootfsError> {
         if !self.volume.has_orphans() {
             return Ok(());
         }

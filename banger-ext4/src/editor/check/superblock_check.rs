@@ -1,6 +1,6 @@
 //! What is wrong with a superblock although the file system can be read and written by it.
 
-use super::features::names_of_features;
+use crate::editor::disk::features::names_of_features;
 use crate::format::inode::is_extra_isize;
 use crate::format::superblock::{Superblock, compat, ro_compat};
 
@@ -18,15 +18,15 @@ const KNOWN_COMPAT: u32 = compat::DIR_PREALLOC
 
 /// What a file system has that its superblock has to tell.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Uses {
+pub(in crate::editor) struct Uses {
     /// Blocks of xattrs.
-    pub(super) xattr_blocks: bool,
+    pub(in crate::editor) xattr_blocks: bool,
     /// Files of 2 GiB and more.
-    pub(super) large_files: bool,
+    pub(in crate::editor) large_files: bool,
 }
 
 /// Returns what is wrong with the superblock of a file system that has `uses`.
-pub(super) fn problems_of(superblock: &Superblock, uses: Uses) -> Vec<String> {
+pub(in crate::editor) fn problems_of(superblock: &Superblock, uses: Uses) -> Vec<String> {
     let mut problems = Vec::new();
     let mut require = |holds: bool, problem: String| {
         if !holds {

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
-use super::blocks::{Bytes, CopyChecksum, JournalCopies, JournalCopy};
+use crate::editor::Ext4Editor;
+use crate::editor::disk::blocks::{Bytes, CopyChecksum, JournalCopies, JournalCopy};
 use super::journal::Journal;
 use crate::format::crc32c::is_wrong;
 use crate::format::journal::{
@@ -27,13 +27,13 @@ const FAST_COMMIT_HEAD: u16 = 9;
 
 /// What a journal leads to.
 #[derive(Debug, Default)]
-pub(super) struct Recovered {
+pub(in crate::editor) struct Recovered {
     /// The newest copies.
-    pub(super) copies: JournalCopies,
+    pub(in crate::editor) copies: JournalCopies,
     /// The sequence number after the last transaction.
-    pub(super) next_sequence: u32,
+    pub(in crate::editor) next_sequence: u32,
     /// Whether the last transaction does not count, although its end is there: a part of it is not.
-    pub(super) has_torn_end: bool,
+    pub(in crate::editor) has_torn_end: bool,
 }
 
 /// A transaction that is being read.
@@ -105,7 +105,7 @@ impl Ext4Editor {
     ///
     /// # Errors
     /// The journal is damaged, or has fast commits.
-    pub(super) fn recover(&self, journal: &Journal) -> Result<Recovered, RootfsError> {
+    pub(in crate::editor) fn recover(&self, journal: &Journal) -> Result<Recovered, RootfsError> {
         let Some(start) = journal.start() else {
             return Ok(Recovered { next_sequence: journal.sequence(), ..Recovered::default() });
         };

@@ -25,17 +25,17 @@ const SIZE_CLASSES: usize = 68;
 
 /// Where a directory's blocks are.
 #[derive(Clone, Debug)]
-pub(super) struct DirMapping {
-    pub(super) runs: Arc<Vec<Run>>,
-    pub(super) index_blocks: Arc<Vec<Block>>,
+pub(in crate::editor) struct DirMapping {
+    pub(in crate::editor) runs: Arc<Vec<Run>>,
+    pub(in crate::editor) index_blocks: Arc<Vec<Block>>,
     /// `i_block` that it was read from.
-    pub(super) i_block: [u8; 60],
-    pub(super) size: u64,
+    pub(in crate::editor) i_block: [u8; 60],
+    pub(in crate::editor) size: u64,
 }
 
 /// The blocks that a directory's names are in, and the room in them.
 #[derive(Debug, Default)]
-pub(super) struct NameIndex {
+pub(in crate::editor) struct NameIndex {
     hasher: RandomState,
     blocks: HashMap<u64, u32>,
     /// Blocks of names whose hash is taken: next to none, unless names are there twice.
@@ -52,12 +52,12 @@ impl NameIndex {
     }
 
     /// Adds a block with this many free bytes.
-    pub(super) fn add_block(&mut self, room: usize) {
+    pub(in crate::editor) fn add_block(&mut self, room: usize) {
         self.room.push(u16::try_from(room).unwrap_or(u16::MAX));
     }
 
     /// Adds a name that is in a block.
-    pub(super) fn add_name(&mut self, name: &[u8], block: u64) {
+    pub(in crate::editor) fn add_name(&mut self, name: &[u8], block: u64) {
         let block = u32::try_from(block).expect("directories have fewer blocks");
         let hash = self.hash(name);
         match self.blocks.entry(hash) {
@@ -69,7 +69,7 @@ impl NameIndex {
     }
 
     /// Returns the blocks that may have a name; a name that is in none of them is nowhere.
-    pub(super) fn blocks_of(&self, name: &[u8]) -> Vec<u64> {
+    pub(in crate::editor) fn blocks_of(&self, name: &[u8]) -> Vec<u64> {
         let hash = self.hash(name);
         let Some(first) = self.blocks.get(&hash) else { return Vec::new() };
         let more = self.more.iter().filter(|(of, _)| *of == hash).map(|(_, block)| *block);
@@ -80,7 +80,7 @@ impl NameIndex {
     }
 
     /// Takes an entry that was put into a block into account.
-    pub(super) fn inserted(&mut self, name: &[u8], block: u64) {
+    pub(in crate::editor) fn inserted(&mut self, name: &[u8], block: u64) {
         self.add_name(name, block);
         if let Some(room) = self.room.get_mut(block as usize) {
             *room = room.saturating_sub(u16::try_from(entry_size(name.len())).unwrap_or(u16::MAX));
@@ -88,7 +88,7 @@ impl NameIndex {
     }
 
     /// Takes an entry that was removed from a block into account.
-    pub(super) fn removed(&mut self, name: &[u8], block: u64) {
+    pub(in crate::editor) fn removed(&mut self, name: &[u8], block: u64) {
         let hash = self.hash(name);
         let at = u32::try_from(block).expect("directories have fewer blocks");
         let other = self.more.iter().position(|(of, in_block)| *of == hash && *in_block == at);
@@ -109,7 +109,7 @@ impl NameIndex {
     }
 
     /// Returns the first block that has room for an entry of `size` bytes.
-    pub(super) fn block_with_room(&mut self, size: usize) -> Option<u64> {
+    pub(in crate::editor) fn block_with_room(&mut self, size: usize) -> Option<u64> {
         self.first_fit.resize(SIZE_CLASSES, 0);
         let class = size.div_ceil(4).min(SIZE_CLASSES - 1);
         let from = self.first_fit[class];
@@ -127,15 +127,15 @@ impl NameIndex {
 
 /// A directory that a path led to.
 #[derive(Clone, Debug)]
-pub(super) struct WalkedDir {
-    pub(super) inode: InodeNumber,
+pub(in crate::editor) struct WalkedDir {
+    pub(in crate::editor) inode: InodeNumber,
     /// The path without symlinks.
-    pub(super) path: GuestPath,
+    pub(in crate::editor) path: GuestPath,
 }
 
 /// What was found out about directories; each change of a directory has to be told.
 #[derive(Debug, Default)]
-pub(super) struct DirCache {
+pub(in crate::editor) struct DirCache {
     mappings: HashMap<InodeNumber, DirMapping>,
     searches: HashMap<InodeNumber, u32>,
     indexes: HashMap<InodeNumber, NameIndex>,
@@ -151,21 +151,21 @@ pub(super) struct DirCache {
 }
 
 impl DirCache {
-    pub(super) fn lookups(&self) -> u64 {
+    pub(in crate::editor) fn lookups(&self) -> u64 {
         self.lookups
     }
 
-    pub(super) fn count_lookup(&mut self) {
+    pub(in crate::editor) fn count_lookup(&mut self) {
         self.lookups += 1;
     }
 
     /// Forgets everything: an operation was undone.
-    pub(super) fn forget_all(&mut self) {
+    pub(in crate::editor) fn forget_all(&mut self) {
         *self = Self { lookups: self.lookups, ..Self::default() };
     }
 
     /// Forgets a directory that is there no more, or whose blocks were made anew.
-    pub(super) fn forget_dir(&mut self, number: InodeNumber) {
+    pub(in crate::editor) fn forget_dir(&mut self, number: InodeNumber) {
         self.mappings.remove(&number);
         self.forget_names(number);
         self.children_count -= self.children.remove(&number).map_or(0, |names| names.len());
@@ -173,20 +173,20 @@ impl DirCache {
     }
 
     /// Forgets where a directory's names are.
-    pub(super) fn forget_names(&mut self, number: InodeNumber) {
+    pub(in crate::editor) fn forget_names(&mut self, number: InodeNumber) {
         self.searches.remove(&number);
         self.indexes.remove(&number);
     }
 
-    pub(super) fn mapping(&self, number: InodeNumber) -> Option<&DirMapping> {
+    pub(in crate::editor) fn mapping(&self, number: InodeNumber) -> Option<&DirMapping> {
         self.mappings.get(&number)
     }
 
-    pub(super) fn forget_mapping(&mut self, number: InodeNumber) {
+    pub(in crate::editor) fn forget_mapping(&mut self, number: InodeNumber) {
         self.mappings.remove(&number);
     }
 
-    pub(super) fn add_mapping(&mut self, number: InodeNumber, mapping: DirMapping) {
+    pub(in crate::editor) fn add_mapping(&mut self, number: InodeNumber, mapping: DirMapping) {
         if self.mappings.len() >= ENTRIES_MAX {
             self.mappings.clear();
         }
@@ -195,7 +195,7 @@ impl DirCache {
 
     /// Returns whether a directory without an index is searched so often that its names are worth
     /// remembering; counts this search.
-    pub(super) fn is_searched_often(&mut self, number: InodeNumber) -> bool {
+    pub(in crate::editor) fn is_searched_often(&mut self, number: InodeNumber) -> bool {
         if self.searches.len() >= ENTRIES_MAX && !self.searches.contains_key(&number) {
             self.searches.clear();
         }
@@ -204,11 +204,11 @@ impl DirCache {
         *searches >= SEARCHES
     }
 
-    pub(super) fn index(&mut self, number: InodeNumber) -> Option<&mut NameIndex> {
+    pub(in crate::editor) fn index(&mut self, number: InodeNumber) -> Option<&mut NameIndex> {
         self.indexes.get_mut(&number)
     }
 
-    pub(super) fn add_index(&mut self, number: InodeNumber, index: NameIndex) {
+    pub(in crate::editor) fn add_index(&mut self, number: InodeNumber, index: NameIndex) {
         let names: usize = self.indexes.values().map(NameIndex::len).sum();
         if names + index.len() > NAMES_MAX || self.indexes.len() >= ENTRIES_MAX {
             self.indexes.clear();
@@ -216,11 +216,11 @@ impl DirCache {
         self.indexes.insert(number, index);
     }
 
-    pub(super) fn child(&self, dir: InodeNumber, name: &[u8]) -> Option<InodeNumber> {
+    pub(in crate::editor) fn child(&self, dir: InodeNumber, name: &[u8]) -> Option<InodeNumber> {
         self.children.get(&dir)?.get(name).copied()
     }
 
-    pub(super) fn add_child(&mut self, dir: InodeNumber, name: &[u8], inode: InodeNumber) {
+    pub(in crate::editor) fn add_child(&mut self, dir: InodeNumber, name: &[u8], inode: InodeNumber) {
         if self.children_count >= ENTRIES_MAX {
             self.children.clear();
             self.children_count = 0;
@@ -230,24 +230,24 @@ impl DirCache {
     }
 
     /// Forgets what a name led to.
-    pub(super) fn forget_child(&mut self, dir: InodeNumber, name: &[u8]) {
+    pub(in crate::editor) fn forget_child(&mut self, dir: InodeNumber, name: &[u8]) {
         let before = self.children.get_mut(&dir).and_then(|names| names.remove(name));
         self.children_count -= usize::from(before.is_some());
     }
 
-    pub(super) fn subdirectories(&mut self, dir: InodeNumber) -> Option<&mut usize> {
+    pub(in crate::editor) fn subdirectories(&mut self, dir: InodeNumber) -> Option<&mut usize> {
         self.subdirectories.get_mut(&dir)
     }
 
-    pub(super) fn set_subdirectories(&mut self, dir: InodeNumber, count: usize) {
+    pub(in crate::editor) fn set_subdirectories(&mut self, dir: InodeNumber, count: usize) {
         self.subdirectories.insert(dir, count);
     }
 
-    pub(super) fn walked(&self, path: &GuestPath) -> Option<&WalkedDir> {
+    pub(in crate::editor) fn walked(&self, path: &GuestPath) -> Option<&WalkedDir> {
         self.walked.get(path.as_bytes())
     }
 
-    pub(super) fn add_walked(&mut self, path: &GuestPath, dir: WalkedDir) {
+    pub(in crate::editor) fn add_walked(&mut self, path: &GuestPath, dir: WalkedDir) {
         if self.walked.len() >= ENTRIES_MAX {
             self.walked.clear();
             self.has_links = false;
@@ -257,7 +257,7 @@ impl DirCache {
     }
 
     /// Forgets the ways through a directory or symlink at `path`, which moves or goes.
-    pub(super) fn forget_walked(&mut self, path: &GuestPath) {
+    pub(in crate::editor) fn forget_walked(&mut self, path: &GuestPath) {
         if self.has_links {
             self.walked.clear();
             self.has_links = false;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use banger_tree::{FileType, RootfsError};
 
-use super::Ext4Editor;
+use crate::editor::Ext4Editor;
 use super::blocks::View;
 use super::whole_inode::WholeInode;
 use crate::format::crc32c::is_wrong;
@@ -18,28 +18,28 @@ use crate::format::{Block, InodeNumber};
 /// Deepest extent tree.
 const DEPTH_MAX: u16 = 5;
 /// One past the last block a file can have.
-pub(super) const LOGICAL_END: u64 = u32::MAX as u64;
+pub(in crate::editor) const LOGICAL_END: u64 = u32::MAX as u64;
 
 /// Blocks of a file that follow each other in the image, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(in crate::editor) struct Run {
     /// The first one's number in the file.
-    pub(super) logical: u64,
+    pub(in crate::editor) logical: u64,
     /// How many.
-    pub(super) len: u64,
+    pub(in crate::editor) len: u64,
     /// The first one's number in the image.
-    pub(super) start: u64,
+    pub(in crate::editor) start: u64,
     /// Whether they hold bytes; blocks that are only reserved read as zeros.
-    pub(super) written: bool,
+    pub(in crate::editor) written: bool,
 }
 
 /// Blocks of a file.
 #[derive(Debug, Default)]
-pub(super) struct Mapping {
+pub(in crate::editor) struct Mapping {
     /// In the order of the file.
-    pub(super) runs: Vec<Run>,
+    pub(in crate::editor) runs: Vec<Run>,
     /// Blocks of the tree itself.
-    pub(super) index_blocks: Vec<Block>,
+    pub(in crate::editor) index_blocks: Vec<Block>,
 }
 
 struct Walk<'a> {
@@ -56,7 +56,7 @@ struct Walk<'a> {
 impl Ext4Editor {
     /// Returns the blocks of a file that are in the range `wanted` of its block numbers, and
     /// perhaps some beside it.
-    pub(super) fn mapping(
+    pub(in crate::editor) fn mapping(
         &self,
         number: InodeNumber,
         inode: &Inode,
@@ -159,7 +159,7 @@ impl Ext4Editor {
 
     /// Gives a file the blocks `runs`, in order, in the place of those it had; `old_index_blocks`
     /// are given back. Counts them all, and the xattr block.
-    pub(super) fn set_mapping(
+    pub(in crate::editor) fn set_mapping(
         &mut self,
         number: InodeNumber,
         inode: &mut WholeInode,
@@ -218,7 +218,7 @@ impl Ext4Editor {
     }
 
     /// Gives back all blocks of a file but its xattr block.
-    pub(super) fn free_content(&mut self, number: InodeNumber, inode: &Inode) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn free_content(&mut self, number: InodeNumber, inode: &Inode) -> Result<(), RootfsError> {
         let mapping = self.mapping(number, inode, 0..LOGICAL_END)?;
         for run in mapping.runs {
             self.free_blocks(Block(run.start), run.len)?;

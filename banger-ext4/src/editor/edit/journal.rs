@@ -2,9 +2,9 @@
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
-use super::blocks::{Bytes, View};
-use super::extents::{LOGICAL_END, Run};
+use crate::editor::Ext4Editor;
+use crate::editor::disk::blocks::{Bytes, View};
+use crate::editor::disk::extents::{LOGICAL_END, Run};
 use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::inode::{EXTENTS_FL, Inode};
 use crate::format::journal::{
@@ -31,31 +31,31 @@ const BLOCKS_MIN: u32 = 1024;
 
 /// The journal, with its superblock checked.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(in crate::editor) struct Journal {
     superblock: JournalSuperblock,
     runs: Vec<Run>,
     block_size: usize,
 }
 
 impl Journal {
-    pub(super) fn has(&self, feature: u32) -> bool {
+    pub(in crate::editor) fn has(&self, feature: u32) -> bool {
         self.superblock.h_blocktype.0 == SUPERBLOCK_V2 && self.superblock.s_feature_incompat.0 & feature != 0
     }
 
     /// Returns what checksums start from, if there are any of CRC-32C.
-    pub(super) fn seed(&self) -> Option<Checksum> {
+    pub(in crate::editor) fn seed(&self) -> Option<Checksum> {
         let has_any = self.has(incompat::CSUM_V2 | incompat::CSUM_V3);
         has_any.then(|| Checksum::of_filesystem(&self.superblock.s_uuid))
     }
 
     /// Returns whether a commit block has the CRC-32 of its transaction.
-    pub(super) fn has_crc32(&self) -> bool {
+    pub(in crate::editor) fn has_crc32(&self) -> bool {
         self.superblock.h_blocktype.0 == SUPERBLOCK_V2
             && self.superblock.s_feature_compat.0 & COMPAT_CHECKSUM != 0
     }
 
     /// Returns the bytes of a tag in a descriptor block.
-    pub(super) fn tag_size(&self) -> usize {
+    pub(in crate::editor) fn tag_size(&self) -> usize {
         match (self.has(incompat::CSUM_V3), self.has(incompat::CSUM_V2), self.has(incompat::BIT64)) {
             (true, ..) => 16,
             (false, true, true) => 14,
@@ -66,19 +66,19 @@ impl Journal {
     }
 
     /// Returns the bytes of the checksum at the end of a block of tags or of revoked blocks.
-    pub(super) fn tail_size(&self) -> usize {
+    pub(in crate::editor) fn tail_size(&self) -> usize {
         if self.seed().is_some() { 4 } else { 0 }
     }
 
     /// Returns whether a block of tags or of revoked blocks has a wrong checksum at its end.
-    pub(super) fn has_wrong_tail(&self, bytes: &[u8]) -> bool {
+    pub(in crate::editor) fn has_wrong_tail(&self, bytes: &[u8]) -> bool {
         let Some(seed) = self.seed() else { return false };
         let (covered, tail) = bytes.split_at(bytes.len() - 4);
         is_wrong(tail, &seed.with(covered).with(&[0; 4]).value().to_be_bytes()[..])
     }
 
     /// Returns the first block of the log and one past its last.
-    pub(super) fn log(&self) -> (u64, u64) {
+    pub(in crate::editor) fn log(&self) -> (u64, u64) {
         let length = self.superblock.s_maxlen.0;
         let end = length.checked_sub(self.fast_commit_blocks()).filter(|end| *end >= BLOCKS_MIN);
         let end = end.filter(|_| self.has(incompat::FAST_COMMIT)).unwrap_or(length);
@@ -93,39 +93,39 @@ impl Journal {
     }
 
     /// Returns where fast commits start, if there can be any.
-    pub(super) fn fast_commit_place(&self) -> Option<Block> {
+    pub(in crate::editor) fn fast_commit_place(&self) -> Option<Block> {
         // As the kernel has it, one block after the log is left out.
         if self.has(incompat::FAST_COMMIT) { self.place(self.log().1 + 1) } else { None }
     }
 
     /// Returns the block of the log where the changes start that are not in place; `None` if there
     /// are none.
-    pub(super) fn start(&self) -> Option<u64> {
+    pub(in crate::editor) fn start(&self) -> Option<u64> {
         (self.superblock.s_start.0 != 0).then(|| self.superblock.s_start.0.into())
     }
 
     /// Returns the superblock of the journal when its changes are in place, the last of which is
     /// before `next_sequence`.
-    pub(super) fn emptied_superblock(&self, next_sequence: u32) -> Option<(Block, Vec<u8>)> {
+    pub(in crate::editor) fn emptied_superblock(&self, next_sequence: u32) -> Option<(Block, Vec<u8>)> {
         // Behind what may lie in the log, as e2fsck does: nothing of it may count again.
         self.superblock(false, next_sequence.wrapping_add(1).max(1))
     }
 
     /// Returns where the journal's block of this number is in the image.
-    pub(super) fn place(&self, logical: u64) -> Option<Block> {
+    pub(in crate::editor) fn place(&self, logical: u64) -> Option<Block> {
         let at = self.runs.partition_point(|run| run.logical + run.len <= logical);
         let run = self.runs.get(at).filter(|run| logical >= run.logical)?;
         run.written.then_some(Block(run.start + (logical - run.logical)))
     }
 
     /// Returns the sequence number of the first transaction.
-    pub(super) fn sequence(&self) -> u32 {
+    pub(in crate::editor) fn sequence(&self) -> u32 {
         self.superblock.s_sequence.0
     }
 
     /// Returns the place and the bytes of the superblock's block that says where the log starts,
     /// 0 for nowhere, and with which sequence number it goes on.
-    pub(super) fn superblock(&self, is_live: bool, sequence: u32) -> Option<(Block, Vec<u8>)> {
+    pub(in crate::editor) fn superblock(&self, is_live: bool, sequence: u32) -> Option<(Block, Vec<u8>)> {
         let mut superblock = self.superblock.clone();
         superblock.s_start.0 = if is_live { superblock.s_first.0 } else { 0 };
         superblock.s_sequence.0 = sequence;
@@ -140,12 +140,12 @@ impl Journal {
     }
 
     /// Returns the superblock that makes the transaction count.
-    pub(super) fn live_superblock(&self) -> Option<(Block, Vec<u8>)> {
+    pub(in crate::editor) fn live_superblock(&self) -> Option<(Block, Vec<u8>)> {
         self.superblock(true, self.sequence())
     }
 
     /// Returns the superblock of the empty journal after the transaction.
-    pub(super) fn done_superblock(&self) -> Option<(Block, Vec<u8>)> {
+    pub(in crate::editor) fn done_superblock(&self) -> Option<(Block, Vec<u8>)> {
         // 0 is no sequence number.
         self.superblock(false, self.sequence().wrapping_add(1).max(1))
     }
@@ -156,7 +156,7 @@ impl Journal {
     }
 
     /// Returns how many blocks one transaction can change.
-    pub(super) fn capacity(&self) -> usize {
+    pub(in crate::editor) fn capacity(&self) -> usize {
         let tags = self.tags();
         // One for the commit block, and one descriptor for as many blocks as it has tags.
         let (first, end) = self.log();
@@ -166,7 +166,7 @@ impl Journal {
 
     /// Returns the blocks, with their places, of a transaction that changes `changed`; `None` if
     /// the journal is too small.
-    pub(super) fn transaction<'a>(
+    pub(in crate::editor) fn transaction<'a>(
         &self,
         changed: impl ExactSizeIterator<Item = (Block, &'a Bytes)>,
     ) -> Option<Vec<(Block, Vec<u8>)>> {
@@ -251,7 +251,7 @@ impl Journal {
 
 impl Ext4Editor {
     /// Returns the journal, which is empty and can be written.
-    pub(super) fn journal(&self) -> Result<Journal, RootfsError> {
+    pub(in crate::editor) fn journal(&self) -> Result<Journal, RootfsError> {
         let volume = &self.volume;
         let Some(journal) = self.read_journal()? else {
             let reason = "it has no journal, without which a change cannot be all or nothing; \
@@ -277,7 +277,7 @@ impl Ext4Editor {
     ///
     /// # Errors
     /// It is damaged, or of a kind that is not known here.
-    pub(super) fn read_journal(&self) -> Result<Option<Journal>, RootfsError> {
+    pub(in crate::editor) fn read_journal(&self) -> Result<Option<Journal>, RootfsError> {
         let volume = &self.volume;
         let Some(number) = volume.journal else { return Ok(None) };
         let corrupt = |what: &str| Err(volume.corrupt(format!("the journal {what}")));

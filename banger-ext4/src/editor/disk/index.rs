@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
+use crate::editor::Ext4Editor;
 use super::directory::{Dir, Entry};
 use super::extents::Run;
 use crate::format::crc32c::is_wrong;
@@ -15,7 +15,7 @@ use crate::format::inode::INDEX_FL;
 use crate::format::{Block, InodeNumber};
 
 /// `indirect_levels` of `struct dx_root_info`.
-pub(super) const LEVELS_OFFSET: usize = 30;
+pub(in crate::editor) const LEVELS_OFFSET: usize = 30;
 
 /// One index block on the way to a leaf.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct Step {
 
 /// The way to a leaf.
 #[derive(Debug)]
-pub(super) struct Path {
+pub(in crate::editor) struct Path {
     hash_version: u8,
     hash: u32,
     steps: Vec<Step>,
@@ -38,7 +38,7 @@ pub(super) struct Path {
 
 impl Path {
     /// Returns the leaf's number in the directory.
-    pub(super) fn leaf(&self) -> u64 {
+    pub(in crate::editor) fn leaf(&self) -> u64 {
         let step = self.steps.last().expect("the root is always there");
         step.entries[step.at].block.into()
     }
@@ -51,12 +51,12 @@ impl Ext4Editor {
     }
 
     /// Returns the hash of a name in an index of this version; `None` if it is not known.
-    pub(super) fn hash_by(&self, hash_version: u8, name: &[u8]) -> Option<NameHash> {
+    pub(in crate::editor) fn hash_by(&self, hash_version: u8, name: &[u8]) -> Option<NameHash> {
         name_hash(hash_version, name, &self.volume.hash_seed, self.volume.signedness)
     }
 
     /// Returns the entries of an index block that start at `offset`, checked.
-    pub(super) fn index_entries(
+    pub(in crate::editor) fn index_entries(
         &self,
         dir: &Dir,
         bytes: &[u8],
@@ -95,7 +95,7 @@ impl Ext4Editor {
 
     /// Returns the way to the first leaf that may have `name`; `None` if the directory has no
     /// index, or one by another hash than is known here.
-    pub(super) fn probe(&self, dir: &Dir, name: &[u8]) -> Result<Option<Path>, RootfsError> {
+    pub(in crate::editor) fn probe(&self, dir: &Dir, name: &[u8]) -> Result<Option<Path>, RootfsError> {
         if !dir.is_indexed || dir.has_casefold() {
             return Ok(None);
         }
@@ -116,7 +116,7 @@ impl Ext4Editor {
     }
 
     /// Goes on to the next leaf if names of the same hash may be there, too.
-    pub(super) fn next_leaf_of_hash(&self, dir: &Dir, path: &mut Path) -> Result<bool, RootfsError> {
+    pub(in crate::editor) fn next_leaf_of_hash(&self, dir: &Dir, path: &mut Path) -> Result<bool, RootfsError> {
         let Some(level) = path.steps.iter().rposition(|step| step.at + 1 < step.entries.len()) else {
             return Ok(false);
         };
@@ -141,7 +141,7 @@ impl Ext4Editor {
 
     /// Adds an entry to an indexed directory; returns whether that could be done without making
     /// the index anew.
-    pub(super) fn insert_into_index(&mut self, dir: &Dir, entry: &Entry) -> Result<bool, RootfsError> {
+    pub(in crate::editor) fn insert_into_index(&mut self, dir: &Dir, entry: &Entry) -> Result<bool, RootfsError> {
         let Some(path) = self.probe(dir, &entry.name)? else { return Ok(false) };
         let (block, bytes) = self.dir_block(dir, path.leaf())?;
         let records = self.records(dir, &bytes)?;
@@ -234,7 +234,7 @@ impl Ext4Editor {
     }
 
     /// Makes a directory's blocks anew as a hash tree, with one entry more.
-    pub(super) fn rebuild_index(&mut self, mut dir: Dir, entry: Entry) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn rebuild_index(&mut self, mut dir: Dir, entry: Entry) -> Result<(), RootfsError> {
         let block_size = self.volume.block_size;
         let parent = self.dir_block(&dir, 0)?.1;
         let parent = InodeNumber(u32::from_le_bytes(parent[12..16].try_into().expect("four bytes")));

@@ -2,11 +2,11 @@
 
 use banger_tree::FileType;
 
-use super::extents::{LOGICAL_END, Mapping};
+use crate::editor::disk::extents::{LOGICAL_END, Mapping};
 use crate::format::inode::{EXTENTS_FL, IMAGIC_FL, INDEX_FL, Inode};
 
 /// Returns what is wrong with the fields of an inode in use, each as what the inode does.
-pub(super) fn problems_of(inode: &Inode, file_type: FileType, has_imagic: bool) -> Vec<&'static str> {
+pub(in crate::editor) fn problems_of(inode: &Inode, file_type: FileType, has_imagic: bool) -> Vec<&'static str> {
     let has = |flag: u32| inode.i_flags & flag != 0;
     [
         (inode.i_dtime != 0, "is in use and has a time of deletion"),
@@ -21,7 +21,7 @@ pub(super) fn problems_of(inode: &Inode, file_type: FileType, has_imagic: bool) 
 
 /// Returns what is wrong with the size of a file that has the blocks of `mapping`. Preallocated
 /// blocks may lie behind its end.
-pub(super) fn problem_of_size(inode: &Inode, mapping: &Mapping, block_size: u64) -> Option<&'static str> {
+pub(in crate::editor) fn problem_of_size(inode: &Inode, mapping: &Mapping, block_size: u64) -> Option<&'static str> {
     let size = inode.size();
     let end = mapping.runs.iter().rev().find(|run| run.written).map_or(0, |run| run.logical + run.len);
     // A tree with blocks of its own ends with the file; a flat one may have one block more.
@@ -38,7 +38,7 @@ pub(super) fn problem_of_size(inode: &Inode, mapping: &Mapping, block_size: u64)
 
 #[cfg(test)]
 mod tests {
-    use super::super::extents::Run;
+    use crate::editor::disk::extents::Run;
     use super::*;
     use crate::format::{Block, INODE_SIZE};
 

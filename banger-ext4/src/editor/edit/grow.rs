@@ -2,10 +2,10 @@
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
-use super::blocks::View;
-use super::groups::{change_superblock, set_bits};
-use super::volume::Volume;
+use crate::editor::Ext4Editor;
+use crate::editor::disk::blocks::View;
+use crate::editor::disk::groups::{change_superblock, set_bits};
+use crate::editor::disk::volume::Volume;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT, INODE_ZEROED};
 use crate::format::inode::EXTENTS_FL;
 use crate::format::superblock::{Superblock, incompat};
@@ -334,7 +334,7 @@ impl Ext4Editor {
     }
 
     /// Checks what the resize inode has: see [`extend_resize_inode`](Self::extend_resize_inode).
-    pub(super) fn check_resize_inode(&self) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn check_resize_inode(&self) -> Result<(), RootfsError> {
         let corrupt = |what: &str| self.volume.corrupt(format!("the resize inode {what}"));
         let volume = &self.volume;
         let inode = self.inode(InodeNumber::RESIZE)?;

@@ -3,9 +3,9 @@
 
 use banger_tree::RootfsError;
 
-use super::Ext4Editor;
-use super::blocks::View;
-use super::volume::Volume;
+use crate::editor::Ext4Editor;
+use crate::editor::disk::blocks::View;
+use crate::editor::disk::volume::Volume;
 use crate::format::superblock::Superblock;
 
 /// `mmp_seq`: nobody has it mounted.
@@ -15,7 +15,7 @@ const MMP_NODENAME: std::ops::Range<usize> = 16..80;
 
 impl Ext4Editor {
     /// Looks into the journal; what it has that is not in place yet is read from there from now on.
-    pub(super) fn replay_in_memory(&mut self) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn replay_in_memory(&mut self) -> Result<(), RootfsError> {
         let Some(journal) = self.read_journal()? else { return Ok(()) };
         if !self.volume.needs_recovery {
             return match journal.start() {
@@ -53,7 +53,7 @@ impl Ext4Editor {
 
     /// Puts what the journal has in place, and empties it. A crash leaves the journal as it was, or
     /// nothing in it.
-    pub(super) fn finish_recovery(&mut self) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn finish_recovery(&mut self) -> Result<(), RootfsError> {
         if let Some(next_sequence) = self.unfinished {
             let journal = self.read_journal()?;
             let emptied = journal.and_then(|journal| journal.emptied_superblock(next_sequence));
@@ -71,7 +71,7 @@ impl Ext4Editor {
 
     /// Returns how many blocks and inodes are free, as the descriptors of the groups count them. A
     /// mounted kernel keeps the superblock's counts in memory, and counts again with the next mount.
-    pub(super) fn count_free(&self) -> Result<(u64, u64), RootfsError> {
+    pub(in crate::editor) fn count_free(&self) -> Result<(u64, u64), RootfsError> {
         let (mut blocks, mut inodes) = (0, 0);
         for group in 0..self.volume.groups {
             let desc = self.group_desc(View::Now, group)?;
@@ -82,7 +82,7 @@ impl Ext4Editor {
     }
 
     /// Makes the superblock count what is free, where the image was not unmounted.
-    pub(super) fn recount_free(&mut self) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn recount_free(&mut self) -> Result<(), RootfsError> {
         if !self.volume.needs_recovery {
             return Ok(());
         }
@@ -94,7 +94,7 @@ impl Ext4Editor {
     }
 
     /// Refuses to change what has a feature that is only read here, or what a kernel may be changing.
-    pub(super) fn check_editable(&self) -> Result<(), RootfsError> {
+    pub(in crate::editor) fn check_editable(&self) -> Result<(), RootfsError> {
         if let Some(reason) = &self.volume.uneditable {
             return Err(self.volume.unsupported(reason.clone()));
         }

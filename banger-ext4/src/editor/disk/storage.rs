@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 
-use super::in_use::{self, Refusal};
+use crate::editor::edit::in_use::{self, Refusal};
 use crate::sparse::punch_hole;
 
 /// How often a lock is tried, and how long to wait in between.
@@ -112,7 +112,7 @@ impl FileStorage {
     }
 
     /// Opens `path` to read and write, if nobody else is seen to have it in use.
-    pub(super) fn open_alone(path: &Utf8Path) -> Result<Self, Refusal> {
+    pub(in crate::editor) fn open_alone(path: &Utf8Path) -> Result<Self, Refusal> {
         let file = in_use::open(path)?;
         lock(|| file.try_lock()).map_err(|error| match error.kind() {
             io::ErrorKind::ResourceBusy => Refusal::locked(),
