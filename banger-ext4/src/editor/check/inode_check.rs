@@ -2,11 +2,11 @@
 
 use banger_tree::FileType;
 
-use crate::editor::disk::extents::{LOGICAL_END, Mapping};
+use crate::editor::disk::runs::{LOGICAL_END, Mapping};
 use crate::format::inode::{EXTENTS_FL, IMAGIC_FL, INDEX_FL, Inode};
 
 /// Returns what is wrong with the fields of an inode in use, each as what the inode does.
-pub(in crate::editor) fn problems_of(inode: &Inode, file_type: FileType, has_imagic: bool) -> Vec<&'static str> {
+pub(crate) fn problems_of(inode: &Inode, file_type: FileType, has_imagic: bool) -> Vec<&'static str> {
     let has = |flag: u32| inode.i_flags & flag != 0;
     [
         (inode.i_dtime != 0, "is in use and has a time of deletion"),
@@ -21,7 +21,7 @@ pub(in crate::editor) fn problems_of(inode: &Inode, file_type: FileType, has_ima
 
 /// Returns what is wrong with the size of a file that has the blocks of `mapping`. Preallocated
 /// blocks may lie behind its end.
-pub(in crate::editor) fn problem_of_size(inode: &Inode, mapping: &Mapping, block_size: u64) -> Option<&'static str> {
+pub(crate) fn problem_of_size(inode: &Inode, mapping: &Mapping, block_size: u64) -> Option<&'static str> {
     let size = inode.size();
     let end = mapping.runs.iter().rev().find(|run| run.written).map_or(0, |run| run.logical + run.len);
     // A tree with blocks of its own ends with the file; a flat one may have one block more.
@@ -38,8 +38,8 @@ pub(in crate::editor) fn problem_of_size(inode: &Inode, mapping: &Mapping, block
 
 #[cfg(test)]
 mod tests {
-    use crate::editor::disk::extents::Run;
     use super::*;
+    use crate::editor::disk::runs::Run;
     use crate::format::{Block, INODE_SIZE};
 
     #[test]

@@ -18,15 +18,15 @@ const KNOWN_COMPAT: u32 = compat::DIR_PREALLOC
 
 /// What a file system has that its superblock has to tell.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::editor) struct Uses {
+pub(crate) struct Uses {
     /// Blocks of xattrs.
-    pub(in crate::editor) xattr_blocks: bool,
+    pub(crate) xattr_blocks: bool,
     /// Files of 2 GiB and more.
-    pub(in crate::editor) large_files: bool,
+    pub(crate) large_files: bool,
 }
 
 /// Returns what is wrong with the superblock of a file system that has `uses`.
-pub(in crate::editor) fn problems_of(superblock: &Superblock, uses: Uses) -> Vec<String> {
+pub(crate) fn problems_of(superblock: &Superblock, uses: Uses) -> Vec<String> {
     let mut problems = Vec::new();
     let mut require = |holds: bool, problem: String| {
         if !holds {

@@ -2,7 +2,7 @@
 
 use banger_tree::RootfsError;
 
-use crate::editor::Ext4Editor;
+use super::Disk;
 use super::blocks::View;
 use super::groups::{bit, ones, set_bits};
 use super::volume::GroupChecksum;
@@ -45,9 +45,9 @@ fn set_free_blocks(desc: &mut GroupDesc, free: u64) {
     desc.set_counts(free, desc.free_inodes(), desc.used_dirs(), desc.itable_unused());
 }
 
-impl Ext4Editor {
+impl Disk {
     /// Takes up to `wanted` free blocks in a row, near `goal`; returns the first and how many.
-    pub(in crate::editor) fn allocate_blocks(&mut self, goal: Block, wanted: u64) -> Result<(Block, u64), RootfsError> {
+    pub(crate) fn allocate_blocks(&mut self, goal: Block, wanted: u64) -> Result<(Block, u64), RootfsError> {
         let (goal_group, goal_at) = self.volume.group_of(goal).unwrap_or((0, 0));
         let groups = self.volume.groups;
         let mut best: Option<(u32, u64, u64)> = None;
@@ -101,12 +101,12 @@ impl Ext4Editor {
     }
 
     /// Takes one block near `goal`.
-    pub(in crate::editor) fn allocate_block(&mut self, goal: Block) -> Result<Block, RootfsError> {
+    pub(crate) fn allocate_block(&mut self, goal: Block) -> Result<Block, RootfsError> {
         Ok(self.allocate_blocks(goal, 1)?.0)
     }
 
     /// Gives back `count` blocks from `first` on.
-    pub(in crate::editor) fn free_blocks(&mut self, first: Block, count: u64) -> Result<(), RootfsError> {
+    pub(crate) fn free_blocks(&mut self, first: Block, count: u64) -> Result<(), RootfsError> {
         let mut next = first.0;
         let end = first.0 + count;
         while next < end {
@@ -133,7 +133,7 @@ impl Ext4Editor {
         self.change_free_blocks(count, true)
     }
 
-    pub(in crate::editor) fn change_free_blocks(&mut self, count: u64, more: bool) -> Result<(), RootfsError> {
+    pub(crate) fn change_free_blocks(&mut self, count: u64, more: bool) -> Result<(), RootfsError> {
         self.update_superblock(|superblock| {
             let free = superblock.free_blocks_count();
             let free = if more { free.saturating_add(count) } else { free.saturating_sub(count) };
@@ -141,8 +141,20 @@ impl Ext4Editor {
         })
     }
 
+    /// Returns how many blocks and inodes are free, as the descriptors of the groups count them. A
+    /// mounted kernel keeps the superblock's counts in memory, and counts again with the next mount.
+    pub(crate) fn count_free(&self) -> Result<(u64, u64), RootfsError> {
+        let (mut blocks, mut inodes) = (0, 0);
+        for group in 0..self.volume.groups {
+            let desc = self.group_desc(View::Now, group)?;
+            blocks += u64::from(desc.free_blocks());
+            inodes += u64::from(desc.free_inodes());
+        }
+        Ok((blocks, inodes))
+    }
+
     /// Takes an inode, in the group of `near` if there is one.
-    pub(in crate::editor) fn allocate_inode(
+    pub(crate) fn allocate_inode(
         &mut self,
         near: InodeNumber,
         is_dir: bool,
@@ -188,8 +200,8 @@ impl Ext4Editor {
         Err(self.limit(format!("all {} inodes are in use", self.volume.inodes_count)))
     }
 
-    /// Gives back an inode, whose blocks are given back already.
-    pub(in crate::editor) fn free_inode(&mut self, number: InodeNumber, is_dir: bool) -> Result<(), RootfsError> {
+    /// Marks an inode as free.
+    pub(crate) fn free_inode(&mut self, number: InodeNumber, is_dir: bool) -> Result<(), RootfsError> {
         let index = number.0.saturating_sub(1);
         let (group, at) = (index / self.volume.inodes_per_group, index % self.volume.inodes_per_group);
         let mut desc = self.group_desc(View::Now, group)?;
@@ -202,7 +214,6 @@ impl Ext4Editor {
         let free_inodes = (desc.free_inodes() + 1).min(self.volume.inodes_per_group);
         desc.set_counts(desc.free_blocks(), free_inodes, used_dirs, desc.itable_unused());
         self.put_inode_bitmap(group, desc, bitmap)?;
-        self.erase_inode(number)?;
         self.update_superblock(|superblock| {
             superblock.s_free_inodes_count = superblock.s_free_inodes_count.saturating_add(1);
         })

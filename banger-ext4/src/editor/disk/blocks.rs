@@ -18,40 +18,40 @@ const CLEAN_BLOCKS_MAX: usize = 4096;
 
 /// Where the newest copy of a block is that a journal has and that is not in its place yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::editor) struct JournalCopy {
+pub(crate) struct JournalCopy {
     /// The block of the journal.
-    pub(in crate::editor) place: Block,
+    pub(crate) place: Block,
     /// Whether zeros stand there for the journal's magic number.
-    pub(in crate::editor) is_escaped: bool,
+    pub(crate) is_escaped: bool,
     /// What the checksum of the copy has to be, and what it starts from.
-    pub(in crate::editor) checksum: Option<CopyChecksum>,
+    pub(crate) checksum: Option<CopyChecksum>,
 }
 
 /// The checksum of a copy of a block in a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::editor) struct CopyChecksum {
-    pub(in crate::editor) seed: Checksum,
-    pub(in crate::editor) value: u32,
+pub(crate) struct CopyChecksum {
+    pub(crate) seed: Checksum,
+    pub(crate) value: u32,
     /// Which bits of it are stored.
-    pub(in crate::editor) mask: u32,
+    pub(crate) mask: u32,
 }
 
 impl CopyChecksum {
     /// Returns whether `copy`, as it is in the journal, has another checksum.
-    pub(in crate::editor) fn is_wrong(&self, copy: &[u8]) -> bool {
+    pub(crate) fn is_wrong(&self, copy: &[u8]) -> bool {
         crc32c::is_wrong(&(self.seed.with(copy).value() & self.mask), &(self.value & self.mask))
     }
 }
 
 /// Blocks whose newest content is in the journal.
-pub(in crate::editor) type JournalCopies = BTreeMap<Block, JournalCopy>;
+pub(crate) type JournalCopies = BTreeMap<Block, JournalCopy>;
 
 /// One block's bytes.
-pub(in crate::editor) type Bytes = Arc<[u8]>;
+pub(crate) type Bytes = Arc<[u8]>;
 
 /// Which state of the image to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::editor) enum View {
+pub(crate) enum View {
     /// With the changes since the last commit.
     Now,
     /// As of the last commit, which is what a crash leaves.
@@ -60,10 +60,10 @@ pub(in crate::editor) enum View {
 
 /// The blocks of an image.
 #[derive(Debug)]
-pub(in crate::editor) struct Blocks {
-    pub(in crate::editor) storage: Box<dyn Storage>,
+pub(crate) struct Blocks {
+    pub(crate) storage: Box<dyn Storage>,
     /// Name of the image, for errors.
-    pub(in crate::editor) image: String,
+    pub(crate) image: String,
     block_size: usize,
     blocks_count: u64,
     clean: RefCell<HashMap<Block, Bytes>>,
@@ -79,7 +79,7 @@ pub(in crate::editor) struct Blocks {
 }
 
 impl Blocks {
-    pub(in crate::editor) fn new(
+    pub(crate) fn new(
         storage: Box<dyn Storage>,
         image: String,
         block_size: usize,
@@ -91,7 +91,7 @@ impl Blocks {
     }
 
     /// Takes these copies as the content of their blocks.
-    pub(in crate::editor) fn set_replayed(&mut self, replayed: JournalCopies) {
+    pub(crate) fn set_replayed(&mut self, replayed: JournalCopies) {
         self.clean.get_mut().clear();
         self.replayed = replayed;
     }
@@ -112,7 +112,7 @@ impl Blocks {
     }
 
     /// Puts all copies of the journal in place, that of the block `last` after all others.
-    pub(in crate::editor) fn put_replayed(&mut self, last: Block) -> Result<(), RootfsError> {
+    pub(crate) fn put_replayed(&mut self, last: Block) -> Result<(), RootfsError> {
         let others = self.replayed.keys().copied().filter(|block| *block != last).collect::<Vec<_>>();
         let is_there = self.replayed.contains_key(&last);
         for block in others.into_iter().map(Some).chain([None]).chain(is_there.then_some(Some(last))) {
@@ -131,7 +131,7 @@ impl Blocks {
     }
 
     /// Takes the image as having this many blocks.
-    pub(in crate::editor) fn set_blocks_count(&mut self, blocks_count: u64) {
+    pub(crate) fn set_blocks_count(&mut self, blocks_count: u64) {
         self.blocks_count = blocks_count;
     }
 
@@ -143,17 +143,17 @@ impl Blocks {
         Ok(block.0 * self.block_size as u64)
     }
 
-    pub(in crate::editor) fn io(&self, action: &'static str, source: io::Error) -> RootfsError {
+    pub(crate) fn io(&self, action: &'static str, source: io::Error) -> RootfsError {
         RootfsError::Io { action, image: self.image.clone(), source }
     }
 
     /// Returns how often a block was asked for, also where it was in memory.
-    pub(in crate::editor) fn reads(&self) -> u64 {
+    pub(crate) fn reads(&self) -> u64 {
         self.reads.get()
     }
 
     /// Returns a block.
-    pub(in crate::editor) fn read(&self, view: View, block: Block) -> Result<Bytes, RootfsError> {
+    pub(crate) fn read(&self, view: View, block: Block) -> Result<Bytes, RootfsError> {
         self.reads.set(self.reads.get() + 1);
         if view == View::Now
             && let Some(bytes) = self.dirty.get(&block)
@@ -182,7 +182,7 @@ impl Blocks {
     }
 
     /// Returns what the storage has at a block, past all changes; it is not kept in memory.
-    pub(in crate::editor) fn read_once(&self, block: Block) -> Result<Bytes, RootfsError> {
+    pub(crate) fn read_once(&self, block: Block) -> Result<Bytes, RootfsError> {
         let mut bytes = vec![0; self.block_size];
         let read = self.storage.read_at(self.offset(block)?, &mut bytes);
         read.map_err(|error| self.io("read", error))?;
@@ -191,7 +191,7 @@ impl Blocks {
 
     /// Reads content, which is never kept in memory, from `offset` in `block` on; it may run over
     /// several blocks.
-    pub(in crate::editor) fn read_content(
+    pub(crate) fn read_content(
         &self,
         block: Block,
         offset: u64,
@@ -217,7 +217,7 @@ impl Blocks {
     }
 
     /// Replaces a block of metadata, until the next commit in memory only.
-    pub(in crate::editor) fn write(&mut self, block: Block, bytes: impl Into<Bytes>) -> Result<(), RootfsError> {
+    pub(crate) fn write(&mut self, block: Block, bytes: impl Into<Bytes>) -> Result<(), RootfsError> {
         let bytes = bytes.into();
         debug_assert_eq!(bytes.len(), self.block_size, "whole blocks");
         self.offset(block)?;
@@ -228,7 +228,7 @@ impl Blocks {
 
     /// Writes content to blocks that were free at the last commit: at once, since no state that a
     /// crash can leave refers to them.
-    pub(in crate::editor) fn write_content(&mut self, block: Block, bytes: &[u8]) -> Result<(), RootfsError> {
+    pub(crate) fn write_content(&mut self, block: Block, bytes: &[u8]) -> Result<(), RootfsError> {
         let start = self.offset(block)?;
         let count = (bytes.len() / self.block_size) as u64;
         self.offset(Block(block.0 + count.saturating_sub(1)))?;
@@ -243,19 +243,19 @@ impl Blocks {
     }
 
     /// Drops what was written to a block that is no metadata any more.
-    pub(in crate::editor) fn forget(&mut self, block: Block) {
+    pub(crate) fn forget(&mut self, block: Block) {
         if let Some(before) = self.dirty.remove(&block) {
             self.undo.entry(block).or_insert(Some(before));
         }
     }
 
     /// Starts an operation, which [`undo_operation`](Self::undo_operation) can take back.
-    pub(in crate::editor) fn start_operation(&mut self) {
+    pub(crate) fn start_operation(&mut self) {
         self.undo.clear();
     }
 
     /// Takes back all changes to metadata since the operation started.
-    pub(in crate::editor) fn undo_operation(&mut self) {
+    pub(crate) fn undo_operation(&mut self) {
         for (block, before) in self.undo.drain() {
             match before {
                 Some(bytes) => self.dirty.insert(block, bytes),
@@ -265,12 +265,12 @@ impl Blocks {
     }
 
     /// Returns the changed blocks.
-    pub(in crate::editor) fn dirty(&self) -> &BTreeMap<Block, Bytes> {
+    pub(crate) fn dirty(&self) -> &BTreeMap<Block, Bytes> {
         &self.dirty
     }
 
     /// Writes a block to the storage, past the changes in memory.
-    pub(in crate::editor) fn write_through(&mut self, block: Block, bytes: &[u8]) -> Result<(), RootfsError> {
+    pub(crate) fn write_through(&mut self, block: Block, bytes: &[u8]) -> Result<(), RootfsError> {
         let offset = self.offset(block)?;
         self.clean.get_mut().remove(&block);
         debug_assert!(self.replayed.is_empty(), "a replay comes before any commit");
@@ -279,7 +279,7 @@ impl Blocks {
     }
 
     /// Lets the host have the space of free blocks.
-    pub(in crate::editor) fn punch_hole(&mut self, blocks: Range<u64>) -> Result<(), RootfsError> {
+    pub(crate) fn punch_hole(&mut self, blocks: Range<u64>) -> Result<(), RootfsError> {
         let start = self.offset(Block(blocks.start))?;
         let length = (blocks.end - blocks.start) * self.block_size as u64;
         let punched = self.storage.punch_hole(start, length);
@@ -287,13 +287,13 @@ impl Blocks {
     }
 
     /// Returns when all that was written is on the disk.
-    pub(in crate::editor) fn sync(&mut self) -> Result<(), RootfsError> {
+    pub(crate) fn sync(&mut self) -> Result<(), RootfsError> {
         let synced = self.storage.sync();
         synced.map_err(|error| self.io("flush", error))
     }
 
     /// Takes all changes as written to the storage.
-    pub(in crate::editor) fn committed(&mut self) {
+    pub(crate) fn committed(&mut self) {
         self.undo.clear();
         self.dirty.clear();
         self.clean.get_mut().clear();

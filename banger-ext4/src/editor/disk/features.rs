@@ -71,13 +71,13 @@ const RO_COMPAT: [(u32, &str, Support); 17] = [
 
 /// What follows from the features and the state of a file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::editor) struct Verdict {
+pub(crate) struct Verdict {
     /// Why it cannot even be read.
-    pub(in crate::editor) unreadable: Option<String>,
+    pub(crate) unreadable: Option<String>,
     /// Why it cannot be edited, the first reason.
-    pub(in crate::editor) uneditable: Option<String>,
+    pub(crate) uneditable: Option<String>,
     /// What one who reads it should know.
-    pub(in crate::editor) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Verdict {
@@ -101,7 +101,7 @@ impl Verdict {
 }
 
 /// Returns the names of features, and the bits of those without.
-pub(in crate::editor) fn names_of_features(bits: u32, known: &[(u32, &str)]) -> String {
+pub(crate) fn names_of_features(bits: u32, known: &[(u32, &str)]) -> String {
     let mut names: Vec<String> =
         known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect();
     let unnamed = known.iter().fold(bits, |rest, (bit, _)| rest & !bit);
@@ -116,7 +116,7 @@ fn unknown_of(bits: u32, table: &Table) -> u32 {
 }
 
 /// Returns what can be done with a file system of these features.
-pub(in crate::editor) fn verdict_of(superblock: &Superblock) -> Verdict {
+pub(crate) fn verdict_of(superblock: &Superblock) -> Verdict {
     let mut verdict = Verdict::default();
     let incompat = superblock.s_feature_incompat;
     verdict.look_up(incompat, &INCOMPAT, "incompatible feature");

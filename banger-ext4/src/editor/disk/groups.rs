@@ -2,7 +2,7 @@
 
 use banger_tree::RootfsError;
 
-use crate::editor::Ext4Editor;
+use super::Disk;
 use super::blocks::View;
 use super::volume::{GroupChecksum, Volume};
 use crate::format::crc32c::is_wrong;
@@ -11,7 +11,7 @@ use crate::format::superblock::Superblock;
 use crate::format::{Block, Group, lo16};
 
 /// Returns whether bit `at` is set.
-pub(in crate::editor) fn bit(bitmap: &[u8], at: u64) -> bool {
+pub(crate) fn bit(bitmap: &[u8], at: u64) -> bool {
     bitmap[(at / 8) as usize] & (1 << (at % 8)) != 0
 }
 
@@ -28,7 +28,7 @@ fn by_bytes(range: std::ops::Range<u64>) -> ((usize, u8), std::ops::Range<usize>
 }
 
 /// Sets bits to `value`.
-pub(in crate::editor) fn set_bits(bitmap: &mut [u8], range: std::ops::Range<u64>, value: bool) {
+pub(crate) fn set_bits(bitmap: &mut [u8], range: std::ops::Range<u64>, value: bool) {
     let (head, whole, tail) = by_bytes(range);
     bitmap[whole].fill(if value { 0xff } else { 0 });
     for (at, mask) in [head, tail].into_iter().filter(|(_, mask)| *mask != 0) {
@@ -40,7 +40,7 @@ pub(in crate::editor) fn set_bits(bitmap: &mut [u8], range: std::ops::Range<u64>
 }
 
 /// Returns how many bits of `range` are set.
-pub(in crate::editor) fn ones(bitmap: &[u8], range: std::ops::Range<u64>) -> u64 {
+pub(crate) fn ones(bitmap: &[u8], range: std::ops::Range<u64>) -> u64 {
     let (head, whole, tail) = by_bytes(range);
     let ends = [head, tail].into_iter().filter(|(_, mask)| *mask != 0);
     let ends: u64 = ends.map(|(at, mask)| u64::from((bitmap[at] & mask).count_ones())).sum();
@@ -49,7 +49,7 @@ pub(in crate::editor) fn ones(bitmap: &[u8], range: std::ops::Range<u64>) -> u64
 
 impl Volume {
     /// Returns the block and the offset of a group's descriptor.
-    pub(in crate::editor) fn desc_place(&self, group: u32) -> (Block, usize) {
+    pub(crate) fn desc_place(&self, group: u32) -> (Block, usize) {
         let per_block = self.block_size / self.desc_size;
         let index = group as usize;
         let (desc_block, offset) = ((index / per_block) as u64, index % per_block * self.desc_size);
@@ -83,7 +83,7 @@ impl Volume {
     }
 
     /// Returns the bytes of a group's descriptor, with their checksum.
-    pub(in crate::editor) fn encode_desc(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
+    pub(crate) fn encode_desc(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
         let mut bytes = desc.encode()[..self.desc_size].to_vec();
         if let Some(csum) = self.desc_checksum(group, &bytes) {
             bytes[0x1e..0x20].copy_from_slice(&csum.to_le_bytes());
@@ -92,12 +92,12 @@ impl Volume {
     }
 
     /// Returns whether descriptors may say that a bitmap is not written.
-    pub(in crate::editor) fn has_uninit(&self) -> bool {
+    pub(crate) fn has_uninit(&self) -> bool {
         self.group_checksum != GroupChecksum::None
     }
 
     /// Returns whether copies of superblock and descriptors are in a group.
-    pub(in crate::editor) fn has_super(&self, group: u32) -> bool {
+    pub(crate) fn has_super(&self, group: u32) -> bool {
         match self.backup_groups {
             Some(backups) => group == 0 || backups.contains(&group),
             None => !self.sparse_super || Group(group).has_super(),
@@ -105,7 +105,7 @@ impl Volume {
     }
 
     /// Returns the blocks at the start of a group for superblock and descriptors.
-    pub(in crate::editor) fn base_blocks(&self, group: u32) -> u64 {
+    pub(crate) fn base_blocks(&self, group: u32) -> u64 {
         let per_block = u32::try_from(self.block_size / self.desc_size).expect("at most 2048");
         let superblocks = u64::from(self.has_super(group));
         match self.first_meta_bg {
@@ -120,9 +120,20 @@ impl Volume {
         }
     }
 
+    /// Returns all blocks of a group for its own metadata, where they are as in the groups that
+    /// are added here: at its start.
+    pub(crate) fn own_blocks(&self, group: u32) -> u64 {
+        self.base_blocks(group) + 2 + self.inode_table_blocks()
+    }
+
+    /// Returns the groups with copies of superblock and descriptors, but the first.
+    pub(crate) fn groups_with_copies(&self) -> impl Iterator<Item = u32> + '_ {
+        (1..self.groups).filter(|group| self.has_super(*group))
+    }
+
     /// Returns whether [`empty_block_bitmap`](Self::empty_block_bitmap) has all of a group's own
     /// metadata, each block of it once.
-    pub(in crate::editor) fn has_metadata_inside(&self, group: u32, desc: &GroupDesc) -> bool {
+    pub(crate) fn has_metadata_inside(&self, group: u32, desc: &GroupDesc) -> bool {
         let base = self.base_blocks(group);
         let table = desc.inode_table().0;
         let mut places = [
@@ -141,7 +152,7 @@ impl Volume {
     }
 
     /// Returns the block bitmap of a group with nothing but its own metadata.
-    pub(in crate::editor) fn empty_block_bitmap(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
+    pub(crate) fn empty_block_bitmap(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
         let mut bitmap = vec![0; self.block_size];
         let size = self.blocks_of(group);
         set_bits(&mut bitmap, 0..self.base_blocks(group).min(size), true);
@@ -168,9 +179,9 @@ fn crc16(crc: u16, bytes: &[u8]) -> u16 {
     })
 }
 
-impl Ext4Editor {
+impl Disk {
     /// Returns a group's descriptor, checked.
-    pub(in crate::editor) fn group_desc(&self, view: View, group: u32) -> Result<GroupDesc, RootfsError> {
+    pub(crate) fn group_desc(&self, view: View, group: u32) -> Result<GroupDesc, RootfsError> {
         let volume = &self.volume;
         let corrupt = |what: &str| Err(volume.corrupt(format!("the descriptor of group {group} has {what}")));
         let (block, offset) = volume.desc_place(group);
@@ -202,7 +213,7 @@ impl Ext4Editor {
     }
 
     /// Replaces a group's descriptor.
-    pub(in crate::editor) fn put_group_desc(&mut self, group: u32, desc: &GroupDesc) -> Result<(), RootfsError> {
+    pub(crate) fn put_group_desc(&mut self, group: u32, desc: &GroupDesc) -> Result<(), RootfsError> {
         let (block, offset) = self.volume.desc_place(group);
         let mut bytes = self.blocks.read(View::Now, block)?.to_vec();
         let encoded = self.volume.encode_desc(group, desc);
@@ -211,7 +222,7 @@ impl Ext4Editor {
     }
 
     /// Returns a group's block bitmap, checked.
-    pub(in crate::editor) fn block_bitmap(
+    pub(crate) fn block_bitmap(
         &self,
         view: View,
         group: u32,
@@ -253,7 +264,7 @@ impl Ext4Editor {
     }
 
     /// Replaces a group's block bitmap and descriptor.
-    pub(in crate::editor) fn put_block_bitmap(
+    pub(crate) fn put_block_bitmap(
         &mut self,
         group: u32,
         mut desc: GroupDesc,
@@ -268,7 +279,7 @@ impl Ext4Editor {
     }
 
     /// Returns a group's inode bitmap, checked.
-    pub(in crate::editor) fn inode_bitmap(&self, group: u32, desc: &GroupDesc) -> Result<Vec<u8>, RootfsError> {
+    pub(crate) fn inode_bitmap(&self, group: u32, desc: &GroupDesc) -> Result<Vec<u8>, RootfsError> {
         let volume = &self.volume;
         let inodes = u64::from(volume.inodes_per_group);
         if volume.has_uninit() && desc.bg_flags & INODE_UNINIT != 0 {
@@ -286,7 +297,7 @@ impl Ext4Editor {
     }
 
     /// Replaces a group's inode bitmap and descriptor.
-    pub(in crate::editor) fn put_inode_bitmap(
+    pub(crate) fn put_inode_bitmap(
         &mut self,
         group: u32,
         mut desc: GroupDesc,
@@ -301,7 +312,7 @@ impl Ext4Editor {
     }
 
     /// Changes the superblock.
-    pub(in crate::editor) fn update_superblock(
+    pub(crate) fn update_superblock(
         &mut self,
         change: impl FnOnce(&mut Superblock),
     ) -> Result<(), RootfsError> {
@@ -313,7 +324,7 @@ impl Ext4Editor {
 }
 
 /// Changes a superblock in its bytes.
-pub(in crate::editor) fn change_superblock(bytes: &mut [u8], has_checksum: bool, change: impl FnOnce(&mut Superblock)) {
+pub(crate) fn change_superblock(bytes: &mut [u8], has_checksum: bool, change: impl FnOnce(&mut Superblock)) {
     let whole: &[u8; Superblock::SIZE] = (&*bytes).try_into().expect("the superblock's place has its size");
     let mut superblock = Superblock::decode(whole);
     change(&mut superblock);

@@ -12,7 +12,7 @@ use crate::format::{Block, InodeNumber};
 
 /// How group descriptors are protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::editor) enum GroupChecksum {
+pub(crate) enum GroupChecksum {
     /// Not at all; then no group has bitmaps that are not written.
     None,
     /// By CRC-16 (`uninit_bg`).
@@ -23,59 +23,59 @@ pub(in crate::editor) enum GroupChecksum {
 
 /// The fixed facts of a file system.
 #[derive(Clone, Debug)]
-pub(in crate::editor) struct Volume {
-    pub(in crate::editor) image: String,
-    pub(in crate::editor) block_size: usize,
-    pub(in crate::editor) blocks_count: u64,
-    pub(in crate::editor) first_data_block: u64,
-    pub(in crate::editor) blocks_per_group: u64,
-    pub(in crate::editor) inodes_count: u32,
-    pub(in crate::editor) inodes_per_group: u32,
-    pub(in crate::editor) inode_size: usize,
-    pub(in crate::editor) first_inode: u32,
+pub(crate) struct Volume {
+    pub(crate) image: String,
+    pub(crate) block_size: usize,
+    pub(crate) blocks_count: u64,
+    pub(crate) first_data_block: u64,
+    pub(crate) blocks_per_group: u64,
+    pub(crate) inodes_count: u32,
+    pub(crate) inodes_per_group: u32,
+    pub(crate) inode_size: usize,
+    pub(crate) first_inode: u32,
     /// Blocks that a bit of a block bitmap stands for: more than one with `bigalloc`.
-    pub(in crate::editor) cluster_blocks: u64,
-    pub(in crate::editor) groups: u32,
-    pub(in crate::editor) desc_size: usize,
-    pub(in crate::editor) reserved_gdt_blocks: u64,
-    pub(in crate::editor) sparse_super: bool,
+    pub(crate) cluster_blocks: u64,
+    pub(crate) groups: u32,
+    pub(crate) desc_size: usize,
+    pub(crate) reserved_gdt_blocks: u64,
+    pub(crate) sparse_super: bool,
     /// With `sparse_super2`: the two groups that have the only copies.
-    pub(in crate::editor) backup_groups: Option<[u32; 2]>,
+    pub(crate) backup_groups: Option<[u32; 2]>,
     /// With `meta_bg`: the first block of descriptors that lies in the groups it describes.
-    pub(in crate::editor) first_meta_bg: Option<u64>,
+    pub(crate) first_meta_bg: Option<u64>,
     /// With `mmp`: the block that tells who has it mounted.
-    pub(in crate::editor) mmp_block: Option<Block>,
+    pub(crate) mmp_block: Option<Block>,
     /// Whether files have extents; else they have lists of blocks.
-    pub(in crate::editor) extents: bool,
-    pub(in crate::editor) large_dir: bool,
+    pub(crate) extents: bool,
+    pub(crate) large_dir: bool,
     /// `i_flags` of features that it does not have, by feature.
-    pub(in crate::editor) foreign_flags: Vec<(u32, &'static str)>,
+    pub(crate) foreign_flags: Vec<(u32, &'static str)>,
     /// Whether entries of directories tell types.
-    pub(in crate::editor) filetype: bool,
-    pub(in crate::editor) resize_inode: bool,
-    pub(in crate::editor) dir_index: bool,
-    pub(in crate::editor) dir_nlink: bool,
-    pub(in crate::editor) group_checksum: GroupChecksum,
+    pub(crate) filetype: bool,
+    pub(crate) resize_inode: bool,
+    pub(crate) dir_index: bool,
+    pub(crate) dir_nlink: bool,
+    pub(crate) group_checksum: GroupChecksum,
     /// What checksums start from, if metadata has any.
-    pub(in crate::editor) seed: Option<Checksum>,
-    pub(in crate::editor) uuid: [u8; 16],
-    pub(in crate::editor) hash_seed: [u8; 16],
-    pub(in crate::editor) signedness: Signedness,
-    pub(in crate::editor) journal: Option<InodeNumber>,
+    pub(crate) seed: Option<Checksum>,
+    pub(crate) uuid: [u8; 16],
+    pub(crate) hash_seed: [u8; 16],
+    pub(crate) signedness: Signedness,
+    pub(crate) journal: Option<InodeNumber>,
     /// Files of quotas, which no name leads to.
-    pub(in crate::editor) quota_inodes: Vec<InodeNumber>,
+    pub(crate) quota_inodes: Vec<InodeNumber>,
     /// Whether it is mounted, or was not unmounted. As long as nothing has been written since the
     /// mount, only this flag tells.
-    pub(in crate::editor) needs_recovery: bool,
+    pub(crate) needs_recovery: bool,
     /// The first of the unlinked files that are left over, 0 for none.
-    pub(in crate::editor) last_orphan: u32,
+    pub(crate) last_orphan: u32,
     /// The file for unlinked files, and whether there are some in it.
-    pub(in crate::editor) orphan_file: Option<InodeNumber>,
-    pub(in crate::editor) orphan_present: bool,
+    pub(crate) orphan_file: Option<InodeNumber>,
+    pub(crate) orphan_present: bool,
     /// Why it cannot be edited although it can be read.
-    pub(in crate::editor) uneditable: Option<String>,
+    pub(crate) uneditable: Option<String>,
     /// What one who reads it should know.
-    pub(in crate::editor) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Volume {
@@ -83,7 +83,7 @@ impl Volume {
     ///
     /// # Errors
     /// It is no ext4 file system, is damaged, or cannot be read here.
-    pub(in crate::editor) fn open(storage: &dyn Storage, image: &str) -> Result<Self, RootfsError> {
+    pub(crate) fn open(storage: &dyn Storage, image: &str) -> Result<Self, RootfsError> {
         let io = |source| RootfsError::Io { action: "read", image: image.to_owned(), source };
         let size_bytes = storage.size_bytes().map_err(io)?;
         if size_bytes < (sb::PRIMARY_OFFSET + Superblock::SIZE) as u64 {
@@ -99,7 +99,7 @@ impl Volume {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub(in crate::editor) fn of_superblock(
+    pub(crate) fn of_superblock(
         bytes: &[u8; Superblock::SIZE],
         size_bytes: u64,
         image: &str,
@@ -290,67 +290,72 @@ impl Volume {
         })
     }
 
-    pub(in crate::editor) fn corrupt(&self, reason: impl Into<String>) -> RootfsError {
+    pub(crate) fn corrupt(&self, reason: impl Into<String>) -> RootfsError {
         RootfsError::Corrupt { image: self.image.clone(), reason: reason.into() }
     }
 
     /// Returns that the file system cannot be made `size_bytes` large.
-    pub(in crate::editor) fn refused_size(&self, size_bytes: u64, reason: impl Into<String>) -> RootfsError {
+    pub(crate) fn refused_size(&self, size_bytes: u64, reason: impl Into<String>) -> RootfsError {
         RootfsError::Size { image: self.image.clone(), size_bytes, reason: reason.into() }
     }
 
-    pub(in crate::editor) fn unreadable(&self, reason: impl Into<String>) -> RootfsError {
+    pub(crate) fn unreadable(&self, reason: impl Into<String>) -> RootfsError {
         RootfsError::Unreadable { image: self.image.clone(), reason: reason.into() }
     }
 
-    pub(in crate::editor) fn unsupported(&self, reason: impl Into<String>) -> RootfsError {
+    pub(crate) fn unsupported(&self, reason: impl Into<String>) -> RootfsError {
         RootfsError::Unsupported { image: self.image.clone(), reason: reason.into() }
     }
 
     /// Returns where the primary superblock is.
-    pub(in crate::editor) fn superblock_place(&self) -> (Block, usize) {
+    pub(crate) fn superblock_place(&self) -> (Block, usize) {
         if self.block_size == 1024 { (Block(1), 0) } else { (Block(0), sb::PRIMARY_OFFSET) }
     }
 
     /// Returns a group's first block.
-    pub(in crate::editor) fn first_block(&self, group: u32) -> u64 {
+    pub(crate) fn first_block(&self, group: u32) -> u64 {
         self.first_data_block + u64::from(group) * self.blocks_per_group
     }
 
     /// Returns how many blocks a group has.
-    pub(in crate::editor) fn blocks_of(&self, group: u32) -> u64 {
+    pub(crate) fn blocks_of(&self, group: u32) -> u64 {
         self.blocks_per_group.min(self.blocks_count - self.first_block(group))
     }
 
     /// Returns the group of a block and its place in there; `None` if no group has it.
-    pub(in crate::editor) fn group_of(&self, block: Block) -> Option<(u32, u64)> {
+    pub(crate) fn group_of(&self, block: Block) -> Option<(u32, u64)> {
         let index = block.0.checked_sub(self.first_data_block)?;
         let group = u32::try_from(index / self.blocks_per_group).ok()?;
         (block.0 < self.blocks_count).then_some((group, index % self.blocks_per_group))
     }
 
     /// Returns whether unlinked files are left over.
-    pub(in crate::editor) fn has_orphans(&self) -> bool {
+    pub(crate) fn has_orphans(&self) -> bool {
         self.last_orphan != 0 || self.orphan_present
     }
 
+    /// Returns how many bytes the file system has.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blocks_count * self.block_size as u64
+    }
+
     /// Returns how many levels of index blocks a directory can have below the root of its index.
-    pub(in crate::editor) fn index_levels_max(&self) -> u8 {
+    pub(crate) fn index_levels_max(&self) -> u8 {
         if self.large_dir { 2 } else { 1 }
     }
 
     /// Returns the blocks of an inode table.
-    pub(in crate::editor) fn inode_table_blocks(&self) -> u64 {
+    pub(crate) fn inode_table_blocks(&self) -> u64 {
         (u64::from(self.inodes_per_group) * self.inode_size as u64).div_ceil(self.block_size as u64)
     }
 
     /// Returns the blocks that all group descriptors take.
-    pub(in crate::editor) fn descriptor_blocks(&self) -> u64 {
+    pub(crate) fn descriptor_blocks(&self) -> u64 {
         (u64::from(self.groups) * self.desc_size as u64).div_ceil(self.block_size as u64)
     }
 
     /// Returns what the checksums of an inode and its blocks start from.
-    pub(in crate::editor) fn seed_of(&self, number: InodeNumber, i_generation: u32) -> Option<Checksum> {
+    pub(crate) fn seed_of(&self, number: InodeNumber, i_generation: u32) -> Option<Checksum> {
         self.seed.map(|seed| seed.of_inode(number, i_generation))
     }
 }

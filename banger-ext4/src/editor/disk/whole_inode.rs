@@ -7,7 +7,7 @@ use crate::format::inode::{GOOD_OLD_SIZE, Inode};
 /// An inode of 128 bytes and more: the fields, which read as zeros where it has none, and the space
 /// for xattrs behind them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::editor) struct WholeInode {
+pub(crate) struct WholeInode {
     fields: Inode,
     /// What is behind the first 256 bytes.
     tail: Vec<u8>,
@@ -15,12 +15,12 @@ pub(in crate::editor) struct WholeInode {
 
 impl WholeInode {
     /// Returns an inode with all fields zero.
-    pub(in crate::editor) fn zeroed() -> Self {
+    pub(crate) fn zeroed() -> Self {
         Self { fields: Inode::zeroed(), tail: Vec::new() }
     }
 
     /// Returns the inode that `bytes` are.
-    pub(in crate::editor) fn decode(bytes: &[u8]) -> Self {
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
         let mut head = [0; Inode::SIZE];
         let (front, tail) = bytes.split_at(bytes.len().min(Inode::SIZE));
         head[..front.len()].copy_from_slice(front);
@@ -28,7 +28,7 @@ impl WholeInode {
     }
 
     /// Returns the bytes of the inode in a table of inodes of `inode_size` bytes.
-    pub(in crate::editor) fn encode(&self, inode_size: usize) -> Vec<u8> {
+    pub(crate) fn encode(&self, inode_size: usize) -> Vec<u8> {
         let mut bytes = self.fields.encode().to_vec();
         bytes.extend_from_slice(&self.tail);
         bytes.resize(inode_size, 0);
@@ -36,14 +36,14 @@ impl WholeInode {
     }
 
     /// Returns the space for xattrs of an inode of `inode_size` bytes; none in the smallest ones.
-    pub(in crate::editor) fn xattr_space(&self, inode_size: usize) -> Vec<u8> {
+    pub(crate) fn xattr_space(&self, inode_size: usize) -> Vec<u8> {
         let mut bytes = self.encode(inode_size);
         let start = GOOD_OLD_SIZE + usize::from(self.fields.i_extra_isize);
         bytes.split_off(start.min(inode_size))
     }
 
     /// Replaces the space for xattrs.
-    pub(in crate::editor) fn set_xattr_space(&mut self, inode_size: usize, space: &[u8]) {
+    pub(crate) fn set_xattr_space(&mut self, inode_size: usize, space: &[u8]) {
         let mut bytes = self.encode(inode_size);
         let start = bytes.len() - space.len();
         bytes[start..].copy_from_slice(space);

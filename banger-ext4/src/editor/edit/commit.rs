@@ -4,68 +4,78 @@ use std::ops::Range;
 
 use banger_tree::RootfsError;
 
-use crate::editor::Ext4Editor;
+use super::Ext4Editor;
+use super::journal::Journal;
 use crate::editor::disk::blocks::View;
 use crate::editor::disk::groups::{bit, change_superblock};
-use super::journal::Journal;
+use crate::editor::edit::journal;
 use crate::format::Block;
 use crate::format::superblock::{Superblock, incompat};
 
 impl Ext4Editor {
     /// Writes all changes through the journal. See `docs/ext4.md` for why in this order.
-    pub(in crate::editor) fn commit_changes(&mut self) -> Result<(), RootfsError> {
+    pub(crate) fn commit_changes(&mut self) -> Result<(), RootfsError> {
         self.check_not_half_committed()?;
-        if self.blocks.dirty().is_empty() {
+        if self.disk.blocks.dirty().is_empty() {
             return Ok(());
         }
-        let locked = self.blocks.storage.lock();
-        locked.map_err(|error| self.blocks.io("lock", error))?;
+        let locked = self.disk.blocks.storage.lock();
+        locked.map_err(|error| self.cannot_lock(error))?;
         self.finish_recovery()?;
-        let journal = self.journal()?;
+        let journal = journal::writable(&self.disk)?;
         // The last moment at which stopping leaves the image as it is.
-        self.check_cancelled()?;
-        let too_large = RootfsError::TooManyChanges { path: self.subject.clone() };
+        self.disk.check_cancelled()?;
+        let too_large = RootfsError::TooManyChanges { path: self.disk.subject.clone() };
         // As long as the transaction counts, the superblock says so, also the one in the journal.
-        self.update_superblock(|superblock| superblock.s_feature_incompat |= incompat::RECOVER)?;
-        let changed = self.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes));
+        self.disk.update_superblock(|superblock| superblock.s_feature_incompat |= incompat::RECOVER)?;
+        let changed = self.disk.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes));
         let Some(log) = journal.transaction(changed) else {
             return Err(too_large);
         };
         if let Err(error) = self.prepare(&log) {
             // Nothing counts yet. The flag alone does no harm, but need not stay.
             let (block, bytes) = self.superblock_block(View::Committed, false)?;
-            let _ = self.blocks.write_through(block, &bytes);
+            let _ = self.disk.blocks.write_through(block, &bytes);
             return Err(error);
         }
         self.is_half_committed = true;
         self.carry_out(&journal)?;
         self.is_half_committed = false;
-        self.blocks.committed();
-        let freed = std::mem::take(&mut self.freed);
+        self.disk.blocks.committed();
+        let freed = std::mem::take(&mut self.disk.freed);
         // All changes are made: what goes wrong with the space of what they freed is no error.
         let _ = self.give_space_back(freed);
         Ok(())
+    }
+
+    pub(super) fn cannot_lock(&self, error: std::io::Error) -> RootfsError {
+        match error.kind() {
+            std::io::ErrorKind::ResourceBusy => {
+                RootfsError::InUse { image: self.disk.volume.image.clone(), user: error.to_string() }
+            }
+            _ => self.disk.blocks.io("lock", error),
+        }
     }
 
     /// Returns how many blocks one commit can change; more than there are without a journal, which a
     /// commit refuses.
     fn commit_capacity(&self) -> usize {
         self.commit_capacity.get().unwrap_or_else(|| {
-            let capacity = self.journal().map_or(usize::MAX, |journal| journal.capacity());
+            let capacity = journal::writable(&self.disk).map_or(usize::MAX, |journal| journal.capacity());
             self.commit_capacity.set(Some(capacity));
             capacity
         })
     }
 
     /// Returns whether the changes that wait take half of the journal.
-    pub(in crate::editor) fn has_much_to_commit(&self) -> bool {
-        self.blocks.dirty().len() >= self.commit_capacity() / 2
+    pub(crate) fn has_much_to_commit(&self) -> bool {
+        self.disk.blocks.dirty().len() >= self.commit_capacity() / 2
     }
 
     /// Refuses an operation that has more changes than one commit can hold.
-    pub(in crate::editor) fn check_commit_holds(&self) -> Result<(), RootfsError> {
-        match self.blocks.dirty().len() > self.commit_capacity() {
-            true => Err(RootfsError::TooManyChanges { path: self.subject.clone() }),
+    pub(crate) fn check_commit_holds(&self) -> Result<(), RootfsError> {
+        match self.disk.blocks.dirty().len() > self.commit_capacity() {
+            true => Err(RootfsError::TooManyChanges { path: self.disk.subject.clone() }),
             false => Ok(()),
         }
     }
@@ -79,10 +89,10 @@ impl Ext4Editor {
         for range in freed {
             // The same blocks may have been taken and freed again.
             for block in range.start.max(done)..range.end {
-                let Some((group, at)) = self.volume.group_of(Block(block)) else { continue };
+                let Some((group, at)) = self.disk.volume.group_of(Block(block)) else { continue };
                 if bitmap.as_ref().is_none_or(|(of, _)| *of != group) {
-                    let desc = self.group_desc(View::Now, group)?;
-                    bitmap = Some((group, self.block_bitmap(View::Now, group, &desc)?));
+                    let desc = self.disk.group_desc(View::Now, group)?;
+                    bitmap = Some((group, self.disk.block_bitmap(View::Now, group, &desc)?));
                 }
                 if bitmap.as_ref().is_some_and(|(_, bitmap)| bit(bitmap, at)) {
                     continue;
@@ -94,13 +104,14 @@ impl Ext4Editor {
             }
             done = done.max(range.end);
         }
-        free.into_iter().try_for_each(|range| self.blocks.punch_hole(range))
+        free.into_iter().try_for_each(|range| self.disk.blocks.punch_hole(range))
     }
 
     /// Refuses to go on where the image has changes in its journal that this editor left there.
-    pub(in crate::editor) fn check_not_half_committed(&self) -> Result<(), RootfsError> {
+    pub(crate) fn check_not_half_committed(&self) -> Result<(), RootfsError> {
         match self.is_half_committed {
             true => Err(self
+                .disk
                 .volume
                 .unsupported("an earlier commit was cut short; mount it once or run e2fsck -fp on it")),
             false => Ok(()),
@@ -110,59 +121,60 @@ impl Ext4Editor {
     /// Puts the transaction where it does not count yet.
     fn prepare(&mut self, log: &[(Block, Vec<u8>)]) -> Result<(), RootfsError> {
         for (block, bytes) in log {
-            self.blocks.write_through(*block, bytes)?;
+            self.disk.blocks.write_through(*block, bytes)?;
         }
         let (block, bytes) = self.superblock_block(View::Committed, true)?;
-        self.blocks.write_through(block, &bytes)?;
-        self.blocks.sync()
+        self.disk.blocks.write_through(block, &bytes)?;
+        self.disk.blocks.sync()
     }
 
     /// Makes the transaction count, puts the blocks in their places and empties the journal.
     fn carry_out(&mut self, journal: &Journal) -> Result<(), RootfsError> {
         self.put_journal_superblock(journal.live_superblock())?;
         let mut changed: Vec<_> =
-            self.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes.clone())).collect();
+            self.disk.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes.clone())).collect();
         if self.is_growing()? {
             // e2fsck looks at the descriptors of all groups before it looks into the journal: there
             // must not be more groups than descriptors.
-            let (superblock, _) = self.volume.superblock_place();
+            let (superblock, _) = self.disk.volume.superblock_place();
             let others = changed.extract_if(.., |(block, _)| *block != superblock).collect::<Vec<_>>();
             for (block, bytes) in others {
-                self.blocks.write_through(block, &bytes)?;
+                self.disk.blocks.write_through(block, &bytes)?;
             }
-            self.blocks.sync()?;
+            self.disk.blocks.sync()?;
         }
         for (block, bytes) in changed {
-            self.blocks.write_through(block, &bytes)?;
+            self.disk.blocks.write_through(block, &bytes)?;
         }
-        self.blocks.sync()?;
+        self.disk.blocks.sync()?;
         self.put_journal_superblock(journal.done_superblock())?;
         let (block, bytes) = self.superblock_block(View::Now, false)?;
-        self.blocks.write_through(block, &bytes)?;
-        self.blocks.sync()
+        self.disk.blocks.write_through(block, &bytes)?;
+        self.disk.blocks.sync()
     }
 
     /// Returns whether the number of blocks changes.
     fn is_growing(&self) -> Result<bool, RootfsError> {
-        let (block, offset) = self.volume.superblock_place();
-        let bytes = self.blocks.read(View::Committed, block)?;
+        let (block, offset) = self.disk.volume.superblock_place();
+        let bytes = self.disk.blocks.read(View::Committed, block)?;
         let bytes = bytes[offset..offset + Superblock::SIZE].try_into().expect("the superblock's size");
-        Ok(Superblock::decode(bytes).blocks_count() != self.volume.blocks_count)
+        Ok(Superblock::decode(bytes).blocks_count() != self.disk.volume.blocks_count)
     }
 
     fn put_journal_superblock(&mut self, place: Option<(Block, Vec<u8>)>) -> Result<(), RootfsError> {
-        let (block, bytes) = place.ok_or_else(|| self.volume.corrupt("the journal has no first block"))?;
-        self.blocks.write_through(block, &bytes)?;
-        self.blocks.sync()
+        let (block, bytes) =
+            place.ok_or_else(|| self.disk.volume.corrupt("the journal has no first block"))?;
+        self.disk.blocks.write_through(block, &bytes)?;
+        self.disk.blocks.sync()
     }
 
     /// Returns the block with the superblock, which says whether the journal is to be looked into.
     fn superblock_block(&self, view: View, needs_recovery: bool) -> Result<(Block, Vec<u8>), RootfsError> {
-        let (block, offset) = self.volume.superblock_place();
-        let mut bytes = self.blocks.read(view, block)?.to_vec();
+        let (block, offset) = self.disk.volume.superblock_place();
+        let mut bytes = self.disk.blocks.read(view, block)?.to_vec();
         change_superblock(
             &mut bytes[offset..offset + Superblock::SIZE],
-            self.volume.seed.is_some(),
+            self.disk.volume.seed.is_some(),
             |superblock| match needs_recovery {
                 true => superblock.s_feature_incompat |= incompat::RECOVER,
                 false => superblock.s_feature_incompat &= !incompat::RECOVER,

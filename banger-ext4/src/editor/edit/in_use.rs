@@ -4,10 +4,9 @@ use std::fs::File;
 use std::io;
 
 use camino::Utf8Path;
-use rustix::fs::FlockOperation;
 
 /// Why an image cannot be had alone.
-pub(in crate::editor) enum Refusal {
+pub(crate) enum Refusal {
     /// Somebody uses it: who, and what to do.
     InUse(String),
     /// The host refuses.
@@ -15,10 +14,9 @@ pub(in crate::editor) enum Refusal {
 }
 
 impl Refusal {
-    pub(in crate::editor) fn locked() -> Self {
+    pub(crate) fn locked() -> Self {
         Self::InUse(
-            "another program holds a lock on it, such as a running virtual machine or another edit; \
-             try again when that has ended"
+            "another program holds a lock on it, such as a running virtual machine or another edit"
                 .to_owned(),
         )
     }
@@ -31,7 +29,7 @@ impl From<io::Error> for Refusal {
 }
 
 /// Opens a file or block device to read and write that is not mounted, and no loop device's.
-pub(in crate::editor) fn open(path: &Utf8Path) -> Result<File, Refusal> {
+pub(crate) fn open(path: &Utf8Path) -> Result<File, Refusal> {
     let mut options = File::options();
     options.read(true).write(true);
     #[cfg(target_os = "linux")]
@@ -78,16 +76,40 @@ fn loop_device_of(metadata: &std::fs::Metadata) -> Option<String> {
 }
 
 /// Takes the lock that virtual machine monitors take: of byte ranges, which `flock` does not meet.
-pub(in crate::editor) fn lock_for_monitors(file: &File) -> Result<(), Refusal> {
+pub(crate) fn lock_for_monitors(file: &File) -> Result<(), Refusal> {
     if flock_is_such_a_lock(file) {
         return Ok(());
     }
-    match rustix::fs::fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
+    match lock_all_bytes(file) {
         Ok(()) => Ok(()),
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Err(Refusal::locked()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied) => {
+            Err(Refusal::locked())
+        }
         // Where there are no such locks, nobody holds one.
         Err(_) => Ok(()),
     }
+}
+
+/// Locks all bytes of `file` for the open file itself (`F_OFD_SETLK`): a POSIX lock would go as soon as
+/// anything in this process closes the same file.
+#[cfg(target_os = "linux")]
+fn lock_all_bytes(file: &File) -> io::Result<()> {
+    use nix::libc;
+    // A length of 0 means up to the end, wherever that moves; the process has to be 0.
+    let all = libc::flock {
+        l_type: libc::c_short::try_from(libc::F_WRLCK).expect("a kind of lock is small"),
+        l_whence: libc::c_short::try_from(libc::SEEK_SET).expect("a kind of offset is small"),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_OFD_SETLK(&all)).map(drop).map_err(io::Error::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn lock_all_bytes(file: &File) -> io::Result<()> {
+    rustix::fs::fcntl_lock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .map_err(io::Error::from)
 }
 
 /// NFS makes one of the other, and would wait for us with our own lock.
@@ -107,7 +129,7 @@ fn flock_is_such_a_lock(file: &File) -> bool {
 /// Returns another program that has the file open, as far as this user may see that: some monitors
 /// take no lock.
 #[cfg(target_os = "linux")]
-pub(in crate::editor) fn other_user_of(file: &File) -> Option<String> {
+pub(crate) fn other_user_of(file: &File) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
     let own = file.metadata().ok()?;
     let place = (own.dev(), own.ino());
@@ -133,6 +155,6 @@ pub(in crate::editor) fn other_user_of(file: &File) -> Option<String> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(in crate::editor) fn other_user_of(_file: &File) -> Option<String> {
+pub(crate) fn other_user_of(_file: &File) -> Option<String> {
     None
 }

@@ -2,9 +2,11 @@
 
 use banger_tree::RootfsError;
 
-use crate::editor::Ext4Editor;
+use crate::editor::disk::Disk;
 use crate::editor::disk::blocks::{Bytes, View};
-use crate::editor::disk::extents::{LOGICAL_END, Run};
+use crate::editor::disk::extents;
+use crate::editor::disk::inodes;
+use crate::editor::disk::runs::{LOGICAL_END, Run};
 use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::inode::{EXTENTS_FL, Inode};
 use crate::format::journal::{
@@ -31,31 +33,31 @@ const BLOCKS_MIN: u32 = 1024;
 
 /// The journal, with its superblock checked.
 #[derive(Debug)]
-pub(in crate::editor) struct Journal {
+pub(crate) struct Journal {
     superblock: JournalSuperblock,
     runs: Vec<Run>,
     block_size: usize,
 }
 
 impl Journal {
-    pub(in crate::editor) fn has(&self, feature: u32) -> bool {
+    pub(crate) fn has(&self, feature: u32) -> bool {
         self.superblock.h_blocktype.0 == SUPERBLOCK_V2 && self.superblock.s_feature_incompat.0 & feature != 0
     }
 
     /// Returns what checksums start from, if there are any of CRC-32C.
-    pub(in crate::editor) fn seed(&self) -> Option<Checksum> {
+    pub(crate) fn seed(&self) -> Option<Checksum> {
         let has_any = self.has(incompat::CSUM_V2 | incompat::CSUM_V3);
         has_any.then(|| Checksum::of_filesystem(&self.superblock.s_uuid))
     }
 
     /// Returns whether a commit block has the CRC-32 of its transaction.
-    pub(in crate::editor) fn has_crc32(&self) -> bool {
+    pub(crate) fn has_crc32(&self) -> bool {
         self.superblock.h_blocktype.0 == SUPERBLOCK_V2
             && self.superblock.s_feature_compat.0 & COMPAT_CHECKSUM != 0
     }
 
     /// Returns the bytes of a tag in a descriptor block.
-    pub(in crate::editor) fn tag_size(&self) -> usize {
+    pub(crate) fn tag_size(&self) -> usize {
         match (self.has(incompat::CSUM_V3), self.has(incompat::CSUM_V2), self.has(incompat::BIT64)) {
             (true, ..) => 16,
             (false, true, true) => 14,
@@ -66,19 +68,19 @@ impl Journal {
     }
 
     /// Returns the bytes of the checksum at the end of a block of tags or of revoked blocks.
-    pub(in crate::editor) fn tail_size(&self) -> usize {
+    pub(crate) fn tail_size(&self) -> usize {
         if self.seed().is_some() { 4 } else { 0 }
     }
 
     /// Returns whether a block of tags or of revoked blocks has a wrong checksum at its end.
-    pub(in crate::editor) fn has_wrong_tail(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn has_wrong_tail(&self, bytes: &[u8]) -> bool {
         let Some(seed) = self.seed() else { return false };
         let (covered, tail) = bytes.split_at(bytes.len() - 4);
         is_wrong(tail, &seed.with(covered).with(&[0; 4]).value().to_be_bytes()[..])
     }
 
     /// Returns the first block of the log and one past its last.
-    pub(in crate::editor) fn log(&self) -> (u64, u64) {
+    pub(crate) fn log(&self) -> (u64, u64) {
         let length = self.superblock.s_maxlen.0;
         let end = length.checked_sub(self.fast_commit_blocks()).filter(|end| *end >= BLOCKS_MIN);
         let end = end.filter(|_| self.has(incompat::FAST_COMMIT)).unwrap_or(length);
@@ -93,39 +95,39 @@ impl Journal {
     }
 
     /// Returns where fast commits start, if there can be any.
-    pub(in crate::editor) fn fast_commit_place(&self) -> Option<Block> {
+    pub(crate) fn fast_commit_place(&self) -> Option<Block> {
         // As the kernel has it, one block after the log is left out.
         if self.has(incompat::FAST_COMMIT) { self.place(self.log().1 + 1) } else { None }
     }
 
     /// Returns the block of the log where the changes start that are not in place; `None` if there
     /// are none.
-    pub(in crate::editor) fn start(&self) -> Option<u64> {
+    pub(crate) fn start(&self) -> Option<u64> {
         (self.superblock.s_start.0 != 0).then(|| self.superblock.s_start.0.into())
     }
 
     /// Returns the superblock of the journal when its changes are in place, the last of which is
     /// before `next_sequence`.
-    pub(in crate::editor) fn emptied_superblock(&self, next_sequence: u32) -> Option<(Block, Vec<u8>)> {
+    pub(crate) fn emptied_superblock(&self, next_sequence: u32) -> Option<(Block, Vec<u8>)> {
         // Behind what may lie in the log, as e2fsck does: nothing of it may count again.
         self.superblock(false, next_sequence.wrapping_add(1).max(1))
     }
 
     /// Returns where the journal's block of this number is in the image.
-    pub(in crate::editor) fn place(&self, logical: u64) -> Option<Block> {
+    pub(crate) fn place(&self, logical: u64) -> Option<Block> {
         let at = self.runs.partition_point(|run| run.logical + run.len <= logical);
         let run = self.runs.get(at).filter(|run| logical >= run.logical)?;
         run.written.then_some(Block(run.start + (logical - run.logical)))
     }
 
     /// Returns the sequence number of the first transaction.
-    pub(in crate::editor) fn sequence(&self) -> u32 {
+    pub(crate) fn sequence(&self) -> u32 {
         self.superblock.s_sequence.0
     }
 
     /// Returns the place and the bytes of the superblock's block that says where the log starts,
     /// 0 for nowhere, and with which sequence number it goes on.
-    pub(in crate::editor) fn superblock(&self, is_live: bool, sequence: u32) -> Option<(Block, Vec<u8>)> {
+    pub(crate) fn superblock(&self, is_live: bool, sequence: u32) -> Option<(Block, Vec<u8>)> {
         let mut superblock = self.superblock.clone();
         superblock.s_start.0 = if is_live { superblock.s_first.0 } else { 0 };
         superblock.s_sequence.0 = sequence;
@@ -140,12 +142,12 @@ impl Journal {
     }
 
     /// Returns the superblock that makes the transaction count.
-    pub(in crate::editor) fn live_superblock(&self) -> Option<(Block, Vec<u8>)> {
+    pub(crate) fn live_superblock(&self) -> Option<(Block, Vec<u8>)> {
         self.superblock(true, self.sequence())
     }
 
     /// Returns the superblock of the empty journal after the transaction.
-    pub(in crate::editor) fn done_superblock(&self) -> Option<(Block, Vec<u8>)> {
+    pub(crate) fn done_superblock(&self) -> Option<(Block, Vec<u8>)> {
         // 0 is no sequence number.
         self.superblock(false, self.sequence().wrapping_add(1).max(1))
     }
@@ -156,7 +158,7 @@ impl Journal {
     }
 
     /// Returns how many blocks one transaction can change.
-    pub(in crate::editor) fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         let tags = self.tags();
         // One for the commit block, and one descriptor for as many blocks as it has tags.
         let (first, end) = self.log();
@@ -166,7 +168,7 @@ impl Journal {
 
     /// Returns the blocks, with their places, of a transaction that changes `changed`; `None` if
     /// the journal is too small.
-    pub(in crate::editor) fn transaction<'a>(
+    pub(crate) fn transaction<'a>(
         &self,
         changed: impl ExactSizeIterator<Item = (Block, &'a Bytes)>,
     ) -> Option<Vec<(Block, Vec<u8>)>> {
@@ -249,124 +251,6 @@ impl Journal {
     }
 }
 
-impl Ext4Editor {
-    /// Returns the journal, which is empty and can be written.
-    pub(in crate::editor) fn journal(&self) -> Result<Journal, RootfsError> {
-        let volume = &self.volume;
-        let Some(journal) = self.read_journal()? else {
-            let reason = "it has no journal, without which a change cannot be all or nothing; \
-                          add one with tune2fs -j";
-            return Err(volume.unsupported(reason));
-        };
-        if journal.has(incompat::CSUM_V2) && !journal.has(incompat::CSUM_V3) {
-            let reason = "its journal has checksums of version 2 (kernels 3.5 to 3.17); mount it once";
-            return Err(volume.unsupported(reason));
-        }
-        if volume.blocks_count > 1 << 32 && !journal.has(incompat::BIT64) {
-            return Err(volume.unsupported("its journal has 32 bits for block numbers; mount it once"));
-        }
-        if journal.start().is_some() {
-            let reason = "its journal has changes that are not in their place yet: it is mounted, or \
-                          was not unmounted; mount it once or run e2fsck -fp on it";
-            return Err(volume.unsupported(reason));
-        }
-        Ok(journal)
-    }
-
-    /// Returns the journal, if there is one.
-    ///
-    /// # Errors
-    /// It is damaged, or of a kind that is not known here.
-    pub(in crate::editor) fn read_journal(&self) -> Result<Option<Journal>, RootfsError> {
-        let volume = &self.volume;
-        let Some(number) = volume.journal else { return Ok(None) };
-        let corrupt = |what: &str| Err(volume.corrupt(format!("the journal {what}")));
-        let (size_bytes, runs) = match self.inode(number) {
-            Ok(inode) => (inode.size(), self.mapping(number, &inode, 0..LOGICAL_END)?.runs),
-            // Where the journal is has to be known before its changes are.
-            Err(error) if !volume.needs_recovery => return Err(error),
-            Err(error) => match self.journal_backup()? {
-                Some(inode) => (inode.size(), self.mapping(number, &inode, 0..LOGICAL_END)?.runs),
-                None => return Err(error),
-            },
-        };
-        let Some(first) = runs.first().filter(|run| run.logical == 0 && run.written) else {
-            return corrupt("has no first block");
-        };
-        let bytes = self.blocks.read(View::Committed, Block(first.start))?;
-        let bytes = bytes[..JournalSuperblock::SIZE].try_into().expect("blocks have 1024 bytes at least");
-        let superblock = JournalSuperblock::decode(bytes);
-        if superblock.h_magic.0 != MAGIC || !matches!(superblock.h_blocktype.0, SUPERBLOCK_V1 | SUPERBLOCK_V2)
-        {
-            return corrupt("has no superblock");
-        }
-        let journal = Journal { superblock, runs, block_size: volume.block_size };
-        let superblock = &journal.superblock;
-        if journal.superblock.h_blocktype.0 == SUPERBLOCK_V2 {
-            let unknown = superblock.s_feature_incompat.0 & !KNOWN_INCOMPAT;
-            if unknown != 0 || superblock.s_feature_ro_compat.0 != 0 {
-                return Err(
-                    volume.unreadable(format!("its journal has features {unknown:#x}, not known here"))
-                );
-            }
-        }
-        if journal.seed().is_some() {
-            if superblock.s_checksum_type != CHECKSUM_CRC32C {
-                return corrupt("has checksums of an unknown type");
-            }
-            let mut covered = *bytes;
-            covered[SUPERBLOCK_CHECKSUM..SUPERBLOCK_CHECKSUM + 4].fill(0);
-            if is_wrong(&superblock.s_checksum.0, &Checksum::EMPTY.with(&covered).value()) {
-                return corrupt("has a superblock with a wrong checksum");
-            }
-        }
-        let (first, length) = (superblock.s_first.0, superblock.s_maxlen.0);
-        let has_all = has_blocks(&journal.runs, length.into());
-        let block_size = volume.block_size as u64;
-        let is_wrong_size = size_bytes / block_size < u64::from(length)
-            || !has_blocks(&journal.runs, size_bytes.div_ceil(block_size));
-        // One of the first version has nothing there.
-        let users =
-            if journal.superblock.h_blocktype.0 == SUPERBLOCK_V2 { superblock.s_nr_users.0 } else { 1 };
-        if superblock.s_blocksize.0 as usize != volume.block_size
-            || first == 0
-            || u64::from(first) >= journal.log().1
-            || length > BLOCKS_MAX
-            || !has_all
-            || is_wrong_size
-            || users > 1
-            || has_block_twice(&journal.runs)
-        {
-            return corrupt("has a malformed superblock");
-        }
-        if superblock.s_errno.0 != 0 {
-            return Err(volume.unreadable("its journal tells of an error; run e2fsck on it"));
-        }
-        Ok(Some(journal))
-    }
-
-    /// Returns the copy of the journal's inode that the superblock has.
-    fn journal_backup(&self) -> Result<Option<Inode>, RootfsError> {
-        let (block, offset) = self.volume.superblock_place();
-        let block = self.blocks.read(View::Committed, block)?;
-        let bytes = block[offset..offset + Superblock::SIZE].try_into().expect("the superblock's length");
-        let superblock = Superblock::decode(bytes);
-        if superblock.s_jnl_backup_type != JNL_BACKUP_BLOCKS || superblock.s_jnl_blocks[0] == 0 {
-            return Ok(None);
-        }
-        let mut inode = Inode::zeroed();
-        for (place, word) in inode.i_block.chunks_exact_mut(4).zip(superblock.s_jnl_blocks) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        let [.., size_high, size] = superblock.s_jnl_blocks;
-        (inode.i_size_lo, inode.i_size_high) = (size, size_high);
-        if inode.i_block[..2] == extent::MAGIC.to_le_bytes() {
-            inode.i_flags |= EXTENTS_FL;
-        }
-        Ok(Some(inode))
-    }
-}
-
 /// Returns whether runs share a block: a log of few blocks could seem endless.
 fn has_block_twice(runs: &[Run]) -> bool {
     let mut places: Vec<(u64, u64)> = runs.iter().map(|run| (run.start, run.len)).collect();
@@ -383,4 +267,116 @@ fn has_blocks(runs: &[Run], blocks: u64) -> bool {
         }
     }
     end >= blocks
+}
+
+/// Returns the journal, which is empty and can be written.
+pub(crate) fn writable(disk: &Disk) -> Result<Journal, RootfsError> {
+    let volume = &disk.volume;
+    let Some(journal) = read(disk)? else {
+        let reason = "it has no journal, without which a change cannot be all or nothing; \
+                      add one with tune2fs -j";
+        return Err(volume.unsupported(reason));
+    };
+    if journal.has(incompat::CSUM_V2) && !journal.has(incompat::CSUM_V3) {
+        let reason = "its journal has checksums of version 2 (kernels 3.5 to 3.17); mount it once";
+        return Err(volume.unsupported(reason));
+    }
+    if volume.blocks_count > 1 << 32 && !journal.has(incompat::BIT64) {
+        return Err(volume.unsupported("its journal has 32 bits for block numbers; mount it once"));
+    }
+    if journal.start().is_some() {
+        let reason = "its journal has changes that are not in their place yet: it is mounted, or \
+                      was not unmounted; mount it once or run e2fsck -fp on it";
+        return Err(volume.unsupported(reason));
+    }
+    Ok(journal)
+}
+
+/// Returns the journal, if there is one.
+///
+/// # Errors
+/// It is damaged, or of a kind that is not known here.
+pub(crate) fn read(disk: &Disk) -> Result<Option<Journal>, RootfsError> {
+    let volume = &disk.volume;
+    let Some(number) = volume.journal else { return Ok(None) };
+    let corrupt = |what: &str| Err(volume.corrupt(format!("the journal {what}")));
+    let (size_bytes, runs) = match inodes::read(disk, number) {
+        Ok(inode) => (inode.size(), extents::mapping(disk, number, &inode, 0..LOGICAL_END)?.runs),
+        // Where the journal is has to be known before its changes are.
+        Err(error) if !volume.needs_recovery => return Err(error),
+        Err(error) => match backup(disk)? {
+            Some(inode) => (inode.size(), extents::mapping(disk, number, &inode, 0..LOGICAL_END)?.runs),
+            None => return Err(error),
+        },
+    };
+    let Some(first) = runs.first().filter(|run| run.logical == 0 && run.written) else {
+        return corrupt("has no first block");
+    };
+    let bytes = disk.blocks.read(View::Committed, Block(first.start))?;
+    let bytes = bytes[..JournalSuperblock::SIZE].try_into().expect("blocks have 1024 bytes at least");
+    let superblock = JournalSuperblock::decode(bytes);
+    if superblock.h_magic.0 != MAGIC || !matches!(superblock.h_blocktype.0, SUPERBLOCK_V1 | SUPERBLOCK_V2) {
+        return corrupt("has no superblock");
+    }
+    let journal = Journal { superblock, runs, block_size: volume.block_size };
+    let superblock = &journal.superblock;
+    if journal.superblock.h_blocktype.0 == SUPERBLOCK_V2 {
+        let unknown = superblock.s_feature_incompat.0 & !KNOWN_INCOMPAT;
+        if unknown != 0 || superblock.s_feature_ro_compat.0 != 0 {
+            return Err(volume.unreadable(format!("its journal has features {unknown:#x}, not known here")));
+        }
+    }
+    if journal.seed().is_some() {
+        if superblock.s_checksum_type != CHECKSUM_CRC32C {
+            return corrupt("has checksums of an unknown type");
+        }
+        let mut covered = *bytes;
+        covered[SUPERBLOCK_CHECKSUM..SUPERBLOCK_CHECKSUM + 4].fill(0);
+        if is_wrong(&superblock.s_checksum.0, &Checksum::EMPTY.with(&covered).value()) {
+            return corrupt("has a superblock with a wrong checksum");
+        }
+    }
+    let (first, length) = (superblock.s_first.0, superblock.s_maxlen.0);
+    let has_all = has_blocks(&journal.runs, length.into());
+    let block_size = volume.block_size as u64;
+    let is_wrong_size = size_bytes / block_size < u64::from(length)
+        || !has_blocks(&journal.runs, size_bytes.div_ceil(block_size));
+    // One of the first version has nothing there.
+    let users = if journal.superblock.h_blocktype.0 == SUPERBLOCK_V2 { superblock.s_nr_users.0 } else { 1 };
+    if superblock.s_blocksize.0 as usize != volume.block_size
+        || first == 0
+        || u64::from(first) >= journal.log().1
+        || length > BLOCKS_MAX
+        || !has_all
+        || is_wrong_size
+        || users > 1
+        || has_block_twice(&journal.runs)
+    {
+        return corrupt("has a malformed superblock");
+    }
+    if superblock.s_errno.0 != 0 {
+        return Err(volume.unreadable("its journal tells of an error; run e2fsck on it"));
+    }
+    Ok(Some(journal))
+}
+
+/// Returns the copy of the journal's inode that the superblock has.
+fn backup(disk: &Disk) -> Result<Option<Inode>, RootfsError> {
+    let (block, offset) = disk.volume.superblock_place();
+    let block = disk.blocks.read(View::Committed, block)?;
+    let bytes = block[offset..offset + Superblock::SIZE].try_into().expect("the superblock's length");
+    let superblock = Superblock::decode(bytes);
+    if superblock.s_jnl_backup_type != JNL_BACKUP_BLOCKS || superblock.s_jnl_blocks[0] == 0 {
+        return Ok(None);
+    }
+    let mut inode = Inode::zeroed();
+    for (place, word) in inode.i_block.chunks_exact_mut(4).zip(superblock.s_jnl_blocks) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    let [.., size_high, size] = superblock.s_jnl_blocks;
+    (inode.i_size_lo, inode.i_size_high) = (size, size_high);
+    if inode.i_block[..2] == extent::MAGIC.to_le_bytes() {
+        inode.i_flags |= EXTENTS_FL;
+    }
+    Ok(Some(inode))
 }

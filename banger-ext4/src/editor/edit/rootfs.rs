@@ -4,120 +4,35 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use banger_tree::{
-    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, ResolveAccount,
-    ResolveError, Resolved, Rootfs, RootfsError, Stat, Timestamp, places, resolve,
+    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, Resolved, Rootfs,
+    RootfsError, Stat, Timestamp, places, resolve,
 };
 
-use crate::editor::Ext4Editor;
-use crate::editor::disk::dir_cache::WalkedDir;
-use crate::editor::disk::directory::Entry;
-use crate::editor::disk::extents::Run;
+use super::Ext4Editor;
+use super::lookup::{Names, type_of};
+use crate::editor::disk::content;
+use crate::editor::disk::directory;
+use crate::editor::disk::entries;
+use crate::editor::disk::extents;
+use crate::editor::disk::inline_out;
+use crate::editor::disk::inodes;
 use crate::editor::disk::inodes::{new_inode, set_attributes};
+use crate::editor::disk::leaf;
+use crate::editor::disk::leaf::NameEntry;
+use crate::editor::disk::names;
+use crate::editor::disk::removal;
+use crate::editor::disk::runs::Run;
 use crate::editor::disk::whole_inode::WholeInode;
+use crate::editor::disk::xattrs;
 use crate::format::dirent::{file_type_code, file_type_of_code};
 use crate::format::inode::{
-    EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, GOOD_OLD_SIZE, INLINE_DATA_FL, LINK_MAX, PROJINHERIT_FL,
-    VERITY_FL,
+    EXTRA_ISIZE, FAST_SYMLINK_MAX, GOOD_OLD_SIZE, LINK_MAX, PROJINHERIT_FL, VERITY_FL,
 };
 use crate::format::timestamp::EncodedTime;
 use crate::format::{InodeNumber, device};
 
 /// Extra fields that an inode has to have for the upper bits of its mtime.
 const MTIME_EXTRA_END: u16 = 12;
-
-/// The names of an image, for the resolution of paths.
-struct Names<'a>(&'a Ext4Editor);
-
-impl Lookup for Names<'_> {
-    type Node = InodeNumber;
-    type Error = RootfsError;
-
-    fn root(&self) -> InodeNumber {
-        InodeNumber::ROOT
-    }
-
-    fn child(&self, dir: InodeNumber, name: &[u8]) -> Result<Option<InodeNumber>, RootfsError> {
-        self.0.check_cancelled()?;
-        self.0.known.borrow_mut().count_lookup();
-        if let Some(inode) = self.0.known.borrow().child(dir, name) {
-            return Ok(Some(inode));
-        }
-        let found = self.0.find(&self.0.dir(dir)?, name)?.map(|found| found.inode());
-        if let Some(inode) = found {
-            self.0.known.borrow_mut().add_child(dir, name, inode);
-        }
-        Ok(found)
-    }
-
-    fn file_type(&self, node: InodeNumber) -> Result<FileType, RootfsError> {
-        Ok(type_of(&self.0.inode(node)?))
-    }
-
-    fn link_target(&self, node: InodeNumber) -> Result<Vec<u8>, RootfsError> {
-        self.0.target_of(node, &self.0.inode(node)?)
-    }
-
-    fn account(&self) -> Option<&ResolveAccount> {
-        Some(&self.0.account)
-    }
-
-    fn place(&self, path: &GuestPath) -> Result<Resolved<InodeNumber>, RootfsError> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return resolve(self, path, false);
-        };
-        let dir = self.walk(&parent)?;
-        let node = self.child(dir.inode, name)?;
-        let path =
-            dir.path.join(name).map_err(|source| ResolveError::BadTarget { path: dir.path, source })?;
-        Ok(Resolved { path, parent: dir.inode, node })
-    }
-}
-
-impl Names<'_> {
-    /// Returns the directory at `path`, symlinks followed, from the last one on the way that is known.
-    fn walk(&self, path: &GuestPath) -> Result<WalkedDir, RootfsError> {
-        let mut unknown = Vec::new();
-        let mut at = path.clone();
-        let mut dir = loop {
-            let known = self.0.known.borrow().walked(&at).cloned();
-            if let Some(dir) = known {
-                break dir;
-            }
-            let Some(parent) = at.parent() else {
-                break WalkedDir { inode: InodeNumber::ROOT, path: GuestPath::root() };
-            };
-            unknown.push(std::mem::replace(&mut at, parent));
-        };
-        for path in unknown.into_iter().rev() {
-            let name = path.file_name().expect("the root is always known");
-            let next =
-                dir.path.join(name).map_err(|source| ResolveError::BadTarget { path: dir.path, source })?;
-            let Some(node) = self.child(dir.inode, name)? else {
-                return Err(RootfsError::NotFound { path: next });
-            };
-            dir = match self.file_type(node)? {
-                FileType::Directory => WalkedDir { inode: node, path: next },
-                // From the root again: all symlinks of a path count.
-                FileType::Symlink => {
-                    let place = resolve(self, &path, true)?;
-                    let missing = || RootfsError::NotFound { path: place.path.clone() };
-                    let inode = place.node.ok_or_else(missing)?;
-                    if self.file_type(inode)? != FileType::Directory {
-                        return Err(RootfsError::NotADirectory { path: place.path });
-                    }
-                    WalkedDir { inode, path: place.path }
-                }
-                _ => return Err(RootfsError::NotADirectory { path: next }),
-            };
-            self.0.known.borrow_mut().add_walked(&path, dir.clone());
-        }
-        Ok(dir)
-    }
-}
-
-fn type_of(inode: &WholeInode) -> FileType {
-    FileType::from_mode_bits(inode.i_mode).expect("checked when the inode was read")
-}
 
 fn mtime_of(inode: &WholeInode) -> Timestamp {
     let extra = if inode.i_extra_isize >= MTIME_EXTRA_END { inode.i_mtime_extra } else { 0 };
@@ -128,7 +43,7 @@ fn mtime_of(inode: &WholeInode) -> Timestamp {
 impl Ext4Editor {
     fn existing_inode(&self, path: &GuestPath) -> Result<(InodeNumber, WholeInode), RootfsError> {
         let (number, _) = places::existing(&Names(self), path)?;
-        Ok((number, self.inode(number)?))
+        Ok((number, inodes::read(&self.disk, number)?))
     }
 
     fn file(&self, path: &GuestPath) -> Result<(InodeNumber, WholeInode), RootfsError> {
@@ -149,27 +64,28 @@ impl Ext4Editor {
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
         self.inherit_project(place.parent, &mut inode)?;
-        self.set_xattrs(number, &mut inode, &attributes.xattrs)?;
-        self.put_inode(number, &inode)?;
+        inline_out::set_xattrs(&mut self.disk, number, &mut inode, &attributes.xattrs)?;
+        inodes::write(&mut self.disk, number, &inode)?;
         let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();
-        let entry = Entry { name, inode: number, file_type: file_type_code(type_of(&inode)) };
+        let entry = NameEntry { name, inode: number, file_type: file_type_code(type_of(&inode)) };
         match place.node {
-            Some(before) if self.inode(before)?.i_flags & VERITY_FL != 0 => {
-                Err(self.limit("it is protected by verity, and does not change; remove it first"))
+            Some(before) if inodes::read(&self.disk, before)?.i_flags & VERITY_FL != 0 => {
+                Err(self.disk.limit("it is protected by verity, and does not change; remove it first"))
             }
             Some(before) => {
                 self.known.get_mut().forget_walked(&place.path);
-                self.replace_entry(place.parent, &entry)?;
+                names::replace(&mut self.disk, place.parent, &entry)?;
+                self.known.get_mut().forget_child(place.parent, &entry.name);
                 self.drop_link(before)
             }
-            None => self.insert_entry(place.parent, entry),
+            None => names::insert(&mut self.disk, place.parent, entry),
         }
     }
 
     /// Gives what is made in a directory its project, where the directory says so.
     fn inherit_project(&self, parent: InodeNumber, inode: &mut WholeInode) -> Result<(), RootfsError> {
-        let parent = self.inode(parent)?;
-        if parent.i_flags & PROJINHERIT_FL != 0 && self.volume.inode_size > GOOD_OLD_SIZE {
+        let parent = inodes::read(&self.disk, parent)?;
+        if parent.i_flags & PROJINHERIT_FL != 0 && self.disk.volume.inode_size > GOOD_OLD_SIZE {
             inode.i_projid = parent.i_projid;
             if type_of(inode) == FileType::Directory {
                 inode.i_flags |= PROJINHERIT_FL;
@@ -180,34 +96,22 @@ impl Ext4Editor {
 
     /// Takes one name of something that is no directory away, and all of it with the last.
     fn drop_link(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
-        let mut inode = self.inode(number)?;
+        let mut inode = inodes::read(&self.disk, number)?;
         if inode.i_links_count > 1 {
             inode.i_links_count -= 1;
-            return self.put_inode(number, &inode);
+            return inodes::write(&mut self.disk, number, &inode);
         }
         self.free_all(number, &mut inode)
     }
 
     fn free_all(&mut self, number: InodeNumber, inode: &mut WholeInode) -> Result<(), RootfsError> {
-        let file_type = type_of(inode);
-        self.free_xattr_block(number, inode)?;
-        let has_blocks = match file_type {
-            FileType::Regular | FileType::Directory => true,
-            FileType::Symlink => {
-                inode.i_flags & (EXTENTS_FL | INLINE_DATA_FL) != 0 || inode.size() > FAST_SYMLINK_MAX as u64
-            }
-            _ => false,
-        };
-        if has_blocks {
-            self.free_content(number, inode)?;
-        }
         self.known.get_mut().forget_dir(number);
-        self.free_inode(number, file_type == FileType::Directory)
+        removal::free(&mut self.disk, number, inode)
     }
 
     /// Takes one subdirectory less into account.
     fn drop_subdirectory(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
-        let mut inode = self.inode(number)?;
+        let mut inode = inodes::read(&self.disk, number)?;
         inode.i_links_count = match inode.i_links_count {
             // It stopped counting: perhaps it can go on.
             1 => {
@@ -216,7 +120,7 @@ impl Ext4Editor {
             }
             links => links.saturating_sub(1).max(2),
         };
-        self.put_inode(number, &inode)
+        inodes::write(&mut self.disk, number, &inode)
     }
 
     /// Returns how many subdirectories are left in a directory that lost one. They are counted once,
@@ -226,8 +130,8 @@ impl Ext4Editor {
             *count = count.saturating_sub(1);
             return Ok(*count);
         }
-        let entries = self.entries(&self.dir(number)?)?;
-        let is_dir = |entry: &&Entry| file_type_of_code(entry.file_type) == Some(FileType::Directory);
+        let entries = entries::all(&self.disk, &directory::open(&self.disk, number)?)?;
+        let is_dir = |entry: &&NameEntry| file_type_of_code(entry.file_type) == Some(FileType::Directory);
         let count = entries.iter().filter(is_dir).count();
         self.known.get_mut().set_subdirectories(number, count);
         Ok(count)
@@ -238,29 +142,29 @@ impl Ext4Editor {
         if let Some(count) = self.known.get_mut().subdirectories(number) {
             *count += 1;
         }
-        self.add_link(number)
+        inodes::add_link(&mut self.disk, number)
     }
 
     /// Gives back everything at and below an inode whose name is gone.
     fn free_tree(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
-        if type_of(&self.inode(number)?) != FileType::Directory {
+        if type_of(&inodes::read(&self.disk, number)?) != FileType::Directory {
             return self.drop_link(number);
         }
         let mut seen = BTreeSet::from([number]);
         let mut pending = vec![number];
         while let Some(number) = pending.pop() {
             self.check_commit_holds()?;
-            let dir = self.dir(number)?;
-            for entry in self.entries(&dir)? {
-                if type_of(&self.inode(entry.inode)?) != FileType::Directory {
-                    self.check_cancelled()?;
+            let dir = directory::open(&self.disk, number)?;
+            for entry in entries::all(&self.disk, &dir)? {
+                if type_of(&inodes::read(&self.disk, entry.inode)?) != FileType::Directory {
+                    self.disk.check_cancelled()?;
                     self.check_commit_holds()?;
                     self.drop_link(entry.inode)?;
-                } else if seen.insert(entry.inode) && self.parent_of(entry.inode)? == number {
+                } else if seen.insert(entry.inode) && names::parent_of(&self.disk, entry.inode)? == number {
                     pending.push(entry.inode);
                 } else {
                     // What else leads to it would lead nowhere.
-                    return Err(self.corrupt_dir(entry.inode, "is in two directories"));
+                    return Err(directory::corrupt(&self.disk, entry.inode, "is in two directories"));
                 }
             }
             let mut inode = dir.inode;
@@ -277,7 +181,7 @@ impl Rootfs for Ext4Editor {
             Ok(_) | Err(RootfsError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let inode = self.inode(number)?;
+        let inode = inodes::read(&self.disk, number)?;
         let file_type = type_of(&inode);
         let (uid, gid) = inode.owner();
         Ok(Some(Stat {
@@ -288,7 +192,7 @@ impl Rootfs for Ext4Editor {
                 uid,
                 gid,
                 mtime: mtime_of(&inode),
-                xattrs: self.xattrs_of(number, &inode)?,
+                xattrs: xattrs::read(&self.disk, number, &inode)?,
             },
             nlink: inode.i_links_count.into(),
             size_bytes: match file_type {
@@ -319,7 +223,7 @@ impl Rootfs for Ext4Editor {
     fn read(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError> {
         let (number, inode) = self.file(path)?;
         // A size may lie; and what is larger than the image is holes for the most part.
-        let most = self.volume.blocks_count * self.volume.block_size as u64;
+        let most = self.disk.volume.blocks_count * self.disk.volume.block_size as u64;
         let too_large = || {
             let reason = format!("a file of {} bytes does not fit in memory; read it in parts", inode.size());
             RootfsError::Limit { path: path.clone(), reason }
@@ -329,19 +233,19 @@ impl Rootfs for Ext4Editor {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size).map_err(|_| too_large())?;
         bytes.resize(size, 0);
-        self.read_content(number, &inode, 0, &mut bytes)?;
+        content::read(&self.disk, number, &inode, 0, &mut bytes)?;
         Ok(bytes)
     }
 
     fn read_at(&self, path: &GuestPath, offset: u64, buffer: &mut [u8]) -> Result<usize, RootfsError> {
         let (number, inode) = self.file(path)?;
-        self.read_content(number, &inode, offset, buffer)
+        content::read(&self.disk, number, &inode, offset, buffer)
     }
 
     fn read_link(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError> {
         let (number, inode) = self.existing_inode(path)?;
         match type_of(&inode) {
-            FileType::Symlink => self.target_of(number, &inode),
+            FileType::Symlink => content::target_of(&self.disk, number, &inode),
             _ => Err(RootfsError::NotASymlink { path: path.clone() }),
         }
     }
@@ -351,12 +255,12 @@ impl Rootfs for Ext4Editor {
         if type_of(&inode) != FileType::Directory {
             return Err(RootfsError::NotADirectory { path: path.clone() });
         }
-        let mut entries = self.entries(&self.dir(number)?)?;
+        let mut entries = entries::all(&self.disk, &directory::open(&self.disk, number)?)?;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let entry = |Entry { name, inode, file_type }| {
+        let entry = |NameEntry { name, inode, file_type }| {
             let file_type = match file_type_of_code(file_type) {
                 Some(file_type) => file_type,
-                None => type_of(&self.inode(inode)?),
+                None => type_of(&inodes::read(&self.disk, inode)?),
             };
             Ok(DirEntry { name, inode: inode.0.into(), file_type })
         };
@@ -366,22 +270,22 @@ impl Rootfs for Ext4Editor {
     fn create_dir(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
             let place = places::vacant(&Names(editor), path)?;
-            let number = editor.allocate_inode(place.parent, true)?;
+            let number = editor.disk.allocate_inode(place.parent, true)?;
             let mut inode = new_inode(FileType::Directory, attributes);
             inode.i_links_count = 2;
-            let block = editor.allocate_block(editor.goal_of(number))?;
+            let block = editor.disk.allocate_block(inodes::goal_of(&editor.disk, number))?;
             let run = Run { logical: 0, len: 1, start: block.0, written: true };
-            editor.set_mapping(number, &mut inode, &[run], &[])?;
-            inode.set_size(editor.volume.block_size as u64);
-            let dot = |name: &[u8], inode| Entry {
+            extents::set_mapping(&mut editor.disk, number, &mut inode, &[run], &[])?;
+            inode.set_size(editor.disk.volume.block_size as u64);
+            let dot = |name: &[u8], inode| NameEntry {
                 name: name.to_vec(),
                 inode,
                 file_type: file_type_code(FileType::Directory),
             };
-            let bytes = editor.encode_leaf(&[dot(b".", number), dot(b"..", place.parent)]);
-            editor.put_inode(number, &inode)?;
-            let dir = editor.dir(number)?;
-            editor.put_leaf(&dir, block, bytes)?;
+            let bytes = leaf::encode(&editor.disk, &[dot(b".", number), dot(b"..", place.parent)]);
+            inodes::write(&mut editor.disk, number, &inode)?;
+            let dir = directory::open(&editor.disk, number)?;
+            leaf::put(&mut editor.disk, &dir, block, bytes)?;
             editor.add_subdirectory(place.parent)?;
             editor.add(&place, number, inode, attributes)
         })
@@ -395,10 +299,10 @@ impl Rootfs for Ext4Editor {
     ) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
             let place = places::for_file(&Names(editor), path)?;
-            let number = editor.allocate_inode(place.parent, false)?;
+            let number = editor.disk.allocate_inode(place.parent, false)?;
             let mut inode = new_inode(FileType::Regular, attributes);
-            let (runs, size) = editor.write_content(number, content)?;
-            editor.set_mapping(number, &mut inode, &runs, &[])?;
+            let (runs, size) = content::write(&mut editor.disk, number, content)?;
+            extents::set_mapping(&mut editor.disk, number, &mut inode, &runs, &[])?;
             inode.set_size(size);
             editor.add(&place, number, inode, attributes)
         })
@@ -412,24 +316,24 @@ impl Rootfs for Ext4Editor {
     ) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
             let place = places::vacant(&Names(editor), path)?;
-            let most = editor.volume.block_size - 1;
+            let most = editor.disk.volume.block_size - 1;
             if target.is_empty() || target.len() > most {
                 let length = target.len();
-                return Err(
-                    editor.limit(format!("a symlink's target of {length} bytes is not of 1 to {most}"))
-                );
+                return Err(editor
+                    .disk
+                    .limit(format!("a symlink's target of {length} bytes is not of 1 to {most}")));
             }
-            let number = editor.allocate_inode(place.parent, false)?;
+            let number = editor.disk.allocate_inode(place.parent, false)?;
             let mut inode = new_inode(FileType::Symlink, attributes);
             if target.len() <= FAST_SYMLINK_MAX {
                 inode.i_block[..target.len()].copy_from_slice(target);
             } else {
-                let block = editor.allocate_block(editor.goal_of(number))?;
+                let block = editor.disk.allocate_block(inodes::goal_of(&editor.disk, number))?;
                 let run = Run { logical: 0, len: 1, start: block.0, written: true };
-                editor.set_mapping(number, &mut inode, &[run], &[])?;
+                extents::set_mapping(&mut editor.disk, number, &mut inode, &[run], &[])?;
                 let mut bytes = target.to_vec();
-                bytes.resize(editor.volume.block_size, 0);
-                editor.blocks.write(block, bytes)?;
+                bytes.resize(editor.disk.volume.block_size, 0);
+                editor.disk.blocks.write(block, bytes)?;
             }
             inode.set_size(target.len() as u64);
             editor.add(&place, number, inode, attributes)
@@ -439,12 +343,13 @@ impl Rootfs for Ext4Editor {
     fn hard_link(&mut self, existing: &GuestPath, path: &GuestPath) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
             let (number, place) = places::for_link(&Names(editor), existing, path)?;
-            let file_type = type_of(&editor.inode(number)?);
+            let file_type = type_of(&inodes::read(&editor.disk, number)?);
             let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();
-            editor.add_link(number)?;
-            editor.insert_entry(
+            inodes::add_link(&mut editor.disk, number)?;
+            names::insert(
+                &mut editor.disk,
                 place.parent,
-                Entry { name, inode: number, file_type: file_type_code(file_type) },
+                NameEntry { name, inode: number, file_type: file_type_code(file_type) },
             )
         })
     }
@@ -460,12 +365,12 @@ impl Rootfs for Ext4Editor {
             let i_block = match kind {
                 NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor } => {
                     device::encode(*major, *minor).ok_or_else(|| {
-                        editor.limit(format!("no device can have the number {major}:{minor}"))
+                        editor.disk.limit(format!("no device can have the number {major}:{minor}"))
                     })?
                 }
                 _ => [0; 60],
             };
-            let number = editor.allocate_inode(place.parent, false)?;
+            let number = editor.disk.allocate_inode(place.parent, false)?;
             let mut inode = new_inode(kind.file_type(), attributes);
             inode.i_block = i_block;
             editor.add(&place, number, inode, attributes)
@@ -476,9 +381,10 @@ impl Rootfs for Ext4Editor {
         self.operation(path, |editor| {
             let (_, place) = places::for_removal(&Names(editor), path)?;
             let name = place.path.file_name().ok_or(RootfsError::Root)?;
-            let number = editor.remove_entry(place.parent, name)?;
+            let number = names::remove(&mut editor.disk, place.parent, name)?;
+            editor.known.get_mut().forget_child(place.parent, name);
             editor.known.get_mut().forget_walked(&place.path);
-            if type_of(&editor.inode(number)?) == FileType::Directory {
+            if type_of(&inodes::read(&editor.disk, number)?) == FileType::Directory {
                 editor.drop_subdirectory(place.parent)?;
             }
             editor.free_tree(number)
@@ -489,14 +395,15 @@ impl Rootfs for Ext4Editor {
         self.operation(to, |editor| {
             let (source, place) = places::for_rename(&Names(editor), from, to)?;
             let name = source.path.file_name().ok_or(RootfsError::Root)?;
-            let number = editor.remove_entry(source.parent, name)?;
+            let number = names::remove(&mut editor.disk, source.parent, name)?;
+            editor.known.get_mut().forget_child(source.parent, name);
             editor.known.get_mut().forget_walked(&source.path);
-            let file_type = type_of(&editor.inode(number)?);
+            let file_type = type_of(&inodes::read(&editor.disk, number)?);
             let name = place.path.file_name().ok_or(RootfsError::Root)?.to_vec();
-            let entry = Entry { name, inode: number, file_type: file_type_code(file_type) };
-            editor.insert_entry(place.parent, entry)?;
+            let entry = NameEntry { name, inode: number, file_type: file_type_code(file_type) };
+            names::insert(&mut editor.disk, place.parent, entry)?;
             if file_type == FileType::Directory && source.parent != place.parent {
-                editor.set_parent(number, place.parent)?;
+                names::set_parent(&mut editor.disk, number, place.parent)?;
                 editor.add_subdirectory(place.parent)?;
                 editor.drop_subdirectory(source.parent)?;
             }
@@ -516,18 +423,18 @@ impl Rootfs for Ext4Editor {
                 ..Attributes::default()
             };
             // The extra fields of times may be where xattrs begin yet.
-            let has_fields = editor.volume.inode_size > GOOD_OLD_SIZE;
+            let has_fields = editor.disk.volume.inode_size > GOOD_OLD_SIZE;
             let has_few_fields = has_fields && inode.i_extra_isize < EXTRA_ISIZE;
-            let kept = if has_few_fields { Some(editor.xattrs_of(number, &inode)?) } else { None };
+            let kept = if has_few_fields { Some(xattrs::read(&editor.disk, number, &inode)?) } else { None };
             if let Some(xattrs) = change.xattrs.as_ref().or(kept.as_ref()) {
-                editor.set_xattrs(number, &mut inode, xattrs)?;
+                inline_out::set_xattrs(&mut editor.disk, number, &mut inode, xattrs)?;
             }
             let unchanged = inode.clone();
             set_attributes(&mut inode, &change.applied_to(&before));
             // Times of access and birth are none of the attributes.
             (inode.i_atime, inode.i_atime_extra) = (unchanged.i_atime, unchanged.i_atime_extra);
             (inode.i_crtime, inode.i_crtime_extra) = (unchanged.i_crtime, unchanged.i_crtime_extra);
-            editor.put_inode(number, &inode)
+            inodes::write(&mut editor.disk, number, &inode)
         })
     }
 
