@@ -130,7 +130,7 @@ pub(crate) fn recover(disk: &Disk, journal: &Journal) -> Result<Recovered, Rootf
     if !(first..end).contains(&start) {
         return Err(disk.volume.corrupt("the journal starts outside its log"));
     }
-    let mut log = Log { disk: disk, journal, next: start, left: end - first };
+    let mut log = Log { disk, journal, next: start, left: end - first };
     let mut recovered = Recovered { next_sequence: journal.sequence(), ..Recovered::default() };
     let mut revokes: HashMap<Block, u32> = HashMap::new();
     let mut transactions: Vec<(u32, Vec<(Block, JournalCopy)>)> = Vec::new();
