@@ -5,6 +5,7 @@ use std::io::Read;
 use crate::attributes::{AttributeChange, Attributes};
 use crate::budget::OverBudget;
 use crate::content_error::ContentError;
+use crate::failure::{Advice, ErrorContext, ErrorKind, Failure};
 use crate::kind::{FileType, NodeKind};
 use crate::path::{GuestPath, PathError};
 use crate::resolve_error::ResolveError;
@@ -142,7 +143,7 @@ pub enum RootfsError {
         reason: String,
     },
     /// One operation changes more than a commit can hold; nothing of it was done.
-    #[error("{path}: one commit cannot hold all changes; make them in smaller steps")]
+    #[error("{path}: one commit cannot hold all changes")]
     TooManyChanges {
         /// The path of the operation.
         path: GuestPath,
@@ -151,7 +152,7 @@ pub enum RootfsError {
     #[error("interrupted")]
     Cancelled,
     /// The image is damaged.
-    #[error("{image} is damaged: {reason}; run e2fsck on it")]
+    #[error("{image} is damaged: {reason}")]
     Corrupt {
         /// The image.
         image: String,
@@ -173,6 +174,14 @@ pub enum RootfsError {
         image: String,
         /// Which feature or state, and what to do.
         reason: String,
+    },
+    /// Another program uses the image.
+    #[error("{image} is in use: {user}")]
+    InUse {
+        /// The image.
+        image: String,
+        /// Who uses it, or how.
+        user: String,
     },
     /// The file system cannot have this size.
     #[error("{image} cannot be made {size_bytes} bytes large: {reason}")]
@@ -206,6 +215,107 @@ pub enum RootfsError {
     },
 }
 
+impl RootfsError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Cancelled => 505,
+            Self::NotFound { .. } => 700,
+            Self::NotADirectory { .. } => 701,
+            Self::IsADirectory { .. } => 702,
+            Self::NotAFile { .. } => 703,
+            Self::NotASymlink { .. } => 704,
+            Self::AlreadyExists { .. } => 705,
+            Self::Root => 706,
+            Self::BelowItself { .. } => 707,
+            Self::Symlinks(_) => 708,
+            Self::Path(_) => 709,
+            Self::Content { .. } => 710,
+            Self::Source { .. } => 711,
+            Self::Limit { .. } => 712,
+            Self::Corrupt { .. } => 713,
+            // One number, as it was: the kind tells them apart.
+            Self::Unsupported { .. } | Self::InUse { .. } => 714,
+            Self::Tool { .. } => 715,
+            Self::Io { .. } => 716,
+            Self::Size { .. } => 718,
+            Self::Unreadable { .. } => 719,
+            Self::TooManyChanges { .. } => 725,
+            Self::OverBudget { .. } => 726,
+        }
+    }
+}
+
+impl Failure for RootfsError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::AlreadyExists { .. } => ErrorKind::Exists,
+            Self::NotADirectory { .. }
+            | Self::IsADirectory { .. }
+            | Self::NotAFile { .. }
+            | Self::NotASymlink { .. }
+            | Self::Root
+            | Self::BelowItself { .. }
+            | Self::Symlinks(_)
+            | Self::Path(_)
+            | Self::Size { .. } => ErrorKind::Argument,
+            Self::OverBudget { .. } | Self::Limit { .. } | Self::TooManyChanges { .. } => ErrorKind::Limit,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Corrupt { .. } => ErrorKind::Damaged,
+            Self::Unreadable { .. } | Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::InUse { .. } => ErrorKind::InUse,
+            Self::Content { .. } | Self::Tool { .. } => ErrorKind::Internal,
+            Self::Source { source, .. } | Self::Io { source, .. } => ErrorKind::of_io(source),
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        self.kind() == ErrorKind::InUse
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::Corrupt { .. } => Some(Advice::new("run e2fsck on it")),
+            Self::TooManyChanges { .. } => Some(Advice::new("make the changes in smaller steps")),
+            Self::InUse { .. } => Some(Advice::new("try again when the other program has ended")),
+            _ => None,
+        }
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::NotFound { path }
+            | Self::NotADirectory { path }
+            | Self::IsADirectory { path }
+            | Self::NotAFile { path }
+            | Self::NotASymlink { path }
+            | Self::AlreadyExists { path }
+            | Self::BelowItself { path }
+            | Self::OverBudget { path, .. }
+            | Self::Content { path, .. }
+            | Self::Source { path, .. }
+            | Self::Limit { path, .. }
+            | Self::TooManyChanges { path } => context.with("path", path),
+            Self::Corrupt { image, .. }
+            | Self::Unreadable { image, .. }
+            | Self::Unsupported { image, .. }
+            | Self::InUse { image, .. }
+            | Self::Io { image, .. } => context.with("image", image),
+            Self::Size { image, size_bytes, .. } => {
+                context.with("image", image).with("size_bytes", size_bytes)
+            }
+            Self::Tool { tool, image, .. } => context.with("tool", tool).with("image", image),
+            Self::Root | Self::Symlinks(_) | Self::Path(_) | Self::Cancelled => context,
+        }
+    }
+}
+
 impl From<ResolveError> for RootfsError {
     fn from(error: ResolveError) -> Self {
         match error {
@@ -225,7 +335,7 @@ impl From<ResolveError> for RootfsError {
 /// Parents are not created. Changes may become visible to others only at
 /// [`commit`](Self::commit), which makes all of them or none; reads through the same value see
 /// them at once.
-pub trait Rootfs {
+pub trait Rootfs: Send {
     /// Returns what is at `path`, or `None` if nothing is (also when a parent is missing).
     ///
     /// # Errors

@@ -114,31 +114,7 @@ impl EditError {
     /// Returns a number that stays the same for this kind of failure in all versions.
     pub fn code(&self) -> u32 {
         match self {
-            Self::Rootfs(error) => match error {
-                RootfsError::NotFound { .. } => 700,
-                RootfsError::NotADirectory { .. } => 701,
-                RootfsError::IsADirectory { .. } => 702,
-                RootfsError::NotAFile { .. } => 703,
-                RootfsError::NotASymlink { .. } => 704,
-                RootfsError::AlreadyExists { .. } => 705,
-                RootfsError::Root => 706,
-                RootfsError::BelowItself { .. } => 707,
-                RootfsError::Symlinks(_) => 708,
-                RootfsError::OverBudget { .. } => 726,
-                RootfsError::Cancelled => 505,
-                RootfsError::Path(_) => 709,
-                RootfsError::Content { .. } => 710,
-                RootfsError::Source { .. } => 711,
-                RootfsError::Limit { .. } => 712,
-                RootfsError::Corrupt { .. } => 713,
-                RootfsError::Unsupported { .. } => 714,
-                RootfsError::Unreadable { .. } => 719,
-                RootfsError::Tool { .. } => 715,
-                RootfsError::Io { .. } => 716,
-                RootfsError::Size { .. } => 718,
-                RootfsError::TooManyChanges { .. } => 725,
-                _ => 717,
-            },
+            Self::Rootfs(error) => error.code(),
             Self::EmptyPath => 724,
             Self::ManyToOne { .. } => 701,
             Self::NoDestination { .. } => 724,
@@ -174,6 +150,7 @@ impl EditError {
             self,
             Self::Rootfs(
                 RootfsError::Corrupt { .. }
+                    | RootfsError::InUse { .. }
                     | RootfsError::Unsupported { .. }
                     | RootfsError::Unreadable { .. }
                     | RootfsError::Tool { .. }

@@ -104,10 +104,10 @@ fn edited(fixture: &Fixture, command: Command) -> EditorEffort {
 }
 
 fn since(before: EditorEffort, after: EditorEffort) -> EditorEffort {
-    EditorEffort {
-        block_reads: after.block_reads - before.block_reads,
-        lookups: after.lookups - before.lookups,
-    }
+    let mut effort = EditorEffort::default();
+    effort.block_reads = after.block_reads - before.block_reads;
+    effort.lookups = after.lookups - before.lookups;
+    effort
 }
 
 /// Checks efforts for n, 2n and 4n.
