@@ -95,7 +95,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let error = |reason| DigestError { text: crate::auth::one_line(text), reason };
+        let error = |reason| DigestError { text: crate::foreign_text::one_line(text), reason };
         let (name, hex) = text.split_once(':').ok_or_else(|| error("no `algorithm:` in front"))?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,

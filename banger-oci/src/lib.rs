@@ -5,13 +5,14 @@
 //! while their downloads still go on. All that comes from a registry goes through a [`BlobCache`].
 //!
 //! ```no_run
-//! use banger_oci::{BlobCache, CancelToken, Progress, PullOptions, pull};
+//! use banger_oci::{BlobCache, Progress, PullOptions, pull};
+//! use banger_tree::Cancellation;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let cache = BlobCache::open_default()?;
+//! let cache = BlobCache::open("/var/cache/images")?;
 //! let reference = "debian:bookworm".parse()?;
 //! let options = PullOptions::default();
-//! let image = pull(&reference, &cache, &options, &Progress::none(), &CancelToken::new())?;
+//! let image = pull(&reference, &cache, &options, &Progress::none(), &Cancellation::new())?;
 //! for layer in &image.layers {
 //!     let tar = banger_oci::decompress::decompressor(layer.open()?)?;
 //!     // … read the tar, and compare its digest with `layer.diff_id`.
@@ -22,13 +23,20 @@
 //! # }
 //! ```
 
+mod access;
+mod attempt;
 mod auth;
 mod background;
+mod blob_writer;
 mod cache;
+mod cap;
+mod clients;
 mod config;
+mod content_range;
 pub mod decompress;
 pub mod digest;
 mod download;
+mod engine;
 mod error;
 mod event;
 pub mod flatten;
@@ -38,24 +46,37 @@ mod gzip;
 mod http;
 mod json;
 mod layer;
+mod logins;
 pub mod manifest;
 mod options;
+mod origin;
 mod platform;
 mod pull;
+mod puller;
 mod rate;
+mod redirect;
 mod reference;
 mod registry;
 mod resolver;
+mod secrets;
+mod setters;
+mod slots;
 mod source;
+mod stop;
 pub mod tar;
+mod threads;
+mod trace;
 mod transfer;
+
+pub(crate) use setters::setters;
 
 pub use auth::{Credential, CredentialSource};
 pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal, check_own_directory};
 pub use config::{ContainerConfig, ImageConfig, RootfsConfig};
 pub use digest::Digest;
+pub use engine::PullerOptions;
 pub use error::{FittingImage, PullError};
-pub use event::{CancelToken, Progress, PullEvent};
+pub use event::{Progress, PullEvent, PullPhase, ResolvedLayer};
 pub use flatten::{
     FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, flatten,
 };
@@ -64,5 +85,7 @@ pub use layer::{Layer, LayerReader};
 pub use manifest::{Descriptor, ImageManifest};
 pub use options::PullOptions;
 pub use platform::{Platform, PlatformError};
-pub use pull::{PulledImage, pull};
+pub use pull::PulledImage;
+pub use puller::{Puller, pull};
 pub use reference::{Reference, ReferenceError, RegistryReference, Selector};
+pub use slots::ReadPermit;

@@ -9,9 +9,9 @@ use base64::Engine as _;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::auth::one_line;
 use crate::digest::Digest;
 use crate::error::PullError;
+use crate::foreign_text::one_line;
 use crate::json::{self, Loose, LooseObject, loose_list, loose_map, loose_text, nullable, object, objects};
 use crate::platform::Platform;
 

@@ -48,8 +48,8 @@ pub use banger_ext4::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, ImageSize, InitMode, InjectError, InjectReport,
 };
 pub use banger_oci::{
-    BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
-    ReferenceError,
+    BlobCache, CacheEntry, Credential, CredentialSource, Limits, Platform, PruneOptions, PruneReport,
+    PullOptions, Puller, PullerOptions, Reference, ReferenceError,
 };
 pub use banger_tree::{
     Budget, Cancellation, Cost, Existing, HostPlace, NewFile, NewFileError, escape_text, is_hidden,

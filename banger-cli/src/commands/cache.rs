@@ -78,12 +78,12 @@ fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Re
         }
         .into());
     }
-    let report = cache.prune(&PruneOptions {
-        older_than: arguments.older_than,
-        max_size_bytes: arguments.max_size.map(|Size(bytes)| bytes),
-        all: arguments.all,
-        dry_run: arguments.dry_run,
-    })?;
+    let options = PruneOptions::default()
+        .with_older_than(arguments.older_than)
+        .with_max_size_bytes(arguments.max_size.map(|Size(bytes)| bytes))
+        .with_all(arguments.all)
+        .with_dry_run(arguments.dry_run);
+    let report = cache.prune(&options)?;
     let freed: u64 = report.removed.iter().map(|entry| entry.size_bytes).sum();
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     printer.note(&format!(
