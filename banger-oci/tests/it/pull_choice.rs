@@ -80,7 +80,7 @@ impl Place {
         let error = self.bench.pull(reference).expect_err(reference);
         let PullError::Ambiguous { count, .. } = &error else { panic!("{reference}: {error}") };
         assert!(*count > 1, "{error}");
-        let text = error.to_string();
+        let text = told(&error);
         for part in parts.iter().chain(&["@sha256:"]) {
             assert!(text.contains(part), "{reference}: no {part} in {text}");
         }
