@@ -1,4 +1,4 @@
-//! Secrets: what a message never shows of a text that somebody else wrote.
+//! What was sent to prove who asks, which no message repeats.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -15,15 +15,24 @@ const MIN_SECRET_LEN: usize = 4;
 const TOKEN_PIECE_LEN: usize = 8;
 /// The same for passwords, which people make of words.
 const PASSWORD_PIECE_LEN: usize = 12;
+/// Forms of tokens that are kept.
+const MAX_TOKENS: usize = 32;
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
 
 /// What was sent to prove who asks. A server that repeats it does not get it printed.
 #[derive(Clone, Default)]
-pub(crate) struct Secrets(Arc<Mutex<SecretPieces>>);
+pub(crate) struct Secrets(Arc<Mutex<Vec<Secret>>>);
 
-/// Pieces of the secrets in lowercase, by their length.
-type SecretPieces = BTreeMap<usize, HashSet<Vec<u8>>>;
+/// One form of a secret.
+struct Secret {
+    /// In lowercase.
+    bytes: Vec<u8>,
+    /// A piece as long as this is taken for a piece of it.
+    piece_len: usize,
+    /// Whether a newer one takes its place some time.
+    renewed: bool,
+}
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,36 +41,48 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Adds a token, or anything else that programs make.
+    /// Adds a token that is renewed from time to time. Of these the newest are kept.
     pub(crate) fn add_token(&self, token: &str) {
-        self.add(token, TOKEN_PIECE_LEN);
+        self.add(token, TOKEN_PIECE_LEN, true);
+    }
+
+    /// Adds what a program made of a credential.
+    pub(crate) fn add_credential(&self, credential: &str) {
+        self.add(credential, TOKEN_PIECE_LEN, false);
     }
 
     /// Adds what a user may have chosen.
     pub(crate) fn add_password(&self, password: &str) {
-        self.add(password, PASSWORD_PIECE_LEN);
+        self.add(password, PASSWORD_PIECE_LEN, false);
     }
 
-    fn add(&self, secret: &str, piece_len: usize) {
+    fn add(&self, secret: &str, piece_len: usize, renewed: bool) {
         // The bytes as they are, and as a URL holds them.
         let in_url: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        let mut pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for form in [secret, &in_url] {
-            if form.len() < MIN_SECRET_LEN {
+            let bytes = form.to_ascii_lowercase().into_bytes();
+            if form.len() < MIN_SECRET_LEN || known.iter().any(|secret| secret.bytes == bytes) {
                 continue;
             }
-            let len = form.len().min(piece_len);
-            let lower = form.to_ascii_lowercase().into_bytes();
-            pieces.entry(len).or_default().extend(lower.windows(len).map(<[u8]>::to_vec));
+            if renewed && known.iter().filter(|secret| secret.renewed).count() >= MAX_TOKENS {
+                let oldest = known.iter().position(|secret| secret.renewed).expect("there are some");
+                known.remove(oldest);
+            }
+            known.push(Secret { piece_len: form.len().min(piece_len), bytes, renewed });
         }
     }
 
     /// The text without the secrets and without long pieces of them.
     pub(crate) fn hide(&self, text: &str) -> String {
-        let pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pieces: BTreeMap<usize, HashSet<&[u8]>> = BTreeMap::new();
+        for Secret { bytes, piece_len, .. } in known.iter() {
+            pieces.entry(*piece_len).or_default().extend(bytes.windows(*piece_len));
+        }
         let lower = text.to_ascii_lowercase().into_bytes();
         let mut is_secret = vec![false; lower.len()];
-        for (len, known) in pieces.iter() {
+        for (len, known) in &pieces {
             for (at, window) in lower.windows(*len).enumerate() {
                 if known.contains(window) {
                     is_secret[at..at + len].fill(true);
@@ -134,6 +155,17 @@ mod tests {
         ] {
             assert_eq!(secrets.hide(text), shown);
         }
+    }
+
+    #[test]
+    fn tokens_are_forgotten_and_credentials_are_not() {
+        let secrets = Secrets::default();
+        secrets.add_credential("bGV0IG1lIGlu");
+        for number in 0..1000 {
+            secrets.add_token(&format!("token-{number:08}"));
+        }
+        assert_eq!(secrets.hide("bGV0IG1lIGlu token-00000999"), "*** ***");
+        assert_eq!(secrets.0.lock().unwrap().len(), 1 + MAX_TOKENS);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::secrets::Secrets;
 mod archive;
 mod docker_archive;
 mod docker_legacy;
+mod docker_reading;
 mod layout;
 mod names;
 mod remote;

@@ -54,8 +54,8 @@ pub use banger_boot::{
 };
 pub use banger_ext4::ImageSize;
 pub use banger_oci::{
-    BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
-    ReferenceError,
+    BlobCache, CacheEntry, Credential, CredentialSource, Limits, Platform, PruneOptions, PruneReport,
+    PullOptions, Puller, PullerOptions, Reference, ReferenceError,
 };
 pub use banger_tree::{
     Advice, Budget, Cancellation, Cost, ErrorContext, ErrorKind, Existing, Failure, HostPlace, NewFile,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use banger_boot::{GuestAgents, InjectError, InjectReport, inject_guest_agents};
 use banger_ext4::{BuildReport, Ext4Options, ImageSize};
 use banger_oci::{
-    BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
+    BlobCache, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
     check_own_directory, flatten,
 };
 use banger_tree::{Cancellation, LayerIndex, ResolveAccount, RootfsError, Timestamp, TreeRootfs};
@@ -144,10 +144,6 @@ impl Run<'_> {
     fn resolve(&self, dirs: &Dirs) -> Result<PulledImage, Error> {
         check_own_directory(&dirs.cache)?;
         let cache = BlobCache::open(dirs.cache.join("oci"))?;
-        let token = CancelToken::new();
-        let stop = token.clone();
-        // Downloads outlast this call.
-        std::mem::forget(self.cancellation.on_cancel(move || stop.cancel()));
         let (events, cancellation) = (self.events.clone(), self.cancellation.clone());
         let translation = Mutex::new(PullEvents::default());
         let progress = Progress::new(move |event| {
@@ -159,7 +155,11 @@ impl Run<'_> {
         // Documents and archives are charged like layers.
         let mut options = self.request.pull.clone();
         options.budget = self.request.limits.set_in(options.budget.renewed());
-        let image = banger_oci::pull(&self.request.reference, &cache, &options, &progress, &token)?;
+        let reference = &self.request.reference;
+        let image = match &self.request.puller {
+            Some(puller) => puller.pull(reference, &cache, &options, &progress, self.cancellation)?,
+            None => banger_oci::pull(reference, &cache, &options, &progress, self.cancellation)?,
+        };
         for message in &image.warnings {
             self.emit(&Event::Warning { message: message.clone() });
         }
@@ -262,6 +262,8 @@ impl Run<'_> {
         let mut begun = self.request.backend.create(path, &options)?;
         let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
         let Flattened { mut tree, warnings, warning_count, .. } = {
+            // Threads read, decompress and hash: pulls of one puller take turns.
+            let _permit = image.read_permit()?;
             let flatten_options = FlattenOptions::default()
                 .with_limits(self.request.limits.clone())
                 .with_budget(Some(budget.clone()))

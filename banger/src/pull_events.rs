@@ -17,10 +17,10 @@ impl PullEvents {
     pub(crate) fn translate(&mut self, event: PullEvent) -> Option<Event> {
         Some(match event {
             PullEvent::Resolving { reference } => Event::Resolving { reference },
-            PullEvent::Resolved { digest, platform, layers } => {
-                let size_bytes = layers.iter().map(|(_, size)| size).sum();
+            PullEvent::Resolved { digest, platform, layers, .. } => {
+                let size_bytes = layers.iter().map(|layer| layer.size_bytes).sum();
                 let count = layers.len();
-                self.sizes = layers.into_iter().collect();
+                self.sizes = layers.into_iter().map(|layer| (layer.digest, layer.size_bytes)).collect();
                 Event::Resolved {
                     digest: digest.to_string(),
                     platform: platform.to_string(),

@@ -1,7 +1,7 @@
 //! What a caller asks for.
 
 use banger_ext4::ImageSize;
-use banger_oci::{Limits, Platform, PullOptions, Reference};
+use banger_oci::{Limits, Platform, PullOptions, Puller, Reference};
 use camino::Utf8PathBuf;
 
 use crate::backend::Backend;
@@ -17,6 +17,8 @@ pub struct PullRequest {
     pub name: Option<ImageName>,
     /// Options of the pull itself: platform, registries, downloads.
     pub pull: PullOptions,
+    /// The puller whose threads, connections and limits are shared with other pulls; `None` makes one.
+    pub puller: Option<Puller>,
     /// How much the layers may unpack to.
     pub limits: Limits,
     /// Size of the file system.
@@ -42,6 +44,7 @@ impl PullRequest {
             reference,
             name: None,
             pull: PullOptions::default(),
+            puller: None,
             limits: Limits::default(),
             size: ImageSize::DEFAULT,
             inodes: None,

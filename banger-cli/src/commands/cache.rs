@@ -74,12 +74,12 @@ pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) 
         }
         .into());
     }
-    let report = cache_of(dirs).prune(&PruneOptions {
-        older_than: arguments.older_than,
-        max_size_bytes: arguments.max_size.map(|Size(bytes)| bytes),
-        all: arguments.all,
-        dry_run: arguments.dry_run,
-    })?;
+    let options = PruneOptions::default()
+        .with_older_than(arguments.older_than)
+        .with_max_size_bytes(arguments.max_size.map(|Size(bytes)| bytes))
+        .with_all(arguments.all)
+        .with_dry_run(arguments.dry_run);
+    let report = cache_of(dirs).prune(&options)?;
     let freed: u64 = report.removed.iter().map(|entry| entry.size_bytes).sum();
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     printer.note(&format!(

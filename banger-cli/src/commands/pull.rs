@@ -55,6 +55,8 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
         request.size = ImageSize::Bytes(bytes);
     }
     let pull = &mut request.pull;
+    // Who runs the command has logged in by docker or podman.
+    pull.credentials = banger::CredentialSource::User;
     pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
     pull.plain_http = arguments.plain_http;
     pull.ca_cert.clone_from(&arguments.ca_cert);

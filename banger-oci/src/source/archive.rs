@@ -11,17 +11,17 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_tree::{Budget, Cost};
+use banger_tree::{Advice, Budget, Cost};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::window::{WINDOW_LEN, Window};
 use crate::cache::{BlobCache, READ_LEN};
 use crate::decompress::{Compression, decompressor, detect};
 use crate::error::PullError;
-use crate::event::CancelToken;
 use crate::foreign_format::{ForeignFormat, ROOT_NAMES};
 use crate::layer::Stored;
 use crate::options::PullOptions;
+use crate::stop::PullStop;
 use crate::tar::{Data, TarEntry, TarEntryKind, TarError, TarLimits, TarReader};
 
 /// Links followed before a chain of them is taken for a circle.
@@ -72,7 +72,7 @@ pub(crate) struct Archive {
     unpacked: Mutex<Unpacked>,
     cache: BlobCache,
     budget: Budget,
-    cancel: CancelToken,
+    cancel: PullStop,
 }
 
 /// Files that are not in the archive as they are.
@@ -106,10 +106,10 @@ impl Archive {
         kind: ArchiveKind,
         cache: &BlobCache,
         options: &PullOptions,
-        cancel: &CancelToken,
+        cancel: &PullStop,
     ) -> Result<Self, PullError> {
         let metadata = std::fs::metadata(path).map_err(PullError::io("open", path))?;
-        let unusable = |reason: String| PullError::Layout { path: path.to_owned(), reason };
+        let unusable = |reason: String| PullError::layout(path, reason);
         if metadata.is_dir() {
             return Err(unusable("it is a directory; write oci: before one with an OCI layout".to_owned()));
         }
@@ -153,24 +153,29 @@ impl Archive {
     }
 
     /// What to do with an archive that holds no image.
-    pub(crate) fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self) -> Advice {
         let has = |name: &str| self.index.members.contains_key(name.as_bytes());
-        match self.index.kind {
+        Advice::new(match self.index.kind {
             ArchiveKind::Layout if has("manifest.json") || has("repositories") => {
-                "; it was written by `docker save`, use docker-archive:"
+                "it was written by `docker save`: write docker-archive: before it"
             }
             ArchiveKind::Docker if has("index.json") || has("oci-layout") => {
-                "; it is an OCI layout, use oci-archive:"
+                "it is an OCI layout: write oci-archive: before it"
             }
             _ if self.index.is_like_a_root => {
-                "; it looks like a root file system, as `docker export` writes it: use `banger rootfs build`"
+                "it looks like a root file system, as `docker export` writes it: build an image of it instead"
             }
-            _ => "; if it is a root file system, as `docker export` writes it, use `banger rootfs build`",
-        }
+            _ => "if it is a root file system, as `docker export` writes it, build an image of it instead",
+        })
     }
 
     pub(crate) fn unusable(&self, reason: impl Into<String>) -> PullError {
-        PullError::Layout { path: self.path.clone(), reason: reason.into() }
+        PullError::layout(&self.path, reason)
+    }
+
+    /// The error for an archive that holds no image.
+    pub(crate) fn no_image(&self, reason: &str) -> PullError {
+        PullError::Layout { path: self.path.clone(), reason: reason.to_owned(), advice: Some(self.advice()) }
     }
 
     /// A file of the archive by its name; `None` where there is none.
@@ -464,7 +469,7 @@ impl Read for SharedFile {
 struct Metered {
     inner: Box<dyn Read + Send>,
     budget: Budget,
-    cancel: CancelToken,
+    cancel: PullStop,
     path: Utf8PathBuf,
 }
 

@@ -13,7 +13,7 @@ use crate::format::xattr::{
     FoundEntry, ValueInode, fill_block, fill_in_inode, full_name, seal_block, space_in_inode, space_of_block,
 };
 use crate::format::{Block, InodeNumber, acl};
-use crate::native::xattrs::place_within;
+use crate::write::xattrs::place_within;
 
 /// Longest value of an extended attribute, as the kernel has it.
 const VALUE_MAX: u32 = 65536;
