@@ -8,7 +8,6 @@ use banger_tree::{Advice, OverBudget, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::digest::Digest;
-use crate::foreign_text::one_line;
 use crate::json::JsonError;
 use crate::one_line::one_line;
 use crate::reference::ReferenceError;

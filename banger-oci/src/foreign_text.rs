@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::json::nullable;
+
 pub(crate) use crate::one_line::one_line;
 
 /// What stands in messages where a server wrote nothing about an error.

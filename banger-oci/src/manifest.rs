@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::PullError;
-use crate::foreign_text::one_line;
 use crate::json::{self, Loose, LooseObject, loose_list, loose_map, loose_text, nullable, object, objects};
 use crate::one_line::one_line;
 use crate::platform::Platform;
