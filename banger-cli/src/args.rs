@@ -276,7 +276,8 @@ pub(crate) struct GuestBinaryArguments {
 impl GuestBinaryArguments {
     /// Returns them as the library takes them.
     pub(crate) fn options(&self) -> Result<banger::GuestOptions, banger::Error> {
-        Ok(banger::GuestOptions { init: banger::parse_init_mode(&self.init)?, dir: self.guest_dir.clone() })
+        let init = banger::parse_init_mode(&self.init)?;
+        Ok(banger::GuestOptions::default().with_init(init).with_dir(self.guest_dir.clone()))
     }
 }
 

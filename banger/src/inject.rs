@@ -8,10 +8,12 @@ use camino::Utf8Path;
 use crate::error::Error;
 use crate::guest_binary::{GuestOptions, architecture_of, guest_binary};
 use crate::rootfs::in_file;
+use crate::setters::setters;
 use crate::store::ImageConfigRecord;
 
 /// What to put into a finished image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InjectRequest {
     /// Which init and which guest binary.
     pub guest: GuestOptions,
@@ -24,6 +26,16 @@ pub struct InjectRequest {
     pub hostname: Option<String>,
     /// Time of what is written, in seconds since the epoch; `None` for now.
     pub timestamp_seconds: Option<i64>,
+}
+
+setters! {
+    InjectRequest {
+        with_guest => guest: GuestOptions,
+        with_architecture => architecture: Option<String>,
+        with_entrypoint => entrypoint: Option<Entrypoint>,
+        with_hostname => hostname: Option<String>,
+        with_timestamp_seconds => timestamp_seconds: Option<i64>,
+    }
 }
 
 /// Makes the ext4 image at `path` boot, in place: all of it or, when this fails, nothing.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use banger_oci::{Digest, PullEvent};
 
-use crate::event::Event;
+use crate::event::{Event, LayerBlob};
 
 /// Turns the events of a pull into those of a run; remembers the sizes that come only once.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ impl PullEvents {
             PullEvent::Resolving { reference } => Event::Resolving { reference },
             PullEvent::Resolved { digest, platform, layers } => {
                 let size_bytes = layers.iter().map(|(_, size)| size).sum();
+                let blobs =
+                    layers.iter().map(|(digest, size)| LayerBlob::new(digest.to_string(), *size)).collect();
                 let count = layers.len();
                 self.sizes = layers.into_iter().collect();
                 Event::Resolved {
@@ -26,6 +28,7 @@ impl PullEvents {
                     platform: platform.to_string(),
                     layers: count,
                     size_bytes,
+                    blobs,
                 }
             }
             PullEvent::LayerCached { digest, size_bytes } => {
