@@ -149,7 +149,8 @@ fn every_stage_has_its_names() {
         assert!(name.ends_with("Error"), "{name}");
     }
     let _: fn(&mut dyn Rootfs, &GuestAgents) -> Result<InjectReport, InjectError> = inject_guest_agents;
-    let mut options = PullOptions::default();
+    let mut request = PullRequest::new("debian:bookworm".parse().unwrap());
+    let options: &mut PullOptions = &mut request.pull;
     options.platform = Some("linux/arm64".parse::<Platform>().unwrap());
     options.credentials =
         CredentialSource::Fixed(Credential::Password { user: "me".into(), password: "x".into() });
