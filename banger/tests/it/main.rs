@@ -7,3 +7,4 @@ mod guest;
 mod hostile_guest;
 mod one_crate;
 mod rootfs_cost;
+mod sigpipe;
