@@ -358,7 +358,7 @@ pub(crate) struct GuestBinaryArguments {
 impl GuestBinaryArguments {
     /// Returns them as the library takes them.
     pub(crate) fn options(&self) -> banger::GuestOptions {
-        banger::GuestOptions { init: self.init.into(), dir: self.guest_dir.clone() }
+        banger::GuestOptions::default().with_init(self.init.into()).with_dir(self.guest_dir.clone())
     }
 }
 

@@ -6,9 +6,10 @@ use std::str::FromStr;
 #[cfg(feature = "e2fsprogs")]
 use banger_e2fsprogs::E2fsprogsBackend;
 use banger_ext4::{BuildReport, Ext4Backend as _, Ext4Builder, Ext4Options, Identity, NativeBackend};
-use banger_tree::Tree;
+use banger_tree::{Advice, Setting, Tree};
 use camino::Utf8Path;
 
+use crate::argument::ArgumentError;
 use crate::error::Error;
 use crate::scratch::Scratch;
 
@@ -77,18 +78,17 @@ impl fmt::Display for Backend {
 }
 
 impl FromStr for Backend {
-    type Err = Error;
+    type Err = ArgumentError;
 
-    fn from_str(name: &str) -> Result<Self, Error> {
+    fn from_str(name: &str) -> Result<Self, ArgumentError> {
         match name {
             "native" => Ok(Self::Native),
             #[cfg(feature = "e2fsprogs")]
             "e2fsprogs" => Ok(Self::E2fsprogs),
-            _ => Err(Error::Option {
-                option: "--backend",
-                value: name.to_owned(),
-                reason: "there is no such backend; choose native or e2fsprogs".to_owned(),
-            }),
+            _ => {
+                let error = ArgumentError::new(Setting("backend"), name, "there is no such backend");
+                Err(error.with_advice(Advice::new("choose native or e2fsprogs")))
+            }
         }
     }
 }

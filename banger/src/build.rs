@@ -122,7 +122,7 @@ fn as_text<S: Serializer>(uuid: &Uuid, serializer: S) -> Result<S::Ok, S::Error>
 /// # Errors
 /// The source cannot be read or changes meanwhile, the file exists and the request does not say to
 /// replace it or lies in the source, or it cannot be written.
-pub fn build_rootfs(
+pub(crate) fn build_rootfs(
     request: &BuildRequest,
     output: &Utf8Path,
     events: &EventHandler,

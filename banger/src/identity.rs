@@ -2,11 +2,11 @@
 
 use banger_oci::digest::{Algorithm, Hasher};
 use banger_oci::{Digest, ImageConfig};
-use banger_tree::{NodeKind, Tree};
+use banger_tree::{Advice, NodeKind, Setting, Tree};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::error::Error;
+use crate::argument::ArgumentError;
 
 /// Returns 16 bytes that depend on the image's digest and on what they are for alone, in the form
 /// of a custom UUID (RFC 9562, version 8).
@@ -97,14 +97,17 @@ pub(crate) fn created_seconds(config: &ImageConfig) -> i64 {
 ///
 /// # Errors
 /// It is set to something that is not a number of seconds.
-pub fn source_date_epoch() -> Result<Option<i64>, Error> {
+pub fn source_date_epoch() -> Result<Option<i64>, ArgumentError> {
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
-    let seconds = value.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| Error::Option {
-        option: "SOURCE_DATE_EPOCH",
-        value: value.to_string_lossy().into_owned(),
-        reason: "not a number of seconds since 1970; unset it or correct it".to_owned(),
+    let seconds = value.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+        ArgumentError::new(
+            Setting("source_date_epoch"),
+            value.to_string_lossy(),
+            "not a number of seconds since 1970",
+        )
+        .with_advice(Advice::new("unset it or correct it"))
     })?;
     Ok(Some(seconds))
 }

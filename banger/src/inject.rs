@@ -10,10 +10,12 @@ use crate::elf::architecture_of;
 use crate::error::Error;
 use crate::guest_binary::{GuestOptions, guest_binary};
 use crate::rootfs::in_file;
+use crate::setters::setters;
 use crate::store::ImageConfigRecord;
 
 /// What to put into a finished image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InjectRequest {
     /// Which init and which guest binary.
     pub guest: GuestOptions,
@@ -26,6 +28,16 @@ pub struct InjectRequest {
     pub hostname: Option<String>,
     /// Time of what is written, in seconds since the epoch; `None` for now.
     pub timestamp_seconds: Option<i64>,
+}
+
+setters! {
+    InjectRequest {
+        with_guest => guest: GuestOptions,
+        with_architecture => architecture: Option<String>,
+        with_entrypoint => entrypoint: Option<Entrypoint>,
+        with_hostname => hostname: Option<String>,
+        with_timestamp_seconds => timestamp_seconds: Option<i64>,
+    }
 }
 
 /// Makes the ext4 image at `path` boot, in place: all of it or, when this fails, nothing.

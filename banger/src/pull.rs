@@ -35,7 +35,7 @@ use crate::warnings::with_rest;
 ///
 /// # Errors
 /// Any stage; then nothing is published and nothing but downloaded blobs is left.
-pub fn pull(
+pub(crate) fn pull(
     request: &PullRequest,
     dirs: &Dirs,
     events: &EventHandler,
@@ -66,7 +66,7 @@ pub fn pull(
 ///
 /// # Errors
 /// Any stage, or the file exists and the request does not say to replace it.
-pub fn pull_to_file(
+pub(crate) fn pull_to_file(
     request: &PullRequest,
     output: &Utf8Path,
     dirs: &Dirs,

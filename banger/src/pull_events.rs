@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use banger_oci::{Digest, PullEvent};
 
-use crate::event::Event;
+use crate::event::{Event, LayerBlob};
 
 /// Turns the events of a pull into those of a run; remembers the sizes that come only once.
 #[derive(Debug, Default)]
@@ -19,6 +19,10 @@ impl PullEvents {
             PullEvent::Resolving { reference } => Event::Resolving { reference },
             PullEvent::Resolved { digest, platform, layers, .. } => {
                 let size_bytes = layers.iter().map(|layer| layer.size_bytes).sum();
+                let blobs = layers
+                    .iter()
+                    .map(|layer| LayerBlob::new(layer.digest.to_string(), layer.size_bytes))
+                    .collect();
                 let count = layers.len();
                 self.sizes = layers.into_iter().map(|layer| (layer.digest, layer.size_bytes)).collect();
                 Event::Resolved {
@@ -26,6 +30,7 @@ impl PullEvents {
                     platform: platform.to_string(),
                     layers: count,
                     size_bytes,
+                    blobs,
                 }
             }
             PullEvent::LayerCached { digest, size_bytes } => {

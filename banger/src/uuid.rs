@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::Error;
+use banger_tree::{Advice, Setting};
+
+use crate::argument::ArgumentError;
 
 /// A UUID, written as 32 hexadecimal digits, with or without the four hyphens of RFC 9562.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +24,12 @@ impl fmt::Display for Uuid {
 }
 
 impl FromStr for Uuid {
-    type Err = Error;
+    type Err = ArgumentError;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let malformed = || Error::Option {
-            option: "--uuid",
-            value: text.to_owned(),
-            reason: "not a UUID; write one as in 01234567-89ab-cdef-0123-456789abcdef".to_owned(),
+    fn from_str(text: &str) -> Result<Self, ArgumentError> {
+        let malformed = || {
+            ArgumentError::new(Setting("uuid"), text, "not a UUID")
+                .with_advice(Advice::new("write one as in 01234567-89ab-cdef-0123-456789abcdef"))
         };
         let hyphens: Vec<usize> = text.match_indices('-').map(|(at, _)| at).collect();
         if !hyphens.is_empty() && hyphens != [8, 13, 18, 23] {

@@ -5,14 +5,14 @@ use std::time::SystemTime;
 use banger::{BlobCache, CacheEntry, Dirs, PruneOptions};
 use serde::Serialize;
 
-use super::{Failure, output};
 use crate::args::PruneArguments;
+use crate::failure::{CommandError, output};
 use crate::printer::Printer;
 use crate::text::{Text, table};
 use crate::units::{Size, age_text};
 
 #[derive(Serialize)]
-struct Entry {
+struct BlobRow {
     digest: String,
     size_bytes: u64,
     unused_seconds: u64,
@@ -20,7 +20,7 @@ struct Entry {
     in_use: bool,
 }
 
-impl From<&CacheEntry> for Entry {
+impl From<&CacheEntry> for BlobRow {
     fn from(entry: &CacheEntry) -> Self {
         Self {
             digest: entry.digest.to_string(),
@@ -37,13 +37,13 @@ fn cache_of(dirs: &Dirs) -> BlobCache {
     BlobCache::at(dirs.cache.join("oci"))
 }
 
-pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document {
         version: u32,
-        blobs: Vec<Entry>,
+        blobs: Vec<BlobRow>,
     }
-    let blobs: Vec<Entry> = cache_of(dirs).list()?.iter().map(Entry::from).collect();
+    let blobs: Vec<BlobRow> = cache_of(dirs).list()?.iter().map(BlobRow::from).collect();
     let mut rows = vec![["DIGEST", "SIZE", "UNUSED", "STATE"].map(str::to_owned)];
     rows.extend(blobs.iter().map(|blob| {
         let state = match (blob.partial, blob.in_use) {
@@ -57,22 +57,18 @@ pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
     output(printer.result(&Document { version: 1, blobs }, table(&rows)))
 }
 
-pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document {
         version: u32,
-        removed: Vec<Entry>,
-        in_use: Vec<Entry>,
+        removed: Vec<BlobRow>,
+        in_use: Vec<BlobRow>,
         kept_bytes: u64,
         dry_run: bool,
     }
     if !arguments.all && arguments.older_than.is_none() && arguments.max_size.is_none() {
-        return Err(banger::Error::Option {
-            option: "image cache prune",
-            value: String::new(),
-            reason: "nothing says what to remove; give --older-than AGE, --max-size SIZE or --all".to_owned(),
-        }
-        .into());
+        let error = CommandError::argument("image cache prune", "", "nothing says what to remove");
+        return Err(error.advised("give --older-than AGE, --max-size SIZE or --all"));
     }
     let options = PruneOptions::default()
         .with_older_than(arguments.older_than)
@@ -92,8 +88,8 @@ pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) 
     let text: Text = report.removed.iter().map(|entry| entry.digest.to_string()).collect();
     let document = Document {
         version: 1,
-        removed: report.removed.iter().map(Entry::from).collect(),
-        in_use: report.in_use.iter().map(Entry::from).collect(),
+        removed: report.removed.iter().map(BlobRow::from).collect(),
+        in_use: report.in_use.iter().map(BlobRow::from).collect(),
         kept_bytes: report.kept_bytes,
         dry_run: arguments.dry_run,
     };

@@ -8,90 +8,16 @@ mod limits;
 mod pull;
 mod rootfs;
 
-use std::fmt;
-use std::io;
-
-use banger::{Cancellation, Dirs, Failure as _, Setting};
+use banger::Dirs;
 
 use crate::args::{
     Arguments, CacheArguments, CacheCommand, Command, ImageCommand, ProgressStyle, StateArguments,
 };
+use crate::failure::CommandError;
 use crate::printer::Printer;
 
-/// Why a command failed.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The library says why.
-    Banger(banger::Error),
-    /// What ran in a guest ended with this status, and so does this program, without a word.
-    Ended(u8),
-    /// The command did what it was for, and told what is wrong.
-    Unsound,
-    /// Whoever read standard output has gone, which ends a command quietly.
-    ClosedOutput,
-    /// Standard output, or a file that the command writes itself, failed.
-    Output(io::Error),
-}
-
-impl Failure {
-    pub(crate) fn code(&self) -> u32 {
-        match self {
-            Self::Banger(error) => error.code(),
-            Self::Ended(_) | Self::Unsound | Self::ClosedOutput | Self::Output(_) => {
-                banger::Error::OUTPUT_CODE
-            }
-        }
-    }
-
-    pub(crate) fn exit_status(&self) -> u8 {
-        match self {
-            Self::Banger(error) => error.exit_status(),
-            Self::Ended(status) => *status,
-            Self::Unsound | Self::ClosedOutput | Self::Output(_) => 1,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Banger(banger::Error::Guest(error)) => match error.advice() {
-                Some(advice) => write!(formatter, "{error}; {}", advice.worded(flag)),
-                None => error.fmt(formatter),
-            },
-            Self::Banger(error) => error.fmt(formatter),
-            Self::Ended(status) => write!(formatter, "the program in the guest ended with status {status}"),
-            Self::Unsound => formatter.write_str("something is wrong"),
-            Self::ClosedOutput => formatter.write_str("standard output is closed"),
-            Self::Output(error) => write!(formatter, "cannot write the output: {error}"),
-        }
-    }
-}
-
-/// Returns the command line's own name for an option of the library.
-fn flag(setting: Setting) -> String {
-    match setting.0 {
-        "max_output_bytes" => "--max-output".to_owned(),
-        "max_copy_bytes" => "--max-size".to_owned(),
-        name => format!("--{}", name.replace('_', "-")),
-    }
-}
-
-impl<E: Into<banger::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Banger(error.into())
-    }
-}
-
-fn output(result: io::Result<()>) -> Result<(), Failure> {
-    result.map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::ClosedOutput,
-        _ => Failure::Output(error),
-    })
-}
-
 /// Runs the command that the arguments name.
-pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), CommandError> {
     let global = arguments.global;
     match arguments.command {
         Command::Image(command) => image(command, global.progress, printer),
@@ -103,7 +29,7 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure
 }
 
 /// Runs a command of `banger image`.
-fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> Result<(), Failure> {
+fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> Result<(), CommandError> {
     match command {
         ImageCommand::Pull(pull) => {
             pull::pull(&pull, &dirs(Some(&pull.state), Some(&pull.cache))?, progress, printer)
@@ -129,7 +55,7 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
 }
 
 /// Returns the directories of the user, but for those that the arguments set.
-fn dirs(state: Option<&StateArguments>, cache: Option<&CacheArguments>) -> Result<Dirs, Failure> {
+fn dirs(state: Option<&StateArguments>, cache: Option<&CacheArguments>) -> Result<Dirs, CommandError> {
     let state = state.and_then(|arguments| arguments.state_dir.clone());
     let cache = cache.and_then(|arguments| arguments.cache_dir.clone());
     match (state, cache) {
@@ -139,20 +65,4 @@ fn dirs(state: Option<&StateArguments>, cache: Option<&CacheArguments>) -> Resul
             Ok(Dirs { state: state.unwrap_or(user.state), cache: cache.unwrap_or(user.cache) })
         }
     }
-}
-
-/// Returns a flag that an interrupt sets; a second interrupt ends the process at once.
-fn cancel_on_signal(printer: &Printer) -> Cancellation {
-    let cancellation = Cancellation::default();
-    let (flag, printer) = (cancellation.clone(), printer.clone());
-    let handler = move || {
-        if flag.is_cancelled() {
-            std::process::exit(130);
-        }
-        printer.note("stopping; interrupt again to stop at once");
-        flag.cancel();
-    };
-    // Without a handler an interrupt ends the process, and the next start sweeps what it left.
-    let _ = ctrlc::set_handler(handler);
-    cancellation
 }

@@ -10,7 +10,7 @@ use banger_guest::protocol::{
 };
 use serde_json::Value;
 
-use crate::support::{Home, send_signal, text};
+use crate::support::{Home, error_text, send_signal, text};
 
 /// Serves every connection of the home's `agent` socket with a script.
 fn serve(home: &Home, script: fn(UnixStream) -> Option<()>) {
@@ -41,7 +41,7 @@ fn error_of(output: &std::process::Output) -> (u64, String) {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let document: Value = serde_json::from_slice(&output.stdout).expect("one document");
     let error = &document["error"];
-    (error["code"].as_u64().unwrap(), error["message"].as_str().unwrap().to_owned())
+    (error["code"].as_u64().unwrap(), error_text(&document))
 }
 
 /// `VmHWM`: the most memory that the process had resident so far.

@@ -7,6 +7,7 @@ mod cache;
 mod commands;
 mod confinement;
 mod copies;
+mod error_texts;
 mod foreign_sources;
 mod guest_copy;
 mod guest_hostile;

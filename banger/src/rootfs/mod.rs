@@ -41,8 +41,8 @@ pub use banger_tree::{
 };
 use camino::Utf8Path;
 pub use edit::{Destination, Edit, Operand};
-pub use error::EditError;
-pub use look::{CopyError, Entry, Listing, View, time_text};
+pub use error::{EditAdvice, EditError};
+pub use look::{CopyError, Listing, RootfsEntry, View, time_text};
 pub use make::{MakeDirectory, MakeLink};
 pub use mode::ModeChange;
 pub use moving::Move;

@@ -1,14 +1,9 @@
 //! Owners as `chown` takes them, and the image's own names for them.
 
-use std::collections::HashMap;
-
-use banger_guest::files::accounts::{self, GROUP_FILE, PASSWD_FILE, numeric_id};
-use banger_tree::{GuestPath, Rootfs, escape_bytes};
+use banger_tree::{Rootfs, escape_bytes};
 
 use super::error::EditError;
-
-/// Most bytes that are read of a user database.
-const DATABASE_MAX_BYTES: usize = 4 << 20;
+use crate::accounts::{Accounts, GROUP, PASSWD, number};
 
 /// New owners of a path: `USER`, `USER:GROUP`, `USER:` (with the user's own group) or `:GROUP`, each
 /// a number or a name of the image's `/etc/passwd` and `/etc/group`.
@@ -60,99 +55,31 @@ impl OwnerChange {
 
     /// Looks names up in the image.
     pub(super) fn resolve(&self, rootfs: &dyn Rootfs) -> Result<OwnerIds, EditError> {
-        let id = |name: &[u8], database: &Database| {
-            let unknown =
-                || EditError::UnknownName { name: escape_bytes(name), database: database.file.to_owned() };
-            number(name).or_else(|| database.id_of(name)).ok_or_else(unknown)
+        let unknown = |name: &[u8], database: &str| EditError::UnknownName {
+            name: escape_bytes(name),
+            database: database.to_owned(),
         };
-        let users = || Database::read(rootfs, PASSWD_FILE);
-        let uid = match &self.user {
-            Some(user) if number(user).is_none() => Some(id(user, &users()?)?),
-            Some(user) => number(user),
-            None => None,
+        let id = |name: &[u8], database: &str| match number(name) {
+            Some(id) => Ok(id),
+            None => Accounts::read(rootfs, database)?.id_of(name).ok_or_else(|| unknown(name, database)),
         };
+        let uid = self.user.as_ref().map(|user| id(user, PASSWD)).transpose()?;
         let gid = match &self.group {
             None => None,
-            Some(GroupChange::Named(group)) if number(group).is_some() => number(group),
-            Some(GroupChange::Named(group)) => Some(id(group, &Database::read(rootfs, GROUP_FILE)?)?),
+            Some(GroupChange::Named(group)) => Some(id(group, GROUP)?),
             Some(GroupChange::OfUser) => {
-                let users = users()?;
                 let uid = uid.unwrap_or_default();
-                let group = users.group_of(uid).ok_or_else(|| EditError::UnknownName {
-                    name: uid.to_string(),
-                    database: users.file.to_owned(),
-                })?;
-                Some(group)
+                let group = Accounts::read(rootfs, PASSWD)?.group_of(uid);
+                Some(group.ok_or_else(|| unknown(uid.to_string().as_bytes(), PASSWD))?)
             }
         };
         Ok(OwnerIds { uid, gid })
     }
 }
 
-/// A number as `chown` takes it.
-fn number(name: &[u8]) -> Option<u32> {
-    numeric_id(name.strip_prefix(b"+").unwrap_or(name))
-}
-
-/// A line of `/etc/passwd` or `/etc/group`, as far as it matters.
-#[derive(Clone, Debug)]
-struct Account {
-    name: Vec<u8>,
-    id: u32,
-    /// The user's group.
-    group: Option<u32>,
-}
-
-/// An image's `/etc/passwd` or `/etc/group`; empty where there is none.
-#[derive(Clone, Debug)]
-pub(super) struct Database {
-    file: &'static str,
-    accounts: Vec<Account>,
-}
-
-impl Database {
-    pub(super) fn read(rootfs: &dyn Rootfs, file: &'static str) -> Result<Self, EditError> {
-        let path = GuestPath::parse(file).map_err(banger_tree::RootfsError::from)?;
-        let Ok(path) = rootfs.resolve(&path) else { return Ok(Self { file, accounts: Vec::new() }) };
-        let size = rootfs.stat(&path)?.map_or(0, |stat| stat.size_bytes);
-        let mut text =
-            vec![0; usize::try_from(size).map_or(DATABASE_MAX_BYTES, |size| size.min(DATABASE_MAX_BYTES))];
-        let mut length = 0;
-        while length < text.len() {
-            match rootfs.read_at(&path, length as u64, &mut text[length..])? {
-                0 => break,
-                more => length += more,
-            }
-        }
-        let text = &text[..length];
-        let accounts = match file {
-            PASSWD_FILE => accounts::users(text)
-                .map(|user| Account { name: user.name.to_vec(), id: user.uid, group: Some(user.gid) })
-                .collect(),
-            _ => accounts::groups(text)
-                .map(|group| Account { name: group.name.to_vec(), id: group.gid, group: None })
-                .collect(),
-        };
-        Ok(Self { file, accounts })
-    }
-
-    fn id_of(&self, name: &[u8]) -> Option<u32> {
-        self.accounts.iter().find(|account| account.name == name).map(|account| account.id)
-    }
-
-    fn group_of(&self, uid: u32) -> Option<u32> {
-        self.accounts.iter().find(|account| account.id == uid)?.group
-    }
-
-    /// Returns the first name of each number, as text.
-    pub(super) fn names(&self) -> HashMap<u32, String> {
-        self.accounts.iter().rev().map(|account| (account.id, escape_bytes(&account.name))).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use banger_tree::{Attributes, MemoryStore, Tree, TreeRootfs};
+    use banger_tree::{Attributes, GuestPath, MemoryStore, Tree, TreeRootfs};
 
     use super::*;
 
@@ -193,6 +120,6 @@ mod tests {
         for text in ["", ":", "nobody", "app:nobody", "4294967295", "77:"] {
             assert!(ids(&rootfs, text).is_err(), "{text}");
         }
-        assert_eq!(Database::read(&rootfs, "/etc/passwd").unwrap().names()[&1000], "app");
+        assert_eq!(Accounts::read(&rootfs, PASSWD).unwrap().names()[&1000], "app");
     }
 }

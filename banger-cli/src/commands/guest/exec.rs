@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use banger::guest::{Exec, ExecEvent, ExecInput, ExecSession, ExitStatus, GuestClient};
 use serde::Serialize;
 
-use super::{Document, ended, terminal};
+use super::answer::{Document, ended};
+use super::terminal;
 use crate::args::guest::ExecArguments;
-use crate::commands::{Failure, output};
+use crate::failure::{CommandError, output};
 use crate::printer::{Printer, raw_error_output, raw_output};
 
 /// How often the terminal's size is looked at.
@@ -28,7 +29,11 @@ struct Answer {
     stderr: String,
 }
 
-pub(super) fn exec(arguments: &ExecArguments, guest: &GuestClient, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn exec(
+    arguments: &ExecArguments,
+    guest: &GuestClient,
+    printer: &Printer,
+) -> Result<(), CommandError> {
     let mut env = arguments.env.clone();
     if arguments.tty
         && !env.iter().any(|(name, _)| name == "TERM")
@@ -80,7 +85,7 @@ fn end_at_once() -> ! {
 }
 
 /// Prints what the program writes until it ends.
-fn print(mut session: ExecSession) -> Result<ExitStatus, Failure> {
+fn print(mut session: ExecSession) -> Result<ExitStatus, CommandError> {
     loop {
         match session.next_event()? {
             ExecEvent::Output(bytes) => {
