@@ -4,13 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use banger_ext4::{
-    BuildReport, E2fsprogsBackend, Ext4Backend as _, Ext4Builder, Ext4Options, Identity, NativeBackend,
+    BuildReport, E2fsprogsBackend, Ext4Backend as _, Ext4Builder, Ext4Error, Ext4Options, Identity,
+    NativeBackend,
 };
 use banger_tree::Tree;
 use camino::Utf8Path;
 
 use crate::error::Error;
-use crate::scratch::Scratch;
+use crate::output::OutputFile;
+use crate::scratch::ScratchDir;
 
 /// Name of the backend that is used when none is asked for.
 pub const DEFAULT_BACKEND: &str = "native";
@@ -35,12 +37,18 @@ impl Backend {
         }
     }
 
-    /// Starts an image at `path`.
-    pub(crate) fn create(self, path: &Utf8Path, options: &Ext4Options) -> Result<Begun, Error> {
+    /// Starts an image at `path`; files that the backend needs meanwhile go into a directory of their own
+    /// in `scratch_dir`, or in `$TMPDIR`.
+    pub(crate) fn create(
+        self,
+        path: &Utf8Path,
+        options: &Ext4Options,
+        scratch_dir: Option<&Utf8Path>,
+    ) -> Result<Begun, Error> {
         match self {
             Self::Native => Ok(Begun { builder: NativeBackend.create(path, options)?, _scratch: None }),
             Self::E2fsprogs => {
-                let scratch = Scratch::create()?;
+                let scratch = ScratchDir::create(scratch_dir)?;
                 let backend = E2fsprogsBackend::new().with_scratch_directory(scratch.path());
                 Ok(Begun { builder: backend.create(path, options)?, _scratch: Some(scratch) })
             }
@@ -52,7 +60,7 @@ impl Backend {
 pub(crate) struct Begun {
     // Dropped first: what it has in the scratch directory it removes itself.
     pub(crate) builder: Box<dyn Ext4Builder>,
-    _scratch: Option<Scratch>,
+    _scratch: Option<ScratchDir>,
 }
 
 impl Begun {
@@ -64,6 +72,16 @@ impl Begun {
     /// Writes the image of `tree`.
     pub(crate) fn build_ext4(self, tree: &Tree) -> Result<BuildReport, Error> {
         Ok(self.builder.build_ext4(tree)?)
+    }
+}
+
+/// Returns the error with the name of the file where it has that of the file under construction.
+pub(crate) fn named(file: &OutputFile, error: Error) -> Error {
+    match error {
+        Error::Ext4(Ext4Error::Io { action, path, source }) if file.is_partial(&path) => {
+            Error::Ext4(Ext4Error::Io { action, path: file.path().to_owned(), source })
+        }
+        other => other,
     }
 }
 

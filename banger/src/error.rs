@@ -1,16 +1,16 @@
 //! Why a run failed.
 
-use std::io;
-
 use banger_ext4::{Ext4Error, InjectError};
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
-use banger_tree::RootfsError;
+use banger_tree::{Failure as _, NewFileError, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::argument::ArgumentError;
 use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
 use crate::host_tree::DirectoryError;
+use crate::output::OutputError;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
 
@@ -41,7 +41,7 @@ pub enum Error {
     Directory(DirectoryError),
     /// The image store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// An ext4 file could not be looked into or edited, or the caller asked to stop; it is unchanged,
     /// but for [`EditError::Partly`].
     #[error("{}{source}{}", name_of(.file, .source), advice_on(.file, .source))]
@@ -70,40 +70,12 @@ pub enum Error {
         /// What is wrong with it and what would do.
         reason: String,
     },
-    /// The output file is there already.
-    #[error("{path} exists already; choose another file, or --force to replace it")]
-    OutputExists {
-        /// The file.
-        path: Utf8PathBuf,
-    },
-    /// The output is something else than a file.
-    #[error("{path:?} {reason}, not a file that can be written or replaced; give the path of a file")]
-    OutputKind {
-        /// What was named.
-        path: Utf8PathBuf,
-        /// What it is.
-        reason: &'static str,
-    },
-    /// The output file would be part of what it is made of.
-    #[error(
-        "{path} would become part of {source_path}, which it is to be built from; write it somewhere else"
-    )]
-    OutputInSource {
-        /// The file.
-        path: Utf8PathBuf,
-        /// What it is made of.
-        source_path: Utf8PathBuf,
-    },
-    /// The output file could not be written.
-    #[error("cannot {action} {path}: {source}{}", advice_on_output(.source))]
-    Output {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// The file.
-        path: Utf8PathBuf,
-        /// The host's error.
-        source: io::Error,
-    },
+    /// A value of an option makes no sense.
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
+    /// The output file could not be made.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A guest could not be asked, or said no.
     #[error(transparent)]
     Guest(GuestError),
@@ -114,7 +86,7 @@ pub enum Error {
 
 impl Error {
     /// Code of a failure to write the output, also one of a program's own.
-    pub const OUTPUT_CODE: u32 = 504;
+    pub const OUTPUT_CODE: u32 = OutputError::IO_CODE;
 
     /// Code of a fault of banger itself.
     pub const INTERNAL_CODE: u32 = 510;
@@ -138,16 +110,20 @@ impl Error {
             Self::Store(error) => error.code(),
             Self::Guest(error) => error.code(),
             Self::Rootfs { source, .. } => source.code(),
-            Self::Dirs(_) => 500,
-            Self::Name(_) => 501,
+            Self::Dirs(error) => error.code(),
+            Self::Name(error) => error.code(),
             Self::Platform(_) => 506,
             Self::Option { .. } => 502,
-            Self::OutputExists { .. } => 503,
-            Self::Output { .. } => Self::OUTPUT_CODE,
+            Self::Argument(error) => error.code(),
+            Self::Output(error) => error.code(),
             Self::Cancelled => 505,
-            Self::OutputInSource { .. } => 507,
-            Self::OutputKind { .. } => 508,
         }
+    }
+
+    /// Returns a function that makes the error of a run of that of a file `path` that was not made.
+    pub fn new_file(path: &Utf8Path) -> impl Fn(NewFileError) -> Self + use<> {
+        let failed = OutputError::new_file(path);
+        move |error| failed(error).into()
     }
 
     /// Returns the exit status of a program that ends with this error: 130 when it was
@@ -166,23 +142,6 @@ fn name_of(file: &Utf8Path, source: &EditError) -> String {
     if source.names_image() { String::new() } else { format!("{file}: ") }
 }
 
-/// Returns what to do about an output that cannot be written.
-fn advice_on_output(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::NotFound => "; make its directory first",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose a directory that can be written"
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space on that disk, or write to another"
-        }
-        io::ErrorKind::FileTooLarge => {
-            "; raise the limit on the size of files (`ulimit -f`), or choose another disk"
-        }
-        _ => "",
-    }
-}
-
 /// Returns what to do about a file that is not there.
 fn advice_on(file: &Utf8Path, source: &EditError) -> &'static str {
     match source {
@@ -191,6 +150,16 @@ fn advice_on(file: &Utf8Path, source: &EditError) -> &'static str {
             "; give the path of an ext4 file, for a managed image the one that `banger image show NAME` tells"
         }
         _ => "",
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Cancelled => Self::Cancelled,
+            StoreError::Output(error) => Self::Output(error),
+            other => Self::Store(other),
+        }
     }
 }
 

@@ -18,6 +18,7 @@
 //!
 //! Limits: Linux and macOS hosts; file systems up to 16 TiB.
 
+mod argument;
 mod backend;
 mod build;
 mod dirs;
@@ -27,6 +28,7 @@ pub mod guest;
 mod guest_binary;
 mod host_file;
 mod host_tree;
+mod id;
 mod identity;
 mod image_user;
 mod inject;
@@ -37,12 +39,14 @@ mod pull_events;
 mod request;
 pub mod rootfs;
 mod scratch;
+mod setters;
 mod source;
 mod staging;
 mod store;
-mod uuid;
+mod time;
 mod warnings;
 
+pub use argument::ArgumentError;
 pub use backend::{Backend, DEFAULT_BACKEND};
 pub use banger_ext4::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, ImageSize, InitMode, InjectError, InjectReport,
@@ -61,13 +65,16 @@ pub use error::Error;
 pub use event::{Event, EventHandler};
 pub use guest_binary::{GuestBinaryError, GuestOptions, parse_init_mode};
 pub use host_tree::DirectoryError;
-pub use identity::source_date_epoch;
+pub use id::ImageId;
+pub use identity::parse_uuid;
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
+pub use output::OutputError;
 pub use pull::{pull, pull_to_file};
 pub use request::{PullRequest, PulledFile};
 pub use store::{
-    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName,
+    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease, ImageName,
     ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage,
-    StoreError, Verification,
+    StoreError, StoredImage, Verification,
 };
+pub use time::source_date_epoch;
 pub use uuid::Uuid;

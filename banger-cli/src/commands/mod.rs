@@ -106,13 +106,10 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Failure
 /// The directories of the user, but for those that the arguments set.
 fn dirs(global: &GlobalArguments) -> Result<Dirs, Failure> {
     match (&global.state_dir, &global.cache_dir) {
-        (Some(state), Some(cache)) => Ok(Dirs { state: state.clone(), cache: cache.clone() }),
+        (Some(state), Some(cache)) => Ok(Dirs::new(state, cache)),
         (state, cache) => {
             let user = Dirs::of_user()?;
-            Ok(Dirs {
-                state: state.clone().unwrap_or(user.state),
-                cache: cache.clone().unwrap_or(user.cache),
-            })
+            Ok(Dirs::new(state.clone().unwrap_or(user.state), cache.clone().unwrap_or(user.cache)))
         }
     }
 }

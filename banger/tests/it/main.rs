@@ -3,4 +3,5 @@
 
 mod guest;
 mod hostile_guest;
+mod leases;
 mod rootfs_cost;
