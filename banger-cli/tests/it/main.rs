@@ -29,3 +29,4 @@ mod support;
 mod tar_ends;
 mod terminal;
 mod terminal_images;
+mod two_pulls;
