@@ -5,13 +5,14 @@ use std::str::FromStr;
 
 #[cfg(feature = "e2fsprogs")]
 use banger_e2fsprogs::E2fsprogsBackend;
-use banger_ext4::{BuildReport, Ext4Backend as _, Ext4Builder, Ext4Options, Identity, NativeBackend};
+use banger_ext4::{BuildReport, Ext4Backend as _, Ext4Builder, Ext4Error, Ext4Options, Identity, NativeBackend};
 use banger_tree::{Advice, Setting, Tree};
 use camino::Utf8Path;
 
 use crate::argument::ArgumentError;
 use crate::error::Error;
-use crate::scratch::Scratch;
+use crate::output::OutputFile;
+use crate::scratch::ScratchDir;
 
 /// Name of the backend that is used when none is asked for.
 pub const DEFAULT_BACKEND: &str = "native";
@@ -38,13 +39,19 @@ impl Backend {
         }
     }
 
-    /// Starts an image at `path`.
-    pub(crate) fn create(self, path: &Utf8Path, options: &Ext4Options) -> Result<Begun, Error> {
+    /// Starts an image at `path`; files that the backend needs meanwhile go into a directory of their own
+    /// in `scratch_dir`, or in `$TMPDIR`.
+    pub(crate) fn create(
+        self,
+        path: &Utf8Path,
+        options: &Ext4Options,
+        scratch_dir: Option<&Utf8Path>,
+    ) -> Result<Begun, Error> {
         match self {
             Self::Native => Ok(Begun { builder: NativeBackend.create(path, options)?, _scratch: None }),
             #[cfg(feature = "e2fsprogs")]
             Self::E2fsprogs => {
-                let scratch = Scratch::create()?;
+                let scratch = ScratchDir::create(scratch_dir)?;
                 let backend = E2fsprogsBackend::new().with_scratch_directory(scratch.path());
                 Ok(Begun { builder: backend.create(path, options)?, _scratch: Some(scratch) })
             }
@@ -56,7 +63,7 @@ impl Backend {
 pub(crate) struct Begun {
     // Dropped first: what it has in the scratch directory it removes itself.
     pub(crate) builder: Box<dyn Ext4Builder>,
-    _scratch: Option<Scratch>,
+    _scratch: Option<ScratchDir>,
 }
 
 impl Begun {
@@ -68,6 +75,16 @@ impl Begun {
     /// Writes the image of `tree`.
     pub(crate) fn build_ext4(self, tree: &Tree) -> Result<BuildReport, Error> {
         Ok(self.builder.build_ext4(tree)?)
+    }
+}
+
+/// Returns the error with the name of the file where it has that of the file under construction.
+pub(crate) fn named(file: &OutputFile, error: Error) -> Error {
+    match error {
+        Error::Ext4(Ext4Error::Io { action, path, source }) if file.is_partial(&path) => {
+            Error::Ext4(Ext4Error::Io { action, path: file.path().to_owned(), source })
+        }
+        other => other,
     }
 }
 

@@ -1,11 +1,9 @@
 //! Why a run failed: the one error of the crate, over the errors of the stages.
 
-use std::io;
-
 use banger_boot::InjectError;
 use banger_ext4::Ext4Error;
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
-use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, RootfsError, Setting};
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, NewFileError, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::argument::ArgumentError;
@@ -13,7 +11,7 @@ use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
 use crate::host_tree::DirectoryError;
-use crate::interim::Stage;
+use crate::output::OutputError;
 use crate::report::ErrorReport;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
@@ -45,7 +43,7 @@ pub enum Error {
     Directory(DirectoryError),
     /// The image store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// An ext4 file could not be looked into or edited, or the caller asked to stop; it is unchanged,
     /// but for [`EditError::Partly`].
     #[error("{}{source}{}", name_of(.file, .source), state_after(.source))]
@@ -67,38 +65,9 @@ pub enum Error {
     /// An option has a value that makes no sense.
     #[error(transparent)]
     Argument(#[from] ArgumentError),
-    /// The output file is there already.
-    #[error("{path} exists already")]
-    OutputExists {
-        /// The file.
-        path: Utf8PathBuf,
-    },
-    /// The output is something else than a file.
-    #[error("{path:?} {reason}, not a file that can be written or replaced")]
-    OutputKind {
-        /// What was named.
-        path: Utf8PathBuf,
-        /// What it is.
-        reason: &'static str,
-    },
-    /// The output file would be part of what it is made of.
-    #[error("{path} would become part of {source_path}, which it is to be built from")]
-    OutputInSource {
-        /// The file.
-        path: Utf8PathBuf,
-        /// What it is made of.
-        source_path: Utf8PathBuf,
-    },
-    /// The output file could not be written.
-    #[error("cannot {action} {path}: {source}")]
-    Output {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// The file.
-        path: Utf8PathBuf,
-        /// The host's error.
-        source: io::Error,
-    },
+    /// The output file could not be made.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A guest could not be asked, or said no.
     #[error(transparent)]
     Guest(GuestError),
@@ -109,7 +78,7 @@ pub enum Error {
 
 impl Error {
     /// Code of a failure to write the output, also one of a program's own.
-    pub const OUTPUT_CODE: u32 = 504;
+    pub const OUTPUT_CODE: u32 = OutputError::IO_CODE;
 
     /// Code of a fault of banger itself.
     pub const INTERNAL_CODE: u32 = 510;
@@ -123,22 +92,21 @@ impl Error {
     /// 9xx guests that run.
     pub fn code(&self) -> u32 {
         match self {
-            Self::OutputExists { .. } => 503,
-            Self::Output { .. } => Self::OUTPUT_CODE,
             Self::Cancelled => 505,
-            Self::OutputInSource { .. } => 507,
-            Self::OutputKind { .. } => 508,
             _ => self.ask_stage(Self::INTERNAL_CODE, |stage| stage.code()),
         }
+    }
+
+    /// Returns a function that makes the error of a run of that of a file `path` that was not made.
+    pub fn new_file(path: &Utf8Path) -> impl Fn(NewFileError) -> Self + use<> {
+        let failed = OutputError::new_file(path);
+        move |error| failed(error).into()
     }
 
     /// Returns the kind of the failure: what a program decides by.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::OutputExists { .. } => ErrorKind::Exists,
-            Self::Output { source, .. } => ErrorKind::of_io(source),
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::OutputInSource { .. } | Self::OutputKind { .. } => ErrorKind::Argument,
             _ => self.ask_stage(ErrorKind::Internal, |stage| stage.kind()),
         }
     }
@@ -151,7 +119,6 @@ impl Error {
     /// Returns the host's error number, where the host failed.
     pub fn os_error(&self) -> Option<i32> {
         match self {
-            Self::Output { source, .. } => source.raw_os_error(),
             _ => self.ask_stage(None, |stage| stage.os_error()),
         }
     }
@@ -165,13 +132,6 @@ impl Error {
     /// [`Advice::worded`] names them as a program does.
     pub fn advice(&self) -> Option<Advice> {
         match self {
-            Self::OutputExists { .. } => Some(Advice::with_setting(
-                "choose another file, or replace it with {setting}",
-                Setting("force"),
-            )),
-            Self::OutputKind { .. } => Some(Advice::new("give the path of a file")),
-            Self::OutputInSource { .. } => Some(Advice::new("write it somewhere else")),
-            Self::Output { source, .. } => advice_on_output(source).map(Advice::new),
             Self::Rootfs { file, source: EditError::Rootfs(RootfsError::Io { action: "open", .. }) }
                 if !file.exists() =>
             {
@@ -184,12 +144,6 @@ impl Error {
     /// Returns what the failure is about: paths, digests, hosts, limits.
     pub fn context(&self) -> ErrorContext {
         match self {
-            Self::OutputExists { path } | Self::OutputKind { path, .. } | Self::Output { path, .. } => {
-                ErrorContext::default().with("path", path)
-            }
-            Self::OutputInSource { path, source_path } => {
-                ErrorContext::default().with("path", path).with("source_path", source_path)
-            }
             Self::Rootfs { file, source } => source.context().with("file", file),
             _ => self.ask_stage(ErrorContext::default(), |stage| stage.context()),
         }
@@ -209,12 +163,12 @@ impl Error {
     /// Asks the stage that failed; an error of the run itself answers with `own`.
     fn ask_stage<T>(&self, own: T, ask: impl FnOnce(&dyn Failure) -> T) -> T {
         match self {
-            Self::Reference(error) => ask(&Stage(error)),
-            Self::Pull(error) => ask(&Stage(error)),
-            Self::Flatten(error) => ask(&Stage(error)),
-            Self::Ext4(error) => ask(&Stage(error)),
-            Self::Inject(error) => ask(&Stage(error)),
-            Self::Platform(error) => ask(&Stage(error)),
+            Self::Reference(error) => ask(error),
+            Self::Pull(error) => ask(error),
+            Self::Flatten(error) => ask(error),
+            Self::Ext4(error) => ask(error),
+            Self::Inject(error) => ask(error),
+            Self::Platform(error) => ask(error),
             Self::GuestBinary(error) => ask(error),
             Self::Directory(error) => ask(error),
             Self::Store(error) => ask(error),
@@ -223,11 +177,8 @@ impl Error {
             Self::Name(error) => ask(error),
             Self::Argument(error) => ask(error),
             Self::Guest(error) => ask(error),
-            Self::OutputExists { .. }
-            | Self::OutputKind { .. }
-            | Self::OutputInSource { .. }
-            | Self::Output { .. }
-            | Self::Cancelled => own,
+            Self::Output(error) => ask(error),
+            Self::Cancelled => own,
         }
     }
 }
@@ -271,21 +222,14 @@ fn state_after(source: &EditError) -> &'static str {
     }
 }
 
-/// Returns what to do about an output that cannot be written.
-fn advice_on_output(source: &io::Error) -> Option<&'static str> {
-    Some(match source.kind() {
-        io::ErrorKind::NotFound => "make its directory first",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "choose a directory that can be written"
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Cancelled => Self::Cancelled,
+            StoreError::Output(error) => Self::Output(error),
+            other => Self::Store(other),
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space on that disk, or write to another"
-        }
-        io::ErrorKind::FileTooLarge => {
-            "raise the limit on the size of files (`ulimit -f`), or choose another disk"
-        }
-        _ => return None,
-    })
+    }
 }
 
 impl From<PullError> for Error {

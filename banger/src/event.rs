@@ -48,6 +48,11 @@ pub enum Event {
         /// Digest of the blob.
         digest: String,
     },
+    /// Another thread or process pulls an image of this name; this one waits for it.
+    PullWaiting {
+        /// Name of the image.
+        name: String,
+    },
     /// More of a blob came in.
     BlobProgress {
         /// Digest of the blob.

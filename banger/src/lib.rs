@@ -28,10 +28,14 @@
 //!
 //! Limits: Linux and macOS hosts; file systems up to 16 TiB.
 
+<<<<<<< HEAD
 mod accounts;
 mod argument;
 #[cfg(feature = "tokio")]
 mod asynchronous;
+=======
+mod argument;
+>>>>>>> lease
 mod backend;
 mod build;
 mod calls;
@@ -46,6 +50,7 @@ mod guest_binary;
 mod guest_source;
 mod host_file;
 mod host_tree;
+mod id;
 mod identity;
 mod image_user;
 mod inject;
@@ -63,12 +68,15 @@ mod setters;
 mod source;
 mod staging;
 mod store;
-mod uuid;
+mod time;
 mod warnings;
 
 pub use argument::ArgumentError;
+<<<<<<< HEAD
 #[cfg(feature = "tokio")]
 pub use asynchronous::{build_async, pull_async, pull_to_file_async};
+=======
+>>>>>>> lease
 pub use backend::{Backend, DEFAULT_BACKEND};
 pub use banger_boot::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
@@ -99,14 +107,21 @@ pub use error::Error;
 pub use event::{Event, EventHandler, LayerBlob};
 pub use guest_binary::{GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};
 pub use host_tree::DirectoryError;
-pub use identity::source_date_epoch;
+pub use id::ImageId;
+pub use identity::parse_uuid;
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
+<<<<<<< HEAD
 pub use network_file::write_network_config;
 pub use report::ErrorReport;
+=======
+pub use output::OutputError;
+pub use pull::{pull, pull_to_file};
+>>>>>>> lease
 pub use request::{PullRequest, PulledFile};
 pub use store::{
-    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName,
+    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease, ImageName,
     ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage,
-    StoreError, Verification,
+    StoreError, StoredImage, Verification,
 };
+pub use time::source_date_epoch;
 pub use uuid::Uuid;

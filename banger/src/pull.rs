@@ -11,27 +11,34 @@ use banger_oci::{
 use banger_tree::{Cancellation, LayerIndex, ResolveAccount, RootfsError, Timestamp, TreeRootfs};
 use camino::Utf8Path;
 
+use crate::backend::named;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::guest_binary::digest_of;
-use crate::identity::{created_seconds, now, uuid_of};
+use crate::identity::uuid_of;
 use crate::image_user::user_warning;
 use crate::inject::agents_for;
-use crate::output::{OutputFile, check_not_source};
+use crate::output::{OutputError, OutputFile, check_not_source};
 use crate::pull_events::PullEvents;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
-    BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore,
-    LayerRecord,
+    BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageName, ImageRecord, ImageStore, LayerRecord,
+    StoredImage,
 };
+use crate::time::created_seconds;
 use crate::warnings::with_rest;
 
 /// Pulls an image and publishes it in the image store under `dirs`, in the place of an older one
 /// of the same name.
 ///
 /// An image that is there already, at the same digest and with the same options, is left as it is
-/// unless the request says otherwise.
+/// unless the request says otherwise. Pulls of one name, by threads or by processes, go one after the
+/// other: a second pull of the same image waits for the first ([`Event::PullWaiting`]) and returns its
+/// result as unchanged.
+///
+/// The image stays at its path until what is returned is dropped: it holds a
+/// [lease](crate::ImageLease).
 ///
 /// # Errors
 /// Any stage; then nothing is published and nothing but downloaded blobs is left.
@@ -41,7 +48,7 @@ pub(crate) fn pull(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
-    let run = Run { request, events, cancellation };
+    let run = PullRun { request, events, cancellation };
     let store = ImageStore::new(&dirs.state);
     let name = match &request.name {
         Some(name) => name.clone(),
@@ -49,16 +56,21 @@ pub(crate) fn pull(
     };
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
-    if !request.force
-        && let Some(record) = run.existing(&store, &name, &image, agents.as_ref())?
-    {
-        return Ok(run.done(PulledFile { path: store.rootfs_path(&record.id), record, unchanged: true }));
+    // Without a lock: this works also where the state directory cannot be written.
+    if let Some(found) = run.existing(&store, &name, &image, agents.as_ref())? {
+        return Ok(run.done(PulledFile::stored(found, true)));
     }
-    let staged = store.stage()?;
+    let _turn = store.lock_pull(&name, cancellation, || {
+        run.emit(&Event::PullWaiting { name: name.to_string() });
+    })?;
+    if let Some(found) = run.existing(&store, &name, &image, agents.as_ref())? {
+        return Ok(run.done(PulledFile::stored(found, true)));
+    }
+    let staged = store.stage(cancellation)?;
     let built = run.build(image, agents, &staged.rootfs_path())?;
     run.check_cancelled()?;
-    let record = store.publish(staged, run.record(name, built))?;
-    Ok(run.done(PulledFile { path: store.rootfs_path(&record.id), record, unchanged: false }))
+    let stored = store.publish(staged, run.record(name, built), cancellation)?;
+    Ok(run.done(PulledFile::stored(stored, false)))
 }
 
 /// Pulls an image into the single ext4 file `output`, which is complete when this returns and
@@ -73,7 +85,7 @@ pub(crate) fn pull_to_file(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
-    let run = Run { request, events, cancellation };
+    let run = PullRun { request, events, cancellation };
     let source = local_source(&request.reference);
     if let Some(source) = source {
         check_not_source(output, source)?;
@@ -85,12 +97,12 @@ pub(crate) fn pull_to_file(
     }
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
-    let built = run.build(image, agents, &file.partial_path()).map_err(|error| file.named(error))?;
+    let built = run.build(image, agents, &file.partial_path()).map_err(|error| named(&file, error))?;
     run.check_cancelled()?;
     let name = ImageName::sanitized(&request.reference.suggested_name());
     let record = run.record(name, built);
     file.publish()?;
-    Ok(run.done(PulledFile { path: output.to_owned(), record, unchanged: false }))
+    Ok(run.done(PulledFile { path: output.to_owned(), record, unchanged: false, lease: None }))
 }
 
 /// Returns the directory or archive of this host that an image comes from.
@@ -102,7 +114,7 @@ fn local_source(reference: &Reference) -> Option<&Utf8Path> {
     }
 }
 
-struct Run<'a> {
+struct PullRun<'a> {
     request: &'a PullRequest,
     events: &'a EventHandler,
     cancellation: &'a Cancellation,
@@ -126,7 +138,7 @@ struct ImageFacts {
     layers: Vec<LayerRecord>,
 }
 
-impl Run<'_> {
+impl PullRun<'_> {
     fn emit(&self, event: &Event) {
         self.events.emit(event, self.cancellation);
     }
@@ -166,23 +178,30 @@ impl Run<'_> {
         Ok(image)
     }
 
-    /// Returns the published image that a build would make again.
+    /// Returns the published image that a build would make again, unless the request is to build it.
     fn existing(
         &self,
         store: &ImageStore,
         name: &ImageName,
         image: &PulledImage,
         agents: Option<&GuestAgents>,
-    ) -> Result<Option<ImageRecord>, Error> {
+    ) -> Result<Option<StoredImage>, Error> {
+        if self.request.force {
+            return Ok(None);
+        }
         let digest = image.digest.to_string();
         let options = self.build_options(image, agents);
         let images = store.list()?.images;
-        Ok(images.into_iter().find(|record| {
+        let found = images.into_iter().find(|record| {
             record.name == *name
                 && record.digest == digest
                 && record.build == options
                 && store.has_file(&record.id)
-        }))
+        });
+        match found {
+            Some(record) => Ok(store.keep(record, self.cancellation)?),
+            None => Ok(None),
+        }
     }
 
     fn timestamp_seconds(&self, image: &PulledImage) -> i64 {
@@ -201,19 +220,17 @@ impl Run<'_> {
     }
 
     fn build_options(&self, image: &PulledImage, agents: Option<&GuestAgents>) -> BuildOptions {
-        BuildOptions {
-            backend: self.request.backend.name().to_owned(),
-            size_bytes: match self.request.size {
-                ImageSize::Bytes(bytes) => Some(bytes),
-                ImageSize::Auto { .. } => None,
-            },
-            inodes: self.request.inodes,
-            timestamp_seconds: self.timestamp_seconds(image),
-            guest: agents.map(|agents| GuestBuildOptions {
-                init: agents.init.name().to_owned(),
-                digest: digest_of(agents).to_string(),
-            }),
-        }
+        let size_bytes = match self.request.size {
+            ImageSize::Bytes(bytes) => Some(bytes),
+            ImageSize::Auto { .. } => None,
+        };
+        let guest =
+            agents.map(|agents| GuestBuildOptions::new(agents.init.name(), digest_of(agents).to_string()));
+        BuildOptions::new(self.request.backend.name())
+            .with_size_bytes(size_bytes)
+            .with_inodes(self.request.inodes)
+            .with_timestamp_seconds(self.timestamp_seconds(image))
+            .with_guest(guest)
     }
 
     /// Writes the image's file system to `path`. Where that fails because of a damaged cache, once
@@ -235,7 +252,7 @@ impl Run<'_> {
             }
             match std::fs::remove_file(path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::Output { action: "begin again with", path: path.to_owned(), source });
+                    return Err(OutputError::io("begin again with", path)(source).into());
                 }
                 _ => {}
             }
@@ -252,14 +269,14 @@ impl Run<'_> {
         let options = Ext4Options {
             size: self.request.size,
             inodes: self.request.inodes,
-            uuid: uuid_of(&image.digest, "uuid"),
-            hash_seed: uuid_of(&image.digest, "hash-seed"),
+            uuid: uuid_of(&image.digest, "uuid").into_bytes(),
+            hash_seed: uuid_of(&image.digest, "hash-seed").into_bytes(),
             label: String::new(),
             timestamp: self.timestamp(image),
             budget: budget.clone(),
             cancellation: self.cancellation.clone(),
         };
-        let mut begun = self.request.backend.create(path, &options)?;
+        let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
         let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
         let Flattened { mut tree, warnings, warning_count, .. } = {
             // Threads read, decompress and hash: pulls of one puller take turns.
@@ -328,10 +345,13 @@ impl Run<'_> {
             layers: image
                 .layers
                 .iter()
-                .map(|layer| LayerRecord {
-                    digest: layer.descriptor.digest.to_string(),
-                    diff_id: layer.diff_id.to_string(),
-                    size_bytes: layer.descriptor.size,
+                .map(|layer| {
+                    let descriptor = &layer.descriptor;
+                    LayerRecord::new(
+                        descriptor.digest.to_string(),
+                        layer.diff_id.to_string(),
+                        descriptor.size,
+                    )
                 })
                 .collect(),
         }
@@ -340,16 +360,8 @@ impl Run<'_> {
     fn record(&self, name: ImageName, built: Built) -> ImageRecord {
         let Built { image, report, build, injected, warnings } = built;
         ImageRecord {
-            version: ImageRecord::VERSION,
-            id: ImageId::random(),
-            name,
-            source: self.request.reference.to_string(),
-            digest: image.digest,
             index_digest: image.index_digest,
             platform: image.platform,
-            created: now(),
-            banger_version: env!("CARGO_PKG_VERSION").to_owned(),
-            build,
             config: image.config,
             layers: image.layers,
             size_bytes: report.size_bytes,
@@ -361,8 +373,7 @@ impl Run<'_> {
             fixups: injected.as_ref().map(|report| report.fixups.clone()).unwrap_or_default(),
             injected: injected.map(|report| report.injected).unwrap_or_default(),
             warnings,
-            cloned_from: None,
-            replaces: None,
+            ..ImageRecord::new(name, self.request.reference.to_string(), image.digest, build)
         }
     }
 }

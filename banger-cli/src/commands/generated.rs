@@ -67,5 +67,5 @@ fn write_pages(command: clap::Command, dir: &Utf8Path) -> Result<(), banger::Err
 
 fn write_error(path: &Utf8Path) -> impl FnOnce(io::Error) -> banger::Error {
     let path = path.to_owned();
-    move |source| banger::Error::Output { action: "write", path, source }
+    move |source| banger::OutputError::Io { action: "write", path, source }.into()
 }

@@ -123,14 +123,15 @@ pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(),
             ids.push(id);
         }
     }
-    let removed = ids.iter().map(|id| store.remove(id)).collect::<Result<Vec<_>, _>>()?;
+    let cancellation = cancel_on_signal(printer);
+    let removed = ids.iter().map(|id| store.remove(id, &cancellation)).collect::<Result<Vec<_>, _>>()?;
     let text: Text = removed.iter().collect();
     output(printer.result(&Document { version: 1, removed }, text))
 }
 
 pub(super) fn rename(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     let store = ImageStore::new(&dirs.state);
-    let image = store.rename(name, new_name.parse::<banger::ImageName>()?)?;
+    let image = store.rename(name, new_name.parse::<banger::ImageName>()?, &cancel_on_signal(printer))?;
     output(printer.result(&ImageDocument::new(&image, &store), &format!("{}\n", image.name)))
 }
 
@@ -156,7 +157,7 @@ pub(super) fn clone(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) 
     let store = ImageStore::new(&dirs.state);
     let cancellation = cancel_on_signal(printer);
     let image = store.clone_image(name, new_name.parse::<banger::ImageName>()?, &cancellation)?;
-    let document = ImageDocument::new(&image, &store);
+    let document = ImageDocument::new(&image.record, &store);
     let text = format!("{}\n", document.path);
     output(printer.result(&document, &text))
 }
@@ -168,7 +169,9 @@ pub(super) fn verify(names: &[String], dirs: &Dirs, printer: &Printer) -> Result
         images: &'a [Verification],
     }
     let store = ImageStore::new(&dirs.state);
-    let images: Vec<Verification> = names.iter().map(|name| store.verify(name)).collect::<Result<_, _>>()?;
+    let cancellation = cancel_on_signal(printer);
+    let images: Vec<Verification> =
+        names.iter().map(|name| store.verify(name, &cancellation)).collect::<Result<_, _>>()?;
     let mut text = Text::default();
     for image in &images {
         let verdict = if image.is_sound() { "sound" } else { "damaged" };

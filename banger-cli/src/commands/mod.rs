@@ -59,10 +59,10 @@ fn dirs(state: Option<&StateArguments>, cache: Option<&CacheArguments>) -> Resul
     let state = state.and_then(|arguments| arguments.state_dir.clone());
     let cache = cache.and_then(|arguments| arguments.cache_dir.clone());
     match (state, cache) {
-        (Some(state), Some(cache)) => Ok(Dirs { state, cache }),
+        (Some(state), Some(cache)) => Ok(Dirs::new(state, cache)),
         (state, cache) => {
             let user = Dirs::of_user()?;
-            Ok(Dirs { state: state.unwrap_or(user.state), cache: cache.unwrap_or(user.cache) })
+            Ok(Dirs::new(state.unwrap_or(user.state), cache.unwrap_or(user.cache)))
         }
     }
 }

@@ -31,3 +31,4 @@ mod support;
 mod tar_ends;
 mod terminal;
 mod terminal_images;
+mod two_pulls;

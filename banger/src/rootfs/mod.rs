@@ -53,7 +53,7 @@ pub use removal::Remove;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::identity::source_date_epoch;
+use crate::time::source_date_epoch;
 
 /// Returns the time of an edit: `SOURCE_DATE_EPOCH`, or now.
 ///

@@ -6,6 +6,10 @@ mod asynchronous;
 mod guest;
 mod guest_cancel;
 mod hostile_guest;
+<<<<<<< HEAD
 mod one_crate;
+=======
+mod leases;
+>>>>>>> lease
 mod rootfs_cost;
 mod sigpipe;

@@ -131,7 +131,7 @@ fn open_stream(target: &Utf8Path) -> Result<Option<File>, CommandError> {
     if !target.starts_with("/dev") {
         banger::HostPlace::check_path(target.as_std_path()).map_err(banger::Error::new_file(target))?;
     }
-    let write = |source| banger::Error::Output { action: "write", path: target.to_owned(), source };
+    let write = |source| banger::Error::from(banger::OutputError::io("write", target)(source));
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = openat(CWD, target.as_std_path(), flags, Mode::empty());
     let file = File::from(opened.map_err(|error| write(error.into()))?);

@@ -35,7 +35,7 @@ fn request(arguments: &BuildArguments) -> Result<BuildRequest, CommandError> {
         _ => arguments.source.clone(),
     });
     request.backend = arguments.file_system.backend.into();
-    request.uuid = arguments.uuid.as_deref().map(str::parse::<banger::Uuid>).transpose()?;
+    request.uuid = arguments.uuid.as_deref().map(banger::parse_uuid).transpose()?;
     request.label.clone_from(&arguments.label);
     request.inodes = arguments.file_system.inodes;
     request.force = arguments.force;

@@ -8,9 +8,11 @@ use banger_tree::write_new_file;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::StoreError;
-use super::record::{ImageId, ImageRecord};
-use super::{RECORD_FILE, ROOTFS_FILE, STAGING_SUFFIX};
+use super::files::{RECORD_FILE, ROOTFS_FILE, STAGING_SUFFIX};
+use super::lease::ImageLease;
+use super::record::ImageRecord;
 use crate::host_file::open_plain_path;
+use crate::id::ImageId;
 use crate::staging::StagingDir;
 
 /// Mode of an image and its record: images hold secrets, such as the hashes of passwords.
@@ -48,8 +50,9 @@ impl StagedImage {
         self.dir.path().join(ROOTFS_FILE)
     }
 
-    /// Flushes everything to the disk and makes it visible with one rename.
-    pub(super) fn publish(self, record: &ImageRecord) -> Result<(), StoreError> {
+    /// Flushes everything to the disk and makes it visible with one rename. The image is leased before
+    /// anybody else can see it.
+    pub(super) fn publish(self, record: &ImageRecord) -> Result<ImageLease, StoreError> {
         let rootfs = self.rootfs_path();
         let flush = || {
             let file = open_plain_path(&rootfs)?;
@@ -59,7 +62,10 @@ impl StagedImage {
         flush().map_err(|source| StoreError::io("flush", &rootfs, source))?;
         write_record(self.dir.path(), record)?;
         let published = self.images.join(self.id.as_str());
-        self.dir.publish(&published).map_err(|source| StoreError::io("publish", &published, source))
+        let failed = |source| StoreError::io("publish", &published, source);
+        let lease = self.dir.open().and_then(ImageLease::of_new).map_err(failed)?;
+        self.dir.publish(&published).map_err(failed)?;
+        Ok(lease)
     }
 }
 
