@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
+use banger_guest::files::accounts;
 use banger_tree::{FileType, GuestPath, Rootfs, RootfsError, escape_bytes};
 
-/// The file of users.
-pub(crate) const PASSWD: &str = "/etc/passwd";
-/// The file of groups.
-pub(crate) const GROUP: &str = "/etc/group";
+pub(crate) use banger_guest::files::accounts::{GROUP_FILE as GROUP, PASSWD_FILE as PASSWD};
 
 /// Most bytes that are read of such a file.
 const MAX_BYTES: usize = 4 << 20;
@@ -16,7 +14,7 @@ const MAX_BYTES: usize = 4 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Account {
     name: Vec<u8>,
-    id: Option<u32>,
+    id: u32,
     /// The user's group.
     group: Option<u32>,
 }
@@ -44,7 +42,7 @@ impl Accounts {
                 more => length += more,
             }
         }
-        Ok(Self { is_cut: size > MAX_BYTES, ..Self::parse(&text[..length]) })
+        Ok(Self { is_cut: size > MAX_BYTES, ..Self::parse(file, &text[..length]) })
     }
 
     fn parse(file: &str, text: &[u8]) -> Self {
@@ -67,39 +65,24 @@ impl Accounts {
 
     /// Returns the number of a name.
     pub(crate) fn id_of(&self, name: &[u8]) -> Option<u32> {
-        self.accounts.iter().filter(|account| account.name == name).find_map(|account| account.id)
+        self.accounts.iter().filter(|account| account.name == name).map(|account| account.id).next()
     }
 
     /// Returns the group of the user with a number.
     pub(crate) fn group_of(&self, uid: u32) -> Option<u32> {
-        self.accounts.iter().find(|account| account.id == Some(uid))?.group
+        self.accounts.iter().find(|account| account.id == uid)?.group
     }
 
     /// Returns the first name of each number, as text.
     pub(crate) fn names(&self) -> HashMap<u32, String> {
         let accounts = self.accounts.iter().rev();
-        accounts.filter_map(|account| Some((account.id?, escape_bytes(&account.name)))).collect()
+        accounts.map(|account| (account.id, escape_bytes(&account.name))).collect()
     }
 }
 
-impl Account {
-    /// Reads `name:password:id:group:…`; in `/etc/group` members stand where the group would.
-    fn parse(line: &[u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b':');
-        let name = fields.next().filter(|name| !name.is_empty())?.to_vec();
-        // A word alone is no account.
-        fields.next()?;
-        let id = fields.next().and_then(number);
-        Some(Self { name, id, group: fields.next().and_then(number) })
-    }
-}
-
-/// Returns the number of a user or group; the largest one means nobody (chown(2)).
+/// Returns the number of a user or group, which may have a plus in front as `chown` takes it.
 pub(crate) fn number(text: &[u8]) -> Option<u32> {
-    let digits = text.strip_prefix(b"+").unwrap_or(text);
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let number = is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok())??;
-    (number != u32::MAX).then_some(number)
+    accounts::numeric_id(text.strip_prefix(b"+").unwrap_or(text))
 }
 
 #[cfg(test)]
@@ -107,11 +90,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_an_account_or_nothing() {
-        let accounts = Accounts::parse(b"root:x:0:0::/root:/bin/sh\n\nword\nodd:x:no\n:x:5:5\nroot:x:7:8");
-        assert_eq!(accounts.accounts.len(), 3);
+    fn names_and_numbers_are_looked_up() {
+        let accounts = Accounts::parse(PASSWD, b"root:x:0:0::/root:/bin/sh\n\nword\nroot:x:7:8:::\n");
         assert_eq!((accounts.id_of(b"root"), accounts.group_of(7)), (Some(0), Some(8)));
-        assert_eq!((accounts.has_name(b"odd"), accounts.id_of(b"odd")), (Some(true), None));
         assert_eq!((accounts.has_name(b"word"), accounts.has_name(b"roo")), (Some(false), Some(false)));
         assert_eq!(accounts.names()[&0], "root");
         let cut = Accounts { is_cut: true, ..accounts };

@@ -2,13 +2,7 @@
 
 use banger_oci::Digest;
 use banger_oci::digest::{Algorithm, Hasher};
-<<<<<<< HEAD
-use banger_oci::{Digest, ImageConfig};
 use banger_tree::{Advice, NodeKind, Setting, Tree};
-use jiff::Timestamp;
-=======
-use banger_tree::{Advice, NodeKind, Setting, Tree};
->>>>>>> lease
 use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
@@ -102,40 +96,6 @@ impl TreeHasher {
     }
 }
 
-<<<<<<< HEAD
-/// Returns the second an image was created, or 0 where it does not say.
-pub(crate) fn created_seconds(config: &ImageConfig) -> i64 {
-    let created = config.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
-    created.map_or(0, Timestamp::as_second)
-}
-
-/// Returns the value of `SOURCE_DATE_EPOCH`, or `None` where it is not set.
-///
-/// # Errors
-/// It is set to something that is not a number of seconds.
-pub fn source_date_epoch() -> Result<Option<i64>, ArgumentError> {
-    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty()) else {
-        return Ok(None);
-    };
-    let seconds = value.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-        ArgumentError::new(
-            Setting("source_date_epoch"),
-            value.to_string_lossy(),
-            "not a number of seconds since 1970",
-        )
-        .with_advice(Advice::new("unset it or correct it"))
-    })?;
-    Ok(Some(seconds))
-}
-
-/// Returns the time now, RFC 3339 in whole seconds.
-pub(crate) fn now() -> String {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
-}
-
-=======
->>>>>>> lease
 #[cfg(test)]
 mod tests {
     use banger_tree::{Attributes, Inode};

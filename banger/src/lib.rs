@@ -28,14 +28,10 @@
 //!
 //! Limits: Linux and macOS hosts; file systems up to 16 TiB.
 
-<<<<<<< HEAD
 mod accounts;
 mod argument;
 #[cfg(feature = "tokio")]
 mod asynchronous;
-=======
-mod argument;
->>>>>>> lease
 mod backend;
 mod build;
 mod calls;
@@ -54,7 +50,6 @@ mod id;
 mod identity;
 mod image_user;
 mod inject;
-mod interim;
 mod lock;
 mod network_file;
 mod output;
@@ -72,11 +67,8 @@ mod time;
 mod warnings;
 
 pub use argument::ArgumentError;
-<<<<<<< HEAD
 #[cfg(feature = "tokio")]
 pub use asynchronous::{build_async, pull_async, pull_to_file_async};
-=======
->>>>>>> lease
 pub use backend::{Backend, DEFAULT_BACKEND};
 pub use banger_boot::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
@@ -110,13 +102,9 @@ pub use host_tree::DirectoryError;
 pub use id::ImageId;
 pub use identity::parse_uuid;
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
-<<<<<<< HEAD
 pub use network_file::write_network_config;
-pub use report::ErrorReport;
-=======
 pub use output::OutputError;
-pub use pull::{pull, pull_to_file};
->>>>>>> lease
+pub use report::ErrorReport;
 pub use request::{PullRequest, PulledFile};
 pub use store::{
     BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease, ImageName,

@@ -4,7 +4,6 @@ use std::io;
 
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, RootfsError, Setting};
 
-use crate::interim::Stage;
 
 /// Why a command on a root file system failed. Paths are those inside it, unless they are called
 /// the host's.
@@ -198,7 +197,7 @@ impl Failure for EditError {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Rootfs(error) => Stage(error).kind(),
+            Self::Rootfs(error) => error.kind(),
             Self::Partly { source } => source.kind(),
             Self::NotFound { .. } | Self::UnknownName { .. } => ErrorKind::NotFound,
             Self::Exists { .. } => ErrorKind::Exists,
@@ -217,7 +216,7 @@ impl Failure for EditError {
 
     fn is_transient(&self) -> bool {
         match self {
-            Self::Rootfs(error) => Stage(error).is_transient(),
+            Self::Rootfs(error) => error.is_transient(),
             // A part is done: the same call would do it again.
             _ => false,
         }
@@ -225,7 +224,7 @@ impl Failure for EditError {
 
     fn advice(&self) -> Option<Advice> {
         let text = match self {
-            Self::Rootfs(error) => return Stage(error).advice(),
+            Self::Rootfs(error) => return error.advice(),
             Self::Partly { source } => return source.advice(),
             Self::NotFound { advice, .. }
             | Self::NotADirectory { advice, .. }
@@ -246,7 +245,7 @@ impl Failure for EditError {
     fn context(&self) -> ErrorContext {
         let context = ErrorContext::default();
         match self {
-            Self::Rootfs(error) => Stage(error).context(),
+            Self::Rootfs(error) => error.context(),
             Self::Partly { source } => source.context(),
             Self::NotFound { path, .. }
             | Self::NotADirectory { path, .. }

@@ -6,10 +6,7 @@ mod asynchronous;
 mod guest;
 mod guest_cancel;
 mod hostile_guest;
-<<<<<<< HEAD
-mod one_crate;
-=======
 mod leases;
->>>>>>> lease
+mod one_crate;
 mod rootfs_cost;
 mod sigpipe;
