@@ -132,7 +132,8 @@ fn build(cargo: &Path, workspace: &Path, target: &str, target_dir: &Path) -> Res
     if output.status.success() {
         return Ok(target_dir.join(target).join("guest/banger-guest"));
     }
-    let first = said.lines().find(|line| line.starts_with("error")).unwrap_or("see the log of the build script");
+    let first =
+        said.lines().find(|line| line.starts_with("error")).unwrap_or("see the log of the build script");
     Err(format!("it does not build ({})", first.trim_start_matches("error: ")))
 }
 

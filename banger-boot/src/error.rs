@@ -1,13 +1,13 @@
 //! Why nothing was injected.
 
-use banger_tree::{GuestPath, RootfsError};
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, RootfsError, Setting};
 
 /// Why a root file system could not be made to boot.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InjectError {
     /// The image's own init was asked for, and there is none that can be used.
-    #[error("--init image: {found}; choose --init auto, banger or install")]
+    #[error("the image's own init cannot be used: {found}")]
     NoInit {
         /// What is there instead.
         found: String,
@@ -34,6 +34,42 @@ impl InjectError {
             Self::NoInit { .. } => 800,
             Self::InTheWay { .. } => 801,
             Self::Rootfs(_) => 802,
+        }
+    }
+}
+
+impl Failure for InjectError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoInit { .. } => ErrorKind::NotFound,
+            Self::InTheWay { .. } => ErrorKind::Exists,
+            Self::Rootfs(error) => error.kind(),
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Rootfs(error) if error.is_transient())
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::NoInit { .. } => {
+                Some(Advice::with_setting("choose auto, banger or install as {setting}", Setting("init")))
+            }
+            Self::InTheWay { .. } => None,
+            Self::Rootfs(error) => error.advice(),
+        }
+    }
+
+    fn context(&self) -> ErrorContext {
+        match self {
+            Self::NoInit { .. } => ErrorContext::default(),
+            Self::InTheWay { path, .. } => ErrorContext::default().with("guest_path", path),
+            Self::Rootfs(error) => error.context(),
         }
     }
 }

@@ -61,7 +61,8 @@ impl Plan {
                 let mut plan = plan.banger(facts, agents);
                 if !(facts.shell && facts.package_manager) {
                     plan.warnings.push(
-                        "--init install: the image has no package manager to install an init with".to_owned(),
+                        "no init can be installed on the first boot: the image has no package manager"
+                            .to_owned(),
                     );
                 }
                 // An init that is installed takes over; the entry point has nobody to run it then.

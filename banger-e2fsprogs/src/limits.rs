@@ -28,7 +28,7 @@ pub(crate) fn check(tree: &Tree) -> Result<(), Ext4Error> {
             let mut outcome = check_inode(tree, *id);
             let len = dir_len + 1 + name.len();
             if len == PATH_LEN_UNFIT {
-                outcome = Err(format!("mke2fs fails on a path of {len} bytes; use --backend native"));
+                outcome = Err(format!("mke2fs fails on a path of {len} bytes; use the native backend"));
             }
             if tree.inode(*id).is_dir() {
                 pending.push((*id, len));

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 #[cfg(feature = "e2fsprogs")]
 use banger_e2fsprogs::E2fsprogsBackend;
-use banger_ext4::{BuildReport, Ext4Backend as _, Ext4Builder, Ext4Error, Ext4Options, Identity, NativeBackend};
+use banger_ext4::{
+    BuildReport, Ext4Backend as _, Ext4Builder, Ext4Error, Ext4Options, Identity, NativeBackend,
+};
 use banger_tree::{Advice, Setting, Tree};
 use camino::Utf8Path;
 

@@ -1,9 +1,10 @@
 //! The network of a guest, written into its image before it boots.
 
-use banger_ext4::InjectError;
+use banger_boot::InjectError;
 use banger_guest::config::{NETWORK_FILE, NetworkConfig};
-use banger_tree::{Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp};
+use banger_tree::{Attributes, FileType, GuestPath, Rootfs, RootfsError, Setting, Timestamp};
 
+use crate::argument::ArgumentError;
 use crate::error::Error;
 
 /// Writes `/etc/banger-network.conf`, which the guest reads at each boot; the caller commits.
@@ -32,11 +33,7 @@ pub fn write_network_config(
     network: &NetworkConfig,
     timestamp: Timestamp,
 ) -> Result<(), Error> {
-    network.check().map_err(|error| Error::Option {
-        option: "network",
-        value: String::new(),
-        reason: error.to_string(),
-    })?;
+    network.check().map_err(|error| ArgumentError::new(Setting("network"), "", error.to_string()))?;
     write(rootfs, network, timestamp).map_err(|error| InjectError::Rootfs(error).into())
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn finish(
         finish.blocks = layout.rounded_up(blocks.max(finish.output.space.frontier()));
         if finish.blocks > layout.blocks_max {
             let size_bytes = finish.blocks * BLOCK_BYTES;
-            let reason = "more than can be chosen for the content alone; give it with --size".to_owned();
+            let reason = "more than can be chosen for the content alone; choose the size".to_owned();
             return Err(Ext4Error::InvalidSize { size_bytes, reason });
         }
         finish.output.space.set_limit(finish.blocks);

@@ -4,7 +4,6 @@ use std::io;
 
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, RootfsError, Setting};
 
-
 /// Why a command on a root file system failed. Paths are those inside it, unless they are called
 /// the host's.
 #[derive(Debug, thiserror::Error)]
