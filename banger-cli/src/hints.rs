@@ -232,7 +232,7 @@ mod tests {
         let words = worded(&error.into(), &path("image pull"));
         assert_eq!(words.message, "--backend ntfs: there is no such backend");
         assert_eq!(words.advice.as_deref(), Some("choose native or e2fsprogs"));
-        let error = Error::OutputExists { path: "/x".into() };
+        let error = Error::Output(banger::OutputError::Exists { path: "/x".into() });
         let words = worded(&error.into(), &path("image export"));
         assert_eq!(words.message, "/x exists already");
         assert_eq!(words.advice.as_deref(), Some("choose another file, or replace it with --force"));

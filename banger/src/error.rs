@@ -118,9 +118,7 @@ impl Error {
 
     /// Returns the host's error number, where the host failed.
     pub fn os_error(&self) -> Option<i32> {
-        match self {
-            _ => self.ask_stage(None, |stage| stage.os_error()),
-        }
+        self.ask_stage(None, |stage| stage.os_error())
     }
 
     /// Returns what failed and on what, in one line, without advice.

@@ -134,12 +134,13 @@ fn a_finished_file_gets_what_a_pull_gives() {
     let plain = pull(&home, &source, "plain.ext4", &["--size", "64M", "--no-inject"]);
     let file = Utf8Path::from_path(&plain.file).unwrap();
     let request = InjectRequest::default()
-        .with_entrypoint(Entrypoint {
-            argv: vec!["/app".to_owned(), "--serve".to_owned()],
-            env: vec!["A=1".to_owned()],
-            user: Some("7".to_owned()),
-            working_dir: Some("/srv".to_owned()),
-        })
+        .with_entrypoint(
+            Entrypoint::default()
+                .with_argv(vec!["/app".to_owned(), "--serve".to_owned()])
+                .with_env(vec!["A=1".to_owned()])
+                .with_user(Some("7".to_owned()))
+                .with_working_dir(Some("/srv".to_owned())),
+        )
         .with_timestamp_seconds(booting.document["build"]["timestamp_seconds"].as_i64());
     let running = banger::Cancellation::default();
     let report = inject_file(file, &request, &running).unwrap();

@@ -1,6 +1,7 @@
 //! What pulls cost a process: threads and file descriptors. Each case runs in a process of its own, which
 //! nothing else disturbs, and whose errors are looked at.
-
+#![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is its own test harness")]
 #![allow(dead_code, unused_imports, reason = "the support is shared with the other tests")]
 
 use std::io::Read as _;

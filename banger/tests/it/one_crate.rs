@@ -29,7 +29,7 @@ impl Host {
         let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
         let tar = LayerBuilder::new().dir("etc").file("etc/hostname", "vm\n").file("bin/app", "app").finish();
         LayoutBuilder::of(&ImageBuilder::new().layer(tar)).write(path.join("layout").as_std_path());
-        let dirs = Dirs { state: path.join("state"), cache: path.join("cache") };
+        let dirs = Dirs::new(path.join("state"), path.join("cache"));
         Self { _dir: dir, path, dirs }
     }
 
@@ -65,7 +65,7 @@ fn the_whole_pipeline_needs_one_crate() {
     assert!(layers[0].parse::<Digest>().is_ok());
 
     let store = ImageStore::new(&host.dirs.state);
-    let verified: Verification = store.verify(record.name.as_str()).unwrap();
+    let verified: Verification = store.verify(record.name.as_str(), &cancellation).unwrap();
     assert!(verified.is_sound());
     assert!("app".parse::<ImageName>().is_ok());
 
@@ -75,12 +75,7 @@ fn the_whole_pipeline_needs_one_crate() {
     let request = InjectRequest::default()
         .with_guest(GuestOptions::default().with_init(InitMode::Banger))
         .with_architecture("amd64".to_owned())
-        .with_entrypoint(Entrypoint {
-            argv: vec!["/bin/app".to_owned()],
-            env: Vec::new(),
-            user: None,
-            working_dir: None,
-        });
+        .with_entrypoint(Entrypoint::default().with_argv(vec!["/bin/app".to_owned()]));
     match embedded_guest("amd64") {
         Some(_) => {
             let report: InjectReport = banger::inject_file(&pulled.path, &request, &cancellation).unwrap();
@@ -121,13 +116,8 @@ fn edits(file: &Utf8Path, cancellation: &Cancellation) {
 fn below_the_edits(file: &Utf8Path) {
     let mut rootfs: Box<dyn Rootfs> = Box::new(Ext4Editor::open_to_edit(file).unwrap());
     let attributes = Attributes { uid: 7, xattrs: Xattrs::default(), ..Attributes::with_mode(0o600) };
-    let metadata = Metadata {
-        entries: vec![MetadataEntry {
-            path: guest_path("/etc/hostname"),
-            kind: MetadataKind::File,
-            attributes,
-        }],
-    };
+    let metadata =
+        Metadata::new(vec![MetadataEntry::new(guest_path("/etc/hostname"), MetadataKind::File, attributes)]);
     let report: OwnershipReport = apply_ownership(&mut *rootfs, &metadata).unwrap();
     assert_eq!(report.entries, 1);
     let change = AttributeChange { gid: Some(8), ..AttributeChange::default() };
@@ -213,7 +203,7 @@ fn texts_of_the_library_name_no_flags() {
     let operand = |text: &str| Operand::parse(text.as_bytes()).unwrap();
     let errors = [
         "ntfs".parse::<Backend>().map_err(Error::from).unwrap_err(),
-        "x".parse::<banger::Uuid>().map_err(Error::from).unwrap_err(),
+        banger::parse_uuid("x").map_err(Error::from).unwrap_err(),
         banger::parse_init_mode("systemd").map_err(Error::from).unwrap_err(),
         edit(&|edit| edit.remove(&operand("/none"), Remove::default()).map(drop)),
         edit(&|edit| edit.remove(&operand("/etc"), Remove::default()).map(drop)),

@@ -57,8 +57,7 @@ fn broken_pipe() {
 
 fn copy_in(address: &str) {
     let guest = GuestClient::new(address.parse().unwrap());
-    let copy =
-        CopyIn { path: "/x".to_owned(), mode: None, uid: None, gid: None, parents: false, size_bytes: None };
+    let copy = CopyIn::new("/x".to_owned());
     guest.copy_in(&copy, &mut io::repeat(7).take(CONTENT_BYTES)).expect_err("the peer goes away");
 }
 
@@ -78,7 +77,7 @@ fn pull(argument: &str) {
         helper_dir: Some(dir.clone()),
         helper_timeout: Duration::from_secs(20),
     };
-    let dirs = Dirs { state: dir.join("state"), cache: dir.join("cache") };
+    let dirs = Dirs::new(dir.join("state"), dir.join("cache"));
     let error = banger::pull(&request, &dirs, &EventHandler::none(), &Cancellation::new()).unwrap_err();
     assert_ne!(error.kind(), ErrorKind::Cancelled, "{error}");
 }
