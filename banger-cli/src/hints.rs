@@ -116,12 +116,20 @@ fn hint(error: &Error, command: &CommandPath) -> Option<String> {
         Error::Pull(PullError::PlatformMismatch { stated, .. }) => {
             format!("leave out --platform to take it as {stated} all the same")
         }
+        Error::Pull(PullError::Layout { .. }) if is_root_file_system(error) => {
+            "`banger rootfs build` makes an ext4 file of a root file system".to_owned()
+        }
         Error::Pull(PullError::Io { .. }) if error.kind() == ErrorKind::NoSpace => {
             "free some space, `banger image cache prune` does, or set XDG_CACHE_HOME or --cache-dir to another disk"
                 .to_owned()
         }
         _ => return None,
     })
+}
+
+/// Whether a pull was refused because its source is a root file system, not an image.
+fn is_root_file_system(error: &Error) -> bool {
+    error.advice().is_some_and(|advice| advice.to_string().contains("root file system"))
 }
 
 fn edit_hint(file_exists: bool, error: &EditError) -> Option<String> {

@@ -22,8 +22,6 @@ const COMMANDS: &[&str] = &[
     "image pull oci:layout:latest --platform nonsense",
     "image pull oci:layout:latest --name a/b",
     // Values of options.
-    "image pull oci:layout:latest --backend ntfs",
-    "image pull oci:layout:latest --init systemd",
     "rootfs build tree out/x.ext4 --uuid 7",
     "image cache prune",
     "rootfs stat disk.ext4 --format %Q /etc",

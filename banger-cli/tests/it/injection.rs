@@ -237,8 +237,8 @@ fn what_cannot_be_injected_is_refused_and_nothing_is_left() {
     let guests = missing.to_str().unwrap();
     let arm = ["--platform", "linux/arm64"];
     for (source, options, words) in [
-        (&source, &["--init", "image"][..], &["--init image", "has no /sbin/init"][..]),
-        (&source, &["--init", "upstart"], &["upstart", "auto, image, banger or install"]),
+        (&source, &["--init", "image"][..], &["as --init", "has no /sbin/init"][..]),
+        (&source, &["--init", "upstart"], &["upstart", "auto, image, banger, install"]),
         (&source, &["--guest-dir", guests], &["banger-guest-amd64"]),
         (
             &foreign,
