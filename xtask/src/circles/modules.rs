@@ -182,6 +182,7 @@ mod tests {
             ("macros", "fn f() { println!(\"{}\", crate::b::N) }", "use crate::a;\nfn g() { a::f() }"),
             ("re-exports", "use crate::B; pub struct A;", "use crate::A; pub struct B;"),
             ("globs", "use crate::b::*;", "use super::a::f;"),
+            ("attributes", "#[error(\"{}\", crate::b::N)] struct A;", "use crate::a::A;"),
             ("modules inside", "mod m { use super::super::b::B; }", "use crate::a::f;"),
         ] {
             let root = ("", "mod a; mod b; pub use a::*; pub use b::B; pub use a::A;");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, ItemMod, ItemUse, Macro, Path, UseTree, Visibility};
+use syn::{Attribute, Item, ItemMod, ItemUse, Macro, Meta, Path, UseTree, Visibility};
 
 /// Segments of a path in the code.
 pub(super) type Segments = Vec<String>;
@@ -143,7 +143,12 @@ impl<'code> Visit<'code> for PathReader<'_> {
     // `pub(super)` needs nothing of the parent.
     fn visit_visibility(&mut self, _: &'code Visibility) {}
 
-    fn visit_attribute(&mut self, _: &'code Attribute) {}
+    // Arguments of attributes are code; what derives and comments hold is not.
+    fn visit_attribute(&mut self, attribute: &'code Attribute) {
+        if let Meta::List(list) = &attribute.meta {
+            self.use_tokens(list.tokens.clone());
+        }
+    }
 }
 
 fn is_for_tests(attribute: &Attribute) -> bool {
