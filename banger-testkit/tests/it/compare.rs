@@ -52,7 +52,7 @@ fn each_kind_of_difference_is_found() {
         ("ln -sfn other link", "link: target \"target\" != \"other\""),
         ("rm dir/file; mkdir dir/file", "dir/file: type Regular != Directory"),
         ("rm fifo", "fifo: only on the left (Fifo)"),
-        ("echo >new", "new: only on the right (File)"),
+        ("echo >new", "new: only on the right (Regular)"),
         ("rm two; cp -p one two", "one: link count 2 != 1"),
         ("ln -f three two", "two: first name \"one\" != \"three\""),
         (
