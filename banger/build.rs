@@ -128,11 +128,13 @@ fn build(cargo: &Path, workspace: &Path, target: &str, target_dir: &Path) -> Res
         output = status(&[])?;
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    eprintln!("{said}");
+    // Standard output of a build script is its log; lines that do not start with `cargo:` are text.
+    println!("{said}");
     if output.status.success() {
         return Ok(target_dir.join(target).join("guest/banger-guest"));
     }
-    let first = said.lines().find(|line| line.starts_with("error")).unwrap_or("see the log of the build script");
+    let first =
+        said.lines().find(|line| line.starts_with("error")).unwrap_or("see the log of the build script");
     Err(format!("it does not build ({})", first.trim_start_matches("error: ")))
 }
 

@@ -90,7 +90,8 @@ mod tests {
     /// A workspace with the files that matter, and a vendor directory with the same packages.
     fn places() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for place in ["workspace/banger", "workspace/banger-guest", "vendor/libbanger", "vendor/banger-guest"] {
+        for place in ["workspace/banger", "workspace/banger-guest", "vendor/libbanger", "vendor/banger-guest"]
+        {
             fs::create_dir_all(dir.path().join(place)).unwrap();
             fs::write(dir.path().join(place).join("Cargo.toml"), "[package]\n").unwrap();
         }

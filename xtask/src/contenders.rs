@@ -106,7 +106,8 @@ pub(crate) fn banger() -> anyhow::Result<PathBuf> {
         bail!("banger does not build");
     }
     let program = std::env::current_exe()?;
-    let target_dir = program.ancestors().nth(2).context("a program of cargo lies in a profile's directory")?;
+    let target_dir =
+        program.ancestors().nth(2).context("a program of cargo lies in a profile's directory")?;
     Ok(target_dir.join("release/banger"))
 }
 

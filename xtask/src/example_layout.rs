@@ -26,8 +26,7 @@ pub(crate) fn example_layout(arguments: &ExampleLayoutArguments) -> anyhow::Resu
         .dir("usr")
         .file("etc/os-release", b"ID=example\n")
         .file("usr/noise", &noise);
-    let top =
-        LayerBuilder::new().file("etc/hostname", b"example\n").symlink("etc/mtab", "../proc/mounts");
+    let top = LayerBuilder::new().file("etc/hostname", b"example\n").symlink("etc/mtab", "../proc/mounts");
     let image = ImageBuilder::new().layer(base.finish()).layer(top.finish());
     LayoutBuilder::of(&image).write(&arguments.dir);
     println!("oci:{}:{TAG}", arguments.dir.display());

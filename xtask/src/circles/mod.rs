@@ -29,7 +29,7 @@ pub(crate) struct CirclesArguments {
 /// Prints every circle; fails if one is not allowed, or if an allowed one does not exist any more.
 pub(crate) fn circles(arguments: &CirclesArguments) -> anyhow::Result<()> {
     if let Some(package) = &arguments.package {
-        return report(&circles_of(&[package.clone()])?, &BTreeSet::new());
+        return report(&circles_of(std::slice::from_ref(package))?, &BTreeSet::new());
     }
     let packages = workspace_packages()?;
     let dirs: Vec<PathBuf> = packages.into_iter().map(|package| package.dir).collect();

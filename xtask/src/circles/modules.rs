@@ -103,9 +103,12 @@ impl CrateModules {
         if file.defined.contains(name) {
             return Some(target);
         }
-        let mut exports = file.exported.get(name).map(|export| (export.clone(), length + 1)).into_iter().chain(
-            file.exported_globs.iter().map(|glob| (glob.clone(), length)),
-        );
+        let mut exports = file
+            .exported
+            .get(name)
+            .map(|export| (export.clone(), length + 1))
+            .into_iter()
+            .chain(file.exported_globs.iter().map(|glob| (glob.clone(), length)));
         let behind = exports.find_map(|(mut export, rest)| {
             let is_glob = rest == length;
             export.extend_from_slice(&path[rest..]);
