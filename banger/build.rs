@@ -128,8 +128,8 @@ fn build(cargo: &Path, workspace: &Path, target: &str, target_dir: &Path) -> Res
         output = status(&[])?;
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    // Standard output of a build script is its log; lines that do not start with `cargo:` are text.
-    println!("{said}");
+    // cargo shows it with the log of the build script.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
     if output.status.success() {
         return Ok(target_dir.join(target).join("guest/banger-guest"));
     }

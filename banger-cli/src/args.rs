@@ -14,11 +14,13 @@ pub(crate) use rootfs::{
 
 use crate::units::Size;
 
-/// Turns a container image into a bootable ext4 root file system.
+/// Turn container images into bootable ext4 root file systems.
 ///
-/// No daemon, no root, no mount. Data goes to standard output, everything else to standard error.
-/// Exit status: 0 done; 1 the input or the remote side is at fault; 2 internal error;
-/// 130 interrupted; `guest exec` and `guest wait` end as what they ran or waited for.
+/// banger needs no daemon, no root and no mount. It prints data on standard output and everything else
+/// on standard error.
+///
+/// Exit status: 0 success; 1 the input or the remote side is at fault; 2 banger has a fault;
+/// 130 interrupted. `guest exec` and `guest wait` exit with the status of the program in the guest.
 #[derive(Debug, Parser)]
 #[command(name = "banger", version, propagate_version = true, max_term_width = 100, after_help = examples::BANGER)]
 pub(crate) struct Arguments {
@@ -32,30 +34,40 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArguments {
-    /// Print one JSON document on standard output, and nothing else there.
+    /// Print one JSON document on standard output and nothing else there.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// How to show progress on standard error; `auto` draws bars where it is a terminal.
+    /// Show progress on standard error.
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressStyle,
-    /// Directory of images [default: $XDG_STATE_HOME/banger, or ~/.local/state/banger].
-    #[arg(long, global = true, value_name = "DIR", env = "BANGER_STATE_DIR")]
+}
+
+/// Where managed images are.
+#[derive(Debug, Args)]
+pub(crate) struct StateArguments {
+    /// Use the images in DIR [default: $XDG_STATE_HOME/banger, or ~/.local/state/banger].
+    #[arg(long, value_name = "DIR", env = "BANGER_STATE_DIR")]
     pub(crate) state_dir: Option<Utf8PathBuf>,
-    /// Directory of downloaded blobs [default: $XDG_CACHE_HOME/banger, or ~/.cache/banger].
-    #[arg(long, global = true, value_name = "DIR", env = "BANGER_CACHE_DIR")]
+}
+
+/// Where downloaded blobs are.
+#[derive(Debug, Args)]
+pub(crate) struct CacheArguments {
+    /// Use the blobs in DIR [default: $XDG_CACHE_HOME/banger, or ~/.cache/banger].
+    #[arg(long, value_name = "DIR", env = "BANGER_CACHE_DIR")]
     pub(crate) cache_dir: Option<Utf8PathBuf>,
 }
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressStyle {
-    /// Bars on a terminal, else nothing.
+    /// Draw bars if standard error is a terminal, else show nothing
     Auto,
-    /// Bars, where standard error is a terminal.
+    /// Draw bars
     Bar,
-    /// One JSON document a line, also for notes, warnings and errors.
+    /// Print one JSON document a line, also for notes, warnings and errors
     Json,
-    /// Nothing.
+    /// Show nothing
     None,
 }
 
@@ -64,76 +76,94 @@ pub(crate) enum Command {
     /// Pull, list, show, copy, check and remove images.
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Build ext4 files without an image; look into them and edit them, without root or mount.
+    /// Build, read and edit ext4 files, without root or mount.
     #[command(subcommand)]
     Rootfs(RootfsCommand),
-    /// Ask the agent of a guest that runs.
+    /// Talk to the agent in a running guest.
     #[command(subcommand)]
     Guest(guest::GuestCommand),
     /// Print a completion script for a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions {
-        /// The shell.
+        /// Shell to print the script for.
         shell: clap_complete::Shell,
     },
-    /// Write the manual pages into a directory; prints the path of the first.
+    /// Write the manual pages into a directory; print the path of the first one.
     #[command(after_help = examples::MAN)]
     Man {
-        /// The directory, which is made if it is missing.
+        /// Directory to write to; banger creates it if it is missing.
         dir: Utf8PathBuf,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
-    /// Pull an image and turn it into an ext4 file; prints the file's path.
+    /// Pull an image and build its ext4 file; print the file's path.
     #[command(after_help = examples::PULL)]
     Pull(Box<PullArguments>),
-    /// List the images there are.
+    /// List images.
     #[command(visible_alias = "ls")]
-    List,
-    /// Show what is known of an image.
+    List {
+        #[command(flatten)]
+        state: StateArguments,
+    },
+    /// Show the record of an image.
     Show {
-        /// Name, id, or unique beginning of an id.
+        /// Name, id, or unique prefix of an id.
         name: String,
+        #[command(flatten)]
+        state: StateArguments,
     },
     /// Remove images.
     Rm {
-        /// Names, ids, or unique beginnings of ids.
+        /// Names, ids, or unique prefixes of ids.
         #[arg(required = true)]
         names: Vec<String>,
+        #[command(flatten)]
+        state: StateArguments,
     },
-    /// Give an image another name.
+    /// Rename an image.
     Rename {
-        /// Name, id, or unique beginning of an id.
+        /// Name, id, or unique prefix of an id.
         name: String,
-        /// The new name.
+        /// New name.
         new_name: String,
+        #[command(flatten)]
+        state: StateArguments,
     },
-    /// Copy an image's ext4 file, with its holes, by reflink where the host can; prints the file's
-    /// path.
+    /// Copy the ext4 file of an image; print the new path.
+    ///
+    /// The copy keeps holes, and shares blocks where the host's file system supports reflinks.
     Export {
-        /// Name, id, or unique beginning of an id.
+        /// Name, id, or unique prefix of an id.
         name: String,
-        /// The ext4 file to write.
+        /// ext4 file to write.
         #[arg(value_parser = output_file)]
         file: Utf8PathBuf,
         /// Replace FILE if it exists.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        state: StateArguments,
     },
-    /// Copy an image under another name, as export copies its file; prints the new file's path.
+    /// Copy an image under a new name; print the path of the new ext4 file.
+    ///
+    /// The copy keeps holes, and shares blocks where the host's file system supports reflinks.
     Clone {
-        /// Name, id, or unique beginning of an id.
+        /// Name, id, or unique prefix of an id.
         name: String,
-        /// The copy's name.
+        /// Name of the copy.
         new_name: String,
+        #[command(flatten)]
+        state: StateArguments,
     },
-    /// Check images against their records and their own checksums; exit status 1 if one is damaged.
+    /// Check images against their records and checksums; exit with status 1 if one is damaged.
     Verify {
-        /// Names, ids, or unique beginnings of ids.
+        /// Names, ids, or unique prefixes of ids.
         #[arg(required = true)]
         names: Vec<String>,
+        #[command(flatten)]
+        state: StateArguments,
     },
     /// List or prune downloaded blobs.
     #[command(subcommand)]
@@ -142,41 +172,48 @@ pub(crate) enum ImageCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// List the blobs in the cache.
-    List,
-    /// Remove blobs from the cache, never those that a running pull uses; prints their digests.
+    /// List cached blobs.
+    List {
+        #[command(flatten)]
+        cache: CacheArguments,
+    },
+    /// Remove cached blobs; print their digests. Blobs of a running pull stay.
     #[command(after_help = examples::PRUNE)]
     Prune(PruneArguments),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PruneArguments {
-    /// Only what was not used for this long, such as 12h, 7d or 4w.
+    /// Remove blobs that were not used for AGE, such as 12h, 7d or 4w.
     #[arg(long, value_name = "AGE", value_parser = crate::units::parse_age)]
     pub(crate) older_than: Option<std::time::Duration>,
-    /// The longest unused first, until no more than this is left.
+    /// Remove the least recently used blobs until the cache fits SIZE.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_size: Option<Size>,
-    /// Everything.
+    /// Remove all blobs.
     #[arg(long, conflicts_with_all = ["older_than", "max_size"])]
     pub(crate) all: bool,
-    /// Only tell what would go.
+    /// Print what would be removed, and remove nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PullArguments {
-    /// Which image: of a registry (debian:bookworm, ghcr.io/owner/repo@sha256:…), an OCI layout
-    /// (oci:DIR[:NAME], oci:DIR@sha256:…), or the tar of one or what `docker save` wrote
-    /// (oci-archive:FILE[:NAME], docker-archive:FILE[:NAME]). NAME is a tag or a whole name.
-    #[arg(value_name = "REF")]
+    /// Image to pull; NAME is a tag or a whole image name:
+    /// debian:bookworm, ghcr.io/owner/repo@sha256:…  an image of a registry
+    /// oci:DIR[:NAME], oci:DIR@sha256:…              an image of an OCI layout
+    /// oci-archive:FILE[:NAME]                       an image of an OCI layout in a tar
+    /// docker-archive:FILE[:NAME]                    an image of a tar that `docker save` wrote
+    #[arg(value_name = "REF", verbatim_doc_comment)]
     pub(crate) reference: String,
-    /// Name of the image, in the place of one that has it [default: made of the reference, as
-    /// debian-bookworm of debian:bookworm].
+    /// Name the image; an older image of this name is replaced [default: from the reference, such as
+    /// debian-bookworm for debian:bookworm].
     #[arg(long, conflicts_with = "output")]
     pub(crate) name: Option<String>,
-    /// Platform to choose from an index, such as linux/arm64 [default: linux and this machine's
+    /// Choose this platform from an index, such as linux/arm64 [default: linux and this machine's
     /// architecture].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
@@ -184,55 +221,58 @@ pub(crate) struct PullArguments {
     pub(crate) file_system: FileSystemArguments,
     #[command(flatten)]
     pub(crate) guest: GuestBinaryArguments,
-    /// Leave the image as it is: no agents, no fixes, nothing that makes it boot.
+    /// Build the image as it is, without agents and fixes for booting.
     #[arg(long, conflicts_with_all = ["init", "guest_dir"])]
     pub(crate) no_inject: bool,
-    /// Write just this ext4 file instead of a managed image.
+    /// Write this ext4 file instead of a managed image.
     #[arg(long, short, value_name = "FILE", value_parser = output_file)]
     pub(crate) output: Option<Utf8PathBuf>,
-    /// Build again what is there already; replace FILE if it exists.
+    /// Build the image again even if it is up to date; replace FILE if it exists.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Speak http to a registry that is not on this machine; to one that is, it is spoken where
-    /// https does not answer.
+    /// Use http for any registry. A registry on this machine is tried with http if https does not
+    /// answer.
     #[arg(long)]
     pub(crate) plain_http: bool,
-    /// Trust the certificates in this PEM file too.
+    /// Trust the certificates in this PEM file, besides those of the system.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_cert: Option<Utf8PathBuf>,
-    /// Layers to download at the same time.
+    /// Download N layers at a time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
-    /// Most bytes that one manifest or index may have [default: 4 MiB].
+    /// Refuse a manifest or index larger than SIZE [default: 4 MiB].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_manifest: Option<Size>,
-    /// Most bytes that the image's configuration may have [default: 16 MiB].
+    /// Refuse an image configuration larger than SIZE [default: 16 MiB].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_config: Option<Size>,
-    /// Most bytes that the layers may have together, as they are published [default: 1 TiB].
+    /// Refuse layers whose compressed sizes add up to more than SIZE [default: 1 TiB].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_download: Option<Size>,
     #[command(flatten)]
     pub(crate) patience: PatienceArguments,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
 }
 
 /// How long a registry may let a pull wait.
 #[derive(Debug, Args)]
 pub(crate) struct PatienceArguments {
-    /// Fewest bytes a second that a transfer may bring over 30 seconds before it counts as broken; 0
-    /// allows any [default: 1K].
+    /// Restart a transfer that brings fewer than SIZE bytes a second for 30 seconds; 0 allows any rate
+    /// [default: 1K].
     #[arg(long, value_name = "SIZE")]
     pub(crate) min_rate: Option<Size>,
-    /// Longest time that the pauses between attempts may take together, such as 90s or 10m
-    /// [default: 10m].
+    /// Fail when the pauses between attempts add up to TIME, such as 90s or 10m [default: 10m].
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_age)]
     pub(crate) max_wait: Option<std::time::Duration>,
-    /// Longest time that all requests and downloads may take together [default: 12h].
+    /// Fail when requests and downloads take longer than TIME in total [default: 12h].
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_age)]
     pub(crate) max_time: Option<std::time::Duration>,
-    /// Most addresses of foreign layers to try [default: 64].
+    /// Try at most N addresses of foreign layers [default: 64].
     #[arg(long, value_name = "N")]
     pub(crate) max_urls: Option<u64>,
 }
@@ -248,64 +288,107 @@ fn output_file(text: &str) -> Result<Utf8PathBuf, String> {
 /// The file system that is written.
 #[derive(Debug, Args)]
 pub(crate) struct FileSystemArguments {
-    /// Size of the file system, such as 512M or 4GiB (1024), 4GB (1000) [default: content × 1.25,
-    /// at least 1 GiB].
+    /// Set the size of the file system: 512M and 4GiB are powers of 1024, 4GB of 1000 [default:
+    /// content × 1.25, at least 1 GiB].
     #[arg(long)]
     pub(crate) size: Option<Size>,
-    /// Least number of inodes [default: one for every 16 KiB].
+    /// Create at least N inodes [default: one for every 16 KiB].
     #[arg(long, value_name = "N")]
     pub(crate) inodes: Option<u32>,
-    /// What writes the file system: native, or e2fsprogs, which calls this machine's mkfs.ext4 and
-    /// debugfs.
-    #[arg(long, value_name = "NAME", default_value = banger::DEFAULT_BACKEND)]
-    pub(crate) backend: String,
+    /// Choose what writes the file system.
+    #[arg(long, value_name = "NAME", default_value = "native")]
+    pub(crate) backend: BackendChoice,
+}
+
+/// What writes the file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendChoice {
+    /// Write it with banger's own code; the fast one
+    Native,
+    /// Write it with mkfs.ext4 and debugfs of this machine
+    #[value(name = "e2fsprogs")]
+    E2fsprogs,
+}
+
+impl From<BackendChoice> for banger::Backend {
+    fn from(choice: BackendChoice) -> Self {
+        match choice {
+            BackendChoice::Native => Self::Native,
+            BackendChoice::E2fsprogs => Self::E2fsprogs,
+        }
+    }
+}
+
+/// Which init a guest gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InitChoice {
+    /// Use the image's init if it has one, else banger's
+    Auto,
+    /// Use the image's init; fail if it has none
+    Image,
+    /// Use banger's init, which runs the image's entry point
+    Banger,
+    /// Install an init with the image's package manager on the first boot
+    Install,
+}
+
+impl From<InitChoice> for banger::InitMode {
+    fn from(choice: InitChoice) -> Self {
+        match choice {
+            InitChoice::Auto => Self::Auto,
+            InitChoice::Image => Self::Image,
+            InitChoice::Banger => Self::Banger,
+            InitChoice::Install => Self::Install,
+        }
+    }
 }
 
 /// What makes a root file system boot.
 #[derive(Debug, Args)]
 pub(crate) struct GuestBinaryArguments {
-    /// Which init the guest gets: the image's or else banger's, the image's only, banger's, or one
-    /// that is installed on the first boot.
-    #[arg(long, value_name = "auto|image|banger|install", default_value = "auto")]
-    pub(crate) init: String,
-    /// Directory of guest binaries, banger-guest-amd64 and so on [default: the one within banger].
+    /// Choose the guest's init.
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) init: InitChoice,
+    /// Take the guest binary from DIR, where it is called banger-guest-amd64 or banger-guest-arm64
+    /// [default: the binary inside banger].
     #[arg(long, value_name = "DIR")]
     pub(crate) guest_dir: Option<Utf8PathBuf>,
 }
 
 impl GuestBinaryArguments {
     /// Returns them as the library takes them.
-    pub(crate) fn options(&self) -> Result<banger::GuestOptions, banger::Error> {
-        Ok(banger::GuestOptions { init: banger::parse_init_mode(&self.init)?, dir: self.guest_dir.clone() })
+    pub(crate) fn options(&self) -> banger::GuestOptions {
+        banger::GuestOptions::default().with_init(self.init.into()).with_dir(self.guest_dir.clone())
     }
 }
 
 /// How much of the host an input may take.
 #[derive(Debug, Args)]
 pub(crate) struct LimitArguments {
-    /// Most bytes that the files and directories of the input may take, in whole blocks [default: 64G].
+    /// Refuse input whose files and directories take more than SIZE, in whole blocks [default: 64G].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_content: Option<Size>,
-    /// Most entries that the input may have [default: 10000000].
+    /// Refuse input with more than N entries [default: 10000000].
     #[arg(long, value_name = "N")]
     pub(crate) max_entries: Option<u64>,
-    /// Most bytes that one file may have [default: 1T].
+    /// Refuse a file larger than SIZE [default: 1T].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_file: Option<Size>,
-    /// Deepest directory nesting that the input may have [default: 1024].
+    /// Refuse directories nested deeper than N [default: 1024].
     #[arg(long, value_name = "N")]
     pub(crate) max_depth: Option<u64>,
-    /// Most memory that names, symlink targets and xattrs may take, besides 300 bytes an entry
-    /// [default: 96M].
+    /// Refuse input whose names, symlink targets and xattrs take more memory than SIZE, besides 300
+    /// bytes an entry [default: 96M].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_metadata: Option<Size>,
-    /// Most bytes that the tars of the input may have [default: 128G].
+    /// Refuse tars whose uncompressed sizes add up to more than SIZE [default: 128G].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_tar: Option<Size>,
-    /// Most components of paths and symlinks to go through, besides 32 a path [default: 4194304].
+    /// Refuse input that needs more than N components of paths and symlinks to be resolved, besides 32
+    /// a path [default: 4194304].
     #[arg(long, value_name = "N")]
     pub(crate) max_path_components: Option<u64>,
-    /// Most layers that the image may have [default: 512].
+    /// Refuse an image with more than N layers [default: 512].
     #[arg(long, value_name = "N")]
     pub(crate) max_layers: Option<u64>,
 }

@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::panic::{UnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
+use banger::ErrorKind;
+
 use crate::printer::{ErrorDocument, raw_error_output};
 use crate::usage::asks_for_json;
 
@@ -18,7 +20,8 @@ pub(crate) fn guard(run: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
         let message = message(payload.as_ref());
         if asks_for_json(std::env::args_os()) {
             // A closed standard output must not hide the message on standard error.
-            let _ = ErrorDocument::new(banger::Error::INTERNAL_CODE, message.clone()).print();
+            let _ = ErrorDocument::new(banger::Error::INTERNAL_CODE, ErrorKind::Internal, message.clone())
+                .print();
         }
         // Nobody is left to tell when standard error is gone.
         let _ = writeln!(raw_error_output(), "error: {message}");

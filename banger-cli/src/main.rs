@@ -2,7 +2,10 @@
 
 mod args;
 mod commands;
+mod failure;
+mod hints;
 mod internal;
+mod interrupt;
 mod json;
 mod printer;
 mod progress;
@@ -14,11 +17,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Arguments;
-use crate::commands::Failure;
-use crate::printer::Printer;
+use crate::failure::CommandError;
+use crate::hints::{CommandPath, worded};
+use crate::printer::{ErrorBody, Printer};
 
 fn main() -> ExitCode {
     internal::guard(run)
@@ -26,21 +30,29 @@ fn main() -> ExitCode {
 
 fn run() -> ExitCode {
     ignore_file_size_signal();
-    let arguments = match Arguments::try_parse_from(usage::with_modes(std::env::args_os())) {
-        Ok(arguments) => arguments,
+    let (arguments, path) = match parse() {
+        Ok(parsed) => parsed,
         Err(error) => return usage::tell(&error),
     };
     let printer = Printer::new(&arguments.global);
     match commands::run(arguments, &printer) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::ClosedOutput) => ExitCode::SUCCESS,
-        Err(Failure::Ended(status)) => ExitCode::from(status),
-        Err(Failure::Unsound) => ExitCode::FAILURE,
-        Err(failure) => {
-            printer.error(failure.code(), &failure.to_string());
-            ExitCode::from(failure.exit_status())
+        Err(CommandError::ClosedOutput) => ExitCode::SUCCESS,
+        Err(CommandError::Ended(status)) => ExitCode::from(status),
+        Err(CommandError::Unsound) => ExitCode::FAILURE,
+        Err(error) => {
+            printer.error(ErrorBody::new(&error, worded(&error, &path)));
+            ExitCode::from(error.exit_status())
         }
     }
+}
+
+/// Returns the arguments, and the command that they name.
+fn parse() -> Result<(Arguments, CommandPath), clap::Error> {
+    let mut command = Arguments::command();
+    let matches = command.try_get_matches_from_mut(usage::with_modes(std::env::args_os()))?;
+    let arguments = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((arguments, CommandPath::of(&matches)))
 }
 
 /// Turns the signal that a write beyond `ulimit -f` causes into the error of that write: its default

@@ -5,11 +5,13 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use banger::escape_text;
+use banger::{ErrorContext, ErrorKind, escape_text};
 use indicatif::MultiProgress;
 use serde::Serialize;
 
 use crate::args::{GlobalArguments, ProgressStyle};
+use crate::failure::CommandError;
+use crate::hints::Worded;
 use crate::json;
 use crate::text::Text;
 
@@ -34,15 +36,37 @@ pub(crate) struct ErrorDocument {
     error: ErrorBody,
 }
 
+/// What a program is told about an error.
 #[derive(Serialize)]
-struct ErrorBody {
+pub(crate) struct ErrorBody {
     code: u32,
+    kind: ErrorKind,
     message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+    context: ErrorContext,
+}
+
+impl ErrorBody {
+    pub(crate) fn new(error: &CommandError, words: Worded) -> Self {
+        let Worded { message, advice } = words;
+        let (message, advice) = (shorten(&message), advice.map(|advice| shorten(&advice)));
+        Self { code: error.code(), kind: error.kind(), message, advice, context: error.context() }
+    }
+
+    /// Returns the error as people read it.
+    fn text(&self) -> String {
+        match &self.advice {
+            Some(advice) => format!("{}; {advice}", self.message),
+            None => self.message.clone(),
+        }
+    }
 }
 
 impl ErrorDocument {
-    pub(crate) fn new(code: u32, message: String) -> Self {
-        Self { version: 1, error: ErrorBody { code, message } }
+    pub(crate) fn new(code: u32, kind: ErrorKind, message: String) -> Self {
+        let (advice, context) = (None, ErrorContext::default());
+        Self { version: 1, error: ErrorBody { code, kind, message, advice, context } }
     }
 
     pub(crate) fn print(&self) -> io::Result<()> {
@@ -87,7 +111,7 @@ enum Line<'a> {
     Note { message: &'a str },
     Warning { message: &'a str },
     Problem { message: &'a str },
-    Error { code: u32, message: &'a str },
+    Error(&'a ErrorBody),
 }
 
 impl Printer {
@@ -145,13 +169,14 @@ impl Printer {
     }
 
     /// Prints an error on standard error, and as a document on standard output with `--json`.
-    pub(crate) fn error(&self, code: u32, message: &str) {
-        let message = &shorten(message);
+    pub(crate) fn error(&self, error: ErrorBody) {
+        let document = ErrorDocument { version: 1, error };
         if self.json {
             // A closed standard output must not hide the message on standard error.
-            let _ = ErrorDocument::new(code, message.clone()).print();
+            let _ = document.print();
         }
-        self.line(&self.paint("31", "error:"), message, &Line::Error { code, message });
+        let error = &document.error;
+        self.line(&self.paint("31", "error:"), &shorten(&error.text()), &Line::Error(error));
     }
 
     /// Prints what is wrong with something on standard error.

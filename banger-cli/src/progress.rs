@@ -47,6 +47,7 @@ pub(crate) fn handler(style: ProgressStyle, printer: &Printer) -> EventHandler {
 fn note(printer: &Printer, event: &Event) {
     match event {
         Event::Warning { message } => printer.warning(message),
+        Event::PullWaiting { name } => printer.note(&format!("waiting for another pull of {name}")),
         Event::Retry { what, attempt, reason, delay_ms } => {
             let seconds = delay_ms.div_ceil(1000);
             printer.warning(&format!("{what}: {reason}; attempt {attempt} in {seconds} s"));
@@ -111,6 +112,7 @@ impl Bars {
                 self.stage.enable_steady_tick(Duration::from_millis(100));
                 self.say(format!("reading: {entries} entries, {}", Size(*done_bytes)));
             }
+            Event::PullWaiting { name } => self.say(format!("waiting for another pull of {name}")),
             Event::Building { backend } => self.say(format!("writing the file system ({backend})")),
             Event::Done { .. } => self.stage.finish_and_clear(),
             other => note(&self.printer, other),

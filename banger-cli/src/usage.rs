@@ -23,7 +23,8 @@ pub(crate) fn tell(error: &clap::Error) -> ExitCode {
     }
     if asks_for_json(std::env::args_os()) {
         let text = error.render().to_string();
-        let document = ErrorDocument::new(banger::Error::USAGE_CODE, message(&text));
+        let document =
+            ErrorDocument::new(banger::Error::USAGE_CODE, banger::ErrorKind::Argument, message(&text));
         // A closed standard output must not hide the message on standard error.
         let _ = document.print();
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use banger_tree::{ContentError, GuestPath, OverBudget};
+use banger_tree::{Advice, ContentError, ErrorContext, ErrorKind, Failure, GuestPath, OverBudget, Setting};
 use camino::Utf8PathBuf;
 
 /// Why an image could not be built. Nothing of it is left behind.
@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 #[non_exhaustive]
 pub enum Ext4Error {
     /// The content does not fit the size that was asked for.
-    #[error("the content needs {needed_bytes} bytes and the image has {size_bytes}; choose a larger --size")]
+    #[error("the content needs {needed_bytes} bytes and the image has {size_bytes}")]
     NoSpace {
         /// Size of the file system.
         size_bytes: u64,
@@ -18,9 +18,7 @@ pub enum Ext4Error {
         needed_bytes: u64,
     },
     /// There are more inodes in the tree than in the file system.
-    #[error(
-        "the content needs {needed} inodes and the image has {inodes}; choose more --inodes or a larger --size"
-    )]
+    #[error("the content needs {needed} inodes and the image has {inodes}")]
     NoInodes {
         /// Inodes of the file system.
         inodes: u64,
@@ -50,7 +48,7 @@ pub enum Ext4Error {
         reason: String,
     },
     /// A tool of the e2fsprogs backend is not there.
-    #[error("{tool} not found; install e2fsprogs 1.43 or newer, or use --backend native")]
+    #[error("{tool} not found")]
     ToolMissing {
         /// Name of the program.
         tool: String,
@@ -79,7 +77,7 @@ pub enum Ext4Error {
     #[error(transparent)]
     Content(#[from] ContentError),
     /// The host failed to read or write.
-    #[error("cannot {action} {path}: {source}{}", advice_on(.source))]
+    #[error("cannot {action} {path}: {source}")]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -97,16 +95,17 @@ pub enum Ext4Error {
 }
 
 /// Returns what to do where the host's disk is full.
-fn advice_on(source: &io::Error) -> &'static str {
-    match source.kind() {
+fn advice_on(source: &io::Error) -> Option<Advice> {
+    let text = match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space on that disk, or write to another"
+            "free some space on that disk, or write to another"
         }
         io::ErrorKind::FileTooLarge => {
-            "; raise the limit on the size of files (`ulimit -f`), or choose another disk"
+            "raise the limit on the size of files (`ulimit -f`), or choose another disk"
         }
-        _ => "",
-    }
+        _ => return None,
+    };
+    Some(Advice::new(text))
 }
 
 impl Ext4Error {
@@ -125,6 +124,64 @@ impl Ext4Error {
             Self::Cancelled => 309,
             Self::InvalidLabel { .. } => 310,
             Self::OverBudget(_) => 311,
+        }
+    }
+}
+
+impl Failure for Ext4Error {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSpace { .. } | Self::NoInodes { .. } => ErrorKind::NoSpace,
+            Self::InvalidSize { .. } | Self::InvalidLabel { .. } => ErrorKind::Argument,
+            Self::Limit { .. } | Self::OverBudget(_) => ErrorKind::Limit,
+            Self::ToolMissing { .. } => ErrorKind::NotFound,
+            Self::ToolUnfit { .. } => ErrorKind::Unsupported,
+            Self::ToolFailed { .. } => ErrorKind::Internal,
+            Self::Content(error) => error.kind(),
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::NoSpace { .. } => Some(Advice::with_setting("choose a larger {setting}", Setting("size"))),
+            Self::NoInodes { .. } => {
+                Some(Advice::with_setting("choose a larger {setting}, or a larger size", Setting("inodes")))
+            }
+            Self::ToolMissing { .. } => Some(Advice::with_setting(
+                "install e2fsprogs 1.43 or newer, or choose native as {setting}",
+                Setting("backend"),
+            )),
+            Self::Content(error) => error.advice(),
+            Self::Io { source, .. } => advice_on(source),
+            Self::OverBudget(over) => over.advice(),
+            _ => None,
+        }
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::NoSpace { size_bytes, needed_bytes } => {
+                context.with("size_bytes", size_bytes).with("needed_bytes", needed_bytes)
+            }
+            Self::NoInodes { inodes, needed } => context.with("inodes", inodes).with("needed", needed),
+            Self::InvalidSize { size_bytes, .. } => context.with("size_bytes", size_bytes),
+            Self::InvalidLabel { label } => context.with("label", label),
+            Self::Limit { path, .. } => context.with("guest_path", path),
+            Self::ToolMissing { tool } => context.with("tool", tool),
+            Self::ToolUnfit { tool, version, .. } | Self::ToolFailed { tool, version, .. } => {
+                context.with("tool", tool).with("version", version)
+            }
+            Self::Io { path, .. } => context.with("path", path),
+            Self::Content(error) => error.context(),
+            Self::OverBudget(over) => over.context(),
+            Self::Cancelled => context,
         }
     }
 }

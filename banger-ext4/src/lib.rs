@@ -2,34 +2,50 @@
 //!
 //! A backend's [`Ext4Builder`] is first the [`ContentStore`](banger_tree::ContentStore) that
 //! takes the bytes of files as they stream out of the layers, then writes the image when the tree
-//! is final.
+//! is final. [`NativeBackend`] is the backend of this crate; crate `banger-e2fsprogs` has another.
 //!
-//! [`Ext4Editor`] looks into finished images and edits them, whoever made them.
+//! [`Ext4Editor`] reads and edits finished images, whichever program made them.
 //!
-//! [`apply_ownership`] and [`inject_guest_agents`] work on any [`Rootfs`](banger_tree::Rootfs): a tree before it is written, or a
-//! finished image.
+//! [`apply_ownership`] and, with feature `boot`, `inject_guest_agents` work on any
+//! [`Rootfs`](banger_tree::Rootfs): a tree before it is written, or a finished image.
+//!
+//! ```
+//! use banger_ext4::{Ext4Backend, Ext4Options, NativeBackend};
+//! use banger_tree::{GuestPath, Tree};
+//!
+//! let directory = tempfile::tempdir()?;
+//! let image = camino::Utf8Path::from_path(directory.path()).expect("a UTF-8 path").join("rootfs.ext4");
+//! let report = NativeBackend.create(&image, &Ext4Options::default())?.build_ext4(&Tree::new())?;
+//! assert_eq!(report.size_bytes, 1 << 30);
+//! let rootfs = NativeBackend.open(&image)?;
+//! assert!(rootfs.stat(&GuestPath::parse("/lost+found")?)?.is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Features: `boot` (default) re-exports crate `banger-boot`.
 
 mod backend;
-mod e2fsprogs;
 mod editor;
 mod error;
 mod format;
-mod inject;
-mod native;
+mod image_lock;
+pub mod on_disk;
 mod options;
 mod ownership;
 mod sparse;
 mod tree_cost;
+mod write;
 
 pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
-pub use e2fsprogs::E2fsprogsBackend;
-pub use editor::{EditorEffort, Ext4Editor, Storage, VerifyReport};
-pub use error::Ext4Error;
-pub use inject::{
+#[cfg(feature = "boot")]
+pub use banger_boot::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
     inject_guest_agents, injected_texts,
 };
-pub use native::NativeBackend;
+pub use editor::{EditorEffort, Ext4Editor, Storage, VerifyReport};
+pub use error::Ext4Error;
+pub use image_lock::ImageLock;
 pub use options::{Ext4Options, Identity, ImageSize};
 pub use ownership::{Mismatch, MismatchReason, OwnershipReport, apply_ownership};
 pub use sparse::copy_sparse;
+pub use write::NativeBackend;

@@ -1,6 +1,9 @@
 //! What a caller decides about a new file system.
 
-use banger_tree::{Budget, Cancellation, Timestamp};
+use banger_tree::{Budget, Cancellation, Timestamp, Tree};
+
+use crate::error::Ext4Error;
+use crate::tree_cost;
 
 /// Parameters of a new file system. Two builds with equal options, contents and tree are equal to
 /// the byte.
@@ -39,9 +42,17 @@ pub struct Identity {
 
 impl Ext4Options {
     /// Puts `identity` in the place of what these options have.
-    pub(crate) fn set_identity(&mut self, identity: Identity) {
+    pub fn set_identity(&mut self, identity: Identity) {
         (self.uuid, self.hash_seed) = (identity.uuid, identity.hash_seed);
         self.timestamp = identity.timestamp;
+    }
+
+    /// Charges the budget with what directories, symlinks, extended attributes and inodes of `tree` take.
+    ///
+    /// # Errors
+    /// It is more than is left, or the caller stopped.
+    pub fn charge_tree(&self, tree: &Tree) -> Result<(), Ext4Error> {
+        tree_cost::charge(tree, &self.budget, &self.cancellation)
     }
 }
 

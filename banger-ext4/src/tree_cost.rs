@@ -6,7 +6,7 @@ use crate::error::Ext4Error;
 use crate::format::dirent::entry_size;
 use crate::format::inode::FAST_SYMLINK_MAX;
 use crate::format::{BLOCK_BYTES, BLOCK_SIZE, INODE_SIZE};
-use crate::native::xattrs;
+use crate::write::xattrs;
 
 /// Inodes between two looks at whether to stop.
 const CANCEL_INTERVAL: u64 = 4096;

@@ -22,11 +22,44 @@ pub(crate) fn running(root: &Root, config: &GuestConfig) -> BootContract {
     }
 }
 
+/// The init that process 1 is, as its executable tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunningInit {
+    Systemd,
+    /// busybox init, which understands the same signals as banger-init.
+    Busybox,
+    Banger,
+    OpenrcInit,
+    Sysvinit,
+    Runit,
+    S6,
+    Other,
+}
+
+impl RunningInit {
+    /// The init with an executable of this name; `contract` is what the injection decided.
+    pub(crate) fn of(executable: &str, contract: Option<BootContract>) -> Self {
+        match executable {
+            "systemd" => Self::Systemd,
+            name if name.starts_with("banger-") => Self::Banger,
+            name if name.starts_with("busybox") => Self::Busybox,
+            "openrc-init" => Self::OpenrcInit,
+            "runit" | "runit-init" => Self::Runit,
+            "s6-svscan" => Self::S6,
+            // sysvinit's program is called init like others' links; the contract tells.
+            "init" if contract == Some(BootContract::Openrc) => Self::Sysvinit,
+            "init" if contract == Some(BootContract::Runit) => Self::Runit,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The contract of an init that was installed later, which the injection could not know.
 fn installed(init: &str) -> Option<BootContract> {
-    match init.rsplit('/').next().unwrap_or_default() {
-        "systemd" => Some(BootContract::Systemd),
-        "openrc-init" => Some(BootContract::Openrc),
-        "runit" | "runit-init" => Some(BootContract::Runit),
+    match RunningInit::of(init.rsplit('/').next().unwrap_or_default(), None) {
+        RunningInit::Systemd => Some(BootContract::Systemd),
+        RunningInit::OpenrcInit => Some(BootContract::Openrc),
+        RunningInit::Runit => Some(BootContract::Runit),
         _ => None,
     }
 }
@@ -48,6 +81,25 @@ mod tests {
         ];
         for (init, expected) in cases {
             assert_eq!(installed(init), expected, "{init}");
+        }
+    }
+
+    #[test]
+    fn the_executable_tells_the_init() {
+        let cases = [
+            ("systemd", None, RunningInit::Systemd),
+            ("banger-vsock-agent", Some(BootContract::Banger), RunningInit::Banger),
+            ("banger-init", None, RunningInit::Banger),
+            ("busybox.static", Some(BootContract::Openrc), RunningInit::Busybox),
+            ("init", Some(BootContract::Openrc), RunningInit::Sysvinit),
+            ("openrc-init", Some(BootContract::Openrc), RunningInit::OpenrcInit),
+            ("runit", Some(BootContract::Runit), RunningInit::Runit),
+            ("s6-svscan", Some(BootContract::S6), RunningInit::S6),
+            ("init", None, RunningInit::Other),
+            ("bash", Some(BootContract::Systemd), RunningInit::Other),
+        ];
+        for (executable, contract, expected) in cases {
+            assert_eq!(RunningInit::of(executable, contract), expected, "{executable}");
         }
     }
 }

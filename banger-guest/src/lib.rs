@@ -1,22 +1,39 @@
-//! What the guest binary and a host have in common: the [`protocol`] that the
-//! agent speaks, and the [`config`]uration files that it reads.
+//! What a guest of banger and its host have in common.
 //!
-//! The binary of this crate is init, network bootstrap, driver of the first boot
-//! and agent of guests made by banger; hosts use this library without the
-//! feature `agent`, and get nothing but frames, messages and configuration.
+//! A guest is a virtual machine that boots a container image. The binary of this crate runs inside it, as
+//! init, network bootstrap, first-boot driver and agent. This library has what both sides need:
+//!
+//! - [`protocol`]: the frames and messages between host and agent.
+//! - [`config`]: the files that a guest reads, and its kernel command line.
+//! - [`files`]: parsers of `/etc/os-release`, `/etc/passwd` and `/etc/group`.
+//!
+//! The library opens no file and no socket: it reads and writes streams and bytes that you give it. A host
+//! turns the default feature `agent` off, and compiles neither the binary nor its system calls. For a ready
+//! client with connections, time limits and cancellation, use `banger::guest`.
+//!
+//! Ask an agent for its health, over any stream:
 //!
 //! ```
 //! use banger_guest::protocol::{FrameKind, Message, Operation, Request, read_frame, write_message};
 //!
 //! let mut wire = Vec::new();
-//! write_message(&mut wire, FrameKind::Request, &Request { id: 1, operation: Operation::Health }).unwrap();
-//! let frame = read_frame(&mut wire.as_slice()).unwrap().expect("one frame was written");
-//! assert_eq!(Request::from_frame(&frame).unwrap().operation, Operation::Health);
+//! write_message(&mut wire, FrameKind::Request, &Request { id: 1, operation: Operation::Health })?;
+//! let frame = read_frame(&mut wire.as_slice())?.expect("one frame was written");
+//! assert_eq!(Request::from_frame(&frame)?.operation, Operation::Health);
+//! # Ok::<(), banger_guest::protocol::ProtocolError>(())
 //! ```
 //!
 //! # Limits
 //!
-//! Paths and arguments are UTF-8. A connection carries one operation at a time.
+//! - Paths and arguments are UTF-8.
+//! - A connection carries one operation at a time.
+//! - A frame holds at most [`MAX_PAYLOAD_BYTES`](protocol::MAX_PAYLOAD_BYTES) bytes.
+//!
+//! `docs/guest-protocol.md` of the project specifies the protocol.
+
+#[macro_use]
+mod setters;
 
 pub mod config;
+pub mod files;
 pub mod protocol;

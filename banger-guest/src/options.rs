@@ -19,7 +19,7 @@ pub(crate) enum Role {
 
 impl Role {
     /// The name under which it is in guests and in what it reports.
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Init => "banger-init",
             Self::Network => "banger-network-bootstrap",

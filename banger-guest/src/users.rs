@@ -6,6 +6,9 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use banger_guest::files::accounts::{
+    GROUP_FILE, GroupLine, MAX_LINE_BYTES, PASSWD_FILE, UserLine, numeric_id,
+};
 use banger_guest::protocol::ErrorCode;
 use rustix::process::{Gid, Uid};
 use thiserror::Error;
@@ -29,9 +32,9 @@ pub(crate) struct Identity {
 /// Why nobody is meant by a user.
 #[derive(Debug, Error)]
 pub(crate) enum UserError {
-    #[error("no user `{name}` in {PASSWD}")]
+    #[error("no user `{name}` in {PASSWD_FILE}")]
     User { name: String },
-    #[error("no group `{name}` in {GROUP}")]
+    #[error("no group `{name}` in {GROUP_FILE}")]
     Group { name: String },
     #[error("cannot read {file} to its end: {source}")]
     File { file: &'static str, source: io::Error },
@@ -47,11 +50,8 @@ impl UserError {
     }
 }
 
-const PASSWD: &str = "/etc/passwd";
-const GROUP: &str = "/etc/group";
-
 /// How much of the files is read. They are read line by line, and not kept.
-const LIMITS: LineLimits = LineLimits { file_bytes: 64 * 1024 * 1024, line_bytes: 64 * 1024 };
+const LIMITS: LineLimits = LineLimits { file_bytes: 64 * 1024 * 1024, line_bytes: MAX_LINE_BYTES };
 
 /// How many groups a process can have (`NGROUPS_MAX`).
 const MAX_GROUPS: usize = 65_536;
@@ -63,8 +63,9 @@ pub(crate) struct Accounts {
     group: PathBuf,
 }
 
+/// A user that was found, kept beyond the line that it stood in.
 #[derive(Debug)]
-struct PasswdEntry {
+struct FoundUser {
     name: String,
     uid: u32,
     gid: u32,
@@ -72,10 +73,23 @@ struct PasswdEntry {
     shell: String,
 }
 
+impl FoundUser {
+    fn of(line: &UserLine<'_>) -> Self {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            name: text(line.name),
+            uid: line.uid,
+            gid: line.gid,
+            home: text(line.home),
+            shell: text(line.shell),
+        }
+    }
+}
+
 impl Accounts {
     /// The files of a guest; one that is missing has nobody in it.
     pub(crate) fn of_guest(root: &Root) -> Self {
-        Self { passwd: root.path(PASSWD), group: root.path(GROUP) }
+        Self { passwd: root.path(PASSWD_FILE), group: root.path(GROUP_FILE) }
     }
 
     /// Who `user`, `uid`, `user:group` or `uid:gid` is, as OCI's image configuration has it: a uid
@@ -86,7 +100,7 @@ impl Accounts {
             None => (spec, None),
         };
         let user = if user.is_empty() { "root" } else { user };
-        let uid = numeric_id(user);
+        let uid = numeric_id(user.as_bytes());
         let mut identity = match (self.entry(user, uid)?, uid) {
             (Some(entry), _) => Identity {
                 uid: Uid::from_raw(entry.uid),
@@ -113,26 +127,18 @@ impl Accounts {
     }
 
     /// The first line of that name, or else the first of that number.
-    fn entry(&self, user: &str, uid: Option<u32>) -> Result<Option<PasswdEntry>, UserError> {
+    fn entry(&self, user: &str, uid: Option<u32>) -> Result<Option<FoundUser>, UserError> {
         let (mut by_name, mut by_uid) = (None, None);
-        let read = self.each(&self.passwd, PASSWD, |fields: &[&str; 7]| {
-            let &[name, _, own_uid, gid, _, home, shell] = fields;
-            let (Some(own_uid), Some(gid)) = (numeric_id(own_uid), numeric_id(gid)) else {
+        let read = each(&self.passwd, PASSWD_FILE, |line| {
+            let Some(found) = UserLine::parse(line) else {
                 return ControlFlow::Continue(());
             };
-            let entry = || PasswdEntry {
-                name: name.to_owned(),
-                uid: own_uid,
-                gid,
-                home: home.to_owned(),
-                shell: shell.to_owned(),
-            };
-            if name == user {
-                by_name = Some(entry());
+            if found.name == user.as_bytes() {
+                by_name = Some(FoundUser::of(&found));
                 return ControlFlow::Break(());
             }
-            if by_uid.is_none() && uid == Some(own_uid) {
-                by_uid = Some(entry());
+            if by_uid.is_none() && uid == Some(found.uid) {
+                by_uid = Some(FoundUser::of(&found));
             }
             ControlFlow::Continue(())
         });
@@ -147,13 +153,12 @@ impl Accounts {
     fn groups_of(&self, user: &str, primary: u32) -> Result<Vec<Gid>, UserError> {
         let mut gids = vec![primary];
         let mut known = HashSet::from([primary]);
-        let read = self.each(&self.group, GROUP, |fields: &[&str; 4]| {
-            let &[_, _, gid, members] = fields;
-            if let Some(gid) = numeric_id(gid)
-                && members.split(',').any(|member| member == user)
-                && known.insert(gid)
+        let read = each(&self.group, GROUP_FILE, |line| {
+            if let Some(group) = GroupLine::parse(line)
+                && group.members().any(|member| member == user.as_bytes())
+                && known.insert(group.gid)
             {
-                gids.push(gid);
+                gids.push(group.gid);
             }
             // The kernel takes no more.
             if gids.len() < MAX_GROUPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -168,57 +173,37 @@ impl Accounts {
 
     fn group_id(&self, group: &str) -> Result<Option<u32>, UserError> {
         let mut found = None;
-        self.each(&self.group, GROUP, |fields: &[&str; 4]| {
-            let &[name, _, gid, _] = fields;
-            match numeric_id(gid).filter(|_| name == group) {
-                Some(gid) => {
-                    found = Some(gid);
+        each(&self.group, GROUP_FILE, |line| {
+            match GroupLine::parse(line).filter(|line| line.name == group.as_bytes()) {
+                Some(line) => {
+                    found = Some(line.gid);
                     ControlFlow::Break(())
                 }
                 None => ControlFlow::Continue(()),
             }
         })?;
-        Ok(found.or_else(|| numeric_id(group)))
-    }
-
-    /// Calls `take` with the fields of each line that has so many, until it breaks.
-    fn each<const N: usize>(
-        &self,
-        path: &Path,
-        file: &'static str,
-        mut take: impl FnMut(&[&str; N]) -> ControlFlow<()>,
-    ) -> Result<(), UserError> {
-        let read = for_each_line(path, LIMITS, |line| {
-            let text = String::from_utf8_lossy(line);
-            let mut fields = [""; N];
-            let mut count = 0;
-            for field in text.trim().split(':') {
-                if let Some(slot) = fields.get_mut(count) {
-                    *slot = field;
-                }
-                count += 1;
-            }
-            if count == N { take(&fields) } else { ControlFlow::Continue(()) }
-        });
-        match read {
-            // Not there, or something else than a file: nobody is in it.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
-                ) =>
-            {
-                Ok(())
-            }
-            read => read.map_err(|source| UserError::File { file, source }),
-        }
+        Ok(found.or_else(|| numeric_id(group.as_bytes())))
     }
 }
 
-/// The id that a text is; all ones means "no change" to the kernel, and is none.
-fn numeric_id(text: &str) -> Option<u32> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|id| digits && *id != u32::MAX)
+/// Calls `take` with each line of one of the files, until it breaks.
+fn each(
+    path: &Path,
+    file: &'static str,
+    take: impl FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), UserError> {
+    match for_each_line(path, LIMITS, take) {
+        // Not there, or something else than a file: nobody is in it.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Ok(())
+        }
+        read => read.map_err(|source| UserError::File { file, source }),
+    }
 }
 
 fn nobody_known(name: &str, uid: u32) -> Identity {
@@ -316,7 +301,7 @@ mod tests {
         let sparse = std::fs::OpenOptions::new().write(true).open(files.0.path().join("etc/passwd"));
         sparse.expect("a file").set_len(LIMITS.file_bytes + 1).expect("a hole");
         let error = files.identity("missing").expect_err("it is not there");
-        assert!(matches!(error, UserError::File { file: PASSWD, .. }), "{error}");
+        assert!(matches!(error, UserError::File { file: PASSWD_FILE, .. }), "{error}");
         assert_eq!(files.identity("last").expect("it is before the limit").uid.as_raw(), 5);
         assert_eq!(files.identity("root").expect("root needs no entry").uid.as_raw(), 0);
         assert_eq!(files.identity("5").expect("a number needs no entry").name, "last");

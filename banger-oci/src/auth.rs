@@ -1,6 +1,5 @@
 //! Proving to a registry who is asking.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -9,20 +8,24 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_A
 use serde::Deserialize;
 use url::Url;
 
+use crate::cap::Cap;
 use crate::error::PullError;
-use crate::foreign_text::{error_detail, web_page_title};
+use crate::foreign_text::{error_detail, one_line, web_page_title};
 use crate::http::{Http, Request, read_capped};
-use crate::options::Cap;
+use crate::origin::{host_of, same_origin};
 use crate::reference::RegistryReference;
 
 mod challenge;
+mod config_file;
+mod credential;
 mod credentials;
-
-// Whatever shows a text of somebody else shows it by this.
-pub(crate) use crate::foreign_text::one_line;
+mod helper;
+mod realm;
 
 use challenge::Challenge;
-pub use credentials::{Credential, CredentialSource};
+pub use credential::Credential;
+pub use credentials::CredentialSource;
+use realm::{is_private, judge_realm};
 
 /// How long a token lasts where the server does not say (distribution's token specification).
 const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(60);
@@ -59,7 +62,7 @@ pub(crate) struct Auth {
 
 /// What to do about an answer that refuses a request.
 #[derive(Debug)]
-pub(crate) enum Login {
+pub(crate) enum LoginAnswer {
     /// Make the request again, with the header there is now.
     Retry,
     /// Take the answer as it is. The text says what is missing, if anything is known.
@@ -140,13 +143,13 @@ impl Auth {
         http: &Http,
         origin: &Url,
         refusal: Refusal<'_>,
-    ) -> Result<Login, PullError> {
+    ) -> Result<LoginAnswer, PullError> {
         let Refusal { status, headers, generation, anonymous } = refusal;
         if self.generation != generation {
-            return Ok(Login::Retry);
+            return Ok(LoginAnswer::Retry);
         }
         if self.rejected == Some(generation) {
-            return Ok(Login::Refused(None));
+            return Ok(LoginAnswer::Refused(None));
         }
         let is_challenge = status == StatusCode::UNAUTHORIZED;
         let values = headers.get_all(WWW_AUTHENTICATE);
@@ -167,20 +170,22 @@ impl Auth {
             challenge = matches!(credential, Some(Credential::Password { .. })).then_some(Challenge::Basic);
         }
         let Some(challenge) = challenge else {
-            return Ok(Login::Refused(is_challenge.then_some("it does not say what kind of login it wants")));
+            return Ok(LoginAnswer::Refused(
+                is_challenge.then_some("it does not say what kind of login it wants"),
+            ));
         };
         if challenge == Challenge::Basic
             && !matches!(self.credential(http).await?, Some(Credential::Password { .. }))
         {
-            return Ok(Login::Refused(Some("it asks for a user name and a password")));
+            return Ok(LoginAnswer::Refused(Some("it asks for a user name and a password")));
         }
         self.challenge = Some(challenge);
         let before = self.header.clone();
         match self.obtain(http, origin).await {
-            Ok(()) if self.header == before => Ok(Login::Refused(None)),
-            Ok(()) => Ok(Login::Retry),
+            Ok(()) if self.header == before => Ok(LoginAnswer::Refused(None)),
+            Ok(()) => Ok(LoginAnswer::Retry),
             // What was asked for may not be there, login or not.
-            Err(PullError::Unauthorized { .. }) if !is_challenge => Ok(Login::Refused(None)),
+            Err(PullError::Unauthorized { .. }) if !is_challenge => Ok(LoginAnswer::Refused(None)),
             Err(error) => Err(error),
         }
     }
@@ -208,15 +213,15 @@ impl Auth {
             return Ok(credential.clone());
         }
         let find = self.source.find(&self.registry, &self.repository);
-        let found = http.cancel.race(find).await??;
+        let found = http.stop.race(find).await??;
         match &found {
             Some(Credential::Password { user, password }) => {
                 http.secrets.add_password(password);
-                http.secrets.add_token(&encoded(user, password));
+                http.secrets.add_credential(&encoded(user, password));
             }
             Some(Credential::IdentityToken(token)) => {
-                http.secrets.add_token(token);
-                http.secrets.add_token(&encoded("<token>", token));
+                http.secrets.add_credential(token);
+                http.secrets.add_credential(&encoded("<token>", token));
             }
             None => {}
         }
@@ -354,7 +359,7 @@ impl Auth {
         let refused = |detail| PullError::Unauthorized { host: host_of(realm), detail };
         let no_token = || refused("its token server answered something that is no token".to_owned());
         let body = read_capped(http, response, TOKEN_CAP, "the answer of a token server").await.map_err(
-            |failure| match failure.into_error(&host_of(realm)) {
+            |failure| match failure.into_error() {
                 PullError::TooLarge { .. } => no_token(),
                 error => error,
             },
@@ -370,83 +375,6 @@ impl Auth {
             return Err(PullError::WebPage { who, host: host_of(realm), title, what });
         }
         serde_json::from_slice(&body).map_err(|_| no_token())
-    }
-}
-
-/// The rule of [`Auth::check_realm`] on plain facts: the registry's scheme, whether the registry
-/// is public, and whether the token server is at a private address.
-fn judge_realm(
-    realm: &Url,
-    registry_plain: bool,
-    registry_public: bool,
-    realm_private: bool,
-) -> Result<(), &'static str> {
-    if realm.scheme() == "http" && !registry_plain {
-        return Err("credentials are not sent over plain http");
-    }
-    if realm.scheme() == "http" && registry_public {
-        return Err("credentials for a public registry are not sent over plain http");
-    }
-    if registry_public && realm_private {
-        return Err("a public registry cannot have its token server at a private address");
-    }
-    Ok(())
-}
-
-/// Whether a URL leads to this machine or a private network. Names are looked up; one that does
-/// not resolve counts as public, as the request will fail anyway.
-async fn is_private(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => is_private_address(address.into()),
-        Some(url::Host::Ipv6(address)) => is_private_address(address.into()),
-        Some(url::Host::Domain(name)) => {
-            let port = url.port_or_known_default().unwrap_or(443);
-            match tokio::net::lookup_host((name, port)).await {
-                Ok(mut addresses) => addresses.any(|address| is_private_address(address.ip())),
-                Err(_) => is_local_name(name),
-            }
-        }
-        None => false,
-    }
-}
-
-fn is_local_name(name: &str) -> bool {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
-}
-
-fn is_private_address(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_loopback()
-                || v4.is_private()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || a == 0
-                // Shared address space of carriers (RFC 6598).
-                || (a == 100 && (64..128).contains(&b))
-        }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_private_address(v4.into()),
-            None => {
-                v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local()
-            }
-        },
-    }
-}
-
-/// Whether two URLs have scheme, host and port in common.
-pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
-    a.scheme() == b.scheme() && a.host() == b.host() && a.port_or_known_default() == b.port_or_known_default()
-}
-
-/// Host and port of a URL, for messages.
-pub(crate) fn host_of(url: &Url) -> String {
-    match (url.host_str(), url.port()) {
-        (Some(host), Some(port)) => format!("{}:{port}", one_line(host)),
-        (Some(host), None) => one_line(host),
-        (None, _) => url.scheme().to_owned(),
     }
 }
 
@@ -468,52 +396,6 @@ fn secret(text: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn b37_realms_are_judged() {
-        // realm, registry plain, registry public, realm private, accepted
-        let cases = [
-            ("https://auth.example/token", false, true, false, true),
-            ("http://auth.example/token", false, true, false, false),
-            ("https://10.0.0.1/token", false, true, true, false),
-            ("https://10.0.0.1/token", false, false, true, true),
-            ("http://10.0.0.1/token", false, false, true, false),
-            ("http://10.0.0.1/token", true, false, true, true),
-            ("http://auth.example/token", true, true, false, false),
-        ];
-        for (realm, plain, public, private, accepted) in cases {
-            let url = Url::parse(realm).unwrap();
-            assert_eq!(judge_realm(&url, plain, public, private).is_ok(), accepted, "{realm}");
-        }
-    }
-
-    #[tokio::test]
-    async fn b37_private_addresses() {
-        let private = [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "[::1]",
-            "[fd00::1]",
-            "[fe80::1]",
-            "[::ffff:10.0.0.1]",
-            "0x7f.1",
-            "2130706433",
-            "localhost",
-        ];
-        for host in private {
-            let url = Url::parse(&format!("https://{host}/token")).unwrap();
-            assert!(is_private(&url).await, "{host}");
-        }
-        for host in ["1.1.1.1", "100.128.0.1", "[2606:4700::1]"] {
-            let url = Url::parse(&format!("https://{host}/token")).unwrap();
-            assert!(!is_private(&url).await, "{host}");
-        }
-    }
 
     #[tokio::test]
     async fn b37_a_public_registry_cannot_name_a_private_realm() {

@@ -9,19 +9,19 @@
 //! Files are not synced to the disk: every blob is hashed again when it is read, so what a power
 //! failure damaged is noticed and fetched anew.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use banger_tree::{Existing, NewFile};
+use banger_tree::{Advice, Existing, NewFile};
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::FlockOperation;
 
 use crate::digest::{Digest, Hasher};
 use crate::error::PullError;
-use crate::event::{CancelToken, Progress, PullEvent};
+use crate::event::{Progress, PullEvent};
+use crate::stop::PullStop;
 
 mod damage;
 mod place;
@@ -52,7 +52,7 @@ const MAX_LOOKS: u32 = 1000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watch<'a> {
     pub(crate) progress: &'a Progress,
-    pub(crate) cancel: &'a CancelToken,
+    pub(crate) cancel: &'a PullStop,
 }
 
 impl Watch<'_> {
@@ -114,28 +114,6 @@ impl BlobCache {
             place::make_directory(dir)?;
         }
         Ok(cache)
-    }
-
-    /// Opens the cache of the current user: `$XDG_CACHE_HOME/banger/oci`, or
-    /// `~/.cache/banger/oci`.
-    ///
-    /// # Errors
-    ///
-    /// [`PullError::Environment`] without a home directory, and the errors of
-    /// [`open`](Self::open).
-    pub fn open_default() -> Result<Self, PullError> {
-        let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        // The base directory specification has relative values ignored.
-        let base = match var("XDG_CACHE_HOME").filter(|path| path.starts_with('/')) {
-            Some(path) => Utf8PathBuf::from(path),
-            None => {
-                let home = var("HOME").ok_or_else(|| PullError::Environment {
-                    reason: "no cache directory: set HOME or XDG_CACHE_HOME".to_owned(),
-                })?;
-                Utf8PathBuf::from(home).join(".cache")
-            }
-        };
-        Self::open(base.join("banger/oci"))
     }
 
     /// The directory of the cache.
@@ -205,10 +183,10 @@ impl BlobCache {
                     continue;
                 }
             };
-            match lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            match file.try_lock() {
                 Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Claim::Busy),
-                Err(error) => return Err(PullError::io("lock", &path)(error)),
+                Err(TryLockError::WouldBlock) => return Ok(Claim::Busy),
+                Err(TryLockError::Error(error)) => return Err(PullError::io("lock", &path)(error)),
             }
             // Completed or removed by another process between the two calls above: look again.
             if is_at(&file, &path) {
@@ -297,7 +275,7 @@ impl CachedBlob {
 impl PartialBlob {
     /// Makes the partial file the blob, for everybody at once. The blob is not pruned while
     /// [`file`](Self::file) is open.
-    pub(crate) fn complete(&self, cancel: &CancelToken) -> Result<(), PullError> {
+    pub(crate) fn complete(&self, cancel: &PullStop) -> Result<(), PullError> {
         fs::rename(&self.path, &self.target).map_err(PullError::io("create", &self.target))?;
         // Blobs are shared and never written again.
         lock_shared(&self.file, &self.target, cancel)
@@ -326,7 +304,7 @@ pub(crate) fn hash_file(
     file: &File,
     path: &Utf8Path,
     digest: &Digest,
-    cancel: &CancelToken,
+    cancel: &PullStop,
 ) -> Result<Digest, PullError> {
     let mut hasher = Hasher::new(digest.algorithm());
     let mut buffer = vec![0; READ_LEN];
@@ -353,32 +331,22 @@ pub(crate) fn remove_if_at(file: &File, path: &Utf8Path) -> Result<(), PullError
     }
 }
 
-fn lock(file: &File, operation: FlockOperation) -> io::Result<()> {
-    loop {
-        match rustix::fs::flock(file, operation) {
-            Err(rustix::io::Errno::INTR) => {}
-            done => return done.map_err(io::Error::from),
-        }
-    }
-}
-
 /// Locks a file that others may read at the same time. Waits for a process that has it for itself,
 /// until `cancel` says so.
-fn lock_shared(file: &File, path: &Utf8Path, cancel: &CancelToken) -> Result<(), PullError> {
+fn lock_shared(file: &File, path: &Utf8Path, cancel: &PullStop) -> Result<(), PullError> {
     let started = Instant::now();
     loop {
-        match lock(file, FlockOperation::NonBlockingLockShared) {
+        match file.try_lock_shared() {
             Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(PullError::io("lock", path)(error)),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(PullError::io("lock", path)(error)),
         }
         cancel.check()?;
         if started.elapsed() > LOCK_TIME {
             return Err(PullError::CachePlace {
                 path: path.to_owned(),
-                reason: format!(
-                    "another process has locked it for {LOCK_TIME:?}; `fuser {path}` names it: end it and try again"
-                ),
+                reason: format!("another process has locked it for {LOCK_TIME:?}"),
+                advice: Advice::new(format!("end that process, which `fuser {path}` names, and try again")),
             });
         }
         std::thread::sleep(LOCK_INTERVAL);
@@ -387,8 +355,8 @@ fn lock_shared(file: &File, path: &Utf8Path, cancel: &CancelToken) -> Result<(),
 
 /// The error for a path at which there is something else whenever it is looked at.
 fn restless(path: Utf8PathBuf) -> PullError {
-    let reason = "another process replaces it all the time; end that process and try again".to_owned();
-    PullError::CachePlace { path, reason }
+    let reason = "another process replaces it all the time".to_owned();
+    PullError::CachePlace { path, reason, advice: Advice::new("end that process and try again") }
 }
 
 /// Whether `path` leads to `file` itself.
@@ -415,7 +383,7 @@ mod tests {
     fn a_blob_that_is_completed_meanwhile_is_not_claimed_again() {
         let dir = tempfile::tempdir().unwrap();
         let cache = BlobCache::open(Utf8Path::from_path(dir.path()).unwrap()).unwrap();
-        let (progress, cancel) = (Progress::none(), CancelToken::new());
+        let (progress, cancel) = (Progress::none(), PullStop::new(&banger_tree::Cancellation::new()));
         let watch = Watch { progress: &progress, cancel: &cancel };
         for round in 0..200_u32 {
             let digest = Digest::of(&round.to_le_bytes());

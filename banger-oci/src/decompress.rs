@@ -5,14 +5,16 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use crate::gzip::{Checksums, Gzip};
 
 #[cfg(feature = "bzip2")]
 mod bzip2;
+mod gzip;
+mod notes;
 #[cfg(feature = "xz")]
 mod xz;
+
+pub(crate) use gzip::{Checksums, Gzip};
+pub(crate) use notes::DecodeNotes;
 
 /// Bytes read from the compressed side at a time.
 const BUFFER_LEN: usize = 256 * 1024;
@@ -50,23 +52,6 @@ impl Compression {
             Self::Xz => "xz",
             Self::Bzip2 => "bzip2",
         }
-    }
-}
-
-/// What was odd about a compressed stream.
-#[derive(Debug, Default)]
-pub(crate) struct DecodeNotes {
-    zeros_behind: AtomicBool,
-}
-
-impl DecodeNotes {
-    /// Returns whether zeros follow the compressed bytes, up to the end.
-    pub(crate) fn has_zeros_behind(&self) -> bool {
-        self.zeros_behind.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn note_zeros_behind(&self) {
-        self.zeros_behind.store(true, Ordering::Release);
     }
 }
 
@@ -154,25 +139,6 @@ pub(crate) fn buffered_decompressor(
         #[cfg(not(all(feature = "xz", feature = "bzip2")))]
         _ => unreachable!("what is not built in is not detected"),
     })
-}
-
-/// Passes over zeros up to the end of `input`.
-///
-/// # Errors
-///
-/// The input fails, or something else is among them: `other` is returned.
-pub(crate) fn pass_zeros(input: &mut impl BufRead, other: fn() -> io::Error) -> io::Result<()> {
-    loop {
-        let bytes = input.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        if bytes.iter().any(|byte| *byte != 0) {
-            return Err(other());
-        }
-        let length = bytes.len();
-        input.consume(length);
-    }
 }
 
 #[cfg(test)]

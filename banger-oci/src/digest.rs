@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use banger_tree::{ErrorKind, Failure};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
+
+use crate::one_line::one_line;
 
 /// A hash function that content may be addressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,11 +51,29 @@ pub struct Digest {
 /// A string that is no digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a digest: {reason}")]
+#[non_exhaustive]
 pub struct DigestError {
     /// The string, cut where it is unreasonably long.
     pub text: String,
     /// What is wrong with it.
     pub reason: &'static str,
+}
+
+impl DigestError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        122
+    }
+}
+
+impl Failure for DigestError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Argument
+    }
 }
 
 impl Digest {
@@ -95,7 +116,7 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
-        let error = |reason| DigestError { text: crate::auth::one_line(text), reason };
+        let error = |reason| DigestError { text: one_line(text), reason };
         let (name, hex) = text.split_once(':').ok_or_else(|| error("no `algorithm:` in front"))?;
         let algorithm = match name {
             "sha256" => Algorithm::Sha256,

@@ -4,16 +4,20 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use banger_tree::OverBudget;
+use banger_tree::{Advice, OverBudget, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::auth::one_line;
 use crate::digest::Digest;
 use crate::json::JsonError;
+use crate::one_line::one_line;
 use crate::reference::ReferenceError;
 
-/// Why an image could not be pulled. Each message is one line and ends in what to do where the
-/// caller can do something.
+mod failure;
+
+pub(crate) use failure::is_transient_status;
+
+/// Why an image could not be pulled. Each message is one line; what to do is in
+/// [`advice`](banger_tree::Failure::advice).
 ///
 /// The type is cheap to clone: the same failure of a download reaches every reader of the layer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -23,7 +27,7 @@ pub enum PullError {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
     /// The registry, layout or archive is there, the image is not.
-    #[error("there is no image `{reference}`: {detail}; check its name and tag")]
+    #[error("there is no image `{reference}`: {detail}")]
     UnknownImage {
         /// What was asked for.
         reference: String,
@@ -31,7 +35,7 @@ pub enum PullError {
         detail: String,
     },
     /// The image exists, for other platforms only.
-    #[error("`{reference}` is not built for {wanted}; {}", choice_of_platforms(available))]
+    #[error("`{reference}` is not built for {wanted}, only for {}", available.join(", "))]
     NoPlatform {
         /// What was asked for.
         reference: String,
@@ -41,7 +45,7 @@ pub enum PullError {
         available: Vec<String>,
     },
     /// Several images fit what was asked for.
-    #[error("`{reference}` fits {count} images: {}; {advice}", list_of_images(images, *count))]
+    #[error("`{reference}` fits {count} images: {}", list_of_images(images, *count))]
     Ambiguous {
         /// What was asked for.
         reference: String,
@@ -50,13 +54,10 @@ pub enum PullError {
         /// The first of them.
         images: Vec<FittingImage>,
         /// How to choose one.
-        advice: &'static str,
+        advice: Advice,
     },
     /// The configuration of an image is for another platform than its index says.
-    #[error(
-        "the index says that image {digest} is built for {stated}, its configuration says {found}; leave out \
-         --platform to take it as {stated} all the same"
-    )]
+    #[error("the index says that image {digest} is built for {stated}, its configuration says {found}")]
     PlatformMismatch {
         /// The image manifest.
         digest: Digest,
@@ -66,7 +67,7 @@ pub enum PullError {
         found: String,
     },
     /// The registry or its token server refuses access.
-    #[error("{host} refuses access: {detail}; check the name, or log in with `docker login`")]
+    #[error("{host} refuses access: {detail}")]
     Unauthorized {
         /// The host that refused.
         host: String,
@@ -74,7 +75,7 @@ pub enum PullError {
         detail: String,
     },
     /// A credential helper failed, hung, or does not exist.
-    #[error("credential helper {helper} {reason}; repair it or remove it from {config}")]
+    #[error("credential helper {helper} {reason}")]
     CredentialHelper {
         /// The program's name.
         helper: String,
@@ -102,17 +103,19 @@ pub enum PullError {
         reason: String,
     },
     /// No answer from a host, after all attempts.
-    #[error("cannot reach {host}: {reason}; {advice}")]
+    #[error("cannot reach {host}: {reason}")]
     Unreachable {
         /// The host.
         host: String,
         /// What happened last.
         reason: String,
         /// What to do.
-        advice: String,
+        advice: Advice,
+        /// Whether a later attempt may succeed.
+        is_transient: bool,
     },
     /// The host answered with an error status, after all attempts.
-    #[error("{host} answered {status} to {method} {path}: {detail}{}", advice_on_status(*.status))]
+    #[error("{host} answered {status} to {method} {path}: {detail}")]
     Status {
         /// The host.
         host: String,
@@ -162,15 +165,13 @@ pub enum PullError {
         reason: String,
     },
     /// A manifest in the format before 2016.
-    #[error(
-        "{what} is a schema 1 manifest; schema 1 is not supported, push the image again with a current tool"
-    )]
+    #[error("{what} is a schema 1 manifest, which is not supported")]
     Schema1 {
         /// Which manifest.
         what: String,
     },
     /// The manifest has another number of layers than its configuration, or none.
-    #[error("image {digest} has {layers} layers and {diff_ids} diff_ids; it has to be built again")]
+    #[error("image {digest} has {layers} layers and {diff_ids} diff_ids")]
     LayerCount {
         /// The manifest.
         digest: Digest,
@@ -180,10 +181,7 @@ pub enum PullError {
         diff_ids: usize,
     },
     /// Something is larger than the caller allows.
-    #[error(
-        "{what} is {size_bytes} bytes large, more than the {limit_bytes} that are allowed; if it is to be \
-         trusted, raise {option}"
-    )]
+    #[error("{what} is {size_bytes} bytes large, more than the {limit_bytes} that are allowed")]
     TooLarge {
         /// What is too large.
         what: String,
@@ -191,9 +189,8 @@ pub enum PullError {
         size_bytes: u64,
         /// The limit.
         limit_bytes: u64,
-        /// The field of [`PullOptions`](crate::PullOptions) that sets the limit, as the option that
-        /// does.
-        option: &'static str,
+        /// The field of [`PullOptions`](crate::PullOptions) that sets the limit.
+        setting: Setting,
     },
     /// An image layout or archive is broken.
     #[error("{path} is not usable: {reason}")]
@@ -202,9 +199,11 @@ pub enum PullError {
         path: Utf8PathBuf,
         /// What is wrong.
         reason: String,
+        /// What to do, if that is known.
+        advice: Option<Advice>,
     },
     /// A file of this machine cannot be read or written.
-    #[error("cannot {action} {path}: {source}{}", advice_on(.action, .source))]
+    #[error("cannot {action} {path}: {source}")]
     Io {
         /// What was tried.
         action: &'static str,
@@ -220,20 +219,17 @@ pub enum PullError {
         reason: String,
     },
     /// A server takes longer than the caller allows.
-    #[error("{what} takes too long: {reason}; {advice}")]
+    #[error("{what} takes too long: {reason}")]
     TooSlow {
         /// What takes too long.
         what: String,
         /// How slow it was.
         reason: String,
         /// What to do, with the option that sets the limit.
-        advice: &'static str,
+        advice: Advice,
     },
     /// The registry answered with a page for people, as a login page or a proxy does.
-    #[error(
-        "{who} answered with a web page{title} where {what} was expected ({host}); check the address, and whether \
-         a proxy or a login page stands before it"
-    )]
+    #[error("{who} answered with a web page{title} where {what} was expected ({host})")]
     WebPage {
         /// Who answered: the registry or the token server.
         who: &'static str,
@@ -261,26 +257,38 @@ pub enum PullError {
     CachePlace {
         /// The file or directory.
         path: Utf8PathBuf,
-        /// What is wrong with it, and what to do.
+        /// What is wrong with it.
         reason: String,
+        /// What to do.
+        advice: Advice,
     },
     /// The image costs more than the caller allows.
-    #[error("{what}: {over}; if it is to be trusted, raise --max-{}", .over.cost.name())]
+    #[error("{what}: {over}")]
     OverBudget {
         /// What costs too much.
         what: String,
         /// Which limit was reached.
         over: OverBudget,
     },
-    /// The caller's [`CancelToken`](crate::CancelToken) stopped the pull.
+    /// The handler of the pull's events panicked, or a task of the pull did.
+    #[error("{who} panicked: {message}")]
+    Panicked {
+        /// What panicked.
+        who: &'static str,
+        /// The message of the panic.
+        message: String,
+    },
+    /// The caller's [`Cancellation`](banger_tree::Cancellation) stopped the pull.
     #[error("the pull was cancelled")]
     Cancelled,
 }
 
 /// How many entries of a list of somebody else a message shows.
 const MAX_LISTED: usize = 20;
+
 /// One of several images that fit what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FittingImage {
     /// The digest of its manifest.
     pub digest: Digest,
@@ -310,38 +318,6 @@ fn list_of_images(images: &[FittingImage], count: usize) -> String {
         list.push(format!("and {more} more"));
     }
     list.join(", ")
-}
-
-/// Says which platforms there are.
-fn choice_of_platforms(available: &[String]) -> String {
-    if !available.is_empty() && available.iter().all(|platform| platform.starts_with("windows/")) {
-        return "it is an image for Windows only, and banger builds Linux root file systems".to_owned();
-    }
-    format!("choose one of: {}", available.join(", "))
-}
-
-/// Returns what to do about a status that means "not now".
-fn advice_on_status(status: u16) -> &'static str {
-    match status {
-        429 => "; it limits how often it is asked: wait a while, or log in",
-        408 | 500.. => "; try again later",
-        _ => "",
-    }
-}
-
-/// Returns what to do where the cache, the only place that a pull writes to, cannot be written.
-fn advice_on(action: &str, source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space, `banger image cache prune` does, or set XDG_CACHE_HOME or --cache-dir to another disk"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-            if ["create", "keep", "write"].iter().any(|verb| action.starts_with(verb)) =>
-        {
-            "; set XDG_CACHE_HOME or --cache-dir to a directory that can be written"
-        }
-        _ => "",
-    }
 }
 
 impl PullError {
@@ -376,6 +352,7 @@ impl PullError {
             Self::Ambiguous { .. } => 120,
             Self::PlatformMismatch { .. } => 121,
             Self::OverBudget { .. } => 134,
+            Self::Panicked { .. } => 135,
         }
     }
 
@@ -428,7 +405,8 @@ impl PullError {
             | Self::Io { .. }
             | Self::Environment { .. }
             | Self::CachePlace { .. }
-            | Self::Cancelled => Vec::new(),
+            | Self::Cancelled
+            | Self::Panicked { .. } => Vec::new(),
         }
     }
 
@@ -439,6 +417,11 @@ impl PullError {
             JsonError::Malformed(reason) => Self::Malformed { what, reason: one_line(&reason) },
             JsonError::OverBudget(over) => Self::OverBudget { what, over },
         }
+    }
+
+    /// A layout or archive that is broken.
+    pub(crate) fn layout(path: &Utf8Path, reason: impl Into<String>) -> Self {
+        Self::Layout { path: path.to_owned(), reason: reason.into(), advice: None }
     }
 
     pub(crate) fn over_budget(what: impl Into<String>) -> impl FnOnce(OverBudget) -> Self {

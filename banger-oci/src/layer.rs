@@ -13,9 +13,9 @@ use crate::cache::{CachedBlob, READ_LEN, hash_file};
 use crate::digest::{Digest, Hasher};
 use crate::download::{Download, FollowReader};
 use crate::error::PullError;
-use crate::event::CancelToken;
 use crate::flatten::{LayerName, LayerSource};
 use crate::manifest::{Descriptor, size_reason};
+use crate::stop::PullStop;
 
 /// A layer of an image: a tar, compressed as it was published. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -159,7 +159,7 @@ impl Stored {
 
     /// Whether the bytes are those of `digest`. A blob of the cache that is not is removed there;
     /// other files are left to their owner, and not looked at.
-    pub(crate) fn is_sound(&self, digest: &Digest, cancel: &CancelToken) -> Result<bool, PullError> {
+    pub(crate) fn is_sound(&self, digest: &Digest, cancel: &PullStop) -> Result<bool, PullError> {
         let Some(blob) = &self.cached else {
             return Ok(true);
         };

@@ -9,10 +9,10 @@ use base64::Engine as _;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::auth::one_line;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::json::{self, Loose, LooseObject, loose_list, loose_map, loose_text, nullable, object, objects};
+use crate::one_line::one_line;
 use crate::platform::Platform;
 
 /// `mediaType` of an OCI image manifest.

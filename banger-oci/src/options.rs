@@ -2,15 +2,24 @@
 
 use std::time::Duration;
 
-use banger_tree::{Budget, Cost, OverBudget};
+use banger_tree::{Budget, Cost, OverBudget, Setting};
 use camino::Utf8PathBuf;
 
 use crate::auth::CredentialSource;
+use crate::cap::Cap;
 use crate::error::PullError;
 use crate::platform::Platform;
 
 /// How an image is pulled.
+///
+/// ```
+/// use banger_oci::PullOptions;
+///
+/// let options = PullOptions::default().with_jobs(8).with_plain_http(true);
+/// assert_eq!(options.jobs, 8);
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PullOptions {
     /// The platform wanted; `None` is that of this machine.
     pub platform: Option<Platform>,
@@ -21,7 +30,7 @@ pub struct PullOptions {
     pub plain_http: bool,
     /// A file with PEM certificates that are trusted besides those of the system.
     pub ca_cert: Option<Utf8PathBuf>,
-    /// Where user names and passwords come from.
+    /// Where user names and passwords come from. Default: nowhere, pulls are anonymous.
     pub credentials: CredentialSource,
     /// How often a request is made in vain before the pull fails. Default: 5.
     pub attempts: u32,
@@ -54,32 +63,26 @@ pub struct PullOptions {
     pub max_download_bytes: u64,
 }
 
-/// How large a document may be that is read into memory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cap {
-    bytes: u64,
-    /// What raises it.
-    option: &'static str,
-}
-
-impl Cap {
-    pub(crate) fn check(self, size_bytes: u64, what: &str) -> Result<(), PullError> {
-        let Self { bytes: limit_bytes, option } = self;
-        if size_bytes <= limit_bytes {
-            return Ok(());
-        }
-        Err(PullError::TooLarge { what: what.to_owned(), size_bytes, limit_bytes, option })
-    }
-
-    pub(crate) fn bytes(self) -> u64 {
-        self.bytes
-    }
-
-    /// One that no option raises, whose error the caller replaces.
-    pub(crate) const fn fixed(bytes: u64) -> Self {
-        Self { bytes, option: "" }
-    }
-}
+crate::setters!(PullOptions {
+    platform: Option<Platform> => with_platform,
+    jobs: usize => with_jobs,
+    plain_http: bool => with_plain_http,
+    ca_cert: Option<Utf8PathBuf> => with_ca_cert,
+    credentials: CredentialSource => with_credentials,
+    attempts: u32 => with_attempts,
+    backoff: Duration => with_backoff,
+    max_backoff: Duration => with_max_backoff,
+    connect_timeout: Duration => with_connect_timeout,
+    stall_timeout: Duration => with_stall_timeout,
+    min_rate_bytes: u64 => with_min_rate_bytes,
+    rate_window: Duration => with_rate_window,
+    max_wait: Duration => with_max_wait,
+    max_time: Duration => with_max_time,
+    budget: Budget => with_budget,
+    max_manifest_bytes: u64 => with_max_manifest_bytes,
+    max_config_bytes: u64 => with_max_config_bytes,
+    max_download_bytes: u64 => with_max_download_bytes,
+});
 
 impl PullOptions {
     /// Checks how many layers `what` has.
@@ -92,15 +95,15 @@ impl PullOptions {
     }
 
     pub(crate) fn manifest_cap(&self) -> Cap {
-        Cap { bytes: self.max_manifest_bytes, option: "--max-manifest" }
+        Cap::new(self.max_manifest_bytes, Setting("max_manifest_bytes"))
     }
 
     pub(crate) fn config_cap(&self) -> Cap {
-        Cap { bytes: self.max_config_bytes, option: "--max-config" }
+        Cap::new(self.max_config_bytes, Setting("max_config_bytes"))
     }
 
     pub(crate) fn download_cap(&self) -> Cap {
-        Cap { bytes: self.max_download_bytes, option: "--max-download" }
+        Cap::new(self.max_download_bytes, Setting("max_download_bytes"))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use banger_tree::{Advice, ErrorKind, Failure};
 use serde::{Deserialize, Serialize};
 
 /// What an image runs on, in the spelling of the image specification (`linux/arm64/v8`).
@@ -19,10 +20,32 @@ pub struct Platform {
 
 /// A string that is no platform.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a platform; write OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64")]
+#[error("`{text}` is not a platform")]
+#[non_exhaustive]
 pub struct PlatformError {
     /// The string.
     pub text: String,
+}
+
+impl PlatformError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        506
+    }
+}
+
+impl Failure for PlatformError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Argument
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        Some(Advice::new("write OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64"))
+    }
 }
 
 impl Platform {
@@ -86,6 +109,7 @@ impl Platform {
 impl Platform {
     /// Whether two descriptions of an image agree; a variant that only one of them gives does not
     /// matter.
+    #[cfg(feature = "registry")]
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let [one, other] = [self, other].map(|platform| {
             Self::normalised(&platform.os, &platform.architecture, platform.variant.as_deref())

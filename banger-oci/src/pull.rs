@@ -3,22 +3,27 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use banger_tree::Advice;
 use camino::Utf8Path;
 
 use crate::cache::BlobCache;
 use crate::config::ImageConfig;
 use crate::digest::Digest;
+use crate::engine::Engine;
 use crate::error::PullError;
-use crate::event::{CancelToken, Progress, PullEvent};
+use crate::event::{Progress, PullEvent, ResolvedLayer};
 use crate::layer::Layer;
 use crate::manifest::ImageManifest;
 use crate::options::PullOptions;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::resolver::{Chosen, Resolver};
+use crate::slots::ReadPermit;
 use crate::source::{
     Archive, ArchiveFiles, ArchiveKind, DirFiles, DockerArchive, Fetcher, ImageSource, Layout, Remote,
 };
+use crate::stop::PullStop;
+use crate::trace::trace;
 
 /// An image whose manifest and configuration are known and checked, and whose layers can be
 /// read, while some of them may still be on their way.
@@ -51,6 +56,9 @@ pub struct PulledImage {
     pub warnings: Vec<String>,
     /// What downloads the layers.
     fetcher: Option<Arc<Fetcher>>,
+    stop: PullStop,
+    /// Behind the fetcher: its threads end after its downloads.
+    engine: Arc<Engine>,
 }
 
 impl PulledImage {
@@ -59,9 +67,22 @@ impl PulledImage {
     ///
     /// # Errors
     ///
-    /// The first error of a layer, base first.
+    /// The first error of a layer, base first; [`PullError::Panicked`] where the handler of the events
+    /// did.
     pub fn finish(&self) -> Result<(), PullError> {
-        self.layers.iter().try_for_each(Layer::settle)
+        self.layers.iter().try_for_each(Layer::settle)?;
+        self.stop.check_handler()
+    }
+
+    /// Waits until fewer images than [`PullerOptions::parallel_reads`](crate::PullerOptions::parallel_reads)
+    /// of the same puller are read, for callers that start threads of their own to read the layers, as
+    /// [`flatten`](crate::flatten) does. Others wait until the permit is dropped. Downloads go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`PullError::Cancelled`] and whatever else stops the pull.
+    pub fn read_permit(&self) -> Result<ReadPermit, PullError> {
+        self.engine.reads.acquire(&self.stop)
     }
 
     /// After the layers could not be read or were not what was expected: looks whether the cache is
@@ -81,28 +102,22 @@ impl PulledImage {
     }
 }
 
-/// Finds an image and starts its downloads, which go on in the background when this returns.
-///
-/// A tag is looked up at the registry each time; all that has been fetched before comes from
-/// the cache. A digest whose content is all in the cache needs no request at all.
-///
-/// Blocks; must not be called on a thread that runs asynchronous tasks.
-///
-/// # Errors
-///
-/// See [`PullError`]. Errors of layers come later, from their readers and from
-/// [`PulledImage::finish`].
-pub fn pull(
+/// Finds an image and starts its downloads; `stop` stops all of it.
+pub(crate) fn find_image(
+    engine: &Arc<Engine>,
     reference: &Reference,
     cache: &BlobCache,
     options: &PullOptions,
     progress: &Progress,
-    cancel: &CancelToken,
+    stop: &PullStop,
 ) -> Result<PulledImage, PullError> {
+    let progress = &progress.guarded(stop);
     progress.emit(PullEvent::Resolving { reference: reference.to_string() });
-    cancel.check()?;
+    stop.check()?;
     let source: Box<dyn ImageSource> = match reference {
-        Reference::Registry(registry) => Box::new(Remote::new(registry, cache, options, progress, cancel)?),
+        Reference::Registry(registry) => {
+            Box::new(Remote::new(engine, registry, cache, options, progress, stop)?)
+        }
         Reference::OciLayout { dir, selector } => {
             if !dir.is_dir() {
                 return Err(no_directory(dir));
@@ -110,15 +125,15 @@ pub fn pull(
             Box::new(Layout::new(DirFiles(dir.clone()), selector, options, progress))
         }
         Reference::OciArchive { file, selector } => {
-            let archive = open_archive(file, ArchiveKind::Layout, cache, options, cancel)?;
+            let archive = open_archive(file, ArchiveKind::Layout, cache, options, stop)?;
             Box::new(Layout::new(ArchiveFiles(archive), selector, options, progress))
         }
         Reference::DockerArchive { file, selector } => {
-            let archive = open_archive(file, ArchiveKind::Docker, cache, options, cancel)?;
-            Box::new(DockerArchive::new(&archive, selector, options, progress, cancel)?)
+            let archive = open_archive(file, ArchiveKind::Docker, cache, options, stop)?;
+            Box::new(DockerArchive::new(&archive, selector, options, progress, stop)?)
         }
     };
-    let outcome = find(&*source, reference, options, progress, cancel);
+    let outcome = find(&*source, reference, options, progress, stop);
     let (chosen, layers) = outcome.map_err(|error| source.shown(error))?;
     Ok(PulledImage {
         reference: reference.clone(),
@@ -132,6 +147,8 @@ pub fn pull(
         warnings: chosen.warnings,
         layers,
         fetcher: source.keep(),
+        stop: stop.clone(),
+        engine: Arc::clone(engine),
     })
 }
 
@@ -141,11 +158,11 @@ fn find(
     reference: &Reference,
     options: &PullOptions,
     progress: &Progress,
-    cancel: &CancelToken,
+    stop: &PullStop,
 ) -> Result<(Chosen, Vec<Layer>), PullError> {
-    let chosen = Resolver::new(source, reference, options, cancel).resolve()?;
+    let chosen = Resolver::new(source, reference, options, stop).resolve()?;
     let layers = chosen.layers(source, options, progress)?;
-    cancel.check()?;
+    stop.check()?;
     Ok((chosen, layers))
 }
 
@@ -178,10 +195,20 @@ impl Chosen {
                 });
             }
         }
+        trace!(
+            DEBUG,
+            digest = self.digest.to_string().as_str(),
+            layers = descriptors.len(),
+            "the image is known"
+        );
         progress.emit(PullEvent::Resolved {
             digest: self.digest.clone(),
             platform: self.platform.clone(),
-            layers: descriptors.iter().map(|layer| (layer.digest.clone(), layer.size)).collect(),
+            layers: descriptors
+                .iter()
+                .map(|layer| ResolvedLayer { digest: layer.digest.clone(), size_bytes: layer.size })
+                .collect(),
+            total_bytes: sizes.values().fold(0, |sum, size| sum.saturating_add(*size)),
         });
         let contents = source.layers(descriptors)?;
         let parts = descriptors.iter().zip(diff_ids).zip(contents);
@@ -197,14 +224,14 @@ impl Chosen {
 
 /// Why a path, which the file system may not even have, is no layout.
 fn no_directory(dir: &Utf8Path) -> PullError {
-    let reason = match dir.is_file() {
-        true => "it is a file; write oci-archive: or docker-archive: before it",
+    let (reason, advice) = match dir.is_file() {
+        true => ("it is a file", Some("write oci-archive: or docker-archive: before it")),
         false if dir.as_str().starts_with("//") => {
-            "there is no such directory; write oci:DIR, without slashes before a relative path"
+            ("there is no such directory", Some("write oci:DIR, without slashes before a relative path"))
         }
-        false => "there is no such directory",
+        false => ("there is no such directory", None),
     };
-    PullError::Layout { path: dir.to_owned(), reason: reason.to_owned() }
+    PullError::Layout { path: dir.to_owned(), reason: reason.to_owned(), advice: advice.map(Advice::new) }
 }
 
 fn open_archive(
@@ -212,13 +239,14 @@ fn open_archive(
     kind: ArchiveKind,
     cache: &BlobCache,
     options: &PullOptions,
-    cancel: &CancelToken,
+    stop: &PullStop,
 ) -> Result<Archive, PullError> {
-    let opened = Archive::open(file, kind, cache, options, cancel);
+    let opened = Archive::open(file, kind, cache, options, stop);
     opened.map_err(|error| match error {
         PullError::Io { .. } if file.as_str().starts_with("//") && !file.exists() => PullError::Layout {
             path: file.to_owned(),
-            reason: "there is no such file; leave the slashes out before a relative path".to_owned(),
+            reason: "there is no such file".to_owned(),
+            advice: Some(Advice::new("leave the slashes out before a relative path")),
         },
         other => other,
     })

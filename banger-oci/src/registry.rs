@@ -1,7 +1,6 @@
 //! Registries: OCI distribution-spec, the pull half.
 
 use std::io::Read as _;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,19 +8,26 @@ use reqwest::StatusCode;
 use reqwest::header::{
     ACCEPT, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 use url::Url;
 
-use crate::auth::{Auth, host_of};
+use crate::access::Access;
+use crate::attempt::{Attempts, FailedAttempt, is_certificate_error};
+use crate::cap::Cap;
+use crate::content_range::is_rest;
+use crate::decompress::{Checksums, Gzip};
 use crate::digest::Digest;
+use crate::engine::Connections;
 use crate::error::PullError;
-use crate::event::{CancelToken, Progress};
-use crate::foreign_text::{Secrets, web_page_title};
-use crate::gzip::{Checksums, Gzip};
-use crate::http::{Access, Attempts, Failure, Http, Request, is_certificate_error, read_capped};
+use crate::event::Progress;
+use crate::foreign_text::web_page_title;
+use crate::http::{Http, Request, read_capped};
+use crate::logins::Login;
 use crate::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, OCI_MANIFEST};
-use crate::options::{Cap, PullOptions};
+use crate::options::PullOptions;
+use crate::origin::{host_of, is_local};
 use crate::reference::RegistryReference;
+use crate::stop::PullStop;
 
 /// How long a registry of this machine has to answer https before plain http is tried.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,8 +39,9 @@ pub(crate) struct Registry {
     reference: RegistryReference,
     options: PullOptions,
     progress: Progress,
-    cancel: CancelToken,
-    secrets: Secrets,
+    stop: PullStop,
+    connections: Arc<Connections>,
+    login: Arc<Login>,
     connection: OnceCell<(Http, Access)>,
 }
 
@@ -51,15 +58,22 @@ impl Registry {
         reference: RegistryReference,
         options: PullOptions,
         progress: Progress,
-        cancel: CancelToken,
-        secrets: Secrets,
+        stop: PullStop,
+        connections: Arc<Connections>,
+        login: Arc<Login>,
     ) -> Self {
-        Self { reference, options, progress, cancel, secrets, connection: OnceCell::new() }
+        Self { reference, options, progress, stop, connections, login, connection: OnceCell::new() }
     }
 
-    /// What was sent to prove who asks.
-    pub(crate) fn secrets(&self) -> &Secrets {
-        &self.secrets
+    /// What was sent to prove who asks is hidden in errors by this.
+    pub(crate) fn shown(&self, error: PullError) -> PullError {
+        self.login.secrets.hide_in_error(error)
+    }
+
+    fn http(&self, options: &PullOptions, local: bool) -> Result<Http, PullError> {
+        let (progress, stop, secrets) =
+            (self.progress.clone(), self.stop.clone(), self.login.secrets.clone());
+        Http::new(&self.connections.clients, options, local, progress, stop, secrets)
     }
 
     /// The client and the access, set up when they are first needed.
@@ -70,13 +84,7 @@ impl Registry {
     async fn connect(&self) -> Result<(Http, Access), PullError> {
         let host = self.reference.api_host();
         let local = is_local(host);
-        let http = Http::new(
-            &self.options,
-            local,
-            self.progress.clone(),
-            self.cancel.clone(),
-            self.secrets.clone(),
-        )?;
+        let http = self.http(&self.options, local)?;
         let origin = |scheme: &str| {
             Url::parse(&format!("{scheme}://{host}/")).map_err(|error| PullError::Environment {
                 reason: format!("`{host}` cannot be part of a URL: {error}"),
@@ -84,8 +92,7 @@ impl Registry {
         };
         let plain = self.options.plain_http || (local && !self.speaks_https(&origin("https")?).await?);
         let origin = origin(if plain { "http" } else { "https" })?;
-        let auth = Mutex::new(Auth::new(&self.reference, self.options.credentials.clone()));
-        Ok((http, Access { origin, auth }))
+        Ok((http, Access { origin, login: Arc::clone(&self.login) }))
     }
 
     /// Whether a registry of this machine answers https. One that does with a certificate that is
@@ -94,10 +101,9 @@ impl Registry {
         let mut options = self.options.clone();
         options.connect_timeout = options.connect_timeout.min(PROBE_TIMEOUT);
         options.stall_timeout = options.stall_timeout.min(PROBE_TIMEOUT);
-        let http =
-            Http::new(&options, true, self.progress.clone(), self.cancel.clone(), self.secrets.clone())?;
+        let http = self.http(&options, true)?;
         let url = join(origin, "v2/")?;
-        match self.cancel.race(http.probe(url)).await? {
+        match self.stop.race(http.probe(url)).await? {
             Ok(_) => Ok(true),
             Err(error) => Ok(is_certificate_error(&error)),
         }
@@ -115,12 +121,13 @@ impl Registry {
         let mut request = Request::head(url, format!("the digest of {}", self.reference));
         request.headers.insert(ACCEPT, accept());
         // Whatever is wrong with HEAD, GET is asked next, and its answer explains itself.
-        let response = match http.once(&request, Some(access)).await {
+        let response = match access.once(http, &request).await {
             Ok(response) if response.status().is_success() => response,
-            Ok(_) | Err(Failure::Transient { .. } | Failure::Final(PullError::Redirect { .. })) => {
+            Ok(_)
+            | Err(FailedAttempt::Transient { .. } | FailedAttempt::Final(PullError::Redirect { .. })) => {
                 return Ok(None);
             }
-            Err(Failure::Final(error)) => return Err(error),
+            Err(FailedAttempt::Final(error)) => return Err(error),
         };
         content_digest(response.headers())
     }
@@ -196,7 +203,7 @@ impl Registry {
     ) -> Result<Result<(HeaderMap, Vec<u8>), String>, PullError> {
         let mut attempts = Attempts::default();
         loop {
-            let failure = match http.once(request, Some(access)).await {
+            let failure = match access.once(http, request).await {
                 Ok(response) if matches!(response.status().as_u16(), 200 | 206) => {
                     let (status, host) = (response.status(), host_of(response.url()));
                     let headers = response.headers().clone();
@@ -211,9 +218,10 @@ impl Registry {
                                 }
                             };
                         }
-                        Ok(_) => {
-                            Failure::broken(&host, "it sent a part where the whole was asked for".to_owned())
-                        }
+                        Ok(_) => FailedAttempt::broken(
+                            &host,
+                            "it sent a part where the whole was asked for".to_owned(),
+                        ),
                         Err(failure) => failure,
                     }
                 }
@@ -223,7 +231,7 @@ impl Registry {
                 Ok(response) => {
                     let status = response.status();
                     let detail = http.detail(response).await;
-                    Failure::Final(request.status_error(status, detail))
+                    FailedAttempt::Final(request.status_error(status, detail))
                 }
                 Err(failure) => failure,
             };
@@ -283,7 +291,7 @@ fn document_type(headers: &HeaderMap) -> Option<String> {
 /// Whether an answer with status 206 holds all there is.
 fn is_whole(headers: &HeaderMap, len: usize) -> bool {
     let range = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
-    range.is_some_and(|range| crate::transfer::is_rest(range, 0, len as u64))
+    range.is_some_and(|range| is_rest(range, 0, len as u64))
 }
 
 /// The document in an answer that was compressed on the way, although nobody asked for that.
@@ -312,19 +320,6 @@ fn beginning(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).into_owned()
 }
 
-/// Whether a registry is on this machine: `localhost`, `127.0.0.0/8`, `[::1]`.
-fn is_local(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => {
-            return rest.split(']').next().is_some_and(|address| {
-                address.parse::<std::net::Ipv6Addr>().is_ok_and(|address| address.is_loopback())
-            });
-        }
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name == "localhost" || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,16 +341,6 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_DIGEST, HeaderValue::from_str(value).unwrap());
             assert_eq!(content_digest(&headers).ok().map(|digest| digest.is_some()), found, "{value}");
-        }
-    }
-
-    #[test]
-    fn local_registries() {
-        for host in ["localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:80"] {
-            assert!(is_local(host), "{host}");
-        }
-        for host in ["localhost.example", "128.0.0.1:5000", "127.0.0.1.example", "[::2]:80", "r.io"] {
-            assert!(!is_local(host), "{host}");
         }
     }
 }

@@ -6,13 +6,12 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use banger_tree::Budget;
+use banger_tree::{Advice, Budget};
 
-use crate::auth::one_line;
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::error::{FittingImage, PullError};
-use crate::event::CancelToken;
+use crate::foreign_text::one_line;
 use crate::manifest::{
     Descriptor, ImageIndex, ImageManifest, Manifest, ManifestKind, is_foreign_entry, manifest_kind,
 };
@@ -20,6 +19,7 @@ use crate::options::PullOptions;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::source::{Document, ImageSource, Root, names_of};
+use crate::stop::PullStop;
 
 /// How deep indexes may be nested.
 const MAX_INDEX_DEPTH: u32 = 4;
@@ -44,7 +44,7 @@ pub(crate) struct Resolver<'a> {
     source: &'a dyn ImageSource,
     reference: &'a Reference,
     options: &'a PullOptions,
-    cancel: &'a CancelToken,
+    cancel: &'a PullStop,
     wanted: Platform,
     /// The platforms met that do not fit.
     available: Vec<String>,
@@ -79,7 +79,7 @@ impl<'a> Resolver<'a> {
         source: &'a dyn ImageSource,
         reference: &'a Reference,
         options: &'a PullOptions,
-        cancel: &'a CancelToken,
+        cancel: &'a PullStop,
     ) -> Self {
         Self {
             source,
@@ -319,13 +319,13 @@ impl<'a> Resolver<'a> {
             reference: self.reference.to_string(),
             count,
             images,
-            advice: match self.reference {
+            advice: Advice::new(match self.reference {
                 Reference::Registry(_) => "choose one by its digest, as in NAME@sha256:…",
                 _ => {
                     "choose one by its full name behind the path (PATH:NAME), by its tag where no other has that \
                      tag, or by PATH@sha256:…"
                 }
-            },
+            }),
         }
     }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::error::PullError;
-use crate::foreign_text::Secrets;
 use crate::layer::Content;
 use crate::manifest::{Descriptor, ImageIndex};
+use crate::secrets::Secrets;
 
 mod archive;
 mod docker_archive;
 mod docker_legacy;
+mod docker_reading;
 mod layout;
 mod names;
 mod remote;

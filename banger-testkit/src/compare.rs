@@ -8,37 +8,18 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use banger_tree::FileType;
+use rustix::fs::{AtFlags, Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 /// A tree by path: relative, without a slash in front; the root's is empty.
 pub type Snapshot = BTreeMap<Vec<u8>, Entry>;
 
-/// What an entry of a tree is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A character device.
-    CharDevice,
-    /// A block device.
-    BlockDevice,
-    /// A FIFO.
-    Fifo,
-    /// A socket.
-    Socket,
-}
-
 /// All that a tree says of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The file type.
-    pub kind: Kind,
+    pub kind: FileType,
     /// Permission bits with setuid, setgid and sticky.
     pub mode: u32,
     /// Owner.
@@ -108,18 +89,12 @@ impl Walker {
         let fail = |what: &str, error: &dyn fmt::Display| -> ! { panic!("{what} {}: {error}", show(&path)) };
         let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
             .unwrap_or_else(|error| fail("stat", &error));
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Directory,
-            FileType::Symlink => Kind::Symlink,
-            FileType::CharacterDevice => Kind::CharDevice,
-            FileType::BlockDevice => Kind::BlockDevice,
-            FileType::Fifo => Kind::Fifo,
-            FileType::Socket => Kind::Socket,
-            FileType::Unknown => fail("stat", &"a file type the kernel does not have"),
-        };
-        let has_size = matches!(kind, Kind::File | Kind::Symlink);
-        let is_device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
+        let kind = u16::try_from(stat.st_mode)
+            .ok()
+            .and_then(FileType::from_mode_bits)
+            .unwrap_or_else(|| fail("stat", &"a file type the kernel does not have"));
+        let has_size = matches!(kind, FileType::Regular | FileType::Symlink);
+        let is_device = matches!(kind, FileType::CharDevice | FileType::BlockDevice);
         let open =
             |flags| rustix::fs::openat(parent, name, flags | OFlags::CLOEXEC, Mode::empty()).map(File::from);
         // The xattr calls take paths only; this one is short, and names the entry itself.
@@ -143,17 +118,17 @@ impl Walker {
             first_name: None,
         };
         match kind {
-            Kind::Symlink => {
+            FileType::Symlink => {
                 let target = rustix::fs::readlinkat(parent, name, Vec::new())
                     .unwrap_or_else(|error| fail("readlink", &error));
                 entry.target = Some(target.into_bytes());
             }
-            Kind::File => {
+            FileType::Regular => {
                 let file =
                     open(OFlags::RDONLY | OFlags::NOFOLLOW).unwrap_or_else(|error| fail("open", &error));
                 entry.sha256 = Some(hash(file).unwrap_or_else(|error| fail("read", &error)));
             }
-            Kind::Directory => {
+            FileType::Directory => {
                 let dir = open(OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::DIRECTORY)
                     .unwrap_or_else(|error| fail("open", &error));
                 for child in children(&dir).unwrap_or_else(|error| fail("list", &error)) {
@@ -167,7 +142,7 @@ impl Walker {
             }
             _ => {}
         }
-        if kind != Kind::Directory {
+        if kind != FileType::Directory {
             entry.links = stat.st_nlink;
             if stat.st_dev == self.device && stat.st_nlink > 1 {
                 self.names.entry(stat.st_ino).or_default().push(path.clone());

@@ -55,9 +55,7 @@ mod sparse;
 pub mod tools;
 mod upload;
 
-pub use compare::{
-    Entry as TreeEntry, Ignore, Kind, Snapshot, assert_same_tree, diff, diff_ignoring, snapshot,
-};
+pub use compare::{Entry as TreeEntry, Ignore, Snapshot, assert_same_tree, diff, diff_ignoring, snapshot};
 pub use compress::{Compression, gzip, gzip_members, zstd, zstd_frames, zstd_skippable_frame};
 pub use e2fsck::{
     assert_clean, assert_silent, assert_silent_after_kernel, check as e2fsck_check, copy_sparse, e2fscks,

@@ -32,6 +32,11 @@ impl Attributes {
     }
 }
 
+/// Longest name of an extended attribute in bytes (Linux `XATTR_NAME_MAX`).
+pub const XATTR_NAME_MAX: usize = 255;
+/// Bytes that ext4 needs for an extended attribute besides its name and value.
+pub const XATTR_ENTRY_BYTES: u64 = 16;
+
 /// Extended attributes by full name (`security.capability`, `user.x`), ordered by name.
 ///
 /// One pointer wide, since most inodes have none.
@@ -48,6 +53,11 @@ impl Xattrs {
     /// Returns how many there are.
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |map| map.len())
+    }
+
+    /// Returns the room that they take in an inode: [`XATTR_ENTRY_BYTES`], name and value of each.
+    pub fn room_bytes(&self) -> u64 {
+        self.iter().map(|(name, value)| XATTR_ENTRY_BYTES + (name.len() + value.len()) as u64).sum()
     }
 
     /// Returns the value of `name`.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::failure::{Advice, ErrorContext, ErrorKind, Failure, Setting};
+
 /// A cost that a small input can make large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -55,14 +57,14 @@ impl Cost {
     }
 
     /// Returns the option that raises the limit, if there is one.
-    pub const fn option(self) -> Option<&'static str> {
+    pub const fn setting(self) -> Option<Setting> {
         match self {
-            Self::PathComponents => Some("--max-path-components"),
-            Self::TreeBytes => Some("--max-metadata"),
-            Self::ImageBytes => Some("--max-content"),
-            Self::InflatedBytes => Some("--max-tar"),
-            Self::Entries => Some("--max-entries"),
-            Self::Layers => Some("--max-layers"),
+            Self::PathComponents => Some(Setting("max_path_components")),
+            Self::TreeBytes => Some(Setting("max_metadata_bytes")),
+            Self::ImageBytes => Some(Setting("max_content_bytes")),
+            Self::InflatedBytes => Some(Setting("max_tar_bytes")),
+            Self::Entries => Some(Setting("max_entries")),
+            Self::Layers => Some(Setting("max_layers")),
             Self::DocumentNodes | Self::Urls => None,
         }
     }
@@ -126,7 +128,7 @@ pub const NAME_MEMORY_BYTES: u64 = 56;
 
 /// A limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the input has more than {limit} {}{}", .cost.unit(), advice(.cost))]
+#[error("the input has more than {limit} {}", .cost.unit())]
 pub struct OverBudget {
     /// What is too much.
     pub cost: Cost,
@@ -134,8 +136,34 @@ pub struct OverBudget {
     pub limit: u64,
 }
 
-fn advice(cost: &Cost) -> String {
-    cost.option().map_or_else(String::new, |option| format!("; if it is to be trusted, raise {option}"))
+impl OverBudget {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        726
+    }
+
+    /// Returns the option that raises the limit, if there is one.
+    pub fn setting(&self) -> Option<Setting> {
+        self.cost.setting()
+    }
+}
+
+impl Failure for OverBudget {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Limit
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        self.setting().map(Advice::to_raise)
+    }
+
+    fn context(&self) -> ErrorContext {
+        ErrorContext::default().with("cost", self.cost.name()).with("limit", self.limit)
+    }
 }
 
 /// The limits of one run and what is spent of them. Clones share what is spent, so that every
@@ -269,11 +297,14 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_option() {
+    fn errors_tell_the_limit_and_advice_names_the_option() {
         for cost in Cost::ALL {
-            let text = OverBudget { cost, limit: 7 }.to_string();
-            assert!(text.starts_with(&format!("the input has more than 7 {}", cost.unit())), "{text}");
-            assert_eq!(cost.option().is_some(), text.contains("raise --max-"), "{text}");
+            let over = OverBudget { cost, limit: 7 };
+            assert_eq!(over.to_string(), format!("the input has more than 7 {}", cost.unit()));
+            let advice = over.advice().map(|advice| advice.worded(|setting| setting.0.to_owned()));
+            let want =
+                cost.setting().map(|setting| format!("if the input is to be trusted, raise {}", setting.0));
+            assert_eq!(advice, want);
         }
         assert!(Budget::unlimited().charge(Cost::Entries, u64::MAX).is_ok());
     }

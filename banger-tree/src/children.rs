@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, btree_map};
 use std::{iter, slice, vec};
 
-use crate::tree::InodeId;
+use crate::inode_id::InodeId;
 
 /// Names up to which a list takes less memory than a map, and is as fast.
 const LIST_MAX: usize = 8;
@@ -193,7 +193,9 @@ impl<'a> IntoIterator for &'a Children {
 mod tests {
     use super::*;
     use crate::attributes::Attributes;
-    use crate::tree::{Inode, NodeKind, Tree};
+    use crate::inode::Inode;
+    use crate::kind::NodeKind;
+    use crate::tree::Tree;
 
     #[test]
     fn lists_and_maps_tell_the_same() {

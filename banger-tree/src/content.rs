@@ -1,77 +1,13 @@
 //! Where the bytes of regular files go while a tree is made.
 
-use std::num::NonZeroU32;
-
 use crate::attributes::Xattrs;
-
-/// Number of one file's bytes in a [`ContentStore`]; never zero, so that an `Option` is as small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContentId(pub NonZeroU32);
-
-impl ContentId {
-    /// Returns the id of the `index`th content, counted from 0.
-    ///
-    /// # Panics
-    /// At 2^32 - 1 contents, which no ext4 file system has inodes for.
-    pub fn from_index(index: usize) -> Self {
-        let number = u32::try_from(index).ok().and_then(|index| index.checked_add(1));
-        Self(number.and_then(NonZeroU32::new).expect("fewer contents than an ext4 file system has inodes"))
-    }
-
-    /// Returns the position counted from 0 that [`ContentId::from_index`] made this of.
-    pub fn index(self) -> usize {
-        usize::try_from(self.0.get() - 1).expect("usize holds 32 bits on every supported host")
-    }
-}
+use crate::content_error::ContentError;
+use crate::content_id::ContentId;
 
 /// Position of a layer in its image, 0 for the base; what is written after the layers (injected
 /// files) counts as one more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayerIndex(pub u32);
-
-/// Why a store could not take or give bytes.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ContentError {
-    /// The file system being built, or the disk under the store, is full.
-    #[error("no space left for {needed_bytes} more bytes of file content in {store}")]
-    NoSpace {
-        /// What is full: a path of the host or "the image".
-        store: String,
-        /// Bytes that did not fit.
-        needed_bytes: u64,
-    },
-    /// More or fewer bytes came than the file was begun with.
-    #[error("file content of {declared_bytes} bytes got {written_bytes}")]
-    WrongLength {
-        /// Length given to [`ContentStore::begin`].
-        declared_bytes: u64,
-        /// Bytes appended.
-        written_bytes: u64,
-    },
-    /// An id that is unknown, released, or not yet finished.
-    #[error("content {} is not readable here", .id.0)]
-    Unknown {
-        /// The id asked for.
-        id: ContentId,
-    },
-    /// What is being built has no room for the extended attributes of one inode.
-    #[error("{reason}")]
-    Xattrs {
-        /// Which limit, with numbers.
-        reason: String,
-    },
-    /// The host failed to read or write.
-    #[error("cannot {action} {store}: {source}")]
-    Io {
-        /// What was tried, as a verb: "write", "read".
-        action: &'static str,
-        /// The file it was tried on.
-        store: String,
-        /// The host's error.
-        source: std::io::Error,
-    },
-}
 
 /// Takes the bytes of regular files to their final place as they stream out of the layers.
 ///

@@ -133,6 +133,11 @@ impl Advice {
         Self { text: text.into(), setting: Some(setting) }
     }
 
+    /// Advice to raise the limit `setting`, for input that the caller trusts.
+    pub fn to_raise(setting: Setting) -> Self {
+        Self::with_setting("if the input is to be trusted, raise {setting}", setting)
+    }
+
     /// Returns the option that the advice names.
     pub fn setting(&self) -> Option<Setting> {
         self.setting

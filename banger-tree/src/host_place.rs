@@ -10,15 +10,14 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, stat, statat};
 use rustix::io::Errno;
 
-use crate::new_file::NewFileError;
+use crate::new_file_error::NewFileError;
+use crate::resolve_error::MAX_SYMLINK_HOPS;
 
 /// Directories that hold devices and the kernel's own files, and why a path there is refused.
 const SPECIAL: [(&str, &str); 3] =
     [("/dev", "leads into /dev"), ("/proc", "leads into /proc"), ("/sys", "leads into /sys")];
 /// Shared memory: ordinary files, although it lies in `/dev`.
 const SHARED_MEMORY: &str = "/dev/shm";
-/// Symlinks that are followed on the way, as the kernel does.
-const MAX_SYMLINKS: usize = 40;
 const IS_DIRECTORY: &str = "is a directory";
 
 /// What a new file does with a file that has its name already.
@@ -160,7 +159,7 @@ fn special(path: &Path) -> Result<Option<&'static str>, NewFileError> {
             continue;
         }
         symlinks += 1;
-        if symlinks > MAX_SYMLINKS {
+        if symlinks > MAX_SYMLINK_HOPS {
             return Err(NewFileError::io("follow the symlinks of")(Errno::LOOP));
         }
         if target.is_absolute() {

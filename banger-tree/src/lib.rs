@@ -26,41 +26,56 @@ mod budget;
 mod cancellation;
 mod children;
 mod content;
+mod content_error;
+mod content_id;
 mod distrust;
 mod escape;
 mod failure;
 mod host_place;
+mod inode;
+mod inode_id;
+mod kind;
 mod memory_store;
 mod metadata;
 mod new_file;
+mod new_file_error;
 mod path;
 pub mod places;
 mod resolve;
+mod resolve_error;
 mod rootfs;
 mod timestamp;
 mod tree;
+mod tree_contents;
+mod tree_error;
 mod tree_rootfs;
 
-pub use attributes::{AttributeChange, Attributes, Xattrs};
+pub use attributes::{AttributeChange, Attributes, XATTR_ENTRY_BYTES, XATTR_NAME_MAX, Xattrs};
 pub use budget::{
     Budget, Cost, ENTRY_ALLOWANCE_BYTES, FREE_PATH_COMPONENTS, INODE_MEMORY_BYTES, NAME_MEMORY_BYTES,
     OverBudget,
 };
 pub use cancellation::{CancelGuard, Cancellation};
 pub use children::{Children, ChildrenIter};
-pub use content::{ContentError, ContentId, ContentStore, LayerIndex};
+pub use content::{ContentStore, LayerIndex};
+pub use content_error::ContentError;
+pub use content_id::ContentId;
 pub use distrust::Distrust;
 pub use escape::{escape_bytes, escape_text, is_hidden};
 pub use failure::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 pub use host_place::{Existing, HostPlace};
+pub use inode::Inode;
+pub use inode_id::InodeId;
+pub use kind::{DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, FileType, NodeKind};
 pub use memory_store::MemoryStore;
 pub use metadata::{Metadata, MetadataEntry, MetadataKind};
-pub use new_file::{NewFile, NewFileError, write_new_file};
-pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, check_name};
-pub use resolve::{
-    Lookup, MAX_SYMLINK_HOPS, ResolveAccount, ResolveError, ResolveStop, Resolved, count_components, resolve,
-};
-pub use rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};
+pub use new_file::{NewFile, write_new_file};
+pub use new_file_error::NewFileError;
+pub use path::{GuestPath, NAME_MAX, PATH_MAX, PathError, SYMLINK_TARGET_MAX, check_name};
+pub use resolve::{Lookup, ResolveAccount, ResolveStop, Resolved, count_components, resolve};
+pub use resolve_error::{MAX_SYMLINK_HOPS, ResolveError};
+pub use rootfs::{DirEntry, Rootfs, RootfsError, Stat};
 pub use timestamp::Timestamp;
-pub use tree::{Inode, InodeId, NodeKind, Tree, TreeError, Walk};
+pub use tree::{Tree, TreeWalk};
+pub use tree_error::TreeError;
 pub use tree_rootfs::TreeRootfs;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::content::{ContentError, ContentId, ContentStore, LayerIndex};
+use crate::content::{ContentStore, LayerIndex};
+use crate::content_error::ContentError;
+use crate::content_id::ContentId;
 
 /// Keeps contents in memory: for tests and for trees of a few small files.
 #[derive(Debug, Default)]

@@ -3,15 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::Attributes;
+use crate::kind::{FileType, NodeKind};
 use crate::path::GuestPath;
-use crate::rootfs::FileType;
-use crate::tree::{NodeKind, Tree};
+use crate::tree::Tree;
 
 /// Attributes of every path of a root file system, one entry a path, parents before children.
 ///
 /// What an unprivileged copy of the tree loses (owners, devices, capabilities) is all here, so
 /// that `apply_ownership` can put it into an image afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Metadata {
     /// The entries.
     pub entries: Vec<MetadataEntry>,
@@ -19,6 +20,7 @@ pub struct Metadata {
 
 /// One path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MetadataEntry {
     /// Where it is.
     pub path: GuestPath,
@@ -32,7 +34,7 @@ pub struct MetadataEntry {
 
 /// Type of a path, with the numbers of a device.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
+#[serde(try_from = "KindFields", into = "KindFields")]
 pub enum MetadataKind {
     /// A regular file.
     File,
@@ -75,6 +77,53 @@ impl MetadataKind {
     }
 }
 
+/// A [`MetadataKind`] as documents have it.
+#[derive(Clone, Serialize, Deserialize)]
+struct KindFields {
+    #[serde(rename = "type")]
+    file_type: FileType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    major: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    minor: Option<u32>,
+}
+
+impl From<MetadataKind> for KindFields {
+    fn from(kind: MetadataKind) -> Self {
+        let device = match kind {
+            MetadataKind::CharDevice { major, minor } | MetadataKind::BlockDevice { major, minor } => {
+                Some((major, minor))
+            }
+            _ => None,
+        };
+        Self {
+            file_type: kind.file_type(),
+            major: device.map(|(major, _)| major),
+            minor: device.map(|(_, minor)| minor),
+        }
+    }
+}
+
+impl TryFrom<KindFields> for MetadataKind {
+    type Error = String;
+
+    fn try_from(fields: KindFields) -> Result<Self, String> {
+        let device = || match (fields.major, fields.minor) {
+            (Some(major), Some(minor)) => Ok((major, minor)),
+            _ => Err(format!("a {} without the numbers of the device", fields.file_type)),
+        };
+        Ok(match fields.file_type {
+            FileType::Regular => Self::File,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::Symlink,
+            FileType::CharDevice => device().map(|(major, minor)| Self::CharDevice { major, minor })?,
+            FileType::BlockDevice => device().map(|(major, minor)| Self::BlockDevice { major, minor })?,
+            FileType::Fifo => Self::Fifo,
+            FileType::Socket => Self::Socket,
+        })
+    }
+}
+
 impl From<&NodeKind> for MetadataKind {
     fn from(kind: &NodeKind) -> Self {
         match *kind {
@@ -89,7 +138,19 @@ impl From<&NodeKind> for MetadataKind {
     }
 }
 
+impl MetadataEntry {
+    /// Returns an entry for `path`.
+    pub fn new(path: GuestPath, kind: MetadataKind, attributes: Attributes) -> Self {
+        Self { path, kind, attributes }
+    }
+}
+
 impl Metadata {
+    /// Returns what `entries` say, which have parents before children.
+    pub fn new(entries: Vec<MetadataEntry>) -> Self {
+        Self { entries }
+    }
+
     /// Returns the attributes of every path of `tree`.
     pub fn of(tree: &Tree) -> Self {
         let entry = |(path, id)| {
@@ -107,7 +168,7 @@ impl Metadata {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Inode;
+    use crate::inode::Inode;
 
     #[test]
     fn one_entry_a_path_and_json_keeps_all() {

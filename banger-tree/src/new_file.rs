@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::host_place::{Existing, HostPlace};
+use crate::new_file_error::NewFileError;
 
 /// What the name of a file under construction has around its random digits.
 const PREFIX: &[u8] = b".banger-";
@@ -25,45 +26,6 @@ const DIGITS: usize = 16;
 const PRIVATE: u32 = 0o600;
 /// Nobody gets more by a mode: no set-user-id, set-group-id or sticky bit.
 const PERMISSIONS: u32 = 0o777;
-
-/// Why a new file was not made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NewFileError {
-    /// The place cannot have a file.
-    #[error("it {reason}")]
-    Kind {
-        /// What the place is, as the rest of a sentence: "is a directory".
-        reason: &'static str,
-    },
-    /// A file is there, and was to stay.
-    #[error("it exists already")]
-    Exists,
-    /// The host refuses.
-    #[error("cannot {action} it: {source}")]
-    Io {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// The host's error.
-        source: io::Error,
-    },
-}
-
-impl NewFileError {
-    pub(crate) fn io<E: Into<io::Error>>(action: &'static str) -> impl Fn(E) -> Self {
-        move |source| Self::Io { action, source: source.into() }
-    }
-}
-
-impl From<NewFileError> for io::Error {
-    fn from(error: NewFileError) -> Self {
-        match error {
-            NewFileError::Io { source, .. } => source,
-            NewFileError::Exists => Self::new(io::ErrorKind::AlreadyExists, error),
-            NewFileError::Kind { .. } => Self::new(io::ErrorKind::InvalidInput, error),
-        }
-    }
-}
 
 /// A file that appears at its place when it is complete, or not at all; removed on drop.
 ///

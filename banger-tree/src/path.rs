@@ -5,11 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::escape::{escape_bytes, unescape_bytes};
+use crate::failure::{ErrorContext, ErrorKind, Failure};
 
 /// Longest file name in bytes (Linux `NAME_MAX`, and what an ext4 directory entry can hold).
 pub const NAME_MAX: usize = 255;
 /// Longest path in bytes that is accepted (Linux `PATH_MAX`).
 pub const PATH_MAX: usize = 4096;
+/// Longest target of a symlink in bytes: a path without the NUL behind it.
+pub const SYMLINK_TARGET_MAX: usize = PATH_MAX - 1;
 
 /// An absolute, normalized path inside an image: `/`, or `/a/b` with no empty, `.` or `..`
 /// component and no slash at the end. The bytes need not be UTF-8.
@@ -62,6 +65,38 @@ pub enum PathError {
         /// The text as given.
         text: String,
     },
+}
+
+impl PathError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        709
+    }
+}
+
+impl Failure for PathError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Argument
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::AboveRoot { path } | Self::Nul { path } => context.with("path", escape_bytes(path)),
+            Self::NameTooLong { path, length } => {
+                context.with("path", escape_bytes(path)).with("length", length).with("limit", NAME_MAX)
+            }
+            Self::TooLong { start, length } => {
+                context.with("path", escape_bytes(start)).with("length", length).with("limit", PATH_MAX)
+            }
+            Self::NotAName { name } => context.with("name", escape_bytes(name)),
+            Self::Escape { text } => context.with("path", text),
+        }
+    }
 }
 
 impl GuestPath {

@@ -1,10 +1,10 @@
 //! Where edits of a root file system take place: the checks that all implementations of
 //! [`Rootfs`](crate::Rootfs) make, and the errors they share.
 
+use crate::kind::{FileType, NodeKind};
 use crate::path::GuestPath;
 use crate::resolve::{Lookup, Resolved};
-use crate::rootfs::{FileType, RootfsError};
-use crate::tree::NodeKind;
+use crate::rootfs::RootfsError;
 
 /// Where something is, and the place it moves to.
 pub type FromTo<N> = (Resolved<N>, Resolved<N>);

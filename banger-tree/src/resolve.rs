@@ -5,11 +5,9 @@ use std::hash::Hash;
 
 use crate::budget::{Budget, Cost, FREE_PATH_COMPONENTS, OverBudget};
 use crate::cancellation::Cancellation;
+use crate::kind::FileType;
 use crate::path::{GuestPath, PATH_MAX, PathError, check_name};
-use crate::rootfs::FileType;
-
-/// Symlinks followed in one path before it counts as a loop (Linux `MAXSYMLINKS`).
-pub const MAX_SYMLINK_HOPS: usize = 40;
+use crate::resolve_error::{MAX_SYMLINK_HOPS, ResolveError};
 
 /// What path resolution asks of a file system.
 pub trait Lookup {
@@ -109,52 +107,6 @@ pub struct Resolved<N> {
     pub parent: N,
     /// The inode, or `None` where the last component does not exist (yet).
     pub node: Option<N>,
-}
-
-/// Why a path leads nowhere.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResolveError {
-    /// A directory on the way does not exist.
-    #[error("{path} does not exist")]
-    NotFound {
-        /// The first path that is missing.
-        path: GuestPath,
-    },
-    /// Something on the way is not a directory.
-    #[error("{path} is not a directory")]
-    NotADirectory {
-        /// What is in the way.
-        path: GuestPath,
-    },
-    /// More than [`MAX_SYMLINK_HOPS`] symlinks.
-    #[error("{path} leads through more than {MAX_SYMLINK_HOPS} symlinks")]
-    TooManySymlinks {
-        /// The path that was asked for.
-        path: GuestPath,
-    },
-    /// A symlink's target makes a path that is too long or holds NUL.
-    #[error("{path} leads through a symlink with a bad target: {source}")]
-    BadTarget {
-        /// The symlink.
-        path: GuestPath,
-        /// What is wrong with the target.
-        source: PathError,
-    },
-    /// All paths together have more components than the budget allows.
-    #[error("{path}: {source}")]
-    OverBudget {
-        /// The path that was asked for.
-        path: GuestPath,
-        /// The limit.
-        source: OverBudget,
-    },
-    /// The run was cancelled.
-    #[error("cancelled at {path}")]
-    Cancelled {
-        /// The path that was asked for.
-        path: GuestPath,
-    },
 }
 
 /// Follows `path` from the root of `fs`: symlinks in the parents always, one as the last component
@@ -337,25 +289,14 @@ impl<'a, L: Lookup> Way<'a, L> {
     }
 }
 
-impl ResolveError {
-    /// Returns the path the error is about.
-    pub fn path(&self) -> &GuestPath {
-        match self {
-            Self::NotFound { path }
-            | Self::NotADirectory { path }
-            | Self::TooManySymlinks { path }
-            | Self::BadTarget { path, .. }
-            | Self::OverBudget { path, .. }
-            | Self::Cancelled { path } => path,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::attributes::Attributes;
-    use crate::tree::{Inode, NodeKind, Tree};
+    use crate::failure::{Failure as _, Setting};
+    use crate::inode::Inode;
+    use crate::kind::NodeKind;
+    use crate::tree::Tree;
 
     fn tree() -> Tree {
         let mut tree = Tree::new();
@@ -418,7 +359,7 @@ mod tests {
     }
 
     impl Lookup for Counted {
-        type Node = crate::tree::InodeId;
+        type Node = crate::inode_id::InodeId;
         type Error = ResolveError;
 
         fn root(&self) -> Self::Node {
@@ -480,7 +421,7 @@ mod tests {
         fs.account.budget = Budget::default().with_limit(Cost::PathComponents, 50_000);
         assert!(resolve(&fs, &path, true).is_ok());
         let error = resolve(&fs, &path, true).unwrap_err();
-        assert!(error.to_string().ends_with("raise --max-path-components"), "{error}");
+        assert_eq!(error.advice().and_then(|advice| advice.setting()), Some(Setting("max_path_components")));
         assert!(resolve(&fs, &plain, true).is_ok());
     }
 

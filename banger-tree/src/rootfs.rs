@@ -4,74 +4,15 @@ use std::io::Read;
 
 use crate::attributes::{AttributeChange, Attributes};
 use crate::budget::OverBudget;
-use crate::content::ContentError;
+use crate::content_error::ContentError;
+use crate::failure::{Advice, ErrorContext, ErrorKind, Failure};
+use crate::kind::{FileType, NodeKind};
 use crate::path::{GuestPath, PathError};
-use crate::resolve::ResolveError;
-use crate::tree::NodeKind;
-
-/// Type of an inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FileType {
-    /// A regular file.
-    Regular,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A character device.
-    CharDevice,
-    /// A block device.
-    BlockDevice,
-    /// A named pipe.
-    Fifo,
-    /// A Unix socket.
-    Socket,
-}
-
-impl FileType {
-    /// Returns the type's bits of `st_mode` (`S_IFMT`), as ext4's `i_mode` has them too.
-    pub const fn mode_bits(self) -> u16 {
-        match self {
-            Self::Fifo => 0o010_000,
-            Self::CharDevice => 0o020_000,
-            Self::Directory => 0o040_000,
-            Self::BlockDevice => 0o060_000,
-            Self::Regular => 0o100_000,
-            Self::Symlink => 0o120_000,
-            Self::Socket => 0o140_000,
-        }
-    }
-
-    /// Returns the type's name in lower case, as documents have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Regular => "file",
-            Self::Directory => "directory",
-            Self::Symlink => "symlink",
-            Self::CharDevice => "char-device",
-            Self::BlockDevice => "block-device",
-            Self::Fifo => "fifo",
-            Self::Socket => "socket",
-        }
-    }
-
-    /// Returns the type that `mode`'s `S_IFMT` bits say, or `None` for bits that mean nothing.
-    pub const fn from_mode_bits(mode: u16) -> Option<Self> {
-        match mode & 0o170_000 {
-            0o010_000 => Some(Self::Fifo),
-            0o020_000 => Some(Self::CharDevice),
-            0o040_000 => Some(Self::Directory),
-            0o060_000 => Some(Self::BlockDevice),
-            0o100_000 => Some(Self::Regular),
-            0o120_000 => Some(Self::Symlink),
-            0o140_000 => Some(Self::Socket),
-            _ => None,
-        }
-    }
-}
+use crate::resolve_error::ResolveError;
 
 /// What `lstat` and `listxattr` tell of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stat {
     /// Number of the inode: equal for hard links of one file, stable until the next change.
     pub inode: u64,
@@ -88,8 +29,16 @@ pub struct Stat {
     pub device: Option<(u32, u32)>,
 }
 
+impl Stat {
+    /// Returns what is known of an inode with one name, without bytes and without device numbers.
+    pub fn new(inode: u64, file_type: FileType, attributes: Attributes) -> Self {
+        Self { inode, file_type, attributes, nlink: 1, size_bytes: 0, device: None }
+    }
+}
+
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DirEntry {
     /// The name, never `.` or `..`.
     pub name: Vec<u8>,
@@ -97,6 +46,13 @@ pub struct DirEntry {
     pub inode: u64,
     /// Type.
     pub file_type: FileType,
+}
+
+impl DirEntry {
+    /// Returns an entry that leads to `inode`.
+    pub fn new(name: Vec<u8>, inode: u64, file_type: FileType) -> Self {
+        Self { name, inode, file_type }
+    }
 }
 
 /// Why a root file system could not do what was asked.
@@ -187,7 +143,7 @@ pub enum RootfsError {
         reason: String,
     },
     /// One operation changes more than a commit can hold; nothing of it was done.
-    #[error("{path}: one commit cannot hold all changes; make them in smaller steps")]
+    #[error("{path}: one commit cannot hold all changes")]
     TooManyChanges {
         /// The path of the operation.
         path: GuestPath,
@@ -196,7 +152,7 @@ pub enum RootfsError {
     #[error("interrupted")]
     Cancelled,
     /// The image is damaged.
-    #[error("{image} is damaged: {reason}; run e2fsck on it")]
+    #[error("{image} is damaged: {reason}")]
     Corrupt {
         /// The image.
         image: String,
@@ -218,6 +174,14 @@ pub enum RootfsError {
         image: String,
         /// Which feature or state, and what to do.
         reason: String,
+    },
+    /// Another program uses the image.
+    #[error("{image} is in use: {user}")]
+    InUse {
+        /// The image.
+        image: String,
+        /// Who uses it, or how.
+        user: String,
     },
     /// The file system cannot have this size.
     #[error("{image} cannot be made {size_bytes} bytes large: {reason}")]
@@ -251,6 +215,107 @@ pub enum RootfsError {
     },
 }
 
+impl RootfsError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Cancelled => 505,
+            Self::NotFound { .. } => 700,
+            Self::NotADirectory { .. } => 701,
+            Self::IsADirectory { .. } => 702,
+            Self::NotAFile { .. } => 703,
+            Self::NotASymlink { .. } => 704,
+            Self::AlreadyExists { .. } => 705,
+            Self::Root => 706,
+            Self::BelowItself { .. } => 707,
+            Self::Symlinks(_) => 708,
+            Self::Path(_) => 709,
+            Self::Content { .. } => 710,
+            Self::Source { .. } => 711,
+            Self::Limit { .. } => 712,
+            Self::Corrupt { .. } => 713,
+            // One number, as it was: the kind tells them apart.
+            Self::Unsupported { .. } | Self::InUse { .. } => 714,
+            Self::Tool { .. } => 715,
+            Self::Io { .. } => 716,
+            Self::Size { .. } => 718,
+            Self::Unreadable { .. } => 719,
+            Self::TooManyChanges { .. } => 725,
+            Self::OverBudget { .. } => 726,
+        }
+    }
+}
+
+impl Failure for RootfsError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::AlreadyExists { .. } => ErrorKind::Exists,
+            Self::NotADirectory { .. }
+            | Self::IsADirectory { .. }
+            | Self::NotAFile { .. }
+            | Self::NotASymlink { .. }
+            | Self::Root
+            | Self::BelowItself { .. }
+            | Self::Symlinks(_)
+            | Self::Path(_)
+            | Self::Size { .. } => ErrorKind::Argument,
+            Self::OverBudget { .. } | Self::Limit { .. } | Self::TooManyChanges { .. } => ErrorKind::Limit,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Corrupt { .. } => ErrorKind::Damaged,
+            Self::Unreadable { .. } | Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::InUse { .. } => ErrorKind::InUse,
+            Self::Content { .. } | Self::Tool { .. } => ErrorKind::Internal,
+            Self::Source { source, .. } | Self::Io { source, .. } => ErrorKind::of_io(source),
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        self.kind() == ErrorKind::InUse
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::Corrupt { .. } => Some(Advice::new("run e2fsck on it")),
+            Self::TooManyChanges { .. } => Some(Advice::new("make the changes in smaller steps")),
+            Self::InUse { .. } => Some(Advice::new("try again when the other program has ended")),
+            _ => None,
+        }
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::NotFound { path }
+            | Self::NotADirectory { path }
+            | Self::IsADirectory { path }
+            | Self::NotAFile { path }
+            | Self::NotASymlink { path }
+            | Self::AlreadyExists { path }
+            | Self::BelowItself { path }
+            | Self::OverBudget { path, .. }
+            | Self::Content { path, .. }
+            | Self::Source { path, .. }
+            | Self::Limit { path, .. }
+            | Self::TooManyChanges { path } => context.with("path", path),
+            Self::Corrupt { image, .. }
+            | Self::Unreadable { image, .. }
+            | Self::Unsupported { image, .. }
+            | Self::InUse { image, .. }
+            | Self::Io { image, .. } => context.with("image", image),
+            Self::Size { image, size_bytes, .. } => {
+                context.with("image", image).with("size_bytes", size_bytes)
+            }
+            Self::Tool { tool, image, .. } => context.with("tool", tool).with("image", image),
+            Self::Root | Self::Symlinks(_) | Self::Path(_) | Self::Cancelled => context,
+        }
+    }
+}
+
 impl From<ResolveError> for RootfsError {
     fn from(error: ResolveError) -> Self {
         match error {
@@ -270,7 +335,7 @@ impl From<ResolveError> for RootfsError {
 /// Parents are not created. Changes may become visible to others only at
 /// [`commit`](Self::commit), which makes all of them or none; reads through the same value see
 /// them at once.
-pub trait Rootfs {
+pub trait Rootfs: Send {
     /// Returns what is at `path`, or `None` if nothing is (also when a parent is missing).
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Points in time as file systems store them.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
 /// A point in time: whole seconds since 1970-01-01 UTC, rounded down, and nanoseconds after that.
@@ -27,9 +29,34 @@ impl Timestamp {
         Self { seconds, nanoseconds: 0 }
     }
 
+    /// Returns the host's time. Nothing in this library asks for it: images depend on no clock.
+    pub fn now() -> Self {
+        Self::from(SystemTime::now())
+    }
+
     /// Returns this instant moved into the range that ext4 can store.
     pub fn clamped_to_ext4(self) -> Self {
         self.clamp(Self::EXT4_MIN, Self::EXT4_MAX)
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let whole = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self { seconds: whole(after.as_secs()), nanoseconds: after.subsec_nanos() },
+            Err(error) => {
+                let before = error.duration();
+                match before.subsec_nanos() {
+                    0 => Self::from_seconds(-whole(before.as_secs())),
+                    // Seconds are rounded down.
+                    nanoseconds => Self {
+                        seconds: -whole(before.as_secs()) - 1,
+                        nanoseconds: 1_000_000_000 - nanoseconds,
+                    },
+                }
+            }
+        }
     }
 }
 
@@ -50,5 +77,17 @@ mod tests {
         ] {
             assert_eq!(Timestamp::from_seconds(seconds).clamped_to_ext4().seconds, want, "{seconds}");
         }
+    }
+
+    #[test]
+    fn system_times_are_rounded_down() {
+        let at = |seconds, nanoseconds| Timestamp { seconds, nanoseconds };
+        let quarter = std::time::Duration::from_millis(250);
+        assert_eq!(Timestamp::from(UNIX_EPOCH), at(0, 0));
+        assert_eq!(Timestamp::from(UNIX_EPOCH + quarter), at(0, 250_000_000));
+        assert_eq!(Timestamp::from(UNIX_EPOCH - quarter), at(-1, 750_000_000));
+        assert_eq!(Timestamp::from(UNIX_EPOCH - 4 * quarter), at(-1, 0));
+        // After this line was written.
+        assert!(Timestamp::now() > at(1_700_000_000, 0));
     }
 }

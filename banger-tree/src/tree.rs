@@ -2,146 +2,14 @@
 
 use crate::attributes::Attributes;
 use crate::children::{Children, ChildrenIter};
-use crate::content::ContentId;
-use crate::path::{GuestPath, PathError, check_name};
-use crate::resolve::{Lookup, ResolveError, Resolved, resolve};
-use crate::rootfs::FileType;
-
-/// Number of an inode in its [`Tree`]. Numbers of removed inodes are used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InodeId(u32);
-
-impl InodeId {
-    /// Returns the inode's position, below [`Tree::inode_bound`].
-    pub fn index(self) -> usize {
-        usize::try_from(self.0).expect("usize holds 32 bits on every supported host")
-    }
-}
-
-/// What an inode is, with what only that kind has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NodeKind {
-    /// A regular file; an empty one has no content.
-    Regular {
-        /// Length in bytes, holes included.
-        size_bytes: u64,
-        /// Where the bytes are; `None` exactly when `size_bytes` is 0.
-        content: Option<ContentId>,
-    },
-    /// A directory.
-    Directory {
-        /// Its entries, without `.` and `..`.
-        children: Children,
-    },
-    /// A symbolic link.
-    Symlink {
-        /// The target, verbatim.
-        target: Box<[u8]>,
-    },
-    /// A character device.
-    CharDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
-    /// A block device.
-    BlockDevice {
-        /// Major number.
-        major: u32,
-        /// Minor number.
-        minor: u32,
-    },
-    /// A named pipe.
-    Fifo,
-    /// A Unix socket.
-    Socket,
-}
-
-impl NodeKind {
-    /// Returns an empty directory.
-    pub fn empty_directory() -> Self {
-        Self::Directory { children: Children::new() }
-    }
-
-    /// Returns the type alone.
-    pub fn file_type(&self) -> FileType {
-        match self {
-            Self::Regular { .. } => FileType::Regular,
-            Self::Directory { .. } => FileType::Directory,
-            Self::Symlink { .. } => FileType::Symlink,
-            Self::CharDevice { .. } => FileType::CharDevice,
-            Self::BlockDevice { .. } => FileType::BlockDevice,
-            Self::Fifo => FileType::Fifo,
-            Self::Socket => FileType::Socket,
-        }
-    }
-}
-
-/// One inode. Several names may lead to it, unless it is a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inode {
-    /// Permissions, owner, time, xattrs.
-    pub attributes: Attributes,
-    /// What it is.
-    pub kind: NodeKind,
-    names: u32,
-}
-
-impl Inode {
-    /// Returns an inode that no name leads to yet.
-    pub fn new(kind: NodeKind, attributes: Attributes) -> Self {
-        Self { attributes, kind, names: 0 }
-    }
-
-    /// Returns the entries if this is a directory.
-    pub fn children(&self) -> Option<&Children> {
-        match &self.kind {
-            NodeKind::Directory { children } => Some(children),
-            _ => None,
-        }
-    }
-
-    /// Returns whether this is a directory.
-    pub fn is_dir(&self) -> bool {
-        matches!(self.kind, NodeKind::Directory { .. })
-    }
-
-    /// Returns how many names lead here; 1 for a directory, also for the root.
-    pub fn names(&self) -> u32 {
-        self.names
-    }
-
-    /// Returns the size that `stat` tells: bytes of a file or of a symlink's target, else 0.
-    pub fn size_bytes(&self) -> u64 {
-        match &self.kind {
-            NodeKind::Regular { size_bytes, .. } => *size_bytes,
-            NodeKind::Symlink { target } => target.len() as u64,
-            _ => 0,
-        }
-    }
-}
-
-/// Why a tree refused a change.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TreeError {
-    /// The name cannot be a directory entry.
-    #[error(transparent)]
-    Name(#[from] PathError),
-    /// The inode that was to hold an entry is not a directory.
-    #[error("inode {} is not a directory", .0.0)]
-    NotADirectory(InodeId),
-    /// The name is taken.
-    #[error("{} exists", crate::escape_bytes(.name))]
-    Exists {
-        /// The name.
-        name: Vec<u8>,
-    },
-    /// A second name for a directory.
-    #[error("inode {} is a directory and cannot have a second name", .0.0)]
-    DirectoryLink(InodeId),
-}
+use crate::content_id::ContentId;
+use crate::inode::Inode;
+use crate::inode_id::InodeId;
+use crate::kind::{FileType, NodeKind};
+use crate::path::{GuestPath, check_name};
+use crate::resolve::{Lookup, Resolved, resolve};
+use crate::resolve_error::ResolveError;
+use crate::tree_error::TreeError;
 
 /// The merged root file system: inodes and the names that lead to them.
 ///
@@ -193,6 +61,19 @@ impl Tree {
     /// `id` was removed, or is another tree's.
     pub fn inode(&self, id: InodeId) -> &Inode {
         self.slots[id.index()].as_ref().expect("an inode id is used only while a name leads to it")
+    }
+
+    /// Returns all inodes, in the order of their numbers.
+    pub(crate) fn inodes(&self) -> impl Iterator<Item = (InodeId, &Inode)> {
+        let ids = (0_u32..).map(InodeId);
+        ids.zip(&self.slots).filter_map(|(id, slot)| slot.as_ref().map(|inode| (id, inode)))
+    }
+
+    /// Lets the file `id` name another content, which has the same bytes.
+    pub(crate) fn rename_content(&mut self, id: InodeId, to: ContentId) {
+        if let NodeKind::Regular { content, .. } = &mut self.inode_mut(id).kind {
+            *content = Some(to);
+        }
     }
 
     /// Returns the inode's attributes for changing.
@@ -318,8 +199,8 @@ impl Tree {
 
     /// Returns every path with its inode, parents before children, siblings in the order of their
     /// names; first the root.
-    pub fn walk(&self) -> Walk<'_> {
-        Walk { tree: self, path: GuestPath::root(), levels: Vec::new(), starts: true }
+    pub fn walk(&self) -> TreeWalk<'_> {
+        TreeWalk { tree: self, path: GuestPath::root(), levels: Vec::new(), starts: true }
     }
 
     fn check_vacant(&self, dir: InodeId, name: &[u8]) -> Result<(), TreeError> {
@@ -369,7 +250,7 @@ impl Lookup for Tree {
 
 /// Iterator of [`Tree::walk`]. It holds one path, however many names are to come.
 #[derive(Debug)]
-pub struct Walk<'a> {
+pub struct TreeWalk<'a> {
     tree: &'a Tree,
     /// The directory whose entries come next.
     path: GuestPath,
@@ -378,7 +259,7 @@ pub struct Walk<'a> {
     starts: bool,
 }
 
-impl Iterator for Walk<'_> {
+impl Iterator for TreeWalk<'_> {
     type Item = (GuestPath, InodeId);
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -4,12 +4,19 @@ use std::fmt;
 use std::io::Read;
 
 use crate::attributes::{AttributeChange, Attributes};
-use crate::content::{ContentError, ContentId, ContentStore, LayerIndex};
-use crate::path::{GuestPath, PATH_MAX};
+use crate::content::{ContentStore, LayerIndex};
+use crate::content_error::ContentError;
+use crate::content_id::ContentId;
+use crate::inode::Inode;
+use crate::inode_id::InodeId;
+use crate::kind::{FileType, NodeKind};
+use crate::path::{GuestPath, SYMLINK_TARGET_MAX};
 use crate::places;
-use crate::resolve::{Lookup, ResolveAccount, ResolveError, Resolved, resolve};
-use crate::rootfs::{DirEntry, FileType, Rootfs, RootfsError, Stat};
-use crate::tree::{Inode, InodeId, NodeKind, Tree, TreeError};
+use crate::resolve::{Lookup, ResolveAccount, Resolved, resolve};
+use crate::resolve_error::ResolveError;
+use crate::rootfs::{DirEntry, Rootfs, RootfsError, Stat};
+use crate::tree::Tree;
+use crate::tree_error::TreeError;
 
 /// A [`Tree`] and its [`ContentStore`] as a [`Rootfs`]: the fast path, edited before the image is
 /// written. Every change is made at once; [`commit`](Rootfs::commit) has nothing left to do.
@@ -249,9 +256,10 @@ impl Rootfs for TreeRootfs<'_> {
         attributes: &Attributes,
     ) -> Result<(), RootfsError> {
         let place = places::vacant(&self.names(), path)?;
-        if target.is_empty() || target.len() >= PATH_MAX {
-            let (path, most) = (path.clone(), PATH_MAX - 1);
-            let reason = format!("a symlink's target of {} bytes is not of 1 to {most}", target.len());
+        if target.is_empty() || target.len() > SYMLINK_TARGET_MAX {
+            let reason =
+                format!("a symlink's target of {} bytes is not of 1 to {SYMLINK_TARGET_MAX}", target.len());
+            let path = path.clone();
             return Err(RootfsError::Limit { path, reason });
         }
         self.insert(&place, Inode::new(NodeKind::Symlink { target: target.into() }, attributes.clone()))
@@ -356,11 +364,11 @@ mod tests {
         assert!(matches!(rootfs.hard_link(&path("/d"), &path("/e")), Err(RootfsError::IsADirectory { .. })));
         assert!(matches!(rootfs.create_dir(&path("/x/y"), &mode), Err(RootfsError::NotFound { .. })));
         assert!(rootfs.mknod(&path("/n"), &NodeKind::empty_directory(), &mode).is_err());
-        for length in [0, PATH_MAX] {
+        for length in [0, SYMLINK_TARGET_MAX + 1] {
             let error = rootfs.symlink(&path("/l"), &vec![b'x'; length], &mode).unwrap_err();
             assert!(matches!(error, RootfsError::Limit { .. }), "{error}");
         }
-        rootfs.symlink(&path("/l"), &[b'x'; PATH_MAX - 1], &mode).unwrap();
+        rootfs.symlink(&path("/l"), &[b'x'; SYMLINK_TARGET_MAX], &mode).unwrap();
         rootfs.mknod(&path("/n"), &NodeKind::CharDevice { major: 1, minor: 3 }, &mode).unwrap();
         assert_eq!(rootfs.stat(&path("/n")).unwrap().unwrap().device, Some((1, 3)));
         assert!(matches!(rootfs.read(&path("/n")), Err(RootfsError::NotAFile { .. })));

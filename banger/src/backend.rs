@@ -3,14 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "e2fsprogs")]
+use banger_e2fsprogs::E2fsprogsBackend;
 use banger_ext4::{
-    BuildReport, E2fsprogsBackend, Ext4Backend as _, Ext4Builder, Ext4Options, Identity, NativeBackend,
+    BuildReport, Ext4Backend as _, Ext4Builder, Ext4Error, Ext4Options, Identity, NativeBackend,
 };
-use banger_tree::Tree;
+use banger_tree::{Advice, Setting, Tree};
 use camino::Utf8Path;
 
+use crate::argument::ArgumentError;
 use crate::error::Error;
-use crate::scratch::Scratch;
+use crate::output::OutputFile;
+use crate::scratch::ScratchDir;
 
 /// Name of the backend that is used when none is asked for.
 pub const DEFAULT_BACKEND: &str = "native";
@@ -23,6 +27,7 @@ pub enum Backend {
     #[default]
     Native,
     /// `mkfs.ext4` and `debugfs` of the host: slow, and the reference.
+    #[cfg(feature = "e2fsprogs")]
     E2fsprogs,
 }
 
@@ -31,16 +36,24 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
+            #[cfg(feature = "e2fsprogs")]
             Self::E2fsprogs => "e2fsprogs",
         }
     }
 
-    /// Starts an image at `path`.
-    pub(crate) fn create(self, path: &Utf8Path, options: &Ext4Options) -> Result<Begun, Error> {
+    /// Starts an image at `path`; files that the backend needs meanwhile go into a directory of their own
+    /// in `scratch_dir`, or in `$TMPDIR`.
+    pub(crate) fn create(
+        self,
+        path: &Utf8Path,
+        options: &Ext4Options,
+        scratch_dir: Option<&Utf8Path>,
+    ) -> Result<Begun, Error> {
         match self {
             Self::Native => Ok(Begun { builder: NativeBackend.create(path, options)?, _scratch: None }),
+            #[cfg(feature = "e2fsprogs")]
             Self::E2fsprogs => {
-                let scratch = Scratch::create()?;
+                let scratch = ScratchDir::create(scratch_dir)?;
                 let backend = E2fsprogsBackend::new().with_scratch_directory(scratch.path());
                 Ok(Begun { builder: backend.create(path, options)?, _scratch: Some(scratch) })
             }
@@ -52,7 +65,7 @@ impl Backend {
 pub(crate) struct Begun {
     // Dropped first: what it has in the scratch directory it removes itself.
     pub(crate) builder: Box<dyn Ext4Builder>,
-    _scratch: Option<Scratch>,
+    _scratch: Option<ScratchDir>,
 }
 
 impl Begun {
@@ -67,6 +80,16 @@ impl Begun {
     }
 }
 
+/// Returns the error with the name of the file where it has that of the file under construction.
+pub(crate) fn named(file: &OutputFile, error: Error) -> Error {
+    match error {
+        Error::Ext4(Ext4Error::Io { action, path, source }) if file.is_partial(&path) => {
+            Error::Ext4(Ext4Error::Io { action, path: file.path().to_owned(), source })
+        }
+        other => other,
+    }
+}
+
 impl fmt::Display for Backend {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
@@ -74,17 +97,17 @@ impl fmt::Display for Backend {
 }
 
 impl FromStr for Backend {
-    type Err = Error;
+    type Err = ArgumentError;
 
-    fn from_str(name: &str) -> Result<Self, Error> {
+    fn from_str(name: &str) -> Result<Self, ArgumentError> {
         match name {
             "native" => Ok(Self::Native),
+            #[cfg(feature = "e2fsprogs")]
             "e2fsprogs" => Ok(Self::E2fsprogs),
-            _ => Err(Error::Option {
-                option: "--backend",
-                value: name.to_owned(),
-                reason: "there is no such backend; choose native or e2fsprogs".to_owned(),
-            }),
+            _ => {
+                let error = ArgumentError::new(Setting("backend"), name, "there is no such backend");
+                Err(error.with_advice(Advice::new("choose native or e2fsprogs")))
+            }
         }
     }
 }

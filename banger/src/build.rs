@@ -7,21 +7,23 @@ use banger_ext4::{BuildReport, Ext4Options, Identity, ImageSize};
 use banger_oci::{FlattenEvent, FlattenOptions, Flattened, LayerSource as _, Limits, flatten};
 use banger_tree::{Budget, Cancellation, ContentStore, Timestamp, Tree};
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+use uuid::Uuid;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, named};
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::host_file::parent_of;
 use crate::host_tree::{HostTree, read_directory};
 use crate::identity::{digest_of, uuid_of};
-use crate::output::OutputFile;
+use crate::output::{OutputError, OutputFile};
+use crate::setters::setters;
 use crate::source::{Source, TarSource};
-use crate::uuid::Uuid;
 use crate::warnings::with_rest;
 
 /// A directory or a tar, and how to turn it into a file system.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BuildRequest {
     /// A directory, or a tar: plain, or compressed with gzip, zstd, xz or bzip2.
     pub source: Utf8PathBuf,
@@ -42,6 +44,8 @@ pub struct BuildRequest {
     /// Seconds since the epoch for what the source gives no time to, in the place of the root
     /// directory's; [`source_date_epoch`](crate::source_date_epoch) reads it from the environment.
     pub source_date_epoch: Option<i64>,
+    /// Directory for scratch files of the e2fsprogs backend; `None` for `$TMPDIR`.
+    pub scratch_dir: Option<Utf8PathBuf>,
 }
 
 impl BuildRequest {
@@ -57,13 +61,29 @@ impl BuildRequest {
             uuid: None,
             force: false,
             source_date_epoch: None,
+            scratch_dir: None,
         }
+    }
+}
+
+setters! {
+    BuildRequest {
+        with_limits => limits: Limits,
+        with_size => size: ImageSize,
+        with_inodes => inodes: Option<u32>,
+        with_backend => backend: Backend,
+        with_label => label: String,
+        with_uuid => uuid: Option<Uuid>,
+        with_force => force: bool,
+        with_source_date_epoch => source_date_epoch: Option<i64>,
+        with_scratch_dir => scratch_dir: Option<Utf8PathBuf>,
     }
 }
 
 /// What a source turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum SourceKind {
     /// A directory.
     Directory,
@@ -88,7 +108,6 @@ pub struct BuiltFile {
     /// The file system's name.
     pub label: String,
     /// Its UUID.
-    #[serde(serialize_with = "as_text")]
     pub uuid: Uuid,
     /// Second of what the source gives no time to.
     pub timestamp_seconds: i64,
@@ -109,10 +128,6 @@ impl BuiltFile {
     pub const VERSION: u32 = 1;
 }
 
-fn as_text<S: Serializer>(uuid: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(uuid)
-}
-
 /// Builds the ext4 file `output` from a directory or a tar of the host. It is complete when this
 /// returns and absent when it fails.
 ///
@@ -122,13 +137,13 @@ fn as_text<S: Serializer>(uuid: &Uuid, serializer: S) -> Result<S::Ok, S::Error>
 /// # Errors
 /// The source cannot be read or changes meanwhile, the file exists and the request does not say to
 /// replace it or lies in the source, or it cannot be written.
-pub fn build_rootfs(
+pub(crate) fn build_rootfs(
     request: &BuildRequest,
     output: &Utf8Path,
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<BuiltFile, Error> {
-    let run = Run { request, events, cancellation };
+    let run = BuildRun { request, events, cancellation };
     run.build(output).map_err(|error| match cancellation.is_cancelled() {
         // What a read that was cut short says is not why the run ended.
         true => Error::Cancelled,
@@ -150,7 +165,7 @@ struct BuiltTree {
     warnings: Vec<String>,
 }
 
-struct Run<'a> {
+struct BuildRun<'a> {
     request: &'a BuildRequest,
     events: &'a EventHandler,
     cancellation: &'a Cancellation,
@@ -162,7 +177,7 @@ struct SourceTree {
     warnings: Vec<String>,
 }
 
-impl Run<'_> {
+impl BuildRun<'_> {
     fn build(&self, output: &Utf8Path) -> Result<BuiltFile, Error> {
         let source = Source::open(&self.request.source)?;
         self.check_output(output, &source)?;
@@ -171,7 +186,7 @@ impl Run<'_> {
             true => source.check_directory().map(|()| SourceContent::Directory)?,
             false => SourceContent::Tar(Box::new(source.into_tar(self.cancellation)?)),
         };
-        let built = self.write(&file.partial_path(), &content).map_err(|error| file.named(error))?;
+        let built = self.write(&file.partial_path(), &content).map_err(|error| named(&file, error))?;
         if self.cancellation.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -185,7 +200,7 @@ impl Run<'_> {
             source_kind,
             backend: self.request.backend.name().to_owned(),
             label: self.request.label.clone(),
-            uuid: Uuid(identity.uuid),
+            uuid: Uuid::from_bytes(identity.uuid),
             timestamp_seconds: identity.timestamp.seconds,
             size_bytes: report.size_bytes,
             free_bytes: report.free_bytes,
@@ -206,7 +221,7 @@ impl Run<'_> {
             cancellation: self.cancellation.clone(),
             ..Ext4Options::default()
         };
-        let mut begun = self.request.backend.create(path, &options)?;
+        let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
         let (source_kind, SourceTree { tree, warnings }) = match content {
             SourceContent::Directory => {
                 (SourceKind::Directory, self.read_directory(&mut *begun.builder, &budget)?)
@@ -233,12 +248,12 @@ impl Run<'_> {
             let own = (source.metadata.dev(), source.metadata.ino());
             fs::metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == own)
         };
-        let failed = |source| Error::Output { action: "write", path: output.to_owned(), source };
         // By what directories are, not by what they are called: the way may lead over symlinks.
-        let parent = parent_of(output).as_std_path().canonicalize().map_err(failed)?;
+        let parent = parent_of(output).as_std_path().canonicalize();
+        let parent = parent.map_err(OutputError::io("write", output))?;
         if parent.ancestors().any(is_source) || is_source(output.as_std_path()) {
             let source_path = self.request.source.clone();
-            return Err(Error::OutputInSource { path: output.to_owned(), source_path });
+            return Err(OutputError::InSource { path: output.to_owned(), source_path }.into());
         }
         Ok(())
     }
@@ -267,12 +282,10 @@ impl Run<'_> {
         budget: Budget,
     ) -> Result<SourceTree, Error> {
         let size_bytes = source.size_bytes();
-        let options = FlattenOptions {
-            limits: self.request.limits.clone(),
-            budget: Some(budget),
-            cancellation: self.cancellation.clone(),
-            ..FlattenOptions::default()
-        };
+        let options = FlattenOptions::default()
+            .with_limits(self.request.limits.clone())
+            .with_budget(Some(budget))
+            .with_cancellation(self.cancellation.clone());
         let flattened = flatten(&[source], store, &options, &|event| match event {
             FlattenEvent::Progress { published_bytes, .. } => {
                 self.emit(&Event::LayerProgress { layer: 0, done_bytes: published_bytes, size_bytes });
@@ -295,8 +308,8 @@ impl Run<'_> {
         let of_root = tree.inode(tree.root()).attributes.mtime.seconds;
         let seconds = self.request.source_date_epoch.unwrap_or(of_root);
         Identity {
-            uuid: self.request.uuid.map_or_else(|| uuid_of(&digest, "uuid"), |Uuid(uuid)| uuid),
-            hash_seed: uuid_of(&digest, "hash-seed"),
+            uuid: self.request.uuid.unwrap_or_else(|| uuid_of(&digest, "uuid")).into_bytes(),
+            hash_seed: uuid_of(&digest, "hash-seed").into_bytes(),
             timestamp: Timestamp::from_seconds(seconds).clamped_to_ext4(),
         }
     }

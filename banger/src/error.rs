@@ -1,16 +1,18 @@
-//! Why a run failed.
+//! Why a run failed: the one error of the crate, over the errors of the stages.
 
-use std::io;
-
-use banger_ext4::{Ext4Error, InjectError};
+use banger_boot::InjectError;
+use banger_ext4::Ext4Error;
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
-use banger_tree::RootfsError;
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, NewFileError, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::argument::ArgumentError;
 use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
 use crate::host_tree::DirectoryError;
+use crate::output::OutputError;
+use crate::report::ErrorReport;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
 
@@ -41,10 +43,10 @@ pub enum Error {
     Directory(DirectoryError),
     /// The image store failed.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// An ext4 file could not be looked into or edited, or the caller asked to stop; it is unchanged,
     /// but for [`EditError::Partly`].
-    #[error("{}{source}{}", name_of(.file, .source), advice_on(.file, .source))]
+    #[error("{}{source}{}", name_of(.file, .source), state_after(.source))]
     Rootfs {
         /// The ext4 file.
         file: Utf8PathBuf,
@@ -61,49 +63,11 @@ pub enum Error {
     #[error(transparent)]
     Platform(#[from] PlatformError),
     /// An option has a value that makes no sense.
-    #[error("{option}{}{value}: {reason}", if .value.is_empty() { "" } else { " " })]
-    Option {
-        /// The option, as on the command line.
-        option: &'static str,
-        /// Its value.
-        value: String,
-        /// What is wrong with it and what would do.
-        reason: String,
-    },
-    /// The output file is there already.
-    #[error("{path} exists already; choose another file, or --force to replace it")]
-    OutputExists {
-        /// The file.
-        path: Utf8PathBuf,
-    },
-    /// The output is something else than a file.
-    #[error("{path:?} {reason}, not a file that can be written or replaced; give the path of a file")]
-    OutputKind {
-        /// What was named.
-        path: Utf8PathBuf,
-        /// What it is.
-        reason: &'static str,
-    },
-    /// The output file would be part of what it is made of.
-    #[error(
-        "{path} would become part of {source_path}, which it is to be built from; write it somewhere else"
-    )]
-    OutputInSource {
-        /// The file.
-        path: Utf8PathBuf,
-        /// What it is made of.
-        source_path: Utf8PathBuf,
-    },
-    /// The output file could not be written.
-    #[error("cannot {action} {path}: {source}{}", advice_on_output(.source))]
-    Output {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// The file.
-        path: Utf8PathBuf,
-        /// The host's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
+    /// The output file could not be made.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// A guest could not be asked, or said no.
     #[error(transparent)]
     Guest(GuestError),
@@ -114,7 +78,7 @@ pub enum Error {
 
 impl Error {
     /// Code of a failure to write the output, also one of a program's own.
-    pub const OUTPUT_CODE: u32 = 504;
+    pub const OUTPUT_CODE: u32 = OutputError::IO_CODE;
 
     /// Code of a fault of banger itself.
     pub const INTERNAL_CODE: u32 = 510;
@@ -128,36 +92,118 @@ impl Error {
     /// 9xx guests that run.
     pub fn code(&self) -> u32 {
         match self {
-            Self::Reference(_) => 100,
-            Self::Pull(error) => error.code(),
-            Self::Flatten(error) => error.code(),
-            Self::Ext4(error) => error.code(),
-            Self::Directory(error) => error.code(),
-            Self::Inject(error) => error.code(),
-            Self::GuestBinary(error) => error.code(),
-            Self::Store(error) => error.code(),
-            Self::Guest(error) => error.code(),
-            Self::Rootfs { source, .. } => source.code(),
-            Self::Dirs(_) => 500,
-            Self::Name(_) => 501,
-            Self::Platform(_) => 506,
-            Self::Option { .. } => 502,
-            Self::OutputExists { .. } => 503,
-            Self::Output { .. } => Self::OUTPUT_CODE,
             Self::Cancelled => 505,
-            Self::OutputInSource { .. } => 507,
-            Self::OutputKind { .. } => 508,
+            _ => self.ask_stage(Self::INTERNAL_CODE, |stage| stage.code()),
         }
     }
 
-    /// Returns the exit status of a program that ends with this error: 130 when it was
-    /// interrupted, else 1, since every variant names something outside the program.
-    pub fn exit_status(&self) -> u8 {
+    /// Returns a function that makes the error of a run of that of a file `path` that was not made.
+    pub fn new_file(path: &Utf8Path) -> impl Fn(NewFileError) -> Self + use<> {
+        let failed = OutputError::new_file(path);
+        move |error| failed(error).into()
+    }
+
+    /// Returns the kind of the failure: what a program decides by.
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Cancelled => 130,
-            Self::Rootfs { source, .. } if source.is_cancelled() => 130,
-            _ => 1,
+            Self::Cancelled => ErrorKind::Cancelled,
+            _ => self.ask_stage(ErrorKind::Internal, |stage| stage.kind()),
         }
+    }
+
+    /// Whether the same call may succeed later without any change by the caller.
+    pub fn is_transient(&self) -> bool {
+        self.ask_stage(false, |stage| stage.is_transient())
+    }
+
+    /// Returns the host's error number, where the host failed.
+    pub fn os_error(&self) -> Option<i32> {
+        self.ask_stage(None, |stage| stage.os_error())
+    }
+
+    /// Returns what failed and on what, in one line, without advice.
+    pub fn message(&self) -> String {
+        self.to_string()
+    }
+
+    /// Returns what the caller can do. It names options as the library does;
+    /// [`Advice::worded`] names them as a program does.
+    pub fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::Rootfs { file, source: EditError::Rootfs(RootfsError::Io { action: "open", .. }) }
+                if !file.exists() =>
+            {
+                Some(Advice::new("give the path of an ext4 file"))
+            }
+            _ => self.ask_stage(None, |stage| stage.advice()),
+        }
+    }
+
+    /// Returns what the failure is about: paths, digests, hosts, limits.
+    pub fn context(&self) -> ErrorContext {
+        match self {
+            Self::Rootfs { file, source } => source.context().with("file", file),
+            _ => self.ask_stage(ErrorContext::default(), |stage| stage.context()),
+        }
+    }
+
+    /// Returns the error as one document for programs.
+    pub fn report(&self) -> ErrorReport {
+        ErrorReport::of(self)
+    }
+
+    /// Returns the error as one line of JSON: `version`, `code`, `kind`, `message`, `advice` (where
+    /// there is any) and `context`.
+    pub fn to_json(&self) -> String {
+        self.report().to_json()
+    }
+
+    /// Asks the stage that failed; an error of the run itself answers with `own`.
+    fn ask_stage<T>(&self, own: T, ask: impl FnOnce(&dyn Failure) -> T) -> T {
+        match self {
+            Self::Reference(error) => ask(error),
+            Self::Pull(error) => ask(error),
+            Self::Flatten(error) => ask(error),
+            Self::Ext4(error) => ask(error),
+            Self::Inject(error) => ask(error),
+            Self::Platform(error) => ask(error),
+            Self::GuestBinary(error) => ask(error),
+            Self::Directory(error) => ask(error),
+            Self::Store(error) => ask(error),
+            Self::Rootfs { source, .. } => ask(source),
+            Self::Dirs(error) => ask(error),
+            Self::Name(error) => ask(error),
+            Self::Argument(error) => ask(error),
+            Self::Guest(error) => ask(error),
+            Self::Output(error) => ask(error),
+            Self::Cancelled => own,
+        }
+    }
+}
+
+impl Failure for Error {
+    fn code(&self) -> u32 {
+        Self::code(self)
+    }
+
+    fn kind(&self) -> ErrorKind {
+        Self::kind(self)
+    }
+
+    fn is_transient(&self) -> bool {
+        Self::is_transient(self)
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        Self::advice(self)
+    }
+
+    fn context(&self) -> ErrorContext {
+        Self::context(self)
+    }
+
+    fn os_error(&self) -> Option<i32> {
+        Self::os_error(self)
     }
 }
 
@@ -166,31 +212,21 @@ fn name_of(file: &Utf8Path, source: &EditError) -> String {
     if source.names_image() { String::new() } else { format!("{file}: ") }
 }
 
-/// Returns what to do about an output that cannot be written.
-fn advice_on_output(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::NotFound => "; make its directory first",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose a directory that can be written"
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space on that disk, or write to another"
-        }
-        io::ErrorKind::FileTooLarge => {
-            "; raise the limit on the size of files (`ulimit -f`), or choose another disk"
-        }
+/// Returns what an interrupted edit leaves.
+fn state_after(source: &EditError) -> &'static str {
+    match source {
+        EditError::Cancelled | EditError::Rootfs(RootfsError::Cancelled) => "; it is as it was",
         _ => "",
     }
 }
 
-/// Returns what to do about a file that is not there.
-fn advice_on(file: &Utf8Path, source: &EditError) -> &'static str {
-    match source {
-        EditError::Cancelled | EditError::Rootfs(RootfsError::Cancelled) => "; it is as it was",
-        EditError::Rootfs(RootfsError::Io { action: "open", .. }) if !file.exists() => {
-            "; give the path of an ext4 file, for a managed image the one that `banger image show NAME` tells"
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Cancelled => Self::Cancelled,
+            StoreError::Output(error) => Self::Output(error),
+            other => Self::Store(other),
         }
-        _ => "",
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a run tells while it goes on.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use banger_tree::Cancellation;
 use serde::Serialize;
@@ -27,6 +29,8 @@ pub enum Event {
         layers: usize,
         /// Bytes of all its layers as published.
         size_bytes: u64,
+        /// Its layers as blobs, the base first: the events of blobs name them by digest.
+        blobs: Vec<LayerBlob>,
     },
     /// A blob starts to come in.
     BlobStarted {
@@ -43,6 +47,11 @@ pub enum Event {
     BlobWaiting {
         /// Digest of the blob.
         digest: String,
+    },
+    /// Another thread or process pulls an image of this name; this one waits for it.
+    PullWaiting {
+        /// Name of the image.
+        name: String,
     },
     /// More of a blob came in.
     BlobProgress {
@@ -111,16 +120,39 @@ pub enum Event {
     },
 }
 
-/// Takes the events of a run, from several threads; breaking cancels the run.
+/// A layer as it is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LayerBlob {
+    /// Digest of the blob.
+    pub digest: String,
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+impl LayerBlob {
+    /// Returns the blob with this digest and length.
+    pub fn new(digest: impl Into<String>, size_bytes: u64) -> Self {
+        Self { digest: digest.into(), size_bytes }
+    }
+}
+
+/// Takes the events of a run, from several threads. Breaking cancels the run. A panic stops the run
+/// too, and then unwinds from the call that started it, on the caller's thread.
 #[derive(Clone)]
-pub struct EventHandler(Arc<Handler>);
+pub struct EventHandler {
+    handler: Arc<Handler>,
+    /// What the handler panicked with in this run.
+    panic: Arc<Mutex<Option<Panic>>>,
+}
 
 type Handler = dyn Fn(&Event) -> ControlFlow<()> + Send + Sync;
+type Panic = Box<dyn Any + Send>;
 
 impl EventHandler {
     /// Calls `handler` for every event.
     pub fn new(handler: impl Fn(&Event) -> ControlFlow<()> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(handler))
+        Self { handler: Arc::new(handler), panic: Arc::default() }
     }
 
     /// Ignores all events.
@@ -128,16 +160,112 @@ impl EventHandler {
         Self::new(|_| ControlFlow::Continue(()))
     }
 
-    /// Hands `event` on; cancels the run when the handler says so.
-    pub(crate) fn emit(&self, event: &Event, cancellation: &Cancellation) {
-        if (self.0)(event).is_break() {
-            cancellation.cancel();
+    /// Calls `run` with a handler and a stop flag of its own: what stops this run sets no flag of the
+    /// caller. A panic of the handler goes on from here, when everything else of the run has ended.
+    pub(crate) fn during<T>(
+        &self,
+        cancellation: &Cancellation,
+        run: impl FnOnce(&Self, &Cancellation) -> T,
+    ) -> T {
+        let own = Self { handler: Arc::clone(&self.handler), panic: Arc::default() };
+        let outcome = run(&own, &cancellation.child());
+        let panic = own.panic().take();
+        match panic {
+            Some(panic) => resume_unwind(panic),
+            None => outcome,
         }
+    }
+
+    /// Hands `event` on; cancels the run when the handler says so. After a panic the handler is not
+    /// called any more.
+    pub(crate) fn emit(&self, event: &Event, cancellation: &Cancellation) {
+        trace(event);
+        if self.panic().is_some() {
+            return;
+        }
+        // The handler is not called again, so nobody sees what it left half-done.
+        match catch_unwind(AssertUnwindSafe(|| (self.handler)(event))) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => cancellation.cancel(),
+            Err(panic) => {
+                self.panic().get_or_insert(panic);
+                cancellation.cancel();
+            }
+        }
+    }
+
+    fn panic(&self) -> MutexGuard<'_, Option<Panic>> {
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for EventHandler {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("EventHandler")
+    }
+}
+
+/// Passes an event on to the program's `tracing` subscriber.
+#[cfg(feature = "tracing")]
+fn trace(event: &Event) {
+    match event {
+        Event::Warning { message } => tracing::warn!("{message}"),
+        Event::Retry { what, attempt, reason, delay_ms } => {
+            tracing::warn!(what, attempt, reason, delay_ms, "a request is tried again");
+        }
+        Event::BlobProgress { .. } | Event::LayerProgress { .. } | Event::DirectoryProgress { .. } => {
+            tracing::trace!(?event);
+        }
+        _ => tracing::debug!(?event),
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+fn trace(_: &Event) {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn warning() -> Event {
+        Event::Warning { message: "odd".to_owned() }
+    }
+
+    #[test]
+    fn a_panic_unwinds_from_the_call_and_cancels_nothing_of_the_caller() {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&calls);
+        let handler = EventHandler::new(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            resume_unwind(Box::new("the handler's own"))
+        });
+        let cancellation = Cancellation::new();
+        let run = || {
+            handler.during(&cancellation, |events, stop| {
+                std::thread::scope(|scope| {
+                    scope.spawn(|| events.emit(&warning(), stop));
+                });
+                assert!(stop.is_cancelled(), "the run is to stop");
+                events.emit(&warning(), stop);
+            });
+        };
+        let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("the panic goes on");
+        assert_eq!(panic.downcast_ref(), Some(&"the handler's own"));
+        assert!(!cancellation.is_cancelled());
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "it is not called again");
+        handler.during(&cancellation, |_, stop| assert!(!stop.is_cancelled(), "the next run starts anew"));
+    }
+
+    #[test]
+    fn breaking_stops_this_run_only() {
+        let handler = EventHandler::new(|_| ControlFlow::Break(()));
+        let cancellation = Cancellation::new();
+        let is_stopped = handler.during(&cancellation, |events, stop| {
+            events.emit(&warning(), stop);
+            stop.is_cancelled()
+        });
+        assert!(is_stopped && !cancellation.is_cancelled());
     }
 }

@@ -3,16 +3,19 @@
 use std::io;
 use std::sync::Arc;
 
-use banger_ext4::{GuestAgents, InitMode, injected_texts};
+use banger_boot::{GuestAgents, InitMode, injected_texts};
 use banger_oci::Digest;
 use banger_oci::digest::{Algorithm, Hasher};
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::argument::ArgumentError;
 use crate::elf::check_executable;
-use crate::error::Error;
+use crate::setters::setters;
 
 /// How an image is made to boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GuestOptions {
     /// Which init it gets.
     pub init: InitMode,
@@ -21,15 +24,19 @@ pub struct GuestOptions {
     pub dir: Option<Utf8PathBuf>,
 }
 
+setters! {
+    GuestOptions {
+        with_init => init: InitMode,
+        with_dir => dir: Option<Utf8PathBuf>,
+    }
+}
+
 /// Why there is no guest binary.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuestBinaryError {
     /// banger brings none for this processor.
-    #[error(
-        "this banger brings no guest binary for {architecture}; give --guest-dir a directory with \
-         {file_name}, or pull with --no-inject"
-    )]
+    #[error("this banger brings no guest binary for {architecture}")]
     NotEmbedded {
         /// The processor, as OCI calls it.
         architecture: String,
@@ -67,15 +74,51 @@ impl GuestBinaryError {
     }
 }
 
+impl Failure for GuestBinaryError {
+    fn code(&self) -> u32 {
+        Self::code(self)
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotEmbedded { .. } => ErrorKind::NotFound,
+            Self::Read { source, .. } => ErrorKind::of_io(source),
+            Self::Unfit { .. } => ErrorKind::Unsupported,
+        }
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::NotEmbedded { file_name, .. } => Some(Advice::with_setting(
+                format!("give {{setting}} a directory with {file_name}, or leave the image as it is"),
+                Setting("dir"),
+            )),
+            Self::Read { .. } | Self::Unfit { .. } => None,
+        }
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::NotEmbedded { architecture, file_name } => {
+                context.with("architecture", architecture).with("file_name", file_name)
+            }
+            Self::Read { path, .. } => context.with("path", path),
+            Self::Unfit { path, architecture, .. } => {
+                context.with("path", path).with("architecture", architecture)
+            }
+        }
+    }
+}
+
 /// Returns the init mode that users call `name`.
 ///
 /// # Errors
 /// There is none of that name.
-pub fn parse_init_mode(name: &str) -> Result<InitMode, Error> {
-    InitMode::ALL.into_iter().find(|mode| mode.name() == name).ok_or_else(|| Error::Option {
-        option: "--init",
-        value: name.to_owned(),
-        reason: "there is no such choice; choose auto, image, banger or install".to_owned(),
+pub fn parse_init_mode(name: &str) -> Result<InitMode, ArgumentError> {
+    InitMode::ALL.into_iter().find(|mode| mode.name() == name).ok_or_else(|| {
+        ArgumentError::new(Setting("init"), name, "there is no such choice")
+            .with_advice(Advice::new("choose auto, image, banger or install"))
     })
 }
 
@@ -186,8 +229,10 @@ mod tests {
         }
         assert_eq!(embedded_guest("s390x"), None);
         let missing = guest_binary("s390x", None).unwrap_err();
-        assert!(missing.to_string().contains("--guest-dir"), "{missing}");
-        assert!(missing.to_string().contains("banger-guest-s390x"), "{missing}");
+        let advice = missing.advice().expect("a directory would do");
+        assert_eq!(advice.setting(), Some(Setting("dir")));
+        assert!(advice.to_string().contains("banger-guest-s390x"), "{advice}");
+        assert_eq!(embedded_guest("s390x"), None);
     }
 
     #[test]

@@ -1,26 +1,35 @@
 //! What a file system takes from the image it is made of, so that equal images make equal bytes.
 
+use banger_oci::Digest;
 use banger_oci::digest::{Algorithm, Hasher};
-use banger_oci::{Digest, ImageConfig};
-use banger_tree::{NodeKind, Tree};
-use jiff::Timestamp;
+use banger_tree::{Advice, NodeKind, Setting, Tree};
 use sha2::{Digest as _, Sha256};
+use uuid::{Builder, Uuid};
 
-use crate::error::Error;
+use crate::argument::ArgumentError;
 
-/// Returns 16 bytes that depend on the image's digest and on what they are for alone, in the form
-/// of a custom UUID (RFC 9562, version 8).
-pub(crate) fn uuid_of(digest: &Digest, purpose: &str) -> [u8; 16] {
+/// Returns the custom UUID (RFC 9562, version 8) that depends on the image's digest and on its purpose
+/// alone.
+pub(crate) fn uuid_of(digest: &Digest, purpose: &str) -> Uuid {
     let hash = Sha256::new()
         .chain_update("banger/")
         .chain_update(purpose)
         .chain_update([0])
         .chain_update(digest.to_string());
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&hash.finalize()[..16]);
-    uuid[6] = uuid[6] & 0x0f | 0x80;
-    uuid[8] = uuid[8] & 0x3f | 0x80;
-    uuid
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// Returns the UUID that `text` is: 32 hexadecimal digits, with or without the hyphens of RFC 9562.
+///
+/// # Errors
+/// It is not a UUID.
+pub fn parse_uuid(text: &str) -> Result<Uuid, ArgumentError> {
+    Uuid::parse_str(text).map_err(|_| {
+        ArgumentError::new(Setting("uuid"), text, "not a UUID")
+            .with_advice(Advice::new("write one as in 01234567-89ab-cdef-0123-456789abcdef"))
+    })
 }
 
 /// Returns a digest of all that a tree says of its files but their bytes: paths, types, sizes,
@@ -87,34 +96,6 @@ impl TreeHasher {
     }
 }
 
-/// Returns the second an image was created, or 0 where it does not say.
-pub(crate) fn created_seconds(config: &ImageConfig) -> i64 {
-    let created = config.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
-    created.map_or(0, Timestamp::as_second)
-}
-
-/// Returns the value of `SOURCE_DATE_EPOCH`, or `None` where it is not set.
-///
-/// # Errors
-/// It is set to something that is not a number of seconds.
-pub fn source_date_epoch() -> Result<Option<i64>, Error> {
-    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty()) else {
-        return Ok(None);
-    };
-    let seconds = value.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| Error::Option {
-        option: "SOURCE_DATE_EPOCH",
-        value: value.to_string_lossy().into_owned(),
-        reason: "not a number of seconds since 1970; unset it or correct it".to_owned(),
-    })?;
-    Ok(Some(seconds))
-}
-
-/// Returns the time now, RFC 3339 in whole seconds.
-pub(crate) fn now() -> String {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use banger_tree::{Attributes, Inode};
@@ -154,13 +135,31 @@ mod tests {
         assert_eq!(tree(&|_| {}), tree(&|_| {}));
     }
 
+    /// The bytes of images depend on these.
     #[test]
-    fn uuids_differ_by_image_and_purpose_only() {
-        let digest = |text: &str| Digest::of(text.as_bytes());
-        assert_eq!(uuid_of(&digest("a"), "uuid"), uuid_of(&digest("a"), "uuid"));
-        assert_ne!(uuid_of(&digest("a"), "uuid"), uuid_of(&digest("a"), "hash-seed"));
-        assert_ne!(uuid_of(&digest("a"), "uuid"), uuid_of(&digest("b"), "uuid"));
-        let uuid = uuid_of(&digest("a"), "uuid");
-        assert_eq!((uuid[6] >> 4, uuid[8] >> 6), (8, 2));
+    fn uuids_are_those_of_all_versions() {
+        for (text, purpose, want) in [
+            ("a", "uuid", "d2b831ae-1bba-87ee-a447-99c9e1a23c9e"),
+            ("a", "hash-seed", "de536e99-bfed-86aa-8224-c3b16d7d967f"),
+            ("b", "uuid", "792c5ef4-e1eb-8a93-a924-af7f70d31a71"),
+            ("b", "hash-seed", "4d6dc667-cc05-8243-a4d7-43bec0c8d20c"),
+            ("", "uuid", "4e7004a0-c3ad-8705-b2c1-0844b55d9d1a"),
+            ("", "hash-seed", "6ba8db9e-8f6a-8b79-9a22-1c7453ca3c48"),
+        ] {
+            let digest = Digest::of(text.as_bytes());
+            assert_eq!(uuid_of(&digest, purpose).to_string(), want, "{text} {purpose}");
+        }
+    }
+
+    #[test]
+    fn uuids_are_read_as_people_write_them() {
+        let text = "01234567-89ab-cdef-0123-456789abcdef";
+        let uuid = parse_uuid(text).unwrap();
+        assert_eq!(uuid.as_bytes()[..5], [0x01, 0x23, 0x45, 0x67, 0x89]);
+        assert_eq!(uuid.to_string(), text);
+        assert_eq!(parse_uuid(&text.replace('-', "").to_uppercase()).unwrap(), uuid);
+        for bad in ["", "0123", "0123456789abcdef-0123456789abcdef", &text[1..], &text.replace('f', "g")] {
+            assert!(parse_uuid(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! Whether the user that an image's program runs as is one that the image knows.
 
-use banger_tree::{FileType, GuestPath, Rootfs};
+use banger_tree::Rootfs;
 
-/// The largest file of users that is looked into.
-const MAX_LEN: u64 = 16 << 20;
+use crate::accounts::{Accounts, GROUP, PASSWD};
 
 /// Returns a warning where `user`, written as `USER` of an image is, names a user or group that the
 /// image does not have. Numbers need no entry.
@@ -12,9 +11,9 @@ pub(crate) fn user_warning(rootfs: &dyn Rootfs, user: &str) -> Option<String> {
         Some((name, group)) => (name, group),
         None => (user, ""),
     };
-    let missing = [("user", name, "/etc/passwd"), ("group", group, "/etc/group")].into_iter().find(
-        |(_, name, file)| !name.is_empty() && name.parse::<u32>().is_err() && !has_name(rootfs, file, name),
-    );
+    let missing = [("user", name, PASSWD), ("group", group, GROUP)].into_iter().find(|(_, name, file)| {
+        !name.is_empty() && name.parse::<u32>().is_err() && !has_name(rootfs, file, name)
+    });
     missing.map(|(what, name, file)| {
         let name = banger_tree::escape_text(name);
         format!(
@@ -24,29 +23,15 @@ pub(crate) fn user_warning(rootfs: &dyn Rootfs, user: &str) -> Option<String> {
     })
 }
 
-/// Whether a line of `file` starts with `name` and a colon. A file that cannot be read has none; of
-/// one that is too large nothing is said.
+/// Whether `file` has the name. A file that cannot be read has no names; a name that is not in the part
+/// that was read may be in the rest.
 fn has_name(rootfs: &dyn Rootfs, file: &str, name: &str) -> bool {
-    let Ok(real) = GuestPath::parse(file).map_err(drop).and_then(|path| rootfs.resolve(&path).map_err(drop))
-    else {
-        return false;
-    };
-    let Ok(Some(stat)) = rootfs.stat(&real) else { return false };
-    if stat.file_type != FileType::Regular {
-        return false;
-    }
-    if stat.size_bytes > MAX_LEN {
-        return true;
-    }
-    let bytes = rootfs.read(&real).unwrap_or_default();
-    bytes
-        .split(|byte| *byte == b'\n')
-        .any(|line| line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b':')))
+    Accounts::read(rootfs, file).is_ok_and(|accounts| accounts.has_name(name.as_bytes()) != Some(false))
 }
 
 #[cfg(test)]
 mod tests {
-    use banger_tree::{Attributes, MemoryStore, Tree, TreeRootfs};
+    use banger_tree::{Attributes, GuestPath, MemoryStore, Tree, TreeRootfs};
 
     use super::*;
 

@@ -1,6 +1,7 @@
 //! Making an image boot, before it is written and after.
 
-use banger_ext4::{Entrypoint, Ext4Editor, GuestAgents, InjectError, InjectReport, inject_guest_agents};
+use banger_boot::{Entrypoint, GuestAgents, InjectError, InjectReport, inject_guest_agents};
+use banger_ext4::Ext4Editor;
 use banger_oci::Platform;
 use banger_tree::{Cancellation, FileType, GuestPath, Rootfs, RootfsError, Timestamp};
 use camino::Utf8Path;
@@ -9,10 +10,12 @@ use crate::elf::architecture_of;
 use crate::error::Error;
 use crate::guest_binary::{GuestOptions, guest_binary};
 use crate::rootfs::in_file;
+use crate::setters::setters;
 use crate::store::ImageConfigRecord;
 
 /// What to put into a finished image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InjectRequest {
     /// Which init and which guest binary.
     pub guest: GuestOptions,
@@ -25,6 +28,16 @@ pub struct InjectRequest {
     pub hostname: Option<String>,
     /// Time of what is written, in seconds since the epoch; `None` for now.
     pub timestamp_seconds: Option<i64>,
+}
+
+setters! {
+    InjectRequest {
+        with_guest => guest: GuestOptions,
+        with_architecture => architecture: Option<String>,
+        with_entrypoint => entrypoint: Option<Entrypoint>,
+        with_hostname => hostname: Option<String>,
+        with_timestamp_seconds => timestamp_seconds: Option<i64>,
+    }
 }
 
 /// Makes the ext4 image at `path` boot, in place: all of it or, when this fails, nothing.
@@ -94,11 +107,12 @@ pub(crate) fn agents_for(
 fn entrypoint_of(config: &ImageConfigRecord) -> Option<Entrypoint> {
     let argv: Vec<String> = config.entrypoint.iter().chain(&config.cmd).cloned().collect();
     let given = |text: &String| (!text.is_empty()).then(|| text.clone());
-    (!argv.is_empty()).then(|| Entrypoint {
-        argv,
-        env: config.env.clone(),
-        user: given(&config.user),
-        working_dir: given(&config.working_dir),
+    (!argv.is_empty()).then(|| {
+        Entrypoint::default()
+            .with_argv(argv)
+            .with_env(config.env.clone())
+            .with_user(given(&config.user))
+            .with_working_dir(given(&config.working_dir))
     })
 }
 

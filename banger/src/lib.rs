@@ -1,11 +1,11 @@
 //! Turns a container image into a bootable ext4 root file system.
 //!
-//! The pipeline of the crates around it: [`pull`] resolves a reference, flattens the layers into
-//! a tree while they come in, writes the ext4 file and publishes it in the [`ImageStore`] with
-//! one rename; [`pull_to_file`] does the same for a single file, and [`build_rootfs`] for a
-//! directory or a tar. An image that is pulled is made to boot on the way; [`inject_file`] does that
-//! to a finished one, [`rootfs`] looks into finished files and edits them, and [`guest`] talks to
-//! what runs inside once it has booted.
+//! One crate for programs that embed banger: its pipeline, and every type that the pipeline names.
+//! [`pull`] resolves a reference, flattens the layers into a tree while they come in, writes the ext4
+//! file and publishes it in the [`ImageStore`] with one rename; [`pull_to_file`] does the same for a
+//! single file, and [`build_rootfs`] for a directory or a tar. An image that is pulled is made to boot
+//! on the way; [`inject_file`] does that to a finished one, [`rootfs`] looks into finished files and
+//! edits them, and [`guest`] talks to what runs inside once it has booted.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -16,10 +16,25 @@
 //! # Ok::<(), banger::Error>(())
 //! ```
 //!
+//! An [`Error`] tells a program its [kind](Error::kind), a [code](Error::code) that stays the same in all
+//! versions, a message, [advice](Error::advice) apart from the message, and named values
+//! ([`Error::context`]); [`Error::to_json`] has all of them.
+//!
+//! Features:
+//!
+//! - `tokio`: `pull_async`, `pull_to_file_async` and `build_async`, the same calls as futures. A future
+//!   that is dropped stops its run.
+//! - `tracing`: every [`Event`] goes to the program's `tracing` subscriber too.
+//!
 //! Limits: Linux and macOS hosts; file systems up to 16 TiB.
 
+mod accounts;
+mod argument;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod backend;
 mod build;
+mod calls;
 mod dirs;
 mod elf;
 mod error;
@@ -31,47 +46,70 @@ mod guest_binary;
 mod guest_source;
 mod host_file;
 mod host_tree;
+mod id;
 mod identity;
 mod image_user;
 mod inject;
 mod lock;
+mod network_file;
 mod output;
 mod pull;
 mod pull_events;
+mod report;
 mod request;
 pub mod rootfs;
 mod scratch;
+mod setters;
 mod source;
 mod staging;
 mod store;
-mod uuid;
+mod time;
 mod warnings;
 
+pub use argument::ArgumentError;
+#[cfg(feature = "tokio")]
+pub use asynchronous::{build_async, pull_async, pull_to_file_async};
 pub use backend::{Backend, DEFAULT_BACKEND};
-pub use banger_ext4::{
-    BootContract, Change, Entrypoint, Fixup, FixupKind, ImageSize, InitMode, InjectError, InjectReport,
+pub use banger_boot::{
+    BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
+    inject_guest_agents,
 };
+pub use banger_ext4::{
+    EditorEffort, Ext4Editor, Ext4Error, ImageSize, Mismatch, MismatchReason, OwnershipReport, Storage,
+    VerifyReport, apply_ownership,
+};
+pub use banger_oci::flatten::EntryError;
+pub use banger_oci::tar::TarError;
 pub use banger_oci::{
-    BlobCache, CacheEntry, Limits, Platform, PruneOptions, PruneReport, PullOptions, Reference,
-    ReferenceError,
+    BlobCache, CacheEntry, Credential, CredentialSource, Digest, FittingImage, FlattenError, LayerName,
+    Limits, Platform, PlatformError, PruneOptions, PruneReport, PullError, PullOptions, Puller,
+    PullerOptions, Reference, ReferenceError, RegistryReference, Removal, Selector,
 };
 pub use banger_tree::{
-    Budget, Cancellation, Cost, Existing, HostPlace, NewFile, NewFileError, escape_text, is_hidden,
-    write_new_file,
+    Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ContentError, ContentStore, Cost,
+    DirEntry, Distrust, ErrorContext, ErrorKind, Existing, Failure, FileType, GuestPath, HostPlace,
+    LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, OverBudget, PathError,
+    ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs, escape_bytes,
+    escape_text, is_hidden, write_new_file,
 };
-pub use build::{BuildRequest, BuiltFile, SourceKind, build_rootfs};
+pub use build::{BuildRequest, BuiltFile, SourceKind};
+pub use calls::{build_rootfs, pull, pull_to_file};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;
-pub use event::{Event, EventHandler};
+pub use event::{Event, EventHandler, LayerBlob};
 pub use guest_binary::{GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};
 pub use host_tree::DirectoryError;
-pub use identity::source_date_epoch;
+pub use id::ImageId;
+pub use identity::parse_uuid;
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
-pub use pull::{pull, pull_to_file};
+pub use network_file::write_network_config;
+pub use output::OutputError;
+pub use report::ErrorReport;
 pub use request::{PullRequest, PulledFile};
 pub use store::{
-    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName,
+    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease, ImageName,
     ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage,
-    StoreError, Verification,
+    StoreError, StoredImage, Verification,
 };
+pub use time::source_date_epoch;
 pub use uuid::Uuid;

@@ -4,19 +4,147 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
-use banger_ext4::Ext4Error;
-use banger_tree::{Existing, HostPlace, NewFile, NewFileError};
+use banger_tree::{
+    Advice, ErrorContext, ErrorKind, Existing, Failure, HostPlace, NewFile, NewFileError, Setting,
+};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::error::Error;
 use crate::host_file::{mode_limit, parent_of};
+use crate::id::ImageId;
 use crate::staging::{StagingDir, sweep};
-use crate::store::{ImageId, ROOTFS_FILE};
 
 const PREFIX: &str = ".banger-";
 const SUFFIX: &str = ".staging";
+/// Name of the file in its staging directory.
+const PARTIAL_FILE: &str = "rootfs.ext4";
 /// What a new file may be, before the umask.
 const MODE: u32 = 0o666;
+
+/// Why a file could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// The file is there already.
+    #[error("{path} exists already")]
+    Exists {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// The place has something else than a file.
+    #[error("{path:?} {reason}, not a file that can be written or replaced")]
+    Kind {
+        /// What was named.
+        path: Utf8PathBuf,
+        /// What it is, as the rest of a sentence: "is a directory".
+        reason: &'static str,
+    },
+    /// The file would be part of its own source.
+    #[error("{path} would become part of {source_path}, which it is to be built from")]
+    InSource {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What it is made of.
+        source_path: Utf8PathBuf,
+    },
+    /// The host refuses.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// The host's error.
+        source: io::Error,
+    },
+}
+
+impl OutputError {
+    /// Code of a failure to write a file.
+    pub const IO_CODE: u32 = 504;
+
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Exists { .. } => 503,
+            Self::Io { .. } => Self::IO_CODE,
+            Self::InSource { .. } => 507,
+            Self::Kind { .. } => 508,
+        }
+    }
+
+    /// Returns a function that makes the error of a host that refuses to `action` the file `path`.
+    pub fn io(action: &'static str, path: &Utf8Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path: path.clone(), source }
+    }
+
+    /// Returns a function that makes the error of a new file `path` that was not made.
+    pub fn new_file(path: &Utf8Path) -> impl Fn(NewFileError) -> Self + use<> {
+        let path = path.to_owned();
+        move |error| match error {
+            NewFileError::Kind { reason } => Self::Kind { path: path.clone(), reason },
+            NewFileError::Exists => Self::Exists { path: path.clone() },
+            NewFileError::Io { action, source } => Self::Io { action, path: path.clone(), source },
+            other => Self::Io { action: "write", path: path.clone(), source: other.into() },
+        }
+    }
+}
+
+impl Failure for OutputError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists { .. } => ErrorKind::Exists,
+            Self::Kind { .. } | Self::InSource { .. } => ErrorKind::Argument,
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+        }
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        Some(match self {
+            Self::Exists { .. } => {
+                Advice::with_setting("choose another file, or replace it with {setting}", Setting("force"))
+            }
+            Self::Kind { .. } => Advice::new("give the path of a file"),
+            Self::InSource { .. } => Advice::new("write it somewhere else"),
+            Self::Io { source, .. } => Advice::new(match source.kind() {
+                io::ErrorKind::NotFound => "make its directory first",
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    "choose a directory that can be written"
+                }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "free some space on that disk, or write to another"
+                }
+                io::ErrorKind::FileTooLarge => {
+                    "raise the limit on the size of files (`ulimit -f`), or choose another disk"
+                }
+                _ => return None,
+            }),
+        })
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::Exists { path } | Self::Kind { path, .. } | Self::Io { path, .. } => {
+                context.with("path", path)
+            }
+            Self::InSource { path, source_path } => {
+                context.with("path", path).with("source_path", source_path)
+            }
+        }
+    }
+
+    fn os_error(&self) -> Option<i32> {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}
 
 /// A file under construction, in a staging directory beside its final place.
 #[derive(Debug)]
@@ -30,18 +158,18 @@ pub(crate) struct OutputFile {
 
 impl OutputFile {
     /// Starts the file `path`; what killed runs left in its directory is removed.
-    pub(crate) fn create(path: &Utf8Path, replace: bool) -> Result<Self, Error> {
-        let place = HostPlace::open(path.as_std_path()).map_err(Error::new_file(path))?;
+    pub(crate) fn create(path: &Utf8Path, replace: bool) -> Result<Self, OutputError> {
+        let place = HostPlace::open(path.as_std_path()).map_err(OutputError::new_file(path))?;
         let existing = if replace { Existing::Replace } else { Existing::Keep };
-        place.check(existing).map_err(Error::new_file(path))?;
+        place.check(existing).map_err(OutputError::new_file(path))?;
         let parent = parent_of(path);
         match sweep(&parent, PREFIX, SUFFIX) {
             // A directory that can be written to, and not be listed.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            swept => swept.map_err(failed("create", path))?,
+            swept => swept.map_err(OutputError::io("create", path))?,
         }
         let staging = parent.join(format!("{PREFIX}{}{SUFFIX}", ImageId::random()));
-        let dir = StagingDir::create(staging).map_err(failed("create", path))?;
+        let dir = StagingDir::create(staging).map_err(OutputError::io("create", path))?;
         Ok(Self { path: path.to_owned(), existing, limit: 0o777, place, dir })
     }
 
@@ -52,30 +180,26 @@ impl OutputFile {
         self
     }
 
-    /// Returns where the file is to be written.
-    pub(crate) fn partial_path(&self) -> Utf8PathBuf {
-        self.dir.path().join(ROOTFS_FILE)
+    /// Returns where the file will be.
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
     }
 
-    /// Returns the error with the name of the file where it has that of the file under construction.
-    pub(crate) fn named(&self, error: Error) -> Error {
-        let partial = self.partial_path();
-        let staged = [self.dir.path().file_name().unwrap_or_default(), ROOTFS_FILE].join("/");
-        match error {
-            // A backend may have made the path absolute.
-            Error::Ext4(Ext4Error::Io { action, path, source })
-                if path == partial || path.ends_with(staged) =>
-            {
-                Error::Ext4(Ext4Error::Io { action, path: self.path.clone(), source })
-            }
-            other => other,
-        }
+    /// Returns where the file is to be written.
+    pub(crate) fn partial_path(&self) -> Utf8PathBuf {
+        self.dir.path().join(PARTIAL_FILE)
+    }
+
+    /// Returns whether `path`, which may have been made absolute, is where the file is to be written.
+    pub(crate) fn is_partial(&self, path: &Utf8Path) -> bool {
+        let staged = [self.dir.path().file_name().unwrap_or_default(), PARTIAL_FILE].join("/");
+        path == self.partial_path() || path.ends_with(staged)
     }
 
     /// Flushes the file to the disk and gives it its name.
-    pub(crate) fn publish(self) -> Result<(), Error> {
+    pub(crate) fn publish(self) -> Result<(), OutputError> {
         let partial = self.partial_path();
-        let failed = Error::new_file(&self.path);
+        let failed = OutputError::new_file(&self.path);
         let file = NewFile::adopt(self.place, partial.as_std_path(), MODE).map_err(&failed)?;
         file.limited_to(self.limit).publish(self.existing).map_err(failed)
     }
@@ -83,7 +207,7 @@ impl OutputFile {
 
 /// Fails where the file `output` would take the place of `source`, a file or directory that it is made
 /// of, or of something in it.
-pub(crate) fn check_not_source(output: &Utf8Path, source: &Utf8Path) -> Result<(), Error> {
+pub(crate) fn check_not_source(output: &Utf8Path, source: &Utf8Path) -> Result<(), OutputError> {
     // What cannot be opened is told when it is opened.
     let Ok(source_metadata) = fs::metadata(source) else { return Ok(()) };
     let is_source = |path: &std::path::Path| {
@@ -94,25 +218,7 @@ pub(crate) fn check_not_source(output: &Utf8Path, source: &Utf8Path) -> Result<(
     // By what directories are, not by what they are called: the way may lead over symlinks.
     let is_inside = || parent.ancestors().any(is_source) && output.as_std_path().symlink_metadata().is_ok();
     match is_source(output.as_std_path()) || is_inside() {
-        true => Err(Error::OutputInSource { path: output.to_owned(), source_path: source.to_owned() }),
+        true => Err(OutputError::InSource { path: output.to_owned(), source_path: source.to_owned() }),
         false => Ok(()),
     }
-}
-
-impl Error {
-    /// Returns a function that makes the error of a run of that of a file `path` that was not made.
-    pub fn new_file(path: &Utf8Path) -> impl Fn(NewFileError) -> Self + use<> {
-        let path = path.to_owned();
-        move |error| match error {
-            NewFileError::Kind { reason } => Self::OutputKind { path: path.clone(), reason },
-            NewFileError::Exists => Self::OutputExists { path: path.clone() },
-            NewFileError::Io { action, source } => Self::Output { action, path: path.clone(), source },
-            other => Self::Output { action: "write", path: path.clone(), source: other.into() },
-        }
-    }
-}
-
-fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Output { action, path, source }
 }

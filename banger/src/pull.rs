@@ -2,47 +2,53 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use banger_ext4::{
-    BuildReport, Ext4Options, GuestAgents, ImageSize, InjectError, InjectReport, inject_guest_agents,
-};
+use banger_boot::{GuestAgents, InjectError, InjectReport, inject_guest_agents};
+use banger_ext4::{BuildReport, Ext4Options, ImageSize};
 use banger_oci::{
-    BlobCache, CancelToken, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
+    BlobCache, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
     check_own_directory, flatten,
 };
 use banger_tree::{Cancellation, LayerIndex, ResolveAccount, RootfsError, Timestamp, TreeRootfs};
 use camino::Utf8Path;
 
+use crate::backend::named;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::guest_binary::digest_of;
-use crate::identity::{created_seconds, now, uuid_of};
+use crate::identity::uuid_of;
 use crate::image_user::user_warning;
 use crate::inject::agents_for;
-use crate::output::{OutputFile, check_not_source};
+use crate::output::{OutputError, OutputFile, check_not_source};
 use crate::pull_events::PullEvents;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
-    BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageId, ImageName, ImageRecord, ImageStore,
-    LayerRecord,
+    BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageName, ImageRecord, ImageStore, LayerRecord,
+    StoredImage,
 };
+use crate::time::created_seconds;
 use crate::warnings::with_rest;
 
 /// Pulls an image and publishes it in the image store under `dirs`, in the place of an older one
 /// of the same name.
 ///
 /// An image that is there already, at the same digest and with the same options, is left as it is
-/// unless the request says otherwise.
+/// unless the request says otherwise. Pulls of one name, by threads or by processes, go one after the
+/// other: a second pull of the same image waits for the first ([`Event::PullWaiting`]) and returns its
+/// result as unchanged.
+///
+/// The image stays at its path until what is returned is dropped: it holds a
+/// [lease](crate::ImageLease).
 ///
 /// # Errors
 /// Any stage; then nothing is published and nothing but downloaded blobs is left.
-pub fn pull(
+pub(crate) fn pull(
     request: &PullRequest,
     dirs: &Dirs,
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
-    let run = Run { request, events, cancellation };
+    let run = PullRun { request, events, cancellation };
     let store = ImageStore::new(&dirs.state);
     let name = match &request.name {
         Some(name) => name.clone(),
@@ -50,16 +56,21 @@ pub fn pull(
     };
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
-    if !request.force
-        && let Some(record) = run.existing(&store, &name, &image, agents.as_ref())?
-    {
-        return Ok(run.done(PulledFile { path: store.rootfs_path(&record.id), record, unchanged: true }));
+    // Without a lock: this works also where the state directory cannot be written.
+    if let Some(found) = run.existing(&store, &name, &image, agents.as_ref())? {
+        return Ok(run.done(PulledFile::stored(found, true)));
     }
-    let staged = store.stage()?;
+    let _turn = store.lock_pull(&name, cancellation, || {
+        run.emit(&Event::PullWaiting { name: name.to_string() });
+    })?;
+    if let Some(found) = run.existing(&store, &name, &image, agents.as_ref())? {
+        return Ok(run.done(PulledFile::stored(found, true)));
+    }
+    let staged = store.stage(cancellation)?;
     let built = run.build(image, agents, &staged.rootfs_path())?;
     run.check_cancelled()?;
-    let record = store.publish(staged, run.record(name, built))?;
-    Ok(run.done(PulledFile { path: store.rootfs_path(&record.id), record, unchanged: false }))
+    let stored = store.publish(staged, run.record(name, built), cancellation)?;
+    Ok(run.done(PulledFile::stored(stored, false)))
 }
 
 /// Pulls an image into the single ext4 file `output`, which is complete when this returns and
@@ -67,14 +78,14 @@ pub fn pull(
 ///
 /// # Errors
 /// Any stage, or the file exists and the request does not say to replace it.
-pub fn pull_to_file(
+pub(crate) fn pull_to_file(
     request: &PullRequest,
     output: &Utf8Path,
     dirs: &Dirs,
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
-    let run = Run { request, events, cancellation };
+    let run = PullRun { request, events, cancellation };
     let source = local_source(&request.reference);
     if let Some(source) = source {
         check_not_source(output, source)?;
@@ -86,12 +97,12 @@ pub fn pull_to_file(
     }
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
-    let built = run.build(image, agents, &file.partial_path()).map_err(|error| file.named(error))?;
+    let built = run.build(image, agents, &file.partial_path()).map_err(|error| named(&file, error))?;
     run.check_cancelled()?;
     let name = ImageName::sanitized(&request.reference.suggested_name());
     let record = run.record(name, built);
     file.publish()?;
-    Ok(run.done(PulledFile { path: output.to_owned(), record, unchanged: false }))
+    Ok(run.done(PulledFile { path: output.to_owned(), record, unchanged: false, lease: None }))
 }
 
 /// Returns the directory or archive of this host that an image comes from.
@@ -103,7 +114,7 @@ fn local_source(reference: &Reference) -> Option<&Utf8Path> {
     }
 }
 
-struct Run<'a> {
+struct PullRun<'a> {
     request: &'a PullRequest,
     events: &'a EventHandler,
     cancellation: &'a Cancellation,
@@ -127,7 +138,7 @@ struct ImageFacts {
     layers: Vec<LayerRecord>,
 }
 
-impl Run<'_> {
+impl PullRun<'_> {
     fn emit(&self, event: &Event) {
         self.events.emit(event, self.cancellation);
     }
@@ -145,10 +156,6 @@ impl Run<'_> {
     fn resolve(&self, dirs: &Dirs) -> Result<PulledImage, Error> {
         check_own_directory(&dirs.cache)?;
         let cache = BlobCache::open(dirs.cache.join("oci"))?;
-        let token = CancelToken::new();
-        let stop = token.clone();
-        // Downloads outlast this call.
-        std::mem::forget(self.cancellation.on_cancel(move || stop.cancel()));
         let (events, cancellation) = (self.events.clone(), self.cancellation.clone());
         let translation = Mutex::new(PullEvents::default());
         let progress = Progress::new(move |event| {
@@ -160,30 +167,41 @@ impl Run<'_> {
         // Documents and archives are charged like layers.
         let mut options = self.request.pull.clone();
         options.budget = self.request.limits.set_in(options.budget.renewed());
-        let image = banger_oci::pull(&self.request.reference, &cache, &options, &progress, &token)?;
+        let reference = &self.request.reference;
+        let image = match &self.request.puller {
+            Some(puller) => puller.pull(reference, &cache, &options, &progress, self.cancellation)?,
+            None => banger_oci::pull(reference, &cache, &options, &progress, self.cancellation)?,
+        };
         for message in &image.warnings {
             self.emit(&Event::Warning { message: message.clone() });
         }
         Ok(image)
     }
 
-    /// Returns the published image that a build would make again.
+    /// Returns the published image that a build would make again, unless the request is to build it.
     fn existing(
         &self,
         store: &ImageStore,
         name: &ImageName,
         image: &PulledImage,
         agents: Option<&GuestAgents>,
-    ) -> Result<Option<ImageRecord>, Error> {
+    ) -> Result<Option<StoredImage>, Error> {
+        if self.request.force {
+            return Ok(None);
+        }
         let digest = image.digest.to_string();
         let options = self.build_options(image, agents);
         let images = store.list()?.images;
-        Ok(images.into_iter().find(|record| {
+        let found = images.into_iter().find(|record| {
             record.name == *name
                 && record.digest == digest
                 && record.build == options
                 && store.has_file(&record.id)
-        }))
+        });
+        match found {
+            Some(record) => Ok(store.keep(record, self.cancellation)?),
+            None => Ok(None),
+        }
     }
 
     fn timestamp_seconds(&self, image: &PulledImage) -> i64 {
@@ -202,19 +220,17 @@ impl Run<'_> {
     }
 
     fn build_options(&self, image: &PulledImage, agents: Option<&GuestAgents>) -> BuildOptions {
-        BuildOptions {
-            backend: self.request.backend.name().to_owned(),
-            size_bytes: match self.request.size {
-                ImageSize::Bytes(bytes) => Some(bytes),
-                ImageSize::Auto { .. } => None,
-            },
-            inodes: self.request.inodes,
-            timestamp_seconds: self.timestamp_seconds(image),
-            guest: agents.map(|agents| GuestBuildOptions {
-                init: agents.init.name().to_owned(),
-                digest: digest_of(agents).to_string(),
-            }),
-        }
+        let size_bytes = match self.request.size {
+            ImageSize::Bytes(bytes) => Some(bytes),
+            ImageSize::Auto { .. } => None,
+        };
+        let guest =
+            agents.map(|agents| GuestBuildOptions::new(agents.init.name(), digest_of(agents).to_string()));
+        BuildOptions::new(self.request.backend.name())
+            .with_size_bytes(size_bytes)
+            .with_inodes(self.request.inodes)
+            .with_timestamp_seconds(self.timestamp_seconds(image))
+            .with_guest(guest)
     }
 
     /// Writes the image's file system to `path`. Where that fails because of a damaged cache, once
@@ -236,7 +252,7 @@ impl Run<'_> {
             }
             match std::fs::remove_file(path) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::Output { action: "begin again with", path: path.to_owned(), source });
+                    return Err(OutputError::io("begin again with", path)(source).into());
                 }
                 _ => {}
             }
@@ -253,22 +269,22 @@ impl Run<'_> {
         let options = Ext4Options {
             size: self.request.size,
             inodes: self.request.inodes,
-            uuid: uuid_of(&image.digest, "uuid"),
-            hash_seed: uuid_of(&image.digest, "hash-seed"),
+            uuid: uuid_of(&image.digest, "uuid").into_bytes(),
+            hash_seed: uuid_of(&image.digest, "hash-seed").into_bytes(),
             label: String::new(),
             timestamp: self.timestamp(image),
             budget: budget.clone(),
             cancellation: self.cancellation.clone(),
         };
-        let mut begun = self.request.backend.create(path, &options)?;
+        let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
         let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
         let Flattened { mut tree, warnings, warning_count, .. } = {
-            let flatten_options = FlattenOptions {
-                limits: self.request.limits.clone(),
-                budget: Some(budget.clone()),
-                cancellation: self.cancellation.clone(),
-                ..FlattenOptions::default()
-            };
+            // Threads read, decompress and hash: pulls of one puller take turns.
+            let _permit = image.read_permit()?;
+            let flatten_options = FlattenOptions::default()
+                .with_limits(self.request.limits.clone())
+                .with_budget(Some(budget.clone()))
+                .with_cancellation(self.cancellation.clone());
             flatten(&image.layers, &mut *begun.builder, &flatten_options, &|event| {
                 self.flatten_event(event, &sizes)
             })?
@@ -329,10 +345,13 @@ impl Run<'_> {
             layers: image
                 .layers
                 .iter()
-                .map(|layer| LayerRecord {
-                    digest: layer.descriptor.digest.to_string(),
-                    diff_id: layer.diff_id.to_string(),
-                    size_bytes: layer.descriptor.size,
+                .map(|layer| {
+                    let descriptor = &layer.descriptor;
+                    LayerRecord::new(
+                        descriptor.digest.to_string(),
+                        layer.diff_id.to_string(),
+                        descriptor.size,
+                    )
                 })
                 .collect(),
         }
@@ -341,16 +360,8 @@ impl Run<'_> {
     fn record(&self, name: ImageName, built: Built) -> ImageRecord {
         let Built { image, report, build, injected, warnings } = built;
         ImageRecord {
-            version: ImageRecord::VERSION,
-            id: ImageId::random(),
-            name,
-            source: self.request.reference.to_string(),
-            digest: image.digest,
             index_digest: image.index_digest,
             platform: image.platform,
-            created: now(),
-            banger_version: env!("CARGO_PKG_VERSION").to_owned(),
-            build,
             config: image.config,
             layers: image.layers,
             size_bytes: report.size_bytes,
@@ -362,8 +373,7 @@ impl Run<'_> {
             fixups: injected.as_ref().map(|report| report.fixups.clone()).unwrap_or_default(),
             injected: injected.map(|report| report.injected).unwrap_or_default(),
             warnings,
-            cloned_from: None,
-            replaces: None,
+            ..ImageRecord::new(name, self.request.reference.to_string(), image.digest, build)
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use banger_oci::{Digest, PullEvent};
 
-use crate::event::Event;
+use crate::event::{Event, LayerBlob};
 
 /// Turns the events of a pull into those of a run; remembers the sizes that come only once.
 #[derive(Debug, Default)]
@@ -17,15 +17,20 @@ impl PullEvents {
     pub(crate) fn translate(&mut self, event: PullEvent) -> Option<Event> {
         Some(match event {
             PullEvent::Resolving { reference } => Event::Resolving { reference },
-            PullEvent::Resolved { digest, platform, layers } => {
-                let size_bytes = layers.iter().map(|(_, size)| size).sum();
+            PullEvent::Resolved { digest, platform, layers, .. } => {
+                let size_bytes = layers.iter().map(|layer| layer.size_bytes).sum();
+                let blobs = layers
+                    .iter()
+                    .map(|layer| LayerBlob::new(layer.digest.to_string(), layer.size_bytes))
+                    .collect();
                 let count = layers.len();
-                self.sizes = layers.into_iter().collect();
+                self.sizes = layers.into_iter().map(|layer| (layer.digest, layer.size_bytes)).collect();
                 Event::Resolved {
                     digest: digest.to_string(),
                     platform: platform.to_string(),
                     layers: count,
                     size_bytes,
+                    blobs,
                 }
             }
             PullEvent::LayerCached { digest, size_bytes } => {

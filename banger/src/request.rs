@@ -1,15 +1,17 @@
 //! What a caller asks for.
 
 use banger_ext4::ImageSize;
-use banger_oci::{Limits, Platform, PullOptions, Reference};
+use banger_oci::{Limits, Platform, PullOptions, Puller, Reference};
 use camino::Utf8PathBuf;
 
 use crate::backend::Backend;
 use crate::guest_binary::GuestOptions;
-use crate::store::ImageName;
+use crate::setters::setters;
+use crate::store::{ImageLease, ImageName, ImageRecord, StoredImage};
 
 /// An image to pull and how to turn it into a file system.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PullRequest {
     /// Which image.
     pub reference: Reference,
@@ -17,6 +19,8 @@ pub struct PullRequest {
     pub name: Option<ImageName>,
     /// Options of the pull itself: platform, registries, downloads.
     pub pull: PullOptions,
+    /// The puller whose threads, connections and limits are shared with other pulls; `None` makes one.
+    pub puller: Option<Puller>,
     /// How much the layers may unpack to.
     pub limits: Limits,
     /// Size of the file system.
@@ -33,6 +37,8 @@ pub struct PullRequest {
     /// creation time; [`source_date_epoch`](crate::source_date_epoch) reads it from the
     /// environment.
     pub source_date_epoch: Option<i64>,
+    /// Directory for scratch files of the e2fsprogs backend; `None` for `$TMPDIR`.
+    pub scratch_dir: Option<Utf8PathBuf>,
 }
 
 impl PullRequest {
@@ -42,6 +48,7 @@ impl PullRequest {
             reference,
             name: None,
             pull: PullOptions::default(),
+            puller: None,
             limits: Limits::default(),
             size: ImageSize::DEFAULT,
             inodes: None,
@@ -49,6 +56,7 @@ impl PullRequest {
             guest: Some(GuestOptions::default()),
             force: false,
             source_date_epoch: None,
+            scratch_dir: None,
         }
     }
 
@@ -59,13 +67,39 @@ impl PullRequest {
     }
 }
 
-/// What a run leaves: a managed image or one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+setters! {
+    PullRequest {
+        with_name => name: Option<ImageName>,
+        with_pull => pull: PullOptions,
+        with_limits => limits: Limits,
+        with_size => size: ImageSize,
+        with_inodes => inodes: Option<u32>,
+        with_backend => backend: Backend,
+        with_guest => guest: Option<GuestOptions>,
+        with_force => force: bool,
+        with_source_date_epoch => source_date_epoch: Option<i64>,
+        with_scratch_dir => scratch_dir: Option<Utf8PathBuf>,
+    }
+}
+
+/// What a pull leaves: a managed image, which stays at its path until this is dropped, or one file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PulledFile {
     /// The ext4 file.
     pub path: Utf8PathBuf,
     /// What is known of it.
-    pub record: crate::store::ImageRecord,
+    pub record: ImageRecord,
     /// Whether it was there already, at this digest and with these options.
     pub unchanged: bool,
+    /// Keeps a managed image at its path; `None` for a file of the caller's.
+    pub lease: Option<ImageLease>,
+}
+
+impl PulledFile {
+    /// Returns what a pull leaves in the store.
+    pub(crate) fn stored(image: StoredImage, unchanged: bool) -> Self {
+        let StoredImage { record, path, lease } = image;
+        Self { path, record, unchanged, lease: Some(lease) }
+    }
 }

@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::geteuid;
 
+use crate::host_file::open_directory;
+use crate::id::ImageId;
 use crate::lock::Lock;
 
 /// What the name of a directory's lock has behind the directory's own. The lock lies beside the
@@ -45,6 +47,11 @@ impl StagingDir {
         &self.path
     }
 
+    /// Opens the directory.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        open_directory(&self.path)
+    }
+
     /// Flushes the directory and gives it its final name.
     pub(crate) fn publish(self, path: &Utf8Path) -> io::Result<()> {
         sync(&self.path)?;
@@ -75,11 +82,6 @@ fn remove_staging(path: &Utf8Path) -> io::Result<()> {
     }
 }
 
-/// Returns whether a name's middle is the random id that staging directories are told apart by.
-fn is_id(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 /// Removes the staging directories in `parent` that are named `<prefix><id><suffix>`, that this
 /// user's processes made and that none of them holds any more.
 pub(crate) fn sweep(parent: &Utf8Path, prefix: &str, suffix: &str) -> io::Result<()> {
@@ -88,7 +90,7 @@ pub(crate) fn sweep(parent: &Utf8Path, prefix: &str, suffix: &str) -> io::Result
         let name = entry.file_name();
         let staging = name.strip_suffix(LOCK_SUFFIX).unwrap_or(name);
         let id = staging.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix));
-        if !id.is_some_and(is_id) {
+        if !id.is_some_and(ImageId::is_id) {
             continue;
         }
         // Gone since the directory was read, if not.

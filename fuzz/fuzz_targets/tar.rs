@@ -4,12 +4,12 @@
 
 use std::io::{BufReader, Read};
 
-use banger_oci::tar::{Data, Entry, TarLimits, TarReader};
+use banger_oci::tar::{Data, TarEntry, TarLimits, TarReader};
 use libfuzzer_sys::fuzz_target;
 
 fn read(input: impl Read, piece: usize) -> Result<Vec<(Vec<u8>, u64)>, String> {
     let mut reader = TarReader::new(BufReader::with_capacity(piece, input), TarLimits::default());
-    let mut entry = Entry::default();
+    let mut entry = TarEntry::default();
     let mut found = Vec::new();
     while reader.next_entry(&mut entry).map_err(|error| error.to_string())? {
         let mut length = 0_u64;

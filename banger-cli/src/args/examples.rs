@@ -2,13 +2,18 @@
 
 pub(super) const BANGER: &str = "\
 Examples:
-  banger image pull debian:bookworm                       a managed image, debian-bookworm
-  banger image pull debian:bookworm --output debian.ext4  just the file
-  banger image clone debian-bookworm vm1                  a disk of its own for a machine
-  banger rootfs put debian.ext4 ./key.pub /root/.ssh/authorized_keys --parents --mode 600
-  banger guest exec --socket vsock.sock:5000 -- uname -r  once it runs
+  Pull an image; its name is debian-bookworm:
+    banger image pull debian:bookworm
+  Pull an image into a file of your own:
+    banger image pull debian:bookworm --output debian.ext4
+  Copy an image, as the disk of one machine:
+    banger image clone debian-bookworm vm1
+  Add an SSH key:
+    banger rootfs put debian.ext4 ./key.pub /root/.ssh/authorized_keys --parents --mode 600
+  Run a program in a running guest:
+    banger guest exec --socket vsock.sock:5000 -- uname -r
 
-`banger help COMMAND` tells more of each command, `banger man DIR` writes manual pages.";
+`banger help COMMAND` shows the help of a command; `banger man DIR` writes manual pages.";
 
 pub(super) const PULL: &str = "\
 Examples:
@@ -18,8 +23,8 @@ Examples:
   banger image pull oci:./layout:latest
   banger image pull docker-archive:app.tar.gz --no-inject
 
-An image that is there already, at the same digest and with the same options, is left as it is.
-Credentials are those of `docker login` and `podman login`.";
+If an image with the same name, digest and options exists, banger keeps it.
+banger uses the credentials of `docker login` and `podman login`.";
 
 pub(super) const PRUNE: &str = "\
 Examples:
@@ -48,9 +53,9 @@ Examples:
   echo guest-7 | banger rootfs put disk.ext4 - /etc/hostname
   banger rootfs put disk.ext4 ./site/. /srv/www --owner www-data:www-data
 
-New files take the group of a setgid directory and its default ACL, as in a running system.
-The command is atomic, unless the journal of the file system cannot hold all changes.
-Then it takes several commits; each leaves a sound file system.";
+New files inherit the group of a setgid directory and its default ACL, as in a running system.
+The command is atomic, unless the changes do not fit in the journal of the file system.
+Then banger commits them in several steps; each step leaves a sound file system.";
 
 pub(super) const LS: &str = "\
 Examples:
@@ -63,8 +68,8 @@ Examples:
   banger rootfs stat disk.ext4 /etc/shadow
   banger rootfs stat disk.ext4 -c '%a %U:%G %s %n' /etc/passwd /etc/shadow
 
-FORMAT is text with these, as stat(1) has them; a width can stand before the letter (%10s):
-  %a %A mode, octal and as in ls -l     %n %N name, in quotes with the target
+FORMAT is text with these sequences of stat(1); a width can precede the letter (%10s):
+  %a %A mode, octal and as in ls -l     %n %N name; quoted, with its target
   %f    mode with the type, hexadecimal %s    size in bytes
   %u %U owner, number and name          %g %G group, number and name
   %i    inode                           %h    hard links
@@ -76,9 +81,9 @@ Examples:
   banger rootfs rm disk.ext4 /etc/machine-id
   banger rootfs rm disk.ext4 -rf /var/cache/apt /var/lib/apt/lists
 
-The command is atomic, unless the journal of the file system cannot hold all changes.
-Then it removes a tree from the bottom up, in several commits; each leaves a sound file system.
-After an interruption run the same command again.";
+The command is atomic, unless the changes do not fit in the journal of the file system.
+Then banger removes a tree from the bottom up in several commits; each leaves a sound file system.
+After an interruption, run the same command again.";
 
 pub(super) const LN: &str = "\
 Examples:
@@ -92,8 +97,8 @@ Examples:
   banger rootfs chmod disk.ext4 -R u=rwX,go= /root
   banger rootfs chmod disk.ext4 +x /usr/local/bin/start
 
-The command is atomic, unless the journal of the file system cannot hold all changes.
-Then it takes several commits; each leaves a sound file system.";
+The command is atomic, unless the changes do not fit in the journal of the file system.
+Then banger commits them in several steps; each step leaves a sound file system.";
 
 pub(super) const CHOWN: &str = "\
 Examples:
@@ -101,8 +106,8 @@ Examples:
   banger rootfs chown disk.ext4 -R app: /home/app
   banger rootfs chown disk.ext4 -h root /srv/link
 
-The command is atomic, unless the journal of the file system cannot hold all changes.
-Then it takes several commits; each leaves a sound file system.";
+The command is atomic, unless the changes do not fit in the journal of the file system.
+Then banger commits them in several steps; each step leaves a sound file system.";
 
 pub(super) const EXEC: &str = "\
 Examples:

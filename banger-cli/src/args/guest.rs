@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use banger::guest::{GuestAddress, InterfaceAddress};
+use banger::Failure as _;
+use banger::guest::{AddressError, GuestAddress, InterfaceAddress};
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
@@ -11,37 +12,37 @@ use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GuestCommand {
-    /// Ask whether the guest's agent answers.
+    /// Check whether the guest's agent answers.
     Health {
         #[command(flatten)]
         guest: GuestArguments,
-        /// Ask again until it answers, for SECONDS at most.
+        /// Retry until the agent answers, for at most SECONDS.
         #[arg(long, value_name = "SECONDS", default_value_t = 0)]
         wait: u64,
     },
-    /// Show the guest's system, its network and how far its first boot has come.
+    /// Show the guest's system, network and progress of the first boot.
     Info {
         #[command(flatten)]
         guest: GuestArguments,
     },
-    /// Run a program in a guest; ends with its exit status, or 128 plus the signal that killed it.
+    /// Run a program in a guest; exit with its status, or 128 plus the signal that killed it.
     #[command(after_help = examples::EXEC)]
     Exec(ExecArguments),
-    /// Copy a file into a guest or out of it.
+    /// Copy a file into or out of a guest.
     #[command(after_help = examples::CP)]
     Cp(CopyArguments),
-    /// Configure a guest's network; prints the name of the interface.
+    /// Configure a guest's network; print the name of the interface.
     SetNetwork(SetNetworkArguments),
     /// Grow a guest's root file system to the size of its disk.
     Grow {
         #[command(flatten)]
         guest: GuestArguments,
     },
-    /// Wait until the image's entry point has ended; ends with its exit status.
+    /// Wait for the image's entry point; exit with its status.
     Wait {
         #[command(flatten)]
         guest: GuestArguments,
-        /// Wait for SECONDS at most.
+        /// Wait for at most SECONDS.
         #[arg(long, value_name = "SECONDS")]
         timeout: Option<u64>,
     },
@@ -49,7 +50,7 @@ pub(crate) enum GuestCommand {
     Shutdown {
         #[command(flatten)]
         guest: GuestArguments,
-        /// Reboot it instead.
+        /// Reboot instead.
         #[arg(long)]
         reboot: bool,
     },
@@ -57,27 +58,35 @@ pub(crate) enum GuestCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct GuestArguments {
-    /// Address of the agent; PORT defaults to 5000:
-    /// PATH[:PORT], the vsock socket of Firecracker, Cloud Hypervisor or vhost-device-vsock;
-    /// vsock:CID[:PORT], the host's own vsock, as QEMU uses it;
-    /// unix:PATH, a Unix socket of the agent itself, or a virtio port of QEMU;
-    /// tcp:ADDRESS:PORT, without authentication or encryption.
-    #[arg(long, short, value_name = "SOCKET", env = "BANGER_GUEST_SOCKET")]
+    /// Connect to the agent at this address; PORT defaults to 5000:
+    /// PATH[:PORT]       the vsock socket of Firecracker, Cloud Hypervisor or vhost-device-vsock
+    /// vsock:CID[:PORT]  the host's vsock, as QEMU uses it
+    /// unix:PATH         a Unix socket of the agent, or a virtio port of QEMU
+    /// tcp:ADDRESS:PORT  TCP, without authentication or encryption
+    #[arg(long, short, value_name = "SOCKET", env = "BANGER_GUEST_SOCKET", value_parser = guest_address, verbatim_doc_comment)]
     pub(crate) socket: GuestAddress,
+}
+
+/// An address, or the error with what to do about it.
+fn guest_address(text: &str) -> Result<GuestAddress, String> {
+    text.parse().map_err(|error: AddressError| match error.advice() {
+        Some(advice) => format!("{error}; {advice}"),
+        None => error.to_string(),
+    })
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExecArguments {
     #[command(flatten)]
     pub(crate) guest: GuestArguments,
-    /// Run the program on a terminal of its own, with the input and size of this one; Ctrl-] three times
-    /// within a second ends the session.
+    /// Run the program on a new terminal with the input and size of this one. Press Ctrl-] three times
+    /// within a second to end the session.
     #[arg(long, short)]
     pub(crate) tty: bool,
     /// Send standard input to the program.
     #[arg(long, short = 'i')]
     pub(crate) stdin: bool,
-    /// Set a variable; repeat it for more.
+    /// Set an environment variable; repeatable.
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
     /// Run the program as NAME, UID, NAME:GROUP or UID:GID [default: root].
@@ -89,10 +98,10 @@ pub(crate) struct ExecArguments {
     /// Kill the program after SECONDS.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
-    /// Kill the program if it writes more than SIZE with --json, which keeps its output in memory.
+    /// With --json, kill the program if it writes more than SIZE; banger keeps the output in memory.
     #[arg(long, value_name = "SIZE", default_value = "64M")]
     pub(crate) max_output: Size,
-    /// The program and its arguments.
+    /// Program and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
 }
@@ -110,19 +119,18 @@ pub(crate) struct CopyArguments {
     pub(crate) guest: GuestArguments,
     /// File to copy: a path on this host, `-` for standard input, or `:/PATH` in the guest.
     pub(crate) source: String,
-    /// Where to copy it: a file or directory on this host, `-` for standard output, or `:/PATH` in the
-    /// guest.
+    /// Target: a file or directory on this host, `-` for standard output, or `:/PATH` in the guest.
     pub(crate) target: String,
-    /// Mode of a file that is copied in, in octal [default: that of the file].
+    /// Set the mode of the new file in the guest, in octal [default: mode of the source].
     #[arg(long, value_parser = octal)]
     pub(crate) mode: Option<u32>,
-    /// Owner of a file that is copied in [default: that of the file it replaces, or root].
+    /// Set the owner of the new file in the guest [default: owner of the replaced file, or root].
     #[arg(long, value_name = "UID[:GID]", value_parser = owner)]
     pub(crate) owner: Option<(u32, Option<u32>)>,
-    /// Make missing directories in the guest.
+    /// Create missing parent directories in the guest.
     #[arg(long)]
     pub(crate) parents: bool,
-    /// Refuse a file of the guest that is larger than SIZE.
+    /// Refuse to copy a file larger than SIZE out of the guest.
     #[arg(long, value_name = "SIZE", default_value = "64G")]
     pub(crate) max_size: Size,
 }
@@ -146,16 +154,16 @@ fn owner(text: &str) -> Result<(u32, Option<u32>), String> {
 pub(crate) struct SetNetworkArguments {
     #[command(flatten)]
     pub(crate) guest: GuestArguments,
-    /// Interface to configure [default: the first network card].
+    /// Configure the interface NAME [default: the first network card].
     #[arg(long, value_name = "NAME")]
     pub(crate) interface: Option<String>,
-    /// Set an address with its prefix, such as 10.0.0.2/24; repeat it for more.
+    /// Set an address with its prefix, such as 10.0.0.2/24; repeatable.
     #[arg(long, value_name = "ADDRESS/PREFIX")]
     pub(crate) address: Vec<InterfaceAddress>,
-    /// Set the default route; one for IPv4 and one for IPv6.
+    /// Set the default route; one for IPv4, one for IPv6.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) gateway: Vec<IpAddr>,
-    /// Set a name server; repeat it for more.
+    /// Set a name server; repeatable.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) dns: Vec<IpAddr>,
     /// Set the guest's hostname.

@@ -11,46 +11,46 @@ use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RootfsCommand {
-    /// Build an ext4 file from a directory or a tar; prints the file's path.
+    /// Build an ext4 file from a directory or a tar; print the file's path.
     #[command(after_help = examples::BUILD)]
     Build(Box<BuildArguments>),
-    /// List what is in an ext4 file.
+    /// List files and directories in an ext4 file.
     #[command(after_help = examples::LS)]
     Ls(LsArguments),
-    /// Write files of an ext4 file to standard output.
+    /// Print the contents of files in an ext4 file.
     Cat(CatArguments),
-    /// Show all that is known of paths in an ext4 file.
+    /// Show the metadata of paths in an ext4 file.
     #[command(after_help = examples::STAT)]
     Stat(StatArguments),
-    /// Put files and directories of this host into an ext4 file.
+    /// Copy files and directories of this host into an ext4 file.
     #[command(after_help = examples::PUT)]
     Put(PutArguments),
-    /// Make directories in an ext4 file.
+    /// Create directories in an ext4 file.
     Mkdir(MkdirArguments),
-    /// Make hard links or symlinks in an ext4 file.
+    /// Create hard links or symlinks in an ext4 file.
     #[command(after_help = examples::LN)]
     Ln(LnArguments),
-    /// Move or rename what is in an ext4 file.
+    /// Move or rename files and directories in an ext4 file.
     Mv(MvArguments),
-    /// Remove what is in an ext4 file.
+    /// Remove files and directories from an ext4 file.
     #[command(after_help = examples::RM)]
     Rm(RmArguments),
-    /// Change modes in an ext4 file.
+    /// Change modes of files and directories in an ext4 file.
     #[command(after_help = examples::CHMOD)]
     Chmod(ChmodArguments),
-    /// Change owners in an ext4 file.
+    /// Change owners of files and directories in an ext4 file.
     #[command(after_help = examples::CHOWN)]
     Chown(ChownArguments),
-    /// Make an ext4 file boot: put banger's agents, and an init where it has none, into it.
+    /// Make an ext4 file bootable: add banger's agent, and banger's init if the file has none.
     Inject(InjectArguments),
-    /// Make an ext4 file larger, and the file system in it.
+    /// Grow an ext4 file and the file system in it.
     Resize(ResizeArguments),
 }
 
 /// The ext4 file that a command is about.
 #[derive(Debug, Args)]
 pub(crate) struct FileArgument {
-    /// The ext4 file; that of a managed image is the path that `banger image show NAME` tells.
+    /// ext4 file; `banger image show NAME` prints the path of a managed image.
     pub(crate) file: Utf8PathBuf,
 }
 
@@ -59,13 +59,13 @@ pub(crate) struct FileArgument {
 pub(crate) struct LsArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// Paths in it.
+    /// Paths in the ext4 file.
     #[arg(value_name = "PATH", default_value = "/")]
     pub(crate) paths: Vec<OsString>,
-    /// Show mode, links, owner, group, size, time and target too; does not follow a symlink PATH.
+    /// Show mode, links, owner, group, size, time and target; do not follow a PATH that is a symlink.
     #[arg(long, short)]
     pub(crate) long: bool,
-    /// List `.` and `..` too. Names that start with a dot are listed always.
+    /// List `.` and `..` too; names that start with a dot are always listed.
     #[arg(long, short)]
     pub(crate) all: bool,
     /// List names that start with a dot (the default).
@@ -74,28 +74,28 @@ pub(crate) struct LsArguments {
     /// Print one name a line (the default).
     #[arg(short = '1')]
     pub(crate) one: bool,
-    /// Show sizes with a letter for K, M, G or T, powers of 1024.
+    /// Show sizes with K, M, G or T (powers of 1024).
     #[arg(long, short = 'h')]
     pub(crate) human_readable: bool,
-    /// List directories with all below them.
+    /// List directories recursively.
     #[arg(long, short = 'R', conflicts_with = "directory")]
     pub(crate) recursive: bool,
     /// List the directory itself, not its contents.
     #[arg(long, short)]
     pub(crate) directory: bool,
-    /// Show numbers of owners and groups, not the image's names for them; implies --long.
+    /// Show owners and groups as numbers instead of the image's names; implies --long.
     #[arg(long, short, visible_alias = "numeric-uid-gid")]
     pub(crate) numeric: bool,
-    /// Show the number of each inode first.
+    /// Show inode numbers.
     #[arg(long, short)]
     pub(crate) inode: bool,
-    /// Add a character for the type: / directory, @ symlink, * program, | FIFO, = socket.
+    /// Append a character for the type: / directory, @ symlink, * program, | FIFO, = socket.
     #[arg(long, short = 'F')]
     pub(crate) classify: bool,
-    /// Sort by time, the newest first.
+    /// Sort by time, newest first.
     #[arg(short = 't', overrides_with = "by_size")]
     pub(crate) by_time: bool,
-    /// Sort by size, the largest first.
+    /// Sort by size, largest first.
     #[arg(short = 'S', overrides_with = "by_time")]
     pub(crate) by_size: bool,
     /// Reverse the order.
@@ -110,10 +110,10 @@ pub(crate) struct LsArguments {
 pub(crate) struct CatArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// Regular files in it, or symlinks to them; with --json their bytes are printed in base64.
+    /// Regular files in the ext4 file, or symlinks to them; --json prints their bytes in base64.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// With --json, refuse files that have more bytes together than SIZE.
+    /// With --json, refuse files whose sizes add up to more than SIZE.
     #[arg(long, value_name = "SIZE", default_value = "64M")]
     pub(crate) max_output: Size,
 }
@@ -122,16 +122,16 @@ pub(crate) struct CatArguments {
 pub(crate) struct StatArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// Paths in it.
+    /// Paths in the ext4 file.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Show what a symlink leads to, not the symlink.
+    /// Show the target of a symlink instead of the symlink.
     #[arg(long, short = 'L')]
     pub(crate) dereference: bool,
-    /// Print FORMAT for each path, with a new line after it.
+    /// Print FORMAT and a newline for each path.
     #[arg(long, short = 'c', value_name = "FORMAT", conflicts_with = "printf")]
     pub(crate) format: Option<OsString>,
-    /// Print FORMAT for each path; read escapes such as \n, and add no newline.
+    /// Print FORMAT for each path; interpret escapes such as \n, add no newline.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) printf: Option<OsString>,
 }
@@ -139,7 +139,7 @@ pub(crate) struct StatArguments {
 /// Where put, ln and mv put things.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArguments {
-    /// Put all paths into the directory DIR, which is in the ext4 file.
+    /// Put all paths into the directory DIR of the ext4 file.
     #[arg(long, short = 't', value_name = "DIR", conflicts_with = "no_target_directory")]
     pub(crate) target_directory: Option<OsString>,
     /// Treat the last path as the new name, even if it is a directory.
@@ -151,8 +151,8 @@ pub(crate) struct TargetArguments {
 pub(crate) struct PutArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// Files and directories of this host (`-` is standard input, `DIR/.` what is in DIR), and last
-    /// the path in the ext4 file, which they go below if it is a directory.
+    /// Files and directories of this host, then the path in the ext4 file. `-` is standard input,
+    /// `DIR/.` the contents of DIR. If DEST is a directory, the files go into it.
     #[arg(value_names = ["SRC", "DEST"], num_args = 1.., required = true)]
     pub(crate) paths: Vec<OsString>,
     /// Copy directories with their contents (the default).
@@ -164,24 +164,24 @@ pub(crate) struct PutArguments {
     /// Keep existing files.
     #[arg(long, short, overrides_with = "force")]
     pub(crate) no_clobber: bool,
-    /// Mode of the files, such as 600 or u=rw,go= [default: that of the file replaced, else the
-    /// source's permissions; 644 for standard input].
+    /// Set the mode of files, such as 600 or u=rw,go= [default: mode of the replaced file, else of the
+    /// source; 644 for standard input].
     #[arg(long, short, value_name = "MODE")]
     pub(crate) mode: Option<String>,
-    /// Owner of files and new directories, by numbers or the image's own names [default: that of
-    /// the file replaced, else 0:0, or the group of a setgid directory].
+    /// Set the owner of files and new directories, as numbers or names of the image [default: owner of
+    /// the replaced file, else 0:0, or the group of a setgid directory].
     #[arg(long, short, value_name = "USER[:GROUP]", conflicts_with_all = ["uid", "gid"])]
     pub(crate) owner: Option<OsString>,
-    /// Owner of files and new directories.
+    /// Set the user of files and new directories.
     #[arg(long, value_name = "UID")]
     pub(crate) uid: Option<u32>,
-    /// Group of files and new directories.
+    /// Set the group of files and new directories.
     #[arg(long, value_name = "GID")]
     pub(crate) gid: Option<u32>,
-    /// Make missing directories on the way to DEST, with mode 755.
+    /// Create missing parent directories of DEST, with mode 755.
     #[arg(long, short)]
     pub(crate) parents: bool,
-    /// Replace a symlink that is at DEST, not the file it leads to.
+    /// Replace a symlink at DEST instead of its target.
     #[arg(long)]
     pub(crate) no_dereference: bool,
     #[command(flatten)]
@@ -192,17 +192,17 @@ pub(crate) struct PutArguments {
 pub(crate) struct MkdirArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// The directories.
+    /// Directories to create.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Make missing directories on the way too, and accept those that are there.
+    /// Create missing parent directories; accept directories that exist.
     #[arg(long, short)]
     pub(crate) parents: bool,
-    /// Mode of the directories [default: 755].
+    /// Set the mode of the directories [default: 755].
     #[arg(long, short, value_name = "MODE", allow_hyphen_values = true)]
     pub(crate) mode: Option<String>,
-    /// Owner of the directories, by numbers or the image's own names [default: 0:0, or the group of a
-    /// setgid directory].
+    /// Set the owner of the directories, as numbers or names of the image [default: 0:0, or the group
+    /// of a setgid directory].
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub(crate) owner: Option<OsString>,
 }
@@ -211,16 +211,16 @@ pub(crate) struct MkdirArguments {
 pub(crate) struct LnArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// What the links lead to, and last their name, or the directory that they go into.
+    /// Targets of the links, then the name of the link or the directory for the links.
     #[arg(value_names = ["TARGET", "LINK"], num_args = 1.., required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Make symlinks, with TARGET as it is given.
+    /// Create symlinks that hold TARGET as it is given.
     #[arg(long, short)]
     pub(crate) symbolic: bool,
-    /// Replace what is at LINK, unless it is a directory.
+    /// Replace LINK if it exists and is not a directory.
     #[arg(long, short)]
     pub(crate) force: bool,
-    /// Take a LINK that is a symlink to a directory as the link, not as the directory.
+    /// Replace a LINK that is a symlink to a directory instead of following it.
     #[arg(long, short)]
     pub(crate) no_dereference: bool,
     #[command(flatten)]
@@ -231,13 +231,13 @@ pub(crate) struct LnArguments {
 pub(crate) struct MvArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// What to move, and last the new name, or the directory that it goes into.
+    /// Paths to move, then the new name or the directory to move them into.
     #[arg(value_names = ["SRC", "DEST"], num_args = 1.., required = true)]
     pub(crate) paths: Vec<OsString>,
     /// Replace existing files (the default).
     #[arg(long, short, overrides_with = "no_clobber")]
     pub(crate) force: bool,
-    /// Keep existing files, and leave the source where it is.
+    /// Keep existing files; leave their sources where they are.
     #[arg(long, short, overrides_with = "force")]
     pub(crate) no_clobber: bool,
     #[command(flatten)]
@@ -248,16 +248,16 @@ pub(crate) struct MvArguments {
 pub(crate) struct RmArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// What to remove.
+    /// Paths to remove.
     #[arg(value_name = "PATH", required_unless_present = "force")]
     pub(crate) paths: Vec<OsString>,
-    /// Remove directories too, with all in them.
+    /// Remove directories with their contents.
     #[arg(long, short, visible_short_alias = 'R')]
     pub(crate) recursive: bool,
-    /// Pass over what does not exist.
+    /// Ignore paths that do not exist.
     #[arg(long, short)]
     pub(crate) force: bool,
-    /// Remove directories too, if nothing is in them.
+    /// Remove empty directories.
     #[arg(long, short)]
     pub(crate) dir: bool,
 }
@@ -266,12 +266,12 @@ pub(crate) struct RmArguments {
 pub(crate) struct ChmodArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// Octal (644) or symbolic (u+x, go-w, -x, a=rX) as GNU chmod has it, without a umask.
+    /// Mode: octal (644) or symbolic (u+x, go-w, -x, a=rX) as in GNU chmod, without a umask.
     pub(crate) mode: String,
-    /// Paths in it; symlinks are followed.
+    /// Paths in the ext4 file; chmod follows symlinks.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Change directories with all below them but symlinks.
+    /// Change directories and their contents, except symlinks.
     #[arg(long, short = 'R')]
     pub(crate) recursive: bool,
 }
@@ -281,16 +281,16 @@ pub(crate) struct ChmodArguments {
 pub(crate) struct ChownArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// USER, USER:GROUP, USER: or :GROUP, by numbers or by the image's own /etc/passwd and
-    /// /etc/group.
+    /// Owner: USER, USER:GROUP, USER: or :GROUP, as numbers or names from /etc/passwd and /etc/group of
+    /// the image.
     pub(crate) owner: OsString,
-    /// Paths in it; symlinks are followed, but not with --recursive.
+    /// Paths in the ext4 file; chown follows symlinks, except with --recursive.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<OsString>,
-    /// Change directories with all below them, symlinks themselves.
+    /// Change directories and their contents; change symlinks instead of their targets.
     #[arg(long, short = 'R')]
     pub(crate) recursive: bool,
-    /// Change a symlink itself, not what it leads to.
+    /// Change a symlink instead of its target.
     #[arg(long, short = 'h')]
     pub(crate) no_dereference: bool,
     /// Print help.
@@ -304,10 +304,11 @@ pub(crate) struct InjectArguments {
     pub(crate) file: FileArgument,
     #[command(flatten)]
     pub(crate) guest: GuestBinaryArguments,
-    /// The guest's processor, as OCI calls it [default: that of the programs in the image].
+    /// Set the architecture of the guest, such as amd64 or arm64 [default: that of the programs in the
+    /// image].
     #[arg(long, value_name = "ARCH")]
     pub(crate) architecture: Option<String>,
-    /// Name of the machine, for an image that has none [default: banger].
+    /// Set the hostname if the image has none [default: banger].
     #[arg(long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
 }
@@ -316,7 +317,7 @@ pub(crate) struct InjectArguments {
 pub(crate) struct ResizeArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// The new size, such as 4G, or how much more, such as +1G.
+    /// New size, such as 4G, or the growth, such as +1G.
     pub(crate) size: NewSize,
 }
 
@@ -338,18 +339,18 @@ impl FromStr for NewSize {
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildArguments {
-    /// A directory, or a tar: plain, or compressed with gzip or zstd; `-` for a tar on standard
-    /// input.
+    /// Directory or tar to build from; `-` is a tar on standard input. The tar may be compressed with
+    /// gzip, zstd, xz or bzip2.
     pub(crate) source: Utf8PathBuf,
-    /// The ext4 file to write; not in the directory.
+    /// ext4 file to write; it must not be in the source directory.
     #[arg(value_parser = super::output_file)]
     pub(crate) file: Utf8PathBuf,
     #[command(flatten)]
     pub(crate) file_system: FileSystemArguments,
-    /// Name of the file system, at most 16 bytes.
+    /// Set the label of the file system, at most 16 bytes.
     #[arg(long, default_value = "")]
     pub(crate) label: String,
-    /// UUID of the file system [default: made of names, sizes, times and owners of the files].
+    /// Set the UUID of the file system [default: derived from names, sizes, times and owners of the files].
     #[arg(long)]
     pub(crate) uuid: Option<String>,
     /// Replace FILE if it exists.

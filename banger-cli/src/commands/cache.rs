@@ -5,14 +5,14 @@ use std::time::SystemTime;
 use banger::{BlobCache, CacheEntry, Dirs, PruneOptions};
 use serde::Serialize;
 
-use super::{Failure, output};
-use crate::args::{CacheCommand, PruneArguments};
+use crate::args::PruneArguments;
+use crate::failure::{CommandError, output};
 use crate::printer::Printer;
 use crate::text::{Text, table};
 use crate::units::{Size, age_text};
 
 #[derive(Serialize)]
-struct Entry {
+struct BlobRow {
     digest: String,
     size_bytes: u64,
     unused_seconds: u64,
@@ -20,7 +20,7 @@ struct Entry {
     in_use: bool,
 }
 
-impl From<&CacheEntry> for Entry {
+impl From<&CacheEntry> for BlobRow {
     fn from(entry: &CacheEntry) -> Self {
         Self {
             digest: entry.digest.to_string(),
@@ -32,22 +32,18 @@ impl From<&CacheEntry> for Entry {
     }
 }
 
-pub(super) fn run(command: &CacheCommand, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
-    // Looking makes no directories.
-    let cache = BlobCache::at(dirs.cache.join("oci"));
-    match command {
-        CacheCommand::List => list(&cache, printer),
-        CacheCommand::Prune(arguments) => prune(&cache, arguments, printer),
-    }
+/// Opens the cache; makes no directories.
+fn cache_of(dirs: &Dirs) -> BlobCache {
+    BlobCache::at(dirs.cache.join("oci"))
 }
 
-fn list(cache: &BlobCache, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document {
         version: u32,
-        blobs: Vec<Entry>,
+        blobs: Vec<BlobRow>,
     }
-    let blobs: Vec<Entry> = cache.list()?.iter().map(Entry::from).collect();
+    let blobs: Vec<BlobRow> = cache_of(dirs).list()?.iter().map(BlobRow::from).collect();
     let mut rows = vec![["DIGEST", "SIZE", "UNUSED", "STATE"].map(str::to_owned)];
     rows.extend(blobs.iter().map(|blob| {
         let state = match (blob.partial, blob.in_use) {
@@ -61,29 +57,25 @@ fn list(cache: &BlobCache, printer: &Printer) -> Result<(), Failure> {
     output(printer.result(&Document { version: 1, blobs }, table(&rows)))
 }
 
-fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document {
         version: u32,
-        removed: Vec<Entry>,
-        in_use: Vec<Entry>,
+        removed: Vec<BlobRow>,
+        in_use: Vec<BlobRow>,
         kept_bytes: u64,
         dry_run: bool,
     }
     if !arguments.all && arguments.older_than.is_none() && arguments.max_size.is_none() {
-        return Err(banger::Error::Option {
-            option: "image cache prune",
-            value: String::new(),
-            reason: "nothing says what to remove; give --older-than AGE, --max-size SIZE or --all".to_owned(),
-        }
-        .into());
+        let error = CommandError::argument("image cache prune", "", "nothing says what to remove");
+        return Err(error.advised("give --older-than AGE, --max-size SIZE or --all"));
     }
-    let report = cache.prune(&PruneOptions {
-        older_than: arguments.older_than,
-        max_size_bytes: arguments.max_size.map(|Size(bytes)| bytes),
-        all: arguments.all,
-        dry_run: arguments.dry_run,
-    })?;
+    let options = PruneOptions::default()
+        .with_older_than(arguments.older_than)
+        .with_max_size_bytes(arguments.max_size.map(|Size(bytes)| bytes))
+        .with_all(arguments.all)
+        .with_dry_run(arguments.dry_run);
+    let report = cache_of(dirs).prune(&options)?;
     let freed: u64 = report.removed.iter().map(|entry| entry.size_bytes).sum();
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     printer.note(&format!(
@@ -96,8 +88,8 @@ fn prune(cache: &BlobCache, arguments: &PruneArguments, printer: &Printer) -> Re
     let text: Text = report.removed.iter().map(|entry| entry.digest.to_string()).collect();
     let document = Document {
         version: 1,
-        removed: report.removed.iter().map(Entry::from).collect(),
-        in_use: report.in_use.iter().map(Entry::from).collect(),
+        removed: report.removed.iter().map(BlobRow::from).collect(),
+        in_use: report.in_use.iter().map(BlobRow::from).collect(),
         kept_bytes: report.kept_bytes,
         dry_run: arguments.dry_run,
     };

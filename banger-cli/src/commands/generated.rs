@@ -7,14 +7,14 @@ use camino::Utf8Path;
 use clap::CommandFactory as _;
 use serde::Serialize;
 
-use super::{Failure, output};
 use crate::args::Arguments;
+use crate::failure::{CommandError, output};
 use crate::printer::{Printer, raw_output};
 
 /// Mode of a manual page, before the umask.
 const PAGE_MODE: u32 = 0o666;
 
-pub(super) fn completions(shell: clap_complete::Shell, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn completions(shell: clap_complete::Shell, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         version: u32,
@@ -34,7 +34,7 @@ pub(super) fn completions(shell: clap_complete::Shell, printer: &Printer) -> Res
     }
 }
 
-pub(super) fn manual_pages(dir: &Utf8Path, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn manual_pages(dir: &Utf8Path, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         version: u32,
@@ -67,5 +67,5 @@ fn write_pages(command: clap::Command, dir: &Utf8Path) -> Result<(), banger::Err
 
 fn write_error(path: &Utf8Path) -> impl FnOnce(io::Error) -> banger::Error {
     let path = path.to_owned();
-    move |source| banger::Error::Output { action: "write", path, source }
+    move |source| banger::OutputError::Io { action: "write", path, source }.into()
 }

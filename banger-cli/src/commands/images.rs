@@ -4,7 +4,8 @@ use banger::{DamagedImage, Dirs, ImageRecord, ImageStore, StoreError, Verificati
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::{Failure, cancel_on_signal, output};
+use crate::failure::{CommandError, output};
+use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
 use crate::text::{Text, table};
 use crate::units::Size;
@@ -23,7 +24,7 @@ impl<'a> ImageDocument<'a> {
     }
 }
 
-pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         version: u32,
@@ -56,7 +57,7 @@ pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
     output(printer.result(&document, table(&rows)))
 }
 
-pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     let store = ImageStore::new(&dirs.state);
     let image = store.find(name)?;
     let mut text = Text::default();
@@ -103,7 +104,7 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Fai
     output(printer.result(&ImageDocument::new(&image, &store), text))
 }
 
-pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document {
         version: u32,
@@ -122,14 +123,15 @@ pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(),
             ids.push(id);
         }
     }
-    let removed = ids.iter().map(|id| store.remove(id)).collect::<Result<Vec<_>, _>>()?;
+    let cancellation = cancel_on_signal(printer);
+    let removed = ids.iter().map(|id| store.remove(id, &cancellation)).collect::<Result<Vec<_>, _>>()?;
     let text: Text = removed.iter().collect();
     output(printer.result(&Document { version: 1, removed }, text))
 }
 
-pub(super) fn rename(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn rename(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     let store = ImageStore::new(&dirs.state);
-    let image = store.rename(name, new_name.parse::<banger::ImageName>()?)?;
+    let image = store.rename(name, new_name.parse::<banger::ImageName>()?, &cancel_on_signal(printer))?;
     output(printer.result(&ImageDocument::new(&image, &store), &format!("{}\n", image.name)))
 }
 
@@ -139,7 +141,7 @@ pub(super) fn export(
     force: bool,
     dirs: &Dirs,
     printer: &Printer,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         #[serde(flatten)]
@@ -151,23 +153,25 @@ pub(super) fn export(
     output(printer.result(&Document { record: &record, path: file }, &format!("{file}\n")))
 }
 
-pub(super) fn clone(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn clone(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     let store = ImageStore::new(&dirs.state);
     let cancellation = cancel_on_signal(printer);
     let image = store.clone_image(name, new_name.parse::<banger::ImageName>()?, &cancellation)?;
-    let document = ImageDocument::new(&image, &store);
+    let document = ImageDocument::new(&image.record, &store);
     let text = format!("{}\n", document.path);
     output(printer.result(&document, &text))
 }
 
-pub(super) fn verify(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn verify(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         version: u32,
         images: &'a [Verification],
     }
     let store = ImageStore::new(&dirs.state);
-    let images: Vec<Verification> = names.iter().map(|name| store.verify(name)).collect::<Result<_, _>>()?;
+    let cancellation = cancel_on_signal(printer);
+    let images: Vec<Verification> =
+        names.iter().map(|name| store.verify(name, &cancellation)).collect::<Result<_, _>>()?;
     let mut text = Text::default();
     for image in &images {
         let verdict = if image.is_sound() { "sound" } else { "damaged" };
@@ -179,7 +183,7 @@ pub(super) fn verify(names: &[String], dirs: &Dirs, printer: &Printer) -> Result
             printer.problem(&format!("{}: {problem}", image.path));
         }
     }
-    if images.iter().all(Verification::is_sound) { Ok(()) } else { Err(Failure::Unsound) }
+    if images.iter().all(Verification::is_sound) { Ok(()) } else { Err(CommandError::Unsound) }
 }
 
 /// Words as a shell would take them.

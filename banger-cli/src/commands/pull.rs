@@ -5,8 +5,10 @@ use std::time::Instant;
 use banger::{Cost, Dirs, ImageName, ImageSize, PullRequest, PulledFile};
 use serde::Serialize;
 
-use super::{Failure, cancel_on_signal, limits, output};
 use crate::args::{ProgressStyle, PullArguments};
+use crate::commands::limits;
+use crate::failure::{CommandError, output};
+use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
 use crate::progress;
 use crate::units::Size;
@@ -16,7 +18,7 @@ pub(super) fn pull(
     dirs: &Dirs,
     style: ProgressStyle,
     printer: &Printer,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         #[serde(flatten)]
@@ -40,13 +42,13 @@ pub(super) fn pull(
     output(printer.result(&document, &format!("{}\n", pulled.path)))
 }
 
-fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
+fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
     let mut request = PullRequest::new(arguments.reference.parse::<banger::Reference>()?);
     request.name = arguments.name.as_deref().map(str::parse::<ImageName>).transpose()?;
-    request.backend = arguments.file_system.backend.parse::<banger::Backend>()?;
+    request.backend = arguments.file_system.backend.into();
     request.guest = match arguments.no_inject {
         true => None,
-        false => Some(arguments.guest.options()?),
+        false => Some(arguments.guest.options()),
     };
     request.force = arguments.force;
     request.inodes = arguments.file_system.inodes;
@@ -55,6 +57,8 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, Failure> {
         request.size = ImageSize::Bytes(bytes);
     }
     let pull = &mut request.pull;
+    // Who runs the command has logged in by docker or podman.
+    pull.credentials = banger::CredentialSource::User;
     pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
     pull.plain_http = arguments.plain_http;
     pull.ca_cert.clone_from(&arguments.ca_cert);

@@ -80,7 +80,7 @@ fn prune_empties_the_cache() {
     home.run(["image", "cache", "prune", "--all"]);
     assert_eq!(blobs(home.json(&["image", "cache", "list"])), 0);
     for verb in [&["list"][..], &["prune", "--all"]] {
-        home.run(["image", "cache", "--cache-dir", "nowhere"].iter().chain(verb));
+        home.run(["image", "cache"].iter().chain(verb).chain(&["--cache-dir", "nowhere"]));
         assert!(!home.path("nowhere").exists(), "looking makes no directories");
     }
 }

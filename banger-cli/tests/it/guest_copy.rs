@@ -36,13 +36,18 @@ fn agent_with(
         let (mut stream, _) = listener.accept().unwrap();
         let id = Request::from_frame(&read_frame(&mut stream).unwrap().unwrap()).unwrap().id;
         let size_bytes = content.len() as u64;
-        let target = CopyTarget { size_bytes, mode, uid: 0, gid: 0, mtime_seconds: 0 };
+        let target = CopyTarget::default()
+            .with_size_bytes(size_bytes)
+            .with_mode(mode)
+            .with_uid(0)
+            .with_gid(0)
+            .with_mtime_seconds(0);
         write_message(&mut stream, FrameKind::Accepted, &Accepted::CopyOut(target)).unwrap();
         for chunk in content.chunks(1000) {
             write_frame(&mut stream, FrameKind::Output, chunk).unwrap();
         }
         proceed();
-        let outcome = Outcome::CopyOut(CopyTaken { bytes: size_bytes });
+        let outcome = Outcome::CopyOut(CopyTaken::default().with_bytes(size_bytes));
         // An interrupted copy does not take it.
         let _ = write_message(&mut stream, FrameKind::Reply, &Reply { id, outcome });
     })

@@ -60,7 +60,7 @@ fn differs_by_what_is_listed(source: &str, contract: &str, fixups: &[&str]) -> R
         let (before, after) = (mounted(&plain.file)?, mounted(&booting.file)?);
         assert_eq!(changed_paths(&before, &after), listed_paths(&document), "{backend}");
         for (path, entry) in &after {
-            if before.get(path) != Some(entry) && entry.kind == banger_testkit::Kind::File {
+            if before.get(path) != Some(entry) && entry.kind == banger_tree::FileType::Regular {
                 let (uid, gid) = (entry.uid, entry.gid);
                 assert_eq!((uid, gid), (0, 0), "{backend}: {}", String::from_utf8_lossy(path));
             }
@@ -133,16 +133,15 @@ fn a_finished_file_gets_what_a_pull_gives() {
     let booting = pull(&home, &source, "booting.ext4", &["--size", "64M"]);
     let plain = pull(&home, &source, "plain.ext4", &["--size", "64M", "--no-inject"]);
     let file = Utf8Path::from_path(&plain.file).unwrap();
-    let request = InjectRequest {
-        entrypoint: Some(Entrypoint {
-            argv: vec!["/app".to_owned(), "--serve".to_owned()],
-            env: vec!["A=1".to_owned()],
-            user: Some("7".to_owned()),
-            working_dir: Some("/srv".to_owned()),
-        }),
-        timestamp_seconds: booting.document["build"]["timestamp_seconds"].as_i64(),
-        ..InjectRequest::default()
-    };
+    let request = InjectRequest::default()
+        .with_entrypoint(
+            Entrypoint::default()
+                .with_argv(vec!["/app".to_owned(), "--serve".to_owned()])
+                .with_env(vec!["A=1".to_owned()])
+                .with_user(Some("7".to_owned()))
+                .with_working_dir(Some("/srv".to_owned())),
+        )
+        .with_timestamp_seconds(booting.document["build"]["timestamp_seconds"].as_i64());
     let running = banger::Cancellation::default();
     let report = inject_file(file, &request, &running).unwrap();
     assert_eq!(report.contract.name(), "banger");
@@ -238,8 +237,8 @@ fn what_cannot_be_injected_is_refused_and_nothing_is_left() {
     let guests = missing.to_str().unwrap();
     let arm = ["--platform", "linux/arm64"];
     for (source, options, words) in [
-        (&source, &["--init", "image"][..], &["--init image", "has no /sbin/init"][..]),
-        (&source, &["--init", "upstart"], &["upstart", "auto, image, banger or install"]),
+        (&source, &["--init", "image"][..], &["as --init", "has no /sbin/init"][..]),
+        (&source, &["--init", "upstart"], &["upstart", "auto, image, banger, install"]),
         (&source, &["--guest-dir", guests], &["banger-guest-amd64"]),
         (
             &foreign,

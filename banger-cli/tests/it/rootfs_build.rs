@@ -16,7 +16,7 @@ use banger_testkit::{
 };
 use serde_json::Value;
 
-use crate::support::{BACKENDS, Home, assert_image, send_signal, text};
+use crate::support::{BACKENDS, Home, assert_image, error_text, send_signal, text};
 
 /// A home with an empty directory to build from.
 fn home_with_source() -> (Home, PathBuf) {
@@ -40,8 +40,8 @@ fn refusal(home: &Home, source: &Path, file: &Path, options: &[&str]) -> (i32, u
     let output = command.args([source, file]).args(options).output().unwrap();
     let document: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     let error = &document["error"];
-    let message = error["message"].as_str().unwrap_or_else(|| panic!("it succeeded: {document}"));
-    (output.status.code().unwrap(), error["code"].as_u64().unwrap(), message.to_owned())
+    let message = error_text(&document);
+    (output.status.code().unwrap(), error["code"].as_u64().unwrap(), message)
 }
 
 fn assert_equal_files(left: &Path, right: &Path) {

@@ -526,25 +526,3 @@ fn a_large_image_stays_sparse() {
     assert!(grown <= 1 << 20, "{grown} bytes more on the disk");
     require!(assert_silent(&image));
 }
-
-#[test]
-fn help_is_what_it_was() {
-    let home = Home::new();
-    let mut found = String::new();
-    for verb in
-        ["", "ls", "cat", "stat", "put", "mkdir", "ln", "mv", "rm", "chmod", "chown", "inject", "resize"]
-    {
-        let mut arguments = vec!["rootfs", verb, "--help"];
-        arguments.retain(|argument| !argument.is_empty());
-        let help = text(&home.run(&arguments).stdout);
-        // What follows is the same for every command.
-        let own = help.split("  -h, --help\n").next().unwrap();
-        found += &format!("$ banger {}\n{own}", arguments.join(" "));
-    }
-    let snapshot = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/snapshots/rootfs-help.txt");
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::write(&snapshot, &found).unwrap();
-    }
-    let expected = fs::read_to_string(&snapshot).unwrap_or_default();
-    assert_eq!(found, expected, "run again with UPDATE_SNAPSHOTS=1 and look at what git shows");
-}

@@ -114,6 +114,17 @@ fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// What a person reads of the error of a `--json` document: message and advice.
+#[track_caller]
+pub(crate) fn error_text(document: &Value) -> String {
+    let error = &document["error"];
+    let message = error["message"].as_str().unwrap_or_else(|| panic!("it succeeded: {document}"));
+    match error["advice"].as_str() {
+        Some(advice) => format!("{message}; {advice}"),
+        None => message.to_owned(),
+    }
+}
+
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -6,8 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Output, Stdio};
 
 use banger_guest::protocol::{
-    Accepted, Addresses, CopyTarget, ErrorCode, ExitStatus, Failure, FirstBoot, FirstBootState, FrameKind,
-    Grown, Health, Info, KernelInfo, Message as _, NetworkSet, Operation, OsInfo, Outcome, Reply, Request,
+    Accepted, Addresses, CopyTarget, ErrorCode, ExitStatus, FirstBoot, FirstBootState, FrameKind, Grown,
+    Health, Info, KernelInfo, Message as _, NetworkSet, Operation, OsInfo, Outcome, Refusal, Reply, Request,
     read_frame, write_frame, write_message,
 };
 use banger_testkit::{require, tools};
@@ -82,42 +82,51 @@ pub(crate) fn run_words_harmlessly(home: &Home, arguments: &[&str]) -> Output {
 }
 
 fn info() -> Info {
-    Info {
-        agent_version: nasty(),
-        contract: None,
-        init: nasty(),
-        first_boot: FirstBoot {
-            state: FirstBootState::Failed,
-            attempt: 1,
-            stage: Some(nasty()),
-            last_error: Some(nasty()),
-            log_tail: nasty(),
-        },
-        kernel: KernelInfo { release: nasty(), version: nasty(), machine: nasty(), command_line: nasty() },
-        os: Some(OsInfo { id: nasty(), version_id: Some(nasty()), pretty_name: Some(nasty()) }),
-        hostname: nasty(),
-        machine_id: Some(nasty()),
-        boot_id: Some(nasty()),
-        interfaces: vec![Addresses {
-            interface: nasty(),
-            mac: Some(nasty()),
-            up: true,
-            addresses: vec![nasty(), nasty()],
-        }],
-        entrypoint: None,
-        uptime_ms: u64::MAX,
-    }
+    Info::default()
+        .with_agent_version(nasty())
+        .with_contract(None)
+        .with_init(nasty())
+        .with_first_boot(
+            FirstBoot::default()
+                .with_state(FirstBootState::Failed)
+                .with_attempt(1)
+                .with_stage(Some(nasty()))
+                .with_last_error(Some(nasty()))
+                .with_log_tail(nasty()),
+        )
+        .with_kernel(
+            KernelInfo::default()
+                .with_release(nasty())
+                .with_version(nasty())
+                .with_machine(nasty())
+                .with_command_line(nasty()),
+        )
+        .with_os(Some(
+            OsInfo::default().with_id(nasty()).with_version_id(Some(nasty())).with_pretty_name(Some(nasty())),
+        ))
+        .with_hostname(nasty())
+        .with_machine_id(Some(nasty()))
+        .with_boot_id(Some(nasty()))
+        .with_interfaces(vec![
+            Addresses::default()
+                .with_interface(nasty())
+                .with_mac(Some(nasty()))
+                .with_up(true)
+                .with_addresses(vec![nasty(), nasty()]),
+        ])
+        .with_entrypoint(None)
+        .with_uptime_ms(u64::MAX)
 }
 
 /// The answer to an operation, with everything in it that can be text.
 fn answer(operation: &Operation) -> Outcome {
     match operation {
-        Operation::Health => {
-            Outcome::Health(Health { agent_version: nasty(), protocol: 255, uptime_ms: u64::MAX })
-        }
+        Operation::Health => Outcome::Health(
+            Health::default().with_agent_version(nasty()).with_protocol(255).with_uptime_ms(u64::MAX),
+        ),
         Operation::Info => Outcome::Info(Box::new(info())),
-        Operation::SetNetwork(_) => Outcome::SetNetwork(NetworkSet { interface: nasty() }),
-        Operation::Grow => Outcome::Grow(Grown { before_bytes: u64::MAX, after_bytes: 0 }),
+        Operation::SetNetwork(_) => Outcome::SetNetwork(NetworkSet::default().with_interface(nasty())),
+        Operation::Grow => Outcome::Grow(Grown::default().with_before_bytes(u64::MAX).with_after_bytes(0)),
         Operation::Wait(_) => Outcome::Wait(ExitStatus::Killed { signal: i32::MAX }),
         Operation::Exec(_) => Outcome::Exec(ExitStatus::Exited { status: i32::MIN }),
         _ => Outcome::Shutdown,
@@ -139,17 +148,22 @@ type Script = fn(&mut UnixStream, Request) -> Option<()>;
 const SCRIPTS: [(&str, Script); 8] = [
     ("answers", |stream, request| reply(stream, request.id, answer(&request.operation))),
     ("refuses", |stream, request| {
-        reply(stream, request.id, Outcome::Error(Failure { code: ErrorCode::Failed, message: nasty() }))
+        reply(stream, request.id, Outcome::Error(Refusal { code: ErrorCode::Failed, message: nasty() }))
     }),
     ("refuses after it began", |stream, request| {
-        let target = CopyTarget { size_bytes: 1, mode: 0o777, uid: 0, gid: 0, mtime_seconds: 0 };
+        let target = CopyTarget::default()
+            .with_size_bytes(1)
+            .with_mode(0o777)
+            .with_uid(0)
+            .with_gid(0)
+            .with_mtime_seconds(0);
         let accepted = match request.operation {
             Operation::CopyIn(_) => Accepted::CopyIn,
             Operation::CopyOut(_) => Accepted::CopyOut(target),
             _ => Accepted::Exec { pid: u32::MAX },
         };
         write_message(stream, FrameKind::Accepted, &accepted).ok()?;
-        reply(stream, request.id, Outcome::Error(Failure { code: ErrorCode::NoSpace, message: nasty() }))
+        reply(stream, request.id, Outcome::Error(Refusal { code: ErrorCode::NoSpace, message: nasty() }))
     }),
     ("a result that nobody knows", |stream, request| {
         no_message(

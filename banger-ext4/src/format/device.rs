@@ -1,9 +1,6 @@
 //! Device numbers in `i_block`.
 
-/// Largest major number of Linux's 32-bit `dev_t`.
-pub(crate) const MAJOR_MAX: u32 = 0xfff;
-/// Largest minor number.
-pub(crate) const MINOR_MAX: u32 = 0xf_ffff;
+pub(crate) use banger_tree::{DEVICE_MAJOR_MAX as MAJOR_MAX, DEVICE_MINOR_MAX as MINOR_MAX};
 
 /// Returns the `i_block` of a device, or `None` if its number does not fit. The old encoding in
 /// the first word serves when both numbers are below 256; else the new one in the second.

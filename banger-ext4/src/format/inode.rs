@@ -87,6 +87,11 @@ impl Inode {
         join32(self.i_size_lo, self.i_size_high)
     }
 
+    /// Returns whether the content is in the inode itself (`inline_data`).
+    pub(crate) fn is_inline(&self) -> bool {
+        self.i_flags & INLINE_DATA_FL != 0
+    }
+
     /// Sets the length in bytes.
     pub(crate) fn set_size(&mut self, bytes: u64) {
         (self.i_size_lo, self.i_size_high) = (lo32(bytes), hi32(bytes));

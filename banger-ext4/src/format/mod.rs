@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "decoding is complete for the sake of those who open finished images")]
 
 pub(crate) mod acl;
+pub(crate) mod block_map;
 pub(crate) mod crc32c;
 pub(crate) mod device;
 pub(crate) mod dirent;
@@ -16,6 +17,7 @@ pub(crate) mod hash;
 pub(crate) mod htree;
 pub(crate) mod inode;
 pub(crate) mod journal;
+pub(crate) mod orphan;
 pub(crate) mod superblock;
 pub(crate) mod timestamp;
 pub(crate) mod xattr;

@@ -211,6 +211,13 @@ pub(crate) struct FoundEntry<'a> {
     e_hash: u32,
 }
 
+impl FoundEntry<'_> {
+    /// Returns whether the attribute is the rest of the content of its inode: `system.data`.
+    pub(crate) fn is_inline_data(&self) -> bool {
+        self.entry.name_index == 7 && self.entry.name == b"data"
+    }
+}
+
 /// Returns whether an entry of an inode's space or of a block has a wrong `e_hash`, which the kernel
 /// does not look at. In an inode, 0 says nothing.
 pub(crate) fn has_wrong_hash(space: &[u8], start: usize) -> bool {

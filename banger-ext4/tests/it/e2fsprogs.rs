@@ -2,9 +2,8 @@
 
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use banger_ext4::{
-    BuildReport, E2fsprogsBackend, Ext4Backend, Ext4Error, Ext4Options, ImageSize, NativeBackend,
-};
+use banger_e2fsprogs::E2fsprogsBackend;
+use banger_ext4::{BuildReport, Ext4Backend, Ext4Error, Ext4Options, ImageSize, NativeBackend};
 use banger_tree::{Attributes, Inode, LayerIndex, NodeKind, Timestamp, Tree, Xattrs};
 use camino::{Utf8Path, Utf8PathBuf};
 

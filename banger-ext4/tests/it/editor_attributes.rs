@@ -85,3 +85,23 @@ fn t07_t09_inodes_with_few_extra_fields() {
         }
     }
 }
+
+#[test]
+fn the_lock_outlives_other_opens_in_the_process() {
+    let place = Place::new();
+    let image = place.root.join("locked.ext4");
+    require!(make(&Maker::Native, &image));
+    let editor = banger_ext4::Ext4Editor::open_to_edit(&image).unwrap();
+    drop(std::fs::File::open(&image).unwrap());
+    // Another process, since locks of one process did not always meet.
+    let script = "import fcntl, sys\nwith open(sys.argv[1], 'r+b') as f:\n try:\n  fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)\n except OSError:\n  sys.exit(7)\n";
+    let locked_elsewhere = || {
+        let status = std::process::Command::new("python3").args(["-c", script, image.as_str()]).status();
+        status.expect("tests need python3").code()
+    };
+    assert_eq!(locked_elsewhere(), Some(7));
+    let refused = banger_ext4::Ext4Editor::open_to_edit(&image).unwrap_err();
+    assert!(matches!(refused, banger_tree::RootfsError::InUse { .. }), "{refused}");
+    drop(editor);
+    assert_eq!(locked_elsewhere(), Some(0));
+}

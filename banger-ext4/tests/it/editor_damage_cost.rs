@@ -3,7 +3,8 @@
 
 use std::time::Instant;
 
-use banger_ext4::{E2fsprogsBackend, Ext4Backend, Ext4Editor, Ext4Options, ImageSize, NativeBackend};
+use banger_e2fsprogs::E2fsprogsBackend;
+use banger_ext4::{Ext4Backend, Ext4Editor, Ext4Options, ImageSize, NativeBackend};
 use banger_testkit::{require, tools};
 use banger_tree::{Inode, LayerIndex, NodeKind, Rootfs, RootfsError, Tree};
 use camino::Utf8Path;

@@ -204,7 +204,7 @@ fn edits_in_memory_are_gone_without_commit() {
     let mut editor = Ext4Editor::open(&image).unwrap();
     editor.create_dir(&path("/dir"), &mode(0o755)).unwrap();
     // Another one has it open.
-    assert!(matches!(editor.commit(), Err(RootfsError::Io { action: "lock", .. })));
+    assert!(matches!(editor.commit(), Err(RootfsError::InUse { .. })));
     drop(editor);
     assert_equal(&before, &Ext4Editor::open(&image).unwrap());
     require!(assert_silent(image.as_std_path()));

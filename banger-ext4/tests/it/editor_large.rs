@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use banger_ext4::{E2fsprogsBackend, Ext4Backend as _, Ext4Editor, Storage};
+use banger_e2fsprogs::E2fsprogsBackend;
+use banger_ext4::{Ext4Backend as _, Ext4Editor, Storage};
 use banger_testkit::{assert_silent, require, tools};
 use banger_tree::{NodeKind, Rootfs};
 

@@ -1,7 +1,8 @@
 //! The three implementations of `Rootfs` side by side: a tree, the native editor, debugfs. Equal
 //! outcomes of every edit, and equal contents before and after each commit.
 
-use banger_ext4::{E2fsprogsBackend, Ext4Backend, Ext4Editor, NativeBackend};
+use banger_e2fsprogs::E2fsprogsBackend;
+use banger_ext4::{Ext4Backend, Ext4Editor, NativeBackend};
 use banger_testkit::{assert_equal, assert_silent, copy_sparse, listing, require, tools};
 use banger_tree::{
     AttributeChange, GuestPath, MemoryStore, NodeKind, Rootfs, RootfsError, Tree, TreeRootfs, Xattrs,

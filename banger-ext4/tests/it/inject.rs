@@ -646,7 +646,13 @@ fn services_are_linked_where_their_init_looks() {
 fn entrypoint(argv: &[&str]) -> Option<Entrypoint> {
     let argv = argv.iter().map(|word| (*word).to_owned()).collect();
     let env = vec!["A=1".to_owned()];
-    Some(Entrypoint { argv, env, user: Some("7:8".to_owned()), working_dir: Some("/srv".to_owned()) })
+    Some(
+        Entrypoint::default()
+            .with_argv(argv)
+            .with_env(env)
+            .with_user(Some("7:8".to_owned()))
+            .with_working_dir(Some("/srv".to_owned())),
+    )
 }
 
 #[test]

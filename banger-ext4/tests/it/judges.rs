@@ -1,6 +1,6 @@
 //! The judges must be able to condemn.
 
-use banger_ext4::E2fsprogsBackend;
+use banger_e2fsprogs::E2fsprogsBackend;
 use banger_ext4::Ext4Backend as _;
 use banger_tree::{Attributes, LayerIndex, NodeKind, Timestamp, Tree, Xattrs};
 

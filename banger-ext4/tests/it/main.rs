@@ -20,7 +20,7 @@ mod editor_features;
 mod editor_grow;
 mod editor_large;
 mod editor_three;
-mod first_boot;
+#[cfg(feature = "boot")]
 mod inject;
 mod judges;
 mod native;

@@ -73,7 +73,7 @@ fn what_an_unprivileged_copy_lost_comes_back() {
 
 fn entry(path: &str, kind: MetadataKind, bits: u16) -> MetadataEntry {
     let attributes = Attributes { uid: 7, gid: 8, ..mode(bits) };
-    MetadataEntry { path: GuestPath::parse(path).unwrap(), kind, attributes }
+    MetadataEntry::new(GuestPath::parse(path).unwrap(), kind, attributes)
 }
 
 fn odd() -> Fixture {
@@ -97,26 +97,24 @@ fn odd() -> Fixture {
 fn what_does_not_fit_is_reported_and_left_alone() {
     let null = MetadataKind::CharDevice { major: 1, minor: 3 };
     let sda = MetadataKind::BlockDevice { major: 8, minor: 0 };
-    let metadata = Metadata {
-        entries: vec![
-            entry("/", MetadataKind::Directory, 0o750),
-            entry("/lib", MetadataKind::Directory, 0o700),
-            entry("/lib/a", MetadataKind::File, 0o600),
-            entry("/gone", MetadataKind::File, 0o600),
-            entry("/gone/below", MetadataKind::File, 0o600),
-            entry("/file/below", MetadataKind::File, 0o600),
-            entry("/loop/below", MetadataKind::File, 0o600),
-            entry("/file", null.clone(), 0o600),
-            entry("/dir", sda.clone(), 0o600),
-            entry("/loop", MetadataKind::Fifo, 0o600),
-            entry("/empty", sda, 0o640),
-            entry("/null", null, 0o620),
-            entry("/fifo", MetadataKind::Fifo, 0o600),
-            entry("/one", MetadataKind::File, 0o600),
-            entry("/two", MetadataKind::File, 0o644),
-            entry("/usr/lib/a", MetadataKind::File, 0o604),
-        ],
-    };
+    let metadata = Metadata::new(vec![
+        entry("/", MetadataKind::Directory, 0o750),
+        entry("/lib", MetadataKind::Directory, 0o700),
+        entry("/lib/a", MetadataKind::File, 0o600),
+        entry("/gone", MetadataKind::File, 0o600),
+        entry("/gone/below", MetadataKind::File, 0o600),
+        entry("/file/below", MetadataKind::File, 0o600),
+        entry("/loop/below", MetadataKind::File, 0o600),
+        entry("/file", null.clone(), 0o600),
+        entry("/dir", sda.clone(), 0o600),
+        entry("/loop", MetadataKind::Fifo, 0o600),
+        entry("/empty", sda, 0o640),
+        entry("/null", null, 0o620),
+        entry("/fifo", MetadataKind::Fifo, 0o600),
+        entry("/one", MetadataKind::File, 0o600),
+        entry("/two", MetadataKind::File, 0o644),
+        entry("/usr/lib/a", MetadataKind::File, 0o604),
+    ]);
     let report = with_each(&odd, |rootfs| {
         let report = apply_ownership(rootfs, &metadata).unwrap();
         let stat = |path: &str| rootfs.stat(&GuestPath::parse(path).unwrap()).unwrap().unwrap();
@@ -151,7 +149,7 @@ fn what_does_not_fit_is_reported_and_left_alone() {
 fn mismatches_are_counted_and_the_first_named() {
     let entries = (0..250).map(|at| entry(&format!("/missing-{at}"), MetadataKind::File, 0o600)).collect();
     let report = with_each(&Fixture::default, |rootfs| {
-        apply_ownership(rootfs, &Metadata { entries: Vec::clone(&entries) }).unwrap()
+        apply_ownership(rootfs, &Metadata::new(Vec::clone(&entries))).unwrap()
     });
     assert_eq!((report.mismatches, report.first_mismatches.len()), (250, 100));
 }
@@ -163,7 +161,7 @@ fn xattrs_are_the_whole_set() {
     let mut wanted = entry("/file", MetadataKind::File, 0o755);
     wanted.attributes.xattrs = Xattrs::from_iter([("user.kept", "2"), ("security.capability", "cap")]);
     let want = wanted.attributes.clone();
-    let metadata = Metadata { entries: vec![wanted] };
+    let metadata = Metadata::new(vec![wanted]);
     with_each(
         &|| {
             let mut fixture = Fixture::default();

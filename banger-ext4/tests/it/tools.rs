@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use banger_ext4::{E2fsprogsBackend, Ext4Backend, Ext4Error, Ext4Options};
+use banger_e2fsprogs::E2fsprogsBackend;
+use banger_ext4::{Ext4Backend, Ext4Error, Ext4Options};
 use banger_tree::Cancellation;
 use camino::{Utf8Path, Utf8PathBuf};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use banger_guest::protocol::{
-    ErrorCode, Failure, Frame, FrameDecoder, FrameError, FrameKind, Message, Outcome, ProtocolError, Reply,
+    ErrorCode, Frame, FrameDecoder, FrameError, FrameKind, Message, Outcome, ProtocolError, Refusal, Reply,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -137,7 +137,7 @@ impl Connection {
     ) -> Result<(), ConnectionError> {
         // It repeats a part of the request, which may be as long as a frame.
         let message = bounded::clip(message, MAX_MESSAGE);
-        self.reply(id, Outcome::Error(Failure { code, message }))
+        self.reply(id, Outcome::Error(Refusal { code, message }))
     }
 
     /// Puts a frame behind what waits to be sent.

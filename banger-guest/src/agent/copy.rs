@@ -12,7 +12,7 @@ use banger_guest::protocol::{
 };
 
 use super::connection::{Connection, ConnectionError};
-use super::session::OperationError;
+use super::error::OperationError;
 use crate::durable;
 
 /// How long the host may pause between two frames of content.
@@ -72,7 +72,7 @@ pub(crate) fn copy_in(connection: &mut Connection, target: &CopyIn) -> Result<Co
     let bytes = take_content(connection, &mut temporary.file, target)?;
     finish(&mut temporary, &path, target, replaced.as_ref()).map_err(failed)?;
     durable::sync_directory(&directory).map_err(failed)?;
-    Ok(CopyTaken { bytes })
+    Ok(CopyTaken::default().with_bytes(bytes))
 }
 
 /// Writes what the host sends, up to its end.
@@ -163,19 +163,18 @@ pub(crate) fn copy_out(connection: &mut Connection, source: &CopyOut) -> Result<
             format!("{}: not a regular file; only those are copied", source.path),
         ));
     }
-    let target = CopyTarget {
-        size_bytes: metadata.len(),
-        mode: metadata.mode() & MODE_BITS,
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-        mtime_seconds: metadata.mtime(),
-    };
+    let target = CopyTarget::default()
+        .with_size_bytes(metadata.len())
+        .with_mode(metadata.mode() & MODE_BITS)
+        .with_uid(metadata.uid())
+        .with_gid(metadata.gid())
+        .with_mtime_seconds(metadata.mtime());
     connection.send_message(&Accepted::CopyOut(target))?;
     let mut buffer = vec![0; DATA_CHUNK_BYTES];
     let mut bytes = 0_u64;
     loop {
         let read = match (&file).read(&mut buffer) {
-            Ok(0) => return Ok(CopyTaken { bytes }),
+            Ok(0) => return Ok(CopyTaken::default().with_bytes(bytes)),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(failed(error)),

@@ -10,8 +10,8 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use super::connection::{Connection, ConnectionError, WRITE_TIMEOUT, wait_for};
-use super::exec_child::{ExecChild, Output, read_output};
-use super::session::OperationError;
+use super::error::OperationError;
+use super::exec_child::{ExecChild, StreamRead, read_output};
 use crate::root::Root;
 
 /// Nothing is read from the program while so much waits for the host.
@@ -32,7 +32,7 @@ const SHORT_PERIOD: Duration = Duration::from_millis(20);
 /// The terminal's end-of-file character.
 const END_OF_FILE: u8 = 4;
 
-struct Run<'a> {
+struct ExecRun<'a> {
     connection: &'a mut Connection,
     child: ExecChild,
     on_terminal: bool,
@@ -59,7 +59,7 @@ pub(crate) fn run(
     let pid = child.pid.as_raw_nonzero().get().unsigned_abs();
     connection.send_message(&Accepted::Exec { pid })?;
     let timeout = exec.timeout_ms.map(Duration::from_millis);
-    let mut run = Run {
+    let mut run = ExecRun {
         connection,
         child,
         on_terminal: exec.pty.is_some(),
@@ -83,7 +83,7 @@ pub(crate) fn run(
     Ok(status)
 }
 
-impl Run<'_> {
+impl ExecRun<'_> {
     fn until_end(&mut self) -> Result<ExitStatus, ConnectionError> {
         loop {
             self.take_frames()?;
@@ -259,12 +259,12 @@ impl Run<'_> {
             return Ok(0);
         };
         match read_output(descriptor, buffer) {
-            Output::Bytes(read) => {
+            StreamRead::Bytes(read) => {
                 connection.queue(kind, &buffer[..read])?;
                 Ok(read)
             }
-            Output::Nothing => Ok(0),
-            Output::End => {
+            StreamRead::Nothing => Ok(0),
+            StreamRead::End => {
                 *stream = None;
                 Ok(0)
             }

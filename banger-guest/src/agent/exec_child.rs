@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::session::OperationError;
+use super::error::OperationError;
 use crate::root::Root;
 use crate::spawn::{self, Input};
 use crate::sys::signal::{self, Target};
@@ -174,19 +174,19 @@ fn exit_status(status: std::process::ExitStatus) -> ExitStatus {
 
 /// What reading a stream of a program gave.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Output {
+pub(crate) enum StreamRead {
     Bytes(usize),
     Nothing,
     End,
 }
 
 /// Reads what a program has written, without waiting.
-pub(crate) fn read_output(stream: &OwnedFd, buffer: &mut [u8]) -> Output {
+pub(crate) fn read_output(stream: &OwnedFd, buffer: &mut [u8]) -> StreamRead {
     match rustix::io::read(stream, buffer) {
-        Ok(0) => Output::End,
-        Ok(read) => Output::Bytes(read),
-        Err(Errno::WOULDBLOCK | Errno::INTR) => Output::Nothing,
+        Ok(0) => StreamRead::End,
+        Ok(read) => StreamRead::Bytes(read),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => StreamRead::Nothing,
         // EIO is how a terminal says that its last user is gone.
-        Err(_) => Output::End,
+        Err(_) => StreamRead::End,
     }
 }

@@ -7,7 +7,7 @@ use banger_guest::protocol::{ErrorCode, Grown};
 use rustix::fs::{fstat, fstatfs, major, minor};
 use rustix::io::Errno;
 
-use super::session::OperationError;
+use super::error::OperationError;
 use crate::sys::resize::resize_ext4;
 
 /// `EXT4_SUPER_MAGIC`, as statfs(2) has it.
@@ -48,8 +48,7 @@ pub(crate) fn grow_root() -> Result<Grown, OperationError> {
         error => failed("growing the root file system", error),
     })?;
     let after = fstatfs(&root).map_err(|error| failed("/", error))?;
-    Ok(Grown {
-        before_bytes: before.f_blocks.saturating_mul(block_bytes),
-        after_bytes: after.f_blocks.saturating_mul(block_bytes),
-    })
+    Ok(Grown::default()
+        .with_before_bytes(before.f_blocks.saturating_mul(block_bytes))
+        .with_after_bytes(after.f_blocks.saturating_mul(block_bytes)))
 }

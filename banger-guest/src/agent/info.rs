@@ -16,7 +16,7 @@ use crate::contract;
 use crate::first_boot;
 use crate::network::netlink::Netlink;
 use crate::options::Role;
-use crate::os_release::OsRelease;
+use crate::os_release;
 use crate::root::Root;
 use crate::run_state::RunState;
 
@@ -39,7 +39,10 @@ const MAX_INFO_BYTES: usize = MAX_PAYLOAD_BYTES as usize - 1024;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) fn health() -> Health {
-    Health { agent_version: VERSION.to_owned(), protocol: PROTOCOL_VERSION, uptime_ms: uptime_ms() }
+    Health::default()
+        .with_agent_version(VERSION.to_owned())
+        .with_protocol(PROTOCOL_VERSION)
+        .with_uptime_ms(uptime_ms())
 }
 
 /// What the guest is. Where it says more than a frame holds, the log is left out.
@@ -52,25 +55,25 @@ pub(crate) fn info(root: &Root) -> Info {
 }
 
 fn whole_info(root: &Root) -> Info {
-    let release = OsRelease::of_guest(root);
-    Info {
-        agent_version: VERSION.to_owned(),
-        contract: root.guest_config(Role::Agent.name()).map(|config| contract::running(root, &config)),
-        init: value(contract::running_init(root)),
-        first_boot: first_boot(root),
-        kernel: kernel(root),
-        os: release.id.map(|id| OsInfo {
-            id: value(id),
-            version_id: release.version_id.map(value),
-            pretty_name: release.pretty_name.map(value),
-        }),
-        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        machine_id: root.text("/etc/machine-id").filter(|id| id != "uninitialized").map(value),
-        boot_id: root.text("/proc/sys/kernel/random/boot_id").map(value),
-        interfaces: interfaces(),
-        entrypoint: RunState::of_guest(root).entrypoint(),
-        uptime_ms: uptime_ms(),
-    }
+    let release = os_release::of_guest(root);
+    Info::default()
+        .with_agent_version(VERSION.to_owned())
+        .with_contract(root.guest_config(Role::Agent.name()).map(|config| contract::running(root, &config)))
+        .with_init(value(contract::running_init(root)))
+        .with_first_boot(first_boot(root))
+        .with_kernel(kernel(root))
+        .with_os(release.id.map(|id| {
+            OsInfo::default()
+                .with_id(value(id))
+                .with_version_id(release.version_id.map(value))
+                .with_pretty_name(release.pretty_name.map(value))
+        }))
+        .with_hostname(rustix::system::uname().nodename().to_string_lossy().into_owned())
+        .with_machine_id(root.text("/etc/machine-id").filter(|id| id != "uninitialized").map(value))
+        .with_boot_id(root.text("/proc/sys/kernel/random/boot_id").map(value))
+        .with_interfaces(interfaces())
+        .with_entrypoint(RunState::of_guest(root).entrypoint())
+        .with_uptime_ms(uptime_ms())
 }
 
 /// A text of the guest's files, as much of it as is told.
@@ -82,12 +85,11 @@ fn kernel(root: &Root) -> KernelInfo {
     let name = rustix::system::uname();
     let text = |part: &std::ffi::CStr| part.to_string_lossy().into_owned();
     let command_line = bounded::clip(root.text("/proc/cmdline").unwrap_or_default(), MAX_COMMAND_LINE);
-    KernelInfo {
-        release: text(name.release()),
-        version: text(name.version()),
-        machine: text(name.machine()),
-        command_line,
-    }
+    KernelInfo::default()
+        .with_release(text(name.release()))
+        .with_version(text(name.version()))
+        .with_machine(text(name.machine()))
+        .with_command_line(command_line)
 }
 
 /// How far the first boot has come, as its files tell it.
@@ -96,7 +98,7 @@ fn first_boot(root: &Root) -> FirstBoot {
     if !root.path(paths::FIRST_BOOT_PENDING).exists() {
         let done = root.path(paths::FIRST_BOOT_DONE).exists();
         let state = if done { FirstBootState::Done } else { FirstBootState::None };
-        return FirstBoot { state, attempt: 0, stage: None, last_error: None, log_tail };
+        return FirstBoot::default().with_state(state).with_log_tail(log_tail);
     }
     let marker = first_boot::read_marker(root);
     let state = if RunState::of_guest(root).is_first_boot_running() {
@@ -106,13 +108,12 @@ fn first_boot(root: &Root) -> FirstBoot {
     } else {
         FirstBootState::Pending
     };
-    FirstBoot {
-        state,
-        attempt: marker.attempt,
-        stage: marker.stage.map(value),
-        last_error: marker.last_error.map(value),
-        log_tail,
-    }
+    FirstBoot::default()
+        .with_state(state)
+        .with_attempt(marker.attempt)
+        .with_stage(marker.stage.map(value))
+        .with_last_error(marker.last_error.map(value))
+        .with_log_tail(log_tail)
 }
 
 /// The last lines of a file.
@@ -140,16 +141,19 @@ fn interfaces() -> Vec<Addresses> {
     links
         .into_iter()
         .take(MAX_INTERFACES)
-        .map(|link| Addresses {
-            mac: link.mac(),
-            up: link.is_up(),
-            addresses: addresses
-                .iter()
-                .filter(|address| address.index == link.index)
-                .take(MAX_ADDRESSES)
-                .map(|address| address.address.to_string())
-                .collect(),
-            interface: link.name,
+        .map(|link| {
+            Addresses::default()
+                .with_mac(link.mac())
+                .with_up(link.is_up())
+                .with_addresses(
+                    addresses
+                        .iter()
+                        .filter(|address| address.index == link.index)
+                        .take(MAX_ADDRESSES)
+                        .map(|address| address.address.to_string())
+                        .collect(),
+                )
+                .with_interface(link.name)
         })
         .collect()
 }

@@ -13,8 +13,9 @@ use banger_guest::config::ListenAddress;
 use banger_guest::protocol::ErrorCode;
 
 use super::connection::Connection;
+use super::context::Agent;
 use super::slots::{MAX_CONNECTIONS, Slots};
-use super::{Agent, serial, session};
+use super::{serial, session};
 use crate::options::Role;
 use crate::report::say;
 use crate::sys::vsock;
@@ -100,7 +101,7 @@ fn admit(agent: &Arc<Agent>, socket: Arc<OwnedFd>) {
     let Ok(mut connection) = Connection::new(Arc::clone(&socket)) else {
         return;
     };
-    let Some(slot) = Slots::take(agent, &socket) else {
+    let Some(slot) = Slots::take(&agent.slots, &socket) else {
         // One write into an empty socket: it does not wait.
         let _ = connection.reply_error(
             0,

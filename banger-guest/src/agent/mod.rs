@@ -5,7 +5,9 @@
 //! until its time is up, and nothing else.
 
 mod connection;
+mod context;
 mod copy;
+mod error;
 mod exec;
 mod exec_child;
 mod grow;
@@ -24,16 +26,9 @@ use banger_guest::config::ListenAddress;
 
 use crate::options::{Options, Role};
 use crate::report::say;
-use crate::root::Root;
 
+use context::Agent;
 use slots::Slots;
-
-/// What every connection needs.
-#[derive(Debug)]
-pub(crate) struct Agent {
-    root: Root,
-    slots: Slots,
-}
 
 /// Serves until the process is killed.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -55,7 +50,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         // The way into a guest that is out of memory. Not everybody may ask for this.
         let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
     }
-    let agent = Arc::new(Agent { root: options.root.clone(), slots: Slots::default() });
+    let agent = Arc::new(Agent { root: options.root.clone(), slots: Arc::<Slots>::default() });
     let listeners: Vec<_> = addresses
         .into_iter()
         .filter_map(|address| {

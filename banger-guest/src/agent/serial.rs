@@ -9,7 +9,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::{OptionalActions, isatty, tcgetattr, tcsetattr};
 
 use super::connection::{Connection, ConnectionError};
-use super::{Agent, session};
+use super::context::Agent;
+use super::session;
 use crate::bounded;
 use crate::options::Role;
 use crate::report::say;

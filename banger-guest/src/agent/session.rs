@@ -3,49 +3,17 @@
 use std::time::Duration;
 
 use banger_guest::protocol::{ErrorCode, FrameKind, Message, Operation, Outcome, ProtocolError, Request};
-use thiserror::Error;
 
 use super::connection::{Connection, ConnectionError};
+use super::context::Agent;
+use super::error::OperationError;
 use super::slots::Slot;
-use super::{Agent, copy, exec, grow, info, shutdown, wait};
+use super::{copy, exec, grow, info, shutdown, wait};
 use crate::network;
 use crate::run_state::RunState;
 
 /// How long a connection may wait for its next request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// Why an operation has no result.
-#[derive(Debug, Error)]
-pub(crate) enum OperationError {
-    /// The peer is told, and the connection goes on.
-    #[error("{message}")]
-    Refused { code: ErrorCode, message: String },
-    /// The connection ends.
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
-}
-
-impl OperationError {
-    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self::Refused { code, message: message.into() }
-    }
-
-    /// An error of the guest's kernel about something.
-    pub(crate) fn of_io(what: &str, error: &std::io::Error) -> Self {
-        use std::io::ErrorKind;
-        let code = match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => ErrorCode::NotFound,
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => ErrorCode::Denied,
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => ErrorCode::NoSpace,
-            ErrorKind::InvalidInput | ErrorKind::InvalidFilename | ErrorKind::IsADirectory => {
-                ErrorCode::Invalid
-            }
-            ErrorKind::Unsupported => ErrorCode::Unsupported,
-            _ => ErrorCode::Failed,
-        };
-        Self::new(code, format!("{what}: {error}"))
-    }
-}
 
 /// Serves a connection until it ends, and says why. One without a slot is a device, which may be
 /// silent for ever.

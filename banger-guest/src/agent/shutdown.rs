@@ -6,11 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use banger_guest::config::BootContract;
 use banger_guest::protocol::{ErrorCode, ShutdownAction};
 use rustix::process::Pid;
 
-use super::session::OperationError;
+use super::error::OperationError;
+use crate::contract::RunningInit;
 use crate::init::power::{self, Power};
 use crate::options::Role;
 use crate::report::say;
@@ -19,20 +19,6 @@ use crate::sys::signal::{self, Target};
 
 /// How long the init may take before the agent does it.
 const INIT_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// What process 1 is, as far as going down is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InitKind {
-    Systemd,
-    /// busybox init, which understands the same signals as banger-init.
-    Busybox,
-    Banger,
-    OpenrcInit,
-    Sysvinit,
-    Runit,
-    S6,
-    Other,
-}
 
 /// Whether this agent is in a guest, and not in a test beside somebody's own programs.
 pub(crate) fn check_guest(root: &Root) -> Result<(), OperationError> {
@@ -63,53 +49,38 @@ pub(crate) fn shut_down(root: &Root, action: ShutdownAction) {
     }
 }
 
-fn kind_of_init(root: &Root) -> InitKind {
+fn kind_of_init(root: &Root) -> RunningInit {
     let executable = std::fs::read_link("/proc/1/exe").unwrap_or_default();
     let name = executable.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let contract = root.guest_config(Role::Agent.name()).map(|config| config.contract);
-    kind_of(name, contract)
-}
-
-fn kind_of(executable: &str, contract: Option<BootContract>) -> InitKind {
-    match executable {
-        "systemd" => InitKind::Systemd,
-        name if name.starts_with("banger-") => InitKind::Banger,
-        name if name.starts_with("busybox") => InitKind::Busybox,
-        "openrc-init" => InitKind::OpenrcInit,
-        "runit" | "runit-init" => InitKind::Runit,
-        "s6-svscan" => InitKind::S6,
-        // sysvinit's program is called init like others' links; the contract tells.
-        "init" if contract == Some(BootContract::Openrc) => InitKind::Sysvinit,
-        "init" if contract == Some(BootContract::Runit) => InitKind::Runit,
-        _ => InitKind::Other,
-    }
+    RunningInit::of(name, contract)
 }
 
 /// Asks the init; whether it was asked in a way that it knows.
-fn ask(root: &Root, kind: InitKind, action: ShutdownAction) -> bool {
+fn ask(root: &Root, kind: RunningInit, action: ShutdownAction) -> bool {
     let off = action == ShutdownAction::PowerOff;
     let by_signal = |off_signal: i32, reboot_signal: i32| {
         signal::send(Target::Process(Pid::INIT), if off { off_signal } else { reboot_signal }).is_ok()
     };
     match kind {
         // SIGRTMIN+4 and +5 of systemd(1); the kernel's SIGRTMIN, of which the C library keeps two.
-        InitKind::Systemd => by_signal(libc::SIGRTMIN() + 4, libc::SIGRTMIN() + 5),
-        InitKind::Busybox => by_signal(libc::SIGUSR2, libc::SIGTERM),
-        InitKind::Banger => by_signal(libc::SIGUSR2, libc::SIGINT),
-        InitKind::OpenrcInit => {
+        RunningInit::Systemd => by_signal(libc::SIGRTMIN() + 4, libc::SIGRTMIN() + 5),
+        RunningInit::Busybox => by_signal(libc::SIGUSR2, libc::SIGTERM),
+        RunningInit::Banger => by_signal(libc::SIGUSR2, libc::SIGINT),
+        RunningInit::OpenrcInit => {
             write_fifo(&root.path("/run/openrc/init.ctl"), if off { b"poweroff" } else { b"reboot" })
         }
-        InitKind::Sysvinit => {
+        RunningInit::Sysvinit => {
             write_fifo(&root.path("/run/initctl"), &sysvinit_request(if off { b'0' } else { b'6' }))
         }
-        InitKind::Runit => ask_runit(root, off),
+        RunningInit::Runit => ask_runit(root, off),
         // s6-svscan hands signals to scripts of these names beside its services, where there are some.
-        InitKind::S6 => {
+        RunningInit::S6 => {
             let script = if off { "SIGUSR2" } else { "SIGINT" };
             Path::new("/proc/1/cwd/.s6-svscan").join(script).exists()
                 && by_signal(libc::SIGUSR2, libc::SIGINT)
         }
-        InitKind::Other => false,
+        RunningInit::Other => false,
     }
 }
 
@@ -156,25 +127,6 @@ fn write_fifo(path: &Path, bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_executable_tells_the_init() {
-        let cases = [
-            ("systemd", None, InitKind::Systemd),
-            ("banger-vsock-agent", Some(BootContract::Banger), InitKind::Banger),
-            ("banger-init", None, InitKind::Banger),
-            ("busybox.static", Some(BootContract::Openrc), InitKind::Busybox),
-            ("init", Some(BootContract::Openrc), InitKind::Sysvinit),
-            ("openrc-init", Some(BootContract::Openrc), InitKind::OpenrcInit),
-            ("runit", Some(BootContract::Runit), InitKind::Runit),
-            ("s6-svscan", Some(BootContract::S6), InitKind::S6),
-            ("init", None, InitKind::Other),
-            ("bash", Some(BootContract::Systemd), InitKind::Other),
-        ];
-        for (executable, contract, expected) in cases {
-            assert_eq!(kind_of(executable, contract), expected, "{executable}");
-        }
-    }
 
     #[test]
     fn sysvinit_gets_its_structure() {

@@ -15,18 +15,18 @@ const EVICTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// The connections that there are.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
     freed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SlotState {
     next_id: u64,
-    connections: Vec<Entry>,
+    connections: Vec<OpenConnection>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct OpenConnection {
     id: u64,
     socket: Arc<OwnedFd>,
     /// Since when it waits for a request; `None` while an operation runs, or once it was told to end.
@@ -36,15 +36,14 @@ struct Entry {
 /// A connection's place; free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    agent: Arc<super::Agent>,
+    slots: Arc<Slots>,
     id: u64,
 }
 
 impl Slots {
     /// A place for a connection. Where there is none, the connection that has been idle longest is
     /// ended for it; `None` where all of them are at work.
-    pub(crate) fn take(agent: &Arc<super::Agent>, socket: &Arc<OwnedFd>) -> Option<Slot> {
-        let slots = &agent.slots;
+    pub(crate) fn take(slots: &Arc<Self>, socket: &Arc<OwnedFd>) -> Option<Slot> {
         let mut state = slots.lock();
         if state.connections.len() >= MAX_CONNECTIONS {
             let idlest = state
@@ -68,12 +67,12 @@ impl Slots {
         }
         let id = state.next_id;
         state.next_id = id.wrapping_add(1);
-        let entry = Entry { id, socket: Arc::clone(socket), idle_since: Some(Instant::now()) };
+        let entry = OpenConnection { id, socket: Arc::clone(socket), idle_since: Some(Instant::now()) };
         state.connections.push(entry);
-        Some(Slot { agent: Arc::clone(agent), id })
+        Some(Slot { slots: Arc::clone(slots), id })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SlotState> {
         // A thread that panicked left a list that is whole: every change to it is one statement.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,7 +82,7 @@ impl Slot {
     /// Tells that an operation begins, or has ended.
     pub(crate) fn set_busy(&self, busy: bool) {
         let idle_since = (!busy).then(Instant::now);
-        let mut state = self.agent.slots.lock();
+        let mut state = self.slots.lock();
         if let Some(entry) = state.connections.iter_mut().find(|entry| entry.id == self.id) {
             entry.idle_since = idle_since;
         }
@@ -92,7 +91,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.agent.slots.lock().connections.retain(|entry| entry.id != self.id);
-        self.agent.slots.freed.notify_all();
+        self.slots.lock().connections.retain(|entry| entry.id != self.id);
+        self.slots.freed.notify_all();
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use banger_guest::protocol::{EntrypointState, ErrorCode, ExitStatus, FrameKind, ProtocolError, Wait};
 
 use super::connection::{Connection, ConnectionError};
-use super::session::OperationError;
+use super::error::OperationError;
 use crate::root::Root;
 use crate::run_state::RunState;
 

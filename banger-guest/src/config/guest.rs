@@ -1,6 +1,7 @@
 //! `/etc/banger/guest.json`: what the injection decided about a guest.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -102,8 +103,31 @@ impl InitMode {
     }
 }
 
+/// The text does not name an init mode.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{name}` is not an init mode: choose auto, image, banger or install")]
+pub struct InitModeError {
+    name: String,
+}
+
+impl FromStr for InitMode {
+    type Err = InitModeError;
+
+    fn from_str(name: &str) -> Result<Self, InitModeError> {
+        let known = Self::ALL.into_iter().find(|mode| mode.name() == name);
+        known.ok_or_else(|| InitModeError { name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for InitMode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
 /// What the injection decided about a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GuestConfig {
     /// [`CONFIG_VERSION`].
     pub version: u32,
@@ -123,9 +147,20 @@ pub struct GuestConfig {
     pub console_shell: bool,
 }
 
+setters! {
+    GuestConfig {
+        with_contract(contract: BootContract),
+        with_init(init: InitMode),
+        with_handover(handover: Option<String>),
+        with_entrypoint(entrypoint: Option<Entrypoint>),
+        with_console_shell(console_shell: bool),
+    }
+}
+
 /// The program that an image is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Entrypoint {
     /// `Entrypoint` and `Cmd`, joined.
     pub argv: Vec<String>,
@@ -135,6 +170,15 @@ pub struct Entrypoint {
     pub user: Option<String>,
     /// `WorkingDir`.
     pub working_dir: Option<String>,
+}
+
+setters! {
+    Entrypoint {
+        with_argv(argv: Vec<String>),
+        with_env(env: Vec<String>),
+        with_user(user: Option<String>),
+        with_working_dir(working_dir: Option<String>),
+    }
 }
 
 /// Why a guest's configuration cannot be used.

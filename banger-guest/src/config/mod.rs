@@ -1,6 +1,8 @@
-//! The configuration that a guest reads: what the injection wrote
-//! ([`GuestConfig`]), what the VM manager wrote ([`NetworkConfig`]), and what
-//! the kernel was told ([`KernelCommandLine`]).
+//! The configuration of a guest:
+//!
+//! - [`GuestConfig`]: how the guest boots; the injection writes it.
+//! - [`NetworkConfig`]: the network; the VM manager writes it.
+//! - [`KernelCommandLine`]: what the kernel was started with.
 
 mod command_line;
 mod guest;
@@ -9,7 +11,8 @@ mod network;
 
 pub use command_line::KernelCommandLine;
 pub use guest::{
-    BootContract, CONFIG_VERSION, Entrypoint, FirstBootMarker, GuestConfig, GuestConfigError, InitMode, paths,
+    BootContract, CONFIG_VERSION, Entrypoint, FirstBootMarker, GuestConfig, GuestConfigError, InitMode,
+    InitModeError, paths,
 };
 pub use listen::{ListenAddress, ListenAddressError};
 pub use network::{InterfaceAddress, NETWORK_FILE, NetworkConfig, NetworkConfigError, NetworkFile};

@@ -16,6 +16,7 @@ pub const NETWORK_FILE: &str = "/etc/banger-network.conf";
 /// The network of a guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct NetworkConfig {
     /// The interface; the only one that is no loopback where it is missing.
     pub interface: Option<String>,
@@ -27,6 +28,16 @@ pub struct NetworkConfig {
     pub dns: Vec<IpAddr>,
     /// The hostname.
     pub hostname: Option<String>,
+}
+
+setters! {
+    NetworkConfig {
+        with_interface(interface: Option<String>),
+        with_addresses(addresses: Vec<InterfaceAddress>),
+        with_gateways(gateways: Vec<IpAddr>),
+        with_dns(dns: Vec<IpAddr>),
+        with_hostname(hostname: Option<String>),
+    }
 }
 
 /// What was read out of `/etc/banger-network.conf`.

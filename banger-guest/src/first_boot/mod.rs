@@ -9,7 +9,7 @@ mod script;
 
 use std::io;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use banger_guest::config::{BootContract, FirstBootMarker, GuestConfig, InitMode, paths};
 use thiserror::Error;
@@ -23,10 +23,7 @@ use crate::root::Root;
 use crate::run_state::RunState;
 
 use log::Log;
-use script::{Script, StageError};
-
-/// What all stages together may take: a minute less than the unit that runs this.
-const TIMEOUT: Duration = Duration::from_secs(14 * 60);
+use script::{Script, StageError, TIMEOUT};
 
 /// The longest marker.
 const MARKER_BYTES: u64 = 64 * 1024;

@@ -13,10 +13,13 @@ use rustix::process::Pid;
 use thiserror::Error;
 
 use super::log::Log;
-use crate::os_release::OsRelease;
+use crate::os_release;
 use crate::root::Root;
 use crate::spawn::{self, Input};
 use crate::sys::signal::{self, Target};
+
+/// What all stages together may take: a minute less than the unit that runs this.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(14 * 60);
 
 /// How long a script that was told to end may take.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +48,7 @@ pub(crate) enum StageError {
     Status { stage: &'static str, status: i32, reason: Reason },
     #[error("stage {stage} was killed by signal {signal}{reason}")]
     Killed { stage: &'static str, signal: i32, reason: Reason },
-    #[error("stage {stage} took longer than the {} s there are{reason}", super::TIMEOUT.as_secs())]
+    #[error("stage {stage} took longer than the {} s there are{reason}", TIMEOUT.as_secs())]
     TimedOut { stage: &'static str, reason: Reason },
     #[error("cannot run {path}: {0}", path = paths::FIRST_BOOT_SCRIPT)]
     Spawn(#[source] io::Error),
@@ -73,7 +76,7 @@ pub(crate) struct Script<'a> {
 
 impl<'a> Script<'a> {
     pub(crate) fn new(root: &'a Root, contract: Option<BootContract>, attempt: u32) -> Self {
-        let release = OsRelease::of_guest(root);
+        let release = os_release::of_guest(root);
         let mut variables = vec![
             ("PATH", spawn::DEFAULT_PATH.to_owned()),
             ("HOME", "/root".to_owned()),
@@ -108,7 +111,7 @@ impl<'a> Script<'a> {
         let mut child = command.spawn().map_err(StageError::Spawn)?;
         // It holds the ends of the pipe that the program writes to.
         drop(command);
-        let mut output = Output::new(reader.into(), log);
+        let mut output = ScriptOutput::new(reader.into(), log);
         let status = watch(&mut child, deadline, &mut output).map_err(StageError::Spawn)?;
         let reason = Reason(output.reason.take());
         match status {
@@ -132,7 +135,11 @@ fn meaning(stage: &'static str, status: ExitStatus, reason: Reason) -> StageErro
 }
 
 /// Waits for the script while its output is read; `None` where it had to be killed.
-fn watch(child: &mut Child, deadline: Instant, output: &mut Output<'_>) -> io::Result<Option<ExitStatus>> {
+fn watch(
+    child: &mut Child,
+    deadline: Instant,
+    output: &mut ScriptOutput<'_>,
+) -> io::Result<Option<ExitStatus>> {
     let group = Target::Group(Pid::from_child(child));
     let mut told_to_end = None;
     loop {
@@ -157,7 +164,7 @@ fn watch(child: &mut Child, deadline: Instant, output: &mut Output<'_>) -> io::R
 }
 
 /// What the script writes.
-struct Output<'a> {
+struct ScriptOutput<'a> {
     pipe: Option<OwnedFd>,
     log: &'a mut Log,
     line: Vec<u8>,
@@ -165,7 +172,7 @@ struct Output<'a> {
     reason: Option<String>,
 }
 
-impl<'a> Output<'a> {
+impl<'a> ScriptOutput<'a> {
     fn new(pipe: OwnedFd, log: &'a mut Log) -> Self {
         Self { pipe: Some(pipe), log, line: Vec::new(), reason: None }
     }

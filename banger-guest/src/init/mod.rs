@@ -20,7 +20,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitOptions, wait};
 use rustix::system::{RebootCommand, reboot};
 
-use crate::options::Options;
+use crate::options::{Options, Role};
 use crate::report::say;
 use crate::root::Root;
 use crate::run_state::RunState;
@@ -56,7 +56,7 @@ const SIGNALS: [i32; 11] = [
     libc::SIGTSTP,
 ];
 
-const NAME: &str = "banger-init";
+const NAME: &str = Role::Init.name();
 
 /// Is process 1 to the end.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -368,7 +368,6 @@ mod tests {
 
     #[test]
     fn signals_mean_what_other_inits_take_them_for() {
-        assert_eq!(crate::options::Role::Init.name(), NAME);
         let cases = [
             (libc::SIGTERM, Asked::GoDown(Power::Off)),
             (libc::SIGUSR2, Asked::GoDown(Power::Off)),

@@ -7,13 +7,14 @@ use banger_guest::config::GuestConfig;
 use banger_guest::protocol::ExitStatus;
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::NAME;
 use crate::first_boot;
 use crate::options::Role;
 use crate::report::say;
 use crate::root::Root;
 use crate::spawn::{self, Input};
 use crate::sys::signal::{self, Target};
+
+const NAME: &str = Role::Init.name();
 
 /// How long the network may take; it takes milliseconds, or waits for a card that is not there.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(15);

@@ -109,7 +109,7 @@ pub(crate) fn set(root: &Root, set: &SetNetwork) -> Result<NetworkSet, NetworkEr
         durable::replace(&root.path(NETWORK_FILE), set.network.to_file().as_bytes(), 0o644)
             .map_err(NetworkError::File)?;
     }
-    Ok(NetworkSet { interface })
+    Ok(NetworkSet::default().with_interface(interface))
 }
 
 fn bootstrap(root: &Root) -> Result<String, NetworkError> {

@@ -69,6 +69,7 @@ pub enum Operation {
 /// A program to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Exec {
     /// The program, looked up in `PATH`, and its arguments.
     pub argv: Vec<String>,
@@ -88,6 +89,27 @@ pub struct Exec {
     pub timeout_ms: Option<u64>,
 }
 
+impl Exec {
+    /// Returns a request to run a program with its arguments, without input.
+    #[must_use]
+    pub fn new(argv: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+}
+
+setters! {
+    Exec {
+        with_argv(argv: Vec<String>),
+        with_env(env: Vec<(String, String)>),
+        with_clear_env(clear_env: bool),
+        with_user(user: Option<String>),
+        with_working_dir(working_dir: Option<String>),
+        with_stdin(stdin: bool),
+        with_pty(pty: Option<Pty>),
+        with_timeout_ms(timeout_ms: Option<u64>),
+    }
+}
+
 /// The size of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pty {
@@ -101,6 +123,7 @@ pub struct Pty {
 /// place of what was there, at once or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct CopyIn {
     /// Where, as an absolute path. A directory is not replaced.
     pub path: String,
@@ -114,6 +137,25 @@ pub struct CopyIn {
     pub parents: bool,
     /// How long the content will be. Where it is told and does not hold, nothing is written.
     pub size_bytes: Option<u64>,
+}
+
+impl CopyIn {
+    /// Returns a request to write the file at an absolute path.
+    #[must_use]
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), ..Self::default() }
+    }
+}
+
+setters! {
+    CopyIn {
+        with_path(path: String),
+        with_mode(mode: Option<u32>),
+        with_uid(uid: Option<u32>),
+        with_gid(gid: Option<u32>),
+        with_parents(parents: bool),
+        with_size_bytes(size_bytes: Option<u64>),
+    }
 }
 
 /// A file to read.
@@ -180,7 +222,8 @@ impl Message for Accepted {
 }
 
 /// The file that a copy reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopyTarget {
     /// Its size now; what follows may be shorter or longer where somebody writes to it.
     pub size_bytes: u64,
@@ -192,6 +235,16 @@ pub struct CopyTarget {
     pub gid: u32,
     /// Seconds since 1970.
     pub mtime_seconds: i64,
+}
+
+setters! {
+    CopyTarget {
+        with_size_bytes(size_bytes: u64),
+        with_mode(mode: u32),
+        with_uid(uid: u32),
+        with_gid(gid: u32),
+        with_mtime_seconds(mtime_seconds: i64),
+    }
 }
 
 /// To the running `exec`.
@@ -232,7 +285,7 @@ impl Message for Reply {
 #[non_exhaustive]
 pub enum Outcome {
     /// It was not done, and why.
-    Error(Failure),
+    Error(Refusal),
     /// To `health`.
     Health(Health),
     /// To `info`.
@@ -255,7 +308,7 @@ pub enum Outcome {
 
 /// Why an operation was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct Refusal {
     /// What a program can act on.
     pub code: ErrorCode,
     /// What a person can act on.
@@ -293,7 +346,8 @@ pub enum ErrorCode {
 }
 
 /// The agent answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Health {
     /// The version of banger that it came with.
     pub agent_version: String,
@@ -303,8 +357,17 @@ pub struct Health {
     pub uptime_ms: u64,
 }
 
+setters! {
+    Health {
+        with_agent_version(agent_version: String),
+        with_protocol(protocol: u8),
+        with_uptime_ms(uptime_ms: u64),
+    }
+}
+
 /// What a guest is, and how far it has come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Info {
     /// The version of banger that the agent came with.
     pub agent_version: String,
@@ -333,8 +396,26 @@ pub struct Info {
     pub uptime_ms: u64,
 }
 
+setters! {
+    Info {
+        with_agent_version(agent_version: String),
+        with_contract(contract: Option<BootContract>),
+        with_init(init: String),
+        with_first_boot(first_boot: FirstBoot),
+        with_kernel(kernel: KernelInfo),
+        with_os(os: Option<OsInfo>),
+        with_hostname(hostname: String),
+        with_machine_id(machine_id: Option<String>),
+        with_boot_id(boot_id: Option<String>),
+        with_interfaces(interfaces: Vec<Addresses>),
+        with_entrypoint(entrypoint: Option<EntrypointState>),
+        with_uptime_ms(uptime_ms: u64),
+    }
+}
+
 /// The first boot, as its files tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FirstBoot {
     /// How far it has come.
     pub state: FirstBootState,
@@ -348,12 +429,23 @@ pub struct FirstBoot {
     pub log_tail: String,
 }
 
+setters! {
+    FirstBoot {
+        with_state(state: FirstBootState),
+        with_attempt(attempt: u32),
+        with_stage(stage: Option<String>),
+        with_last_error(last_error: Option<String>),
+        with_log_tail(log_tail: String),
+    }
+}
+
 /// How far the first boot has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FirstBootState {
     /// The image asks for none.
+    #[default]
     None,
     /// It has not begun.
     Pending,
@@ -366,7 +458,8 @@ pub enum FirstBootState {
 }
 
 /// The kernel of a guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct KernelInfo {
     /// As `uname -r`.
     pub release: String,
@@ -378,8 +471,18 @@ pub struct KernelInfo {
     pub command_line: String,
 }
 
+setters! {
+    KernelInfo {
+        with_release(release: String),
+        with_version(version: String),
+        with_machine(machine: String),
+        with_command_line(command_line: String),
+    }
+}
+
 /// The distribution of a guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OsInfo {
     /// `ID`.
     pub id: String,
@@ -389,8 +492,17 @@ pub struct OsInfo {
     pub pretty_name: Option<String>,
 }
 
+setters! {
+    OsInfo {
+        with_id(id: String),
+        with_version_id(version_id: Option<String>),
+        with_pretty_name(pretty_name: Option<String>),
+    }
+}
+
 /// An interface and its addresses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Addresses {
     /// Its name.
     pub interface: String,
@@ -400,6 +512,15 @@ pub struct Addresses {
     pub up: bool,
     /// `address/prefix`.
     pub addresses: Vec<String>,
+}
+
+setters! {
+    Addresses {
+        with_interface(interface: String),
+        with_mac(mac: Option<String>),
+        with_up(up: bool),
+        with_addresses(addresses: Vec<String>),
+    }
 }
 
 /// How far an entry point has come.
@@ -438,24 +559,46 @@ pub enum ExitStatus {
 }
 
 /// How much was copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopyTaken {
     /// Bytes of content.
     pub bytes: u64,
 }
 
+setters! {
+    CopyTaken {
+        with_bytes(bytes: u64),
+    }
+}
+
 /// What a network configuration was applied to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NetworkSet {
     /// The interface.
     pub interface: String,
 }
 
+setters! {
+    NetworkSet {
+        with_interface(interface: String),
+    }
+}
+
 /// How much a file system has grown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Grown {
     /// Its size before.
     pub before_bytes: u64,
     /// Its size now.
     pub after_bytes: u64,
+}
+
+setters! {
+    Grown {
+        with_before_bytes(before_bytes: u64),
+        with_after_bytes(after_bytes: u64),
+    }
 }

@@ -1,8 +1,7 @@
-//! The protocol of the guest agent, as `docs/guest-protocol.md` specifies it:
-//! frames with a fixed header, and JSON messages in some of them.
+//! The protocol of the guest agent: frames with a fixed header, some of which hold a JSON message.
 //!
-//! Encoding and decoding do no I/O ([`FrameHeader`], [`FrameDecoder`]);
-//! [`read_frame`] and [`write_frame`] put them on blocking streams.
+//! [`FrameHeader`] and [`FrameDecoder`] encode and decode without I/O. [`read_frame`] and [`write_frame`] use
+//! them on blocking streams. The host sends a [`Request`]; the agent ends the operation with a [`Reply`].
 
 mod frame;
 mod message;
@@ -14,8 +13,8 @@ pub use frame::{
 };
 pub use message::{
     Accepted, Addresses, Control, CopyIn, CopyOut, CopyTaken, CopyTarget, EntrypointState, ErrorCode, Exec,
-    ExitStatus, Failure, FirstBoot, FirstBootState, Grown, Health, Info, KernelInfo, Message, NetworkSet,
-    Operation, OsInfo, Outcome, Pty, Reply, Request, SetNetwork, Shutdown, ShutdownAction, Wait,
+    ExitStatus, FirstBoot, FirstBootState, Grown, Health, Info, KernelInfo, Message, NetworkSet, Operation,
+    OsInfo, Outcome, Pty, Refusal, Reply, Request, SetNetwork, Shutdown, ShutdownAction, Wait,
 };
 pub use stream::{ProtocolError, read_frame, write_frame, write_message};
 

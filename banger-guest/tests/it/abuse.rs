@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use banger_guest::protocol::{
-    Accepted, CopyIn, ErrorCode, Exec, FrameKind, HEADER_BYTES, MAX_PAYLOAD_BYTES, Message, Operation,
-    Outcome,
+    Accepted, CopyIn, ErrorCode, FrameKind, HEADER_BYTES, MAX_PAYLOAD_BYTES, Message, Operation, Outcome,
 };
 
 use crate::support::{Agent, assert_code, is_alive, sh, wait_until};
@@ -59,7 +58,7 @@ fn frames_that_have_no_place_in_an_operation_end_it() {
     wait_until("the program is gone", || !is_alive(ran.pid));
 
     let mut client = agent.connect();
-    let ran = client.begin(Exec { stdin: true, ..sh("sleep 100") });
+    let ran = client.begin(sh("sleep 100").with_stdin(true));
     for _ in 0..40 {
         client.raw(&[b"BG\x01\x05\0\x80\0\0".as_slice(), &[0; 0x8000]].concat());
     }
@@ -69,7 +68,7 @@ fn frames_that_have_no_place_in_an_operation_end_it() {
     let directory = tempfile::tempdir().unwrap();
     let mut client = agent.connect();
     let path = directory.path().join("file").to_str().unwrap().to_owned();
-    client.request(Operation::CopyIn(CopyIn { path, ..CopyIn::default() }));
+    client.request(Operation::CopyIn(CopyIn::default().with_path(path)));
     assert_eq!(Accepted::from_frame(&client.frame()).unwrap(), Accepted::CopyIn);
     client.request(Operation::Health);
     assert_code(&client.last_words().unwrap(), ErrorCode::Malformed);

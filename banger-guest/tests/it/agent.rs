@@ -103,23 +103,19 @@ fn exec_has_the_environment_that_is_told() {
     let mut client = agent.connect();
     let ran = client.exec(sh("echo $HOME $USER $SHELL $A; pwd; env | grep -c TERM"), b"");
     assert_eq!(ran.text(), "/root root /bin/zsh\n/\n0\n");
-    let exec = Exec {
-        env: vec![("A".into(), "b c".into()), ("PATH".into(), "/bin".into())],
-        clear_env: true,
-        working_dir: Some("/tmp".into()),
-        ..sh("echo \"$A|$HOME|$PATH\"; pwd; ulimit -c >/dev/null")
-    };
+    let exec = sh("echo \"$A|$HOME|$PATH\"; pwd; ulimit -c >/dev/null")
+        .with_env(vec![("A".into(), "b c".into()), ("PATH".into(), "/bin".into())])
+        .with_clear_env(true)
+        .with_working_dir(Some("/tmp".into()));
     assert_eq!(client.exec(exec, b"").text(), "b c||/bin\n/tmp\n");
     if is_root() {
-        let exec = Exec {
-            user: Some("app".into()),
-            ..sh(
-                "id -u; id -g; id -G; echo $HOME; cat /proc/self/stat | cut -d' ' -f6 | grep -q $$ && echo leads",
-            )
-        };
+        let exec = sh(
+            "id -u; id -g; id -G; echo $HOME; cat /proc/self/stat | cut -d' ' -f6 | grep -q $$ && echo leads",
+        )
+        .with_user(Some("app".into()));
         let ran = client.exec(exec, b"");
         assert_eq!(ran.text(), "4001\n4002\n4002 4003\n/nonexistent\nleads\n");
-        let exec = Exec { user: Some("7:8".into()), ..sh("id -u; id -G") };
+        let exec = sh("id -u; id -G").with_user(Some("7:8".into()));
         assert_eq!(client.exec(exec, b"").text(), "7\n8\n");
     }
 }
@@ -128,8 +124,7 @@ fn exec_has_the_environment_that_is_told() {
 fn exec_refuses_what_has_no_meaning() {
     let agent = Agent::start();
     let mut client = agent.connect();
-    let exec =
-        |argv: &[&str]| Exec { argv: argv.iter().map(|&word| word.into()).collect(), ..Exec::default() };
+    let exec = |argv: &[&str]| Exec::default().with_argv(argv.iter().map(|&word| word.into()).collect());
     let cases = [
         (exec(&[]), ErrorCode::Invalid),
         (exec(&[""]), ErrorCode::Invalid),
@@ -137,9 +132,9 @@ fn exec_refuses_what_has_no_meaning() {
         (exec(&["no-such-program-in-path"]), ErrorCode::NotFound),
         (exec(&["/etc"]), ErrorCode::Denied),
         (exec(&["a\0b"]), ErrorCode::Invalid),
-        (Exec { user: Some("nobody-of-that-name".into()), ..sh(":") }, ErrorCode::NotFound),
-        (Exec { working_dir: Some("/no/such".into()), ..sh(":") }, ErrorCode::NotFound),
-        (Exec { env: vec![("A=B".into(), "c".into())], ..sh(":") }, ErrorCode::Invalid),
+        (sh(":").with_user(Some("nobody-of-that-name".into())), ErrorCode::NotFound),
+        (sh(":").with_working_dir(Some("/no/such".into())), ErrorCode::NotFound),
+        (sh(":").with_env(vec![("A=B".into(), "c".into())]), ErrorCode::Invalid),
     ];
     for (exec, code) in cases {
         assert_code(&client.error(Operation::Exec(exec)), code);
@@ -161,13 +156,13 @@ fn exec_streams_are_whole_and_bounded() {
     assert_eq!(ran.error_output, b"end\n");
 
     let input: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
-    let ran = client.exec(Exec { stdin: true, ..sh("cat") }, &input);
+    let ran = client.exec(sh("cat").with_stdin(true), &input);
     assert_eq!(ran.status(), 0);
     assert!(ran.output == input, "{} of {} bytes came back", ran.output.len(), input.len());
 
     let ran = client.exec(sh("cat"), &input);
     assert_eq!((ran.status(), ran.output.len()), (0, 0), "there is no input unless it is asked for");
-    let ran = client.exec(Exec { stdin: true, ..sh("exec <&-; exit 4") }, &input);
+    let ran = client.exec(sh("exec <&-; exit 4").with_stdin(true), &input);
     assert_eq!(ran.status(), 4, "a program that reads nothing does not keep the host from sending");
     assert!(agent.status("VmHWM") < 16 * 1024, "{} KiB", agent.status("VmHWM"));
 }
@@ -176,10 +171,8 @@ fn exec_streams_are_whole_and_bounded() {
 fn exec_takes_signals_though_the_input_is_not_read() {
     let agent = Agent::start();
     let mut client = agent.connect();
-    let mut ran = client.begin(Exec {
-        stdin: true,
-        ..sh("trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.1; done")
-    });
+    let mut ran = client
+        .begin(sh("trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.1; done").with_stdin(true));
     while ran.output != b"ready\n" {
         client.step(&mut ran);
     }
@@ -195,7 +188,7 @@ fn exec_takes_signals_though_the_input_is_not_read() {
 fn exec_ends_programs_whose_time_is_over() {
     let agent = Agent::start();
     let mut client = agent.connect();
-    let mut ran = client.begin(Exec { timeout_ms: Some(200), ..sh("sleep 100 & echo $!; wait") });
+    let mut ran = client.begin(sh("sleep 100 & echo $!; wait").with_timeout_ms(Some(200)));
     client.finish(&mut ran);
     match &ran.outcome {
         Some(Outcome::Error(failure)) => assert_code(failure, ErrorCode::TimedOut),
@@ -224,7 +217,7 @@ fn exec_is_killed_with_its_connection() {
     let agent = Agent::start();
     for pty in [None, Some(Pty { rows: 24, columns: 80 })] {
         let mut client = agent.connect();
-        let mut ran = client.begin(Exec { pty, ..sh("sleep 100 & echo $!; wait") });
+        let mut ran = client.begin(sh("sleep 100 & echo $!; wait").with_pty(pty));
         while !ran.text().contains('\n') {
             client.step(&mut ran);
         }
@@ -242,7 +235,7 @@ fn exec_on_a_terminal() {
     let agent = Agent::start();
     let mut client = agent.connect();
     let pty = Some(Pty { rows: 31, columns: 97 });
-    let mut ran = client.begin(Exec { pty, ..sh("trap 'stty size; exit 6' WINCH; tty -s && stty size; stty -echo; echo $TERM; read a; echo \"<$a>\"; while :; do sleep 0.1; done") });
+    let mut ran = client.begin(sh("trap 'stty size; exit 6' WINCH; tty -s && stty size; stty -echo; echo $TERM; read a; echo \"<$a>\"; while :; do sleep 0.1; done").with_pty(pty));
     client.data(FrameKind::Input, b"hello\n");
     while !ran.text().contains("<hello>") {
         client.step(&mut ran);
@@ -258,12 +251,12 @@ fn exec_on_a_terminal() {
 
     // The end of input is the terminal's, at the beginning of a line and within one.
     for input in [&b"line\n"[..], b"", b"part"] {
-        let ran = client.exec(Exec { pty, ..sh("cat >/dev/null; exit 7") }, input);
+        let ran = client.exec(sh("cat >/dev/null; exit 7").with_pty(pty), input);
         assert_eq!(ran.status(), 7, "{input:?}");
     }
     // Control-C.
     let mut ran =
-        client.begin(Exec { pty, ..sh("trap 'exit 8' INT; echo ready; while :; do sleep 0.1; done") });
+        client.begin(sh("trap 'exit 8' INT; echo ready; while :; do sleep 0.1; done").with_pty(pty));
     while !ran.text().contains("ready") {
         client.step(&mut ran);
     }
@@ -320,13 +313,11 @@ fn files_go_in_and_come_out() {
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     for size in [0, 1, 32 * 1024, 3_000_000] {
         let content: Vec<u8> = (0..size as u32).map(|n| (n % 253) as u8).collect();
-        let target = CopyIn {
-            path: path("dir/file"),
-            mode: Some(0o640),
-            parents: true,
-            size_bytes: Some(size),
-            ..CopyIn::default()
-        };
+        let target = CopyIn::default()
+            .with_path(path("dir/file"))
+            .with_mode(Some(0o640))
+            .with_parents(true)
+            .with_size_bytes(Some(size));
         match copy_in(&mut client, target, &content) {
             Outcome::CopyIn(copied) => assert_eq!(copied.bytes, size),
             other => panic!("{other:?}"),
@@ -339,13 +330,13 @@ fn files_go_in_and_come_out() {
     // What is replaced keeps its mode and owner, and a symlink stays one.
     std::fs::set_permissions(path("dir/file"), PermissionsExt::from_mode(0o4711)).unwrap();
     symlink("dir/file", path("link")).unwrap();
-    let target = CopyIn { path: path("link"), ..CopyIn::default() };
+    let target = CopyIn::default().with_path(path("link"));
     assert!(matches!(copy_in(&mut client, target, b"new"), Outcome::CopyIn(_)));
     assert!(directory.path().join("link").is_symlink());
     assert_eq!(read(&directory.path().join("dir/file")), "new");
     assert_eq!(directory.path().join("dir/file").metadata().unwrap().mode() & 0o7777, 0o4711);
     if is_root() {
-        let target = CopyIn { path: path("owned"), uid: Some(12), gid: Some(34), ..CopyIn::default() };
+        let target = CopyIn::default().with_path(path("owned")).with_uid(Some(12)).with_gid(Some(34));
         assert!(matches!(copy_in(&mut client, target, b""), Outcome::CopyIn(_)));
         let metadata = directory.path().join("owned").metadata().unwrap();
         assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777), (12, 34, 0o644));
@@ -362,7 +353,7 @@ fn copies_that_cannot_be_leave_what_was_there() {
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("file"), "old").unwrap();
     symlink("loop", path("loop")).unwrap();
-    let target = |name: &str| CopyIn { path: name.into(), ..CopyIn::default() };
+    let target = |name: &str| CopyIn::default().with_path(name.into());
     let cases = [
         (target("relative"), b"".as_slice(), ErrorCode::Invalid),
         (target(""), b"", ErrorCode::Invalid),
@@ -374,10 +365,10 @@ fn copies_that_cannot_be_leave_what_was_there() {
         (target(&path("missing/file")), b"", ErrorCode::NotFound),
         (target(&path("file/below")), b"", ErrorCode::NotFound),
         (target(&path("loop")), b"", ErrorCode::Failed),
-        (CopyIn { mode: Some(0o10644), ..target(&path("file")) }, b"", ErrorCode::Invalid),
-        (CopyIn { uid: Some(u32::MAX), ..target(&path("file")) }, b"", ErrorCode::Invalid),
-        (CopyIn { size_bytes: Some(2), ..target(&path("file")) }, b"abc", ErrorCode::Invalid),
-        (CopyIn { size_bytes: Some(4), ..target(&path("file")) }, b"abc", ErrorCode::Invalid),
+        (target(&path("file")).with_mode(Some(0o10644)), b"", ErrorCode::Invalid),
+        (target(&path("file")).with_uid(Some(u32::MAX)), b"", ErrorCode::Invalid),
+        (target(&path("file")).with_size_bytes(Some(2)), b"abc", ErrorCode::Invalid),
+        (target(&path("file")).with_size_bytes(Some(4)), b"abc", ErrorCode::Invalid),
     ];
     for (target, content, code) in cases {
         match copy_in(&mut client, target.clone(), content) {

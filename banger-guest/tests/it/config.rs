@@ -15,13 +15,12 @@ fn network(
     hostname: &str,
 ) -> NetworkConfig {
     let name = |name: &str| (!name.is_empty()).then(|| name.to_owned());
-    NetworkConfig {
-        interface: name(interface),
-        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
-        gateways: gateways.iter().map(|address| address.parse().unwrap()).collect(),
-        dns: dns.iter().map(|address| address.parse().unwrap()).collect(),
-        hostname: name(hostname),
-    }
+    NetworkConfig::default()
+        .with_interface(name(interface))
+        .with_addresses(addresses.iter().map(|address| address.parse().unwrap()).collect())
+        .with_gateways(gateways.iter().map(|address| address.parse().unwrap()).collect())
+        .with_dns(dns.iter().map(|address| address.parse().unwrap()).collect())
+        .with_hostname(name(hostname))
 }
 
 #[test]
@@ -81,7 +80,7 @@ fn network_files_that_are_wrong() {
         assert!(NetworkConfig::parse_file(text).is_err(), "{text:?}");
     }
     assert_eq!(NetworkConfig::parse_file("\n\neth0").unwrap_err(), NetworkConfigError::Line { line: 3 });
-    let wrong = NetworkConfig { interface: Some("../../x".into()), ..NetworkConfig::default() };
+    let wrong = NetworkConfig::default().with_interface(Some("../../x".into()));
     assert!(wrong.check().is_err());
 }
 
@@ -166,12 +165,13 @@ fn guest_configurations() {
     let mut config = GuestConfig::new(BootContract::Banger);
     config.init = InitMode::Install;
     config.handover = Some("/lib/systemd/systemd".into());
-    config.entrypoint = Some(Entrypoint {
-        argv: vec!["/app".into()],
-        env: vec!["A=b".into()],
-        user: Some("app:1000".into()),
-        working_dir: Some("/srv".into()),
-    });
+    config.entrypoint = Some(
+        Entrypoint::default()
+            .with_argv(vec!["/app".into()])
+            .with_env(vec!["A=b".into()])
+            .with_user(Some("app:1000".into()))
+            .with_working_dir(Some("/srv".into())),
+    );
     assert_eq!(GuestConfig::from_json(&config.to_json()).unwrap(), config);
     let small = GuestConfig::from_json(br#"{"version":1,"contract":"systemd","later":[1]}"#).unwrap();
     assert_eq!(small, GuestConfig::new(BootContract::Systemd));
@@ -215,4 +215,14 @@ proptest! {
             prop_assert_eq!(address.to_string().parse::<InterfaceAddress>().unwrap(), address);
         }
     }
+}
+
+#[test]
+fn init_modes_have_names() {
+    for mode in InitMode::ALL {
+        assert_eq!(mode.to_string().parse(), Ok(mode));
+        assert_eq!(serde_json::to_value(mode).unwrap(), mode.name());
+    }
+    let error = "systemd".parse::<InitMode>().unwrap_err();
+    assert_eq!(error.to_string(), "`systemd` is not an init mode: choose auto, image, banger or install");
 }

@@ -108,7 +108,7 @@ fn with_sshd_there_only_keys_are_made_and_it_is_enabled() {
 #[test]
 fn an_init_is_installed_first_where_it_is_asked_for() {
     let guest = Guest::new(RECORD);
-    let config = GuestConfig { init: InitMode::Install, ..GuestConfig::new(BootContract::Banger) };
+    let config = GuestConfig::new(BootContract::Banger).with_init(InitMode::Install);
     guest.write(paths::GUEST_CONFIG, &String::from_utf8(config.to_json()).unwrap());
     assert!(guest.boot().status.success());
     let stages: Vec<_> =
@@ -120,7 +120,7 @@ fn an_init_is_installed_first_where_it_is_asked_for() {
 #[test]
 fn an_installed_init_that_runs_is_told_to_start_the_server() {
     let guest = Guest::new(RECORD);
-    let config = GuestConfig { init: InitMode::Install, ..GuestConfig::new(BootContract::Banger) };
+    let config = GuestConfig::new(BootContract::Banger).with_init(InitMode::Install);
     guest.write(paths::GUEST_CONFIG, &String::from_utf8(config.to_json()).unwrap());
     std::fs::create_dir_all(guest.path("/proc/1")).unwrap();
     std::os::unix::fs::symlink("/usr/lib/systemd/systemd", guest.path("/proc/1/exe")).unwrap();
@@ -191,8 +191,7 @@ fn the_next_boot_tries_again() {
 /// Where banger-init is the init, nobody else would start what was installed.
 #[test]
 fn later_boots_start_the_server_where_no_init_does() {
-    let handed_over =
-        GuestConfig { handover: Some("/init".into()), ..GuestConfig::new(BootContract::Banger) };
+    let handed_over = GuestConfig::new(BootContract::Banger).with_handover(Some("/init".into()));
     let cases = [
         (GuestConfig::new(BootContract::Banger), "start 0 banger /\n"),
         (GuestConfig::new(BootContract::Systemd), ""),

@@ -130,13 +130,11 @@ fn wait_for_end(child: &mut Child, console: impl Fn() -> String) {
 }
 
 fn entrypoint(script: &str) -> GuestConfig {
-    GuestConfig {
-        entrypoint: Some(Entrypoint {
-            argv: vec!["/bin/sh".into(), "-c".into(), script.into()],
-            ..Entrypoint::default()
-        }),
-        ..GuestConfig::new(BootContract::Banger)
-    }
+    GuestConfig::new(BootContract::Banger).with_entrypoint(Some(Entrypoint::default().with_argv(vec![
+        "/bin/sh".into(),
+        "-c".into(),
+        script.into(),
+    ])))
 }
 
 #[test]

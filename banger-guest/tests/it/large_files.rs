@@ -50,17 +50,17 @@ fn accounts_of_sixty_megabytes_cost_a_line() {
         if !is_root() {
             break;
         }
-        let exec = Exec { user: Some(user.to_owned()), ..sh("echo $HOME") };
+        let exec = sh("echo $HOME").with_user(Some(user.to_owned()));
         let ran = agent.connect().exec(exec, b"");
         assert_eq!((ran.status(), ran.text()), (0, home.to_owned()));
     }
-    let exec = Operation::Exec(Exec { user: Some("missing".to_owned()), ..sh("true") });
+    let exec = Operation::Exec(sh("true").with_user(Some("missing".to_owned())));
     let failure = agent.connect().error(exec);
     assert_code(&failure, ErrorCode::NotFound);
     // Beyond the limit nobody is said to be missing.
     let passwd = std::fs::OpenOptions::new().append(true).open(agent.path("/etc/passwd")).unwrap();
     passwd.set_len(200 << 20).unwrap();
-    let exec = Operation::Exec(Exec { user: Some("missing".to_owned()), ..sh("true") });
+    let exec = Operation::Exec(sh("true").with_user(Some("missing".to_owned())));
     let failure = agent.connect().error(exec);
     assert_code(&failure, ErrorCode::Failed);
     assert!(failure.message.contains("/etc/passwd"), "{}", failure.message);
@@ -164,8 +164,7 @@ fn an_error_about_a_long_name_is_told() {
     assert!(serde_json::to_string(&long).unwrap().len() < MAX_PAYLOAD_BYTES as usize);
     let failure = agent.connect().error(Operation::CopyOut(CopyOut { path: format!("/{long}") }));
     assert!(failure.message.chars().count() < 3000, "{} characters", failure.message.chars().count());
-    let failure =
-        agent.connect().error(Operation::Exec(Exec { argv: vec![long.clone()], ..Exec::default() }));
+    let failure = agent.connect().error(Operation::Exec(Exec::default().with_argv(vec![long.clone()])));
     assert!(failure.message.starts_with('\u{1}') && failure.message.ends_with('…'));
     // An operation that nobody knows, in a request as long as a frame.
     let mut client = agent.connect();

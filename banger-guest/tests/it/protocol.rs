@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use banger_guest::config::{BootContract, NetworkConfig};
 use banger_guest::protocol::{
     Accepted, Addresses, Control, CopyIn, CopyOut, CopyTaken, CopyTarget, EntrypointState, ErrorCode, Exec,
-    ExitStatus, Failure, FirstBoot, FirstBootState, Frame, FrameDecoder, FrameError, FrameHeader, FrameKind,
-    Grown, HEADER_BYTES, Health, Info, KernelInfo, MAX_PAYLOAD_BYTES, Message, NetworkSet, Operation, OsInfo,
-    Outcome, PROTOCOL_VERSION, ProtocolError, Pty, Reply, Request, SetNetwork, Shutdown, ShutdownAction,
-    Wait, read_frame, write_frame, write_message,
+    ExitStatus, FirstBoot, FirstBootState, Frame, FrameDecoder, FrameError, FrameHeader, FrameKind, Grown,
+    HEADER_BYTES, Health, Info, KernelInfo, MAX_PAYLOAD_BYTES, Message, NetworkSet, Operation, OsInfo,
+    Outcome, PROTOCOL_VERSION, ProtocolError, Pty, Refusal, Reply, Request, SetNetwork, Shutdown,
+    ShutdownAction, Wait, read_frame, write_frame, write_message,
 };
 use banger_testkit::property_config;
 use proptest::prelude::*;
@@ -99,34 +99,35 @@ fn the_end_of_a_stream_is_an_end_only_between_frames() {
 }
 
 fn every_operation() -> Vec<Operation> {
-    let network = NetworkConfig {
-        interface: Some("eth0".into()),
-        addresses: vec!["10.0.2.15/24".parse().unwrap(), "fd00::2/64".parse().unwrap()],
-        gateways: vec!["10.0.2.2".parse().unwrap()],
-        dns: vec!["10.0.2.3".parse().unwrap()],
-        hostname: Some("guest".into()),
-    };
+    let network = NetworkConfig::default()
+        .with_interface(Some("eth0".into()))
+        .with_addresses(vec!["10.0.2.15/24".parse().unwrap(), "fd00::2/64".parse().unwrap()])
+        .with_gateways(vec!["10.0.2.2".parse().unwrap()])
+        .with_dns(vec!["10.0.2.3".parse().unwrap()])
+        .with_hostname(Some("guest".into()));
     vec![
         Operation::Health,
         Operation::Info,
-        Operation::Exec(Exec {
-            argv: vec!["sh".into(), "-c".into(), "ä \0".into()],
-            env: vec![("A".into(), "b=c".into())],
-            clear_env: true,
-            user: Some("nobody".into()),
-            working_dir: Some("/tmp".into()),
-            stdin: true,
-            pty: Some(Pty { rows: 24, columns: 80 }),
-            timeout_ms: Some(u64::MAX),
-        }),
-        Operation::CopyIn(CopyIn {
-            path: "/etc/motd".into(),
-            mode: Some(0o600),
-            uid: Some(1),
-            gid: Some(2),
-            parents: true,
-            size_bytes: Some(3),
-        }),
+        Operation::Exec(
+            Exec::default()
+                .with_argv(vec!["sh".into(), "-c".into(), "ä \0".into()])
+                .with_env(vec![("A".into(), "b=c".into())])
+                .with_clear_env(true)
+                .with_user(Some("nobody".into()))
+                .with_working_dir(Some("/tmp".into()))
+                .with_stdin(true)
+                .with_pty(Some(Pty { rows: 24, columns: 80 }))
+                .with_timeout_ms(Some(u64::MAX)),
+        ),
+        Operation::CopyIn(
+            CopyIn::default()
+                .with_path("/etc/motd".into())
+                .with_mode(Some(0o600))
+                .with_uid(Some(1))
+                .with_gid(Some(2))
+                .with_parents(true)
+                .with_size_bytes(Some(3)),
+        ),
         Operation::CopyOut(CopyOut { path: "/etc/motd".into() }),
         Operation::SetNetwork(SetNetwork { network, persist: true }),
         Operation::Grow,
@@ -136,48 +137,57 @@ fn every_operation() -> Vec<Operation> {
 }
 
 fn info() -> Info {
-    Info {
-        agent_version: "0.1.0".into(),
-        contract: Some(BootContract::Banger),
-        init: "/usr/local/libexec/banger-init".into(),
-        first_boot: FirstBoot {
-            state: FirstBootState::Failed,
-            attempt: 2,
-            stage: Some("install".into()),
-            last_error: Some("no network".into()),
-            log_tail: "a\nb\n".into(),
-        },
-        kernel: KernelInfo {
-            release: "6.1.0".into(),
-            version: "#1".into(),
-            machine: "x86_64".into(),
-            command_line: "quiet".into(),
-        },
-        os: Some(OsInfo { id: "debian".into(), version_id: Some("12".into()), pretty_name: None }),
-        hostname: "guest".into(),
-        machine_id: Some("0".repeat(32)),
-        boot_id: None,
-        interfaces: vec![Addresses {
-            interface: "lo".into(),
-            mac: None,
-            up: true,
-            addresses: vec!["127.0.0.1/8".into()],
-        }],
-        entrypoint: Some(EntrypointState::Ended(ExitStatus::Killed { signal: 9 })),
-        uptime_ms: 12,
-    }
+    Info::default()
+        .with_agent_version("0.1.0".into())
+        .with_contract(Some(BootContract::Banger))
+        .with_init("/usr/local/libexec/banger-init".into())
+        .with_first_boot(
+            FirstBoot::default()
+                .with_state(FirstBootState::Failed)
+                .with_attempt(2)
+                .with_stage(Some("install".into()))
+                .with_last_error(Some("no network".into()))
+                .with_log_tail("a\nb\n".into()),
+        )
+        .with_kernel(
+            KernelInfo::default()
+                .with_release("6.1.0".into())
+                .with_version("#1".into())
+                .with_machine("x86_64".into())
+                .with_command_line("quiet".into()),
+        )
+        .with_os(Some(
+            OsInfo::default()
+                .with_id("debian".into())
+                .with_version_id(Some("12".into()))
+                .with_pretty_name(None),
+        ))
+        .with_hostname("guest".into())
+        .with_machine_id(Some("0".repeat(32)))
+        .with_boot_id(None)
+        .with_interfaces(vec![
+            Addresses::default()
+                .with_interface("lo".into())
+                .with_mac(None)
+                .with_up(true)
+                .with_addresses(vec!["127.0.0.1/8".into()]),
+        ])
+        .with_entrypoint(Some(EntrypointState::Ended(ExitStatus::Killed { signal: 9 })))
+        .with_uptime_ms(12)
 }
 
 fn every_outcome() -> Vec<Outcome> {
     vec![
-        Outcome::Error(Failure { code: ErrorCode::NotFound, message: "no such file".into() }),
-        Outcome::Health(Health { agent_version: "0.1.0".into(), protocol: 1, uptime_ms: 5 }),
+        Outcome::Error(Refusal { code: ErrorCode::NotFound, message: "no such file".into() }),
+        Outcome::Health(
+            Health::default().with_agent_version("0.1.0".into()).with_protocol(1).with_uptime_ms(5),
+        ),
         Outcome::Info(Box::new(info())),
         Outcome::Exec(ExitStatus::Exited { status: 3 }),
-        Outcome::CopyIn(CopyTaken { bytes: 1 }),
-        Outcome::CopyOut(CopyTaken { bytes: u64::MAX }),
-        Outcome::SetNetwork(NetworkSet { interface: "eth0".into() }),
-        Outcome::Grow(Grown { before_bytes: 1, after_bytes: 2 }),
+        Outcome::CopyIn(CopyTaken::default().with_bytes(1)),
+        Outcome::CopyOut(CopyTaken::default().with_bytes(u64::MAX)),
+        Outcome::SetNetwork(NetworkSet::default().with_interface("eth0".into())),
+        Outcome::Grow(Grown::default().with_before_bytes(1).with_after_bytes(2)),
         Outcome::Shutdown,
         Outcome::Wait(ExitStatus::Killed { signal: 15 }),
     ]
@@ -198,7 +208,12 @@ fn every_message_comes_back() {
     for (id, outcome) in (u64::MAX - 20..).zip(every_outcome()) {
         assert_round_trip(&Reply { id, outcome });
     }
-    let target = CopyTarget { size_bytes: 1, mode: 0o644, uid: 2, gid: 3, mtime_seconds: -4 };
+    let target = CopyTarget::default()
+        .with_size_bytes(1)
+        .with_mode(0o644)
+        .with_uid(2)
+        .with_gid(3)
+        .with_mtime_seconds(-4);
     for accepted in [Accepted::Exec { pid: 7 }, Accepted::CopyIn, Accepted::CopyOut(target)] {
         assert_round_trip(&accepted);
     }
@@ -220,11 +235,11 @@ fn documented_messages_are_understood() {
         (r#"{"id":1,"op":"wait","args":{}}"#, Operation::Wait(Wait::default())),
         (
             r#"{"id":1,"op":"exec","args":{"argv":["uname","-r"]}}"#,
-            Operation::Exec(Exec { argv: vec!["uname".into(), "-r".into()], ..Exec::default() }),
+            Operation::Exec(Exec::default().with_argv(vec!["uname".into(), "-r".into()])),
         ),
         (
             r#"{"id":1,"op":"copy_in","args":{"path":"/etc/motd","mode":420,"added":"later"}}"#,
-            Operation::CopyIn(CopyIn { path: "/etc/motd".into(), mode: Some(0o644), ..CopyIn::default() }),
+            Operation::CopyIn(CopyIn::default().with_path("/etc/motd".into()).with_mode(Some(0o644))),
         ),
         (
             r#"{"id":1,"op":"shutdown","args":{"action":"power_off"}}"#,
@@ -233,10 +248,7 @@ fn documented_messages_are_understood() {
         (
             r#"{"id":1,"op":"set_network","args":{"network":{"addresses":["10.0.0.2/24"]}}}"#,
             Operation::SetNetwork(SetNetwork {
-                network: NetworkConfig {
-                    addresses: vec!["10.0.0.2/24".parse().unwrap()],
-                    ..NetworkConfig::default()
-                },
+                network: NetworkConfig::default().with_addresses(vec!["10.0.0.2/24".parse().unwrap()]),
                 persist: false,
             }),
         ),
@@ -251,7 +263,7 @@ fn documented_messages_are_understood() {
     let reply: Reply =
         serde_json::from_str(r#"{"id":0,"result":"error","value":{"code":"of_2031","message":"m"}}"#)
             .unwrap();
-    assert!(matches!(reply.outcome, Outcome::Error(Failure { code: ErrorCode::Unknown, .. })));
+    assert!(matches!(reply.outcome, Outcome::Error(Refusal { code: ErrorCode::Unknown, .. })));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use banger_guest::protocol::{
-    Accepted, ErrorCode, Exec, ExitStatus, Failure, Frame, FrameKind, Message, Operation, Outcome, Reply,
+    Accepted, ErrorCode, Exec, ExitStatus, Frame, FrameKind, Message, Operation, Outcome, Refusal, Reply,
     Request, read_frame, write_frame, write_message,
 };
 use tempfile::TempDir;
@@ -147,7 +147,7 @@ impl Client {
         reply.outcome
     }
 
-    pub(crate) fn error(&mut self, operation: Operation) -> Failure {
+    pub(crate) fn error(&mut self, operation: Operation) -> Refusal {
         match self.call(operation) {
             Outcome::Error(failure) => failure,
             other => panic!("{other:?}"),
@@ -214,7 +214,7 @@ impl Client {
     }
 
     /// What the agent says before it closes the connection, if anything.
-    pub(crate) fn last_words(mut self) -> Option<Failure> {
+    pub(crate) fn last_words(mut self) -> Option<Refusal> {
         let mut bytes = Vec::new();
         // A reset is how a socket is closed on which something was not read.
         let _ = self.stream.read_to_end(&mut bytes);
@@ -233,10 +233,10 @@ impl Client {
 }
 
 pub(crate) fn sh(script: &str) -> Exec {
-    Exec { argv: vec!["/bin/sh".into(), "-c".into(), script.into()], ..Exec::default() }
+    Exec::default().with_argv(vec!["/bin/sh".into(), "-c".into(), script.into()])
 }
 
-pub(crate) fn assert_code(failure: &Failure, code: ErrorCode) {
+pub(crate) fn assert_code(failure: &Refusal, code: ErrorCode) {
     assert_eq!(failure.code, code, "{}", failure.message);
 }
 

@@ -8,7 +8,7 @@ use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 
-use banger_tree::Distrust;
+use banger_tree::{Advice, Distrust, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::OFlags;
 
@@ -83,10 +83,8 @@ fn remove(path: &Utf8Path, metadata: &Metadata) -> Result<(), PullError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(PullError::CachePlace {
             path: path.to_owned(),
-            reason: format!(
-                "it is {}, not a file, and cannot be removed ({error}); remove it",
-                kind(metadata)
-            ),
+            reason: format!("it is {}, not a file, and cannot be removed ({error})", kind(metadata)),
+            advice: Advice::new("remove it"),
         }),
     }
 }
@@ -137,21 +135,21 @@ pub fn check_own_directory(path: &Utf8Path) -> Result<(), PullError> {
     let own = rustix::process::geteuid().as_raw();
     match complaint(metadata.uid(), metadata.mode(), own, path) {
         None => Ok(()),
-        Some(reason) => Err(PullError::CachePlace { path: path.to_owned(), reason }),
+        Some((reason, advice)) => Err(PullError::CachePlace { path: path.to_owned(), reason, advice }),
     }
 }
 
-/// What is wrong with a directory, by its owner and mode.
-fn complaint(owner: u32, mode: u32, own: u32, path: &Utf8Path) -> Option<String> {
+/// What is wrong with a directory, by its owner and mode, and what to do.
+fn complaint(owner: u32, mode: u32, own: u32, path: &Utf8Path) -> Option<(String, Advice)> {
     Distrust::of(owner, mode, own, true).map(|distrust| match distrust {
-        Distrust::AnotherUser => format!(
-            "it belongs to user {owner}, and you are user {own}; set XDG_CACHE_HOME or --cache-dir to a directory of \
-             your own"
+        Distrust::AnotherUser => (
+            format!("it belongs to user {owner}, and you are user {own}"),
+            Advice::with_setting("set {setting} to a directory of your own", Setting("cache_dir")),
         ),
-        Distrust::Everybody => {
-            let path = quoted(path);
-            format!("every user can write to it (mode {:o}); run `chmod o-w {path}`", mode & 0o7777)
-        }
+        Distrust::Everybody => (
+            format!("every user can write to it (mode {:o})", mode & 0o7777),
+            Advice::new(format!("run `chmod o-w {}`", quoted(path))),
+        ),
     })
 }
 
@@ -185,7 +183,10 @@ mod tests {
             let found = complaint(owner, mode, own, Utf8Path::new("/a b"));
             match text {
                 None => assert_eq!(found, None, "{owner} {mode:o} {own}"),
-                Some(text) => assert!(found.as_ref().is_some_and(|found| found.contains(text)), "{found:?}"),
+                Some(text) => {
+                    let (reason, advice) = found.expect("somebody else can change it");
+                    assert!(format!("{reason}; {advice}").contains(text), "{reason}; {advice}");
+                }
             }
         }
     }

@@ -1,19 +1,19 @@
 //! What the cache holds, and how it is emptied.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
-use rustix::fs::FlockOperation;
 
 use super::place::{self, Place, Purpose};
-use super::{BlobCache, NEW_LIFE, NEW_PREFIX, age, is_at, lock};
+use super::{BlobCache, NEW_LIFE, NEW_PREFIX, age, is_at};
 use crate::digest::Digest;
 use crate::error::PullError;
 
 /// A file of the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CacheEntry {
     /// The blob.
     pub digest: Digest,
@@ -31,6 +31,7 @@ pub struct CacheEntry {
 
 /// What [`BlobCache::prune`] removes. By default nothing.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PruneOptions {
     /// Remove what was not used for longer than this.
     pub older_than: Option<Duration>,
@@ -42,8 +43,16 @@ pub struct PruneOptions {
     pub dry_run: bool,
 }
 
+crate::setters!(PruneOptions {
+    older_than: Option<Duration> => with_older_than,
+    max_size_bytes: Option<u64> => with_max_size_bytes,
+    all: bool => with_all,
+    dry_run: bool => with_dry_run,
+});
+
 /// What [`BlobCache::prune`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PruneReport {
     /// What was removed.
     pub removed: Vec<CacheEntry>,
@@ -55,6 +64,7 @@ pub struct PruneReport {
 
 /// What became of an attempt to remove a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Removal {
     /// It is gone.
     Removed,
@@ -195,10 +205,10 @@ fn exclusive(path: &Utf8Path) -> Result<Option<Option<File>>, PullError> {
         Place::File(file) => file,
         Place::Nothing | Place::Removed => return Ok(None),
     };
-    match lock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match file.try_lock() {
         Ok(()) => Ok(Some(Some(file))),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(None)),
-        Err(error) => Err(PullError::io("lock", path)(error)),
+        Err(TryLockError::WouldBlock) => Ok(Some(None)),
+        Err(TryLockError::Error(error)) => Err(PullError::io("lock", path)(error)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bzip2::{Decompress, Status};
 
-use super::{DecodeNotes, pass_zeros};
+use super::notes::{DecodeNotes, pass_zeros};
 
 /// Reads what bzip2 streams hold, one after the other; zeros behind the last one are passed over.
 pub(super) struct Bzip2<R> {

@@ -3,84 +3,21 @@
 use std::io::BufRead;
 
 use banger_tree::{
-    Attributes, Budget, ContentError, ContentId, ContentStore, Cost, ENTRY_ALLOWANCE_BYTES, GuestPath,
-    INODE_MEMORY_BYTES, Inode, InodeId, LayerIndex, NAME_MEMORY_BYTES, NodeKind, ResolveAccount, Timestamp,
-    Tree, Xattrs,
+    Attributes, ContentId, Cost, DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, ENTRY_ALLOWANCE_BYTES, GuestPath, Inode,
+    InodeId, NodeKind, SYMLINK_TARGET_MAX, Setting, Timestamp, XATTR_NAME_MAX, Xattrs,
 };
 
+use super::applier::Applier;
 use super::error::EntryError;
-use super::links::PendingLink;
-use super::options::{FlattenOptions, Limits};
-use super::origins::Origins;
-use super::parents::ParentCache;
-use super::warning::{WarningKind, Warnings, shown};
+use super::warning::{WarningKind, shown};
 use super::whiteout::{AUFS_LINKS, Meaning, hidden_by_long_name};
-use super::{LayerName, LayerStats};
-use crate::tar::{Data, Entry, EntryKind, TarLimits, TarReader};
+use crate::tar::{Data, TarEntry, TarEntryKind, TarReader};
 
-/// Longest target of a symlink (Linux `PATH_MAX`, less the NUL).
-const MAX_TARGET_LEN: usize = 4095;
-/// Most that major and minor number of a device can be in Linux's 32 bits.
-const MAX_MAJOR: u32 = 0xfff;
-const MAX_MINOR: u32 = 0xf_ffff;
-/// Longest name of an extended attribute (Linux `XATTR_NAME_MAX`).
-const MAX_XATTR_NAME_LEN: usize = 255;
-/// What ext4 needs for an extended attribute besides its name and value.
-const XATTR_ENTRY_LEN: u64 = 16;
 /// Memory that one extended attribute takes besides its name and value: its place in a map, two
 /// allocations.
 const XATTR_MEMORY_BYTES: u64 = 128;
 
-/// The tree that is being made, with what is known of the current layer.
-pub(super) struct Applier<'a> {
-    pub(super) tree: Tree,
-    pub(super) origins: Origins,
-    pub(super) parents: ParentCache,
-    pub(super) pending: Vec<PendingLink>,
-    store: &'a mut dyn ContentStore,
-    limits: &'a Limits,
-    warnings: Warnings,
-    layer: LayerIndex,
-    name: Option<LayerName>,
-    stats: LayerStats,
-    has_aufs_links: bool,
-    pub(super) account: ResolveAccount,
-    /// Memory that the current entry takes.
-    entry_bytes: u64,
-}
-
-impl<'a> Applier<'a> {
-    pub(super) fn new(store: &'a mut dyn ContentStore, options: &'a FlattenOptions, budget: &Budget) -> Self {
-        Self {
-            tree: Tree::new(),
-            origins: Origins::default(),
-            parents: ParentCache::default(),
-            pending: Vec::new(),
-            store,
-            limits: &options.limits,
-            warnings: Warnings::new(options.limits.max_warnings),
-            layer: LayerIndex(0),
-            name: None,
-            stats: LayerStats::default(),
-            has_aufs_links: false,
-            account: ResolveAccount { budget: budget.clone(), cancellation: options.cancellation.clone() },
-            entry_bytes: 0,
-        }
-    }
-
-    pub(super) fn tar_limits(&self) -> TarLimits {
-        let Limits { max_extended_bytes, max_sparse_extents, .. } = *self.limits;
-        TarLimits { max_extended_bytes, max_sparse_extents }
-    }
-
-    pub(super) fn begin_layer(&mut self, layer: LayerIndex, name: &LayerName) {
-        self.layer = layer;
-        self.name = Some(name.clone());
-        self.stats = LayerStats::default();
-        self.origins.begin_layer(layer);
-        self.parents.clear();
-    }
-
+impl Applier<'_> {
     /// Does what has to wait for the last entry.
     pub(super) fn end_layer(&mut self) -> Result<(), (Vec<u8>, EntryError)> {
         self.entry_bytes = 0;
@@ -92,25 +29,10 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// Returns what the layer held up to here, as far as it is known here.
-    pub(super) fn layer_stats(&self) -> LayerStats {
-        self.stats
-    }
-
-    pub(super) fn finish(self) -> (Tree, Warnings) {
-        (self.tree, self.warnings)
-    }
-
-    pub(super) fn warn(&mut self, path: &[u8], kind: WarningKind) {
-        if let Some(name) = &self.name {
-            self.warnings.add(name, path, kind);
-        }
-    }
-
     /// Applies one entry; the bytes of its file are still in `reader`.
     pub(super) fn apply(
         &mut self,
-        entry: &mut Entry,
+        entry: &mut TarEntry,
         reader: &mut TarReader<impl BufRead>,
     ) -> Result<(), EntryError> {
         self.stats.entries += 1;
@@ -123,14 +45,14 @@ impl<'a> Applier<'a> {
 
     fn apply_counted(
         &mut self,
-        entry: &mut Entry,
+        entry: &mut TarEntry,
         reader: &mut TarReader<impl BufRead>,
     ) -> Result<(), EntryError> {
         if let Some(key) = &entry.repeated_record {
             let key = shown(key);
             self.warn(&entry.path, WarningKind::RepeatedRecord { key });
         }
-        if entry.kind == EntryKind::VolumeLabel {
+        if entry.kind == TarEntryKind::VolumeLabel {
             self.warn(&entry.path, WarningKind::Skipped { what: "a volume label" });
             return Ok(());
         }
@@ -158,8 +80,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    fn apply_root(&mut self, entry: &mut Entry) -> Result<(), EntryError> {
-        if entry.kind != EntryKind::Directory {
+    fn apply_root(&mut self, entry: &mut TarEntry) -> Result<(), EntryError> {
+        if entry.kind != TarEntryKind::Directory {
             return Err(EntryError::RootNotADirectory);
         }
         let root = self.tree.root();
@@ -233,22 +155,22 @@ impl<'a> Applier<'a> {
 
     fn apply_plain(
         &mut self,
-        entry: &mut Entry,
+        entry: &mut TarEntry,
         parent: &[u8],
         name: &[u8],
         reader: &mut TarReader<impl BufRead>,
     ) -> Result<(), EntryError> {
         let mtime = self.mtime(entry);
-        if entry.kind == EntryKind::HardLink {
+        if entry.kind == TarEntryKind::HardLink {
             return self.apply_hard_link(&entry.path, (parent, name), &entry.link_target, mtime);
         }
         let attributes = self.attributes(entry)?;
-        if entry.kind == EntryKind::Regular {
+        if entry.kind == TarEntryKind::Regular {
             self.claim_content(entry)?;
         }
         let dir = self.ensure_directory(parent, mtime, &entry.path)?;
         if let Some(existing) = self.tree.child(dir, name) {
-            if entry.kind == EntryKind::Directory && self.tree.inode(existing).is_dir() {
+            if entry.kind == TarEntryKind::Directory && self.tree.inode(existing).is_dir() {
                 if self.origins.describe(existing) {
                     self.warn(&entry.path, WarningKind::Duplicate);
                 }
@@ -262,23 +184,23 @@ impl<'a> Applier<'a> {
         }
         let (major, minor) = entry.device;
         let kind = match entry.kind {
-            EntryKind::Regular => NodeKind::Regular {
+            TarEntryKind::Regular => NodeKind::Regular {
                 size_bytes: entry.size_bytes,
                 content: self.store_content(entry, reader)?,
             },
-            EntryKind::Directory => NodeKind::empty_directory(),
-            EntryKind::Symlink => NodeKind::Symlink { target: symlink_target(&entry.link_target)?.into() },
-            EntryKind::CharDevice => {
+            TarEntryKind::Directory => NodeKind::empty_directory(),
+            TarEntryKind::Symlink => NodeKind::Symlink { target: symlink_target(&entry.link_target)?.into() },
+            TarEntryKind::CharDevice => {
                 check_device(major, minor)?;
                 NodeKind::CharDevice { major, minor }
             }
-            EntryKind::BlockDevice => {
+            TarEntryKind::BlockDevice => {
                 check_device(major, minor)?;
                 NodeKind::BlockDevice { major, minor }
             }
-            EntryKind::Fifo => NodeKind::Fifo,
-            EntryKind::Socket => NodeKind::Socket,
-            EntryKind::HardLink | EntryKind::VolumeLabel => {
+            TarEntryKind::Fifo => NodeKind::Fifo,
+            TarEntryKind::Socket => NodeKind::Socket,
+            TarEntryKind::HardLink | TarEntryKind::VolumeLabel => {
                 unreachable!("hard links and labels are dealt with before")
             }
         };
@@ -294,7 +216,7 @@ impl<'a> Applier<'a> {
     /// Takes the bytes of a file out of the tar.
     fn store_content(
         &mut self,
-        entry: &Entry,
+        entry: &TarEntry,
         reader: &mut TarReader<impl BufRead>,
     ) -> Result<Option<ContentId>, EntryError> {
         if entry.size_bytes == 0 {
@@ -313,81 +235,24 @@ impl<'a> Applier<'a> {
         Ok(Some(id))
     }
 
-    /// Removes a name with all below it, and gives back the contents.
-    pub(super) fn remove(&mut self, dir: InodeId, name: &[u8]) -> Result<(), EntryError> {
-        self.forget_parent(dir, name);
-        release(self.store, self.tree.remove(dir, name))
-    }
-
-    /// Lets `name` of `dir` lead to `target`, whatever it led to before.
-    pub(super) fn relink(&mut self, dir: InodeId, name: &[u8], target: InodeId) -> Result<(), EntryError> {
-        self.forget_parent(dir, name);
-        self.count_name(name);
-        let contents = self.tree.relink(dir, name, target).map_err(EntryError::Tree)?;
-        release(self.store, contents)
-    }
-
-    fn forget_parent(&mut self, dir: InodeId, name: &[u8]) {
-        let removed = self.tree.child(dir, name).map(|id| &self.tree.inode(id).kind);
-        if matches!(removed, Some(NodeKind::Directory { .. } | NodeKind::Symlink { .. })) {
-            self.parents.clear();
-        }
-    }
-
-    pub(super) fn budget(&self) -> &Budget {
-        &self.account.budget
-    }
-
-    pub(super) fn check_cancelled(&self) -> Result<(), EntryError> {
-        if self.account.cancellation.is_cancelled() { Err(EntryError::Cancelled) } else { Ok(()) }
-    }
-
-    /// Counts one more entry, or one more directory that entries imply.
-    pub(super) fn count_entry(&mut self) -> Result<(), EntryError> {
-        Ok(self.budget().charge(Cost::Entries, 1)?)
-    }
-
-    /// Counts the memory of one more inode with its name.
-    pub(super) fn count_inode(&mut self, name: &[u8]) {
-        self.entry_bytes += INODE_MEMORY_BYTES;
-        self.count_name(name);
-    }
-
-    fn count_name(&mut self, name: &[u8]) {
-        self.entry_bytes += NAME_MEMORY_BYTES + name.len() as u64;
-    }
-
-    /// Counts memory of the current entry besides that of its inode and its name.
-    pub(super) fn count_memory(&mut self, bytes: u64) {
-        self.entry_bytes += bytes;
-    }
-
-    pub(super) fn check_depth(&self, depth: u64) -> Result<(), EntryError> {
-        let maximum = self.limits.max_depth;
-        match depth > maximum {
-            true => Err(EntryError::Limit {
-                option: "--max-depth",
-                what: "directories on the way to a path",
-                maximum,
-            }),
-            false => Ok(()),
-        }
-    }
-
     /// Charges for what a file claims, before any of it is read.
-    fn claim_content(&self, entry: &Entry) -> Result<(), EntryError> {
+    fn claim_content(&self, entry: &TarEntry) -> Result<(), EntryError> {
         let maximum = self.limits.max_file_bytes;
         if entry.size_bytes > maximum {
-            return Err(EntryError::Limit { option: "--max-file", what: "bytes in one file", maximum });
+            return Err(EntryError::Limit {
+                setting: Some(Setting("max_file_bytes")),
+                what: "bytes in one file",
+                maximum,
+            });
         }
         Ok(self.budget().charge(Cost::ImageBytes, entry.allocated_bytes)?)
     }
 
-    fn mtime(&self, entry: &Entry) -> Timestamp {
+    fn mtime(&self, entry: &TarEntry) -> Timestamp {
         entry.mtime.clamped_to_ext4()
     }
 
-    fn attributes(&mut self, entry: &mut Entry) -> Result<Attributes, EntryError> {
+    fn attributes(&mut self, entry: &mut TarEntry) -> Result<Attributes, EntryError> {
         let mtime = self.mtime(entry);
         if mtime != entry.mtime {
             self.warn(&entry.path, WarningKind::TimeClamped);
@@ -403,7 +268,7 @@ impl<'a> Applier<'a> {
     }
 
     /// Returns the extended attributes that an image can have.
-    fn xattrs(&mut self, entry: &mut Entry) -> Result<Xattrs, EntryError> {
+    fn xattrs(&mut self, entry: &mut TarEntry) -> Result<Xattrs, EntryError> {
         let mut xattrs = std::mem::take(&mut entry.xattrs);
         let names: Vec<Vec<u8>> = xattrs.iter().map(|(name, _)| name.to_vec()).collect();
         for name in names {
@@ -414,12 +279,11 @@ impl<'a> Applier<'a> {
                 xattrs.remove(&name);
                 let name = shown(&name);
                 self.warn(&entry.path, WarningKind::XattrDropped { name });
-            } else if name.len() > MAX_XATTR_NAME_LEN {
+            } else if name.len() > XATTR_NAME_MAX {
                 return Err(EntryError::XattrName { name: shown(&name) });
             }
         }
-        let bytes =
-            xattrs.iter().map(|(name, value)| XATTR_ENTRY_LEN + (name.len() + value.len()) as u64).sum();
+        let bytes = xattrs.room_bytes();
         let maximum = self.limits.max_xattr_bytes;
         if bytes > maximum {
             return Err(EntryError::XattrsTooLarge { bytes, maximum });
@@ -428,11 +292,6 @@ impl<'a> Applier<'a> {
         self.store.check_xattrs(&xattrs).map_err(EntryError::Content)?;
         Ok(xattrs)
     }
-}
-
-fn release(store: &mut dyn ContentStore, contents: Vec<ContentId>) -> Result<(), EntryError> {
-    let release = |id| store.release(id);
-    contents.into_iter().try_for_each(release).map_err(|error: ContentError| EntryError::Content(error))
 }
 
 /// Returns whether ext4 has a place for an extended attribute of this name.
@@ -446,13 +305,13 @@ fn symlink_target(target: &[u8]) -> Result<&[u8], EntryError> {
     let bad = |reason| Err(EntryError::BadTarget { reason });
     match target.len() {
         0 => bad("it is empty"),
-        1..=MAX_TARGET_LEN => Ok(target),
+        1..=SYMLINK_TARGET_MAX => Ok(target),
         _ => bad("it is longer than 4095 bytes"),
     }
 }
 
 fn check_device(major: u32, minor: u32) -> Result<(), EntryError> {
-    match major > MAX_MAJOR || minor > MAX_MINOR {
+    match major > DEVICE_MAJOR_MAX || minor > DEVICE_MINOR_MAX {
         true => Err(EntryError::DeviceNumber { major, minor }),
         false => Ok(()),
     }

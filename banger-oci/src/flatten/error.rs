@@ -2,9 +2,12 @@
 
 use std::io;
 
-use banger_tree::{ContentError, OverBudget, PathError, ResolveStop, TreeError};
+use banger_tree::{
+    Advice, ContentError, ErrorContext, ErrorKind, Failure, OverBudget, PathError, ResolveStop, Setting,
+    TreeError,
+};
 
-use super::LayerName;
+use super::name::LayerName;
 use crate::digest::Digest;
 use crate::tar::TarError;
 
@@ -29,9 +32,7 @@ pub enum FlattenError {
         source: io::Error,
     },
     /// The tar in a layer is not the one that the image's configuration names.
-    #[error(
-        "{layer} unpacks to {actual}, and the image's configuration says {expected}; it has to be built again"
-    )]
+    #[error("{layer} unpacks to {actual}, and the image's configuration says {expected}")]
     DiffId {
         /// The layer.
         layer: LayerName,
@@ -51,7 +52,7 @@ pub enum FlattenError {
         source: TarError,
     },
     /// A tar that belongs to no image is empty, without even the blocks that end a tar.
-    #[error("{layer} is empty; a tar ends with two blocks of zeros")]
+    #[error("{layer} is empty, without the two blocks of zeros that end a tar")]
     Unterminated {
         /// The tar.
         layer: LayerName,
@@ -67,15 +68,13 @@ pub enum FlattenError {
         source: EntryError,
     },
     /// A tar that belongs to no image has no entries, and is not empty either.
-    #[error(
-        "{layer} has no entries, and other bytes where the tar should end; it is no tar of a root file system"
-    )]
+    #[error("{layer} has no entries, and other bytes where the tar should end")]
     NotATar {
         /// The tar.
         layer: LayerName,
     },
     /// More layers than the limits allow.
-    #[error("{0}")]
+    #[error(transparent)]
     TooManyLayers(OverBudget),
     /// The run was cancelled.
     #[error("cancelled")]
@@ -96,6 +95,65 @@ impl FlattenError {
             Self::Cancelled => 207,
             Self::Unterminated { .. } => 208,
             Self::NotATar { .. } => 209,
+        }
+    }
+}
+
+impl Failure for FlattenError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open { source, .. } => ErrorKind::of_io(source),
+            // A decompressor that finds damage calls it anything.
+            Self::Read { source, .. } if source.raw_os_error().is_none() => match source.kind() {
+                io::ErrorKind::Other => ErrorKind::Damaged,
+                io::ErrorKind::OutOfMemory => ErrorKind::Limit,
+                _ => ErrorKind::of_io(source),
+            },
+            Self::Read { source, .. } => ErrorKind::of_io(source),
+            Self::DiffId { .. } | Self::Unterminated { .. } | Self::NotATar { .. } => ErrorKind::Damaged,
+            Self::Tar { source, .. } => source.kind(),
+            Self::Entry { source, .. } => source.kind(),
+            Self::TooManyLayers(over) => over.kind(),
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::DiffId { .. } => Some(Advice::new("build the image again")),
+            Self::Unterminated { .. } | Self::NotATar { .. } => {
+                Some(Advice::new("check that it is the tar of a root file system"))
+            }
+            Self::TooManyLayers(over) => over.advice(),
+            Self::Entry { source: EntryError::Limit { setting, .. }, .. } => setting.map(Advice::to_raise),
+            _ => None,
+        }
+    }
+
+    fn context(&self) -> ErrorContext {
+        let of = |layer: &LayerName| ErrorContext::default().with("layer", layer);
+        match self {
+            Self::Open { layer, .. }
+            | Self::Read { layer, .. }
+            | Self::Unterminated { layer }
+            | Self::NotATar { layer } => of(layer),
+            Self::DiffId { layer, expected, actual } => {
+                of(layer).with("expected", expected).with("actual", actual)
+            }
+            Self::Tar { layer, path, .. } => of(layer).with("path", path),
+            Self::Entry { layer, path, source } => {
+                let context = of(layer).with("path", path);
+                match source {
+                    EntryError::Limit { maximum, .. } => context.with("limit", maximum),
+                    _ => context,
+                }
+            }
+            Self::TooManyLayers(over) => over.context(),
+            Self::Cancelled => ErrorContext::default(),
         }
     }
 }
@@ -171,16 +229,16 @@ pub enum EntryError {
         maximum: u64,
     },
     /// The name of an extended attribute is too long for ext4.
-    #[error("the extended attribute {name} has a name of more than 255 bytes")]
+    #[error("the extended attribute {name} has a name of more than {} bytes", banger_tree::XATTR_NAME_MAX)]
     XattrName {
         /// The name.
         name: String,
     },
     /// A limit of [`Limits`](super::Limits), whose field is named after what is limited.
-    #[error("the image has more than {maximum} {what}; if it is to be trusted, raise {option}")]
+    #[error("the image has more than {maximum} {what}")]
     Limit {
-        /// The field of [`Limits`](super::Limits), as the option that sets it.
-        option: &'static str,
+        /// The field of [`Limits`](super::Limits), where there is one.
+        setting: Option<Setting>,
         /// What is limited.
         what: &'static str,
         /// The limit.
@@ -200,10 +258,22 @@ pub enum EntryError {
     Cancelled,
 }
 
+impl EntryError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Limit { .. } | Self::XattrsTooLarge { .. } | Self::XattrName { .. } => ErrorKind::Limit,
+            Self::Content(error) => error.kind(),
+            Self::Tree(error) => error.kind(),
+            Self::Tar(error) => error.kind(),
+            Self::Cancelled => ErrorKind::Cancelled,
+            _ => ErrorKind::Damaged,
+        }
+    }
+}
+
 impl From<OverBudget> for EntryError {
-    fn from(OverBudget { cost, limit }: OverBudget) -> Self {
-        let option = cost.option().unwrap_or("its limit");
-        Self::Limit { option, what: cost.unit(), maximum: limit }
+    fn from(OverBudget { cost, limit, .. }: OverBudget) -> Self {
+        Self::Limit { setting: cost.setting(), what: cost.unit(), maximum: limit }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use banger_tree::LayerIndex;
 
-use super::{LayerName, LayerStats};
+use super::name::LayerName;
+use super::stats::LayerStats;
 
 /// A step of a run, in order.
 #[derive(Clone, Debug)]

@@ -2,26 +2,13 @@
 
 use banger_tree::{Attributes, FREE_PATH_COMPONENTS, GuestPath, Inode, InodeId, NodeKind, Timestamp};
 
-use super::apply::Applier;
+use super::applier::{Applier, PendingLink};
 use super::error::EntryError;
 use super::warning::{WarningKind, shown};
 
 /// How often the links that wait are gone through at the end of a layer. Links that wait for each other
 /// take one; more are needed where a link makes a symlink that others lead through.
 const MAX_PASSES: usize = 40;
-
-/// A hard link whose target is not there yet. Its place in the tree is kept by an inode of its own,
-/// so that a later entry which takes the place, or a directory on the way to it, wins.
-#[derive(Debug)]
-pub(super) struct PendingLink {
-    /// The entry's path as it is in the tar, for errors.
-    path: Vec<u8>,
-    number: usize,
-    placeholder: InodeId,
-    dir: InodeId,
-    name: Box<[u8]>,
-    target: GuestPath,
-}
 
 /// What became of a link.
 enum LinkOutcome {

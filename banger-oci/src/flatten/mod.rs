@@ -4,6 +4,7 @@
 //! specification, `layer.md`, section "Applying Changesets". Paths are resolved in the tree alone,
 //! file bytes go straight to the [`ContentStore`]; nothing here opens a file of the host.
 
+mod applier;
 mod apply;
 mod error;
 mod event;
@@ -14,12 +15,14 @@ mod origins;
 mod parents;
 mod read_ahead;
 mod repeats;
+mod source;
+mod stats;
 mod stream;
 mod warning;
 mod whiteout;
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead as _, Read};
+use std::io::BufRead as _;
 
 use banger_tree::{Budget, ContentStore, Cost, LayerIndex, Tree};
 
@@ -28,85 +31,19 @@ pub use error::{EntryError, FlattenError};
 pub use event::FlattenEvent;
 pub use name::LayerName;
 pub use options::{FlattenOptions, Limits};
+pub use source::{LayerSource, TarLayer};
+pub use stats::LayerStats;
 pub use warning::{Warning, WarningKind};
 
 use crate::digest::Digest;
-use crate::tar::{Entry, TarError, TarReader};
-use apply::Applier;
+use crate::tar::{TarEntry, TarError, TarReader};
+use applier::Applier;
 use repeats::{LayerInput, RepeatedLayers};
 use stream::{LayerStream, StreamStop};
 
-/// One layer to apply.
-pub trait LayerSource: Send + Sync {
-    /// Opens the layer's bytes as they are published, compressed or not.
-    ///
-    /// Called on the thread that flattens, so it shall not wait for a download: that is for the
-    /// reader, which is read on a thread of its own. The reader is read to its end unless the run
-    /// fails, and an error it gives there (a digest that does not match) fails the run.
-    ///
-    /// # Errors
-    /// The layer cannot be opened.
-    fn open(&self) -> io::Result<Box<dyn Read + Send>>;
-
-    /// Returns what names the layer in errors. It is the source's business to check the published
-    /// bytes against their digest.
-    fn name(&self) -> LayerName;
-
-    /// Returns the digest that the image's configuration gives for the tar, which is checked here;
-    /// `None` for a tar that belongs to no image.
-    fn diff_id(&self) -> Option<&Digest>;
-
-    /// Returns the length of the published bytes, 0 where it is not known.
-    fn size_bytes(&self) -> u64;
-
-    /// Called when the tar is not the one of [`diff_id`](Self::diff_id): a source that keeps what
-    /// was published in a cache removes it from there, so that nothing is built of it again.
-    ///
-    /// # Errors
-    /// It cannot be removed.
-    fn discard(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<S: LayerSource + ?Sized> LayerSource for &S {
-    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        (**self).open()
-    }
-    fn name(&self) -> LayerName {
-        (**self).name()
-    }
-    fn diff_id(&self) -> Option<&Digest> {
-        (**self).diff_id()
-    }
-    fn size_bytes(&self) -> u64 {
-        (**self).size_bytes()
-    }
-    fn discard(&self) -> io::Result<()> {
-        (**self).discard()
-    }
-}
-
-impl<S: LayerSource + ?Sized> LayerSource for Box<S> {
-    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        (**self).open()
-    }
-    fn name(&self) -> LayerName {
-        (**self).name()
-    }
-    fn diff_id(&self) -> Option<&Digest> {
-        (**self).diff_id()
-    }
-    fn size_bytes(&self) -> u64 {
-        (**self).size_bytes()
-    }
-    fn discard(&self) -> io::Result<()> {
-        (**self).discard()
-    }
-}
-
 /// The merged root file system, and what was noticed on the way.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Flattened {
     /// The tree; its regular files name contents of the store that was given.
     pub tree: Tree,
@@ -116,21 +53,6 @@ pub struct Flattened {
     pub warning_count: u64,
     /// What each layer held, base first.
     pub layers: Vec<LayerStats>,
-}
-
-/// What one layer held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LayerStats {
-    /// Entries of its tar, whiteouts among them.
-    pub entries: u64,
-    /// Whiteouts and opaque markers.
-    pub whiteouts: u64,
-    /// File bytes that went to the store; holes do not count.
-    pub content_bytes: u64,
-    /// Length of the tar.
-    pub tar_bytes: u64,
-    /// Length of what was published.
-    pub published_bytes: u64,
 }
 
 /// Applies `layers`, base first, and returns the merged tree.
@@ -253,7 +175,7 @@ impl LayerRun<'_, '_> {
     ) -> Result<AppliedLayer, FlattenError> {
         let mut reader = TarReader::new(input, self.applier.tar_limits());
         self.applier.begin_layer(self.index, self.name);
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         loop {
             match reader.next_entry(&mut entry) {
                 // A buffer holds hundreds of entries, and a path may lead through many symlinks.
@@ -287,7 +209,7 @@ impl LayerRun<'_, '_> {
                     rest.consume(length);
                 }
                 Err(source) => {
-                    return Err(self.tar_error(TarError::Read { offset: 0, source }, &Entry::default()));
+                    return Err(self.tar_error(TarError::Read { offset: 0, source }, &TarEntry::default()));
                 }
             }
         }
@@ -303,7 +225,7 @@ impl LayerRun<'_, '_> {
         Ok(AppliedLayer { stats, tar_digest: read.tar_digest, kept: read.kept })
     }
 
-    fn tar_error(&self, error: TarError, entry: &Entry) -> FlattenError {
+    fn tar_error(&self, error: TarError, entry: &TarEntry) -> FlattenError {
         let layer = self.name.clone();
         match error {
             TarError::Read { source, .. } => match StreamStop::of(&source) {
@@ -321,7 +243,7 @@ impl LayerRun<'_, '_> {
         match error {
             EntryError::Cancelled => FlattenError::Cancelled,
             EntryError::Tar(source) => {
-                self.tar_error(source, &Entry { path: path.to_vec(), ..Entry::default() })
+                self.tar_error(source, &TarEntry { path: path.to_vec(), ..TarEntry::default() })
             }
             source => FlattenError::Entry { layer: self.name.clone(), path: warning::shown(path), source },
         }

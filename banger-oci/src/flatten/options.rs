@@ -4,10 +4,12 @@ use std::thread::available_parallelism;
 
 use banger_tree::{Budget, Cancellation, Cost};
 
+use crate::setters::setters;
 use crate::tar::TarLimits;
 
 /// How layers are applied.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct FlattenOptions {
     /// Refusals of what would exhaust the host.
     pub limits: Limits,
@@ -38,6 +40,7 @@ impl Default for FlattenOptions {
 
 /// How much an image may ask for. A bomb is refused before its bytes are written.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Limits {
     /// File bytes of all layers together and the directories of the result, in whole blocks of 4 KiB:
     /// files hidden later among them, holes not; default 64 GiB.
@@ -90,6 +93,29 @@ impl Default for Limits {
         }
     }
 }
+
+setters!(FlattenOptions {
+    limits: Limits => with_limits,
+    budget: Option<Budget> => with_budget,
+    cancellation: Cancellation => with_cancellation,
+    queue_bytes: usize => with_queue_bytes,
+    streams: usize => with_streams,
+});
+
+setters!(Limits {
+    max_content_bytes: u64 => with_max_content_bytes,
+    max_tar_bytes: u64 => with_max_tar_bytes,
+    max_entries: u64 => with_max_entries,
+    max_depth: u64 => with_max_depth,
+    max_file_bytes: u64 => with_max_file_bytes,
+    max_xattr_bytes: u64 => with_max_xattr_bytes,
+    max_metadata_bytes: u64 => with_max_metadata_bytes,
+    max_path_components: u64 => with_max_path_components,
+    max_layers: u64 => with_max_layers,
+    max_warnings: usize => with_max_warnings,
+    max_extended_bytes: u64 => with_max_extended_bytes,
+    max_sparse_extents: u64 => with_max_sparse_extents,
+});
 
 impl Limits {
     /// Returns an account with these limits of which nothing is spent: one for all stages of a run.

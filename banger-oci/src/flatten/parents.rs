@@ -5,27 +5,13 @@ use banger_tree::{
     Timestamp, check_name, count_components,
 };
 
-use super::apply::Applier;
+use super::applier::Applier;
 use super::error::EntryError;
 use super::warning::WarningKind;
 use super::whiteout::leads_through_whiteout;
 
-/// The directory that was asked for last; the entries of a directory mostly come in a row.
-#[derive(Debug, Default)]
-pub(super) struct ParentCache {
-    path: Vec<u8>,
-    directory: Option<InodeId>,
-}
-
-impl ParentCache {
-    /// Forgets: a directory or a symlink is gone, which may have been on the way.
-    pub(super) fn clear(&mut self) {
-        self.directory = None;
-    }
-}
-
 /// Where a walk through the tree is. Each symlink adds its target in front of what is left.
-struct Walk<'p> {
+struct ParentWalk<'p> {
     /// What is left of the path as it was given, and in front of it (reversed) of targets.
     given: &'p [u8],
     targets: Vec<(Box<[u8]>, usize)>,
@@ -36,7 +22,7 @@ struct Walk<'p> {
     components: u64,
 }
 
-impl<'p> Walk<'p> {
+impl<'p> ParentWalk<'p> {
     /// Starts at `root`; `components` were resolved before on the same count.
     fn new(
         root: InodeId,
@@ -137,7 +123,7 @@ impl Applier<'_> {
         {
             return Ok(directory);
         }
-        let mut walk = Walk::new(self.tree.root(), path, 0, &self.account)?;
+        let mut walk = ParentWalk::new(self.tree.root(), path, 0, &self.account)?;
         loop {
             let mut missing_name: Vec<u8> = Vec::new();
             let step = walk.next_component(|directories, name| {
@@ -189,7 +175,7 @@ impl Applier<'_> {
         components: u64,
         path: &[u8],
     ) -> Result<Option<InodeId>, EntryError> {
-        let mut walk = Walk::new(self.tree.root(), path, components, &self.account)?;
+        let mut walk = ParentWalk::new(self.tree.root(), path, components, &self.account)?;
         loop {
             match walk.next_component(|directories, name| self.step(directories, name)) {
                 None => return Ok(Some(walk.here())),

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, Cursor, Read};
 use std::sync::Arc;
 
-use super::stream::{LayerStream, ReportingStream};
-use super::{LayerName, LayerSource};
+use super::name::LayerName;
+use super::source::LayerSource;
+use super::stream::{LayerStream, ReadLayer, ReportingStream};
 use crate::digest::Digest;
 
 /// Memory for the tars of all layers that are listed more than once.
@@ -119,17 +120,6 @@ impl LayerInput {
 pub(super) enum ReportingInput<'a> {
     Stream(Box<ReportingStream<'a>>),
     Replay { tar: Cursor<Arc<[u8]>>, digest: Digest, published_bytes: u64 },
-}
-
-/// What was read of a layer.
-pub(super) struct ReadLayer {
-    pub(super) tar_digest: Digest,
-    pub(super) tar_bytes: u64,
-    pub(super) published_bytes: u64,
-    /// The compressed bytes are padded with zeros.
-    pub(super) has_zeros_behind: bool,
-    /// The tar, if it was to be kept and is short enough.
-    pub(super) kept: Option<Vec<u8>>,
 }
 
 impl ReportingInput<'_> {

@@ -15,12 +15,10 @@ use std::time::Duration;
 
 use banger_tree::{Budget, Cancellation, Cost, OverBudget};
 
-use crate::decompress::{DecodeNotes, buffered_decompressor};
+use crate::decompress::{Checksums, DecodeNotes, buffered_decompressor};
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::gzip::Checksums;
 
 use super::read_ahead::ReadAhead;
-use super::repeats::ReadLayer;
 
 /// Length of one buffer: short enough to stay in the processor's cache while it is handed on, long
 /// enough that waking the next thread costs little.
@@ -170,6 +168,17 @@ impl LayerStream {
             }
         }
     }
+}
+
+/// What was read of a layer.
+pub(super) struct ReadLayer {
+    pub(super) tar_digest: Digest,
+    pub(super) tar_bytes: u64,
+    pub(super) published_bytes: u64,
+    /// The compressed bytes are padded with zeros.
+    pub(super) has_zeros_behind: bool,
+    /// The tar, if it was to be kept and is short enough.
+    pub(super) kept: Option<Vec<u8>>,
 }
 
 /// A [`LayerStream`] that reports its progress.

@@ -4,10 +4,11 @@ use std::fmt;
 
 use banger_tree::escape_bytes;
 
-use super::LayerName;
+use super::name::LayerName;
 
 /// Something odd about one entry of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Warning {
     /// The layer.
     pub layer: LayerName,

@@ -5,7 +5,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::Selector;
+use super::error::Unfit;
+use super::selector::Selector;
 use crate::digest::{Digest, DigestError};
 
 /// The longest name of an image that is looked for.
@@ -39,9 +40,9 @@ pub(super) fn look(path: &Utf8Path, kind: PathKind) -> Presence {
 pub(super) fn split_local(
     text: &str,
     look: impl Fn(&Utf8Path) -> Presence,
-) -> Result<(Utf8PathBuf, Selector), String> {
+) -> Result<(Utf8PathBuf, Selector), Unfit> {
     if text.is_empty() {
-        return Err("there is no path".to_owned());
+        return Err("there is no path".to_owned().into());
     }
     let mut splits = vec![(text, Selector::Only)];
     let head = match split_digest(text) {
@@ -52,7 +53,7 @@ pub(super) fn split_local(
             head
         }
         // A path may look like a digest that is wrong.
-        Some((_, Err(error))) if look(Utf8Path::new(text)) == Presence::Missing => return Err(error),
+        Some((_, Err(error))) if look(Utf8Path::new(text)) == Presence::Missing => return Err(error.into()),
         Some((head, Err(_))) => head,
     };
     if head == text {
@@ -62,14 +63,15 @@ pub(super) fn split_local(
     let found: Vec<Presence> = splits.iter().map(|(path, _)| look(Utf8Path::new(path))).collect();
     let best = found.iter().copied().max().unwrap_or(Presence::Missing);
     if best == Presence::Missing {
-        return guess(text, head, splits);
+        return Ok(guess(text, head, splits)?);
     }
     let mut fitting =
         splits.into_iter().zip(&found).filter(|(_, presence)| **presence == best).map(|(split, _)| split);
     let (path, selector) = fitting.next().expect("the best one is among them");
     if let Some((other, _)) = fitting.next() {
-        return Err(format!(
-            "both `{other}` and `{path}` exist; rename one of them, or give the path by another link"
+        return Err(Unfit::new(
+            format!("both `{other}` and `{path}` exist"),
+            "rename one of them, or give the path by another link",
         ));
     }
     Ok((path.into(), selector))
@@ -142,7 +144,7 @@ mod tests {
             path if odd.contains(&path) => Presence::OfAnotherKind,
             _ => Presence::Missing,
         };
-        let (path, selector) = split_local(text, look)?;
+        let (path, selector) = split_local(text, look).map_err(|unfit| unfit.reason)?;
         let selector = match selector {
             Selector::Only => String::new(),
             Selector::Name(name) => format!(":{name}"),

@@ -11,18 +11,18 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_tree::{Budget, Cost};
+use banger_tree::{Advice, Budget, Cost};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::window::{WINDOW_LEN, Window};
 use crate::cache::{BlobCache, READ_LEN};
 use crate::decompress::{Compression, decompressor, detect};
 use crate::error::PullError;
-use crate::event::CancelToken;
 use crate::foreign_format::{ForeignFormat, ROOT_NAMES};
 use crate::layer::Stored;
 use crate::options::PullOptions;
-use crate::tar::{Data, Entry, EntryKind, TarError, TarLimits, TarReader};
+use crate::stop::PullStop;
+use crate::tar::{Data, TarEntry, TarEntryKind, TarError, TarLimits, TarReader};
 
 /// Links followed before a chain of them is taken for a circle.
 const MAX_LINKS: u32 = 40;
@@ -72,7 +72,7 @@ pub(crate) struct Archive {
     unpacked: Mutex<Unpacked>,
     cache: BlobCache,
     budget: Budget,
-    cancel: CancelToken,
+    cancel: PullStop,
 }
 
 /// Files that are not in the archive as they are.
@@ -106,10 +106,10 @@ impl Archive {
         kind: ArchiveKind,
         cache: &BlobCache,
         options: &PullOptions,
-        cancel: &CancelToken,
+        cancel: &PullStop,
     ) -> Result<Self, PullError> {
         let metadata = std::fs::metadata(path).map_err(PullError::io("open", path))?;
-        let unusable = |reason: String| PullError::Layout { path: path.to_owned(), reason };
+        let unusable = |reason: String| PullError::layout(path, reason);
         if metadata.is_dir() {
             return Err(unusable("it is a directory; write oci: before one with an OCI layout".to_owned()));
         }
@@ -153,24 +153,29 @@ impl Archive {
     }
 
     /// What to do with an archive that holds no image.
-    pub(crate) fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self) -> Advice {
         let has = |name: &str| self.index.members.contains_key(name.as_bytes());
-        match self.index.kind {
+        Advice::new(match self.index.kind {
             ArchiveKind::Layout if has("manifest.json") || has("repositories") => {
-                "; it was written by `docker save`, use docker-archive:"
+                "it was written by `docker save`: write docker-archive: before it"
             }
             ArchiveKind::Docker if has("index.json") || has("oci-layout") => {
-                "; it is an OCI layout, use oci-archive:"
+                "it is an OCI layout: write oci-archive: before it"
             }
             _ if self.index.is_like_a_root => {
-                "; it looks like a root file system, as `docker export` writes it: use `banger rootfs build`"
+                "it looks like a root file system, as `docker export` writes it: build an image of it instead"
             }
-            _ => "; if it is a root file system, as `docker export` writes it, use `banger rootfs build`",
-        }
+            _ => "if it is a root file system, as `docker export` writes it, build an image of it instead",
+        })
     }
 
     pub(crate) fn unusable(&self, reason: impl Into<String>) -> PullError {
-        PullError::Layout { path: self.path.clone(), reason: reason.into() }
+        PullError::layout(&self.path, reason)
+    }
+
+    /// The error for an archive that holds no image.
+    pub(crate) fn no_image(&self, reason: &str) -> PullError {
+        PullError::Layout { path: self.path.clone(), reason: reason.to_owned(), advice: Some(self.advice()) }
     }
 
     /// A file of the archive by its name; `None` where there is none.
@@ -266,7 +271,7 @@ impl Archive {
         let file = Arc::clone(&self.file);
         let mut base = 0;
         let mut reader = TarReader::new(Window::new(&file), TarLimits::default());
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         while reader.next_entry(&mut entry).map_err(|error| self.tar_error(error, base))? {
             self.charge_entry()?;
             let data = base + reader.position();
@@ -289,7 +294,7 @@ impl Archive {
     /// Indexes a compressed tar, and unpacks up to `eager` bytes of its files.
     fn index_packed(&mut self, eager: u64) -> Result<(), PullError> {
         let mut reader = self.unpacking()?;
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         let mut unpacked = Unpacked::default();
         while reader.next_entry(&mut entry).map_err(|error| self.tar_error(error, 0))? {
             self.charge_entry()?;
@@ -313,7 +318,7 @@ impl Archive {
     /// Unpacks the files with these headers.
     fn unpack(&self, headers: &HashSet<u64>, unpacked: &mut Unpacked) -> Result<(), PullError> {
         let mut reader = self.unpacking()?;
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         let mut left = headers.len();
         while left > 0 && reader.next_entry(&mut entry).map_err(|error| self.tar_error(error, 0))? {
             self.cancel.check()?;
@@ -329,7 +334,7 @@ impl Archive {
     fn copy(
         &self,
         reader: &mut TarReader<BufReader<Metered>>,
-        entry: &Entry,
+        entry: &TarEntry,
         unpacked: &mut Unpacked,
     ) -> Result<(), PullError> {
         let file = match &unpacked.file {
@@ -404,7 +409,7 @@ impl ArchiveIndex {
 
     /// Takes in an entry; of entries with the same name the last one counts. Returns whether it is a
     /// file that may be asked for.
-    fn add(&mut self, entry: &Entry, header: u64, offset: Option<u64>) -> bool {
+    fn add(&mut self, entry: &TarEntry, header: u64, offset: Option<u64>) -> bool {
         self.any = true;
         // Names that lead out of the archive cannot be asked for, and neither can endless ones.
         let Some(name) = normalise(&entry.path, b"").filter(|name| name.len() <= MAX_NAME_LEN) else {
@@ -419,19 +424,19 @@ impl ArchiveIndex {
         let target_len = entry.link_target.len();
         let cost = name.len() + target_len;
         if !is_special && (self.members.len() >= MAX_NAMES || self.name_bytes + cost > MAX_NAME_BYTES) {
-            self.is_cut |= entry.kind != EntryKind::Directory;
+            self.is_cut |= entry.kind != TarEntryKind::Directory;
             return false;
         }
         let member = match entry.kind {
-            EntryKind::Regular => Member::File { header, offset, len: entry.size_bytes },
-            EntryKind::Symlink if target_len <= MAX_NAME_LEN => {
+            TarEntryKind::Regular => Member::File { header, offset, len: entry.size_bytes },
+            TarEntryKind::Symlink if target_len <= MAX_NAME_LEN => {
                 Member::Symlink(entry.link_target.as_slice().into())
             }
-            EntryKind::HardLink if target_len <= MAX_NAME_LEN => {
+            TarEntryKind::HardLink if target_len <= MAX_NAME_LEN => {
                 Member::HardLink(entry.link_target.as_slice().into())
             }
             // Nobody asks for a directory, but what it replaces is gone.
-            EntryKind::Directory if !self.members.contains_key(&name[..]) => return false,
+            TarEntryKind::Directory if !self.members.contains_key(&name[..]) => return false,
             _ => Member::Other,
         };
         let is_file = matches!(member, Member::File { .. });
@@ -464,7 +469,7 @@ impl Read for SharedFile {
 struct Metered {
     inner: Box<dyn Read + Send>,
     budget: Budget,
-    cancel: CancelToken,
+    cancel: PullStop,
     path: Utf8PathBuf,
 }
 

@@ -1,7 +1,6 @@
 //! What `docker save` writes: `manifest.json`, configurations and layers in a tar. Archives from
 //! before docker 1.10 are in `docker_legacy`.
 
-use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
@@ -10,21 +9,23 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::docker_legacy::legacy_image;
+use super::docker_reading::{ArchiveReading, ArchivedConfig, ImageParts, layer_descriptor};
 use super::layout::{names_there_are, read_stored};
 use super::names::{select, set_name};
 use super::{Archive, Document, ImageSource, Root};
-use crate::auth::one_line;
-use crate::cache::READ_LEN;
+use crate::cap::Cap;
 use crate::config::ImageConfig;
 use crate::decompress::{Compression, detect};
-use crate::digest::{Algorithm, Digest, Hasher};
+use crate::digest::Digest;
 use crate::error::PullError;
-use crate::event::{CancelToken, Progress, PullEvent};
+use crate::event::{Progress, PullEvent};
+use crate::foreign_text::one_line;
 use crate::json::{self, loose_list};
 use crate::layer::{Content, Stored};
 use crate::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageIndex, ImageManifest};
-use crate::options::{Cap, PullOptions};
+use crate::options::PullOptions;
 use crate::reference::Selector;
+use crate::stop::PullStop;
 
 /// How many different images of an archive are looked into.
 const MAX_IMAGES: usize = 128;
@@ -47,30 +48,6 @@ struct ArchivedImage {
     config: ArchivedConfig,
     config_digest: Digest,
     layers: Vec<(Digest, Arc<Stored>)>,
-}
-
-/// Where a configuration is. Those in the archive stay there: many of them may be large.
-#[derive(Debug)]
-pub(super) enum ArchivedConfig {
-    Stored(Stored),
-    Made(Vec<u8>),
-}
-
-/// An archive that is being read.
-pub(super) struct ArchiveReading<'a> {
-    pub(super) archive: &'a Archive,
-    pub(super) options: &'a PullOptions,
-    pub(super) cancel: &'a CancelToken,
-    /// The digests of files that were hashed, by their place: a layer may be listed many times.
-    digests: RefCell<HashMap<(u64, u64), Digest>>,
-}
-
-/// Configuration and layers of an image, base first.
-pub(super) struct ImageParts {
-    pub(super) config: ArchivedConfig,
-    pub(super) config_digest: Digest,
-    pub(super) config_len: u64,
-    pub(super) layers: Vec<(Descriptor, Arc<Stored>)>,
 }
 
 /// An entry of `manifest.json`.
@@ -96,9 +73,9 @@ impl DockerArchive {
         selector: &Selector,
         options: &PullOptions,
         progress: &Progress,
-        cancel: &CancelToken,
+        cancel: &PullStop,
     ) -> Result<Self, PullError> {
-        let reading = ArchiveReading { archive, options, cancel, digests: RefCell::default() };
+        let reading = ArchiveReading::new(archive, options, cancel);
         let images = match archive.file("manifest.json")? {
             Some(stored) => reading.modern(&stored, selector)?,
             None => reading.legacy(selector)?,
@@ -108,14 +85,6 @@ impl DockerArchive {
 }
 
 impl ArchiveReading<'_> {
-    pub(super) fn open(&self, name: &str) -> Result<Stored, PullError> {
-        self.found(name, self.archive.file(name)?)
-    }
-
-    fn found(&self, name: &str, stored: Option<Stored>) -> Result<Stored, PullError> {
-        stored.ok_or_else(|| self.archive.unusable(format!("it lacks {}", name.escape_debug())))
-    }
-
     fn unknown(&self, selector: &Selector, names: BTreeSet<String>) -> PullError {
         PullError::UnknownImage {
             reference: format!("{}{selector}", self.archive.path()),
@@ -229,8 +198,7 @@ impl ArchiveReading<'_> {
     /// The images of an archive from before `manifest.json`.
     fn legacy(&self, selector: &Selector) -> Result<Vec<ArchivedImage>, PullError> {
         let Some(stored) = self.archive.file("repositories")? else {
-            let advice = self.archive.advice();
-            return Err(self.archive.unusable(format!("it has no manifest.json{advice}")));
+            return Err(self.archive.no_image("it has no manifest.json"));
         };
         let what = format!("repositories of {}", self.archive.path());
         let bytes = read_stored(&stored, self.options.manifest_cap(), "repositories")?;
@@ -270,26 +238,6 @@ impl ArchiveReading<'_> {
         }
         Ok(images)
     }
-
-    /// Hashes a file of the archive, once.
-    pub(super) fn hash(&self, stored: &Stored) -> Result<Digest, PullError> {
-        let place = (stored.offset, stored.len);
-        if let Some(digest) = self.digests.borrow().get(&place) {
-            return Ok(digest.clone());
-        }
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        let mut buffer = vec![0; READ_LEN];
-        let mut reader = stored.plain_reader();
-        let digest = loop {
-            self.cancel.check()?;
-            match reader.read(&mut buffer).map_err(PullError::io("read", &stored.path))? {
-                0 => break hasher.finish(),
-                count => hasher.update(&buffer[..count]),
-            }
-        };
-        self.digests.borrow_mut().insert(place, digest.clone());
-        Ok(digest)
-    }
 }
 
 /// Whether a layer is not compressed.
@@ -298,10 +246,6 @@ fn is_plain(stored: &Stored) -> Result<bool, PullError> {
     let read = stored.plain_reader().take(8).read_to_end(&mut magic);
     read.map_err(PullError::io("read", &stored.path))?;
     Ok(matches!(detect(&magic), Ok(Compression::None)))
-}
-
-pub(super) fn layer_descriptor(digest: Digest, len: u64) -> Descriptor {
-    Descriptor::new("application/vnd.docker.image.rootfs.diff.tar".to_owned(), digest, len)
 }
 
 impl ArchivedImage {

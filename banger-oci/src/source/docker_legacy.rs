@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::docker_archive::{ArchiveReading, ArchivedConfig, ImageParts, layer_descriptor};
+use super::docker_reading::{ArchiveReading, ArchivedConfig, ImageParts, layer_descriptor};
 use super::layout::read_stored;
 use crate::config::{ContainerConfig, ImageConfig, RootfsConfig};
 use crate::digest::Digest;

@@ -7,18 +7,20 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use banger_tree::Advice;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::names::{names_of, select};
 use super::{Archive, Document, ImageSource, Root};
-use crate::auth::one_line;
+use crate::cap::Cap;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::event::{Progress, PullEvent};
 use crate::foreign_format::ROOT_NAMES;
+use crate::foreign_text::one_line;
 use crate::layer::{Content, Stored};
 use crate::manifest::{Descriptor, ImageIndex};
-use crate::options::{Cap, PullOptions};
+use crate::options::PullOptions;
 use crate::reference::Selector;
 
 /// The files of a layout, by their names inside it.
@@ -35,7 +37,7 @@ pub(crate) trait LayoutFiles: fmt::Debug {
     fn path(&self) -> &Utf8Path;
 
     /// What to do with one that is no layout, for messages.
-    fn advice(&self) -> &'static str;
+    fn advice(&self) -> Option<Advice>;
 }
 
 /// A layout in a directory.
@@ -53,8 +55,7 @@ impl LayoutFiles for DirFiles {
         match std::fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => {}
             Ok(_) => {
-                let reason = "it is not a regular file".to_owned();
-                return Err(PullError::Layout { path, reason });
+                return Err(PullError::layout(&path, "it is not a regular file"));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(PullError::io("open", &path)(error)),
@@ -75,12 +76,10 @@ impl LayoutFiles for DirFiles {
         &self.0
     }
 
-    fn advice(&self) -> &'static str {
+    fn advice(&self) -> Option<Advice> {
         let has = |name: &str| self.0.join(name).exists();
-        if ROOT_NAMES.into_iter().any(has) {
-            return "; it looks like a root file system: use `banger rootfs build`";
-        }
-        ""
+        let is_root = ROOT_NAMES.into_iter().any(has);
+        is_root.then(|| Advice::new("it looks like a root file system: build an image of it instead"))
     }
 }
 
@@ -97,8 +96,8 @@ impl LayoutFiles for ArchiveFiles {
         self.0.path()
     }
 
-    fn advice(&self) -> &'static str {
-        self.0.advice()
+    fn advice(&self) -> Option<Advice> {
+        Some(self.0.advice())
     }
 }
 
@@ -117,13 +116,14 @@ impl<F: LayoutFiles> Layout<F> {
     }
 
     fn unusable(&self, reason: impl Into<String>) -> PullError {
-        PullError::Layout { path: self.files.path().to_owned(), reason: reason.into() }
+        PullError::layout(self.files.path(), reason)
     }
 
     fn index(&self) -> Result<ImageIndex, PullError> {
         let Some(stored) = self.files.open("index.json")? else {
-            let advice = self.files.advice();
-            return Err(self.unusable(format!("it has no index.json, so it is no OCI image layout{advice}")));
+            let reason = "it has no index.json, so it is no OCI image layout".to_owned();
+            let (path, advice) = (self.files.path().to_owned(), self.files.advice());
+            return Err(PullError::Layout { path, reason, advice });
         };
         let bytes = read_stored(&stored, self.options.manifest_cap(), "index.json")?;
         ImageIndex::parse_within(&bytes, &self.options.budget)

@@ -9,16 +9,19 @@ use tokio::sync::Semaphore;
 use super::{Document, ImageSource, Root};
 use crate::background::Background;
 use crate::cache::{BlobCache, DamagedBlobs, SmallBlob, Watch};
+use crate::cap::Cap;
 use crate::digest::Digest;
 use crate::download::Download;
+use crate::engine::Engine;
 use crate::error::PullError;
-use crate::event::{CancelToken, Progress, PullEvent};
-use crate::foreign_text::Secrets;
+use crate::event::{Progress, PullEvent};
 use crate::layer::{Content, Layer, Stored};
+use crate::logins::Login;
 use crate::manifest::Descriptor;
 use crate::options::PullOptions;
 use crate::reference::RegistryReference;
-use crate::registry::Registry;
+use crate::registry::{Answer, Registry};
+use crate::stop::PullStop;
 use crate::transfer::{FinishGuard, Transfers};
 
 /// A repository of a registry behind the cache.
@@ -38,7 +41,8 @@ pub(crate) struct Fetcher {
     jobs: usize,
     budget: Budget,
     damaged: DamagedBlobs,
-    secrets: Secrets,
+    login: Arc<Login>,
+    downloads: Arc<Semaphore>,
     background: Background,
 }
 
@@ -55,15 +59,33 @@ impl Fetcher {
             progress: self.progress.clone(),
             cancel: self.background.stop.clone(),
             jobs: Arc::new(Semaphore::new(self.jobs.max(1))),
+            downloads: Arc::clone(&self.downloads),
             budget: self.budget.clone(),
             damaged: self.damaged.clone(),
         };
         self.background.download(transfers, downloads);
     }
 
+    fn manifest(&self, name: String, expected: Option<Digest>) -> Result<Answer, PullError> {
+        let registry = Arc::clone(&self.registry);
+        self.background.run(async move { registry.manifest(&name, expected.as_ref()).await })
+    }
+
+    fn tag_digest(&self, tag: &str) -> Result<Option<Digest>, PullError> {
+        let (registry, tag) = (Arc::clone(&self.registry), tag.to_owned());
+        self.background.run(async move { registry.tag_digest(&tag).await })
+    }
+
+    fn config(&self, digest: Digest, cap: Cap) -> Result<Vec<u8>, PullError> {
+        let registry = Arc::clone(&self.registry);
+        self.background.run(async move {
+            registry.small_blob(&digest, cap, &format!("image configuration {digest}")).await
+        })
+    }
+
     /// An error as it may be shown.
     pub(crate) fn shown(&self, error: PullError) -> PullError {
-        self.secrets.hide_in_error(error)
+        self.login.secrets.hide_in_error(error)
     }
 
     /// Looks whether layers that came from the cache are what they should be, and fetches those
@@ -108,29 +130,31 @@ impl Fetcher {
 
 impl Remote {
     pub(crate) fn new(
+        engine: &Engine,
         reference: &RegistryReference,
         cache: &BlobCache,
         options: &PullOptions,
         progress: &Progress,
-        cancel: &CancelToken,
+        stop: &PullStop,
     ) -> Result<Self, PullError> {
-        let background = Background::start(cancel, options.max_time)?;
-        let (secrets, damaged) = (Secrets::default(), DamagedBlobs::default());
+        let background = Background::start(engine, stop, options.max_time)?;
+        let (login, damaged) = (engine.connections.logins.login(reference, options), DamagedBlobs::default());
         let progress = {
-            let (progress, secrets, damaged) = (progress.clone(), secrets.clone(), damaged.clone());
+            let (progress, login, damaged) = (progress.clone(), Arc::clone(&login), damaged.clone());
             Progress::new(move |event| {
                 if let PullEvent::CacheDamaged { digest } = &event {
                     damaged.note(digest);
                 }
-                progress.emit(secrets.hide_in_event(event));
+                progress.emit(login.secrets.hide_in_event(event));
             })
         };
         let registry = Registry::new(
             reference.clone(),
             options.clone(),
             progress.clone(),
-            background.stop.clone(),
-            secrets.clone(),
+            stop.clone(),
+            Arc::clone(&engine.connections),
+            Arc::clone(&login),
         );
         let fetcher = Fetcher {
             registry: Arc::new(registry),
@@ -140,7 +164,8 @@ impl Remote {
             // Addresses are charged here and nowhere else, and anew for each pull.
             budget: options.budget.renewed(),
             damaged,
-            secrets,
+            login,
+            downloads: Arc::clone(&engine.downloads),
             background,
         };
         Ok(Self { reference: reference.clone(), options: options.clone(), fetcher })
@@ -182,8 +207,7 @@ impl Remote {
         }
         let answer = self
             .fetcher
-            .background
-            .block_on(self.fetcher.registry.manifest(&digest.to_string(), Some(digest)))
+            .manifest(digest.to_string(), Some(digest.clone()))
             .map_err(|error| self.explain(error, digest))?;
         self.keep(&answer.digest, &answer.bytes)?;
         Ok(Document { digest: answer.digest, bytes: answer.bytes, media_type: answer.media_type })
@@ -224,7 +248,7 @@ fn is_refusal(error: &PullError) -> bool {
 impl Remote {
     /// The manifest that a tag leads to, which has to be `expected` where that is given.
     fn document_by_tag(&self, tag: &str, expected: Option<&Digest>) -> Result<Document, PullError> {
-        let answer = self.fetcher.background.block_on(self.fetcher.registry.manifest(tag, expected))?;
+        let answer = self.fetcher.manifest(tag.to_owned(), expected.cloned())?;
         self.keep(&answer.digest, &answer.bytes)?;
         Ok(Document { digest: answer.digest, bytes: answer.bytes, media_type: answer.media_type })
     }
@@ -243,7 +267,7 @@ impl ImageSource for Remote {
             return document.map(Root::Document);
         }
         let tag = self.reference.tag().unwrap_or("latest");
-        if let Some(digest) = self.fetcher.background.block_on(self.fetcher.registry.tag_digest(tag))? {
+        if let Some(digest) = self.fetcher.tag_digest(tag)? {
             match self.document_by_digest(&digest) {
                 // The digest that it gave is not one that it gives by: it may give by the tag.
                 Err(error) if is_refusal(&error) => {}
@@ -268,12 +292,9 @@ impl ImageSource for Remote {
         if let Some(bytes) = self.cached(&descriptor.digest, self.options.max_config_bytes)? {
             return Ok(bytes);
         }
-        let what = format!("image configuration {}", descriptor.digest);
-        let cap = self.options.config_cap();
         let bytes = self
             .fetcher
-            .background
-            .block_on(self.fetcher.registry.small_blob(&descriptor.digest, cap, &what))
+            .config(descriptor.digest.clone(), self.options.config_cap())
             .and_then(|bytes| descriptor.check(&bytes, self.reference.registry()).map(|()| bytes))
             .map_err(|error| self.explain(error, &descriptor.digest))?;
         self.keep(&descriptor.digest, &bytes)?;

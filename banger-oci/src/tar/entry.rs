@@ -1,16 +1,16 @@
 //! What one archive member says.
 
-use banger_tree::{Timestamp, Xattrs};
+use banger_tree::{FileType, Timestamp, Xattrs};
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EntryKind {
+pub enum TarEntryKind {
     /// A regular file, its bytes behind [`TarReader::next_data`](super::TarReader::next_data).
     #[default]
     Regular,
-    /// One more name for [`Entry::link_target`].
+    /// One more name for [`TarEntry::link_target`].
     HardLink,
-    /// A symbolic link to [`Entry::link_target`].
+    /// A symbolic link to [`TarEntry::link_target`].
     Symlink,
     /// A character device.
     CharDevice,
@@ -26,15 +26,32 @@ pub enum EntryKind {
     VolumeLabel,
 }
 
+impl TarEntryKind {
+    /// Returns the type of the file that the member makes; `None` for one more name of another member,
+    /// and for a label.
+    pub fn file_type(self) -> Option<FileType> {
+        Some(match self {
+            Self::Regular => FileType::Regular,
+            Self::Symlink => FileType::Symlink,
+            Self::CharDevice => FileType::CharDevice,
+            Self::BlockDevice => FileType::BlockDevice,
+            Self::Directory => FileType::Directory,
+            Self::Fifo => FileType::Fifo,
+            Self::Socket => FileType::Socket,
+            Self::HardLink | Self::VolumeLabel => return None,
+        })
+    }
+}
+
 /// One member of an archive, after its extended headers were merged in.
 ///
 /// Reading the next one into the same value reuses its buffers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct TarEntry {
     /// The name as it is in the archive: not cleaned, not checked.
     pub path: Vec<u8>,
     /// What it is.
-    pub kind: EntryKind,
+    pub kind: TarEntryKind,
     /// Target of a symbolic or hard link, verbatim; else empty.
     pub link_target: Vec<u8>,
     /// Permission bits, `0o0000` to `0o7777`; file type bits are masked off.
@@ -63,7 +80,7 @@ pub struct Entry {
     pub offset: u64,
 }
 
-impl Entry {
+impl TarEntry {
     pub(super) fn clear(&mut self) {
         let mut path = std::mem::take(&mut self.path);
         let mut link_target = std::mem::take(&mut self.link_target);

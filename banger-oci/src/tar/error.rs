@@ -2,6 +2,8 @@
 
 use std::io;
 
+use banger_tree::{ErrorContext, ErrorKind, Failure};
+
 /// Why an archive cannot be read; offsets are bytes from its start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -78,4 +80,44 @@ pub enum TarError {
         /// The limit.
         maximum: u64,
     },
+}
+
+impl TarError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        203
+    }
+
+    /// Returns where in the archive it was found, in bytes from the start.
+    pub fn offset(&self) -> u64 {
+        match self {
+            Self::Read { offset, .. }
+            | Self::Truncated { offset, .. }
+            | Self::NotAHeader { offset, .. }
+            | Self::Number { offset, .. }
+            | Self::Extended { offset, .. }
+            | Self::Sparse { offset, .. }
+            | Self::TypeFlag { offset, .. }
+            | Self::Limit { offset, .. } => *offset,
+        }
+    }
+}
+
+impl Failure for TarError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read { source, .. } => ErrorKind::of_io(source),
+            Self::TypeFlag { .. } => ErrorKind::Unsupported,
+            Self::Limit { .. } => ErrorKind::Limit,
+            _ => ErrorKind::Damaged,
+        }
+    }
+
+    fn context(&self) -> ErrorContext {
+        ErrorContext::default().with("offset", self.offset())
+    }
 }

@@ -48,6 +48,11 @@ impl<'a> Header<'a> {
         Ok(Self { block, offset, format })
     }
 
+    /// Returns where in the archive the header starts.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     pub(super) fn type_flag(&self) -> u8 {
         self.block[156]
     }

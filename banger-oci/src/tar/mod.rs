@@ -6,25 +6,29 @@
 //! entry. [`TarReader`] lends the bytes of files out of the buffers of its input, uncopied.
 //!
 //! ```
-//! use banger_oci::tar::{Entry, TarLimits, TarReader};
+//! use banger_oci::tar::{TarEntry, TarLimits, TarReader};
 //!
 //! let mut reader = TarReader::new(&[0_u8; 1024][..], TarLimits::default());
-//! assert!(!reader.next_entry(&mut Entry::default())?);
+//! assert!(!reader.next_entry(&mut TarEntry::default())?);
 //! # Ok::<(), banger_oci::tar::TarError>(())
 //! ```
 //!
 //! Formats: POSIX.1-2017 `pax`, section "ustar Interchange Format" and "pax Header Block"; the GNU
 //! tar manual's "Basic Tar Format" and "Storing Sparse Files"; star(5).
 
+mod blocks;
 mod entry;
 mod error;
 mod header;
+mod limits;
 mod number;
 mod pax;
 mod reader;
 mod sparse;
+mod sparse_map;
 
-pub use entry::{Entry, EntryKind};
+pub use entry::{TarEntry, TarEntryKind};
 pub use error::TarError;
 pub(crate) use header::is_header;
-pub use reader::{Data, TarLimits, TarReader};
+pub use limits::TarLimits;
+pub use reader::{Data, TarReader};

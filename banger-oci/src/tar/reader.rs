@@ -2,27 +2,14 @@
 
 use std::io::BufRead;
 
-use super::entry::{Entry, EntryKind};
+use super::blocks::Blocks;
+use super::entry::{TarEntry, TarEntryKind};
 use super::error::TarError;
-use super::header::{BLOCK_LEN, Block, Format, Header, until_nul};
+use super::header::{BLOCK_LEN, Format, Header, until_nul};
+use super::limits::TarLimits;
 use super::pax::{PaxError, PaxFields};
 use super::sparse::{Extent, allocated_bytes, check_map};
-
-/// What an archive may ask for before it is refused.
-#[derive(Clone, Debug)]
-pub struct TarLimits {
-    /// Bytes of one extended header; default 1 MiB, which holds the 64 KiB of the largest xattr
-    /// many times over.
-    pub max_extended_bytes: u64,
-    /// Pieces of one sparse file; default 1,048,576, which take 16 MiB of memory.
-    pub max_sparse_extents: u64,
-}
-
-impl Default for TarLimits {
-    fn default() -> Self {
-        Self { max_extended_bytes: 1 << 20, max_sparse_extents: 1 << 20 }
-    }
-}
+use super::sparse_map::{read_map_1_0, read_old_map, too_many_extents};
 
 /// A piece of a regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,17 +23,14 @@ pub enum Data<'a> {
 /// Reads an archive from `R`, entry by entry.
 #[derive(Debug)]
 pub struct TarReader<R> {
-    input: R,
-    pub(super) limits: TarLimits,
-    /// Bytes consumed from the input.
-    position: u64,
+    blocks: Blocks<R>,
+    limits: TarLimits,
     /// Bytes at the front of the input's buffer that are lent to the caller.
     lent: usize,
     /// Data of the current entry that is still in the input, and the padding behind it.
-    pub(super) remaining: u64,
+    remaining: u64,
     padding: u64,
     file: FileState,
-    pub(super) block: Box<Block>,
     pax_records: Vec<u8>,
     ended: bool,
     lacks_end: bool,
@@ -78,14 +62,12 @@ impl<R: BufRead> TarReader<R> {
     /// the pieces of files.
     pub fn new(input: R, limits: TarLimits) -> Self {
         Self {
-            input,
+            blocks: Blocks::new(input),
             limits,
-            position: 0,
             lent: 0,
             remaining: 0,
             padding: 0,
             file: FileState::default(),
-            block: Box::new([0; BLOCK_LEN]),
             pax_records: Vec::new(),
             ended: false,
             lacks_end: false,
@@ -99,12 +81,12 @@ impl<R: BufRead> TarReader<R> {
     /// # Errors
     /// The archive is malformed, truncated or beyond a limit, or the input fails. A reader that
     /// failed is of no further use.
-    pub fn next_entry(&mut self, entry: &mut Entry) -> Result<bool, TarError> {
+    pub fn next_entry(&mut self, entry: &mut TarEntry) -> Result<bool, TarError> {
         entry.clear();
         self.finish_entry()?;
         let mut extended = Extended::default();
         loop {
-            let offset = self.position;
+            let offset = self.blocks.position();
             if self.ended || !self.read_header_block()? {
                 self.ended = true;
                 return match extended.last_record() {
@@ -112,7 +94,7 @@ impl<R: BufRead> TarReader<R> {
                     Some(record) => Err(TarError::Extended { offset, record, reason: "no file follows it" }),
                 };
             }
-            let block = *self.block;
+            let block = *self.blocks.block();
             let header = Header::parse(&block, offset)?;
             match header.type_flag() {
                 b'x' => self.read_pax(&header, offset, &mut extended)?,
@@ -156,8 +138,8 @@ impl<R: BufRead> TarReader<R> {
                 self.file.taken = 0;
                 continue;
             }
-            let offset = self.position;
-            let buffer = self.input.fill_buf().map_err(|source| TarError::Read { offset, source })?;
+            let offset = self.blocks.position();
+            let buffer = self.blocks.fill_buf()?;
             if buffer.is_empty() {
                 return Err(TarError::Truncated { offset, inside: "a file" });
             }
@@ -175,7 +157,7 @@ impl<R: BufRead> TarReader<R> {
 
     /// Returns how many bytes of the archive were passed.
     pub fn position(&self) -> u64 {
-        self.position
+        self.blocks.position()
     }
 
     /// Returns whether the archive ended without the two blocks of zeros that should end it.
@@ -186,72 +168,39 @@ impl<R: BufRead> TarReader<R> {
     /// Returns the input, at the first byte that was not passed.
     pub fn into_input(mut self) -> R {
         self.return_lent();
-        self.input
+        self.blocks.into_input()
     }
 
     fn return_lent(&mut self) {
-        self.input.consume(self.lent);
-        self.position += self.lent as u64;
+        self.blocks.consume(self.lent);
         self.lent = 0;
     }
 
     /// Passes over what is left of the current entry.
     fn finish_entry(&mut self) -> Result<(), TarError> {
         self.return_lent();
-        self.skip(self.remaining, "a file")?;
+        self.blocks.skip(self.remaining, "a file")?;
         self.remaining = 0;
-        self.skip(self.padding, "the padding of a file")?;
+        self.blocks.skip(self.padding, "the padding of a file")?;
         self.padding = 0;
         self.file = FileState { map: std::mem::take(&mut self.file.map), ..FileState::default() };
         self.file.map.clear();
         Ok(())
     }
 
-    fn skip(&mut self, mut length: u64, inside: &'static str) -> Result<(), TarError> {
-        while length > 0 {
-            let offset = self.position;
-            let buffer = self.input.fill_buf().map_err(|source| TarError::Read { offset, source })?;
-            if buffer.is_empty() {
-                return Err(TarError::Truncated { offset, inside });
-            }
-            let step = usize::try_from(length).map_or(buffer.len(), |length| length.min(buffer.len()));
-            self.input.consume(step);
-            self.position += step as u64;
-            length -= step as u64;
-        }
-        Ok(())
-    }
-
-    /// Reads one block that must be there.
-    pub(super) fn read_block(&mut self, inside: &'static str) -> Result<(), TarError> {
-        match self.read_optional_block(inside)? {
-            true => Ok(()),
-            false => Err(TarError::Truncated { offset: self.position, inside }),
-        }
-    }
-
-    /// Reads one block unless the input is at its end.
-    fn read_optional_block(&mut self, inside: &'static str) -> Result<bool, TarError> {
-        match read_up_to(&mut self.input, &mut self.position, &mut self.block[..])? {
-            0 => Ok(false),
-            BLOCK_LEN => Ok(true),
-            _ => Err(TarError::Truncated { offset: self.position, inside }),
-        }
-    }
-
     /// Reads the next header block; returns false at the end of the archive.
     fn read_header_block(&mut self) -> Result<bool, TarError> {
-        if !self.read_optional_block("a header")? {
+        if !self.blocks.read_optional_block("a header")? {
             self.lacks_end = true;
             return Ok(false);
         }
-        if self.block.iter().any(|byte| *byte != 0) {
+        if self.blocks.block().iter().any(|byte| *byte != 0) {
             return Ok(true);
         }
-        let offset = self.position;
-        if !self.read_optional_block("the end blocks")? {
+        let offset = self.blocks.position();
+        if !self.blocks.read_optional_block("the end blocks")? {
             self.lacks_end = true;
-        } else if self.block.iter().any(|byte| *byte != 0) {
+        } else if self.blocks.block().iter().any(|byte| *byte != 0) {
             return Err(TarError::NotAHeader { offset, reason: "a lone block of zeros is before it" });
         }
         Ok(false)
@@ -291,8 +240,8 @@ impl<R: BufRead> TarReader<R> {
             let filled = bytes.len();
             bytes.resize(length.min(filled + 64 * 1024), 0);
             let wanted = bytes.len() - filled;
-            if read_up_to(&mut self.input, &mut self.position, &mut bytes[filled..])? < wanted {
-                return Err(TarError::Truncated { offset: self.position, inside });
+            if self.blocks.read_up_to(&mut bytes[filled..])? < wanted {
+                return Err(TarError::Truncated { offset: self.blocks.position(), inside });
             }
         }
         self.remaining = 0;
@@ -338,7 +287,7 @@ impl<R: BufRead> TarReader<R> {
         &mut self,
         header: &Header<'_>,
         extended: Extended,
-        entry: &mut Entry,
+        entry: &mut TarEntry,
     ) -> Result<(), TarError> {
         let offset = entry.offset;
         let mut pax = extended.pax.unwrap_or_default();
@@ -361,7 +310,7 @@ impl<R: BufRead> TarReader<R> {
         entry.xattrs = std::mem::take(&mut pax.xattrs);
         entry.has_acl_text = pax.has_acl_text;
         entry.repeated_record = pax.repeated.take();
-        if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
+        if matches!(entry.kind, TarEntryKind::CharDevice | TarEntryKind::BlockDevice) {
             let (major, minor) = match (pax.device_major, pax.device_minor) {
                 (Some(major), Some(minor)) => (major, minor),
                 (major, minor) => {
@@ -371,21 +320,21 @@ impl<R: BufRead> TarReader<R> {
             };
             entry.device = (major, minor);
         }
-        if matches!(entry.kind, EntryKind::HardLink | EntryKind::Symlink) {
+        if matches!(entry.kind, TarEntryKind::HardLink | TarEntryKind::Symlink) {
             match one_name(extended.long_link, pax.link_path.take(), offset, "K")? {
                 Some(target) => entry.link_target = target,
                 None => entry.link_target.extend_from_slice(header.link_name()),
             }
         }
         let size = pax.size.map_or_else(|| header.size(), Ok)?;
-        if entry.kind == EntryKind::Regular {
+        if entry.kind == TarEntryKind::Regular {
             self.begin_file(header, &pax, size, entry)?;
             // Unix tars made by star say what the flag cannot. A trailing slash on a file without
             // bytes is how directories were written before flag 5.
             if entry.size_bytes == 0 && pax.is_socket {
-                entry.kind = EntryKind::Socket;
+                entry.kind = TarEntryKind::Socket;
             } else if entry.data_bytes == 0 && entry.size_bytes == 0 && entry.path.ends_with(b"/") {
-                entry.kind = EntryKind::Directory;
+                entry.kind = TarEntryKind::Directory;
             }
         } else if flag == b'D' {
             // GNU's incremental dumps list a directory's names as its data.
@@ -402,7 +351,7 @@ impl<R: BufRead> TarReader<R> {
         header: &Header<'_>,
         pax: &PaxFields,
         size: u64,
-        entry: &mut Entry,
+        entry: &mut TarEntry,
     ) -> Result<(), TarError> {
         let offset = entry.offset;
         let bad = |reason| TarError::Sparse { offset, reason };
@@ -413,7 +362,7 @@ impl<R: BufRead> TarReader<R> {
             if header.format != Format::Gnu || pax.sparse.is_present() {
                 return Err(bad("not the old GNU format"));
             }
-            self.read_old_map(header, &mut map, offset)?
+            read_old_map(&mut self.blocks, &self.limits, header, &mut map)?
         } else if pax.sparse.is_present() {
             let real_size = pax.sparse.file_size().ok_or(bad("no size of the whole file"))?;
             match (pax.sparse.version, &pax.sparse.map) {
@@ -423,7 +372,9 @@ impl<R: BufRead> TarReader<R> {
                         return Err(bad("the number of pieces is wrong"));
                     }
                 }
-                ((Some(1), Some(0)), None) => self.read_map_1_0(&mut map, offset)?,
+                ((Some(1), Some(0)), None) => {
+                    read_map_1_0(&mut self.blocks, &self.limits, &mut self.remaining, offset, &mut map)?
+                }
                 _ => return Err(bad("unknown format")),
             }
             real_size
@@ -432,7 +383,7 @@ impl<R: BufRead> TarReader<R> {
             size
         };
         if map.len() as u64 > self.limits.max_sparse_extents {
-            return Err(self.too_many_extents(offset, map.len() as u64));
+            return Err(too_many_extents(&self.limits, offset, map.len() as u64));
         }
         check_map(&map, real_size, self.remaining).map_err(bad)?;
         entry.size_bytes = real_size;
@@ -454,36 +405,19 @@ impl Extended {
     }
 }
 
-/// Fills `bytes` from the input; returns how many there were before its end.
-fn read_up_to(input: &mut impl BufRead, position: &mut u64, bytes: &mut [u8]) -> Result<usize, TarError> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let buffer = input.fill_buf().map_err(|source| TarError::Read { offset: *position, source })?;
-        if buffer.is_empty() {
-            break;
-        }
-        let step = buffer.len().min(bytes.len() - filled);
-        bytes[filled..filled + step].copy_from_slice(&buffer[..step]);
-        input.consume(step);
-        *position += step as u64;
-        filled += step;
-    }
-    Ok(filled)
-}
-
 /// Returns what `flag` says an entry is.
-fn kind(flag: u8, path: &[u8], format: Format, offset: u64) -> Result<EntryKind, TarError> {
+fn kind(flag: u8, path: &[u8], format: Format, offset: u64) -> Result<TarEntryKind, TarError> {
     Ok(match flag {
         // 7 is a contiguous file, to be treated as a file by those who cannot make one.
-        0 | b'0' | b'7' | b'S' => EntryKind::Regular,
-        b'1' => EntryKind::HardLink,
-        b'2' => EntryKind::Symlink,
-        b'3' => EntryKind::CharDevice,
-        b'4' => EntryKind::BlockDevice,
-        b'5' => EntryKind::Directory,
-        b'6' => EntryKind::Fifo,
-        b'D' if format == Format::Gnu => EntryKind::Directory,
-        b'V' if format == Format::Gnu && !path.is_empty() => EntryKind::VolumeLabel,
+        0 | b'0' | b'7' | b'S' => TarEntryKind::Regular,
+        b'1' => TarEntryKind::HardLink,
+        b'2' => TarEntryKind::Symlink,
+        b'3' => TarEntryKind::CharDevice,
+        b'4' => TarEntryKind::BlockDevice,
+        b'5' => TarEntryKind::Directory,
+        b'6' => TarEntryKind::Fifo,
+        b'D' if format == Format::Gnu => TarEntryKind::Directory,
+        b'V' if format == Format::Gnu && !path.is_empty() => TarEntryKind::VolumeLabel,
         _ => return Err(TarError::TypeFlag { offset, flag }),
     })
 }

@@ -1,11 +1,4 @@
-//! Maps of sparse files: which pieces of a file are in the archive.
-
-use std::io::BufRead;
-
-use super::error::TarError;
-use super::header::{BLOCK_LEN, Header};
-use super::number::{decimal, header_number};
-use super::reader::TarReader;
+//! Sparse files: which pieces of a file are in the archive.
 
 /// One piece of a file that is in the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,24 +7,6 @@ pub(super) struct Extent {
     pub(super) offset: u64,
     /// How long it is.
     pub(super) length: u64,
-}
-
-/// Bytes of one slot of an old GNU map: two octal numbers of 12 bytes.
-const SLOT_LEN: usize = 24;
-
-/// Appends the slots of an old GNU map; the first empty one ends it.
-fn read_old_slots(slots: &[u8], map: &mut Vec<Extent>) -> Result<(), &'static str> {
-    for slot in slots.chunks_exact(SLOT_LEN) {
-        if slot[0] == 0 {
-            break;
-        }
-        let number = |field: &[u8]| header_number(field).and_then(|number| u64::try_from(number).ok());
-        match (number(&slot[..12]), number(&slot[12..])) {
-            (Some(offset), Some(length)) => map.push(Extent { offset, length }),
-            _ => return Err("a malformed number"),
-        }
-    }
-    Ok(())
 }
 
 /// Checks that the pieces are in order, inside the file, and make up `data_bytes` together.
@@ -67,90 +42,6 @@ pub(super) fn allocated_bytes(map: &[Extent]) -> u64 {
         next = next.max(first);
     }
     blocks.saturating_mul(BLOCK_BYTES)
-}
-
-impl<R: BufRead> TarReader<R> {
-    /// Reads the map of an old GNU sparse file; returns the size of the whole file.
-    pub(super) fn read_old_map(
-        &mut self,
-        header: &Header<'_>,
-        map: &mut Vec<Extent>,
-        offset: u64,
-    ) -> Result<u64, TarError> {
-        let bad = |reason| TarError::Sparse { offset, reason };
-        let (slots, mut is_extended, real_size) = header.old_sparse()?;
-        read_old_slots(slots, map).map_err(bad)?;
-        // The blocks of the map are in front of the data and not part of its size.
-        while is_extended {
-            if map.len() as u64 > self.limits.max_sparse_extents {
-                return Err(self.too_many_extents(offset, map.len() as u64));
-            }
-            let before = map.len();
-            self.read_block("a sparse map")?;
-            read_old_slots(&self.block[..504], map).map_err(bad)?;
-            is_extended = self.block[504] != 0;
-            if map.len() == before {
-                return Err(bad("an empty block of the map"));
-            }
-        }
-        Ok(real_size)
-    }
-
-    /// Reads the map of pax format 1.0: decimal lines, padded to a block, in front of the data and
-    /// part of its size.
-    pub(super) fn read_map_1_0(&mut self, map: &mut Vec<Extent>, offset: u64) -> Result<(), TarError> {
-        let bad = |reason| TarError::Sparse { offset, reason };
-        let mut lines = MapLines { at: BLOCK_LEN };
-        let count = lines.next_number(self, offset)?;
-        if count > self.limits.max_sparse_extents {
-            return Err(self.too_many_extents(offset, count));
-        }
-        for _ in 0..count {
-            let start = lines.next_number(self, offset)?;
-            let length = lines.next_number(self, offset)?;
-            map.push(Extent { offset: start, length });
-        }
-        if self.block[lines.at..].iter().any(|byte| *byte != 0) {
-            return Err(bad("more numbers than pieces"));
-        }
-        Ok(())
-    }
-
-    pub(super) fn too_many_extents(&self, offset: u64, value: u64) -> TarError {
-        let maximum = self.limits.max_sparse_extents;
-        TarError::Limit { offset, what: "a sparse map", value, maximum }
-    }
-}
-
-/// Position in the current block of a map of format 1.0.
-struct MapLines {
-    at: usize,
-}
-
-impl MapLines {
-    fn next_number<R: BufRead>(&mut self, reader: &mut TarReader<R>, offset: u64) -> Result<u64, TarError> {
-        let bad = |reason| TarError::Sparse { offset, reason };
-        // 2^64 has 20 digits.
-        let mut digits = [0; 20];
-        let mut length = 0;
-        loop {
-            if self.at == BLOCK_LEN {
-                reader.remaining = reader
-                    .remaining
-                    .checked_sub(BLOCK_LEN as u64)
-                    .ok_or(bad("the map is longer than the data"))?;
-                reader.read_block("a sparse map")?;
-                self.at = 0;
-            }
-            let byte = reader.block[self.at];
-            self.at += 1;
-            if byte == b'\n' {
-                return decimal(&digits[..length]).ok_or(bad("a malformed number"));
-            }
-            *digits.get_mut(length).ok_or(bad("a malformed number"))? = byte;
-            length += 1;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 
-use banger_oci::tar::{Data, Entry, TarLimits, TarReader};
+use banger_oci::tar::{Data, TarEntry, TarLimits, TarReader};
 use banger_testkit::property_config;
 use banger_tree::{InodeId, NodeKind};
 use proptest::prelude::*;
@@ -168,10 +168,10 @@ impl Read for Pieces<'_> {
 }
 
 /// All that a reader tells of an archive, holes and bytes run together.
-fn read_all(input: impl BufRead) -> Result<Vec<(Entry, Vec<u8>)>, String> {
+fn read_all(input: impl BufRead) -> Result<Vec<(TarEntry, Vec<u8>)>, String> {
     let mut reader = TarReader::new(input, TarLimits::default());
     let mut entries = Vec::new();
-    let mut entry = Entry::default();
+    let mut entry = TarEntry::default();
     while reader.next_entry(&mut entry).map_err(|error| error.to_string())? {
         let mut bytes = Vec::new();
         // Some files are passed over in the middle.

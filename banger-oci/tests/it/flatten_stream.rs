@@ -122,7 +122,7 @@ fn b30_compression_is_found_by_its_magic() {
         MemoryLayer::compressed(&tars[2], zstd(&tars[2])),
     ];
     for (streams, queue_bytes) in [(1, 0), (2, 1 << 20), (16, 1 << 26)] {
-        let options = FlattenOptions { streams, queue_bytes, ..FlattenOptions::default() };
+        let options = FlattenOptions::default().with_streams(streams).with_queue_bytes(queue_bytes);
         assert_eq!(apply_layers(&layers, &options).unwrap().listing(), want);
     }
 }
@@ -232,7 +232,7 @@ fn cancellation_stops_a_run_whose_source_blocks() {
 #[test]
 fn cancellation_from_an_event_stops_at_the_next_buffer() {
     let cancellation = Cancellation::default();
-    let options = FlattenOptions { cancellation: cancellation.clone(), ..FlattenOptions::default() };
+    let options = FlattenOptions::default().with_cancellation(cancellation.clone());
     let layers = [MemoryLayer::plain(big_tar())];
     let progress = AtomicUsize::new(0);
     let error = flatten(&layers, &mut MemoryStore::default(), &options, &|event| {
@@ -252,7 +252,7 @@ fn a_failed_run_stops_reading_its_sources() {
     tar.extend(noise(40 << 20));
     let layer = scripted(tar, || Ok(0));
     let reads = Arc::clone(&layer.reads);
-    let options = FlattenOptions { queue_bytes: 1 << 20, ..FlattenOptions::default() };
+    let options = FlattenOptions::default().with_queue_bytes(1 << 20);
     let error = flatten(&[layer], &mut MemoryStore::default(), &options, &|_| {}).unwrap_err();
     assert!(matches!(error, FlattenError::Tar { .. }), "{error}");
     // The threads drop the reader, and its counter with it.
@@ -331,18 +331,18 @@ fn events_and_figures_tell_the_same() {
 fn b29_limits_hold_over_all_layers() {
     let tar = |name: &str| Tar::new().file(name, vec![1; 600]).end();
     let run = |limits| {
-        let options = FlattenOptions { limits, ..FlattenOptions::default() };
+        let options = FlattenOptions::default().with_limits(limits);
         crate::layers::apply_with(&[tar("a"), tar("b")], &options)
             .map(|_| ())
             .map_err(|error| error.to_string())
     };
     for (limits, good) in [
-        (Limits { max_content_bytes: 8192, ..Limits::default() }, true),
-        (Limits { max_content_bytes: 8191, ..Limits::default() }, false),
-        (Limits { max_entries: 2, ..Limits::default() }, true),
-        (Limits { max_entries: 1, ..Limits::default() }, false),
-        (Limits { max_tar_bytes: 5120, ..Limits::default() }, true),
-        (Limits { max_tar_bytes: 5119, ..Limits::default() }, false),
+        (Limits::default().with_max_content_bytes(8192), true),
+        (Limits::default().with_max_content_bytes(8191), false),
+        (Limits::default().with_max_entries(2), true),
+        (Limits::default().with_max_entries(1), false),
+        (Limits::default().with_max_tar_bytes(5120), true),
+        (Limits::default().with_max_tar_bytes(5119), false),
     ] {
         let result = run(limits);
         assert_eq!(result.is_ok(), good, "{result:?}");

@@ -1,7 +1,7 @@
 //! Behaviours 23 to 27: what tar headers mean, and 29: what they may ask for.
 
 use banger_oci::flatten::{FlattenOptions, Limits, WarningKind};
-use banger_oci::tar::{Data, Entry, EntryKind, TarLimits, TarReader};
+use banger_oci::tar::{Data, TarEntry, TarEntryKind, TarLimits, TarReader};
 use banger_tree::{Timestamp, Xattrs};
 
 use crate::images::refused_by_images;
@@ -252,7 +252,7 @@ fn b25_sparse_files_of_all_formats_are_expanded() {
         assert_eq!(outcome.flattened.layers[0].content_bytes, 6, "{name}");
         // The holes are not bytes.
         let mut reader = TarReader::new(&tar[..], TarLimits::default());
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         assert!(reader.next_entry(&mut entry).unwrap());
         assert_eq!((entry.size_bytes, entry.data_bytes), (6000, 5), "{name}");
         let pieces =
@@ -378,8 +378,8 @@ fn b26_xattrs_that_cannot_be_stored() {
             .file("f", "")
             .end()
     };
-    let limits = Limits { max_xattr_bytes: 1 << 20, ..Limits::default() };
-    let options = FlattenOptions { limits, ..FlattenOptions::default() };
+    let limits = Limits::default().with_max_xattr_bytes(1 << 20);
+    let options = FlattenOptions::default().with_limits(limits);
     assert_eq!(apply_with(&[two(0)], &options).unwrap().attributes("/f").xattrs.len(), 2);
     let error = error_of(&[with("user.x", &vec![1; 4144 - 16 - 5])], 0);
     assert!(error.contains("f: extended attributes of 4145 bytes"), "{error}");
@@ -448,18 +448,18 @@ fn b27_owners_and_modes() {
 #[test]
 fn old_and_odd_type_flags() {
     let read = |tar: Vec<u8>| {
-        let mut entry = Entry::default();
+        let mut entry = TarEntry::default();
         assert!(TarReader::new(&tar[..], TarLimits::default()).next_entry(&mut entry).unwrap());
         entry.kind
     };
     let gnu = |flag, name| Tar::new().head(Head::new(flag, name).magic(GNU)).end();
     for (tar, kind) in [
-        (Tar::new().head(Head::new(0, "d/").magic(V7)).end(), EntryKind::Directory),
-        (Tar::new().file("d/", "").end(), EntryKind::Directory),
-        (Tar::new().file("d/", "x").end(), EntryKind::Regular),
-        (Tar::new().head(Head::new(b'7', "f")).end(), EntryKind::Regular),
-        (gnu(b'V', "label"), EntryKind::VolumeLabel),
-        (gnu(b'D', "d"), EntryKind::Directory),
+        (Tar::new().head(Head::new(0, "d/").magic(V7)).end(), TarEntryKind::Directory),
+        (Tar::new().file("d/", "").end(), TarEntryKind::Directory),
+        (Tar::new().file("d/", "x").end(), TarEntryKind::Regular),
+        (Tar::new().head(Head::new(b'7', "f")).end(), TarEntryKind::Regular),
+        (gnu(b'V', "label"), TarEntryKind::VolumeLabel),
+        (gnu(b'D', "d"), TarEntryKind::Directory),
     ] {
         assert_eq!(read(tar), kind);
     }
@@ -473,36 +473,28 @@ fn old_and_odd_type_flags() {
 fn b29_every_cap_is_an_option() {
     let defaults = Limits::default();
     let deep = "d/".repeat(20);
-    let metadata = Limits { max_metadata_bytes: 100, ..defaults.clone() };
+    let metadata = defaults.clone().with_max_metadata_bytes(100);
     let cases: [(Limits, Tar, &str); 11] = [
         (
-            Limits { max_content_bytes: 8000, ..defaults.clone() },
+            defaults.clone().with_max_content_bytes(8000),
             Tar::new().file("a", vec![1; 600]).file("b", vec![1; 401]),
             "more than 8000 bytes of file content",
         ),
         (
-            Limits { max_tar_bytes: 4096, ..defaults.clone() },
+            defaults.clone().with_max_tar_bytes(4096),
             Tar::new().raw([0; 1024]).raw([0; 8192]),
             "more than 4096 bytes of tar",
         ),
         (
-            Limits { max_entries: 3, ..defaults.clone() },
+            defaults.clone().with_max_entries(3),
             Tar::new().file("a", "").file("b", "").file("c", "").file("d", ""),
             "d: the image has more than 3 entries",
         ),
+        (defaults.clone().with_max_entries(3), Tar::new().file("a/b/c/d", ""), "more than 3 entries"),
+        (defaults.clone().with_max_depth(10), Tar::new().dir(&deep), "more than 10 directories"),
+        (defaults.clone().with_max_file_bytes(99), Tar::new().file("a", vec![1; 100]), "more than 99"),
         (
-            Limits { max_entries: 3, ..defaults.clone() },
-            Tar::new().file("a/b/c/d", ""),
-            "more than 3 entries",
-        ),
-        (Limits { max_depth: 10, ..defaults.clone() }, Tar::new().dir(&deep), "more than 10 directories"),
-        (
-            Limits { max_file_bytes: 99, ..defaults.clone() },
-            Tar::new().file("a", vec![1; 100]),
-            "more than 99",
-        ),
-        (
-            Limits { max_extended_bytes: 512, ..defaults.clone() },
+            defaults.clone().with_max_extended_bytes(512),
             Tar::new().pax(&[("comment", &[b'x'; 600])]).file("a", ""),
             "more than the 512",
         ),
@@ -517,15 +509,11 @@ fn b29_every_cap_is_an_option() {
             "of names",
         ),
         (metadata, Tar::new().pax(&[("SCHILY.xattr.user.a", &[0; 300])]).file("f", ""), "of names"),
-        (
-            Limits { max_sparse_extents: 2, ..defaults.clone() },
-            old_sparse(&MAP, 6000, "abcde"),
-            "more than the 2",
-        ),
+        (defaults.clone().with_max_sparse_extents(2), old_sparse(&MAP, 6000, "abcde"), "more than the 2"),
     ];
     for (limits, tar, want) in cases {
         let tar = tar.end();
-        let options = FlattenOptions { limits, ..FlattenOptions::default() };
+        let options = FlattenOptions::default().with_limits(limits);
         let error = apply_with(&[tar], &options).expect_err(want).to_string();
         assert!(error.contains(want), "{error}");
     }
@@ -535,8 +523,8 @@ fn b29_every_cap_is_an_option() {
 fn b29_links_that_wait_for_their_targets_have_a_cap() {
     let dir = format!("{}/", "d".repeat(250)).repeat(4);
     let options = || {
-        let limits = Limits { max_metadata_bytes: 3000, ..Limits::default() };
-        FlattenOptions { limits, ..FlattenOptions::default() }
+        let limits = Limits::default().with_max_metadata_bytes(3000);
+        FlattenOptions::default().with_limits(limits)
     };
     let links = |tar: Tar| {
         let link = |tar: Tar, name: u32| tar.long(b'L', format!("{dir}{name}")).hard_link("l", "f");
@@ -569,8 +557,8 @@ fn b29_claims_are_refused_before_their_bytes_come() {
 
 #[test]
 fn b29_deep_trees_do_not_recurse() {
-    let limits = Limits { max_depth: 4096, ..Limits::default() };
-    let options = FlattenOptions { limits, ..FlattenOptions::default() };
+    let limits = Limits::default().with_max_depth(4096);
+    let options = FlattenOptions::default().with_limits(limits);
     // An odd length each: mke2fs cannot take a path of 2040 bytes, see the backend's limits.
     let path = format!("dd/{}", "d/".repeat(1999));
     let dir = |prefix: &str| Tar::new().long(b'L', format!("{path}{prefix}")).file("x", "1");

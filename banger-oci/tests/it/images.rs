@@ -1,14 +1,16 @@
 //! Layers applied to ext4 images under construction: what is read back has to be what a store in
 //! memory got, whichever backend made the image.
 
-use banger_ext4::{E2fsprogsBackend, Ext4Backend, Ext4Error, Ext4Options, ImageSize, NativeBackend};
+use banger_e2fsprogs::E2fsprogsBackend;
+use banger_ext4::{Ext4Backend, Ext4Error, Ext4Options, ImageSize, NativeBackend};
 use banger_oci::flatten::{FlattenError, FlattenOptions, LayerSource, flatten};
 use banger_testkit::{Skip, assert_equal, assert_silent};
-use banger_tree::{MemoryStore, Tree, TreeRootfs};
+use banger_tree::{Cancellation, MemoryStore, Tree, TreeRootfs};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
 use crate::layers::MemoryLayer;
+use crate::tarball::Tar;
 
 /// A directory for images and for what the tools need meanwhile.
 struct Workplace {
@@ -113,4 +115,30 @@ pub(crate) fn refused_by_images(tar: Vec<u8>, path: &str) {
         );
     });
     assert_eq!(place.leftovers(), [""; 0]);
+}
+
+/// A tree whose contents are in another store is written by the native builder to the same bytes.
+#[test]
+fn contents_of_another_store_are_copied_to_a_builder() {
+    let tar = Tar::new().file("z", "first").dir("d").file("d/a", [7; 5000]).file("d/b", [3; 70_000]);
+    let layer = MemoryLayer::plain(tar.hard_link("link", "z").symlink("s", "d/b").file("empty", "").end());
+    let layers = std::slice::from_ref(&layer);
+    let place = Workplace::new();
+    let image = place.images.join("image");
+    let build = |copies: bool| {
+        let mut builder = NativeBackend.create(&image, &options()).unwrap();
+        let tree = if copies {
+            let mut store = MemoryStore::default();
+            let mut tree = flatten(layers, &mut store, &FlattenOptions::default(), &|_| {}).unwrap().tree;
+            tree.copy_contents(&store, &mut *builder, &Cancellation::new()).unwrap();
+            tree
+        } else {
+            flatten(layers, &mut *builder, &FlattenOptions::default(), &|_| {}).unwrap().tree
+        };
+        builder.build_ext4(&tree).unwrap();
+        let bytes = std::fs::read(&image).unwrap();
+        std::fs::remove_file(&image).unwrap();
+        bytes
+    };
+    assert!(build(false) == build(true), "the images differ");
 }

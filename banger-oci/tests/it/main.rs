@@ -14,15 +14,26 @@ mod flatten_whiteouts;
 mod images;
 mod layers;
 mod model;
+#[cfg(feature = "registry")]
 mod pull_archives;
+#[cfg(feature = "registry")]
 mod pull_cache;
+#[cfg(feature = "registry")]
 mod pull_cache_places;
+#[cfg(feature = "registry")]
 mod pull_choice;
+#[cfg(feature = "registry")]
 mod pull_documents;
+#[cfg(feature = "registry")]
 mod pull_hostile;
+#[cfg(feature = "registry")]
 mod pull_local;
+#[cfg(feature = "registry")]
 mod pull_quirks;
+#[cfg(feature = "registry")]
 mod pull_registry;
+#[cfg(feature = "registry")]
 mod pull_slow;
+#[cfg(feature = "registry")]
 mod pull_support;
 mod tarball;

@@ -69,11 +69,11 @@ fn what_is_no_image_archive_is_named() {
     let layout = layout_tar(&layer, |tar| tar).end();
     for (kind, tar, says) in [
         ("docker-archive", &export, "looks like a root file system"),
-        ("oci-archive", &export, "banger rootfs build"),
-        ("docker-archive", &other, "banger rootfs build"),
-        ("oci-archive", &save, "use docker-archive:"),
-        ("oci-archive", &old, "use docker-archive:"),
-        ("docker-archive", &layout, "use oci-archive:"),
+        ("oci-archive", &export, "build an image of it instead"),
+        ("docker-archive", &other, "build an image of it instead"),
+        ("oci-archive", &save, "write docker-archive:"),
+        ("oci-archive", &old, "write docker-archive:"),
+        ("docker-archive", &layout, "write oci-archive:"),
         ("docker-archive", &Vec::new(), "not a tar archive"),
         ("oci-archive", &vec![0; 4096], "not a tar archive"),
         ("oci-archive", &vec![7; 4096], "no tar header"),
@@ -82,13 +82,13 @@ fn what_is_no_image_archive_is_named() {
             std::fs::write(&file, bytes).unwrap();
             let error = bench.pull(&format!("{kind}:{file}")).unwrap_err();
             assert!(matches!(&error, PullError::Layout { .. }), "{kind} {name}: {error}");
-            assert!(error.to_string().contains(says), "{kind} {name}: no {says} in {error}");
+            assert!(told(&error).contains(says), "{kind} {name}: no {says} in {error}");
         }
     }
     let root = bench.path().join("root");
     std::fs::create_dir_all(root.join("etc")).unwrap();
-    let error = bench.pull(&format!("oci:{root}")).unwrap_err().to_string();
-    assert!(error.contains("banger rootfs build"), "{error}");
+    let error = told(&bench.pull(&format!("oci:{root}")).unwrap_err());
+    assert!(error.contains("build an image of it instead"), "{error}");
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn listing_and_pruning_wait_for_nobody() {
     fifo(&bench.cache.blob_path(&pipe));
     symlink(bench.cache.blob_path(&Digest::of(&layer)), bench.cache.partial_path(&link)).unwrap();
     assert_eq!(bench.cache.list().unwrap().len(), count);
-    bench.cache.prune(&PruneOptions { all: true, ..PruneOptions::default() }).unwrap();
+    bench.cache.prune(&PruneOptions::default().with_all(true)).unwrap();
     for path in [bench.cache.blob_path(&pipe), bench.cache.partial_path(&link)] {
         assert!(fs::symlink_metadata(&path).is_err(), "{path}");
     }
@@ -123,7 +123,7 @@ fn directories_that_others_can_write_to_are_refused() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         let error = banger_oci::BlobCache::open(&root).unwrap_err();
         assert!(matches!(&error, PullError::CachePlace { .. }), "{error}");
-        assert!(error.to_string().contains("chmod o-w"), "{error}");
+        assert!(told(&error).contains("chmod o-w"), "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         banger_oci::BlobCache::open(&root).unwrap();
     }

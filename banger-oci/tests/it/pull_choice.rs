@@ -80,7 +80,7 @@ impl Place {
         let error = self.bench.pull(reference).expect_err(reference);
         let PullError::Ambiguous { count, .. } = &error else { panic!("{reference}: {error}") };
         assert!(*count > 1, "{error}");
-        let text = error.to_string();
+        let text = told(&error);
         for part in parts.iter().chain(&["@sha256:"]) {
             assert!(text.contains(part), "{reference}: no {part} in {text}");
         }
@@ -229,7 +229,7 @@ fn b46_two_children_of_an_index_that_fit_are_an_error() {
     let reference = format!("{}/r:t", server.host());
     let error = place.bench.pull(&reference).unwrap_err();
     assert!(matches!(&error, PullError::Ambiguous { .. }), "{error}");
-    assert!(error.to_string().contains("NAME@sha256:"), "{error}");
+    assert!(told(&error).contains("NAME@sha256:"), "{error}");
     // One that is exactly what was asked for is better than one that is as good.
     let mut children = children;
     children[0]["platform"]["variant"] = "v1".into();
@@ -357,7 +357,7 @@ fn b41_images_for_windows_are_called_that() {
     for base in place.write() {
         for platform in ["linux/amd64", "windows/amd64"] {
             place.bench.options.platform = Some(platform.parse().unwrap());
-            let error = place.bench.pull(&base).unwrap_err().to_string();
+            let error = told(&place.bench.pull(&base).unwrap_err());
             assert!(error.contains("Windows"), "{base} {platform}: {error}");
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use banger_oci::{Credential, CredentialSource, Digest, PullError};
-use banger_tree::Cost;
+use banger_tree::{Cost, Setting};
 use serde_json::{Value, json};
 
 use crate::pull_support::*;
@@ -221,7 +221,7 @@ fn b43_foreign_addresses_are_not_asked_without_end() {
         let error = bench.read(&format!("{}/r:t", server.host())).map(drop).unwrap_err();
         let PullError::OverBudget { over, .. } = &error else { panic!("{error}") };
         assert_eq!(over.cost, Cost::Urls);
-        assert!(error.to_string().contains("--max-urls"), "{error}");
+        assert!(told(&error).contains("`max_urls`"), "{error}");
         assert_eq!(elsewhere.asked().len() - before, requests);
     }
 }
@@ -239,7 +239,7 @@ fn bodies_have_an_end() {
         (
             "manifest",
             |asked, _| endless(asked, 200, "/manifests/"),
-            |error| matches!(error, PullError::TooLarge { option: "--max-manifest", .. }),
+            |error| matches!(error, PullError::TooLarge { setting: Setting("max_manifest_bytes"), .. }),
         ),
         (
             "error",

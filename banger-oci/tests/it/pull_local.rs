@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 
-use banger_oci::{Digest, PullError, PullOptions};
+use banger_oci::{Digest, PullError};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
@@ -176,12 +176,12 @@ fn b29_documents_of_archives_have_a_largest_size() {
     std::fs::write(&file, tar).unwrap();
     let defaults = bench.options.clone();
     for (options, named) in [
-        (PullOptions { max_manifest_bytes: 10, ..defaults.clone() }, "--max-manifest"),
-        (PullOptions { max_config_bytes: 10, ..defaults }, "--max-config"),
+        (defaults.clone().with_max_manifest_bytes(10), "max_manifest_bytes"),
+        (defaults.with_max_config_bytes(10), "max_config_bytes"),
     ] {
         bench.options = options;
         let error = bench.pull(&format!("docker-archive:{file}")).unwrap_err();
-        assert!(matches!(&error, PullError::TooLarge { option, .. } if *option == named), "{error}");
+        assert!(matches!(&error, PullError::TooLarge { setting, .. } if setting.0 == named), "{error}");
     }
 }
 

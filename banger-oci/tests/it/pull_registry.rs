@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use banger_oci::flatten::{FlattenError, FlattenOptions};
 use banger_oci::{Credential, CredentialSource, Digest, PullError, PullEvent};
+use banger_tree::Setting;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -45,7 +46,7 @@ fn pulls_once_and_then_from_the_cache() {
     assert_eq!(bench.read(&by_digest).unwrap(), layers, "a digest costs none");
     let error = bench.read(&tag).unwrap_err();
     assert!(matches!(&error, PullError::Unreachable { .. }), "{error}");
-    assert!(error.to_string().contains("by digest"), "{error}");
+    assert!(told(&error).contains("by digest"), "{error}");
 }
 
 #[test]
@@ -348,7 +349,7 @@ fn b36_helpers_answer_hang_or_fail() {
         match expected {
             None => assert_eq!(outcome.unwrap(), layers),
             Some(text) => {
-                let error = outcome.unwrap_err().to_string();
+                let error = told(&outcome.unwrap_err());
                 assert!(error.contains(text), "{name}: {error}");
             }
         }
@@ -655,8 +656,8 @@ fn b42_artifacts_and_schema1_are_named() {
         ("empty", "is not a container image"),
         ("helm", "is not a container image"),
         ("intoto", "is not a container image"),
-        ("schema1", "schema 1 is not supported"),
-        ("schema1b", "schema 1 is not supported"),
+        ("schema1", "schema 1 manifest, which is not supported"),
+        ("schema1b", "schema 1 manifest, which is not supported"),
     ] {
         let error = Bench::new().pull(&format!("{}/r:{tag}", server.host())).unwrap_err();
         assert!(error.to_string().contains(text), "{tag}: {error}");
@@ -778,7 +779,7 @@ fn b29_manifests_have_a_largest_size() {
     let mut bench = Bench::new();
     bench.options.max_manifest_bytes = 100;
     let error = bench.pull(&format!("{}/r:t", server.host())).unwrap_err();
-    assert!(matches!(&error, PullError::TooLarge { option: "--max-manifest", .. }), "{error}");
+    assert!(matches!(&error, PullError::TooLarge { setting: Setting("max_manifest_bytes"), .. }), "{error}");
     // A configuration that is larger than its descriptor says is no manifest.
     let (mut store, layers) = simple();
     let (image, _) = store.image(None, "linux/amd64", &layers);
@@ -789,5 +790,5 @@ fn b29_manifests_have_a_largest_size() {
     let mut bench = Bench::new();
     bench.options.max_config_bytes = 4000;
     let error = bench.pull(&format!("{}/r:t", server.host())).unwrap_err();
-    assert!(matches!(&error, PullError::TooLarge { option: "--max-config", .. }), "{error}");
+    assert!(matches!(&error, PullError::TooLarge { setting: Setting("max_config_bytes"), .. }), "{error}");
 }

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use banger_oci::{
-    BlobCache, CancelToken, CredentialSource, Digest, Platform, Progress, PullError, PullEvent, PullOptions,
-    PulledImage, pull,
+    BlobCache, CredentialSource, Digest, Platform, Progress, PullError, PullEvent, PullOptions, PulledImage,
+    pull,
 };
 use banger_testkit::ScriptedServer;
+use banger_tree::{Cancellation, Failure as _};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 
@@ -144,28 +145,31 @@ pub(crate) fn assert_one_line(error: &PullError) {
     assert!(!text.contains(|c: char| c.is_control() || c == '\u{202e}'), "{text:?}");
 }
 
+/// Message and advice of an error, with the names of the library's options.
+pub(crate) fn told(error: &PullError) -> String {
+    error.advice().map_or(error.to_string(), |advice| format!("{error}; {advice}"))
+}
+
 /// A pull and everything it reports.
 pub(crate) struct Bench {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) cache: BlobCache,
     pub(crate) options: PullOptions,
     pub(crate) events: Arc<Mutex<Vec<PullEvent>>>,
-    pub(crate) cancel: CancelToken,
+    pub(crate) cancel: Cancellation,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let cache = BlobCache::open(utf8(&dir).join("cache")).unwrap();
-        let options = PullOptions {
-            platform: Some("linux/amd64".parse::<Platform>().unwrap()),
-            credentials: CredentialSource::Anonymous,
-            backoff: Duration::from_millis(1),
-            plain_http: true,
-            stall_timeout: Duration::from_secs(5),
-            ..PullOptions::default()
-        };
-        Self { dir, cache, options, events: Arc::default(), cancel: CancelToken::new() }
+        let options = PullOptions::default()
+            .with_platform(Some("linux/amd64".parse::<Platform>().unwrap()))
+            .with_credentials(CredentialSource::Anonymous)
+            .with_backoff(Duration::from_millis(1))
+            .with_plain_http(true)
+            .with_stall_timeout(Duration::from_secs(5));
+        Self { dir, cache, options, events: Arc::default(), cancel: Cancellation::new() }
     }
 
     pub(crate) fn path(&self) -> Utf8PathBuf {

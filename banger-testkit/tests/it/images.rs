@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use banger_testkit::{
-    Access, Ignore, Image, Kind, Mounted, Registry, TAG, assert_clean, assert_same_tree, assert_silent,
+    Access, Ignore, Image, Mounted, Registry, TAG, assert_clean, assert_same_tree, assert_silent,
     debian_layers, reference_tree, require, snapshot, third_party, tools,
 };
+use banger_tree::FileType;
 use serde_json::Value;
 
 #[test]
@@ -74,10 +75,10 @@ fn debian_layers_has_what_it_promises() {
         assert!(!tree.contains_key(gone.as_bytes()), "{gone}");
     }
     for kept in ["srv/recreated/new", "srv/opaque/a-before", "srv/opaque/after", "srv/app/kept"] {
-        assert_eq!(entry(kept).kind, Kind::File, "{kept}");
+        assert_eq!(entry(kept).kind, FileType::Regular, "{kept}");
     }
-    assert_eq!(entry("lib").kind, Kind::Symlink);
-    assert_eq!(entry("usr/lib/banger/conf").kind, Kind::File);
+    assert_eq!(entry("lib").kind, FileType::Symlink);
+    assert_eq!(entry("usr/lib/banger/conf").kind, FileType::Regular);
     assert_eq!(entry("srv/kept-by-link").first_name.as_deref(), Some(&b"srv/app/kept"[..]));
     assert_eq!(entry("odd/links/dangling-again").links, 2);
     assert_eq!(entry("odd/devices/large").device, Some((300, 70_000)));

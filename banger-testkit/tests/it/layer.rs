@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use banger_testkit::{
-    Entry, Format, Kind, LayerBuilder, SparseFile, SparseFormat, pax_record, pax_record_of_length, require,
+    Entry, Format, LayerBuilder, SparseFile, SparseFormat, pax_record, pax_record_of_length, require,
     snapshot, tools,
 };
+use banger_tree::FileType;
 
 /// GNU tar's listing of `tar`, names escaped, or its complaint.
 fn list(tar: &[u8]) -> Result<Vec<String>, String> {
@@ -207,14 +208,14 @@ fn gnu_tar_extracts_what_was_meant() {
     extract(&tar, dir.path());
     let tree = snapshot(dir.path());
     let file = &tree[&b"d/f"[..]];
-    assert_eq!(file.kind, Kind::File);
+    assert_eq!(file.kind, FileType::Regular);
     assert_eq!((file.uid, file.gid), (70_000, 80_000));
     assert_eq!(file.mtime, (-1, 250_000_000));
     assert_eq!(file.xattrs[&b"user.binary"[..]], value);
     assert_eq!(file.links, 2);
     assert_eq!(tree[&b"d/h"[..]].first_name.as_deref(), Some(&b"d/f"[..]));
     assert_eq!(tree[&b"null"[..]].device, Some((1, 3)));
-    assert_eq!(tree[&b"fifo"[..]].kind, Kind::Fifo);
+    assert_eq!(tree[&b"fifo"[..]].kind, FileType::Fifo);
     assert_eq!(tree[&b"s"[..]].target.as_deref(), Some(&b"/d/f"[..]));
     assert_eq!(tree[&b"d"[..]].mode, 0o1770);
 }

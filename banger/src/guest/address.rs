@@ -5,9 +5,41 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use banger_guest::protocol::DEFAULT_PORT;
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure};
 use camino::Utf8PathBuf;
 
-use super::error::GuestError;
+/// The text is not the address of a guest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not the address of a guest: {reason}")]
+pub struct AddressError {
+    text: String,
+    reason: &'static str,
+}
+
+impl AddressError {
+    /// Returns a number that stays the same in all versions.
+    pub fn code(&self) -> u32 {
+        900
+    }
+}
+
+impl Failure for AddressError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Argument
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        Some(Advice::new("use PATH:PORT, unix:PATH, vsock:CID:PORT or tcp:ADDRESS:PORT"))
+    }
+
+    fn context(&self) -> ErrorContext {
+        ErrorContext::default().with("address", &self.text)
+    }
+}
 
 /// Where a guest agent is reached from the host.
 ///
@@ -18,7 +50,7 @@ use super::error::GuestError;
 /// assert_eq!(address, GuestAddress::Hybrid { path: "/run/vm/vsock.sock".into(), port: 5000 });
 /// assert_eq!(address.to_string(), "/run/vm/vsock.sock:5000");
 /// assert_eq!("vsock:3".parse::<GuestAddress>()?, GuestAddress::Vsock { cid: 3, port: 5000 });
-/// # Ok::<(), banger::guest::GuestError>(())
+/// # Ok::<(), banger::guest::AddressError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -45,10 +77,10 @@ pub enum GuestAddress {
 }
 
 impl FromStr for GuestAddress {
-    type Err = GuestError;
+    type Err = AddressError;
 
-    fn from_str(text: &str) -> Result<Self, GuestError> {
-        let invalid = |reason| GuestError::Address { text: text.to_owned(), reason };
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let invalid = |reason| AddressError { text: text.to_owned(), reason };
         let path = |path: &str| match path {
             "" => Err(invalid("the path is empty")),
             path => Ok(Utf8PathBuf::from(path)),
@@ -102,7 +134,7 @@ impl fmt::Display for GuestAddress {
 
 #[cfg(test)]
 mod tests {
-    use super::{GuestAddress, GuestError};
+    use super::GuestAddress;
 
     #[test]
     fn every_form_is_read_and_written() {
@@ -142,7 +174,8 @@ mod tests {
             "tcp:10.0.0.2:65536",
         ] {
             let parsed = text.parse::<GuestAddress>();
-            assert!(matches!(parsed, Err(GuestError::Address { .. })), "{text}: {parsed:?}");
+            let error = parsed.expect_err(text);
+            assert!(error.to_string().starts_with(&format!("`{text}` is not")), "{error}");
         }
     }
 }

@@ -9,13 +9,11 @@ use banger_guest::protocol::{
     read_frame, write_frame, write_message,
 };
 use banger_tree::Cancellation;
-use rustix::event::PollFlags;
-use rustix::io::Errno;
-use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::address::GuestAddress;
+use super::deadline::Deadline;
 use super::error::GuestError;
-use super::timed::{Deadline, TimedSocket, wait};
+use super::socket::TimedSocket;
 
 /// The longest line with which a VMM answers `CONNECT`.
 const CONNECT_ANSWER_BYTES: usize = 64;
@@ -28,7 +26,7 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a connection is for, and how long it may take.
 #[derive(Clone, Debug)]
-pub(super) struct Call<'a> {
+pub(super) struct GuestCall<'a> {
     pub(super) address: &'a GuestAddress,
     /// The operation, for errors.
     pub(super) name: &'static str,
@@ -61,16 +59,14 @@ pub(super) enum Answer {
 
 impl Connection {
     /// Connects and sends the request. The deadline of the connection is that of the answer then.
-    pub(super) fn open(call: &Call<'_>, operation: Operation) -> Result<Self, GuestError> {
+    pub(super) fn open(call: &GuestCall<'_>, operation: Operation) -> Result<Self, GuestError> {
         let address = call.address;
         let deadline = Deadline::after(call.connect).earlier(call.all);
         let unreachable = |source: io::Error| match call.cancellation.is_cancelled() {
             true => GuestError::Cancelled,
             false => GuestError::Unreachable { address: address.clone(), source },
         };
-        let socket = connect(address, deadline, call.cancellation)
-            .and_then(|socket| TimedSocket::new(socket, call.cancellation.clone()))
-            .map_err(unreachable)?;
+        let socket = TimedSocket::connect(address, deadline, call.cancellation).map_err(unreachable)?;
         let mut connection = Self { socket, address: address.clone(), operation: call.name, deadline };
         if let GuestAddress::Hybrid { port, .. } = address {
             connection.ask_vmm(*port)?;
@@ -179,6 +175,11 @@ impl Connection {
         self.socket.has_input()
     }
 
+    /// The flag that ends the connection.
+    pub(super) fn cancellation(&self) -> &Cancellation {
+        self.socket.cancellation()
+    }
+
     /// Another handle of the same socket, for a thread that only writes.
     pub(super) fn writer(&self) -> TimedSocket {
         self.socket.clone()
@@ -212,7 +213,7 @@ impl Connection {
             return GuestError::Protocol { address, operation, source };
         };
         match error.kind() {
-            _ if self.socket.is_cancelled() => GuestError::Cancelled,
+            _ if self.socket.cancellation().is_cancelled() => GuestError::Cancelled,
             _ if is_timeout(error) => GuestError::TimedOut { address, operation, after },
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                 GuestError::Closed { address, operation }
@@ -225,49 +226,4 @@ impl Connection {
 /// Whether a time limit ran out: this side's, or the kernel's for a peer that is gone.
 fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut
-}
-
-fn connect(address: &GuestAddress, deadline: Deadline, cancellation: &Cancellation) -> io::Result<Socket> {
-    let (domain, socket_address) = match address {
-        GuestAddress::Hybrid { path, .. } | GuestAddress::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
-        GuestAddress::Vsock { cid, port } => vsock(*cid, *port)?,
-        GuestAddress::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
-    };
-    let socket = Socket::new(domain, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    let pause = |flags| wait(&socket, flags, deadline, cancellation);
-    loop {
-        match socket.connect(&socket_address) {
-            Ok(()) => break,
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {
-                while !pause(PollFlags::OUT)? {}
-                match socket.take_error()? {
-                    None => break,
-                    Some(error) => return Err(error),
-                }
-            }
-            // A Unix socket whose queue is full does not let anybody wait for it.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                pause(PollFlags::empty())?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if let GuestAddress::Tcp(_) = address {
-        // Frames are written whole: what waits for more only waits.
-        socket.set_tcp_nodelay(true)?;
-    }
-    Ok(socket)
-}
-
-#[cfg(target_os = "linux")]
-#[allow(clippy::unnecessary_wraps, reason = "other systems have no vsock")]
-fn vsock(cid: u32, port: u32) -> io::Result<(Domain, SockAddr)> {
-    Ok((Domain::VSOCK, SockAddr::vsock(cid, port)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn vsock(_cid: u32, _port: u32) -> io::Result<(Domain, SockAddr)> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "vsock is Linux only"))
 }

@@ -4,27 +4,25 @@ use std::io;
 use std::time::Duration;
 
 use banger_guest::protocol::{ErrorCode, FrameError, MAX_PAYLOAD_BYTES, ProtocolError};
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 use rustix::io::Errno;
 
-use super::address::GuestAddress;
+use super::address::{AddressError, GuestAddress};
+
+/// `GuestClient::with_max_output_bytes`.
+const MAX_OUTPUT_BYTES: Setting = Setting("max_output_bytes");
+/// `GuestClient::with_max_copy_bytes`.
+const MAX_COPY_BYTES: Setting = Setting("max_copy_bytes");
 
 /// Why a guest could not be asked, or said no.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuestError {
     /// The address does not parse.
-    #[error(
-        "`{text}` is not the address of a guest: {reason}; use PATH:PORT, unix:PATH, vsock:CID:PORT or \
-         tcp:ADDRESS:PORT"
-    )]
-    Address {
-        /// What was given.
-        text: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// Nothing listens there.
-    #[error("cannot connect to the guest at {address}: {source}{}", hint(.address, .source))]
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The host cannot connect to the address.
+    #[error("cannot connect to the guest at {address}: {source}")]
     Unreachable {
         /// Where.
         address: GuestAddress,
@@ -32,10 +30,7 @@ pub enum GuestError {
         source: io::Error,
     },
     /// The VMM has no agent behind that port, not yet or not at all.
-    #[error(
-        "no agent answers at {address}: the VMM answered {answer:?} to CONNECT; if the guest still boots, wait \
-         for it with `banger guest health --wait SECONDS`"
-    )]
+    #[error("no agent answers at {address}: the VMM answered {answer:?} to CONNECT")]
     NoAgent {
         /// Where.
         address: GuestAddress,
@@ -44,11 +39,7 @@ pub enum GuestError {
     },
     /// The VMM took the connection and said nothing: the guest has no vsock driver yet, or the
     /// VMM's device is stuck.
-    #[error(
-        "the VMM at {address} did not answer CONNECT within {}: the guest has no vsock driver yet, or the \
-         VMM's vsock device is stuck; if that lasts, restart the machine",
-        seconds(.after)
-    )]
+    #[error("the VMM at {address} did not answer CONNECT within {}", seconds(.after))]
     VmmSilent {
         /// Where.
         address: GuestAddress,
@@ -56,11 +47,7 @@ pub enum GuestError {
         after: Duration,
     },
     /// The guest did not answer in time.
-    #[error(
-        "the guest at {address} did not finish its answer to {operation} within {}; check that it runs and is \
-         not overloaded, then try again",
-        seconds(.after)
-    )]
+    #[error("the guest at {address} did not finish its answer to {operation} within {}", seconds(.after))]
     TimedOut {
         /// Where.
         address: GuestAddress,
@@ -88,16 +75,14 @@ pub enum GuestError {
         source: ProtocolError,
     },
     /// The guest gave the answer to another operation.
-    #[error(
-        "the guest at {address} gave a wrong answer to {operation}; check that a banger agent listens there"
-    )]
+    #[error("the guest at {address} gave a wrong answer to {operation}")]
     Answer {
         /// Where.
         address: GuestAddress,
         /// What it was asked.
         operation: &'static str,
     },
-    /// The guest did not do it.
+    /// The guest answered with an error.
     #[error("the guest refused {operation}: {message}")]
     Refused {
         /// What it was asked.
@@ -116,10 +101,7 @@ pub enum GuestError {
         source: io::Error,
     },
     /// The arguments and variables of a program, or a path, are too long for a request.
-    #[error(
-        "the request for {operation} has {bytes} bytes, and at most {MAX_PAYLOAD_BYTES} are allowed; shorten the \
-         arguments and variables, or copy them into the guest as a file"
-    )]
+    #[error("the request for {operation} has {bytes} bytes, more than the allowed {MAX_PAYLOAD_BYTES}")]
     RequestTooLarge {
         /// What was to be asked.
         operation: &'static str,
@@ -127,16 +109,13 @@ pub enum GuestError {
         bytes: u32,
     },
     /// A program wrote more than its output may have; it was killed.
-    #[error(
-        "the program wrote more than {max_bytes} bytes and was killed; allow more with --max-output SIZE, or run it \
-         without --json, which passes its output on"
-    )]
+    #[error("the program wrote more than {max_bytes} bytes and was killed")]
     TooMuchOutput {
         /// The limit.
         max_bytes: u64,
     },
     /// A file of the guest is larger than it may be.
-    #[error("{path} in the guest has more than {max_bytes} bytes; allow more with --max-size SIZE")]
+    #[error("{path} in the guest has more than {max_bytes} bytes")]
     CopyTooLarge {
         /// The file.
         path: String,
@@ -144,10 +123,7 @@ pub enum GuestError {
         max_bytes: u64,
     },
     /// A file of the guest grows without end while it is copied, or the guest lies about its size.
-    #[error(
-        "the guest announced {announced_bytes} bytes for {path} and sent {bytes}; copy the file when nothing \
-         writes to it"
-    )]
+    #[error("the guest announced {announced_bytes} bytes for {path} and sent {bytes}")]
     CopyGrew {
         /// The file.
         path: String,
@@ -171,7 +147,7 @@ impl GuestError {
     /// host and guest, 91x what the guest answers, 92x limits of the host; 505 where it was interrupted.
     pub fn code(&self) -> u32 {
         match self {
-            Self::Address { .. } => 900,
+            Self::Address(error) => error.code(),
             Self::Unreachable { .. } => 901,
             Self::NoAgent { .. } => 902,
             Self::TimedOut { .. } => 903,
@@ -213,7 +189,7 @@ impl GuestError {
         }
     }
 
-    /// Whether the guest may answer later: it boots, reboots, or is busy.
+    /// Returns whether the guest may answer later: it boots, reboots, or is busy.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { source, .. } => !is_unsupported(source),
@@ -223,6 +199,115 @@ impl GuestError {
             Self::Protocol { source, .. } => matches!(source, ProtocolError::Io(_)),
             Self::Refused { code, .. } => *code == ErrorCode::Busy,
             _ => false,
+        }
+    }
+}
+
+impl Failure for GuestError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address(error) => error.kind(),
+            Self::Unreachable { source, .. } if is_unsupported(source) => ErrorKind::Unsupported,
+            Self::Unreachable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ErrorKind::Access
+            }
+            Self::Unreachable { address: GuestAddress::Tcp(_), .. } => ErrorKind::Network,
+            Self::Unreachable { .. }
+            | Self::NoAgent { .. }
+            | Self::VmmSilent { .. }
+            | Self::TimedOut { .. }
+            | Self::Closed { .. }
+            | Self::Protocol { .. }
+            | Self::Answer { .. }
+            | Self::CopyGrew { .. } => ErrorKind::Guest,
+            Self::Refused { code, .. } => match code {
+                ErrorCode::Invalid => ErrorKind::Argument,
+                ErrorCode::NotFound | ErrorCode::NoEntrypoint => ErrorKind::NotFound,
+                ErrorCode::Denied => ErrorKind::Access,
+                ErrorCode::NoSpace => ErrorKind::NoSpace,
+                ErrorCode::Busy => ErrorKind::InUse,
+                ErrorCode::Unsupported => ErrorKind::Unsupported,
+                // `Malformed`, `TimedOut`, `Failed`, and codes of later versions.
+                _ => ErrorKind::Guest,
+            },
+            Self::Content { source, .. } => ErrorKind::of_io(source),
+            Self::RequestTooLarge { .. } | Self::TooMuchOutput { .. } | Self::CopyTooLarge { .. } => {
+                ErrorKind::Limit
+            }
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        self.is_transient()
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        Some(match self {
+            Self::Address(error) => return error.advice(),
+            Self::Unreachable { address, source } => Advice::new(advice_on_connecting(address, source)),
+            Self::NoAgent { .. } => Advice::new("if the guest still boots, wait until it is ready"),
+            Self::VmmSilent { .. } => Advice::new(
+                "wait until the guest has loaded its vsock driver; if this error stays, the vsock device of the \
+                 VMM is stuck: restart the machine",
+            ),
+            Self::TimedOut { .. } => {
+                Advice::new("check that the guest runs and is not overloaded, then try again")
+            }
+            Self::Answer { .. } => Advice::new("check that a banger agent listens there"),
+            Self::RequestTooLarge { .. } => {
+                Advice::new("shorten the arguments and variables, or copy them into the guest as a file")
+            }
+            Self::TooMuchOutput { .. } => Advice::with_setting(
+                "raise {setting}, or take the output while the program writes it",
+                MAX_OUTPUT_BYTES,
+            ),
+            Self::CopyTooLarge { .. } => Advice::with_setting("raise {setting}", MAX_COPY_BYTES),
+            Self::CopyGrew { .. } => Advice::new("copy the file while no program writes to it"),
+            Self::Refused { code: ErrorCode::Busy, .. } => Advice::new("try again later"),
+            _ => return None,
+        })
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::Address(error) => error.context(),
+            Self::Unreachable { address, .. } | Self::NoAgent { address, .. } => {
+                context.with("address", address)
+            }
+            Self::VmmSilent { address, after } => {
+                context.with("address", address).with("timeout_ms", after.as_millis())
+            }
+            Self::TimedOut { address, operation, after } => context
+                .with("address", address)
+                .with("operation", operation)
+                .with("timeout_ms", after.as_millis()),
+            Self::Closed { address, operation }
+            | Self::Answer { address, operation }
+            | Self::Protocol { address, operation, .. } => {
+                context.with("address", address).with("operation", operation)
+            }
+            Self::Refused { operation, message, .. } => {
+                context.with("operation", operation).with("guest_message", message)
+            }
+            Self::Content { action, .. } => context.with("action", action),
+            Self::RequestTooLarge { operation, bytes } => context
+                .with("operation", operation)
+                .with("bytes", bytes)
+                .with("limit_bytes", MAX_PAYLOAD_BYTES),
+            Self::TooMuchOutput { max_bytes } => context.with("limit_bytes", max_bytes),
+            Self::CopyTooLarge { path, max_bytes } => {
+                context.with("path", path).with("limit_bytes", max_bytes)
+            }
+            Self::CopyGrew { path, announced_bytes, bytes } => {
+                context.with("path", path).with("announced_bytes", announced_bytes).with("bytes", bytes)
+            }
+            Self::Cancelled => context,
         }
     }
 }
@@ -237,49 +322,114 @@ fn errno(error: &io::Error) -> Option<Errno> {
 }
 
 /// What to do about an error of connecting: the kernel's own words do not tell.
-fn hint(address: &GuestAddress, error: &io::Error) -> &'static str {
-    match (address, errno(error)) {
-        (GuestAddress::Vsock { .. }, _) if is_unsupported(error) => {
-            "; this system has no AF_VSOCK: load the kernel module vhost_vsock, or give the socket of the VMM"
+fn advice_on_connecting(address: &GuestAddress, error: &io::Error) -> &'static str {
+    let GuestAddress::Vsock { .. } = address else {
+        return "check that the guest runs and that this is its socket, or wait until it is ready";
+    };
+    match errno(error) {
+        _ if is_unsupported(error) => {
+            "this system has no AF_VSOCK: load the kernel module vhost_vsock, or give the socket of the VMM"
         }
-        (GuestAddress::Vsock { .. }, Some(Errno::NODEV)) => {
-            "; no machine has that CID, or the kernel module vhost_vsock is not loaded; if the VMM offers a socket, give its path"
+        Some(Errno::NODEV) => {
+            "no machine has that CID, or the kernel module vhost_vsock is not loaded; if the VMM offers a \
+             socket, give its path"
         }
         // Of the kernel, or of the limit of this side: then it has no number.
-        (GuestAddress::Vsock { .. }, _) if error.kind() == io::ErrorKind::TimedOut => {
-            "; check the CID: perhaps no guest has it"
-        }
-        (GuestAddress::Vsock { .. }, Some(Errno::CONNRESET)) => {
-            "; the guest runs, but no agent listens on that port"
-        }
-        _ => {
-            "; check that the guest runs and that this is its socket, or wait with `banger guest health --wait SECONDS`"
-        }
+        _ if error.kind() == io::ErrorKind::TimedOut => "check the CID: perhaps no guest has it",
+        Some(Errno::CONNRESET) => "the guest runs, but no agent listens on that port",
+        _ => "check that the guest runs and that this is its CID, or wait until it is ready",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
-    use rustix::io::Errno;
-
-    use super::GuestError;
+    use super::*;
 
     #[test]
     fn errors_of_vsock_say_what_to_do() {
-        for (address, errno, words, transient) in [
-            ("vsock:3:5000", Errno::AFNOSUPPORT, "no AF_VSOCK", false),
-            ("vsock:3:5000", Errno::NODEV, "no machine has that CID", true),
-            ("vsock:3:5000", Errno::TIMEDOUT, "perhaps no guest", true),
-            ("vsock:3:5000", Errno::CONNRESET, "no agent listens", true),
-            ("unix:/agent", Errno::NOENT, "(os error 2); check that the guest runs", true),
+        for (address, errno, words, transient, kind) in [
+            ("vsock:3:5000", Errno::AFNOSUPPORT, "no AF_VSOCK", false, ErrorKind::Unsupported),
+            ("vsock:3:5000", Errno::NODEV, "no machine has that CID", true, ErrorKind::Guest),
+            ("vsock:3:5000", Errno::TIMEDOUT, "perhaps no guest", true, ErrorKind::Guest),
+            ("vsock:3:5000", Errno::CONNRESET, "no agent listens", true, ErrorKind::Guest),
+            ("unix:/agent", Errno::NOENT, "check that the guest runs", true, ErrorKind::Guest),
+            ("unix:/agent", Errno::ACCESS, "check that the guest runs", true, ErrorKind::Access),
+            ("tcp:127.0.0.1:1", Errno::CONNREFUSED, "wait until it is ready", true, ErrorKind::Network),
         ] {
             let address = address.parse().expect("it is an address");
             let error = GuestError::Unreachable { address, source: io::Error::from(errno) };
+            let advice = error.advice().expect("there is one").to_string();
+            assert!(
+                advice.contains(words) && !error.to_string().contains(words),
+                "{errno}: {error}; {advice}"
+            );
+            assert_eq!((error.is_transient(), error.kind()), (transient, kind), "{errno}");
+            assert_eq!(error.os_error(), Some(errno.raw_os_error()));
+        }
+    }
+
+    #[test]
+    fn messages_are_one_line_without_options_and_advice_names_settings() {
+        let address: GuestAddress = "vsock:3".parse().expect("it is an address");
+        let after = Duration::from_millis(1500);
+        let path = "/x".to_owned();
+        let errors: [(GuestError, ErrorKind, Option<&str>); 8] = [
+            ("vsock:x".parse::<GuestAddress>().expect_err("no CID").into(), ErrorKind::Argument, Some("use")),
+            (
+                GuestError::NoAgent { address: address.clone(), answer: "\n".into() },
+                ErrorKind::Guest,
+                Some("wait"),
+            ),
+            (GuestError::VmmSilent { address: address.clone(), after }, ErrorKind::Guest, Some("restart")),
+            (GuestError::TimedOut { address, operation: "info", after }, ErrorKind::Guest, Some("again")),
+            (
+                GuestError::TooMuchOutput { max_bytes: 1 },
+                ErrorKind::Limit,
+                Some("the option `max_output_bytes`"),
+            ),
+            (
+                GuestError::CopyTooLarge { path: path.clone(), max_bytes: 1 },
+                ErrorKind::Limit,
+                Some("the option `max_copy_bytes`"),
+            ),
+            (
+                GuestError::CopyGrew { path, announced_bytes: 1, bytes: 2 },
+                ErrorKind::Guest,
+                Some("no program writes"),
+            ),
+            (GuestError::Cancelled, ErrorKind::Cancelled, None),
+        ];
+        for (error, kind, advice) in errors {
             let text = error.to_string();
-            assert!(text.contains(words) && !text.contains('\n'), "{errno}: {text}");
-            assert_eq!(error.is_transient(), transient, "{errno}");
+            assert!(
+                !text.contains(['\n', ';']) && !text.contains("--") && !text.contains("banger guest"),
+                "{text}"
+            );
+            assert_eq!(error.kind(), kind, "{text}");
+            let told = error.advice().map(|advice| advice.to_string());
+            assert_eq!(told.is_some(), advice.is_some(), "{text}");
+            assert!(told.unwrap_or_default().contains(advice.unwrap_or_default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_guest_refuses_has_a_kind() {
+        for (code, number, kind) in [
+            (ErrorCode::Malformed, 911, ErrorKind::Guest),
+            (ErrorCode::Invalid, 912, ErrorKind::Argument),
+            (ErrorCode::NotFound, 913, ErrorKind::NotFound),
+            (ErrorCode::Denied, 914, ErrorKind::Access),
+            (ErrorCode::NoSpace, 915, ErrorKind::NoSpace),
+            (ErrorCode::Busy, 916, ErrorKind::InUse),
+            (ErrorCode::TimedOut, 917, ErrorKind::Guest),
+            (ErrorCode::Unsupported, 918, ErrorKind::Unsupported),
+            (ErrorCode::NoEntrypoint, 919, ErrorKind::NotFound),
+            (ErrorCode::Unknown, 910, ErrorKind::Guest),
+        ] {
+            let error = GuestError::Refused { operation: "copy_in", code, message: "why".to_owned() };
+            assert_eq!((error.code(), error.kind()), (number, kind), "{code:?}");
+            assert_eq!(error.is_transient(), code == ErrorCode::Busy);
+            assert_eq!(error.context().get("operation"), Some("copy_in"));
         }
     }
 }

@@ -8,20 +8,24 @@ use banger_guest::protocol::{
     Control, DATA_CHUNK_BYTES, ExitStatus, FrameKind, INPUT_WINDOW_BYTES, Outcome, ProtocolError, Pty,
     write_frame, write_message,
 };
+use banger_tree::CancelGuard;
 
 use super::connection::Connection;
+use super::deadline::Deadline;
 use super::error::GuestError;
-use super::timed::{Deadline, TimedSocket, Until};
+use super::socket::{TimedSocket, TimedStream};
 
-/// How many bytes of output [`ExecSession::output`] keeps by default.
-pub const DEFAULT_MAX_OUTPUT_BYTES: u64 = 64 << 20;
-
-/// A program that runs in a guest. It is killed where this is dropped before its end.
+/// A program that runs in a guest. It is killed where this is dropped before its end, or where the
+/// [`Cancellation`](crate::Cancellation) of its client is set: then every call that waits ends with
+/// [`GuestError::Cancelled`], and every write with [`io::ErrorKind::BrokenPipe`].
 #[derive(Debug)]
 pub struct ExecSession {
     connection: Connection,
     pid: u32,
+    max_output_bytes: u64,
     input: ExecInput,
+    /// Wakes those who wait for credit when the caller cancels.
+    _ends_input: CancelGuard,
 }
 
 /// What a program does.
@@ -38,6 +42,7 @@ pub enum ExecEvent {
 
 /// What a program wrote, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExecOutput {
     /// How it ended.
     pub status: ExitStatus,
@@ -48,16 +53,27 @@ pub struct ExecOutput {
 }
 
 impl ExecSession {
-    /// A session; `write_timeout` is how long the agent may take one frame.
-    pub(super) fn new(connection: Connection, pid: u32, write_timeout: Duration) -> Self {
-        let state = State { credit: INPUT_WINDOW_BYTES, ended: false };
-        let shared = Shared {
+    /// A session; `write_timeout` is how long the agent may take for one frame.
+    pub(super) fn new(
+        connection: Connection,
+        pid: u32,
+        write_timeout: Duration,
+        max_output_bytes: u64,
+    ) -> Self {
+        let state = InputState { credit: INPUT_WINDOW_BYTES, ended: false };
+        let shared = Arc::new(SharedInput {
             socket: Mutex::new(connection.writer()),
             write_timeout,
             state: Mutex::new(state),
             changed: Condvar::new(),
-        };
-        Self { connection, pid, input: ExecInput { shared: Arc::new(shared) } }
+        });
+        let waiting = Arc::downgrade(&shared);
+        let ends_input = connection.cancellation().on_cancel(move || {
+            if let Some(shared) = waiting.upgrade() {
+                shared.end();
+            }
+        });
+        Self { connection, pid, max_output_bytes, input: ExecInput { shared }, _ends_input: ends_input }
     }
 
     /// The program's process id in the guest.
@@ -74,7 +90,7 @@ impl ExecSession {
     ///
     /// # Errors
     ///
-    /// Where the connection breaks, or the program's time limit has passed.
+    /// Where the connection breaks, the program's time limit has passed, or the caller cancels.
     pub fn next_event(&mut self) -> Result<ExecEvent, GuestError> {
         loop {
             let frame = self.connection.read()?;
@@ -95,17 +111,19 @@ impl ExecSession {
         }
     }
 
-    /// Waits for the program's end and returns what it wrote, at most [`DEFAULT_MAX_OUTPUT_BYTES`].
+    /// Waits for the program's end and returns what it wrote, at most
+    /// [`with_max_output_bytes`](super::GuestClient::with_max_output_bytes) on both streams together: all of it is
+    /// kept in memory.
     ///
     /// # Errors
     ///
     /// As [`output_up_to`](Self::output_up_to).
     pub fn output(self) -> Result<ExecOutput, GuestError> {
-        self.output_up_to(DEFAULT_MAX_OUTPUT_BYTES)
+        let max_bytes = self.max_output_bytes;
+        self.output_up_to(max_bytes)
     }
 
-    /// Waits for the program's end and returns what it wrote, at most `max_bytes` on both streams together:
-    /// all of it is kept in memory.
+    /// Waits for the program's end and returns what it wrote, at most `max_bytes` on both streams together.
     ///
     /// # Errors
     ///
@@ -141,20 +159,20 @@ impl Drop for ExecSession {
 /// the program has ended, everything fails with [`io::ErrorKind::BrokenPipe`].
 #[derive(Clone, Debug)]
 pub struct ExecInput {
-    shared: Arc<Shared>,
+    shared: Arc<SharedInput>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedInput {
     /// Writers take turns, a frame each.
     socket: Mutex<TimedSocket>,
     write_timeout: Duration,
-    state: Mutex<State>,
+    state: Mutex<InputState>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct InputState {
     /// Bytes of input that may be sent.
     credit: u32,
     /// Nothing may be sent any more.
@@ -193,7 +211,7 @@ impl ExecInput {
         self.send(|socket| write_message(socket, FrameKind::Control, control))
     }
 
-    fn send(&self, write: impl FnOnce(&mut Until<'_>) -> Result<(), ProtocolError>) -> io::Result<()> {
+    fn send(&self, write: impl FnOnce(&mut TimedStream<'_>) -> Result<(), ProtocolError>) -> io::Result<()> {
         let socket = lock(&self.shared.socket);
         if lock(&self.shared.state).ended {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -228,7 +246,7 @@ impl Write for ExecInput {
     }
 }
 
-impl Shared {
+impl SharedInput {
     /// Takes up to `wanted` bytes of credit, and waits while there is none.
     fn take(&self, wanted: u32) -> io::Result<u32> {
         let mut state = lock(&self.state);

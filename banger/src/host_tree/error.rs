@@ -2,7 +2,7 @@
 
 use std::io;
 
-use banger_tree::{ContentError, TreeError};
+use banger_tree::{Advice, ContentError, ErrorContext, ErrorKind, Failure, Setting, TreeError};
 
 /// Why a directory of the host does not make a tree. Paths are escaped where they are not UTF-8.
 #[derive(Debug, thiserror::Error)]
@@ -19,25 +19,25 @@ pub enum DirectoryError {
         source: io::Error,
     },
     /// A file was written, replaced or moved while it was read.
-    #[error("{path} changed while it was read; build again when nothing writes there")]
+    #[error("{path} changed while it was read")]
     Changed {
         /// The file or directory.
         path: String,
     },
     /// A limit of [`Limits`](crate::Limits), whose field is named after what is limited.
-    #[error("{path} makes it more than {maximum} {what}; if it is to be trusted, raise {option}")]
+    #[error("{path} makes it more than {maximum} {what}")]
     Limit {
         /// Where the limit was passed.
         path: String,
-        /// The option that sets the limit.
-        option: &'static str,
+        /// The option that sets the limit, where there is one.
+        setting: Option<Setting>,
         /// What is limited.
         what: &'static str,
         /// The limit.
         maximum: u64,
     },
     /// A file of a type that only this host has.
-    #[error("{path} is of a type that ext4 does not have; remove it")]
+    #[error("{path} is of a type that ext4 does not have")]
     FileType {
         /// The file.
         path: String,
@@ -59,7 +59,7 @@ pub enum DirectoryError {
         source: TreeError,
     },
     /// It is a file or directory of a known format, but not a root file system.
-    #[error("{path} is {format}, not a tar or directory with a root file system; {advice}")]
+    #[error("{path} is {format}, not a tar or directory with a root file system")]
     Format {
         /// The file or directory.
         path: String,
@@ -69,9 +69,7 @@ pub enum DirectoryError {
         advice: String,
     },
     /// There is no such file, and its name is that of a container image.
-    #[error(
-        "there is no file or directory {reference}; for the container image use `banger image pull {reference}`"
-    )]
+    #[error("there is no file or directory {reference}")]
     Reference {
         /// The name.
         reference: String,
@@ -95,5 +93,72 @@ impl DirectoryError {
             Self::Format { .. } => 607,
             Self::Reference { .. } => 608,
         }
+    }
+}
+
+impl Failure for DirectoryError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+            Self::Changed { .. } => ErrorKind::InUse,
+            Self::Limit { .. } => ErrorKind::Limit,
+            Self::FileType { .. } | Self::Format { .. } => ErrorKind::Unsupported,
+            Self::Content { source, .. } => kind_of_content(source),
+            Self::Tree { .. } => ErrorKind::Damaged,
+            Self::Reference { .. } => ErrorKind::NotFound,
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Changed { .. })
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        Some(match self {
+            Self::Changed { .. } => Advice::new("build again when nothing writes there"),
+            Self::Limit { setting, .. } => {
+                Advice::with_setting("if the source is to be trusted, raise {setting}", (*setting)?)
+            }
+            Self::FileType { .. } => Advice::new("remove it"),
+            Self::Format { advice, .. } => Advice::new(advice.clone()),
+            Self::Reference { .. } => Advice::new("pull it if you mean the container image of this name"),
+            Self::Io { .. } | Self::Content { .. } | Self::Tree { .. } | Self::Cancelled => return None,
+        })
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::Limit { path, maximum, .. } => context.with("path", path).with("limit", maximum),
+            Self::Format { path, format, .. } => context.with("path", path).with("format", format),
+            Self::Io { path, .. }
+            | Self::Changed { path }
+            | Self::FileType { path }
+            | Self::Content { path, .. }
+            | Self::Tree { path, .. } => context.with("path", path),
+            Self::Reference { reference } => context.with("reference", reference),
+            Self::Cancelled => context,
+        }
+    }
+
+    fn os_error(&self) -> Option<i32> {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}
+
+fn kind_of_content(error: &ContentError) -> ErrorKind {
+    match error {
+        ContentError::NoSpace { .. } => ErrorKind::NoSpace,
+        ContentError::Xattrs { .. } => ErrorKind::Limit,
+        ContentError::Io { source, .. } => ErrorKind::of_io(source),
+        _ => ErrorKind::Internal,
     }
 }

@@ -18,8 +18,8 @@ use banger_oci::Limits;
 use banger_oci::flatten::is_storable_xattr;
 use banger_tree::{
     Attributes, Budget, Cancellation, ContentError, ContentId, ContentStore, Cost, ENTRY_ALLOWANCE_BYTES,
-    INODE_MEMORY_BYTES, Inode, InodeId, LayerIndex, NAME_MEMORY_BYTES, NodeKind, OverBudget, Timestamp, Tree,
-    TreeError, Xattrs, escape_bytes,
+    INODE_MEMORY_BYTES, Inode, InodeId, LayerIndex, NAME_MEMORY_BYTES, NodeKind, OverBudget, Setting,
+    Timestamp, Tree, TreeError, Xattrs, escape_bytes,
 };
 use camino::Utf8Path;
 use rustix::fs::{AtFlags, CWD, Dev, Dir, FileType, Mode, OFlags, SeekFrom, Stat, fstat, openat};
@@ -35,8 +35,6 @@ const MAX_OPEN: usize = 64;
 /// Progress is told after so many entries, or bytes.
 const REPORT_ENTRIES: u64 = 512;
 const REPORT_BYTES: u64 = 8 << 20;
-/// What an extended attribute takes besides its name and value, as it is counted for layers.
-const XATTR_ENTRY_LEN: u64 = 16;
 
 const DIRECTORY_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -73,7 +71,7 @@ pub(crate) fn read_directory(
     cancellation: &Cancellation,
     progress: &dyn Fn(Counts),
 ) -> Result<HostTree, DirectoryError> {
-    let mut walk = Walk {
+    let mut walk = HostWalk {
         root,
         store,
         limits,
@@ -99,7 +97,7 @@ pub(crate) fn read_directory(
     Ok(HostTree { tree: walk.tree, warnings: walk.warnings, warning_count: walk.warning_count })
 }
 
-struct Walk<'a> {
+struct HostWalk<'a> {
     root: &'a Utf8Path,
     store: &'a mut dyn ContentStore,
     limits: &'a Limits,
@@ -127,11 +125,11 @@ struct Level {
     id: InodeId,
     /// Names to come, in order.
     names: std::vec::IntoIter<Box<[u8]>>,
-    /// Length of [`Walk::path`] up to here.
+    /// Length of [`HostWalk::path`] up to here.
     path_len: usize,
 }
 
-impl Walk<'_> {
+impl HostWalk<'_> {
     fn run(&mut self, top: OwnedFd) -> Result<(), DirectoryError> {
         let stat = fstat(&top).map_err(|error| self.io("read the attributes of", error))?;
         let root = self.tree.root();
@@ -262,7 +260,7 @@ impl Walk<'_> {
         }
         let attributes = self.attributes(&before, Owner::Open(file.as_fd()))?;
         let size_bytes = size_of(&before);
-        self.check("--max-file", "bytes in one file", size_bytes, self.limits.max_file_bytes)?;
+        self.check(Setting("max_file_bytes"), "bytes in one file", size_bytes, self.limits.max_file_bytes)?;
         let content = self.content(&file, size_bytes)?;
         let after = fstat(&file).map_err(|error| self.io("read the attributes of", error))?;
         let version = |stat: &Stat| {
@@ -382,8 +380,7 @@ impl Walk<'_> {
             let name = escape_bytes(&name);
             self.warn(&format!("the extended attribute {name} cannot be stored and was left out"));
         }
-        let bytes =
-            xattrs.iter().map(|(name, value)| XATTR_ENTRY_LEN + (name.len() + value.len()) as u64).sum();
+        let bytes = xattrs.room_bytes();
         self.count_memory(bytes)?;
         let permissions = Mode::from_raw_mode(stat.st_mode).bits() & 0o7777;
         let mode = u16::try_from(permissions).expect("twelve bits");
@@ -394,7 +391,7 @@ impl Walk<'_> {
         self.counts.entries += 1;
         self.charge(Cost::Entries, 1)?;
         let depth = self.path.iter().filter(|byte| **byte == b'/').count() as u64;
-        self.check("--max-depth", "directories on the way to a path", depth, self.limits.max_depth)?;
+        self.check(Setting("max_depth"), "directories on the way to a path", depth, self.limits.max_depth)?;
         let bytes = INODE_MEMORY_BYTES + NAME_MEMORY_BYTES + name.len() as u64;
         let charged = self.budget.charge_above(Cost::TreeBytes, bytes, ENTRY_ALLOWANCE_BYTES);
         charged.map_err(|over| self.over_budget(over))
@@ -410,19 +407,19 @@ impl Walk<'_> {
     }
 
     fn over_budget(&self, OverBudget { cost, limit }: OverBudget) -> DirectoryError {
-        let option = cost.option().unwrap_or("its limit");
-        DirectoryError::Limit { path: self.shown(), option, what: cost.unit(), maximum: limit }
+        let setting = setting_of(cost);
+        DirectoryError::Limit { path: self.shown(), setting, what: cost.unit(), maximum: limit }
     }
 
     fn check(
         &self,
-        option: &'static str,
+        setting: Setting,
         what: &'static str,
         value: u64,
         maximum: u64,
     ) -> Result<(), DirectoryError> {
         match value > maximum {
-            true => Err(DirectoryError::Limit { path: self.shown(), option, what, maximum }),
+            true => Err(DirectoryError::Limit { path: self.shown(), setting: Some(setting), what, maximum }),
             false => Ok(()),
         }
     }
@@ -471,6 +468,19 @@ impl Walk<'_> {
     fn tree_error(&self, source: TreeError) -> DirectoryError {
         DirectoryError::Tree { path: self.shown(), source }
     }
+}
+
+/// Returns the field of [`Limits`] that limits a cost.
+fn setting_of(cost: Cost) -> Option<Setting> {
+    Some(Setting(match cost {
+        Cost::PathComponents => "max_path_components",
+        Cost::TreeBytes => "max_metadata_bytes",
+        Cost::ImageBytes => "max_content_bytes",
+        Cost::InflatedBytes => "max_tar_bytes",
+        Cost::Entries => "max_entries",
+        Cost::Layers => "max_layers",
+        _ => return None,
+    }))
 }
 
 fn size_of(stat: &Stat) -> u64 {

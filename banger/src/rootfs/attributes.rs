@@ -4,22 +4,31 @@ use banger_tree::{AttributeChange, FileType, GuestPath, RootfsError, Xattrs};
 
 use super::acl::{self, ACCESS_ACL};
 use super::capability::CAPABILITY;
-use super::edit::{Edit, LOOK_AROUND, Operand, WalkedDirs};
-use super::error::EditError;
+use super::edit::{Edit, Operand, WalkedDirs};
+use super::error::{EditAdvice, EditError};
 use super::mode::ModeChange;
 use super::owner::{OwnerChange, OwnerIds};
+use crate::setters::setters;
 
 const SET_UID: u16 = 0o4000;
 const SET_GID: u16 = 0o2000;
 const GROUP_EXECUTE: u16 = 0o010;
 
 /// How owners are changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ChangeOwner {
     /// Directories with all in them; symlinks themselves, as `chown -R` has it.
     pub recursive: bool,
     /// Change what a symlink leads to, not the symlink.
     pub dereference: bool,
+}
+
+setters! {
+    ChangeOwner {
+        with_recursive => recursive: bool,
+        with_dereference => dereference: bool,
+    }
 }
 
 impl Edit<'_> {
@@ -37,7 +46,7 @@ impl Edit<'_> {
         self.check_directory(operand, &top)?;
         let (mut pending, mut walked) = (vec![top], WalkedDirs::default());
         while let Some(path) = pending.pop() {
-            let stat = self.existing(&path, LOOK_AROUND)?;
+            let stat = self.existing(&path, EditAdvice::ListAround)?;
             if stat.file_type == FileType::Symlink {
                 continue;
             }
@@ -73,12 +82,12 @@ impl Edit<'_> {
         let follows = operand.is_directory || how.dereference && !how.recursive;
         let top = match follows {
             true => self.followed(&operand.path)?,
-            false => self.place(&operand.path, LOOK_AROUND)?,
+            false => self.place(&operand.path, EditAdvice::ListAround)?,
         };
         self.check_directory(operand, &top)?;
         let (mut pending, mut walked) = (vec![top], WalkedDirs::default());
         while let Some(path) = pending.pop() {
-            let stat = self.existing(&path, LOOK_AROUND)?;
+            let stat = self.existing(&path, EditAdvice::ListAround)?;
             let mut change = AttributeChange { uid, gid, ..AttributeChange::default() };
             match stat.file_type {
                 FileType::Directory => {
@@ -114,8 +123,8 @@ impl Edit<'_> {
     /// # Errors
     /// It is not.
     pub fn check_exists(&self, operand: &Operand) -> Result<(), EditError> {
-        let place = self.place(&operand.path, LOOK_AROUND)?;
-        self.existing(&place, LOOK_AROUND).map(drop)
+        let place = self.place(&operand.path, EditAdvice::ListAround)?;
+        self.existing(&place, EditAdvice::ListAround).map(drop)
     }
 
     fn push_children(&self, dir: &GuestPath, pending: &mut Vec<GuestPath>) -> Result<(), EditError> {

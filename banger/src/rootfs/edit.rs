@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 
 use banger_tree::{AttributeChange, Cancellation, FileType, GuestPath, Rootfs, RootfsError, Stat, Timestamp};
 
-use super::error::EditError;
+use super::error::{EditAdvice, EditError};
 use super::owner::{OwnerChange, OwnerIds};
 use super::parse_path;
-
-pub(super) const LOOK_AROUND: &str = "`banger rootfs ls` shows what does";
 
 /// A path of a command line, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +33,10 @@ impl Operand {
 
     /// Returns that the operand has to be a directory, and that it leads to something else.
     pub(super) fn not_a_directory(&self) -> EditError {
-        EditError::NotADirectory { path: self.path.clone(), advice: "leave out the slash at its end" }
+        EditError::NotADirectory {
+            path: self.path.clone(),
+            advice: EditAdvice::Do("leave out the slash at its end"),
+        }
     }
 }
 
@@ -93,7 +94,7 @@ impl Target {
             (Self::At(path), _) => Ok(path.clone()),
             (Self::Below(dir), Some(name)) => Ok(dir.join(name).map_err(RootfsError::from)?),
             (Self::Below(dir), None) => {
-                let advice = "what is put there needs a name: give the whole path";
+                let advice = EditAdvice::Do("what is put there needs a name: give the whole path");
                 Err(EditError::Directory { path: dir.clone(), advice })
             }
         }
@@ -187,7 +188,7 @@ impl<'a> Edit<'a> {
         let path = &destination.path;
         if destination.is_exact {
             return match count {
-                1 => Ok(Target::At(self.place(path, "make its directory first, or with --parents")?)),
+                1 => Ok(Target::At(self.place(path, EditAdvice::DIRECTORY_FIRST)?)),
                 _ => Err(EditError::ManyToOne { path: path.clone() }),
             };
         }
@@ -195,22 +196,22 @@ impl<'a> Edit<'a> {
             return Ok(Target::Below(self.rootfs.resolve(path)?));
         }
         if !destination.is_directory && count == 1 {
-            return Ok(Target::At(self.place(path, "make its directory first, or with --parents")?));
+            return Ok(Target::At(self.place(path, EditAdvice::DIRECTORY_FIRST)?));
         }
         match self.rootfs.stat(path)? {
             Some(_) => {
-                let advice = "a directory is needed there";
+                let advice = EditAdvice::DIRECTORY_NEEDED;
                 Err(EditError::NotADirectory { path: path.clone(), advice })
             }
             None => {
-                let advice = "make the directory first: `banger rootfs mkdir`";
+                let advice = EditAdvice::MakeDirectory;
                 Err(EditError::NotFound { path: path.clone(), advice })
             }
         }
     }
 
     /// Returns `path` with the symlinks in its parents followed, which are there.
-    pub(super) fn place(&self, path: &GuestPath, advice: &'static str) -> Result<GuestPath, EditError> {
+    pub(super) fn place(&self, path: &GuestPath, advice: EditAdvice) -> Result<GuestPath, EditError> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(GuestPath::root());
         };
@@ -219,7 +220,7 @@ impl<'a> Edit<'a> {
             other => other.into(),
         })?;
         if !self.is_directory(&parent)? {
-            return Err(EditError::NotADirectory { path: parent, advice: "a directory is needed there" });
+            return Err(EditError::NotADirectory { path: parent, advice: EditAdvice::DIRECTORY_NEEDED });
         }
         Ok(parent.join(name).map_err(RootfsError::from)?)
     }
@@ -227,7 +228,7 @@ impl<'a> Edit<'a> {
     /// Returns where `path` leads, all symlinks followed.
     pub(super) fn followed(&self, path: &GuestPath) -> Result<GuestPath, EditError> {
         self.rootfs.resolve(path).map_err(|error| match error {
-            RootfsError::NotFound { path } => EditError::NotFound { path, advice: LOOK_AROUND },
+            RootfsError::NotFound { path } => EditError::NotFound { path, advice: EditAdvice::ListAround },
             other => other.into(),
         })
     }
@@ -237,7 +238,7 @@ impl<'a> Edit<'a> {
     pub(super) fn entry_of(
         &self,
         operand: &Operand,
-        advice: &'static str,
+        advice: EditAdvice,
     ) -> Result<(Stat, GuestPath), EditError> {
         let place = self.place(&operand.path, advice)?;
         let stat = self.existing(&place, advice)?;
@@ -247,7 +248,7 @@ impl<'a> Edit<'a> {
         Ok((stat, place))
     }
 
-    pub(super) fn existing(&self, path: &GuestPath, advice: &'static str) -> Result<Stat, EditError> {
+    pub(super) fn existing(&self, path: &GuestPath, advice: EditAdvice) -> Result<Stat, EditError> {
         self.rootfs.stat(path)?.ok_or_else(|| EditError::NotFound { path: path.clone(), advice })
     }
 

@@ -4,8 +4,8 @@ use banger_tree::{Attributes, FileType, GuestPath};
 
 use super::acl::{self, ACCESS_ACL, DEFAULT_ACL};
 use super::attributes::with_mode;
-use super::edit::{Edit, LOOK_AROUND};
-use super::error::EditError;
+use super::edit::Edit;
+use super::error::{EditAdvice, EditError};
 use super::owner::OwnerIds;
 
 const SET_GID: u16 = 0o2000;
@@ -33,7 +33,7 @@ impl Edit<'_> {
     /// setgid bit of a setgid directory, and the default ACL of the directory, masked by the mode.
     pub(super) fn new_attributes(&self, place: &GuestPath, new: &NewEntry) -> Result<Attributes, EditError> {
         let parent = place.parent().unwrap_or_else(GuestPath::root);
-        let parent = self.existing(&parent, LOOK_AROUND)?.attributes;
+        let parent = self.existing(&parent, EditAdvice::ListAround)?.attributes;
         let mut mode = new.mode;
         let mut gid = 0;
         if parent.mode & SET_GID != 0 {

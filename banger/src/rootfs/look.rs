@@ -7,9 +7,9 @@ use banger_tree::{FileType, GuestPath, Rootfs, RootfsError, Stat, Timestamp, Xat
 use serde::{Serialize, Serializer};
 
 use super::capability;
-use super::edit::{LOOK_AROUND, Operand, WalkedDirs};
-use super::error::EditError;
-use super::owner::Database;
+use super::edit::{Operand, WalkedDirs};
+use super::error::{EditAdvice, EditError};
+use crate::accounts::{Accounts, GROUP, PASSWD};
 
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -18,7 +18,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// or cannot be seen, values of xattrs are base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Entry {
+pub struct RootfsEntry {
     /// Where it is.
     pub path: GuestPath,
     /// What it is.
@@ -83,7 +83,7 @@ pub fn time_text(time: Timestamp) -> String {
     }
 }
 
-impl Entry {
+impl RootfsEntry {
     /// Returns type and permissions as `ls -l` prints them, such as `-rwsr-xr-x`.
     pub fn mode_text(&self) -> String {
         let mut text = String::with_capacity(10);
@@ -118,7 +118,7 @@ pub struct Listing {
     /// The directory.
     pub path: GuestPath,
     /// Its entries, ordered by the bytes of their names.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<RootfsEntry>,
 }
 
 /// A look into a root file system.
@@ -140,8 +140,8 @@ impl<'a> View<'a> {
     /// # Errors
     /// Its `/etc/passwd` or `/etc/group` is there and cannot be read.
     pub fn new(rootfs: &'a dyn Rootfs) -> Result<Self, EditError> {
-        let users = Database::read(rootfs, "/etc/passwd")?.names();
-        let groups = Database::read(rootfs, "/etc/group")?.names();
+        let users = Accounts::read(rootfs, PASSWD)?.names();
+        let groups = Accounts::read(rootfs, GROUP)?.names();
         Ok(Self { rootfs, users, groups })
     }
 
@@ -149,15 +149,15 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// Nothing is there, or the file system is damaged.
-    pub fn entry(&self, path: &GuestPath) -> Result<Entry, EditError> {
-        let missing = || EditError::NotFound { path: path.clone(), advice: LOOK_AROUND };
-        let Stat { inode, file_type, attributes, nlink, size_bytes, device } =
+    pub fn entry(&self, path: &GuestPath) -> Result<RootfsEntry, EditError> {
+        let missing = || EditError::NotFound { path: path.clone(), advice: EditAdvice::ListAround };
+        let Stat { inode, file_type, attributes, nlink, size_bytes, device, .. } =
             self.rootfs.stat(path)?.ok_or_else(missing)?;
         let target = match file_type {
             FileType::Symlink => Some(self.rootfs.read_link(path)?),
             _ => None,
         };
-        Ok(Entry {
+        Ok(RootfsEntry {
             path: path.clone(),
             file_type,
             inode,
@@ -197,7 +197,7 @@ impl<'a> View<'a> {
     /// It leads nowhere.
     pub fn resolve(&self, path: &GuestPath) -> Result<GuestPath, EditError> {
         self.rootfs.resolve(path).map_err(|error| match error {
-            RootfsError::NotFound { path } => EditError::NotFound { path, advice: LOOK_AROUND },
+            RootfsError::NotFound { path } => EditError::NotFound { path, advice: EditAdvice::ListAround },
             other => other.into(),
         })
     }
@@ -225,7 +225,7 @@ impl<'a> View<'a> {
         while let Some(path) = pending.pop() {
             walked.enter(self.entry(&self.resolve(&path)?)?.inode, &path)?;
             let listing = self.list(&path)?;
-            let is_directory = |entry: &&Entry| entry.file_type == FileType::Directory;
+            let is_directory = |entry: &&RootfsEntry| entry.file_type == FileType::Directory;
             pending.extend(listing.entries.iter().rev().filter(is_directory).map(|entry| entry.path.clone()));
             listings.push(listing);
         }
@@ -240,7 +240,7 @@ impl<'a> View<'a> {
         match self.entry(&self.resolve(path)?)?.file_type {
             FileType::Regular => Ok(()),
             FileType::Directory => {
-                Err(EditError::Directory { path: path.clone(), advice: "`banger rootfs ls` lists it" })
+                Err(EditError::Directory { path: path.clone(), advice: EditAdvice::ListIt })
             }
             _ => Err(RootfsError::NotAFile { path: path.clone() }.into()),
         }

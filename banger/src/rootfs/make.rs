@@ -1,18 +1,20 @@
 //! New directories and links.
 
-use banger_tree::{FileType, GuestPath, RootfsError};
+use banger_tree::{FileType, GuestPath, RootfsError, Setting};
 
 use super::edit::{Destination, Edit, Operand};
-use super::error::EditError;
+use super::error::{EditAdvice, EditError};
 use super::inherit::{NewEntry, set_mode};
 use super::mode::ModeChange;
 use super::owner::{OwnerChange, OwnerIds};
+use crate::setters::setters;
 
 /// Mode of directories that are made without one being given.
 const DIRECTORY_MODE: u16 = 0o755;
 
 /// How directories are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MakeDirectory {
     /// Make missing parents too, and accept a directory that is there.
     pub parents: bool,
@@ -22,8 +24,19 @@ pub struct MakeDirectory {
     pub owner: Option<OwnerChange>,
 }
 
+setters! {
+    MakeDirectory {
+        with_parents => parents: bool,
+        with_mode => mode: Option<ModeChange>,
+        with_owner => owner: Option<OwnerChange>,
+    }
+}
+
+const PARENTS: Setting = Setting("parents");
+
 /// How links are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MakeLink {
     /// Make symlinks, whose targets are stored as they are given.
     pub symbolic: bool,
@@ -31,6 +44,14 @@ pub struct MakeLink {
     pub force: bool,
     /// Take a destination that is a symlink to a directory as the link, not as the directory.
     pub no_dereference: bool,
+}
+
+setters! {
+    MakeLink {
+        with_symbolic => symbolic: bool,
+        with_force => force: bool,
+        with_no_dereference => no_dereference: bool,
+    }
 }
 
 impl Edit<'_> {
@@ -44,17 +65,20 @@ impl Edit<'_> {
             (Some(parent), Some(name)) if how.parents => {
                 self.make_parents(&parent)?.join(name).map_err(RootfsError::from)?
             }
-            _ => self.place(path, "--parents makes missing directories")?,
+            _ => self.place(path, EditAdvice::Set("{setting} makes missing directories", PARENTS))?,
         };
         if self.rootfs.stat(&place)?.is_none() {
             self.create_directory(&place, how.mode.as_ref(), owner)?;
         } else if !how.parents {
             return Err(EditError::Exists {
                 path: path.clone(),
-                advice: "--parents accepts a directory that is there",
+                advice: EditAdvice::Set("{setting} accepts a directory that is there", PARENTS),
             });
         } else if !self.leads_to_directory(&place)? {
-            return Err(EditError::NotADirectory { path: path.clone(), advice: "remove it first" });
+            return Err(EditError::NotADirectory {
+                path: path.clone(),
+                advice: EditAdvice::Do("remove it first"),
+            });
         }
         Ok(place)
     }
@@ -97,7 +121,7 @@ impl Edit<'_> {
                 Some(FileType::Directory) => next,
                 Some(FileType::Symlink) if self.leads_to_directory(&next)? => self.rootfs.resolve(&next)?,
                 Some(_) => {
-                    let advice = "a directory is needed there";
+                    let advice = EditAdvice::DIRECTORY_NEEDED;
                     return Err(EditError::NotADirectory { path: next, advice });
                 }
             };
@@ -127,17 +151,21 @@ impl Edit<'_> {
                 true => None,
                 false => {
                     let operand = Operand::parse(target)?;
-                    let (stat, place) = self.entry_of(&operand, "a hard link needs a file that is there")?;
+                    let (stat, place) =
+                        self.entry_of(&operand, EditAdvice::Do("a hard link needs a file that is there"))?;
                     Some((stat.inode, place))
                 }
             };
             if let Some(before) = self.rootfs.stat(&link)? {
                 if before.file_type == FileType::Directory {
-                    let advice = "give the link another name";
+                    let advice = EditAdvice::Do("give the link another name");
                     return Err(EditError::Directory { path: link, advice });
                 }
                 if !how.force {
-                    return Err(EditError::Exists { path: link, advice: "--force replaces it" });
+                    return Err(EditError::Exists {
+                        path: link,
+                        advice: EditAdvice::Set("{setting} replaces it", Setting("force")),
+                    });
                 }
                 if existing.as_ref().is_some_and(|(inode, _)| *inode == before.inode) {
                     // It is that link already.

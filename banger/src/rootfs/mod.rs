@@ -41,8 +41,8 @@ pub use banger_tree::{
 };
 use camino::Utf8Path;
 pub use edit::{Destination, Edit, Operand};
-pub use error::EditError;
-pub use look::{CopyError, Entry, Listing, View, time_text};
+pub use error::{EditAdvice, EditError};
+pub use look::{CopyError, Listing, RootfsEntry, View, time_text};
 pub use make::{MakeDirectory, MakeLink};
 pub use mode::ModeChange;
 pub use moving::Move;
@@ -53,7 +53,7 @@ pub use removal::Remove;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::identity::source_date_epoch;
+use crate::time::source_date_epoch;
 
 /// Returns the time of an edit: `SOURCE_DATE_EPOCH`, or now.
 ///

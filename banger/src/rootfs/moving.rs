@@ -2,14 +2,22 @@
 
 use banger_tree::{FileType, GuestPath, Stat};
 
-use super::edit::{Destination, Edit, LOOK_AROUND, Operand};
-use super::error::EditError;
+use super::edit::{Destination, Edit, Operand};
+use super::error::{EditAdvice, EditError};
+use crate::setters::setters;
 
 /// How things are moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Move {
     /// Leave alone what is there, and what would replace it.
     pub no_clobber: bool,
+}
+
+setters! {
+    Move {
+        with_no_clobber => no_clobber: bool,
+    }
 }
 
 impl Edit<'_> {
@@ -27,16 +35,19 @@ impl Edit<'_> {
         let to = self.moved_to(sources, destination)?;
         let mut moved = Vec::new();
         for source in sources {
-            let advice = LOOK_AROUND;
+            let advice = EditAdvice::ListAround;
             let (stat, from) = self.entry_of(source, advice)?;
             if source.is_dot {
-                let advice = "a path that ends with . or .. is not moved: give its name";
+                let advice = EditAdvice::Do("a path that ends with . or .. is not moved: give its name");
                 return Err(EditError::Directory { path: source.path.clone(), advice });
             }
             let to = to.of(from.file_name())?;
             if let Some(before) = self.rootfs.stat(&to)? {
                 if from == to {
-                    return Err(EditError::Exists { path: to, advice: "it is what was to be moved" });
+                    return Err(EditError::Exists {
+                        path: to,
+                        advice: EditAdvice::Do("it is what was to be moved"),
+                    });
                 }
                 if how.no_clobber {
                     continue;
@@ -44,7 +55,7 @@ impl Edit<'_> {
                 if stat.inode == before.inode {
                     return Err(EditError::Exists {
                         path: to,
-                        advice: "it is another name of the same file",
+                        advice: EditAdvice::Do("it is another name of the same file"),
                     });
                 }
                 self.make_way(&stat, &before, &to)?;
@@ -68,7 +79,7 @@ impl Edit<'_> {
             && destination.is_directory
             && !destination.is_exact
             && self.rootfs.stat(&destination.path)?.is_none()
-            && self.entry_of(source, LOOK_AROUND)?.0.file_type == FileType::Directory
+            && self.entry_of(source, EditAdvice::ListAround)?.0.file_type == FileType::Directory
         {
             return self.target(&Destination { is_exact: true, ..destination.clone() }, 1);
         }
@@ -80,15 +91,15 @@ impl Edit<'_> {
         let path = || to.clone();
         match (source.file_type == FileType::Directory, before.file_type == FileType::Directory) {
             (true, false) => {
-                let advice = "a directory does not replace it; remove it first";
+                let advice = EditAdvice::NO_DIRECTORY_REPLACES;
                 return Err(EditError::NotADirectory { path: path(), advice });
             }
             (false, true) => {
-                let advice = "only a directory replaces it; remove it first";
+                let advice = EditAdvice::ONLY_DIRECTORY_REPLACES;
                 return Err(EditError::Directory { path: path(), advice });
             }
             (true, true) if !self.rootfs.read_dir(to)?.is_empty() => {
-                let advice = "it has something in it; remove it first";
+                let advice = EditAdvice::Do("it has something in it; remove it first");
                 return Err(EditError::Exists { path: path(), advice });
             }
             _ => {}

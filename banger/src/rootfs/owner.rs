@@ -1,13 +1,9 @@
 //! Owners as `chown` takes them, and the image's own names for them.
 
-use std::collections::HashMap;
-
-use banger_tree::{GuestPath, Rootfs, escape_bytes};
+use banger_tree::{Rootfs, escape_bytes};
 
 use super::error::EditError;
-
-/// Most bytes that are read of a user database.
-const DATABASE_MAX_BYTES: usize = 4 << 20;
+use crate::accounts::{Accounts, GROUP, PASSWD, number};
 
 /// New owners of a path: `USER`, `USER:GROUP`, `USER:` (with the user's own group) or `:GROUP`, each
 /// a number or a name of the image's `/etc/passwd` and `/etc/group`.
@@ -59,102 +55,31 @@ impl OwnerChange {
 
     /// Looks names up in the image.
     pub(super) fn resolve(&self, rootfs: &dyn Rootfs) -> Result<OwnerIds, EditError> {
-        let id = |name: &[u8], database: &Database| {
-            let unknown =
-                || EditError::UnknownName { name: escape_bytes(name), database: database.file.to_owned() };
-            number(name).or_else(|| database.id_of(name)).ok_or_else(unknown)
+        let unknown = |name: &[u8], database: &str| EditError::UnknownName {
+            name: escape_bytes(name),
+            database: database.to_owned(),
         };
-        let users = || Database::read(rootfs, "/etc/passwd");
-        let uid = match &self.user {
-            Some(user) if number(user).is_none() => Some(id(user, &users()?)?),
-            Some(user) => number(user),
-            None => None,
+        let id = |name: &[u8], database: &str| match number(name) {
+            Some(id) => Ok(id),
+            None => Accounts::read(rootfs, database)?.id_of(name).ok_or_else(|| unknown(name, database)),
         };
+        let uid = self.user.as_ref().map(|user| id(user, PASSWD)).transpose()?;
         let gid = match &self.group {
             None => None,
-            Some(GroupChange::Named(group)) if number(group).is_some() => number(group),
-            Some(GroupChange::Named(group)) => Some(id(group, &Database::read(rootfs, "/etc/group")?)?),
+            Some(GroupChange::Named(group)) => Some(id(group, GROUP)?),
             Some(GroupChange::OfUser) => {
-                let users = users()?;
                 let uid = uid.unwrap_or_default();
-                let group = users.group_of(uid).ok_or_else(|| EditError::UnknownName {
-                    name: uid.to_string(),
-                    database: users.file.to_owned(),
-                })?;
-                Some(group)
+                let group = Accounts::read(rootfs, PASSWD)?.group_of(uid);
+                Some(group.ok_or_else(|| unknown(uid.to_string().as_bytes(), PASSWD))?)
             }
         };
         Ok(OwnerIds { uid, gid })
     }
 }
 
-fn number(name: &[u8]) -> Option<u32> {
-    let digits = name.strip_prefix(b"+").unwrap_or(name);
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    // The last one means "unchanged" to the kernel, and nobody.
-    let id: u32 = is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok())??;
-    (id != u32::MAX).then_some(id)
-}
-
-/// A line of `/etc/passwd` or `/etc/group`, as far as it matters.
-#[derive(Clone, Debug)]
-struct Account {
-    name: Vec<u8>,
-    id: u32,
-    /// The user's group.
-    group: Option<u32>,
-}
-
-/// An image's `/etc/passwd` or `/etc/group`; empty where there is none.
-#[derive(Clone, Debug)]
-pub(super) struct Database {
-    file: &'static str,
-    accounts: Vec<Account>,
-}
-
-impl Database {
-    pub(super) fn read(rootfs: &dyn Rootfs, file: &'static str) -> Result<Self, EditError> {
-        let path = GuestPath::parse(file).map_err(banger_tree::RootfsError::from)?;
-        let Ok(path) = rootfs.resolve(&path) else { return Ok(Self { file, accounts: Vec::new() }) };
-        let size = rootfs.stat(&path)?.map_or(0, |stat| stat.size_bytes);
-        let mut text =
-            vec![0; usize::try_from(size).map_or(DATABASE_MAX_BYTES, |size| size.min(DATABASE_MAX_BYTES))];
-        let mut length = 0;
-        while length < text.len() {
-            match rootfs.read_at(&path, length as u64, &mut text[length..])? {
-                0 => break,
-                more => length += more,
-            }
-        }
-        let accounts = text[..length].split(|byte| *byte == b'\n').filter_map(account).collect();
-        Ok(Self { file, accounts })
-    }
-
-    fn id_of(&self, name: &[u8]) -> Option<u32> {
-        self.accounts.iter().find(|account| account.name == name).map(|account| account.id)
-    }
-
-    fn group_of(&self, uid: u32) -> Option<u32> {
-        self.accounts.iter().find(|account| account.id == uid)?.group
-    }
-
-    /// Returns the first name of each number, as text.
-    pub(super) fn names(&self) -> HashMap<u32, String> {
-        self.accounts.iter().rev().map(|account| (account.id, escape_bytes(&account.name))).collect()
-    }
-}
-
-/// `name:password:id:group:…`; in `/etc/group` members stand where the group would.
-fn account(line: &[u8]) -> Option<Account> {
-    let mut fields = line.split(|byte| *byte == b':');
-    let name = fields.next().filter(|name| !name.is_empty())?.to_vec();
-    let id = number(fields.nth(1)?)?;
-    Some(Account { name, id, group: fields.next().and_then(number) })
-}
-
 #[cfg(test)]
 mod tests {
-    use banger_tree::{Attributes, MemoryStore, Tree, TreeRootfs};
+    use banger_tree::{Attributes, GuestPath, MemoryStore, Tree, TreeRootfs};
 
     use super::*;
 
@@ -195,6 +120,6 @@ mod tests {
         for text in ["", ":", "nobody", "app:nobody", "4294967295", "77:"] {
             assert!(ids(&rootfs, text).is_err(), "{text}");
         }
-        assert_eq!(Database::read(&rootfs, "/etc/passwd").unwrap().names()[&1000], "app");
+        assert_eq!(Accounts::read(&rootfs, PASSWD).unwrap().names()[&1000], "app");
     }
 }

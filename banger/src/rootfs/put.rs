@@ -6,17 +6,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use banger_tree::{Cancellation, FileType, GuestPath, NodeKind, RootfsError, escape_bytes};
+use banger_tree::{Cancellation, FileType, GuestPath, NodeKind, RootfsError, Setting, escape_bytes};
 use rustix::fs::OFlags;
 
 use super::acl::ACCESS_ACL;
 use super::capability::CAPABILITY;
 use super::edit::{Destination, Edit, Target};
-use super::error::EditError;
+use super::error::{EditAdvice, EditError};
 use super::inherit::{NewEntry, set_mode};
 use super::mode::ModeChange;
 use super::owner::{OwnerChange, OwnerIds};
 use super::patient::PatientReader;
+use crate::setters::setters;
 
 /// Mode of files whose source has none.
 const FILE_MODE: u16 = 0o644;
@@ -43,6 +44,7 @@ impl std::fmt::Debug for PutSource<'_> {
 
 /// How things are put into a root file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Put {
     /// Mode of files, made of the one they would have: that of the file they replace, else the
     /// source's permissions, else 644. Directories have their source's permissions.
@@ -55,6 +57,16 @@ pub struct Put {
     pub no_dereference: bool,
     /// Leave files alone that are there.
     pub no_clobber: bool,
+}
+
+setters! {
+    Put {
+        with_mode => mode: Option<ModeChange>,
+        with_owner => owner: Option<OwnerChange>,
+        with_parents => parents: bool,
+        with_no_dereference => no_dereference: bool,
+        with_no_clobber => no_clobber: bool,
+    }
 }
 
 /// What holds for all of one call.
@@ -164,7 +176,7 @@ impl Edit<'_> {
             Some(FileType::Directory) => {}
             Some(FileType::Symlink) if !terms.no_dereference && self.leads_to_directory(place)? => {}
             Some(_) => {
-                let advice = "a directory does not replace it; remove it first";
+                let advice = EditAdvice::NO_DIRECTORY_REPLACES;
                 return Err(EditError::NotADirectory { path: place.clone(), advice });
             }
         }
@@ -197,7 +209,7 @@ impl Edit<'_> {
         }
         if let Some(before) = self.rootfs.stat(place)? {
             if before.file_type == FileType::Directory {
-                let advice = "only a directory replaces it; remove it first";
+                let advice = EditAdvice::ONLY_DIRECTORY_REPLACES;
                 return Err(EditError::Directory { path: place.clone(), advice });
             }
             if terms.no_clobber {
@@ -288,8 +300,10 @@ impl Edit<'_> {
             FileType::Regular => Ok(path()),
             FileType::Symlink if terms.no_dereference => Ok(path()),
             FileType::Symlink => {
-                let advice = "the symlink that was to be followed leads to nothing: remove it, or replace \
-                              it with --no-dereference";
+                let advice = EditAdvice::Set(
+                    "the symlink that was to be followed leads to nothing: remove it, or replace it with {setting}",
+                    Setting("no_dereference"),
+                );
                 let followed = self.rootfs.resolve(place).map_err(|error| match error {
                     RootfsError::NotFound { path } => EditError::NotFound { path, advice },
                     other => other.into(),
@@ -297,11 +311,11 @@ impl Edit<'_> {
                 self.file_place(&followed, terms)
             }
             FileType::Directory => {
-                let advice = "only a directory replaces it; remove it first";
+                let advice = EditAdvice::ONLY_DIRECTORY_REPLACES;
                 Err(EditError::Directory { path: path(), advice })
             }
             _ => {
-                let advice = "it is a device, FIFO or socket; remove it first";
+                let advice = EditAdvice::Do("it is a device, FIFO or socket; remove it first");
                 Err(EditError::Exists { path: path(), advice })
             }
         }

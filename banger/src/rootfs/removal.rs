@@ -1,12 +1,16 @@
 //! Removing what is there.
 
-use banger_tree::{DirEntry, FileType, GuestPath, RootfsError};
+use banger_tree::{DirEntry, FileType, GuestPath, RootfsError, Setting};
 
 use super::edit::{Edit, Operand, WalkedDirs};
-use super::error::EditError;
+use super::error::{EditAdvice, EditError};
+use crate::setters::setters;
+
+const RECURSIVE: Setting = Setting("recursive");
 
 /// How paths are removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Remove {
     /// Directories too, with all in them.
     pub recursive: bool,
@@ -14,6 +18,14 @@ pub struct Remove {
     pub force: bool,
     /// Directories too, if nothing is in them.
     pub empty_directories: bool,
+}
+
+setters! {
+    Remove {
+        with_recursive => recursive: bool,
+        with_force => force: bool,
+        with_empty_directories => empty_directories: bool,
+    }
 }
 
 impl Edit<'_> {
@@ -53,7 +65,9 @@ impl Edit<'_> {
     /// Returns where `operand` is, and whether it is a directory.
     fn removable(&self, operand: &Operand, how: Remove) -> Result<Option<(GuestPath, bool)>, EditError> {
         let path = || operand.path.clone();
-        let (stat, place) = match self.entry_of(operand, "--force passes over what is missing") {
+        let (stat, place) = match self
+            .entry_of(operand, EditAdvice::Set("{setting} passes over what is missing", Setting("force")))
+        {
             Err(EditError::NotFound { .. }) if how.force => return Ok(None),
             other => other?,
         };
@@ -61,15 +75,15 @@ impl Edit<'_> {
             return Err(RootfsError::Root.into());
         }
         if operand.is_dot {
-            let advice = "a path that ends with . or .. is not removed: give its name";
+            let advice = EditAdvice::Do("a path that ends with . or .. is not removed: give its name");
             return Err(EditError::Directory { path: path(), advice });
         }
         let is_directory = stat.file_type == FileType::Directory;
         if is_directory && !how.recursive {
             let is_empty = how.empty_directories && self.rootfs.read_dir(&place)?.is_empty();
             let advice = match how.empty_directories {
-                true => "something is in it: --recursive removes it with all in it",
-                false => "--recursive removes it with all in it",
+                true => EditAdvice::Set("something is in it: {setting} removes it with all in it", RECURSIVE),
+                false => EditAdvice::Set("{setting} removes it with all in it", RECURSIVE),
             };
             if !is_empty {
                 return Err(EditError::Directory { path: path(), advice });

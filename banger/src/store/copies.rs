@@ -6,25 +6,16 @@ use std::io;
 use banger_ext4::copy_sparse;
 use banger_tree::Cancellation;
 use camino::Utf8Path;
-use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use super::files::ROOTFS_FILE;
+use super::image_store::ImageStore;
+use super::lease::StoredImage;
 use super::name::ImageName;
-use super::record::{ImageId, ImageRecord};
-use super::{ImageStore, ROOTFS_FILE, StagedImage};
-use crate::error::Error;
+use super::record::{ClonedFrom, ImageRecord};
 use crate::host_file::{open_directory, open_plain};
-use crate::identity::now;
-use crate::output::{OutputFile, check_not_source};
-
-/// The image that another one was cloned from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClonedFrom {
-    /// Its id.
-    pub id: ImageId,
-    /// The name it had.
-    pub name: ImageName,
-}
+use crate::output::{OutputError, OutputFile, check_not_source};
+use crate::time::now;
 
 impl ImageStore {
     /// Copies the file system of the image with this name, id or unique beginning of an id to the
@@ -40,61 +31,41 @@ impl ImageStore {
         output: &Utf8Path,
         replace: bool,
         cancellation: &Cancellation,
-    ) -> Result<ImageRecord, Error> {
-        let record = self.find(wanted)?;
-        let path = self.rootfs_path(&record.id);
+    ) -> Result<ImageRecord, StoreError> {
+        let StoredImage { record, path, lease: _lease } = self.open(wanted, cancellation)?;
         check_not_source(output, &path)?;
         let file = self.open_to_copy(&record)?;
         let metadata = file.metadata().map_err(|source| StoreError::io("read", &path, source))?;
         let target = OutputFile::create(output, replace)?.limited_to(&metadata);
-        copy(&file, &target.partial_path(), cancellation, |source| Error::Output {
-            action: "write",
-            path: output.to_owned(),
-            source,
+        copy(&file, &target.partial_path(), cancellation, |source| {
+            OutputError::io("write", output)(source).into()
         })?;
         target.publish()?;
         Ok(record)
     }
 
     /// Copies an image under a new name, as [`export`](Self::export) copies its file; returns the
-    /// new image's record.
+    /// new image, kept in its place until it is dropped.
     ///
     /// # Errors
-    /// There is no such image, somebody is editing it, the name is taken, or the state directory
-    /// cannot be written; then nothing is published.
+    /// There is no such image, somebody is editing it, the name is taken, the state directory
+    /// cannot be written, or the caller asks to stop; then nothing is published.
     pub fn clone_image(
         &self,
         wanted: &str,
         name: ImageName,
         cancellation: &Cancellation,
-    ) -> Result<ImageRecord, Error> {
-        let original = self.find(wanted)?;
+    ) -> Result<StoredImage, StoreError> {
+        let StoredImage { record: original, lease: _lease, .. } = self.open(wanted, cancellation)?;
         // Looked at again when it is published: this saves the copy.
         self.check_vacant(&name)?;
         let file = self.open_to_copy(&original)?;
-        let staged = self.stage()?;
+        let staged = self.stage(cancellation)?;
         let path = staged.rootfs_path();
-        copy(&file, &path, cancellation, |source| StoreError::io("write", &path, source).into())?;
-        let cloned_from = Some(ClonedFrom { id: original.id.clone(), name: original.name.clone() });
+        copy(&file, &path, cancellation, |source| StoreError::io("write", &path, source))?;
+        let cloned_from = Some(ClonedFrom::of(&original));
         let record = ImageRecord { name, created: now(), cloned_from, ..original };
-        Ok(self.publish_new(staged, record)?)
-    }
-
-    fn check_vacant(&self, name: &ImageName) -> Result<(), StoreError> {
-        match self.list()?.images.iter().any(|image| image.name == *name) {
-            true => Err(StoreError::NameTaken { name: name.clone() }),
-            false => Ok(()),
-        }
-    }
-
-    /// Makes `staged` visible as the image `record` describes, whose name is not taken.
-    fn publish_new(&self, staged: StagedImage, mut record: ImageRecord) -> Result<ImageRecord, StoreError> {
-        let _names = self.lock_names()?;
-        self.check_vacant(&record.name)?;
-        record.id = staged.id().clone();
-        record.replaces = None;
-        staged.publish(&record)?;
-        Ok(record)
+        self.publish_new(staged, record, cancellation)
     }
 
     /// Opens an image's file so that nobody edits it meanwhile.
@@ -115,11 +86,11 @@ fn copy(
     from: &File,
     to: &Utf8Path,
     cancellation: &Cancellation,
-    failed: impl FnOnce(io::Error) -> Error,
-) -> Result<(), Error> {
+    failed: impl FnOnce(io::Error) -> StoreError,
+) -> Result<(), StoreError> {
     let copied = File::create_new(to).and_then(|to| copy_sparse(from, &to, cancellation));
     match cancellation.is_cancelled() {
-        true => Err(Error::Cancelled),
+        true => Err(StoreError::Cancelled),
         false => copied.map_err(failed),
     }
 }
@@ -134,7 +105,10 @@ mod tests {
         let path = camino::Utf8PathBuf::from_path_buf(dir.path().join("there")).unwrap();
         std::fs::write(&path, "x").unwrap();
         let file = File::open(&path).unwrap();
-        assert!(copy(&file, &path, &Cancellation::default(), |_| Error::Cancelled).is_err(), "it is there");
+        assert!(
+            copy(&file, &path, &Cancellation::default(), |_| StoreError::Cancelled).is_err(),
+            "it is there"
+        );
         assert_eq!(std::fs::read(&path).unwrap(), b"x");
     }
 }

@@ -2,34 +2,40 @@
 
 use std::io;
 
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::name::ImageName;
+use crate::lock::LockError;
+use crate::output::OutputError;
+
+/// The option that sets the state directory.
+const STATE_DIR: Setting = Setting("state_dir");
 
 /// Why the image store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// No image has this name or id.
-    #[error("no image is called {wanted:?}; `banger image list` shows those there are")]
+    #[error("no image is called {wanted:?}")]
     NotFound {
         /// What was asked for.
         wanted: String,
     },
     /// Several ids begin like this.
-    #[error("several images have an id that begins with {wanted:?}; give more of it")]
+    #[error("several images have an id that begins with {wanted:?}")]
     Ambiguous {
         /// What was asked for.
         wanted: String,
     },
     /// Another image has the name.
-    #[error("an image called {name} exists already; remove it or choose another name")]
+    #[error("an image called {name} exists already")]
     NameTaken {
         /// The name.
         name: ImageName,
     },
     /// An image's record cannot be read.
-    #[error("image {id} is damaged: {reason}; remove it with `banger image rm {id}`")]
+    #[error("image {id} is damaged: {reason}")]
     Damaged {
         /// Its id.
         id: String,
@@ -37,39 +43,33 @@ pub enum StoreError {
         reason: String,
     },
     /// Images are another user's.
-    #[error("{reason}; run as the user who pulled it, or set --state-dir to a directory of your own")]
+    #[error("{reason}")]
     Denied {
         /// Which, and what the host says.
         reason: String,
     },
     /// Others could have changed what is in the state directory.
-    #[error(
-        "the directory {path} is not trusted: {reason}; set --state-dir to a directory of your own that \
-             only you can write to"
-    )]
+    #[error("the directory {path} is not trusted: {reason}")]
     Untrusted {
         /// The directory.
         path: Utf8PathBuf,
         /// Who can write to it.
         reason: String,
     },
-    /// An image's file is being edited, or a virtual machine has locked it.
-    #[error(
-        "another program holds a lock on {path}, such as a running virtual machine or an edit; try again \
-             when that has ended"
-    )]
+    /// A lease on the image is held, its file is being edited or copied, or a virtual machine has locked it.
+    #[error("{path} is in use: another program or thread holds a lock on it")]
     InUse {
-        /// The file.
+        /// The image's directory or file.
         path: Utf8PathBuf,
     },
     /// The disk is full.
-    #[error("no space left on the disk of {path}; free some, or set another directory")]
+    #[error("no space left on the disk of {path}")]
     DiskFull {
         /// What was being written.
         path: Utf8PathBuf,
     },
     /// The directory cannot be written.
-    #[error("{path} cannot be written: {source}; set XDG_STATE_HOME or --state-dir to a directory that can")]
+    #[error("{path} cannot be written: {source}")]
     NotWritable {
         /// What was being written.
         path: Utf8PathBuf,
@@ -86,6 +86,12 @@ pub enum StoreError {
         /// The host's error.
         source: io::Error,
     },
+    /// The file that an image was to be copied to could not be made.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The caller asked to stop; the store is as it was.
+    #[error("cancelled")]
+    Cancelled,
 }
 
 impl StoreError {
@@ -102,6 +108,8 @@ impl StoreError {
             Self::InUse { .. } => 407,
             Self::Denied { .. } => 408,
             Self::Untrusted { .. } => 409,
+            Self::Cancelled => 410,
+            Self::Output(error) => error.code(),
         }
     }
 
@@ -114,6 +122,90 @@ impl StoreError {
             }
             io::ErrorKind::ResourceBusy => Self::InUse { path },
             _ => Self::Io { action, path, source },
+        }
+    }
+
+    pub(super) fn lock(path: &Utf8Path, error: LockError) -> Self {
+        match error {
+            LockError::Cancelled => Self::Cancelled,
+            LockError::Io(source) => Self::io("lock", path, source),
+        }
+    }
+}
+
+impl Failure for StoreError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Ambiguous { .. } => ErrorKind::Argument,
+            Self::NameTaken { .. } => ErrorKind::Exists,
+            Self::Damaged { .. } => ErrorKind::Damaged,
+            Self::Denied { .. } | Self::Untrusted { .. } | Self::NotWritable { .. } => ErrorKind::Access,
+            Self::InUse { .. } => ErrorKind::InUse,
+            Self::DiskFull { .. } => ErrorKind::NoSpace,
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+            Self::Output(error) => error.kind(),
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::InUse { .. })
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        Some(match self {
+            Self::NotFound { .. } => Advice::new("list the images to see which ones exist"),
+            Self::Ambiguous { .. } => Advice::new("give more of the id"),
+            Self::NameTaken { .. } => Advice::new("remove it or choose another name"),
+            Self::Damaged { .. } => Advice::new("remove it by its id"),
+            Self::Denied { .. } => Advice::with_setting(
+                "run as the user who pulled it, or set {setting} to a directory of your own",
+                STATE_DIR,
+            ),
+            Self::Untrusted { .. } => Advice::with_setting(
+                "set {setting} to a directory of your own that only you can write to",
+                STATE_DIR,
+            ),
+            Self::InUse { .. } => {
+                Advice::new("try again when the virtual machine, edit, copy or pull that uses it has ended")
+            }
+            Self::DiskFull { .. } => {
+                Advice::with_setting("free some, or set {setting} to a directory on another disk", STATE_DIR)
+            }
+            Self::NotWritable { .. } => {
+                Advice::with_setting("set {setting} to a directory that can be written", STATE_DIR)
+            }
+            Self::Output(error) => return error.advice(),
+            Self::Io { .. } | Self::Cancelled => return None,
+        })
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::NotFound { wanted } | Self::Ambiguous { wanted } => context.with("wanted", wanted),
+            Self::NameTaken { name } => context.with("name", name),
+            Self::Damaged { id, .. } => context.with("id", id),
+            Self::Untrusted { path, .. }
+            | Self::InUse { path }
+            | Self::DiskFull { path }
+            | Self::NotWritable { path, .. }
+            | Self::Io { path, .. } => context.with("path", path),
+            Self::Output(error) => error.context(),
+            Self::Denied { .. } | Self::Cancelled => context,
+        }
+    }
+
+    fn os_error(&self) -> Option<i32> {
+        match self {
+            Self::NotWritable { source, .. } | Self::Io { source, .. } => source.raw_os_error(),
+            Self::Output(error) => error.os_error(),
+            _ => None,
         }
     }
 }

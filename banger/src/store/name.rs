@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure};
 use serde::{Deserialize, Serialize};
 
 const NAME_MAX: usize = 128;
@@ -15,13 +16,36 @@ pub struct ImageName(String);
 
 /// Why a text is not an image name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{text:?} cannot be an image's name; use up to 128 letters, digits, `.`, `_` and `-`, the first a letter, \
-     digit or `_`"
-)]
+#[error("{text:?} cannot be an image's name")]
+#[non_exhaustive]
 pub struct NameError {
     /// The text.
     pub text: String,
+}
+
+impl NameError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        501
+    }
+}
+
+impl Failure for NameError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Argument
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        Some(Advice::new("use up to 128 letters, digits, `.`, `_` and `-`, the first a letter, digit or `_`"))
+    }
+
+    fn context(&self) -> ErrorContext {
+        ErrorContext::default().with("name", &self.text)
+    }
 }
 
 impl ImageName {

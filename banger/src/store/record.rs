@@ -1,72 +1,22 @@
 //! The record of an image: `image.json`.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
-use std::str::FromStr;
 
-use banger_ext4::{BootContract, Fixup};
+use banger_boot::{BootContract, Fixup};
 use banger_tree::GuestPath;
 use serde::{Deserialize, Serialize};
 
-use super::copies::ClonedFrom;
 use super::name::ImageName;
+use crate::id::ImageId;
+use crate::setters::setters;
+use crate::time::now;
 
 /// Version of the record's format; readers refuse newer ones.
 const RECORD_VERSION: u32 = 1;
 
-/// Id of a published image: 12 hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ImageId(String);
-
-impl ImageId {
-    /// Returns the id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Returns an id that is very likely not in use.
-    pub(crate) fn random() -> Self {
-        let bits = RandomState::new().hash_one(std::process::id()) & ((1 << 48) - 1);
-        Self(format!("{bits:012x}"))
-    }
-}
-
-impl FromStr for ImageId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        match text.len() == 12 && text.bytes().all(is_hex) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(format!("{text:?} is not an image id of 12 hexadecimal digits")),
-        }
-    }
-}
-
-impl TryFrom<String> for ImageId {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<ImageId> for String {
-    fn from(id: ImageId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for ImageId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
 /// What is known of a published image. The JSON form is `image.json` and what `--json` prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ImageRecord {
     /// Version of this format.
     pub version: u32,
@@ -119,13 +69,14 @@ pub struct ImageRecord {
     /// The image it is a copy of, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned_from: Option<ClonedFrom>,
-    /// Id of the older image that this one took the name of; gone as soon as this is visible.
+    /// Id of the older image that this one took the name of; not listed as soon as this is visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<ImageId>,
 }
 
 /// Options that decide the bytes of an image, besides its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BuildOptions {
     /// Backend that wrote it.
     pub backend: String,
@@ -142,8 +93,42 @@ pub struct BuildOptions {
     pub guest: Option<GuestBuildOptions>,
 }
 
+impl BuildOptions {
+    /// Returns the options of a build by `backend` with everything else at its default.
+    pub fn new(backend: impl Into<String>) -> Self {
+        Self { backend: backend.into(), size_bytes: None, inodes: None, timestamp_seconds: 0, guest: None }
+    }
+}
+
+setters! {
+    BuildOptions {
+        with_size_bytes => size_bytes: Option<u64>,
+        with_inodes => inodes: Option<u32>,
+        with_timestamp_seconds => timestamp_seconds: i64,
+        with_guest => guest: Option<GuestBuildOptions>,
+    }
+}
+
+/// The image that another one was cloned from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClonedFrom {
+    /// Its id.
+    pub id: ImageId,
+    /// The name it had.
+    pub name: ImageName,
+}
+
+impl ClonedFrom {
+    /// Returns what a clone of the image `original` says of it.
+    pub(super) fn of(original: &ImageRecord) -> Self {
+        Self { id: original.id.clone(), name: original.name.clone() }
+    }
+}
+
 /// What was to make an image boot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GuestBuildOptions {
     /// Init asked for: `auto`, `image`, `banger` or `install`.
     pub init: String,
@@ -151,8 +136,16 @@ pub struct GuestBuildOptions {
     pub digest: String,
 }
 
+impl GuestBuildOptions {
+    /// Returns what the init `init`, by name, and the guest binary and texts with `digest` make.
+    pub fn new(init: impl Into<String>, digest: impl Into<String>) -> Self {
+        Self { init: init.into(), digest: digest.into() }
+    }
+}
+
 /// The part of the image configuration that says how to run it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ImageConfigRecord {
     /// `ENTRYPOINT`.
     #[serde(default)]
@@ -176,6 +169,7 @@ pub struct ImageConfigRecord {
 
 /// One layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerRecord {
     /// Digest of the published blob.
     pub digest: String,
@@ -185,9 +179,51 @@ pub struct LayerRecord {
     pub size_bytes: u64,
 }
 
+impl LayerRecord {
+    /// Returns the record of a layer: digest of the blob, digest of its tar, length of the blob.
+    pub fn new(digest: impl Into<String>, diff_id: impl Into<String>, size_bytes: u64) -> Self {
+        Self { digest: digest.into(), diff_id: diff_id.into(), size_bytes }
+    }
+}
+
 impl ImageRecord {
     /// The version that new records carry.
     pub const VERSION: u32 = RECORD_VERSION;
+
+    /// Returns the record of an image made now, which was called `source` and has this digest. The caller
+    /// sets what else is known; [`ImageStore::publish`](crate::ImageStore::publish) sets the id.
+    pub fn new(
+        name: ImageName,
+        source: impl Into<String>,
+        digest: impl Into<String>,
+        build: BuildOptions,
+    ) -> Self {
+        Self {
+            version: Self::VERSION,
+            id: ImageId::random(),
+            name,
+            source: source.into(),
+            digest: digest.into(),
+            index_digest: None,
+            platform: String::new(),
+            created: now(),
+            banger_version: env!("CARGO_PKG_VERSION").to_owned(),
+            build,
+            config: ImageConfigRecord::default(),
+            layers: Vec::new(),
+            size_bytes: 0,
+            free_bytes: 0,
+            inodes: 0,
+            used_inodes: 0,
+            boot_contract: None,
+            first_boot_pending: false,
+            injected: Vec::new(),
+            fixups: Vec::new(),
+            warnings: Vec::new(),
+            cloned_from: None,
+            replaces: None,
+        }
+    }
 
     /// Returns the record that `json` holds.
     ///

@@ -2,7 +2,11 @@ use std::fs;
 
 use camino::Utf8PathBuf;
 
+use banger_tree::{Cancellation, ErrorKind, Failure as _};
+
+use super::staged_image::write_record;
 use super::*;
+use crate::id::ImageId;
 
 struct Fixture {
     _dir: tempfile::TempDir,
@@ -18,42 +22,33 @@ fn fixture() -> Fixture {
 
 fn record(name: &str) -> ImageRecord {
     ImageRecord {
-        version: ImageRecord::VERSION,
-        id: "000000000000".parse().unwrap(),
-        name: name.parse().unwrap(),
-        source: "docker.io/library/debian:bookworm".to_owned(),
-        digest: format!("sha256:{}", "0".repeat(64)),
-        index_digest: None,
         platform: "linux/amd64".to_owned(),
         created: "2026-01-01T00:00:00Z".to_owned(),
-        banger_version: "0.1.0".to_owned(),
-        build: BuildOptions {
-            backend: "native".to_owned(),
-            size_bytes: None,
-            inodes: None,
-            timestamp_seconds: 0,
-            guest: None,
-        },
-        config: ImageConfigRecord::default(),
-        layers: Vec::new(),
         size_bytes: 7,
-        free_bytes: 0,
         inodes: 16,
         used_inodes: 11,
-        boot_contract: None,
-        first_boot_pending: false,
-        injected: Vec::new(),
-        fixups: Vec::new(),
-        warnings: Vec::new(),
-        cloned_from: None,
-        replaces: None,
+        ..ImageRecord::new(
+            name.parse().unwrap(),
+            "docker.io/library/debian:bookworm",
+            format!("sha256:{}", "0".repeat(64)),
+            BuildOptions::new("native"),
+        )
     }
 }
 
-fn publish(store: &ImageStore, name: &str, content: &str) -> ImageRecord {
-    let staged = store.stage().unwrap();
+fn goes_on() -> Cancellation {
+    Cancellation::new()
+}
+
+/// Publishes an image that somebody uses.
+fn publish_leased(store: &ImageStore, name: &str, content: &str) -> StoredImage {
+    let staged = store.stage(&goes_on()).unwrap();
     fs::write(staged.rootfs_path(), content).unwrap();
-    store.publish(staged, record(name)).unwrap()
+    store.publish(staged, record(name), &goes_on()).unwrap()
+}
+
+fn publish(store: &ImageStore, name: &str, content: &str) -> ImageRecord {
+    publish_leased(store, name, content).record
 }
 
 fn entries(fixture: &Fixture) -> Vec<String> {
@@ -70,7 +65,7 @@ fn entries(fixture: &Fixture) -> Vec<String> {
 fn an_image_appears_with_its_record_or_not_at_all() {
     let fixture = fixture();
     assert!(fixture.store.list().unwrap().images.is_empty());
-    let staged = fixture.store.stage().unwrap();
+    let staged = fixture.store.stage(&goes_on()).unwrap();
     fs::write(staged.rootfs_path(), "half").unwrap();
     assert!(fixture.store.list().unwrap().images.is_empty());
     drop(staged);
@@ -103,26 +98,23 @@ fn a_crash_between_publishing_and_replacing_is_mended() {
     let other = publish(&fixture.store, "other", "new");
     // As if the process died after the rename: both directories are there.
     let path = fixture.state.join("images").join(other.id.as_str());
-    staged::write_record(
-        &path,
-        &ImageRecord { name: old.name.clone(), replaces: Some(old.id), ..other.clone() },
-    )
-    .unwrap();
+    write_record(&path, &ImageRecord { name: old.name.clone(), replaces: Some(old.id), ..other.clone() })
+        .unwrap();
     assert_eq!(fixture.store.find("debian").unwrap().id, other.id);
-    drop(fixture.store.stage().unwrap());
+    drop(fixture.store.stage(&goes_on()).unwrap());
     assert_eq!(entries(&fixture), [other.id.as_str()]);
 }
 
 #[test]
 fn sweeps_what_no_live_process_holds() {
     let fixture = fixture();
-    let live = fixture.store.stage().unwrap();
+    let live = fixture.store.stage(&goes_on()).unwrap();
     let images = fixture.state.join("images");
     for stale in ["0123456789ab.staging", "ba9876543210.removed"] {
         fs::create_dir(images.join(stale)).unwrap();
         fs::write(images.join(stale).join(ROOTFS_FILE), "x").unwrap();
     }
-    let second = fixture.store.stage().unwrap();
+    let second = fixture.store.stage(&goes_on()).unwrap();
     let locked = |id: &ImageId| [format!("{id}.staging"), format!("{id}.staging.lock")];
     let mut expected = [locked(live.id()), locked(second.id())].concat();
     expected.sort();
@@ -143,9 +135,12 @@ fn finds_by_name_id_and_unique_prefix() {
     }
     assert!(matches!(fixture.store.find(""), Err(StoreError::NotFound { .. })));
     assert!(matches!(fixture.store.find("zz"), Err(StoreError::NotFound { .. })));
-    assert!(matches!(fixture.store.rename("one", "two".parse().unwrap()), Err(StoreError::NameTaken { .. })));
-    assert_eq!(fixture.store.rename("one", "three".parse().unwrap()).unwrap().id, a.id);
-    assert_eq!(fixture.store.remove("three").unwrap(), a.id.as_str());
+    assert!(matches!(
+        fixture.store.rename("one", "two".parse().unwrap(), &goes_on()),
+        Err(StoreError::NameTaken { .. })
+    ));
+    assert_eq!(fixture.store.rename("one", "three".parse().unwrap(), &goes_on()).unwrap().id, a.id);
+    assert_eq!(fixture.store.remove("three", &goes_on()).unwrap(), a.id.as_str());
     assert_eq!(fixture.store.list().unwrap().images, [b]);
 }
 
@@ -161,6 +156,102 @@ fn a_damaged_record_is_shown_and_can_be_removed() {
         assert_eq!((listing.images, listing.damaged.len()), (vec![good.clone()], 1), "{text}");
         assert!(matches!(fixture.store.find(bad.id.as_str()), Err(StoreError::Damaged { .. })));
     }
-    fixture.store.remove(bad.id.as_str()).unwrap();
+    fixture.store.remove(bad.id.as_str(), &goes_on()).unwrap();
     assert!(fixture.store.list().unwrap().damaged.is_empty());
+}
+
+#[test]
+fn a_leased_image_stays_at_its_path_until_the_sweep_after() {
+    let fixture = fixture();
+    let store = &fixture.store;
+    let first = publish_leased(store, "debian", "first");
+    let error = store.remove("debian", &goes_on()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InUse, "{error}");
+    // Replaced twice: the first stays hidden when the one that hid it has gone.
+    publish(store, "debian", "second");
+    let third = publish(store, "debian", "third");
+    assert_eq!(store.list().unwrap().images, std::slice::from_ref(&third));
+    assert!(matches!(store.find(first.record.id.as_str()), Err(StoreError::NotFound { .. })));
+    store.sweep(&goes_on()).unwrap();
+    assert_eq!(fs::read_to_string(&first.path).unwrap(), "first");
+    let clone = first.lease.clone();
+    drop(first);
+    store.sweep(&goes_on()).unwrap();
+    assert_eq!(entries(&fixture).len(), 2, "a clone of the lease is one");
+    drop(clone);
+    store.sweep(&goes_on()).unwrap();
+    assert_eq!(entries(&fixture), [third.id.as_str()]);
+    store.remove("debian", &goes_on()).unwrap();
+    assert_eq!(entries(&fixture), [""; 0]);
+}
+
+#[test]
+fn an_opened_image_is_in_use_and_so_is_one_that_is_edited() {
+    let fixture = fixture();
+    let store = &fixture.store;
+    let image = publish(store, "debian", "bytes");
+    let opened = [(); 2].map(|()| store.open("debian", &goes_on()).unwrap());
+    assert!(matches!(store.remove("debian", &goes_on()), Err(StoreError::InUse { .. })));
+    // The name is not what is leased.
+    store.rename("debian", "other".parse().unwrap(), &goes_on()).unwrap();
+    assert!(matches!(store.remove("other", &goes_on()), Err(StoreError::InUse { .. })));
+    drop(opened);
+    let edited = fs::File::open(store.rootfs_path(&image.id)).unwrap();
+    edited.lock().unwrap();
+    assert!(matches!(store.remove("other", &goes_on()), Err(StoreError::InUse { .. })));
+    drop(edited);
+    store.remove("other", &goes_on()).unwrap();
+    assert!(matches!(store.open("other", &goes_on()), Err(StoreError::NotFound { .. })));
+}
+
+#[test]
+fn a_wait_for_the_names_ends_when_it_is_cancelled() {
+    let fixture = fixture();
+    let image = publish(&fixture.store, "debian", "bytes");
+    let names = fs::File::open(fixture.state.join("images/.lock")).unwrap();
+    names.lock().unwrap();
+    let cancellation = Cancellation::new();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| fixture.store.remove("debian", &cancellation));
+        assert!(!cancellation.sleep(std::time::Duration::from_millis(20)));
+        assert!(!waiter.is_finished(), "the names are locked");
+        cancellation.cancel();
+        assert!(matches!(waiter.join().unwrap(), Err(StoreError::Cancelled)));
+    });
+    assert_eq!(fixture.store.list().unwrap().images, [image]);
+}
+
+#[test]
+fn a_reader_sees_the_old_image_or_the_new_one() {
+    let fixture = fixture();
+    let store = &fixture.store;
+    publish(store, "debian", "0");
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for round in 1..40 {
+                publish(store, "debian", &round.to_string());
+            }
+        });
+        while !writer.is_finished() {
+            let image = store.open("debian", &goes_on()).unwrap();
+            let number: u32 = fs::read_to_string(&image.path).unwrap().parse().unwrap();
+            assert!(number < 40);
+            assert!(store.list().unwrap().damaged.is_empty());
+        }
+    });
+}
+
+#[test]
+fn locks_of_killed_pulls_are_swept_and_those_of_live_ones_are_not() {
+    let fixture = fixture();
+    publish(&fixture.store, "debian", "bytes");
+    let name = "live".parse().unwrap();
+    let live = fixture.store.lock_pull(&name, &goes_on(), || panic!("nobody pulls")).unwrap();
+    fs::write(fixture.state.join("images/.pull-killed.lock"), "").unwrap();
+    fixture.store.sweep(&goes_on()).unwrap();
+    let locks =
+        || entries(&fixture).into_iter().filter(|name| name.starts_with(".pull-")).collect::<Vec<_>>();
+    assert_eq!(locks(), [".pull-live.lock"]);
+    drop(live);
+    assert_eq!(locks(), [""; 0]);
 }

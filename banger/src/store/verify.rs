@@ -4,17 +4,20 @@ use std::io;
 
 use banger_ext4::Ext4Editor;
 use banger_oci::Digest;
-use banger_tree::RootfsError;
+use banger_tree::{Cancellation, RootfsError};
 use camino::Utf8PathBuf;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::error::StoreError;
+use super::files::ROOTFS_FILE;
+use super::image_store::ImageStore;
+use super::lease::StoredImage;
 use super::name::ImageName;
-use super::record::{ImageId, ImageRecord};
-use super::{ImageStore, ROOTFS_FILE};
+use super::record::ImageRecord;
 use crate::host_file::{open_directory, open_plain};
+use crate::id::ImageId;
 use crate::identity::uuid_of;
-use crate::uuid::Uuid;
 
 /// What [`ImageStore::verify`] found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,10 +57,10 @@ impl ImageStore {
     /// files have none.
     ///
     /// # Errors
-    /// There is no such image, its record is damaged, or its file cannot be read.
-    pub fn verify(&self, wanted: &str) -> Result<Verification, StoreError> {
-        let record = self.find(wanted)?;
-        let path = self.rootfs_path(&record.id);
+    /// There is no such image, its record is damaged, its file cannot be read, or the caller asks to stop
+    /// while another one removes the image.
+    pub fn verify(&self, wanted: &str, cancellation: &Cancellation) -> Result<Verification, StoreError> {
+        let StoredImage { record, path, lease: _lease } = self.open(wanted, cancellation)?;
         let mut found = Verification {
             version: Verification::VERSION,
             id: record.id.clone(),
@@ -125,8 +128,8 @@ fn wrong_uuid(record: &ImageRecord, uuid: [u8; 16]) -> Option<String> {
         Err(error) => return Some(format!("the record's digest is none: {error}")),
     };
     let wanted = uuid_of(&digest, "uuid");
-    (uuid != wanted).then(|| {
-        let (found, wanted) = (Uuid(uuid), Uuid(wanted));
+    (uuid != *wanted.as_bytes()).then(|| {
+        let (found, wanted) = (Uuid::from_bytes(uuid), wanted);
         format!("the file system's UUID is {found}, and that of its digest {wanted}: it is of another image")
     })
 }

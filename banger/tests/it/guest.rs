@@ -5,12 +5,13 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use banger::Failure as _;
 use banger::guest::{
     CopyIn, ErrorCode, Exec, ExecEvent, ExitStatus, GuestAddress, GuestClient, GuestError, GuestTimeouts, Pty,
 };
 use banger_guest::protocol::{
-    Accepted, Control, CopyTaken, CopyTarget, Failure, FrameKind, Health, INPUT_WINDOW_BYTES, Message as _,
-    Operation, Outcome, Reply, Request, read_frame, write_frame, write_message,
+    Accepted, Control, CopyTaken, CopyTarget, FrameKind, Health, INPUT_WINDOW_BYTES, Message as _, Operation,
+    Outcome, Refusal, Reply, Request, read_frame, write_frame, write_message,
 };
 use camino::Utf8PathBuf;
 use tempfile::TempDir;
@@ -35,7 +36,9 @@ fn scripted_at(
     let path = Utf8PathBuf::from_path_buf(directory.path().join("agent")).unwrap();
     let listener = UnixListener::bind(&path).unwrap();
     let agent = std::thread::spawn(move || script(listener.accept().unwrap().0));
-    let timeouts = GuestTimeouts { connect: Duration::from_millis(500), reply: Duration::from_millis(500) };
+    let timeouts = GuestTimeouts::default()
+        .with_connect(Duration::from_millis(500))
+        .with_reply(Duration::from_millis(500));
     Scripted {
         client: GuestClient::new(address(path)).with_timeouts(timeouts),
         agent: Some(agent),
@@ -64,11 +67,11 @@ fn reply(stream: &mut UnixStream, id: u64, outcome: Outcome) {
 }
 
 fn failure(code: ErrorCode) -> Outcome {
-    Outcome::Error(Failure { code, message: "as the script says".to_owned() })
+    Outcome::Error(Refusal { code, message: "as the script says".to_owned() })
 }
 
 fn health() -> Health {
-    Health { agent_version: "1.2.3".to_owned(), protocol: 1, uptime_ms: 77 }
+    Health::default().with_agent_version("1.2.3".to_owned()).with_protocol(1).with_uptime_ms(77)
 }
 
 #[test]
@@ -131,10 +134,11 @@ fn a_vmm_that_is_silent_is_given_up() {
 #[cfg(target_os = "linux")]
 fn a_guest_that_is_not_there_is_not_reached_over_the_hosts_vsock() {
     let client = GuestClient::new("vsock:4294967290:5000".parse().unwrap());
-    let timeouts = GuestTimeouts { connect: Duration::from_secs(1), reply: Duration::from_secs(1) };
+    let timeouts =
+        GuestTimeouts::default().with_connect(Duration::from_secs(1)).with_reply(Duration::from_secs(1));
     let error = client.with_timeouts(timeouts).health().unwrap_err();
     assert!(matches!(error, GuestError::Unreachable { .. }), "{error}");
-    let text = error.to_string();
+    let text = error.advice().unwrap().to_string();
     assert!(["no AF_VSOCK", "no machine", "no guest"].iter().any(|words| text.contains(words)), "{text}");
 }
 
@@ -255,7 +259,7 @@ fn a_program_gets_input_as_it_takes_it_and_signals_past_it() {
         write_frame(&mut stream, FrameKind::ErrorOutput, b"err").unwrap();
         reply(&mut stream, id, Outcome::Exec(ExitStatus::Exited { status: 3 }));
     });
-    let exec = Exec { argv: vec!["sort".to_owned()], stdin: true, ..Exec::default() };
+    let exec = Exec::default().with_argv(vec!["sort".to_owned()]).with_stdin(true);
     let mut session = guest.client.exec(&exec).unwrap();
     assert_eq!(session.pid(), 42);
     let mut input = session.input();
@@ -291,7 +295,7 @@ fn a_session_that_is_dropped_ends_its_connection_and_its_writers() {
         write_message(&mut stream, FrameKind::Accepted, &Accepted::Exec { pid: 1 }).unwrap();
         while let Ok(Some(_)) = read_frame(&mut stream) {}
     });
-    let session = guest.client.exec(&Exec { stdin: true, ..Exec::default() }).unwrap();
+    let session = guest.client.exec(&Exec::default().with_stdin(true)).unwrap();
     let mut input = session.input();
     let writer = std::thread::spawn(move || input.write_all(&vec![0; 1 << 20]));
     std::thread::sleep(Duration::from_millis(50));
@@ -317,9 +321,9 @@ fn a_copy_arrives_whole_or_says_why_not() {
         }
         assert_eq!(received, expected);
         let bytes = u64::try_from(received.len()).unwrap();
-        reply(&mut stream, id, Outcome::CopyIn(CopyTaken { bytes }));
+        reply(&mut stream, id, Outcome::CopyIn(CopyTaken::default().with_bytes(bytes)));
     });
-    let copy = CopyIn { path: "/etc/x".to_owned(), ..CopyIn::default() };
+    let copy = CopyIn::default().with_path("/etc/x".to_owned());
     assert_eq!(guest.client.copy_in(&copy, &mut content.as_slice()).unwrap(), 3_000_000);
 
     // The disk is full after a while: the rest is not sent for nothing.
@@ -343,10 +347,15 @@ fn a_copy_out_that_lost_bytes_is_no_copy() {
     for (told, fine) in [(5, true), (6, false)] {
         let guest = scripted(move |mut stream| {
             let id = request(&mut stream).id;
-            let target = CopyTarget { size_bytes: 5, mode: 0o640, uid: 0, gid: 0, mtime_seconds: 0 };
+            let target = CopyTarget::default()
+                .with_size_bytes(5)
+                .with_mode(0o640)
+                .with_uid(0)
+                .with_gid(0)
+                .with_mtime_seconds(0);
             write_message(&mut stream, FrameKind::Accepted, &Accepted::CopyOut(target)).unwrap();
             write_frame(&mut stream, FrameKind::Output, b"bytes").unwrap();
-            reply(&mut stream, id, Outcome::CopyOut(CopyTaken { bytes: told }));
+            reply(&mut stream, id, Outcome::CopyOut(CopyTaken::default().with_bytes(told)));
         });
         let mut content = Vec::new();
         let copied = guest.client.copy_out("/etc/x", &mut content);

@@ -1,6 +1,12 @@
 //! Tests of the library through its public interface.
 #![allow(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod guest;
+mod guest_cancel;
 mod hostile_guest;
+mod leases;
+mod one_crate;
 mod rootfs_cost;
+mod sigpipe;

@@ -104,10 +104,10 @@ fn edited(fixture: &Fixture, command: Command) -> EditorEffort {
 }
 
 fn since(before: EditorEffort, after: EditorEffort) -> EditorEffort {
-    EditorEffort {
-        block_reads: after.block_reads - before.block_reads,
-        lookups: after.lookups - before.lookups,
-    }
+    let mut effort = EditorEffort::default();
+    effort.block_reads = after.block_reads - before.block_reads;
+    effort.lookups = after.lookups - before.lookups;
+    effort
 }
 
 /// Checks efforts for n, 2n and 4n.
@@ -150,7 +150,7 @@ const COMMANDS: [(&str, Command); 13] = [
         edit.link(&targets, &Destination::parse(b"/empty").unwrap(), MakeLink::default()).unwrap();
     }),
     ("ln -s", |edit, fixture| {
-        let how = MakeLink { symbolic: true, ..MakeLink::default() };
+        let how = MakeLink::default().with_symbolic(true);
         for number in 0..fixture.count {
             let link = Destination::parse(format!("/d/link-{number}").as_bytes()).unwrap();
             edit.link(&[b"x"], &link, how).unwrap();
@@ -172,7 +172,7 @@ const COMMANDS: [(&str, Command); 13] = [
         }
     }),
     ("rm -r", |edit, _| {
-        let how = Remove { recursive: true, ..Remove::default() };
+        let how = Remove::default().with_recursive(true);
         edit.remove(&operand("/d"), how).unwrap();
         edit.remove(&operand("/tree"), how).unwrap();
     }),
@@ -185,7 +185,7 @@ const COMMANDS: [(&str, Command); 13] = [
     }),
     ("chown", |edit, fixture| {
         let owner = OwnerChange::parse(b"app:").unwrap();
-        let how = |recursive| ChangeOwner { recursive, dereference: true };
+        let how = |recursive| ChangeOwner::default().with_recursive(recursive).with_dereference(true);
         for path in paths(fixture.count) {
             edit.change_owner(&operand(&path), &owner, how(false)).unwrap();
         }
@@ -336,7 +336,7 @@ fn deep_trees_cost_as_much_as_their_directories() {
         drop(edit);
         let changed = editor.effort();
         let mut edit = Edit::new(&mut editor, Timestamp::from_seconds(1), &Cancellation::default());
-        edit.remove(&operand("/down"), Remove { recursive: true, ..Remove::default() }).unwrap();
+        edit.remove(&operand("/down"), Remove::default().with_recursive(true)).unwrap();
         drop(edit);
         efforts.push((since(start, listed), since(listed, changed), since(changed, editor.effort())));
     }

@@ -107,10 +107,8 @@ impl Bench {
     ) -> anyhow::Result<String> {
         let mut command = Command::new(&self.banger);
         command
-            .arg("--state-dir")
-            .arg(self.scratch.path().join("state"))
-            .arg("--cache-dir")
-            .arg(self.scratch.path().join("cache"))
+            .env("BANGER_STATE_DIR", self.scratch.path().join("state"))
+            .env("BANGER_CACHE_DIR", self.scratch.path().join("cache"))
             .args(arguments);
         let output = tools::try_run(&mut command).map_err(|report| anyhow::anyhow!("{report}"))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())

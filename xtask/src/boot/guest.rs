@@ -35,11 +35,9 @@ impl Guest {
 
     /// Runs `argv` and returns what it wrote, whatever became of it.
     pub(crate) fn run(&self, argv: &[&str]) -> anyhow::Result<ExecOutput> {
-        let exec = Exec {
-            argv: argv.iter().map(|&word| word.to_owned()).collect(),
-            timeout_ms: Some(120_000),
-            ..Exec::default()
-        };
+        let exec = Exec::default()
+            .with_argv(argv.iter().map(|&word| word.to_owned()).collect())
+            .with_timeout_ms(Some(120_000));
         self.client.run(&exec).with_context(|| format!("{argv:?}"))
     }
 

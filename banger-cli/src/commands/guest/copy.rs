@@ -12,9 +12,9 @@ use camino::Utf8Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::Serialize;
 
-use super::Document;
+use super::answer::Document;
 use crate::args::guest::{CopyArguments, CopyEnd};
-use crate::commands::{Failure, output};
+use crate::failure::{CommandError, output};
 use crate::printer::{Printer, raw_output};
 
 /// What a file from a guest may be at most, before the umask.
@@ -26,7 +26,11 @@ struct Answer {
     bytes: u64,
 }
 
-pub(super) fn copy(arguments: &CopyArguments, guest: &GuestClient, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn copy(
+    arguments: &CopyArguments,
+    guest: &GuestClient,
+    printer: &Printer,
+) -> Result<(), CommandError> {
     let ends = (CopyEnd::from(arguments.source.as_str()), CopyEnd::from(arguments.target.as_str()));
     match ends {
         (CopyEnd::Guest(_), CopyEnd::Guest(_)) => {
@@ -53,15 +57,12 @@ fn copy_in(
     source: &CopyEnd,
     path: String,
     guest: &GuestClient,
-) -> Result<u64, Failure> {
-    let mut request = CopyIn {
-        path,
-        mode: arguments.mode,
-        uid: arguments.owner.map(|(uid, _)| uid),
-        gid: arguments.owner.and_then(|(_, gid)| gid),
-        parents: arguments.parents,
-        size_bytes: None,
-    };
+) -> Result<u64, CommandError> {
+    let mut request = CopyIn::new(path)
+        .with_mode(arguments.mode)
+        .with_uid(arguments.owner.map(|(uid, _)| uid))
+        .with_gid(arguments.owner.and_then(|(_, gid)| gid))
+        .with_parents(arguments.parents);
     let mut content: Box<dyn Read> = match source {
         CopyEnd::Host(path) => {
             let open = || {
@@ -84,7 +85,7 @@ fn copy_in(
     Ok(guest.copy_in(&request, &mut content)?)
 }
 
-fn copy_out(path: &str, target: &CopyEnd, guest: &GuestClient) -> Result<u64, Failure> {
+fn copy_out(path: &str, target: &CopyEnd, guest: &GuestClient) -> Result<u64, CommandError> {
     let CopyEnd::Host(target) = target else {
         let copied = guest.copy_out(path, &mut raw_output());
         return match copied {
@@ -121,7 +122,7 @@ fn copy_out(path: &str, target: &CopyEnd, guest: &GuestClient) -> Result<u64, Fa
 
 /// Opens a device or a pipe, which takes the bytes: a rename would put a file in its place. A symlink
 /// to one is refused later, as every path into `/dev` is that does not name its device itself.
-fn open_stream(target: &Utf8Path) -> Result<Option<File>, Failure> {
+fn open_stream(target: &Utf8Path) -> Result<Option<File>, CommandError> {
     let is_stream = |kind: FileType| kind.is_fifo() || kind.is_char_device() || kind.is_block_device();
     if !target.symlink_metadata().is_ok_and(|metadata| is_stream(metadata.file_type())) {
         return Ok(None);
@@ -130,7 +131,7 @@ fn open_stream(target: &Utf8Path) -> Result<Option<File>, Failure> {
     if !target.starts_with("/dev") {
         banger::HostPlace::check_path(target.as_std_path()).map_err(banger::Error::new_file(target))?;
     }
-    let write = |source| banger::Error::Output { action: "write", path: target.to_owned(), source };
+    let write = |source| banger::Error::from(banger::OutputError::io("write", target)(source));
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = openat(CWD, target.as_std_path(), flags, Mode::empty());
     let file = File::from(opened.map_err(|error| write(error.into()))?);
@@ -138,10 +139,10 @@ fn open_stream(target: &Utf8Path) -> Result<Option<File>, Failure> {
     Ok(is_same.then_some(file))
 }
 
-fn read_error(path: &str, source: &io::Error) -> Failure {
+fn read_error(path: &str, source: &io::Error) -> CommandError {
     option("cp", path, &source.to_string())
 }
 
-fn option(option: &'static str, value: &str, reason: &str) -> Failure {
-    banger::Error::Option { option, value: value.to_owned(), reason: reason.to_owned() }.into()
+fn option(option: &'static str, value: &str, reason: &str) -> CommandError {
+    CommandError::argument(option, value, reason)
 }

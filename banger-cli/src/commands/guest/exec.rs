@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use banger::guest::{Exec, ExecEvent, ExecInput, ExecSession, ExitStatus, GuestClient};
 use serde::Serialize;
 
-use super::{Document, ended, terminal};
+use super::answer::{Document, ended};
+use super::terminal;
 use crate::args::guest::ExecArguments;
-use crate::commands::{Failure, output};
+use crate::failure::{CommandError, output};
 use crate::printer::{Printer, raw_error_output, raw_output};
 
 /// How often the terminal's size is looked at.
@@ -28,7 +29,11 @@ struct Answer {
     stderr: String,
 }
 
-pub(super) fn exec(arguments: &ExecArguments, guest: &GuestClient, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn exec(
+    arguments: &ExecArguments,
+    guest: &GuestClient,
+    printer: &Printer,
+) -> Result<(), CommandError> {
     let mut env = arguments.env.clone();
     if arguments.tty
         && !env.iter().any(|(name, _)| name == "TERM")
@@ -36,16 +41,14 @@ pub(super) fn exec(arguments: &ExecArguments, guest: &GuestClient, printer: &Pri
     {
         env.push(("TERM".to_owned(), term));
     }
-    let request = Exec {
-        argv: arguments.command.clone(),
-        env,
-        clear_env: false,
-        user: arguments.user.clone(),
-        working_dir: arguments.workdir.clone(),
-        stdin: arguments.stdin && !arguments.tty,
-        pty: arguments.tty.then(terminal::size),
-        timeout_ms: arguments.timeout.map(|seconds| seconds.saturating_mul(1000)),
-    };
+    let request = Exec::default()
+        .with_argv(arguments.command.clone())
+        .with_env(env)
+        .with_user(arguments.user.clone())
+        .with_working_dir(arguments.workdir.clone())
+        .with_stdin(arguments.stdin && !arguments.tty)
+        .with_pty(arguments.tty.then(terminal::size))
+        .with_timeout_ms(arguments.timeout.map(|seconds| seconds.saturating_mul(1000)));
     let session = guest.exec(&request)?;
     let raw = (arguments.tty && !printer.is_json()).then(terminal::RawMode::begin).flatten();
     if arguments.tty || arguments.stdin {
@@ -82,7 +85,7 @@ fn end_at_once() -> ! {
 }
 
 /// Prints what the program writes until it ends.
-fn print(mut session: ExecSession) -> Result<ExitStatus, Failure> {
+fn print(mut session: ExecSession) -> Result<ExitStatus, CommandError> {
     loop {
         match session.next_event()? {
             ExecEvent::Output(bytes) => {

@@ -1,5 +1,6 @@
 //! `banger guest`: asks the agent of a guest that runs.
 
+mod answer;
 mod copy;
 mod exec;
 mod terminal;
@@ -9,27 +10,14 @@ use std::time::Duration;
 use banger::guest::{EntrypointState, ExitStatus, GuestClient, Info, NetworkConfig, ShutdownAction};
 use serde::Serialize;
 
-use super::{Failure, output};
+use self::answer::{Document, ended};
 use crate::args::guest::{GuestArguments, GuestCommand, SetNetworkArguments};
+use crate::failure::{CommandError, output};
 use crate::printer::Printer;
 use crate::text::Text;
 use crate::units::Size;
 
-/// What the agent answered, as `--json` prints it.
-#[derive(Serialize)]
-struct Document<T> {
-    version: u32,
-    #[serde(flatten)]
-    answer: T,
-}
-
-impl<T> Document<T> {
-    fn new(answer: T) -> Self {
-        Self { version: 1, answer }
-    }
-}
-
-pub(super) fn run(command: &GuestCommand, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn run(command: &GuestCommand, printer: &Printer) -> Result<(), CommandError> {
     match command {
         GuestCommand::Health { guest, wait } => {
             let health = client(guest).wait_until_ready(Duration::from_secs(*wait))?;
@@ -74,28 +62,13 @@ fn client(arguments: &GuestArguments) -> GuestClient {
     GuestClient::new(arguments.socket.clone())
 }
 
-/// Ends this program as another one ended.
-fn ended(status: ExitStatus) -> Result<(), Failure> {
-    let number = match status {
-        ExitStatus::Exited { status } => status,
-        // As shells have it.
-        ExitStatus::Killed { signal } => signal.saturating_add(128),
-        _ => 1,
-    };
-    match u8::try_from(number).unwrap_or(1) {
-        0 => Ok(()),
-        status => Err(Failure::Ended(status)),
-    }
-}
-
-fn set_network(arguments: &SetNetworkArguments, printer: &Printer) -> Result<(), Failure> {
-    let network = NetworkConfig {
-        interface: arguments.interface.clone(),
-        addresses: arguments.address.clone(),
-        gateways: arguments.gateway.clone(),
-        dns: arguments.dns.clone(),
-        hostname: arguments.hostname.clone(),
-    };
+fn set_network(arguments: &SetNetworkArguments, printer: &Printer) -> Result<(), CommandError> {
+    let network = NetworkConfig::default()
+        .with_interface(arguments.interface.clone())
+        .with_addresses(arguments.address.clone())
+        .with_gateways(arguments.gateway.clone())
+        .with_dns(arguments.dns.clone())
+        .with_hostname(arguments.hostname.clone());
     let interface = client(&arguments.guest).set_network(&network, arguments.persist)?;
     #[derive(Serialize)]
     struct Answer {

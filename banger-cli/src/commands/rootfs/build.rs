@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use banger::{BuildRequest, BuiltFile, ImageSize};
 
-use super::STANDARD_INPUT;
+use super::operand::STANDARD_INPUT;
 use crate::args::{BuildArguments, ProgressStyle};
-use crate::commands::{Failure, cancel_on_signal, limits, output};
+use crate::commands::limits;
+use crate::failure::{CommandError, output};
+use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
 use crate::progress;
 use crate::units::Size;
@@ -15,7 +17,7 @@ pub(super) fn build(
     arguments: &BuildArguments,
     style: ProgressStyle,
     printer: &Printer,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let request = request(arguments)?;
     let started = Instant::now();
     let cancellation = cancel_on_signal(printer);
@@ -27,13 +29,13 @@ pub(super) fn build(
     output(printer.result(&built, &format!("{}\n", built.path)))
 }
 
-fn request(arguments: &BuildArguments) -> Result<BuildRequest, Failure> {
+fn request(arguments: &BuildArguments) -> Result<BuildRequest, CommandError> {
     let mut request = BuildRequest::new(match arguments.source.as_str() {
         STANDARD_INPUT => "/dev/stdin".into(),
         _ => arguments.source.clone(),
     });
-    request.backend = arguments.file_system.backend.parse::<banger::Backend>()?;
-    request.uuid = arguments.uuid.as_deref().map(str::parse::<banger::Uuid>).transpose()?;
+    request.backend = arguments.file_system.backend.into();
+    request.uuid = arguments.uuid.as_deref().map(banger::parse_uuid).transpose()?;
     request.label.clone_from(&arguments.label);
     request.inodes = arguments.file_system.inodes;
     request.force = arguments.force;

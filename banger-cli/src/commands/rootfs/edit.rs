@@ -15,12 +15,13 @@ use banger::{Cancellation, InjectReport, InjectRequest};
 use camino::Utf8Path;
 use serde::Serialize;
 
-use super::{STANDARD_INPUT, guest_path};
+use super::operand::{STANDARD_INPUT, guest_path};
 use crate::args::{
     ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments, MkdirArguments, MvArguments,
     PutArguments, ResizeArguments, RmArguments, TargetArguments,
 };
-use crate::commands::{Failure, cancel_on_signal, output};
+use crate::failure::{CommandError, output};
+use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
 use crate::units::Size;
 
@@ -29,7 +30,7 @@ fn edit(
     file: &FileArgument,
     printer: &Printer,
     work: impl FnOnce(&mut Edit<'_>, &Cancellation) -> Result<Vec<GuestPath>, EditError>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         version: u32,
@@ -79,21 +80,20 @@ fn owner(text: Option<&OsString>) -> Result<Option<OwnerChange>, EditError> {
     text.map(|text| OwnerChange::parse(text.as_bytes())).transpose()
 }
 
-pub(super) fn put(arguments: &PutArguments, printer: &Printer) -> Result<(), Failure> {
-    let standard_input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(Failure::Output)?);
+pub(super) fn put(arguments: &PutArguments, printer: &Printer) -> Result<(), CommandError> {
+    let standard_input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(CommandError::Output)?);
     edit(&arguments.file, printer, |edit, cancellation| {
         let (sources, destination) = split(&arguments.paths, &arguments.target)?;
         let by_number = arguments.uid.or(arguments.gid).is_some();
-        let how = Put {
-            mode: mode(arguments.mode.as_ref())?,
-            owner: match by_number {
+        let how = Put::default()
+            .with_mode(mode(arguments.mode.as_ref())?)
+            .with_owner(match by_number {
                 true => Some(OwnerChange::to_ids(arguments.uid, arguments.gid)),
                 false => owner(arguments.owner.as_ref())?,
-            },
-            parents: arguments.parents,
-            no_dereference: arguments.no_dereference,
-            no_clobber: arguments.no_clobber,
-        };
+            })
+            .with_parents(arguments.parents)
+            .with_no_dereference(arguments.no_dereference)
+            .with_no_clobber(arguments.no_clobber);
         let mut input = PatientReader::new(standard_input, cancellation);
         let mut input: Option<&mut dyn io::Read> = Some(&mut input);
         let source = |path: &OsString| match input.take_if(|_| path == STANDARD_INPUT) {
@@ -104,45 +104,42 @@ pub(super) fn put(arguments: &PutArguments, printer: &Printer) -> Result<(), Fai
     })
 }
 
-pub(super) fn mkdir(arguments: &MkdirArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn mkdir(arguments: &MkdirArguments, printer: &Printer) -> Result<(), CommandError> {
     edit(&arguments.file, printer, |edit, _| {
-        let how = MakeDirectory {
-            parents: arguments.parents,
-            mode: mode(arguments.mode.as_ref())?,
-            owner: owner(arguments.owner.as_ref())?,
-        };
+        let how = MakeDirectory::default()
+            .with_parents(arguments.parents)
+            .with_mode(mode(arguments.mode.as_ref())?)
+            .with_owner(owner(arguments.owner.as_ref())?);
         arguments.paths.iter().map(|path| edit.make_directory(&guest_path(path)?, &how)).collect()
     })
 }
 
-pub(super) fn ln(arguments: &LnArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn ln(arguments: &LnArguments, printer: &Printer) -> Result<(), CommandError> {
     edit(&arguments.file, printer, |edit, _| {
         let (targets, link) = split(&arguments.paths, &arguments.target)?;
         let targets: Vec<&[u8]> = targets.iter().map(|target| target.as_bytes()).collect();
-        let how = MakeLink {
-            symbolic: arguments.symbolic,
-            force: arguments.force,
-            no_dereference: arguments.no_dereference,
-        };
+        let how = MakeLink::default()
+            .with_symbolic(arguments.symbolic)
+            .with_force(arguments.force)
+            .with_no_dereference(arguments.no_dereference);
         edit.link(&targets, &link, how)
     })
 }
 
-pub(super) fn mv(arguments: &MvArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn mv(arguments: &MvArguments, printer: &Printer) -> Result<(), CommandError> {
     edit(&arguments.file, printer, |edit, _| {
         let (sources, destination) = split(&arguments.paths, &arguments.target)?;
         let sources = existing(sources, edit)?;
-        edit.rename(&sources, &destination, Move { no_clobber: arguments.no_clobber })
+        edit.rename(&sources, &destination, Move::default().with_no_clobber(arguments.no_clobber))
     })
 }
 
-pub(super) fn rm(arguments: &RmArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn rm(arguments: &RmArguments, printer: &Printer) -> Result<(), CommandError> {
     edit(&arguments.file, printer, |edit, _| {
-        let how = Remove {
-            recursive: arguments.recursive,
-            force: arguments.force,
-            empty_directories: arguments.dir,
-        };
+        let how = Remove::default()
+            .with_recursive(arguments.recursive)
+            .with_force(arguments.force)
+            .with_empty_directories(arguments.dir);
         let operands = operands(&arguments.paths)?;
         operands.iter().try_for_each(|operand| edit.check_removable(operand, how))?;
         let removed = operands.iter().map(|operand| edit.remove(operand, how));
@@ -150,7 +147,7 @@ pub(super) fn rm(arguments: &RmArguments, printer: &Printer) -> Result<(), Failu
     })
 }
 
-pub(super) fn chmod(arguments: &ChmodArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn chmod(arguments: &ChmodArguments, printer: &Printer) -> Result<(), CommandError> {
     edit(&arguments.file, printer, |edit, _| {
         let change: ModeChange = arguments.mode.parse()?;
         let operands = existing(&arguments.paths, edit)?;
@@ -161,17 +158,19 @@ pub(super) fn chmod(arguments: &ChmodArguments, printer: &Printer) -> Result<(),
     })
 }
 
-pub(super) fn chown(arguments: &ChownArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn chown(arguments: &ChownArguments, printer: &Printer) -> Result<(), CommandError> {
     edit(&arguments.file, printer, |edit, _| {
         let owner = OwnerChange::parse(arguments.owner.as_bytes())?;
         let operands = existing(&arguments.paths, edit)?;
-        let how = ChangeOwner { recursive: arguments.recursive, dereference: !arguments.no_dereference };
+        let how = ChangeOwner::default()
+            .with_recursive(arguments.recursive)
+            .with_dereference(!arguments.no_dereference);
         let change = |operand: Operand| edit.change_owner(&operand, &owner, how).map(|()| operand.path);
         operands.into_iter().map(change).collect()
     })
 }
 
-pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         version: u32,
@@ -180,13 +179,11 @@ pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(
         report: &'a InjectReport,
     }
     let file = &arguments.file.file;
-    let request = InjectRequest {
-        guest: arguments.guest.options()?,
-        architecture: arguments.architecture.clone(),
-        hostname: arguments.hostname.clone(),
-        timestamp_seconds: banger::source_date_epoch()?,
-        ..InjectRequest::default()
-    };
+    let request = InjectRequest::default()
+        .with_guest(arguments.guest.options())
+        .with_architecture(arguments.architecture.clone())
+        .with_hostname(arguments.hostname.clone())
+        .with_timestamp_seconds(banger::source_date_epoch()?);
     let cancellation = cancel_on_signal(printer);
     let report = banger::inject_file(file, &request, &cancellation)?;
     for fixup in &report.fixups {
@@ -204,7 +201,7 @@ pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(
     output(printer.result(&Document { version: 1, file, report: &report }, ""))
 }
 
-pub(super) fn resize(arguments: &ResizeArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn resize(arguments: &ResizeArguments, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         version: u32,

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 use banger::rootfs::{
-    CopyError, EditError, Entry, Ext4Editor, FileType, GuestPath, Listing, Operand, View, escape_bytes,
+    CopyError, EditError, Ext4Editor, FileType, GuestPath, Listing, Operand, RootfsEntry, View, escape_bytes,
     in_file, open, time_text,
 };
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::stat_format::StatFormat;
 use crate::args::{CatArguments, LsArguments, StatArguments};
-use crate::commands::{Failure, output};
+use crate::failure::{CommandError, output};
 use crate::json;
 use crate::printer::{Printer, raw_output};
 use crate::text::{Text, table};
@@ -26,18 +26,18 @@ use crate::units::Size;
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
 /// Opens `file`, and says what one who reads it should know.
-fn open_noted(file: &Utf8Path, printer: &Printer) -> Result<Ext4Editor, Failure> {
+fn open_noted(file: &Utf8Path, printer: &Printer) -> Result<Ext4Editor, CommandError> {
     let rootfs = open(file)?;
     rootfs.notes().iter().for_each(|note| printer.warning(&format!("{file}: {note}")));
     Ok(rootfs)
 }
 
-pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         version: u32,
         file: &'a Utf8Path,
-        entries: &'a [Entry],
+        entries: &'a [RootfsEntry],
         directories: &'a [Listing],
     }
     let file = &arguments.file.file;
@@ -87,8 +87,8 @@ pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Failu
             true => dots(&view, &listing.path).map_err(failed())?,
             false => Vec::new(),
         };
-        let name = |entry: &Entry| escape_bytes(entry.path.file_name().unwrap_or(b"/"));
-        let mut rows: Vec<(String, &Entry)> =
+        let name = |entry: &RootfsEntry| escape_bytes(entry.path.file_name().unwrap_or(b"/"));
+        let mut rows: Vec<(String, &RootfsEntry)> =
             dots.iter().map(|(name, entry)| ((*name).to_owned(), entry)).collect();
         rows.extend(listing.entries.iter().map(|entry| (name(entry), entry)));
         text.append(&lines(rows, arguments));
@@ -98,14 +98,14 @@ pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Failu
 }
 
 /// Returns `.` and `..` of a directory, by their names.
-fn dots(view: &View<'_>, path: &GuestPath) -> Result<Vec<(&'static str, Entry)>, EditError> {
+fn dots(view: &View<'_>, path: &GuestPath) -> Result<Vec<(&'static str, RootfsEntry)>, EditError> {
     let dir = view.resolve(path)?;
     let parent = dir.parent().unwrap_or_else(GuestPath::root);
     Ok(vec![(".", view.entry(&dir)?), ("..", view.entry(&parent)?)])
 }
 
 /// Sorts entries, which come by name.
-fn sort(entries: &mut [Entry], arguments: &LsArguments) {
+fn sort(entries: &mut [RootfsEntry], arguments: &LsArguments) {
     if arguments.by_time {
         entries.sort_by_key(|entry| Reverse((entry.modified.seconds, entry.modified.nanoseconds)));
     } else if arguments.by_size {
@@ -117,16 +117,16 @@ fn sort(entries: &mut [Entry], arguments: &LsArguments) {
 }
 
 /// One line an entry.
-fn lines(rows: Vec<(String, &Entry)>, arguments: &LsArguments) -> Text {
+fn lines(rows: Vec<(String, &RootfsEntry)>, arguments: &LsArguments) -> Text {
     let is_long = arguments.long || arguments.numeric;
-    let name = |name: String, entry: &Entry| {
+    let name = |name: String, entry: &RootfsEntry| {
         let mark = if arguments.classify { mark_of(entry, is_long) } else { "" };
         name + mark
     };
     if !is_long && !arguments.inode {
         return rows.into_iter().map(|(text, entry)| name(text, entry)).collect();
     }
-    let inode = |entry: &Entry| arguments.inode.then(|| entry.inode.to_string());
+    let inode = |entry: &RootfsEntry| arguments.inode.then(|| entry.inode.to_string());
     if !is_long {
         let rows: Vec<[String; 2]> = rows
             .into_iter()
@@ -148,7 +148,7 @@ fn lines(rows: Vec<(String, &Entry)>, arguments: &LsArguments) -> Text {
 }
 
 /// The character for a type, as `ls -F` has it.
-fn mark_of(entry: &Entry, is_long: bool) -> &'static str {
+fn mark_of(entry: &RootfsEntry, is_long: bool) -> &'static str {
     match entry.file_type {
         FileType::Directory => "/",
         // The target stands behind it.
@@ -181,7 +181,7 @@ fn human_size(bytes: u64) -> String {
     }
 }
 
-fn long_row(entry: &Entry, arguments: &LsArguments, name: String) -> [String; 7] {
+fn long_row(entry: &RootfsEntry, arguments: &LsArguments, name: String) -> [String; 7] {
     let numeric = arguments.numeric;
     let who = |id: u32, name: &Option<String>| match name {
         Some(name) if !numeric => name.clone(),
@@ -211,7 +211,7 @@ fn long_row(entry: &Entry, arguments: &LsArguments, name: String) -> [String; 7]
     ]
 }
 
-pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), CommandError> {
     let file = &arguments.file.file;
     let rootfs = open_noted(file, printer)?;
     let failed = || in_file(file);
@@ -226,7 +226,7 @@ pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), Fai
     }
     let copy = |path: &GuestPath, out: &mut dyn io::Write| {
         view.copy_to(path, out).map_err(|error| match error {
-            CopyError::Read(error) => Failure::from(in_file(file)(error)),
+            CopyError::Read(error) => CommandError::from(in_file(file)(error)),
             CopyError::Output(error) => output(Err(error)).expect_err("it is an error"),
         })
     };
@@ -268,35 +268,28 @@ pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), Fai
 }
 
 /// Checks that the files fit into a document: a sparse one has a size far beyond any memory.
-fn check_sizes(view: &View<'_>, paths: &[GuestPath], arguments: &CatArguments) -> Result<(), Failure> {
+fn check_sizes(view: &View<'_>, paths: &[GuestPath], arguments: &CatArguments) -> Result<(), CommandError> {
     let Size(max_bytes) = arguments.max_output;
     let mut total = 0_u64;
     for path in paths {
         let entry = view.resolve(path).and_then(|path| view.entry(&path));
         total = total.saturating_add(entry.map_err(in_file(&arguments.file.file))?.size_bytes);
         if total > max_bytes {
-            return Err(banger::Error::Option {
-                option: "rootfs cat --json",
-                value: path.to_string(),
-                reason: format!(
-                    "up to this file there are {}, and at most {} are printed; allow more with --max-output SIZE, or \
-                     leave out --json",
-                    Size(total),
-                    Size(max_bytes)
-                ),
-            }
-            .into());
+            let (total, most) = (Size(total), Size(max_bytes));
+            let reason = format!("up to this file there are {total}, and at most {most} are printed");
+            return Err(CommandError::argument("rootfs cat --json", path.to_string(), reason)
+                .advised("allow more with --max-output SIZE, or leave out --json"));
         }
     }
     Ok(())
 }
 
-pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Document<'a> {
         version: u32,
         file: &'a Utf8Path,
-        entries: &'a [Entry],
+        entries: &'a [RootfsEntry],
     }
     let file = &arguments.file.file;
     let format = match (&arguments.format, &arguments.printf) {
@@ -310,7 +303,7 @@ pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), F
         let path = view.operand(&Operand::parse(path.as_bytes())?)?;
         view.entry(&if arguments.dereference { view.resolve(&path)? } else { path })
     };
-    let entries: Vec<Entry> =
+    let entries: Vec<RootfsEntry> =
         arguments.paths.iter().map(entry).collect::<Result<_, _>>().map_err(in_file(file))?;
     if let (Some(format), false) = (&format, printer.is_json()) {
         return print_formatted(format, &entries, &arguments.paths);
@@ -327,7 +320,11 @@ pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), F
 
 /// Prints what a format says of each entry. The format escapes what it prints, and may leave out the
 /// end of the line.
-fn print_formatted(format: &StatFormat, entries: &[Entry], names: &[OsString]) -> Result<(), Failure> {
+fn print_formatted(
+    format: &StatFormat,
+    entries: &[RootfsEntry],
+    names: &[OsString],
+) -> Result<(), CommandError> {
     let text: String =
         entries.iter().zip(names).map(|(entry, name)| format.apply(entry, name.as_bytes())).collect();
     let mut out = raw_output();
@@ -335,7 +332,7 @@ fn print_formatted(format: &StatFormat, entries: &[Entry], names: &[OsString]) -
 }
 
 /// One line a field.
-fn description(entry: &Entry) -> Text {
+fn description(entry: &RootfsEntry) -> Text {
     let mut text = Text::default();
     let mut line = |key: &str, value: &str| text.field(key, value);
     let who = |id: u32, name: &Option<String>| match name {

@@ -3,21 +3,18 @@
 mod build;
 mod edit;
 mod look;
+mod operand;
 mod stat_format;
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-
-use banger::rootfs::{EditError, GuestPath, parse_path};
-
-use super::Failure;
 use crate::args::{ProgressStyle, RootfsCommand};
+use crate::failure::CommandError;
 use crate::printer::Printer;
 
-/// What stands for the host's standard input.
-const STANDARD_INPUT: &str = "-";
-
-pub(super) fn run(command: &RootfsCommand, style: ProgressStyle, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn run(
+    command: &RootfsCommand,
+    style: ProgressStyle,
+    printer: &Printer,
+) -> Result<(), CommandError> {
     match command {
         RootfsCommand::Build(arguments) => build::build(arguments, style, printer),
         RootfsCommand::Ls(arguments) => look::ls(arguments, printer),
@@ -33,8 +30,4 @@ pub(super) fn run(command: &RootfsCommand, style: ProgressStyle, printer: &Print
         RootfsCommand::Inject(arguments) => edit::inject(arguments, printer),
         RootfsCommand::Resize(arguments) => edit::resize(arguments, printer),
     }
-}
-
-fn guest_path(text: &OsStr) -> Result<GuestPath, EditError> {
-    parse_path(text.as_bytes())
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use banger::Error;
-use banger::rootfs::{Entry, FileType, escape_bytes, time_text};
+use banger::rootfs::{FileType, RootfsEntry, escape_bytes, time_text};
+
+use crate::failure::CommandError;
 
 /// Letters that a format can have.
 const LETTERS: &[u8] = b"aAfFgGhinNstTuUyY";
@@ -22,7 +23,7 @@ enum FormatPart {
 
 impl StatFormat {
     /// Reads a format; with `is_printf` it has escapes, and no new line comes after it.
-    pub(super) fn parse(format: &[u8], is_printf: bool) -> Result<Self, Error> {
+    pub(super) fn parse(format: &[u8], is_printf: bool) -> Result<Self, CommandError> {
         let mut parts = Vec::new();
         let mut text: Vec<u8> = Vec::new();
         let mut rest = format;
@@ -35,10 +36,9 @@ impl StatFormat {
                 }
                 b'%' => {
                     parts.push(FormatPart::Text(escape_but_lines(&std::mem::take(&mut text))));
-                    let (part, behind) = value(behind).map_err(|reason| Error::Option {
-                        option: if is_printf { "--printf" } else { "--format" },
-                        value: escape_bytes(format),
-                        reason,
+                    let (part, behind) = value(behind).map_err(|reason| {
+                        let name = if is_printf { "--printf" } else { "--format" };
+                        CommandError::argument(name, escape_bytes(format), reason)
                     })?;
                     parts.push(part);
                     rest = behind;
@@ -55,7 +55,7 @@ impl StatFormat {
     }
 
     /// Returns what the format says of an entry that was asked for as `name`.
-    pub(super) fn apply(&self, entry: &Entry, name: &[u8]) -> String {
+    pub(super) fn apply(&self, entry: &RootfsEntry, name: &[u8]) -> String {
         let mut all = String::new();
         for part in &self.parts {
             match part {
@@ -129,7 +129,7 @@ fn escape_but_lines(text: &[u8]) -> String {
     String::from_utf8(text.to_vec()).unwrap_or_else(|_| escape_bytes(text))
 }
 
-fn text_of(letter: u8, entry: &Entry, name: &[u8]) -> String {
+fn text_of(letter: u8, entry: &RootfsEntry, name: &[u8]) -> String {
     let who = |name: &Option<String>| name.clone().unwrap_or_else(|| "UNKNOWN".to_owned());
     let (major, minor) = entry.device.unwrap_or_default();
     match letter {
@@ -161,7 +161,7 @@ fn text_of(letter: u8, entry: &Entry, name: &[u8]) -> String {
     }
 }
 
-fn type_text(entry: &Entry) -> &'static str {
+fn type_text(entry: &RootfsEntry) -> &'static str {
     match entry.file_type {
         FileType::Regular if entry.size_bytes == 0 => "regular empty file",
         FileType::Regular => "regular file",

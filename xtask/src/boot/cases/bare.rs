@@ -45,11 +45,9 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     check_commands(bench, &machine.socket().display().to_string())?;
 
     // Another address while it runs.
-    let network = NetworkConfig {
-        interface: Some(card.interface.clone()),
-        addresses: vec!["10.0.2.16/24".parse()?],
-        ..NetworkConfig::default()
-    };
+    let network = NetworkConfig::default()
+        .with_interface(Some(card.interface.clone()))
+        .with_addresses(vec!["10.0.2.16/24".parse()?]);
     guest.client.set_network(&network, false)?;
     let info = guest.client.info()?;
     ensure_that!(

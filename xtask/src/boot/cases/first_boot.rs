@@ -123,8 +123,7 @@ pub(super) fn log_in(bench: &Bench, guest: &Guest, port: u16) -> anyhow::Result<
     }
     let public = std::fs::read(key.with_extension("key.pub"))?;
     guest.shell("mkdir -p -m 700 /root/.ssh")?;
-    let keys =
-        CopyIn { path: "/root/.ssh/authorized_keys".to_owned(), mode: Some(0o600), ..CopyIn::default() };
+    let keys = CopyIn::default().with_path("/root/.ssh/authorized_keys".to_owned()).with_mode(Some(0o600));
     guest.client.copy_in(&keys, &mut public.as_slice())?;
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {

@@ -28,7 +28,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     many(&socket, &guest)?;
     stalled(&socket, &guest)?;
     // A program whose output nobody takes, and whose host goes away.
-    let exec = banger::guest::Exec { argv: vec!["yes".to_owned()], ..Default::default() };
+    let exec = banger::guest::Exec::default().with_argv(vec!["yes".to_owned()]);
     let mut session = guest.client.exec(&exec)?;
     session.next_event()?;
     std::thread::sleep(Duration::from_secs(2));

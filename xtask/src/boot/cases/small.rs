@@ -111,7 +111,7 @@ pub(crate) fn scratch(bench: &Bench) -> anyhow::Result<()> {
     let client = guest.client.clone();
     let waiting = std::thread::spawn(move || client.wait(Some(Duration::from_secs(60))));
     std::thread::sleep(Duration::from_millis(300));
-    let go = CopyIn { path: "/srv/go".to_owned(), ..CopyIn::default() };
+    let go = CopyIn::default().with_path("/srv/go".to_owned());
     guest.client.copy_in(&go, &mut b"go".as_slice())?;
     let status = waiting.join().expect("the thread does not panic").context("wait")?;
     ensure_that!(status == (ExitStatus::Exited { status: 7 }), "the entry point ended with {status:?}");

@@ -1,0 +1,43 @@
+//! What a caller puts into a guest.
+
+use std::sync::Arc;
+
+use banger_guest::config::{Entrypoint, InitMode};
+use banger_tree::Timestamp;
+
+/// What to put into a guest.
+#[derive(Clone, Debug)]
+pub struct GuestAgents {
+    /// The guest's binary: a static executable for the guest's processor.
+    pub binary: Arc<[u8]>,
+    /// Which init is wanted.
+    pub init: InitMode,
+    /// What the image's configuration runs; used where banger-init is the init.
+    pub entrypoint: Option<Entrypoint>,
+    /// Whether banger-init keeps a login shell on the console beside an entry point.
+    pub console_shell: bool,
+    /// Name of the machine, for an image that has none.
+    pub hostname: String,
+    /// Whether kernel modules come into the image too, vsock's among them.
+    pub kernel_modules: bool,
+    /// Modification time of all that is written.
+    pub timestamp: Timestamp,
+}
+
+impl GuestAgents {
+    /// Name of a machine that nobody gave one.
+    pub const DEFAULT_HOSTNAME: &'static str = "banger";
+
+    /// Returns agents of this binary, with everything else at its default.
+    pub fn new(binary: impl Into<Arc<[u8]>>) -> Self {
+        Self {
+            binary: binary.into(),
+            init: InitMode::Auto,
+            entrypoint: None,
+            console_shell: false,
+            hostname: Self::DEFAULT_HOSTNAME.to_owned(),
+            kernel_modules: false,
+            timestamp: Timestamp::default(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Which features of a file system are known here: what can be read, and what can be edited.
+//!
+//! `docs/ext4.md` has the same as a table.
+
+use crate::format::superblock::{Superblock, incompat, ro_compat};
+
+/// What can be done with a file system that has a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Support {
+    /// It is read and edited.
+    Edited,
+    /// It is read; why it is not edited, and what to do.
+    Read(&'static str),
+    /// It is not read; why not.
+    Refused(&'static str),
+}
+
+use Support::{Edited, Read, Refused};
+
+type Table = [(u32, &'static str, Support)];
+
+/// Incompatible features; others are not known here.
+const INCOMPAT: [(u32, &str, Support); 17] = [
+    (0x1, "compression", Refused("no current kernel reads it either")),
+    (incompat::FILETYPE, "filetype", Edited),
+    (incompat::RECOVER, "needs_recovery", Edited),
+    (incompat::JOURNAL_DEV, "journal_dev", Refused("it is the journal of another file system")),
+    (incompat::META_BG, "meta_bg", Edited),
+    (incompat::EXTENTS, "extents", Edited),
+    (incompat::BIT64, "64bit", Edited),
+    (incompat::MMP, "mmp", Edited),
+    (incompat::FLEX_BG, "flex_bg", Edited),
+    (incompat::EA_INODE, "ea_inode", Edited),
+    (0x1000, "dirdata", Refused("only Lustre reads it")),
+    (incompat::CSUM_SEED, "metadata_csum_seed", Edited),
+    (incompat::LARGE_DIR, "large_dir", Edited),
+    (incompat::INLINE_DATA, "inline_data", Edited),
+    (incompat::ENCRYPT, "encrypt", Edited),
+    (incompat::CASEFOLD, "casefold", Edited),
+    (0x4_0000, "incompatible feature 18", Refused("it is not known here")),
+];
+
+/// Read-only compatible features; who does not know others must not write.
+const RO_COMPAT: [(u32, &str, Support); 17] = [
+    (ro_compat::SPARSE_SUPER, "sparse_super", Edited),
+    (ro_compat::LARGE_FILE, "large_file", Edited),
+    (ro_compat::HUGE_FILE, "huge_file", Edited),
+    (ro_compat::GDT_CSUM, "uninit_bg", Edited),
+    (ro_compat::DIR_NLINK, "dir_nlink", Edited),
+    (ro_compat::EXTRA_ISIZE, "extra_isize", Edited),
+    (ro_compat::METADATA_CSUM, "metadata_csum", Edited),
+    (0x80, "has_snapshot", Read("its snapshots would change with it")),
+    (
+        ro_compat::QUOTA,
+        "quota",
+        Read("its quota files would become wrong; tune2fs -O ^quota removes them, and -O quota counts again"),
+    ),
+    (
+        ro_compat::BIGALLOC,
+        "bigalloc",
+        Read("clusters of several blocks are only read here; mount it to change it"),
+    ),
+    (0x800, "replica", Read("it is a replica")),
+    (0x1000, "read-only", Read("it is marked so; tune2fs -O ^read-only takes the mark away")),
+    (ro_compat::PROJECT, "project", Edited),
+    (0x4000, "shared_blocks", Read("its files share blocks; e2fsck -E unshare_blocks makes copies")),
+    (ro_compat::VERITY, "verity", Edited),
+    (ro_compat::ORPHAN_PRESENT, "orphan_present", Edited),
+    (0x4, "btree_dir", Read("it is not known here")),
+];
+
+/// What follows from the features and the state of a file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Why it cannot even be read.
+    pub(crate) unreadable: Option<String>,
+    /// Why it cannot be edited, the first reason.
+    pub(crate) uneditable: Option<String>,
+    /// What one who reads it should know.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Verdict {
+    fn refuse_to_read(&mut self, reason: String) {
+        self.unreadable.get_or_insert(reason);
+    }
+
+    fn refuse_to_edit(&mut self, reason: String) {
+        self.uneditable.get_or_insert(reason);
+    }
+
+    fn look_up(&mut self, bits: u32, table: &Table, kind: &str) {
+        for (_, name, support) in table.iter().filter(|(bit, ..)| bits & bit != 0) {
+            match support {
+                Edited => {}
+                Read(reason) => self.refuse_to_edit(format!("it has the feature {name}: {reason}")),
+                Refused(reason) => self.refuse_to_read(format!("it has the {kind} {name}: {reason}")),
+            }
+        }
+    }
+}
+
+/// Returns the names of features, and the bits of those without.
+pub(crate) fn names_of_features(bits: u32, known: &[(u32, &str)]) -> String {
+    let mut names: Vec<String> =
+        known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect();
+    let unnamed = known.iter().fold(bits, |rest, (bit, _)| rest & !bit);
+    if unnamed != 0 {
+        names.push(format!("{unnamed:#x}"));
+    }
+    names.join(", ")
+}
+
+fn unknown_of(bits: u32, table: &Table) -> u32 {
+    table.iter().fold(bits, |rest, (bit, ..)| rest & !bit)
+}
+
+/// Returns what can be done with a file system of these features.
+pub(crate) fn verdict_of(superblock: &Superblock) -> Verdict {
+    let mut verdict = Verdict::default();
+    let incompat = superblock.s_feature_incompat;
+    verdict.look_up(incompat, &INCOMPAT, "incompatible feature");
+    let unknown = unknown_of(incompat, &INCOMPAT);
+    if unknown != 0 {
+        verdict
+            .refuse_to_read(format!("it has the incompatible feature {unknown:#x}, which is not known here"));
+    }
+    let ro_compat = superblock.s_feature_ro_compat;
+    verdict.look_up(ro_compat, &RO_COMPAT, "feature");
+    let unknown = unknown_of(ro_compat, &RO_COMPAT);
+    if unknown != 0 {
+        let reason = format!("it has the read-only compatible feature {unknown:#x}, which is not known here");
+        verdict.notes.push(format!("{reason}; what is read may lack what the feature adds"));
+        verdict.refuse_to_edit(reason);
+    }
+    if incompat & incompat::FILETYPE == 0 {
+        verdict.refuse_to_edit("it lacks the feature filetype; tune2fs -O filetype adds it".to_owned());
+    }
+    if superblock.s_log_block_size > 2 {
+        let size = 1_u64 << u64::from(superblock.s_log_block_size.min(20));
+        verdict.refuse_to_edit(format!("it has blocks of {size} KiB, and only up to 4 KiB are written here"));
+    }
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bit_has_one_line() {
+        for table in [&INCOMPAT[..], &RO_COMPAT] {
+            let all = table.iter().fold(0, |all, (bit, name, _)| {
+                assert!(bit.is_power_of_two() && all & bit == 0, "{name}");
+                all | bit
+            });
+            assert_eq!(unknown_of(u32::MAX, table), !all);
+        }
+    }
+}

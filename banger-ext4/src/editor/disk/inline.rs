@@ -1,0 +1,57 @@
+//! Content that is in its inode (`inline_data`): in the place of the blocks' numbers, and what does not
+//! fit there as the value of an extended attribute.
+//!
+//! It is read there. What changes such a file or directory moves it out to a block of its own first.
+
+use banger_tree::RootfsError;
+
+use super::Disk;
+use super::leaf;
+use super::leaf::LeafRecord;
+use super::whole_inode::WholeInode;
+use crate::format::InodeNumber;
+use crate::format::inode::Inode;
+use crate::format::xattr::{self, FoundEntry};
+
+/// Bytes in the place of the blocks' numbers.
+pub(super) const IN_PLACE: usize = 60;
+/// Bytes of a directory before its entries: the inode of the parent.
+const PARENT_SIZE: usize = 4;
+
+/// Returns the two parts of what an inode holds itself; it may be longer than the file.
+fn parts(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<(Vec<u8>, Vec<u8>), RootfsError> {
+    let space = inode.xattr_space(disk.volume.inode_size);
+    let has_xattrs = space.len() > 4 && space[..4] == xattr::MAGIC.to_le_bytes();
+    let entries = if has_xattrs { xattr::decode_all(&space[4..], 0) } else { None };
+    let data = entries.into_iter().flatten().find(FoundEntry::is_inline_data);
+    let data = data.filter(|found| found.value_inode.is_none()).ok_or_else(|| {
+        disk.volume.corrupt(format!("inode {} is said to hold its content, and does not", number.0))
+    })?;
+    Ok((inode.i_block[..IN_PLACE].to_vec(), data.entry.value.into_owned()))
+}
+
+/// Returns what an inode holds itself; it may be longer than the file.
+pub(crate) fn data(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<Vec<u8>, RootfsError> {
+    let (mut bytes, rest) = parts(disk, number, inode)?;
+    bytes.extend_from_slice(&rest);
+    Ok(bytes)
+}
+
+/// Returns the parent of a directory that holds its entries itself.
+pub(crate) fn parent_of(_disk: &Disk, inode: &Inode) -> InodeNumber {
+    let [a, b, c, d, ..] = inode.i_block;
+    InodeNumber(u32::from_le_bytes([a, b, c, d]))
+}
+
+/// Returns the records of a directory that holds its entries itself: in two parts, each of which
+/// its records fill.
+pub(crate) fn records(
+    disk: &Disk,
+    number: InodeNumber,
+    inode: &WholeInode,
+) -> Result<Vec<LeafRecord>, RootfsError> {
+    let (head, rest) = parts(disk, number, inode)?;
+    let mut records = leaf::records_in(disk, number, &head[PARENT_SIZE..])?;
+    records.extend(leaf::records_in(disk, number, &rest)?);
+    Ok(records)
+}

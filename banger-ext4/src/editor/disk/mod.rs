@@ -1,0 +1,82 @@
+//! The file system on its disk: the volume, its blocks with the changes that wait for a commit, what is
+//! free; above that inodes, the blocks they have, contents, attributes and directories, as functions of a
+//! [`Disk`]. Nothing here knows of paths, of commits or of the journal.
+
+mod allocate;
+pub(crate) mod block_map;
+pub(crate) mod blocks;
+pub(crate) mod content;
+pub(crate) mod dir_cache;
+pub(crate) mod directory;
+pub(crate) mod entries;
+pub(crate) mod extents;
+pub(crate) mod features;
+pub(crate) mod groups;
+pub(crate) mod index;
+pub(crate) mod index_node;
+pub(crate) mod inline;
+pub(crate) mod inline_out;
+pub(crate) mod inodes;
+pub(crate) mod leaf;
+pub(crate) mod names;
+pub(crate) mod orphans;
+pub(crate) mod removal;
+pub(crate) mod runs;
+pub(crate) mod storage;
+pub(crate) mod volume;
+pub(crate) mod whole_inode;
+pub(crate) mod xattr_entries;
+pub(crate) mod xattrs;
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use banger_tree::{Cancellation, GuestPath, RootfsError};
+
+use blocks::Blocks;
+use dir_cache::DirCache;
+use storage::Storage;
+use volume::Volume;
+
+/// A file system, block by block: the bottom of the editor.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) volume: Volume,
+    pub(crate) blocks: Blocks,
+    /// Blocks that were given back since the last commit.
+    pub(crate) freed: Vec<Range<u64>>,
+    /// What was found out about directories.
+    pub(crate) known: RefCell<DirCache>,
+    /// The path that the operation under way is about, for errors.
+    pub(crate) subject: GuestPath,
+    /// Tells operations to stop.
+    pub(crate) cancellation: Cancellation,
+}
+
+impl Disk {
+    /// Opens the file system that lies on `storage`; errors call it `image`.
+    ///
+    /// # Errors
+    /// As [`Volume::open`].
+    pub(crate) fn open(storage: Box<dyn Storage>, image: &str) -> Result<Self, RootfsError> {
+        let volume = Volume::open(&*storage, image)?;
+        let blocks = Blocks::new(storage, image.to_owned(), volume.block_size, volume.blocks_count);
+        Ok(Self {
+            volume,
+            blocks,
+            freed: Vec::new(),
+            known: RefCell::default(),
+            subject: GuestPath::root(),
+            cancellation: Cancellation::default(),
+        })
+    }
+
+    /// Returns that the file system cannot hold what is asked for.
+    pub(crate) fn limit(&self, reason: impl Into<String>) -> RootfsError {
+        RootfsError::Limit { path: self.subject.clone(), reason: reason.into() }
+    }
+
+    pub(crate) fn check_cancelled(&self) -> Result<(), RootfsError> {
+        if self.cancellation.is_cancelled() { Err(RootfsError::Cancelled) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,28 @@
+//! Blocks of a file, in rows.
+
+use crate::format::Block;
+
+/// One past the last block a file can have.
+pub(crate) const LOGICAL_END: u64 = u32::MAX as u64;
+
+/// Blocks of a file that follow each other in the image, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The first one's number in the file.
+    pub(crate) logical: u64,
+    /// How many.
+    pub(crate) len: u64,
+    /// The first one's number in the image.
+    pub(crate) start: u64,
+    /// Whether they hold bytes; blocks that are only reserved read as zeros.
+    pub(crate) written: bool,
+}
+
+/// Blocks of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Mapping {
+    /// In the order of the file.
+    pub(crate) runs: Vec<Run>,
+    /// Blocks of the tree itself.
+    pub(crate) index_blocks: Vec<Block>,
+}

@@ -1,0 +1,113 @@
+//! Entries of extended attributes, where they are in the inode and in its block.
+
+use banger_tree::RootfsError;
+
+use super::Disk;
+use super::blocks::{Bytes, View};
+use super::whole_inode::WholeInode;
+use crate::format::crc32c::is_wrong;
+use crate::format::xattr::{
+    BLOCK_HEADER_SIZE, FoundEntry, MAGIC, ValueInode, decode_all, has_wrong_hash, seal_block,
+};
+use crate::format::{Block, InodeNumber};
+
+/// Returns the inodes that hold values of an inode's xattrs.
+pub(crate) fn value_inodes_of(
+    disk: &Disk,
+    number: InodeNumber,
+    inode: &WholeInode,
+) -> Result<Vec<ValueInode>, RootfsError> {
+    let mut values = Vec::new();
+    for_each(disk, number, inode, |_, found| {
+        values.extend(found.value_inode);
+        Ok(())
+    })?;
+    Ok(values)
+}
+
+/// Returns how many blocks the values in other inodes take, which count as those of the inode.
+pub(crate) fn value_blocks_of(
+    disk: &Disk,
+    number: InodeNumber,
+    inode: &WholeInode,
+) -> Result<u64, RootfsError> {
+    let values = value_inodes_of(disk, number, inode)?;
+    let blocks = |value: &ValueInode| u64::from(value.size).div_ceil(disk.volume.block_size as u64);
+    Ok(values.iter().map(blocks).sum())
+}
+
+pub(super) fn for_each(
+    disk: &Disk,
+    number: InodeNumber,
+    inode: &WholeInode,
+    mut visit: impl FnMut(&Disk, &FoundEntry<'_>) -> Result<(), RootfsError>,
+) -> Result<(), RootfsError> {
+    let malformed = |place: &str| {
+        disk.volume.corrupt(format!("the extended attributes of inode {}, {place}, are malformed", number.0))
+    };
+    let space = inode.xattr_space(disk.volume.inode_size);
+    if space.len() > 4 && space[..4] == MAGIC.to_le_bytes() {
+        let entries = decode_all(&space[4..], 0).ok_or_else(|| malformed("in the inode"))?;
+        entries.iter().try_for_each(|found| visit(disk, found))?;
+    }
+    if inode.file_acl().0 != 0 {
+        let block = xattr_block(disk, number, inode.file_acl())?;
+        let entries = decode_all(&block, BLOCK_HEADER_SIZE).ok_or_else(|| malformed("in their block"))?;
+        entries.iter().try_for_each(|found| visit(disk, found))?;
+    }
+    Ok(())
+}
+
+/// Returns whether the hash of one is wrong, which only those look at who share blocks.
+pub(crate) fn has_wrong_xattr_hash(
+    disk: &Disk,
+    number: InodeNumber,
+    inode: &WholeInode,
+) -> Result<bool, RootfsError> {
+    let space = inode.xattr_space(disk.volume.inode_size);
+    if space.len() > 4 && space[..4] == MAGIC.to_le_bytes() && has_wrong_hash(&space[4..], 0) {
+        return Ok(true);
+    }
+    match inode.file_acl().0 {
+        0 => Ok(false),
+        _ => Ok(has_wrong_hash(&xattr_block(disk, number, inode.file_acl())?, BLOCK_HEADER_SIZE)),
+    }
+}
+
+/// Refuses to change the xattrs of an inode, or to free it, whose values are in other inodes:
+/// those count who has them.
+pub(super) fn check_no_value_inodes(
+    disk: &Disk,
+    number: InodeNumber,
+    inode: &WholeInode,
+) -> Result<(), RootfsError> {
+    match value_inodes_of(disk, number, inode)?.is_empty() {
+        true => Ok(()),
+        false => Err(disk.volume.unsupported(format!(
+            "extended attributes of inode {} are in inodes of their own (ea_inode), which is only read \
+             here; mount it to change them",
+            number.0
+        ))),
+    }
+}
+
+pub(super) fn xattr_block(disk: &Disk, number: InodeNumber, block: Block) -> Result<Bytes, RootfsError> {
+    let corrupt =
+        |what: &str| Err(disk.volume.corrupt(format!("the xattr block of inode {} {what}", number.0)));
+    if block.0 <= disk.volume.first_data_block {
+        return corrupt("is the superblock");
+    }
+    let bytes = disk.blocks.read(View::Now, block)?;
+    // `h_magic`, then `h_refcount`, then `h_blocks`.
+    if bytes[0..4] != MAGIC.to_le_bytes() || bytes[8..12] != 1_u32.to_le_bytes() {
+        return corrupt("is none");
+    }
+    if let Some(seed) = disk.volume.seed {
+        let mut sealed = bytes.to_vec();
+        seal_block(&mut sealed, seed, block);
+        if is_wrong(&bytes[..], &sealed[..]) {
+            return corrupt("has a wrong checksum");
+        }
+    }
+    Ok(bytes)
+}

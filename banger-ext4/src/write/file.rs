@@ -1,0 +1,218 @@
+//! The image file: large writes, holes where nothing was written.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::writer::{BUFFER_SIZE, Buffer, Writer};
+use crate::error::Ext4Error;
+use crate::format::{BLOCK_BYTES, Block};
+use crate::sparse::punch_hole;
+
+/// The file, with the last writes still in memory. Dropped before [`keep`](Self::keep), it is
+/// removed.
+#[derive(Debug)]
+pub(crate) struct ImageFile {
+    file: File,
+    path: Utf8PathBuf,
+    /// What is gathered, and where it belongs.
+    buffer: Option<Buffer>,
+    buffer_offset: u64,
+    keep: bool,
+    writer: Writer,
+}
+
+impl ImageFile {
+    /// Makes the file `path`, which must not exist.
+    ///
+    /// # Errors
+    /// It exists, or the host refuses.
+    pub(crate) fn create(path: &Utf8Path) -> Result<Self, Ext4Error> {
+        let error = |action| move |source| Ext4Error::Io { action, path: path.to_owned(), source };
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(error("create"))?;
+        match file.try_clone().and_then(|file| Writer::start(file, path)) {
+            Ok(writer) => {
+                Ok(Self { file, path: path.to_owned(), buffer: None, buffer_offset: 0, keep: false, writer })
+            }
+            Err(source) => {
+                // It is empty, and nobody else's: it was made above.
+                let _ = std::fs::remove_file(path);
+                Err(error("write")(source))
+            }
+        }
+    }
+
+    /// Returns the error for what the host refused.
+    pub(crate) fn error(&self, action: &'static str, source: io::Error) -> Ext4Error {
+        Ext4Error::Io { action, path: self.path.clone(), source }
+    }
+
+    /// Returns the file's path.
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// Writes `bytes` from the start of `block` on.
+    pub(crate) fn write(&mut self, block: Block, bytes: &[u8]) -> io::Result<()> {
+        self.write_at(block.offset(), bytes)
+    }
+
+    /// Writes `bytes` at `offset`.
+    pub(crate) fn write_at(&mut self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+        if self.gathered().end != offset {
+            self.submit()?;
+        }
+        while !bytes.is_empty() {
+            let mut buffer = match self.buffer.take() {
+                Some(buffer) => buffer,
+                None => {
+                    self.buffer_offset = offset;
+                    self.writer.buffer()?
+                }
+            };
+            let (now, later) = bytes.split_at(bytes.len().min(room(offset)));
+            buffer.extend_from_slice(now);
+            self.buffer = Some(buffer);
+            offset += now.len() as u64;
+            bytes = later;
+            if room(offset) == BUFFER_SIZE {
+                self.submit()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands what is in memory to the host.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.submit()?;
+        match self.writer.settle() {
+            true => Ok(()),
+            false => Err(self.writer.failure()),
+        }
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        self.buffer.take().map_or(Ok(()), |buffer| self.writer.write(buffer, self.buffer_offset))
+    }
+
+    /// Returns where the bytes belong that are gathered.
+    fn gathered(&self) -> Range<u64> {
+        let len = self.buffer.as_ref().map_or(0, |buffer| buffer.bytes().len());
+        self.buffer_offset..self.buffer_offset + len as u64
+    }
+
+    /// Fills `bytes` from `offset` on with what was written there, zeros where nothing was.
+    pub(crate) fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        if !self.writer.settle() {
+            return Err(io::Error::other("an earlier write failed"));
+        }
+        let buffered = self.gathered();
+        let end = offset + bytes.len() as u64;
+        let overlap = buffered.start.clamp(offset, end)..buffered.end.clamp(offset, end);
+        let within = |offset_in_file: u64| usize::try_from(offset_in_file - offset).expect("within a slice");
+        let (before, rest) = bytes.split_at_mut(within(overlap.start.max(offset)));
+        let (inside, after) = rest.split_at_mut(within(overlap.end) - within(overlap.start));
+        if let Some(buffer) = self.buffer.as_ref().filter(|_| !inside.is_empty()) {
+            let at = usize::try_from(overlap.start - buffered.start).expect("within a slice");
+            inside.copy_from_slice(&buffer.bytes()[at..at + inside.len()]);
+        }
+        read_zero_filled(&self.file, before, offset)?;
+        read_zero_filled(&self.file, after, overlap.end)
+    }
+
+    /// Makes holes of blocks that may have been written.
+    pub(crate) fn punch(&mut self, blocks: Range<u64>) -> io::Result<()> {
+        self.flush()?;
+        let (start, end) = (blocks.start * BLOCK_BYTES, blocks.end * BLOCK_BYTES);
+        let end = end.min(self.file.metadata()?.len());
+        if start >= end || punch_hole(&self.file, start, end - start) {
+            return Ok(());
+        }
+        // A host without holes: what was there must be gone all the same.
+        let zeros = vec![0; BUFFER_SIZE];
+        let mut at = start;
+        while at < end {
+            let part = usize::try_from(end - at).map_or(BUFFER_SIZE, |left| left.min(BUFFER_SIZE));
+            self.file.write_all_at(&zeros[..part], at)?;
+            at += part as u64;
+        }
+        Ok(())
+    }
+
+    /// Sets the file's length.
+    pub(crate) fn set_len(&mut self, bytes: u64) -> io::Result<()> {
+        self.flush()?;
+        self.file.set_len(bytes)
+    }
+
+    /// Leaves the file when this is dropped: it is complete.
+    pub(crate) fn keep(&mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for ImageFile {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Nobody is left to tell; the caller's directory is temporary anyway.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Returns how many bytes from `offset` on go into one buffer. Buffers end where a multiple of their
+/// size does, which the host's page cache likes best.
+fn room(offset: u64) -> usize {
+    let size = BUFFER_SIZE as u64;
+    usize::try_from(size - offset % size).expect("at most the size of a buffer")
+}
+
+fn read_zero_filled(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.read_at(bytes, offset) {
+            Ok(0) => {
+                bytes.fill(0);
+                return Ok(());
+            }
+            Ok(count) => {
+                bytes = &mut bytes[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_is_on_disk_and_in_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(directory.path().join("image")).unwrap();
+        let mut file = ImageFile::create(&path).unwrap();
+        assert!(ImageFile::create(&path).is_err(), "it exists");
+        file.write(Block(0), &[1; 8192]).unwrap();
+        file.write(Block(4), &[2; 4096]).unwrap();
+        file.write(Block(5), &[3; 4096]).unwrap();
+        let mut bytes = vec![9; 7 * 4096];
+        file.read_exact_at(0, &mut bytes).unwrap();
+        for (block, want) in [1, 1, 0, 0, 2, 3, 0].into_iter().enumerate() {
+            assert!(bytes[block * 4096..(block + 1) * 4096].iter().all(|byte| *byte == want), "{block}");
+        }
+        file.read_exact_at(4 * 4096 + 4000, &mut bytes[..200]).unwrap();
+        assert_eq!((bytes[95], bytes[96], bytes[199]), (2, 3, 3));
+        file.punch(0..1).unwrap();
+        file.read_exact_at(0, &mut bytes[..8192]).unwrap();
+        assert_eq!((bytes[0], bytes[4095], bytes[4096]), (0, 0, 1));
+        drop(file);
+        assert!(!path.exists(), "an unfinished image goes away");
+    }
+}

@@ -1,0 +1,63 @@
+//! The native backend: writes the image itself, in one pass, with no tools.
+//!
+//! The image under construction is the [`ContentStore`](banger_tree::ContentStore): file bytes go
+//! to their final blocks as they come ([`store`]). When the tree is final, all else is placed
+//! around and after them ([`build`]). `docs/ext4.md` draws the result.
+
+mod build;
+mod directory;
+mod extents;
+pub(crate) mod file;
+mod finish;
+mod free;
+mod inode_table;
+mod layout;
+mod mapped_run;
+mod new_inode;
+mod numbering;
+mod output;
+mod space;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writeback;
+mod writer;
+pub(crate) mod xattrs;
+
+use banger_tree::{Rootfs, RootfsError, Tree};
+use camino::Utf8Path;
+
+use crate::backend::{BuildReport, Ext4Backend, Ext4Builder};
+use crate::editor::Ext4Editor;
+use crate::error::Ext4Error;
+use crate::options::{Ext4Options, Identity};
+use store::ImageStore;
+
+/// Writes images itself: the default, and the fast one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NativeBackend;
+
+impl Ext4Backend for NativeBackend {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn create(&self, path: &Utf8Path, options: &Ext4Options) -> Result<Box<dyn Ext4Builder>, Ext4Error> {
+        Ok(Box::new(ImageStore::create(path, options)?))
+    }
+
+    fn open(&self, path: &Utf8Path) -> Result<Box<dyn Rootfs>, RootfsError> {
+        Ok(Box::new(Ext4Editor::open(path)?))
+    }
+}
+
+impl Ext4Builder for ImageStore {
+    fn set_identity(&mut self, identity: Identity) {
+        self.options.set_identity(identity);
+    }
+
+    fn build_ext4(mut self: Box<Self>, tree: &Tree) -> Result<BuildReport, Ext4Error> {
+        self.close();
+        build::build(&mut self, tree)
+    }
+}

@@ -1,0 +1,88 @@
+//! What the pulls of one [`Puller`](crate::Puller) share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use crate::clients::Clients;
+use crate::error::PullError;
+use crate::logins::Logins;
+use crate::slots::ReadSlots;
+use crate::threads::Threads;
+
+/// How much the pulls of one [`Puller`](crate::Puller) do at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PullerOptions {
+    /// Threads that make requests and downloads; up to four more run while these write to the disk or
+    /// look up names. Default: 2.
+    pub worker_threads: usize,
+    /// Downloads at a time, of all pulls together; each pull has a limit of its own, too. Default: 16.
+    pub parallel_downloads: usize,
+    /// Images that are read at a time by holders of a [`ReadPermit`](crate::ReadPermit); reading one
+    /// takes up to six threads. Default: 4.
+    pub parallel_reads: usize,
+    /// Threads that look for images on behalf of `pull_async`. Default: 4.
+    pub parallel_async: usize,
+}
+
+impl Default for PullerOptions {
+    fn default() -> Self {
+        Self { worker_threads: 2, parallel_downloads: 16, parallel_reads: 4, parallel_async: 4 }
+    }
+}
+
+crate::setters!(PullerOptions {
+    worker_threads: usize => with_worker_threads,
+    parallel_downloads: usize => with_parallel_downloads,
+    parallel_reads: usize => with_parallel_reads,
+    parallel_async: usize => with_parallel_async,
+});
+
+/// Threads, connections, tokens and limits.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    options: PullerOptions,
+    /// Started when they are first needed: images of this machine need none.
+    threads: Mutex<Option<Arc<Threads>>>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) downloads: Arc<Semaphore>,
+    pub(crate) reads: Arc<ReadSlots>,
+    #[cfg(feature = "tokio")]
+    pub(crate) async_pulls: Arc<Semaphore>,
+}
+
+/// What requests need. Tasks hold this, and never the threads that they run on.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    pub(crate) clients: Clients,
+    pub(crate) logins: Logins,
+}
+
+impl Engine {
+    pub(crate) fn new(options: PullerOptions) -> Arc<Self> {
+        Arc::new(Self {
+            threads: Mutex::default(),
+            connections: Arc::default(),
+            downloads: Arc::new(Semaphore::new(permits(options.parallel_downloads))),
+            reads: ReadSlots::new(options.parallel_reads),
+            #[cfg(feature = "tokio")]
+            async_pulls: Arc::new(Semaphore::new(permits(options.parallel_async))),
+            options,
+        })
+    }
+
+    /// The threads of all pulls.
+    pub(crate) fn threads(&self) -> Result<Arc<Threads>, PullError> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match &mut *threads {
+            Some(threads) => Arc::clone(threads),
+            none => Arc::clone(none.insert(Arc::new(Threads::start(self.options.worker_threads)?))),
+        })
+    }
+}
+
+/// A number that a semaphore takes.
+fn permits(count: usize) -> usize {
+    count.clamp(1, Semaphore::MAX_PERMITS)
+}

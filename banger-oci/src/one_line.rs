@@ -1,0 +1,16 @@
+//! Text of somebody else on one line of a message.
+
+use banger_tree::escape_text;
+
+/// Characters of a text of somebody else that a message shows.
+const SHOWN_LEN: usize = 200;
+
+/// Text of somebody else as one short line without control characters and hidden ones.
+pub(crate) fn one_line(text: &str) -> String {
+    // What is not shown is not looked at: a text may be as long as a document.
+    let printable =
+        text.trim_start().chars().take(SHOWN_LEN * 4).map(|c| if c.is_control() { ' ' } else { c });
+    let joined = printable.collect::<String>();
+    let words = joined.split_whitespace().collect::<Vec<_>>().join(" ");
+    escape_text(&words.chars().take(SHOWN_LEN).collect::<String>())
+}

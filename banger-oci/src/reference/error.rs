@@ -1,0 +1,61 @@
+//! Why a text is no image reference.
+
+use std::borrow::Cow;
+
+use banger_tree::{Advice, ErrorKind, Failure};
+
+/// A string that is no image reference.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an image reference: {reason}")]
+#[non_exhaustive]
+pub struct ReferenceError {
+    /// The string.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: String,
+    advice: Option<Cow<'static, str>>,
+}
+
+impl ReferenceError {
+    /// Returns a number that stays the same for this failure in all versions.
+    pub fn code(&self) -> u32 {
+        100
+    }
+}
+
+impl Failure for ReferenceError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Argument
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        self.advice.clone().map(Advice::new)
+    }
+}
+
+/// What is wrong with a text, and what to write in its place.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    pub(super) reason: String,
+    pub(super) advice: Option<Cow<'static, str>>,
+}
+
+impl Unfit {
+    pub(super) fn new(reason: impl Into<String>, advice: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), advice: Some(advice.into()) }
+    }
+
+    pub(super) fn into_error(self, text: &str) -> ReferenceError {
+        ReferenceError { text: text.to_owned(), reason: self.reason, advice: self.advice }
+    }
+}
+
+impl From<String> for Unfit {
+    fn from(reason: String) -> Self {
+        Self { reason, advice: None }
+    }
+}

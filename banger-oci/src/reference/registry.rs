@@ -1,0 +1,202 @@
+//! References to a repository of a registry: `[HOST/]NAME[:TAG][@DIGEST]`.
+
+use std::fmt;
+
+use crate::digest::{Digest, DigestError};
+
+/// The longest repository name that registries have to take.
+const NAME_LEN_MAX: usize = 255;
+/// The longest tag (distribution-spec, "Pulling manifests").
+const TAG_LEN_MAX: usize = 128;
+
+/// A repository of a registry, with a tag, a digest or both.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RegistryReference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+impl RegistryReference {
+    /// The registry as it is written, `docker.io` where none is: a host name or address, with a
+    /// port where one was given.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The host and port that answer requests for this registry.
+    #[must_use]
+    pub fn api_host(&self) -> &str {
+        if self.registry == "docker.io" { "registry-1.docker.io" } else { &self.registry }
+    }
+
+    /// The repository, with `library/` filled in for docker.io.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, `latest` where neither tag nor digest was given.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, which decides where there is a tag too.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => {
+                (rest, Some(digest.parse().map_err(|error: DigestError| error.to_string())?))
+            }
+            None => (text, None),
+        };
+        let (registry, remainder) = split_registry(rest);
+        let (path, tag) = match remainder.rsplit_once(':') {
+            Some((path, tag)) => {
+                check_tag(tag)?;
+                (path, Some(tag.to_owned()))
+            }
+            None => (remainder, None),
+        };
+        let registry = match registry.map(canonical_host).as_deref() {
+            None | Some("index.docker.io" | "registry-1.docker.io") => "docker.io".to_owned(),
+            Some(registry) => {
+                check_registry(registry)?;
+                registry.to_owned()
+            }
+        };
+        check_repository(path)?;
+        let repository = if registry == "docker.io" && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
+        if repository.len() > NAME_LEN_MAX {
+            return Err(format!("the repository name is longer than {NAME_LEN_MAX} bytes"));
+        }
+        let tag = if tag.is_none() && digest.is_none() { Some("latest".to_owned()) } else { tag };
+        Ok(Self { registry, repository, tag, digest })
+    }
+}
+
+/// Splits off the first component where it is a host: it holds a dot or a colon, is `localhost`,
+/// or has uppercase letters, which no repository may have.
+fn split_registry(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('/') {
+        Some((first, rest))
+            if is_surely_host(first) || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
+        {
+            (Some(first), rest)
+        }
+        _ => (None, text),
+    }
+}
+
+fn is_surely_host(component: &str) -> bool {
+    component.contains(['.', ':']) || component == "localhost"
+}
+
+/// A host in lowercase, unless its letters are all that tell it from a repository.
+fn canonical_host(host: &str) -> String {
+    let lowercase = host.to_ascii_lowercase();
+    if is_surely_host(&lowercase) { lowercase } else { host.to_owned() }
+}
+
+fn check_registry(registry: &str) -> Result<(), String> {
+    let (host, port) = if let Some(bracketed) = registry.strip_prefix('[') {
+        let (host, rest) =
+            bracketed.split_once(']').ok_or_else(|| "the `[` of the host is not closed".to_owned())?;
+        host.parse::<std::net::Ipv6Addr>().map_err(|_| format!("`{host}` is not an IPv6 address"))?;
+        match rest.strip_prefix(':') {
+            Some(port) => (None, Some(port)),
+            None if rest.is_empty() => (None, None),
+            None => return Err(format!("`{registry}` is not a host")),
+        }
+    } else {
+        match registry.split_once(':') {
+            Some((host, port)) => (Some(host), Some(port)),
+            None => (Some(registry), None),
+        }
+    };
+    if let Some(host) = host {
+        let label = |label: &str| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if !host.split('.').all(label) {
+            return Err(format!("`{host}` is not a host name"));
+        }
+    }
+    if let Some(port) = port
+        && (port.parse::<u16>().is_err() || port.starts_with('+'))
+    {
+        return Err(format!("`{port}` is not a port"));
+    }
+    Ok(())
+}
+
+/// distribution-spec: components of lowercase letters and digits, joined by one of `.`, `_`, `__`
+/// or any number of `-`.
+fn check_repository(path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Err("there is no repository name".to_owned());
+    }
+    for component in path.split('/') {
+        let mut separator = String::new();
+        let mut ok = component.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        for c in component.chars() {
+            match c {
+                'a'..='z' | '0'..='9' => {
+                    ok &= matches!(separator.as_str(), "" | "." | "_" | "__")
+                        || separator.bytes().all(|byte| byte == b'-');
+                    separator.clear();
+                }
+                '.' | '_' | '-' => separator.push(c),
+                'A'..='Z' => {
+                    return Err(format!("repository names are lowercase, `{component}` is not"));
+                }
+                _ => ok = false,
+            }
+        }
+        if !ok || !separator.is_empty() {
+            return Err(format!("`{component}` cannot be part of a repository name"));
+        }
+    }
+    Ok(())
+}
+
+fn check_tag(tag: &str) -> Result<(), String> {
+    match tag {
+        "" => Err("there is no tag behind the colon".to_owned()),
+        tag if is_tag(tag) => Ok(()),
+        tag => Err(format!("`{tag}` is not a tag")),
+    }
+}
+
+fn is_tag(tag: &str) -> bool {
+    (1..=TAG_LEN_MAX).contains(&tag.len())
+        && !tag.starts_with(['.', '-'])
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+impl fmt::Display for RegistryReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}

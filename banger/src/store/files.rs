@@ -1,0 +1,27 @@
+//! Names of files and directories in the store.
+
+/// File name of the file system in an image's directory.
+pub const ROOTFS_FILE: &str = "rootfs.ext4";
+/// File name of the record in an image's directory.
+pub const RECORD_FILE: &str = "image.json";
+
+/// An empty file in the directory of an image that another one has taken the name of.
+pub(super) const REPLACED_FILE: &str = "replaced";
+/// The lock that is held while names change.
+pub(super) const NAMES_LOCK: &str = ".lock";
+
+pub(super) const STAGING_SUFFIX: &str = ".staging";
+pub(super) const REMOVED_SUFFIX: &str = ".removed";
+
+const PULL_LOCK_PREFIX: &str = ".pull-";
+const PULL_LOCK_SUFFIX: &str = ".lock";
+
+/// Returns the name of the lock that a pull of the image `name` holds.
+pub(super) fn pull_lock(name: &str) -> String {
+    format!("{PULL_LOCK_PREFIX}{name}{PULL_LOCK_SUFFIX}")
+}
+
+/// Returns whether a file is the lock of a pull.
+pub(super) fn is_pull_lock(file_name: &str) -> bool {
+    file_name.starts_with(PULL_LOCK_PREFIX) && file_name.ends_with(PULL_LOCK_SUFFIX)
+}

@@ -1,0 +1,89 @@
+//! Leases: an image that is used is not removed.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::sync::Arc;
+
+use banger_tree::Cancellation;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::error::StoreError;
+use super::files::{REPLACED_FILE, ROOTFS_FILE};
+use super::record::ImageRecord;
+use crate::host_file::{open_directory, open_plain};
+use crate::lock::{is_at, wait_for};
+
+/// Keeps an image and its file where they are. While a lease or a clone of it lives, in any thread or
+/// process, the image is neither removed nor swept: it may be replaced by another image of its name, and
+/// keeps its path. The lease of a process that dies ends with the process.
+#[derive(Clone, Debug)]
+pub struct ImageLease {
+    /// The image's directory, with a shared lock.
+    _directory: Arc<File>,
+}
+
+/// An image of the store, kept in its place.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StoredImage {
+    /// What is known of it.
+    pub record: ImageRecord,
+    /// Its ext4 file.
+    pub path: Utf8PathBuf,
+    /// Keeps the file at its path.
+    pub lease: ImageLease,
+}
+
+impl ImageLease {
+    /// Takes a lease on a directory that nobody knows yet.
+    pub(super) fn of_new(directory: File) -> io::Result<Self> {
+        directory.lock_shared()?;
+        Ok(Self { _directory: Arc::new(directory) })
+    }
+
+    /// Takes a lease on the image in `directory`, or returns `None` where there is no image any more.
+    pub(super) fn take(
+        directory: &Utf8Path,
+        cancellation: &Cancellation,
+    ) -> Result<Option<Self>, StoreError> {
+        let failed = |source| StoreError::io("read", directory, source);
+        let file = match open_directory(directory) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        // Who removes an image has it alone for as long as a rename takes.
+        wait_for(|| file.try_lock_shared(), cancellation, || {})
+            .map_err(|error| StoreError::lock(directory, error))?;
+        let is_there = is_at(directory, &file).map_err(failed)? && !is_replaced(directory);
+        Ok(is_there.then(|| Self { _directory: Arc::new(file) }))
+    }
+}
+
+/// Returns whether another image has taken the name of the one in `directory`.
+pub(super) fn is_replaced(directory: &Utf8Path) -> bool {
+    fs::symlink_metadata(directory.join(REPLACED_FILE)).is_ok()
+}
+
+/// An image that nobody uses: nobody takes a lease while this lives.
+#[derive(Debug)]
+pub(super) struct UnusedImage {
+    _locked: Vec<File>,
+}
+
+impl UnusedImage {
+    /// Returns `None` where the image in `directory` is leased, or its file is being edited or copied.
+    pub(super) fn take(directory: &Utf8Path) -> Option<Self> {
+        // What cannot be opened, or is no directory, is not used.
+        let Ok(opened) = open_directory(directory) else { return Some(Self { _locked: Vec::new() }) };
+        let rootfs = open_plain(&opened, ROOTFS_FILE).ok();
+        let locked: Vec<File> = [Some(opened), rootfs].into_iter().flatten().collect();
+        for file in &locked {
+            // Where the host has no such locks, nobody holds one.
+            if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+                return None;
+            }
+        }
+        Some(Self { _locked: locked })
+    }
+}

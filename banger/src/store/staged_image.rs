@@ -1,0 +1,79 @@
+//! An image under construction.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+
+use banger_tree::write_new_file;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::error::StoreError;
+use super::files::{RECORD_FILE, ROOTFS_FILE, STAGING_SUFFIX};
+use super::lease::ImageLease;
+use super::record::ImageRecord;
+use crate::host_file::open_plain_path;
+use crate::id::ImageId;
+use crate::staging::StagingDir;
+
+/// Mode of an image and its record: images hold secrets, such as the hashes of passwords.
+const PRIVATE: u32 = 0o600;
+
+/// A directory that nobody sees yet, removed on drop unless it was published.
+#[derive(Debug)]
+pub struct StagedImage {
+    id: ImageId,
+    images: Utf8PathBuf,
+    dir: StagingDir,
+}
+
+impl StagedImage {
+    /// Makes a directory of a new id.
+    pub(super) fn create(images: &Utf8Path) -> Result<Self, StoreError> {
+        loop {
+            let id = ImageId::random();
+            let path = images.join(format!("{id}{STAGING_SUFFIX}"));
+            match StagingDir::create(path.clone()) {
+                Ok(dir) => return Ok(Self { id, images: images.to_owned(), dir }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(StoreError::io("create", &path, source)),
+            }
+        }
+    }
+
+    /// Returns the id that the image will have.
+    pub fn id(&self) -> &ImageId {
+        &self.id
+    }
+
+    /// Returns where the file system is to be written.
+    pub fn rootfs_path(&self) -> Utf8PathBuf {
+        self.dir.path().join(ROOTFS_FILE)
+    }
+
+    /// Flushes everything to the disk and makes it visible with one rename. The image is leased before
+    /// anybody else can see it.
+    pub(super) fn publish(self, record: &ImageRecord) -> Result<ImageLease, StoreError> {
+        let rootfs = self.rootfs_path();
+        let flush = || {
+            let file = open_plain_path(&rootfs)?;
+            file.set_permissions(Permissions::from_mode(PRIVATE))?;
+            file.sync_all()
+        };
+        flush().map_err(|source| StoreError::io("flush", &rootfs, source))?;
+        write_record(self.dir.path(), record)?;
+        let published = self.images.join(self.id.as_str());
+        let failed = |source| StoreError::io("publish", &published, source);
+        let lease = self.dir.open().and_then(ImageLease::of_new).map_err(failed)?;
+        self.dir.publish(&published).map_err(failed)?;
+        Ok(lease)
+    }
+}
+
+/// Writes an image's record into its directory, all of it or nothing.
+pub(super) fn write_record(dir: &Utf8Path, record: &ImageRecord) -> Result<(), StoreError> {
+    let path = dir.join(RECORD_FILE);
+    let mut json = serde_json::to_vec_pretty(record).expect("a record has only string keys");
+    json.push(b'\n');
+    let written = write_new_file(path.as_std_path(), PRIVATE, &json);
+    written.map_err(|source| StoreError::io("write", &path, source.into()))
+}

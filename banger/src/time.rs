@@ -1,0 +1,41 @@
+//! Times: of images, of records, and of the environment.
+
+use banger_oci::ImageConfig;
+use banger_tree::{Advice, Setting};
+use jiff::Timestamp;
+
+use crate::argument::ArgumentError;
+
+/// Returns the second an image was created, or 0 where it does not say.
+pub(crate) fn created_seconds(config: &ImageConfig) -> i64 {
+    let created = config.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
+    created.map_or(0, Timestamp::as_second)
+}
+
+/// Returns the time now, RFC 3339 in whole seconds.
+pub(crate) fn now() -> String {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+}
+
+/// Returns the value of the environment variable `SOURCE_DATE_EPOCH`, or `None` where it is not set.
+///
+/// Nothing else in this crate reads the variable, except [`rootfs::timestamp`](crate::rootfs::timestamp): a program that
+/// wants it honoured puts the value into its request.
+///
+/// # Errors
+/// It is set to something that is not a number of seconds.
+pub fn source_date_epoch() -> Result<Option<i64>, ArgumentError> {
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH").filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let seconds = value.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+        ArgumentError::new(
+            Setting("source_date_epoch"),
+            value.to_string_lossy(),
+            "not a number of seconds since 1970",
+        )
+        .with_advice(Advice::new("unset it or correct it"))
+    })?;
+    Ok(Some(seconds))
+}
