@@ -1,6 +1,6 @@
 //! Pulls container images and flattens their layers into a tree, without a daemon or root.
 //!
-//! [`flatten`] applies layers, base first, to one tree. A tar that belongs to no image is one layer:
+//! [`flatten()`] applies layers, base first, to one tree. A tar that belongs to no image is one layer:
 //!
 //! ```
 //! use banger_oci::{FlattenOptions, TarLayer, flatten};

@@ -76,7 +76,7 @@ impl PulledImage {
 
     /// Waits until fewer images than [`PullerOptions::parallel_reads`](crate::PullerOptions::parallel_reads)
     /// of the same puller are read, for callers that start threads of their own to read the layers, as
-    /// [`flatten`](crate::flatten) does. Others wait until the permit is dropped. Downloads go on meanwhile.
+    /// [`flatten`](crate::flatten()) does. Others wait until the permit is dropped. Downloads go on meanwhile.
     ///
     /// # Errors
     ///

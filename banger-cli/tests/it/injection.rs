@@ -245,7 +245,7 @@ fn what_cannot_be_injected_is_refused_and_nothing_is_left() {
             &arm[..],
             &["no guest binary for arm64", "--guest-dir", "banger-guest-arm64", "--no-inject"],
         ),
-        (&foreign, &[arm[0], arm[1], "--guest-dir", guests], &["banger-guest-arm64", "no ELF file"]),
+        (&foreign, &[arm[0], arm[1], "--guest-dir", guests], &["banger-guest-arm64", "not an ELF file"]),
     ] {
         let mut arguments = vec!["image", "pull", source, "--output", out.to_str().unwrap()];
         arguments.extend(options);

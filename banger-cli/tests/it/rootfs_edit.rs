@@ -504,7 +504,6 @@ fn a_finished_image_is_made_to_boot() {
     let again = home.run(["rootfs", "inject", name, "--architecture", "amd64", "--hostname", "guest-7"]);
     assert!(text(&again.stderr).contains("all was there"), "{}", text(&again.stderr));
     require!(assert_silent(&image));
-    refused(&home, &image, "inject", &["--init", "none"], &["--init none", "install"]);
     let mounted = require!(Mounted::new(&image, Access::ReadOnly));
     refused(&home, &image, "inject", &["--architecture", "amd64"], &["/dev/loop", "losetup -d"]);
     mounted.unmount();

@@ -298,7 +298,7 @@ fn a_path_that_mke2fs_fails_on_is_refused() {
     }
     let error = build(&place.backend(), &place.image("image"), &options(), &fixture).unwrap_err();
     assert!(matches!(&error, Ext4Error::Limit { path: found, .. } if found.to_string() == path), "{error}");
-    assert!(error.to_string().contains("--backend native"), "{error}");
+    assert!(error.to_string().contains("native backend"), "{error}");
     assert_eq!(place.leftovers(), [""; 0]);
 }
 

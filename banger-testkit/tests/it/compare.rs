@@ -50,7 +50,7 @@ fn each_kind_of_difference_is_found() {
         ("printf Content >dir/file", "dir/file: content ed7002b439e9ac84 !="),
         ("printf longer-content >dir/file", "dir/file: size 7 != 14"),
         ("ln -sfn other link", "link: target \"target\" != \"other\""),
-        ("rm dir/file; mkdir dir/file", "dir/file: type File != Directory"),
+        ("rm dir/file; mkdir dir/file", "dir/file: type Regular != Directory"),
         ("rm fifo", "fifo: only on the left (Fifo)"),
         ("echo >new", "new: only on the right (File)"),
         ("rm two; cp -p one two", "one: link count 2 != 1"),

@@ -27,7 +27,7 @@ fn main() -> Result<(), Failure> {
     };
     let guests = arguments.next().map(Utf8PathBuf::from);
     let directory = Utf8PathBuf::from(directory);
-    let dirs = |name: &str| Dirs { state: directory.join(name), cache: directory.join(name).join("cache") };
+    let dirs = |name: &str| Dirs::new(directory.join(name), directory.join(name).join("cache"));
 
     cancel(&reference, &dirs("cancelled"))?;
     let (progress, file) = pull_file(&reference, &dirs("file"), &directory.join("rootfs.ext4"))?;
@@ -89,19 +89,23 @@ fn pull_in_runtime(reference: &str, dirs: &Dirs) -> Result<Value, Failure> {
     Ok(serde_json::to_value(&image.record)?)
 }
 
-/// Pulls one reference from eight threads at once: each gets a file that exists.
+/// Pulls one reference from eight threads at once: one builds, and each gets a file that exists while it
+/// holds the result.
 fn pull_in_threads(reference: &str, dirs: &Dirs) -> Result<usize, Failure> {
     let pulled = std::thread::scope(|scope| {
-        let pull = |number: usize| {
+        let pull = |_number: usize| {
             scope.spawn(move || -> Result<_, Failure> {
-                let mut request = request(reference)?;
-                request.name = Some(format!("image-{number}").parse()?);
+                let request = request(reference)?;
                 Ok(banger::pull(&request, dirs, &EventHandler::none(), &Cancellation::default())?)
             })
         };
         let threads: Vec<_> = (0..THREADS).map(pull).collect();
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Result<Vec<_>, _>>()
     })?;
+    let built = pulled.iter().filter(|image| !image.unchanged).count();
+    if built != 1 {
+        return Err(format!("{built} of {THREADS} threads built the image").into());
+    }
     match pulled.iter().find(|image| !image.path.is_file()) {
         Some(image) => Err(format!("{} does not exist", image.path).into()),
         None => Ok(pulled.len()),
@@ -112,7 +116,8 @@ fn pull_in_threads(reference: &str, dirs: &Dirs) -> Result<usize, Failure> {
 fn edit(file: &Utf8Path) -> Result<(), Failure> {
     let now = banger::rootfs::timestamp()?;
     banger::rootfs::edit(file, now, &Cancellation::default(), |edit| {
-        let hostname = vec![PutSource::Reader(&mut &HOSTNAME[..])];
+        let mut content = HOSTNAME;
+        let hostname = vec![PutSource::Reader(&mut content)];
         edit.put(hostname, &Destination::parse(b"/etc/hostname")?, &Put::default())
     })?;
     let image = banger::rootfs::open(file)?;
