@@ -20,7 +20,7 @@ pub struct GuestAgents {
     pub hostname: String,
     /// Whether kernel modules come into the image too, vsock's among them.
     pub kernel_modules: bool,
-    /// Modification time of all that is written.
+    /// Modification time of written files and directories.
     pub timestamp: Timestamp,
 }
 

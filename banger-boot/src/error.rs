@@ -6,13 +6,13 @@ use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, RootfsErr
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InjectError {
-    /// The image's own init was asked for, and there is none that can be used.
+    /// The caller asked for the image's own init, but the image has no usable one.
     #[error("the image's own init cannot be used: {found}")]
     NoInit {
-        /// What is there instead.
+        /// What the image has instead.
         found: String,
     },
-    /// What is there cannot be replaced without losing something.
+    /// A file or directory is in the way, and replacing it would lose data.
     #[error("{path} is {found}, and {wanted} has to be there")]
     InTheWay {
         /// The path.

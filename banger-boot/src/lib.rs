@@ -1,8 +1,8 @@
 //! What makes a root file system boot: the guest's binary, services for its init, and fix-ups.
 //!
-//! [`inject_guest_agents`] looks first (`detect`), decides on one boot contract (`plan`), and
-//! then writes through `Edit`, which changes only what is not so already and
-//! remembers every path that it changed.
+//! [`inject_guest_agents`] has three steps: it looks at the root file system (`detect`), chooses one boot
+//! contract (`plan`), and writes through `Edit`. `Edit` leaves what is right already, and remembers every
+//! path that it changed.
 //!
 //! ```
 //! use banger_boot::{BootContract, GuestAgents, inject_guest_agents};

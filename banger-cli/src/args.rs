@@ -184,7 +184,7 @@ pub(crate) enum CacheCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct PruneArguments {
-    /// Remove blobs that were not used for AGE, such as 12h, 7d or 4w.
+    /// Remove blobs last used more than AGE ago, such as 12h, 7d or 4w.
     #[arg(long, value_name = "AGE", value_parser = crate::units::parse_age)]
     pub(crate) older_than: Option<std::time::Duration>,
     /// Remove the least recently used blobs until the cache fits SIZE.
@@ -209,11 +209,11 @@ pub(crate) struct PullArguments {
     /// docker-archive:FILE[:NAME]                    an image of a tar that `docker save` wrote
     #[arg(value_name = "REF", verbatim_doc_comment)]
     pub(crate) reference: String,
-    /// Name the image; an older image of this name is replaced [default: from the reference, such as
-    /// debian-bookworm for debian:bookworm].
+    /// Give the image this name, and replace an older image of this name [default: made from the
+    /// reference: debian-bookworm for debian:bookworm].
     #[arg(long, conflicts_with = "output")]
     pub(crate) name: Option<String>,
-    /// Choose this platform from an index, such as linux/arm64 [default: linux and this machine's
+    /// Pull the image for this platform, such as linux/arm64 [default: linux and this machine's
     /// architecture].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
@@ -266,7 +266,7 @@ pub(crate) struct PatienceArguments {
     /// [default: 1K].
     #[arg(long, value_name = "SIZE")]
     pub(crate) min_rate: Option<Size>,
-    /// Fail when the pauses between attempts add up to TIME, such as 90s or 10m [default: 10m].
+    /// Fail when all pauses between attempts together exceed TIME, such as 90s or 10m [default: 10m].
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_age)]
     pub(crate) max_wait: Option<std::time::Duration>,
     /// Fail when requests and downloads take longer than TIME in total [default: 12h].
@@ -349,8 +349,8 @@ pub(crate) struct GuestBinaryArguments {
     /// Choose the guest's init.
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) init: InitChoice,
-    /// Take the guest binary from DIR, where it is called banger-guest-amd64 or banger-guest-arm64
-    /// [default: the binary inside banger].
+    /// Use the file banger-guest-amd64 or banger-guest-arm64 in DIR as the guest binary [default: the
+    /// binary inside banger].
     #[arg(long, value_name = "DIR")]
     pub(crate) guest_dir: Option<Utf8PathBuf>,
 }

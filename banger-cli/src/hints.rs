@@ -116,7 +116,7 @@ fn hint(error: &Error, command: &CommandPath) -> Option<String> {
         Error::Pull(PullError::PlatformMismatch { stated, .. }) => {
             format!("leave out --platform to take it as {stated} all the same")
         }
-        Error::Pull(PullError::Layout { .. }) if is_root_file_system(error) => {
+        Error::Pull(PullError::Layout { may_be_root: true, .. }) => {
             "`banger rootfs build` makes an ext4 file of a root file system".to_owned()
         }
         Error::Pull(PullError::Io { .. }) if error.kind() == ErrorKind::NoSpace => {
@@ -125,11 +125,6 @@ fn hint(error: &Error, command: &CommandPath) -> Option<String> {
         }
         _ => return None,
     })
-}
-
-/// Whether a pull was refused because its source is a root file system, not an image.
-fn is_root_file_system(error: &Error) -> bool {
-    error.advice().is_some_and(|advice| advice.to_string().contains("root file system"))
 }
 
 fn edit_hint(file_exists: bool, error: &EditError) -> Option<String> {

@@ -94,20 +94,6 @@ pub enum Ext4Error {
     Cancelled,
 }
 
-/// Returns what to do where the host's disk is full.
-fn advice_on(source: &io::Error) -> Option<Advice> {
-    let text = match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space on that disk, or write to another"
-        }
-        io::ErrorKind::FileTooLarge => {
-            "raise the limit on the size of files (`ulimit -f`), or choose another disk"
-        }
-        _ => return None,
-    };
-    Some(Advice::new(text))
-}
-
 impl Ext4Error {
     /// Returns a number that stays the same for this kind of failure in all versions.
     pub fn code(&self) -> u32 {
@@ -158,7 +144,7 @@ impl Failure for Ext4Error {
                 Setting("backend"),
             )),
             Self::Content(error) => error.advice(),
-            Self::Io { source, .. } => advice_on(source),
+            Self::Io { source, .. } => Advice::on_full_disk(source),
             Self::OverBudget(over) => over.advice(),
             _ => None,
         }

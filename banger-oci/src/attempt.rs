@@ -6,7 +6,7 @@ use banger_tree::{Advice, Setting};
 use url::Url;
 
 use crate::error::PullError;
-use crate::foreign_text::one_line;
+use crate::one_line::one_line;
 use crate::origin::host_of;
 
 /// Why an attempt came to nothing.

@@ -10,8 +10,9 @@ use url::Url;
 
 use crate::cap::Cap;
 use crate::error::PullError;
-use crate::foreign_text::{error_detail, one_line, web_page_title};
+use crate::foreign_text::{error_detail, web_page_title};
 use crate::http::{Http, Request, read_capped};
+use crate::one_line::one_line;
 use crate::origin::{host_of, same_origin};
 use crate::reference::RegistryReference;
 

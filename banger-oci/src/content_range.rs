@@ -2,7 +2,7 @@
 
 use reqwest::header::{CONTENT_RANGE, HeaderMap};
 
-use crate::foreign_text::one_line;
+use crate::one_line::one_line;
 
 /// The Content-Range header, as it may be shown.
 pub(crate) fn content_range(headers: &HeaderMap) -> String {

@@ -201,6 +201,8 @@ pub enum PullError {
         reason: String,
         /// What to do, if that is known.
         advice: Option<Advice>,
+        /// Whether it may be a root file system, of which a file system can be built without an image.
+        may_be_root: bool,
     },
     /// A file of this machine cannot be read or written.
     #[error("cannot {action} {path}: {source}")]
@@ -421,7 +423,7 @@ impl PullError {
 
     /// A layout or archive that is broken.
     pub(crate) fn layout(path: &Utf8Path, reason: impl Into<String>) -> Self {
-        Self::Layout { path: path.to_owned(), reason: reason.into(), advice: None }
+        Self::Layout { path: path.to_owned(), reason: reason.into(), advice: None, may_be_root: false }
     }
 
     pub(crate) fn over_budget(what: impl Into<String>) -> impl FnOnce(OverBudget) -> Self {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::json::nullable;
 
-pub(crate) use crate::one_line::one_line;
+use crate::one_line::one_line;
 
 /// What stands in messages where a server wrote nothing about an error.
 pub(crate) const NO_REASON: &str = "the server gave no reason";

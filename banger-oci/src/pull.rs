@@ -231,7 +231,8 @@ fn no_directory(dir: &Utf8Path) -> PullError {
         }
         false => ("there is no such directory", None),
     };
-    PullError::Layout { path: dir.to_owned(), reason: reason.to_owned(), advice: advice.map(Advice::new) }
+    let (path, reason, advice) = (dir.to_owned(), reason.to_owned(), advice.map(Advice::new));
+    PullError::Layout { path, reason, advice, may_be_root: false }
 }
 
 fn open_archive(
@@ -247,6 +248,7 @@ fn open_archive(
             path: file.to_owned(),
             reason: "there is no such file".to_owned(),
             advice: Some(Advice::new("leave the slashes out before a relative path")),
+            may_be_root: false,
         },
         other => other,
     })

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use url::Url;
 
 use crate::error::PullError;
-use crate::foreign_text::one_line;
+use crate::one_line::one_line;
 use crate::origin::host_of;
 
 /// Redirects followed before a server is taken to send us in circles.

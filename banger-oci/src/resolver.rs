@@ -11,10 +11,10 @@ use banger_tree::{Advice, Budget};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::error::{FittingImage, PullError};
-use crate::foreign_text::one_line;
 use crate::manifest::{
     Descriptor, ImageIndex, ImageManifest, Manifest, ManifestKind, is_foreign_entry, manifest_kind,
 };
+use crate::one_line::one_line;
 use crate::options::PullOptions;
 use crate::platform::Platform;
 use crate::reference::Reference;

@@ -14,6 +14,7 @@ mod docker_legacy;
 mod docker_reading;
 mod layout;
 mod names;
+mod no_image;
 mod remote;
 mod window;
 
@@ -21,6 +22,7 @@ pub(crate) use archive::{Archive, ArchiveKind};
 pub(crate) use docker_archive::DockerArchive;
 pub(crate) use layout::{ArchiveFiles, DirFiles, Layout};
 pub(crate) use names::names_of;
+pub(crate) use no_image::NoImage;
 pub(crate) use remote::{Fetcher, Remote};
 
 /// What a reference leads to.

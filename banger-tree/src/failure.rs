@@ -138,6 +138,20 @@ impl Advice {
         Self::with_setting("if the input is to be trusted, raise {setting}", setting)
     }
 
+    /// Advice on a file that does not fit on its disk or under the process's limit on files; `None` for
+    /// another error.
+    pub fn on_full_disk(error: &io::Error) -> Option<Self> {
+        Some(Self::new(match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "free some space on that disk, or write to another"
+            }
+            io::ErrorKind::FileTooLarge => {
+                "raise the limit on the size of files (`ulimit -f`), or choose another disk"
+            }
+            _ => return None,
+        }))
+    }
+
     /// Returns the option that the advice names.
     pub fn setting(&self) -> Option<Setting> {
         self.setting

@@ -116,7 +116,7 @@ impl Failure for GuestBinaryError {
 /// # Errors
 /// There is none of that name.
 pub fn parse_init_mode(name: &str) -> Result<InitMode, ArgumentError> {
-    InitMode::ALL.into_iter().find(|mode| mode.name() == name).ok_or_else(|| {
+    name.parse().map_err(|_| {
         ArgumentError::new(Setting("init"), name, "there is no such choice")
             .with_advice(Advice::new("choose auto, image, banger or install"))
     })

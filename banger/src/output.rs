@@ -110,19 +110,13 @@ impl Failure for OutputError {
             }
             Self::Kind { .. } => Advice::new("give the path of a file"),
             Self::InSource { .. } => Advice::new("write it somewhere else"),
-            Self::Io { source, .. } => Advice::new(match source.kind() {
-                io::ErrorKind::NotFound => "make its directory first",
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Advice::new("make its directory first"),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    "choose a directory that can be written"
+                    Advice::new("choose a directory that can be written")
                 }
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "free some space on that disk, or write to another"
-                }
-                io::ErrorKind::FileTooLarge => {
-                    "raise the limit on the size of files (`ulimit -f`), or choose another disk"
-                }
-                _ => return None,
-            }),
+                _ => return Advice::on_full_disk(source),
+            },
         })
     }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::credential::Credential;
 use crate::error::PullError;
-use crate::foreign_text::one_line;
+use crate::one_line::one_line;
 
 /// A program `docker-credential-NAME` and how to run it.
 pub(super) struct Helper<'a> {

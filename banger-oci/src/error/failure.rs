@@ -186,16 +186,10 @@ fn advice_on_io(action: &str, source: &io::Error) -> Option<Advice> {
     }
 }
 
-/// The option that raises a limit of the budget.
+/// The option that raises a limit of the budget: that of all stages, or one that only a pull has.
 fn setting_of(cost: Cost) -> Setting {
-    Setting(match cost {
-        Cost::PathComponents => "max_path_components",
-        Cost::TreeBytes => "max_metadata_bytes",
-        Cost::ImageBytes => "max_content_bytes",
-        Cost::InflatedBytes => "max_tar_bytes",
-        Cost::Entries => "max_entries",
-        Cost::Layers => "max_layers",
-        Cost::Urls => "max_urls",
-        _ => "max_document_nodes",
+    cost.setting().unwrap_or(match cost {
+        Cost::Urls => Setting("max_urls"),
+        _ => Setting("max_document_nodes"),
     })
 }

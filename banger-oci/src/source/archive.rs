@@ -11,9 +11,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger_tree::{Advice, Budget, Cost};
+use banger_tree::{Budget, Cost};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::NoImage;
 use super::window::{WINDOW_LEN, Window};
 use crate::cache::{BlobCache, READ_LEN};
 use crate::decompress::{Compression, decompressor, detect};
@@ -152,30 +153,19 @@ impl Archive {
         &self.path
     }
 
-    /// What to do with an archive that holds no image.
-    pub(crate) fn advice(&self) -> Advice {
+    /// What the archive is if it holds no image of its kind.
+    pub(crate) fn instead(&self) -> NoImage {
         let has = |name: &str| self.index.members.contains_key(name.as_bytes());
-        Advice::new(match self.index.kind {
-            ArchiveKind::Layout if has("manifest.json") || has("repositories") => {
-                "it was written by `docker save`: write docker-archive: before it"
-            }
-            ArchiveKind::Docker if has("index.json") || has("oci-layout") => {
-                "it is an OCI layout: write oci-archive: before it"
-            }
-            _ if self.index.is_like_a_root => {
-                "it looks like a root file system, as `docker export` writes it: build an image of it instead"
-            }
-            _ => "if it is a root file system, as `docker export` writes it, build an image of it instead",
-        })
+        match self.index.kind {
+            ArchiveKind::Layout if has("manifest.json") || has("repositories") => NoImage::DockerArchive,
+            ArchiveKind::Docker if has("index.json") || has("oci-layout") => NoImage::OciArchive,
+            _ if self.index.is_like_a_root => NoImage::RootTar,
+            _ => NoImage::OtherTar,
+        }
     }
 
     pub(crate) fn unusable(&self, reason: impl Into<String>) -> PullError {
         PullError::layout(&self.path, reason)
-    }
-
-    /// The error for an archive that holds no image.
-    pub(crate) fn no_image(&self, reason: &str) -> PullError {
-        PullError::Layout { path: self.path.clone(), reason: reason.to_owned(), advice: Some(self.advice()) }
     }
 
     /// A file of the archive by its name; `None` where there is none.

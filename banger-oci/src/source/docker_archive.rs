@@ -19,10 +19,10 @@ use crate::decompress::{Compression, detect};
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::event::{Progress, PullEvent};
-use crate::foreign_text::one_line;
 use crate::json::{self, loose_list};
 use crate::layer::{Content, Stored};
 use crate::manifest::{DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageIndex, ImageManifest};
+use crate::one_line::one_line;
 use crate::options::PullOptions;
 use crate::reference::Selector;
 use crate::stop::PullStop;
@@ -198,7 +198,7 @@ impl ArchiveReading<'_> {
     /// The images of an archive from before `manifest.json`.
     fn legacy(&self, selector: &Selector) -> Result<Vec<ArchivedImage>, PullError> {
         let Some(stored) = self.archive.file("repositories")? else {
-            return Err(self.archive.no_image("it has no manifest.json"));
+            return Err(self.archive.instead().error(self.archive.path(), "it has no manifest.json"));
         };
         let what = format!("repositories of {}", self.archive.path());
         let bytes = read_stored(&stored, self.options.manifest_cap(), "repositories")?;

@@ -7,19 +7,18 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use banger_tree::Advice;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::names::{names_of, select};
-use super::{Archive, Document, ImageSource, Root};
+use super::{Archive, Document, ImageSource, NoImage, Root};
 use crate::cap::Cap;
 use crate::digest::Digest;
 use crate::error::PullError;
 use crate::event::{Progress, PullEvent};
 use crate::foreign_format::ROOT_NAMES;
-use crate::foreign_text::one_line;
 use crate::layer::{Content, Stored};
 use crate::manifest::{Descriptor, ImageIndex};
+use crate::one_line::one_line;
 use crate::options::PullOptions;
 use crate::reference::Selector;
 
@@ -36,8 +35,8 @@ pub(crate) trait LayoutFiles: fmt::Debug {
     /// The directory or archive, for messages.
     fn path(&self) -> &Utf8Path;
 
-    /// What to do with one that is no layout, for messages.
-    fn advice(&self) -> Option<Advice>;
+    /// What they are if they are no layout.
+    fn instead(&self) -> NoImage;
 }
 
 /// A layout in a directory.
@@ -76,10 +75,11 @@ impl LayoutFiles for DirFiles {
         &self.0
     }
 
-    fn advice(&self) -> Option<Advice> {
-        let has = |name: &str| self.0.join(name).exists();
-        let is_root = ROOT_NAMES.into_iter().any(has);
-        is_root.then(|| Advice::new("it looks like a root file system: build an image of it instead"))
+    fn instead(&self) -> NoImage {
+        match ROOT_NAMES.into_iter().any(|name| self.0.join(name).exists()) {
+            true => NoImage::RootDirectory,
+            false => NoImage::OtherDirectory,
+        }
     }
 }
 
@@ -96,8 +96,8 @@ impl LayoutFiles for ArchiveFiles {
         self.0.path()
     }
 
-    fn advice(&self) -> Option<Advice> {
-        Some(self.0.advice())
+    fn instead(&self) -> NoImage {
+        self.0.instead()
     }
 }
 
@@ -121,9 +121,8 @@ impl<F: LayoutFiles> Layout<F> {
 
     fn index(&self) -> Result<ImageIndex, PullError> {
         let Some(stored) = self.files.open("index.json")? else {
-            let reason = "it has no index.json, so it is no OCI image layout".to_owned();
-            let (path, advice) = (self.files.path().to_owned(), self.files.advice());
-            return Err(PullError::Layout { path, reason, advice });
+            let reason = "it has no index.json, so it is no OCI image layout";
+            return Err(self.files.instead().error(self.files.path(), reason));
         };
         let bytes = read_stored(&stored, self.options.manifest_cap(), "index.json")?;
         ImageIndex::parse_within(&bytes, &self.options.budget)

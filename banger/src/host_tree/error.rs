@@ -107,7 +107,7 @@ impl Failure for DirectoryError {
             Self::Changed { .. } => ErrorKind::InUse,
             Self::Limit { .. } => ErrorKind::Limit,
             Self::FileType { .. } | Self::Format { .. } => ErrorKind::Unsupported,
-            Self::Content { source, .. } => kind_of_content(source),
+            Self::Content { source, .. } => source.kind(),
             Self::Tree { .. } => ErrorKind::Damaged,
             Self::Reference { .. } => ErrorKind::NotFound,
             Self::Cancelled => ErrorKind::Cancelled,
@@ -151,14 +151,5 @@ impl Failure for DirectoryError {
             Self::Io { source, .. } => source.raw_os_error(),
             _ => None,
         }
-    }
-}
-
-fn kind_of_content(error: &ContentError) -> ErrorKind {
-    match error {
-        ContentError::NoSpace { .. } => ErrorKind::NoSpace,
-        ContentError::Xattrs { .. } => ErrorKind::Limit,
-        ContentError::Io { source, .. } => ErrorKind::of_io(source),
-        _ => ErrorKind::Internal,
     }
 }

@@ -407,8 +407,12 @@ impl HostWalk<'_> {
     }
 
     fn over_budget(&self, OverBudget { cost, limit }: OverBudget) -> DirectoryError {
-        let setting = setting_of(cost);
-        DirectoryError::Limit { path: self.shown(), setting, what: cost.unit(), maximum: limit }
+        DirectoryError::Limit {
+            path: self.shown(),
+            setting: cost.setting(),
+            what: cost.unit(),
+            maximum: limit,
+        }
     }
 
     fn check(
@@ -468,19 +472,6 @@ impl HostWalk<'_> {
     fn tree_error(&self, source: TreeError) -> DirectoryError {
         DirectoryError::Tree { path: self.shown(), source }
     }
-}
-
-/// Returns the field of [`Limits`] that limits a cost.
-fn setting_of(cost: Cost) -> Option<Setting> {
-    Some(Setting(match cost {
-        Cost::PathComponents => "max_path_components",
-        Cost::TreeBytes => "max_metadata_bytes",
-        Cost::ImageBytes => "max_content_bytes",
-        Cost::InflatedBytes => "max_tar_bytes",
-        Cost::Entries => "max_entries",
-        Cost::Layers => "max_layers",
-        _ => return None,
-    }))
 }
 
 fn size_of(stat: &Stat) -> u64 {

@@ -40,6 +40,12 @@ fn mtime_of(inode: &WholeInode) -> Timestamp {
     Timestamp { nanoseconds: time.nanoseconds.min(999_999_999), ..time }
 }
 
+/// Returns what the inode itself says; extended attributes stand elsewhere.
+fn attributes_of(inode: &WholeInode) -> Attributes {
+    let (uid, gid) = inode.owner();
+    Attributes { mode: inode.i_mode & 0o7777, uid, gid, mtime: mtime_of(inode), ..Attributes::default() }
+}
+
 impl Ext4Editor {
     fn existing_inode(&self, path: &GuestPath) -> Result<(InodeNumber, WholeInode), RootfsError> {
         let (number, _) = places::existing(&Names(self), path)?;
@@ -183,14 +189,8 @@ impl Rootfs for Ext4Editor {
         };
         let inode = inodes::read(&self.disk, number)?;
         let file_type = type_of(&inode);
-        let (uid, gid) = inode.owner();
-        let attributes = Attributes {
-            mode: inode.i_mode & 0o7777,
-            uid,
-            gid,
-            mtime: mtime_of(&inode),
-            xattrs: xattrs::read(&self.disk, number, &inode)?,
-        };
+        let attributes =
+            Attributes { xattrs: xattrs::read(&self.disk, number, &inode)?, ..attributes_of(&inode) };
         let mut stat = Stat::new(number.0.into(), file_type, attributes);
         stat.nlink = inode.i_links_count.into();
         if matches!(file_type, FileType::Regular | FileType::Symlink) {
@@ -412,14 +412,7 @@ impl Rootfs for Ext4Editor {
     fn set_attributes(&mut self, path: &GuestPath, change: &AttributeChange) -> Result<(), RootfsError> {
         self.operation(path, |editor| {
             let (number, mut inode) = editor.existing_inode(path)?;
-            let (uid, gid) = inode.owner();
-            let before = Attributes {
-                mode: inode.i_mode & 0o7777,
-                uid,
-                gid,
-                mtime: mtime_of(&inode),
-                ..Attributes::default()
-            };
+            let before = attributes_of(&inode);
             // The extra fields of times may be where xattrs begin yet.
             let has_fields = editor.disk.volume.inode_size > GOOD_OLD_SIZE;
             let has_few_fields = has_fields && inode.i_extra_isize < EXTRA_ISIZE;
