@@ -1,7 +1,9 @@
 //! Images of machines that were killed: copied while the kernel has them mounted. What is read is what
 //! e2fsck makes of a copy, no byte changes by that, and an edit puts the journal in place first.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use banger_ext4::Ext4Editor;
 use banger_testkit::{Listing, Skip, assert_silent, copy_sparse, listing, tools};
@@ -176,6 +178,36 @@ fn images_of_killed_machines_read_as_e2fsck_leaves_them() {
         assert_eq!(editor.verify().unwrap().problems, [""; 0], "{how:?}");
     }
     assert!(dirty >= 25 && edited >= 20, "{dirty} dirty, {edited} edited, of {}", KILLED.len());
+}
+
+/// Between fork and exec, a child of this process has open what this process has: it is no other user.
+#[test]
+fn a_program_that_is_just_being_started_does_not_use_the_image() {
+    if !has_tools() {
+        return;
+    }
+    let place = Place::in_memory();
+    let dirty = std::fs::read(killed(&place, &KILLED[0], "")).unwrap();
+    let image = place.root.join("copy");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // A group of its own, so that the child is at work between fork and exec.
+                    Command::new("true").process_group(0).gid(0).status().unwrap();
+                }
+            });
+        }
+        let open = |_| {
+            std::fs::write(&image, &dirty).unwrap();
+            Ext4Editor::open_to_edit(&image).map(drop)
+        };
+        let outcome = (0..150).try_for_each(open);
+        // Also after a failure: the other threads end with it.
+        stop.store(true, Ordering::Relaxed);
+        outcome.unwrap();
+    });
 }
 
 /// Files that are open and have no name any more: in the list of orphans, and in the file of orphans.

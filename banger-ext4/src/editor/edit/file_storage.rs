@@ -43,11 +43,11 @@ impl FileStorage {
     /// Opens `path` to read and write, if nobody else is seen to have it in use.
     pub(crate) fn open_alone(path: &Utf8Path) -> Result<Self, Refusal> {
         let file = in_use::open(path)?;
-        lock(|| file.try_lock()).map_err(|error| match error.kind() {
+        let locked = lock(|| file.try_lock()).and_then(|()| lock(|| in_use::try_lock_for_monitors(&file)));
+        locked.map_err(|error| match error.kind() {
             io::ErrorKind::ResourceBusy => Refusal::locked(),
             _ => Refusal::Io(error),
         })?;
-        in_use::lock_for_monitors(&file)?;
         Ok(Self { file })
     }
 }
@@ -106,7 +106,13 @@ impl Storage for FileStorage {
     }
 
     fn other_user(&self) -> Option<String> {
-        in_use::other_user_of(&self.file)
+        // As with locks: a program that is just being started has our files open, too.
+        let mut user = None;
+        for _ in 0..LOCK_ATTEMPTS {
+            user = Some(in_use::other_user_of(&self.file)?);
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        user
     }
 
     fn lock(&mut self) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Whether another program has an image in use, as far as the host tells.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 
 use camino::Utf8Path;
@@ -75,15 +75,15 @@ fn loop_device_of(metadata: &std::fs::Metadata) -> Option<String> {
     None
 }
 
-/// Takes the lock that virtual machine monitors take: of byte ranges, which `flock` does not meet.
-pub(crate) fn lock_for_monitors(file: &File) -> Result<(), Refusal> {
+/// Tries to take the lock that virtual machine monitors take: of byte ranges, which `flock` does not meet.
+pub(crate) fn try_lock_for_monitors(file: &File) -> Result<(), TryLockError> {
     if flock_is_such_a_lock(file) {
         return Ok(());
     }
     match lock_all_bytes(file) {
         Ok(()) => Ok(()),
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied) => {
-            Err(Refusal::locked())
+            Err(TryLockError::WouldBlock)
         }
         // Where there are no such locks, nobody holds one.
         Err(_) => Ok(()),
