@@ -25,7 +25,7 @@ pub(crate) enum InitKind {
     Other,
     /// banger-init, of an earlier injection.
     Banger,
-    /// A symlink to nothing, or something that is no program.
+    /// A symlink to nothing, or something that is not a program.
     Unusable,
     Missing,
 }

@@ -257,7 +257,7 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    /// Removes what is at `text` itself, if anything is and it is no directory.
+    /// Removes what is at `text` itself, if anything is and it is not a directory.
     pub(crate) fn remove(&mut self, text: &str) -> Result<(), InjectError> {
         let wanted = path(text);
         let Some(stat) = lstat(self.rootfs, &wanted)? else { return Ok(()) };

@@ -68,7 +68,7 @@ fn machine_id(edit: &mut Edit<'_>) -> Result<(), InjectError> {
 
 fn ssh_host_keys(edit: &mut Edit<'_>) -> Result<(), InjectError> {
     for name in edit.names("/etc/ssh")? {
-        // Names that are no UTF-8 are none of sshd's.
+        // Names that are not UTF-8 are none of sshd's.
         let Ok(name) = String::from_utf8(name) else { continue };
         let is_key = name.strip_suffix(".pub").unwrap_or(&name).ends_with("_key");
         if name.starts_with("ssh_host_") && is_key {

@@ -136,7 +136,7 @@ impl Image {
     /// Opens the image at `path`.
     ///
     /// # Errors
-    /// The host refuses, or it is no file system that this backend writes.
+    /// The host refuses, or it is not a file system that this backend writes.
     pub(crate) fn open(path: &Utf8Path) -> Result<Self, Ext4Error> {
         Self::read_superblock(path).map_err(|error| host::failed("read back", path, error))
     }

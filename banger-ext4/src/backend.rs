@@ -23,8 +23,8 @@ pub trait Ext4Backend: fmt::Debug + Send + Sync {
     /// Opens the finished image at `path`, whoever made it.
     ///
     /// # Errors
-    /// It is no ext4, damaged, not cleanly unmounted, or has what is not known here; a tool is
-    /// missing or unfit; or the host refuses.
+    /// It is not an ext4, damaged, not cleanly unmounted, or has what is not known here; a tool is missing or
+    /// unfit; or the host refuses.
     fn open(&self, path: &Utf8Path) -> Result<Box<dyn Rootfs>, RootfsError>;
 }
 

@@ -79,7 +79,7 @@ pub enum Ext4Error {
     /// The host failed to read or write.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file or directory.
         path: Utf8PathBuf,

@@ -10,8 +10,8 @@ use rustix::fs::SeekFrom;
 /// Bytes that are copied at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Copies the file `from` to the empty file `to`: by sharing its blocks where the host's file system
-/// can (reflink), else by copying what is no hole.
+/// Copies the file `from` to the empty file `to`: by sharing its blocks where the host's file system can
+/// (reflink), else by copying what is not a hole.
 ///
 /// # Errors
 /// The host refuses, or the copy was cancelled ([`io::ErrorKind::Interrupted`]).

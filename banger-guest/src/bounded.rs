@@ -1,5 +1,5 @@
-//! Files of the guest, read up to a limit: a guest may put anything in their place, and the agent lives
-//! in little memory. What is no regular file is not read at all: a FIFO would wait, a device has no end.
+//! Files of the guest, read up to a limit: a guest may put anything in their place, and the agent lives in
+//! little memory. What is not a regular file is not read at all: a FIFO would wait, a device has no end.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};

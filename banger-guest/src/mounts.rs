@@ -135,7 +135,7 @@ pub(crate) fn make_read_only() -> io::Result<()> {
         let _ = mount_remount(target.replace("\\040", " ").as_str(), MountFlags::RDONLY, "");
     }
     rustix::fs::sync();
-    // `/dev/root`, as the kernel calls it, is no path everywhere.
+    // `/dev/root`, as the kernel calls it, is not a path everywhere.
     mount_remount("/", MountFlags::RDONLY, "")?;
     Ok(())
 }

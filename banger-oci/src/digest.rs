@@ -48,14 +48,14 @@ pub struct Digest {
     hex: Box<str>,
 }
 
-/// A string that is no digest.
+/// A string that is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a digest: {reason}")]
 #[non_exhaustive]
 pub struct DigestError {
     /// The string, cut where it is unreasonably long.
     pub text: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: &'static str,
 }
 

@@ -29,7 +29,7 @@ pub enum PullError {
     /// The registry, layout or archive is there, the image is not.
     #[error("there is no image `{reference}`: {detail}")]
     UnknownImage {
-        /// What was asked for.
+        /// The value asked for.
         reference: String,
         /// What the registry said, or which tags there are.
         detail: String,
@@ -37,7 +37,7 @@ pub enum PullError {
     /// The image exists, for other platforms only.
     #[error("`{reference}` is not built for {wanted}, only for {}", available.join(", "))]
     NoPlatform {
-        /// What was asked for.
+        /// The value asked for.
         reference: String,
         /// The platform asked for.
         wanted: String,
@@ -47,7 +47,7 @@ pub enum PullError {
     /// Several images fit what was asked for.
     #[error("`{reference}` fits {count} images: {}", list_of_images(images, *count))]
     Ambiguous {
-        /// What was asked for.
+        /// The value asked for.
         reference: String,
         /// How many images fit.
         count: usize,
@@ -71,7 +71,7 @@ pub enum PullError {
     Unauthorized {
         /// The host that refused.
         host: String,
-        /// What it said.
+        /// Its message.
         detail: String,
     },
     /// A credential helper failed, hung, or does not exist.
@@ -89,7 +89,7 @@ pub enum PullError {
     CredentialFile {
         /// The file.
         path: Utf8PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The registry names a token server that must not be given credentials.
@@ -99,7 +99,7 @@ pub enum PullError {
         registry: String,
         /// The address it gave.
         realm: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// No answer from a host, after all attempts.
@@ -125,7 +125,7 @@ pub enum PullError {
         method: &'static str,
         /// The path of the request.
         path: String,
-        /// What it said.
+        /// Its message.
         detail: String,
     },
     /// A redirect that must not be followed.
@@ -153,10 +153,10 @@ pub enum PullError {
     Malformed {
         /// Which document.
         what: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The manifest is of an artifact that is no image.
+    /// The manifest is of an artifact that is not an image.
     #[error("{what} is not a container image: {reason}")]
     NotAnImage {
         /// Which manifest.
@@ -197,7 +197,7 @@ pub enum PullError {
     Layout {
         /// The directory or archive.
         path: Utf8PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
         /// What to do, if that is known.
         advice: Option<Advice>,
@@ -207,7 +207,7 @@ pub enum PullError {
     /// A file of this machine cannot be read or written.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The file.
         path: Utf8PathBuf,
@@ -239,7 +239,7 @@ pub enum PullError {
         host: String,
         /// The title of the page, with a space and quotes, or nothing.
         title: String,
-        /// What was asked for.
+        /// The value asked for.
         what: String,
     },
     /// A blob of the cache was damaged. It has been removed, and cannot be fetched again.
@@ -259,7 +259,7 @@ pub enum PullError {
     CachePlace {
         /// The file or directory.
         path: Utf8PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
         /// What to do.
         advice: Advice,

@@ -63,9 +63,9 @@ pub enum PullEvent {
     },
     /// A request failed and will be made again.
     Retry {
-        /// What was asked for.
+        /// The value asked for.
         what: String,
-        /// What went wrong.
+        /// The cause.
         reason: String,
         /// How many attempts have failed so far.
         attempt: u32,

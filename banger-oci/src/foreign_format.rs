@@ -236,8 +236,8 @@ impl ImageContainer {
     /// Bytes that `read` has to return of a file at most.
     pub const MAX_FILE_BYTES: u64 = 4 << 20;
 
-    /// Returns what a tree is that has files with these contents in its top directory, or `None` where
-    /// it is a root file system. `read` returns `None` where there is no regular file of a name.
+    /// Returns what a tree is that has files with these contents in its top directory, or `None` where it is
+    /// a root file system. `read` returns `None` if no regular file has the name.
     pub fn of(has: &dyn Fn(&str) -> bool, read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<Self> {
         // An image that was unpacked into a root file system does not make that an image.
         if ROOT_NAMES.iter().any(|name| has(name)) {

@@ -1,8 +1,8 @@
 //! JSON documents of others, at a cost that is known before they are parsed.
 //!
-//! No document becomes a tree of generic values: what nobody needs is passed over, without memory.
-//! Text is read as Go's tools read it, since they write and check most images: bytes that are no
-//! UTF-8 and halves of surrogate pairs become U+FFFD. Fields that are used stay strict.
+//! No document becomes a tree of generic values: what nobody needs is passed over, without memory. Text is
+//! read as Go's tools read it, since they write and check most images: bytes that are not UTF-8 and halves of
+//! surrogate pairs become U+FFFD. Fields that are used stay strict.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,7 +149,7 @@ pub(crate) fn loose_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
     Loose::deserialize(deserializer).map(Loose::text)
 }
 
-/// Reads the strings of an object; other values, and what is no object, are passed over.
+/// Reads the strings of an object; other values, and what is not an object, are passed over.
 pub(crate) fn loose_map<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -162,7 +162,7 @@ pub(crate) fn loose_map<'de, D: Deserializer<'de>>(
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut strings = BTreeMap::new();
             while let Some(key) = map.next_key::<String>()? {
-                // As in Go, the last one of two counts; one that is no string does not.
+                // As in Go, the last one of two counts; one that is not a string does not.
                 if let Loose::Text(text) = map.next_value()? {
                     strings.insert(key, text);
                 }
@@ -174,7 +174,7 @@ pub(crate) fn loose_map<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(MapVisitor)
 }
 
-/// Reads the keys of an object; what is no object has none.
+/// Reads the keys of an object; what is not an object has none.
 pub(crate) fn loose_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<String>, D::Error> {
     struct KeyVisitor;
     impl<'de> Visitor<'de> for KeyVisitor {
@@ -194,7 +194,7 @@ pub(crate) fn loose_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<B
     deserializer.deserialize_any(KeyVisitor)
 }
 
-/// Reads the strings of a list; other values, and what is no list, are passed over.
+/// Reads the strings of a list; other values, and what is not a list, are passed over.
 pub(crate) fn loose_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct ListVisitor;
     impl<'de> Visitor<'de> for ListVisitor {

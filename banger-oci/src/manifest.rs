@@ -53,7 +53,7 @@ pub struct Descriptor {
     /// The content itself in base64, where it is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// The type of an artifact that is no image.
+    /// The type of an artifact that is not an image.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "loose_text")]
     pub artifact_type: Option<String>,
 }
@@ -77,7 +77,7 @@ pub struct ImageManifest {
     /// Annotations.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "loose_map")]
     pub annotations: BTreeMap<String, String>,
-    /// The type of an artifact that is no image.
+    /// The type of an artifact that is not an image.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "loose_text")]
     pub artifact_type: Option<String>,
 }

@@ -18,7 +18,7 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
-/// A string that is no platform.
+/// A string that is not a platform.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a platform")]
 #[non_exhaustive]

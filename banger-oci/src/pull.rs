@@ -33,7 +33,7 @@ use crate::trace::trace;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PulledImage {
-    /// What was asked for.
+    /// The value asked for.
     pub reference: Reference,
     /// The digest of the image manifest. For docker archives, which have none, that of the
     /// manifest made for it.
@@ -222,7 +222,7 @@ impl Chosen {
     }
 }
 
-/// Why a path, which the file system may not even have, is no layout.
+/// Why a path, which the file system may not even have, is not a layout.
 fn no_directory(dir: &Utf8Path) -> PullError {
     let (reason, advice) = match dir.is_file() {
         true => ("it is a file", Some("write oci-archive: or docker-archive: before it")),

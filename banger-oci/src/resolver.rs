@@ -429,7 +429,7 @@ impl<'a> Resolver<'a> {
         self.foreign.get_or_insert(error);
     }
 
-    /// Why there is no image.
+    /// Why no image exists.
     fn nothing_fits(&mut self) -> PullError {
         if !self.available.is_empty() {
             return PullError::NoPlatform {

@@ -1,4 +1,4 @@
-//! What an inode carries besides its kind and content.
+//! Attributes of an inode.
 
 use std::collections::BTreeMap;
 
@@ -45,17 +45,17 @@ pub const XATTR_ENTRY_BYTES: u64 = 16;
 pub struct Xattrs(Option<Box<BTreeMap<Vec<u8>, Vec<u8>>>>);
 
 impl Xattrs {
-    /// Returns whether there are none.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|map| map.is_empty())
     }
 
-    /// Returns how many there are.
+    /// Returns the number of attributes.
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |map| map.len())
     }
 
-    /// Returns the room that they take in an inode: [`XATTR_ENTRY_BYTES`], name and value of each.
+    /// Returns the bytes that the set needs in an inode: [`XATTR_ENTRY_BYTES`], name and value of each.
     pub fn room_bytes(&self) -> u64 {
         self.iter().map(|(name, value)| XATTR_ENTRY_BYTES + (name.len() + value.len()) as u64).sum()
     }
@@ -65,12 +65,12 @@ impl Xattrs {
         self.0.as_ref()?.get(name).map(Vec::as_slice)
     }
 
-    /// Sets `name` to `value`; returns the value it had.
+    /// Sets `name` to `value`; returns the old value.
     pub fn insert(&mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Option<Vec<u8>> {
         self.0.get_or_insert_default().insert(name.into(), value.into())
     }
 
-    /// Removes `name`; returns the value it had.
+    /// Removes `name`; returns the old value.
     pub fn remove(&mut self, name: &[u8]) -> Option<Vec<u8>> {
         let map = self.0.as_mut()?;
         let value = map.remove(name);
@@ -117,7 +117,7 @@ impl<'de> Deserialize<'de> for Xattrs {
     }
 }
 
-/// What [`Rootfs::set_attributes`](crate::Rootfs::set_attributes) shall change; `None` keeps.
+/// Changes for [`Rootfs::set_attributes`](crate::Rootfs::set_attributes); `None` keeps the old value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttributeChange {
     /// New permission bits, `0o0000` to `0o7777`.
@@ -133,7 +133,7 @@ pub struct AttributeChange {
 }
 
 impl AttributeChange {
-    /// Returns `attributes` with this change made.
+    /// Returns `attributes` with this change applied.
     pub fn applied_to(&self, attributes: &Attributes) -> Attributes {
         Attributes {
             mode: self.mode.map_or(attributes.mode, |mode| mode & 0o7777),

@@ -1,4 +1,5 @@
-//! What one foreign input may cost: charged where the cost arises, refused where it is too much.
+//! Limits on the cost of one foreign input. Each stage charges the costs that it causes; a cost beyond its
+//! limit is an error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ pub enum Cost {
     /// Bytes of the image that files, directories, symlinks and extended attributes take, in whole
     /// blocks.
     ImageBytes,
-    /// Bytes that decompression makes.
+    /// Bytes that decompression produces.
     InflatedBytes,
     /// Entries of all layers, and directories made for missing parents.
     Entries,
@@ -42,7 +43,7 @@ impl Cost {
         Self::Urls,
     ];
 
-    /// Returns the cost's own name, as programs and options spell it.
+    /// Returns the name of the cost, as programs and options spell it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PathComponents => "path-components",
@@ -69,7 +70,7 @@ impl Cost {
         }
     }
 
-    /// Returns what is counted, as a plural.
+    /// Returns the counted unit, as a plural.
     pub const fn unit(self) -> &'static str {
         match self {
             Self::PathComponents => "path components to resolve",
@@ -83,7 +84,7 @@ impl Cost {
         }
     }
 
-    /// Returns the limit that holds where none is given.
+    /// Returns the default limit.
     pub const fn default_limit(self) -> u64 {
         match self {
             Self::PathComponents => 4 << 20,
@@ -112,25 +113,24 @@ impl Cost {
     }
 }
 
-/// Memory for the tree that each entry of a layer brings along: an entry of the usual kind takes less.
-/// With the default of [`Cost::TreeBytes`] it makes the documented memory of a run: 150 MB, and 300
-/// bytes an entry.
+/// Free memory for the tree that each entry of a layer adds. A usual entry takes less. Together with the
+/// default of [`Cost::TreeBytes`] this gives the documented memory of a run: 150 MB, and 300 bytes for each
+/// entry.
 pub const ENTRY_ALLOWANCE_BYTES: u64 = 300;
-/// Components of a path, symlinks included, that are resolved without being charged: more than
-/// almost every path has.
+/// Free components of a path, symlinks included. Almost every path has fewer.
 pub const FREE_PATH_COMPONENTS: u64 = 32;
 
-/// Memory that one inode takes: its place in the tree, the marks of the current layer, the numbers
-/// and runs that a writer keeps of it.
+/// Memory of one inode: its place in the tree, the marks of the current layer, and the numbers and runs of a
+/// writer.
 pub const INODE_MEMORY_BYTES: u64 = 176;
-/// Memory that one name takes besides its bytes: its place in the directory, the allocation.
+/// Memory of one name besides its bytes: its place in the directory and the allocation.
 pub const NAME_MEMORY_BYTES: u64 = 56;
 
 /// A limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the input has more than {limit} {}", .cost.unit())]
 pub struct OverBudget {
-    /// What is too much.
+    /// The cost that is too high.
     pub cost: Cost,
     /// The limit.
     pub limit: u64,
@@ -166,8 +166,8 @@ impl Failure for OverBudget {
     }
 }
 
-/// The limits of one run and what is spent of them. Clones share what is spent, so that every
-/// stage and thread of a run charges the same account.
+/// The limits of one run and the amounts spent. Clones share these amounts, so all stages and threads of a
+/// run charge one account.
 #[derive(Clone, Debug)]
 pub struct Budget {
     limits: [u64; Cost::ALL.len()],
@@ -181,7 +181,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Returns a budget that nothing is over: for input that the caller made.
+    /// Returns a budget without limits, for input that the caller made.
     pub fn unlimited() -> Self {
         Self { limits: [u64::MAX; Cost::ALL.len()], spent: Arc::default() }
     }
@@ -193,7 +193,7 @@ impl Budget {
         self
     }
 
-    /// Returns a budget with the same limits of which nothing is spent.
+    /// Returns a budget with the same limits and nothing spent.
     #[must_use]
     pub fn renewed(&self) -> Self {
         Self { limits: self.limits, spent: Arc::default() }
@@ -204,12 +204,12 @@ impl Budget {
         self.limits[cost.index()]
     }
 
-    /// Returns what is spent of `cost`.
+    /// Returns the amount spent of `cost`.
     pub fn spent(&self, cost: Cost) -> u64 {
         self.spent[cost.index()].load(Ordering::Relaxed)
     }
 
-    /// Returns what is left of `cost`.
+    /// Returns the amount left of `cost`.
     pub fn left(&self, cost: Cost) -> u64 {
         self.limit(cost).saturating_sub(self.spent(cost))
     }
@@ -217,7 +217,7 @@ impl Budget {
     /// Spends `amount`.
     ///
     /// # Errors
-    /// [`OverBudget`] where less than `amount` is left; then nothing more is spent.
+    /// [`OverBudget`] if less than `amount` is left. Then this call spends nothing.
     pub fn charge(&self, cost: Cost, amount: u64) -> Result<(), OverBudget> {
         let limit = self.limit(cost);
         let add = |spent: u64| spent.checked_add(amount).filter(|sum| *sum <= limit);
@@ -227,8 +227,8 @@ impl Budget {
         }
     }
 
-    /// Spends what `amount` has above `free`; where it has less, earlier charges of the kind are given
-    /// back by as much. So n calls never spend more than the limit and n times `free` together.
+    /// Spends the part of `amount` above `free`. If `amount` is smaller than `free`, the difference pays back
+    /// earlier charges of this cost. So n calls spend at most the limit and n times `free` together.
     ///
     /// # Errors
     /// As [`charge`](Self::charge).
@@ -237,7 +237,7 @@ impl Budget {
             Some(0) => Ok(()),
             Some(above) => self.charge(cost, above),
             None => {
-                // Almost always nothing is spent, and reading that costs less than writing.
+                // The amount is almost always 0, and a read costs less than a write.
                 if self.spent(cost) > 0 {
                     self.refund(cost, free - amount);
                 }
@@ -246,7 +246,7 @@ impl Budget {
         }
     }
 
-    /// Gives back `amount`, which was charged before: a file that a later layer hides.
+    /// Refunds `amount` of an earlier charge, for example for a file that a later layer hides.
     pub fn refund(&self, cost: Cost, amount: u64) {
         let take = |spent: u64| Some(spent.saturating_sub(amount));
         let _before = self.spent[cost.index()].fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// The stop flag of a run. After [`cancel`](Self::cancel), each stage stops at its next step, fails with
-/// its own "cancelled" error, and leaves nothing half-made. Clones share the flag.
+/// The stop flag of a run. After [`cancel`](Self::cancel), each stage stops at its next step and fails with
+/// its "cancelled" error. It leaves nothing incomplete. Clones share the flag.
 #[derive(Clone, Default)]
 pub struct Cancellation(Arc<Shared>);
 
-/// Removes a callback of [`Cancellation::on_cancel`] when it is dropped. A callback that another thread
-/// has already begun to run is not waited for.
+/// Removes a callback of [`Cancellation::on_cancel`] when it is dropped. It does not wait for a callback that
+/// another thread already runs.
 #[must_use = "the callback is removed when this is dropped"]
 pub struct CancelGuard {
     shared: Weak<Shared>,
@@ -55,24 +55,26 @@ impl Shared {
 }
 
 impl Cancellation {
-    /// A flag that is not set.
+    /// Returns a flag that is not set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks every stage to stop; there is no way back. Runs the registered callbacks on this thread.
+    /// Sets the flag, which asks every stage to stop. A set flag stays set. Runs the registered callbacks on
+    /// this thread.
     pub fn cancel(&self) {
         self.0.cancel();
     }
 
-    /// Returns whether the stages shall stop.
+    /// Returns whether the flag is set.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Relaxed)
     }
 
-    /// A flag for a part of the run: it is set with this one, and setting it does not set this one.
+    /// Returns a flag for a part of the run. Cancelling this flag also sets the child; cancelling the child
+    /// does not set this flag.
     #[must_use]
     pub fn child(&self) -> Self {
         let child = Self::default();
@@ -86,8 +88,9 @@ impl Cancellation {
         child
     }
 
-    /// Calls `callback` once when the flag is set, at once if it is set already: for stages that wait for
-    /// something other than this flag. The callback runs on the thread that cancels; it must not block.
+    /// Calls `callback` once when the flag is set, or at once if it is set already. This is for stages that
+    /// wait for something other than this flag. The callback runs on the thread that cancels, and must not
+    /// block.
     pub fn on_cancel(&self, callback: impl FnOnce() + Send + 'static) -> CancelGuard {
         let mut callbacks = self.0.callbacks();
         if self.is_cancelled() {

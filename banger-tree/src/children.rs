@@ -5,16 +5,16 @@ use std::{iter, slice, vec};
 
 use crate::inode_id::InodeId;
 
-/// Names up to which a list takes less memory than a map, and is as fast.
+/// Up to this number of names, a list takes less memory than a map and is as fast.
 const LIST_MAX: usize = 8;
 
-/// A name and what it leads to.
+/// A name and its inode.
 type Named = (Box<[u8]>, InodeId);
 
 /// Entries of a directory, ordered by the bytes of their names.
 ///
-/// Most directories have few names, and an image may have millions of directories with one: those are
-/// lists without spare room.
+/// Most directories have few names, and an image may have millions of directories with one name. Small
+/// directories are lists without spare room.
 #[derive(Clone, Debug)]
 pub struct Children(Entries);
 
@@ -41,12 +41,12 @@ impl PartialEq for Children {
 impl Eq for Children {}
 
 impl Children {
-    /// Returns those of an empty directory.
+    /// Returns the entries of an empty directory.
     pub const fn new() -> Self {
         Self(Entries::List(Vec::new()))
     }
 
-    /// Returns how many there are.
+    /// Returns the number of names.
     pub fn len(&self) -> usize {
         match &self.0 {
             Entries::List(list) => list.len(),
@@ -54,12 +54,12 @@ impl Children {
         }
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the directory is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns what `name` leads to.
+    /// Returns the inode of `name`.
     pub fn get(&self, name: &[u8]) -> Option<&InodeId> {
         match &self.0 {
             Entries::List(list) => search(list, name).ok().map(|at| &list[at].1),
@@ -67,12 +67,12 @@ impl Children {
         }
     }
 
-    /// Returns whether there is such a name.
+    /// Returns whether `name` exists.
     pub fn contains_key(&self, name: &[u8]) -> bool {
         self.get(name).is_some()
     }
 
-    /// Lets `name` lead to `id`; returns what it led to before.
+    /// Sets the inode of `name` to `id`; returns the old inode.
     pub fn insert(&mut self, name: Box<[u8]>, id: InodeId) -> Option<InodeId> {
         match &mut self.0 {
             Entries::Map(map) => map.insert(name, id),
@@ -93,7 +93,7 @@ impl Children {
         }
     }
 
-    /// Takes `name` out; returns what it led to.
+    /// Removes `name`; returns its inode.
     pub fn remove(&mut self, name: &[u8]) -> Option<InodeId> {
         match &mut self.0 {
             Entries::List(list) => search(list, name).ok().map(|at| list.remove(at).1),

@@ -1,27 +1,26 @@
-//! Where the bytes of regular files go while a tree is made.
+//! Stores for the bytes of regular files, filled while a tree is made.
 
 use crate::attributes::Xattrs;
 use crate::content_error::ContentError;
 use crate::content_id::ContentId;
 
-/// Position of a layer in its image, 0 for the base; what is written after the layers (injected
-/// files) counts as one more.
+/// Position of a layer in its image, 0 for the base. Injected files, which are written after the layers,
+/// count as one more layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayerIndex(pub u32);
 
-/// Takes the bytes of regular files to their final place as they stream out of the layers.
+/// Writes the bytes of regular files to their final place as they stream out of the layers.
 ///
-/// One content is written at a time, from its first byte to its last, holes as holes:
-/// [`begin`](Self::begin), any number of [`append`](Self::append) and
-/// [`append_hole`](Self::append_hole), [`finish`](Self::finish). Contents of zero bytes are never
-/// stored: a tree says so by itself. Order of calls, layer numbers and bytes alone decide what a
-/// store does, so that the same calls make the same image.
+/// One content is written at a time, from its first byte to its last, holes as holes: [`begin`](Self::begin),
+/// any number of [`append`](Self::append) and [`append_hole`](Self::append_hole), [`finish`](Self::finish).
+/// Empty contents are never stored: the tree has their size. A store depends only on the order of calls,
+/// layer numbers and bytes, so the same calls make the same image.
 pub trait ContentStore: Send {
-    /// Checks that an inode of what is being built can have `xattrs`, so that whoever knows where
-    /// they come from can say so; anything goes where the store has no say in that.
+    /// Checks that an inode of the new file system can have `xattrs`, so that the caller can name their
+    /// origin in an error. The default accepts all.
     ///
     /// # Errors
-    /// [`ContentError::Xattrs`], which says why not.
+    /// [`ContentError::Xattrs`] with the reason.
     fn check_xattrs(&self, _xattrs: &Xattrs) -> Result<(), ContentError> {
         Ok(())
     }
@@ -29,16 +28,16 @@ pub trait ContentStore: Send {
     /// Starts a content of exactly `size_bytes` (at least 1) that comes from `layer`.
     ///
     /// # Errors
-    /// There is no room for it, or the host refuses.
+    /// The store is full, or the host refuses.
     fn begin(&mut self, layer: LayerIndex, size_bytes: u64) -> Result<ContentId, ContentError>;
 
-    /// Adds `bytes` at the end of the content that was begun last.
+    /// Appends `bytes` to the content that was begun last.
     ///
     /// # Errors
     /// More bytes than were announced, or the host refuses.
     fn append(&mut self, id: ContentId, bytes: &[u8]) -> Result<(), ContentError>;
 
-    /// Adds `length_bytes` of zeros at the end without storing them.
+    /// Appends `length_bytes` of zeros without storing them.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -50,14 +49,14 @@ pub trait ContentStore: Send {
     /// Fewer bytes than were announced, or the host refuses.
     fn finish(&mut self, id: ContentId) -> Result<(), ContentError>;
 
-    /// Gives back the space of a content, finished or not: nothing names it any more.
+    /// Frees the space of a content, finished or not, that no file names any more.
     ///
     /// # Errors
     /// The host refuses.
     fn release(&mut self, id: ContentId) -> Result<(), ContentError>;
 
-    /// Reads bytes of a finished content from `offset` on into `buffer`; returns how many, 0 at
-    /// its end.
+    /// Reads bytes of a finished content from `offset` on into `buffer`; returns the number of bytes, 0 at
+    /// the end.
     ///
     /// # Errors
     /// The id is unknown, or the host refuses.

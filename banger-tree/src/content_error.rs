@@ -3,19 +3,19 @@
 use crate::content_id::ContentId;
 use crate::failure::{ErrorContext, ErrorKind, Failure};
 
-/// Why a store could not take or give bytes.
+/// Error of a content store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContentError {
     /// The file system being built, or the disk under the store, is full.
     #[error("no space left for {needed_bytes} more bytes of file content in {store}")]
     NoSpace {
-        /// What is full: a path of the host or "the image".
+        /// The full store: a path of the host or "the image".
         store: String,
         /// Bytes that did not fit.
         needed_bytes: u64,
     },
-    /// More or fewer bytes came than the file was begun with.
+    /// The number of bytes differs from the announced one.
     #[error("file content of {declared_bytes} bytes got {written_bytes}")]
     WrongLength {
         /// Length given to [`ContentStore::begin`](crate::ContentStore::begin).
@@ -32,16 +32,16 @@ pub enum ContentError {
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
-    /// What is being built has no room for the extended attributes of one inode.
+    /// The extended attributes of one inode do not fit the new file system.
     #[error("{reason}")]
     Xattrs {
-        /// Which limit, with numbers.
+        /// The limit, with numbers.
         reason: String,
     },
     /// The host failed to read or write.
     #[error("cannot {action} {store}: {source}")]
     Io {
-        /// What was tried, as a verb: "write", "read".
+        /// The action that failed, as a verb: "write", "read".
         action: &'static str,
         /// The file it was tried on.
         store: String,

@@ -2,7 +2,8 @@
 
 use std::num::NonZeroU32;
 
-/// Number of one file's bytes in a [`ContentStore`](crate::ContentStore); never zero, so that an `Option` is as small.
+/// Number of one content in a [`ContentStore`](crate::ContentStore). It is never zero, so an `Option` takes
+/// no more memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentId(pub NonZeroU32);
 
@@ -10,7 +11,7 @@ impl ContentId {
     /// Returns the id of the `index`th content, counted from 0.
     ///
     /// # Panics
-    /// At 2^32 - 1 contents, which no ext4 file system has inodes for.
+    /// At 2^32 - 1 contents. No ext4 file system has so many inodes.
     pub fn from_index(index: usize) -> Self {
         let number = u32::try_from(index).ok().and_then(|index| index.checked_add(1));
         Self(number.and_then(NonZeroU32::new).expect("fewer contents than an ext4 file system has inodes"))

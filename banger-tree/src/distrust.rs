@@ -2,13 +2,13 @@
 
 /// Writable for everybody. A group may be the user's own, and is the user's business.
 const ALL_MAY_WRITE: u32 = 0o002;
-/// Only the owner of a file may remove it from such a directory.
+/// Only the owner of a file may remove it from a sticky directory.
 const STICKY: u32 = 0o1000;
 
 /// Why a directory cannot be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distrust {
-    /// It belongs neither to this user nor to root.
+    /// It belongs to a user other than this one and root.
     AnotherUser,
     /// Every user can write to it.
     Everybody,

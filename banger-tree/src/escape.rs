@@ -20,8 +20,8 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     text
 }
 
-/// Returns `text` on one line, as [`escape_bytes`] does but for backslashes, which stay: for messages,
-/// parts of which may be escaped already, and for text that nobody has to read back.
+/// Returns `text` on one line, escaped like [`escape_bytes`] but with backslashes unchanged. Use it for
+/// messages with parts that may be escaped already, and for text that nobody has to read back.
 pub fn escape_text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -50,9 +50,9 @@ pub(crate) fn unescape_bytes(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Returns whether a character tells a terminal something, cannot be seen, or makes the text around
-/// it look like something else: control characters (C0, DEL and C1), line and paragraph separators,
-/// the controls of bidirectional text, and what Unicode calls `Default_Ignorable_Code_Point`.
+/// Returns whether a character controls a terminal, is invisible, or changes how the text around it looks.
+/// These are control characters (C0, DEL and C1), line and paragraph separators, controls of bidirectional
+/// text, and Unicode's `Default_Ignorable_Code_Point`.
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -1,4 +1,4 @@
-//! What every error of banger tells a program: kind, code, context, and advice apart from the message.
+//! The common parts of all errors of banger: kind, code, context, and advice separate from the message.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::io;
 
 use serde::Serialize;
 
-/// The kind of a failure: what a program decides by.
+/// The kind of a failure. Programs decide by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -16,11 +16,11 @@ pub enum ErrorKind {
     Cancelled,
     /// A file, image, name or path does not exist.
     NotFound,
-    /// Something exists already in the place of what was to be made.
+    /// The place of a new file or image is taken.
     Exists,
     /// A server or the host refuses access.
     Access,
-    /// A server cannot be reached, or does not answer as it has to.
+    /// A server cannot be reached, or gives a wrong answer.
     Network,
     /// The disk, the quota or the image is full.
     NoSpace,
@@ -32,7 +32,7 @@ pub enum ErrorKind {
     Damaged,
     /// The input is sound, but has something that banger does not support.
     Unsupported,
-    /// An argument or option has a value that makes no sense.
+    /// An argument or option has an invalid value.
     Argument,
     /// A guest answered with an error, or not at all.
     Guest,
@@ -108,37 +108,37 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// The name of an option of the library, as the field or setter is called: `max_manifest_bytes`.
+/// The name of an option of the library: the name of the field, for example `max_manifest_bytes`.
 ///
-/// A program with options of its own, as the command line has, shows its own name instead.
+/// A program with other names for its options, like the command line, shows its name instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Setting(pub &'static str);
 
-/// What to do about a failure, in one clause without a full stop.
+/// The next step after a failure, in one clause without a full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
-    /// With `{setting}` in the place of the option's name.
+    /// The text, with `{setting}` for the name of the option.
     text: Cow<'static, str>,
     setting: Option<Setting>,
 }
 
 impl Advice {
-    /// Advice that names no option.
+    /// Returns advice that names no option.
     pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
         Self { text: text.into(), setting: None }
     }
 
-    /// Advice with `{setting}` in its text, where the name of `setting` is shown.
+    /// Returns advice whose text has `{setting}` in the place of the name of `setting`.
     pub fn with_setting(text: impl Into<Cow<'static, str>>, setting: Setting) -> Self {
         Self { text: text.into(), setting: Some(setting) }
     }
 
-    /// Advice to raise the limit `setting`, for input that the caller trusts.
+    /// Returns advice to raise the limit `setting`, for input that the caller trusts.
     pub fn to_raise(setting: Setting) -> Self {
         Self::with_setting("if the input is to be trusted, raise {setting}", setting)
     }
 
-    /// Advice on a file that does not fit on its disk or under the process's limit on files; `None` for
+    /// Returns advice on a file that does not fit the disk or the process's limit on file sizes; `None` for
     /// another error.
     pub fn on_full_disk(error: &io::Error) -> Option<Self> {
         Some(Self::new(match error.kind() {
@@ -157,7 +157,7 @@ impl Advice {
         self.setting
     }
 
-    /// Returns the advice with the caller's own name of the option.
+    /// Returns the advice with the name that the caller gives the option.
     pub fn worded(&self, name: impl FnOnce(Setting) -> String) -> String {
         match self.setting {
             Some(setting) => self.text.replace("{setting}", &name(setting)),
@@ -172,8 +172,8 @@ impl fmt::Display for Advice {
     }
 }
 
-/// What a failure is about, as named values: `path`, `digest`, `host`, `limit_bytes`. Serialises as
-/// one JSON object.
+/// The objects of a failure, as named values: `path`, `digest`, `host`, `limit_bytes`. Serialises as one JSON
+/// object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ErrorContext(BTreeMap<&'static str, String>);
@@ -197,8 +197,8 @@ impl ErrorContext {
     }
 }
 
-/// An error that a program can act on. Its `Display` is the message alone: one line, what failed and on
-/// what, without advice.
+/// An error that a program can act on. Its `Display` is only the message: one line with the failure and its
+/// object, without advice.
 pub trait Failure: std::error::Error {
     /// Returns a number that stays the same for this failure in all versions.
     fn code(&self) -> u32;
@@ -206,22 +206,22 @@ pub trait Failure: std::error::Error {
     /// Returns the kind of the failure.
     fn kind(&self) -> ErrorKind;
 
-    /// Whether the same call may succeed later without any change by the caller.
+    /// Returns whether the same call may succeed later without any change by the caller.
     fn is_transient(&self) -> bool {
         false
     }
 
-    /// Returns what the caller can do.
+    /// Returns the next step for the caller.
     fn advice(&self) -> Option<Advice> {
         None
     }
 
-    /// Returns what the failure is about.
+    /// Returns the objects of the failure.
     fn context(&self) -> ErrorContext {
         ErrorContext::default()
     }
 
-    /// Returns the host's error number, where the host failed.
+    /// Returns the host's error number, if the host failed.
     fn os_error(&self) -> Option<i32> {
         let mut cause = self.source();
         while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! Where a new file of the host may go.
+//! Places for new files on the host.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -20,10 +20,10 @@ const SPECIAL: [(&str, &str); 3] =
 const SHARED_MEMORY: &str = "/dev/shm";
 const IS_DIRECTORY: &str = "is a directory";
 
-/// What a new file does with a file that has its name already.
+/// How a new file treats an existing file of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// The file stays, and there is no new one.
+    /// The existing file stays, and the new one is an error.
     Keep,
     /// The new file replaces it.
     Replace,
@@ -31,8 +31,8 @@ pub enum Existing {
 
 /// The place of a new file: an open directory and a name in it.
 ///
-/// A place that leads into `/dev`, `/proc` or `/sys`, by its own name or through a symlink in any of
-/// its components, is refused: a rename there would replace a device or `/dev/stdout` itself.
+/// A place that leads into `/dev`, `/proc` or `/sys`, directly or through a symlink, is refused. A rename
+/// there would replace a device or `/dev/stdout` itself.
 #[derive(Debug)]
 pub struct HostPlace {
     directory: OwnedFd,
@@ -61,17 +61,17 @@ impl HostPlace {
         };
         let failed = NewFileError::io("open the directory of");
         let directory = open(parent, DIRECTORY, Mode::empty()).map_err(failed)?;
-        // By what the directory is, too: it may have been replaced or be mounted twice.
+        // Also check the open directory itself: it may have been replaced or be mounted twice.
         if let Some(reason) = special_directory(&directory).map_err(NewFileError::io("look at"))? {
             return Err(NewFileError::Kind { reason });
         }
         Ok(Self { directory, name: name.to_owned() })
     }
 
-    /// Refuses a path that leads into `/dev`, `/proc` or `/sys`: for a directory that is to be made.
+    /// Refuses a path for a new directory that leads into `/dev`, `/proc` or `/sys`.
     ///
     /// # Errors
-    /// It does, or there are too many symlinks.
+    /// The path leads there, or has too many symlinks.
     pub fn check_path(path: &Path) -> Result<(), NewFileError> {
         match special(path)? {
             Some(reason) => Err(NewFileError::Kind { reason }),
@@ -92,7 +92,7 @@ impl HostPlace {
     /// Returns the file that is there already, or `None`.
     ///
     /// # Errors
-    /// It exists and is to stay, or it is not a regular file.
+    /// The file exists and must stay, or it is not a regular file.
     pub fn check(&self, existing: Existing) -> Result<Option<Stat>, NewFileError> {
         let look = |flags| match statat(&self.directory, &self.name, flags) {
             Ok(found) => Ok(Some(found)),
@@ -102,7 +102,7 @@ impl HostPlace {
         let Some(own) = look(AtFlags::SYMLINK_NOFOLLOW)? else { return Ok(None) };
         let is_link = FileType::from_raw_mode(own.st_mode) == FileType::Symlink;
         let found = match is_link {
-            // One that leads nowhere, or in a circle, is replaced itself.
+            // A symlink that leads nowhere or in a circle is replaced itself.
             true => match statat(&self.directory, &self.name, AtFlags::empty()) {
                 Ok(target) => target,
                 Err(_) => own,
@@ -122,13 +122,13 @@ impl HostPlace {
     }
 }
 
-/// A directory that is only gone through, which needs no permission to list it.
+/// Flags for a directory on the way, which needs no permission to list it.
 #[cfg(target_os = "linux")]
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
-/// Returns why `path` is refused where it, or a symlink on its way, leads into a special directory.
+/// Returns the reason to refuse `path`, if it or a symlink on its way leads into a special directory.
 ///
 /// # Errors
 /// The current directory is not known, or there are too many symlinks.
@@ -149,7 +149,7 @@ fn special(path: &Path) -> Result<Option<&'static str>, NewFileError> {
             continue;
         }
         let next = at.join(&component);
-        // What is not there, or not to be looked at, leads nowhere.
+        // A missing or unreadable component leads nowhere.
         let Ok(target) = std::fs::read_link(&next) else {
             at = next;
             continue;
@@ -180,19 +180,19 @@ fn components(path: &Path) -> VecDeque<OsString> {
     path.components().filter_map(owned).collect()
 }
 
-/// Returns why a path without symlinks is refused.
+/// Returns the reason to refuse a path without symlinks.
 fn special_path(path: &Path) -> Option<&'static str> {
     if path.starts_with(SHARED_MEMORY) {
         return None;
     }
-    // The directories themselves may be on the way to shared memory, and are no places for files.
+    // A path to shared memory may pass these directories, but a file cannot be in their place.
     SPECIAL
         .iter()
         .find(|(root, _)| path != Path::new(root) && path.starts_with(root))
         .map(|(_, reason)| *reason)
 }
 
-/// Returns why an open directory is refused.
+/// Returns the reason to refuse an open directory.
 fn special_directory(directory: &OwnedFd) -> io::Result<Option<&'static str>> {
     let found = fstat(directory)?;
     let is_same =

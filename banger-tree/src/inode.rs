@@ -9,13 +9,13 @@ use crate::kind::NodeKind;
 pub struct Inode {
     /// Permissions, owner, time, xattrs.
     pub attributes: Attributes,
-    /// What it is.
+    /// Type, with its data.
     pub kind: NodeKind,
     pub(crate) names: u32,
 }
 
 impl Inode {
-    /// Returns an inode that no name leads to yet.
+    /// Returns an inode without a name.
     pub fn new(kind: NodeKind, attributes: Attributes) -> Self {
         Self { attributes, kind, names: 0 }
     }
@@ -33,12 +33,12 @@ impl Inode {
         matches!(self.kind, NodeKind::Directory { .. })
     }
 
-    /// Returns how many names lead here; 1 for a directory, also for the root.
+    /// Returns the number of hard links; 1 for a directory, also for the root.
     pub fn names(&self) -> u32 {
         self.names
     }
 
-    /// Returns the size that `stat` tells: bytes of a file or of a symlink's target, else 0.
+    /// Returns the size that `stat` reports: bytes of a file or of a symlink's target, else 0.
     pub fn size_bytes(&self) -> u64 {
         match &self.kind {
             NodeKind::Regular { size_bytes, .. } => *size_bytes,

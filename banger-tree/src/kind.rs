@@ -1,4 +1,4 @@
-//! What an inode is: its type, and what only that type has.
+//! The type of an inode, with the data of that type.
 
 use std::fmt;
 
@@ -69,7 +69,7 @@ impl FileType {
         }
     }
 
-    /// Returns the type that `mode`'s `S_IFMT` bits say, or `None` for bits that mean nothing.
+    /// Returns the type in the `S_IFMT` bits of `mode`, or `None` for unknown bits.
     pub fn from_mode_bits(mode: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|file_type| file_type.mode_bits() == mode & 0o170_000)
     }
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for FileType {
     }
 }
 
-/// What an inode is, with what only that kind has.
+/// The type of an inode, with the data of that type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeKind {
     /// A regular file; an empty one has no content.

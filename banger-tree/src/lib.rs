@@ -1,10 +1,9 @@
 //! In-memory root file system tree of a container image: the waist of banger.
 //!
-//! Everything before the [`Tree`] speaks OCI, everything after it speaks ext4. A tree holds
-//! inodes ([`Attributes`] and a [`NodeKind`]), directory entries as bytes, hard links as shared
-//! inodes, and for every regular file with bytes a [`ContentId`] in some [`ContentStore`].
-//! [`Rootfs`] is the view by path: a tree with its store ([`TreeRootfs`]) has it, and so have the
-//! finished images of `banger-ext4`.
+//! Code before the [`Tree`] knows OCI, code after it knows ext4. A tree has inodes ([`Attributes`] and a
+//! [`NodeKind`]), directory entries as bytes, and hard links as shared inodes. Each regular file with bytes
+//! has a [`ContentId`] in a [`ContentStore`]. [`Rootfs`] is the view by path. A tree with its store
+//! ([`TreeRootfs`]) implements it, and so do the finished images of `banger-ext4`.
 //!
 //! ```
 //! use banger_tree::{Attributes, GuestPath, MemoryStore, Rootfs, Tree, TreeRootfs};
@@ -18,8 +17,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Limits: 2^32 - 1 inodes; names up to 255 bytes; paths up to 4096 bytes. Nothing of a tree
-//! touches the host's file system. [`NewFile`] does: it is how all crates make files on the host.
+//! Limits: 2^32 - 1 inodes; names up to 255 bytes; paths up to 4096 bytes. A tree never touches the host's
+//! file system. Only [`NewFile`] does: all crates make files on the host with it.
 
 mod attributes;
 mod budget;

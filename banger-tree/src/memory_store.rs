@@ -6,7 +6,7 @@ use crate::content::{ContentStore, LayerIndex};
 use crate::content_error::ContentError;
 use crate::content_id::ContentId;
 
-/// Keeps contents in memory: for tests and for trees of a few small files.
+/// Keeps contents in memory, for tests and for trees of a few small files.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     contents: BTreeMap<ContentId, Content>,
@@ -21,12 +21,12 @@ struct Content {
 }
 
 impl MemoryStore {
-    /// Returns how many contents are held: those begun and not released.
+    /// Returns the number of contents that were begun and not released.
     pub fn len(&self) -> usize {
         self.contents.len()
     }
 
-    /// Returns whether nothing is held.
+    /// Returns whether the store is empty.
     pub fn is_empty(&self) -> bool {
         self.contents.is_empty()
     }

@@ -9,8 +9,8 @@ use crate::tree::Tree;
 
 /// Attributes of every path of a root file system, one entry a path, parents before children.
 ///
-/// What an unprivileged copy of the tree loses (owners, devices, capabilities) is all here, so
-/// that `apply_ownership` can put it into an image afterwards.
+/// It has everything that an unprivileged copy of the tree loses (owners, devices, capabilities).
+/// `apply_ownership` puts it into an image afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Metadata {
@@ -22,9 +22,9 @@ pub struct Metadata {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MetadataEntry {
-    /// Where it is.
+    /// Its path.
     pub path: GuestPath,
-    /// What it is.
+    /// Its type.
     #[serde(flatten)]
     pub kind: MetadataKind,
     /// Permissions, owner, time, xattrs.
@@ -146,7 +146,7 @@ impl MetadataEntry {
 }
 
 impl Metadata {
-    /// Returns what `entries` say, which have parents before children.
+    /// Returns the metadata of `entries`, which have parents before children.
     pub fn new(entries: Vec<MetadataEntry>) -> Self {
         Self { entries }
     }

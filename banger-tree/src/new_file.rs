@@ -1,4 +1,4 @@
-//! A new file of the host: beside its place until it is complete, then at its place by one rename.
+//! A new file on the host: it lies beside its place until it is complete, and one rename publishes it.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs::File;
@@ -18,20 +18,20 @@ use rustix::process::geteuid;
 use crate::host_place::{Existing, HostPlace};
 use crate::new_file_error::NewFileError;
 
-/// What the name of a file under construction has around its random digits.
+/// Start of the name of a file under construction.
 const PREFIX: &[u8] = b".banger-";
 const SUFFIX: &[u8] = b".new";
 const DIGITS: usize = 16;
 /// The mode of a file under construction.
 const PRIVATE: u32 = 0o600;
-/// Nobody gets more by a mode: no set-user-id, set-group-id or sticky bit.
+/// Permission bits of a new file: no set-user-id, set-group-id or sticky bit.
 const PERMISSIONS: u32 = 0o777;
 
 /// A file that appears at its place when it is complete, or not at all; removed on drop.
 ///
-/// Until then it lies in the same directory under a random name, readable by its owner only. It is
-/// made with `O_EXCL` and `O_NOFOLLOW`, so that nobody can put a file or a symlink in its way. What
-/// killed processes of this user left beside the place is removed first.
+/// Until then it lies in the same directory under a random name, and only its owner can read it. It is made
+/// with `O_EXCL` and `O_NOFOLLOW`, so that nobody can put a file or a symlink in its way. Files that killed
+/// processes of this user left beside the place are removed first.
 ///
 /// ```
 /// use std::io::Write as _;
@@ -56,26 +56,26 @@ pub struct NewFile {
     path: PathBuf,
     temporary: OsString,
     file: File,
-    /// What the caller wants and the umask leaves.
+    /// The mode of the caller without the bits of the umask.
     granted: u32,
-    /// What the source of the file leaves.
+    /// The permissions of the file's source.
     limit: u32,
     wait_for_disk: bool,
     is_published: bool,
 }
 
 impl NewFile {
-    /// Makes a file for the place `path`. Its mode will be `mode` without what the umask takes.
+    /// Makes a file for the place `path`. Its mode will be `mode` without the bits of the umask.
     ///
     /// # Errors
     /// The place leads into `/dev`, `/proc` or `/sys`, or the host refuses.
     pub fn create(path: &Path, mode: u32) -> Result<Self, NewFileError> {
         let place = HostPlace::open(path)?;
         sweep(place.directory());
-        // Learned from an empty file: one with bytes is never wider than it will be in the end.
+        // An empty file shows the umask: a file with bytes must never have a wider mode than in the end.
         let (probe, file) = make(place.directory(), mode & PERMISSIONS)?;
         let granted = fstat(&file).map(|found| permissions(&found));
-        // Removed by the next one if not now.
+        // If this fails, the next new file removes it.
         let _ = unlinkat(place.directory(), &probe, AtFlags::empty());
         let granted = granted.map_err(NewFileError::io("look at"))? & mode;
         let (temporary, file) = make(place.directory(), PRIVATE)?;
@@ -85,11 +85,11 @@ impl NewFile {
         Ok(Self { place, from, path, temporary, file, granted, limit, wait_for_disk, is_published })
     }
 
-    /// Takes over the file `path`, which lies in a directory that only its user can write to. Its mode
-    /// will be `mode` without what it does not have now.
+    /// Takes over the file `path`, which lies in a directory that only its user can write to. Its mode will
+    /// be `mode`, but never wider than its mode now.
     ///
     /// # Errors
-    /// It is not a regular file of this user with one name, or the host refuses.
+    /// The file is not a regular file of this user with one name, or the host refuses.
     pub fn adopt(place: HostPlace, path: &Path, mode: u32) -> Result<Self, NewFileError> {
         let no_file = NewFileError::Kind { reason: "was replaced while it was written" };
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(no_file) };
@@ -116,21 +116,21 @@ impl NewFile {
         })
     }
 
-    /// Takes away every permission that `mode` does not have: that of the file's source.
+    /// Removes every permission that `mode`, the mode of the file's source, does not have.
     #[must_use]
     pub fn limited_to(mut self, mode: u32) -> Self {
         self.limit &= mode;
         self
     }
 
-    /// Does not wait until the file is on the disk: for files that can be made again.
+    /// Does not wait until the file is on the disk. Use it for files that can be made again.
     #[must_use]
     pub fn without_flush(mut self) -> Self {
         self.wait_for_disk = false;
         self
     }
 
-    /// Writes all of `bytes` after what was written before.
+    /// Appends `bytes`.
     ///
     /// # Errors
     /// The host refuses.
@@ -143,19 +143,19 @@ impl NewFile {
         &self.file
     }
 
-    /// Returns where the file is until it is published: for a signal handler that removes it.
+    /// Returns the path of the file before it is published, for a signal handler that removes it.
     pub fn temporary_path(&self) -> &Path {
         &self.path
     }
 
     /// Gives the file its mode and its name. Both are on the disk when this returns.
     ///
-    /// A file that replaces another one keeps that one's mode. The limit of
+    /// A file that replaces another one keeps the mode of the replaced file. The limit of
     /// [`limited_to`](Self::limited_to) holds in both cases.
     ///
     /// # Errors
-    /// A file is there that was to stay, or the host refuses; then nothing has changed, except where
-    /// only the directory could not be flushed.
+    /// A file exists and must stay, or the host refuses. Then nothing has changed, unless only the flush of
+    /// the directory failed.
     pub fn publish(mut self, existing: Existing) -> Result<(), NewFileError> {
         let replaced = self.place.check(existing)?;
         self.set_mode(replaced.as_ref()).map_err(NewFileError::io("set the mode of"))?;
@@ -225,13 +225,13 @@ impl Write for NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.is_published {
-            // What cannot be removed now is removed by the next one.
+            // If this fails, the next new file removes it.
             let _ = unlinkat(&self.from, &self.temporary, AtFlags::empty());
         }
     }
 }
 
-/// Writes `bytes` to the file `path` as a [`NewFile`] that replaces what is there.
+/// Writes `bytes` to the file `path` as a [`NewFile`] that replaces an existing file.
 ///
 /// # Errors
 /// Those of [`NewFile::create`] and [`NewFile::publish`].
@@ -274,13 +274,13 @@ fn is_random_name(name: &[u8]) -> bool {
     digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// Removes what killed processes of this user left in a directory, as far as it can.
+/// Removes files that killed processes of this user left in a directory, as far as possible.
 fn sweep(directory: &OwnedFd) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let listed = openat(directory, ".", flags, Mode::empty());
     let Ok(entries) = listed.and_then(Dir::new) else { return };
     for entry in entries.flatten().filter(|entry| is_random_name(entry.file_name().to_bytes())) {
-        // Another process may be at it; nothing is lost by leaving it.
+        // Another process may remove it too; leaving it does no harm.
         let _ = remove_if_stale(directory, entry.file_name());
     }
 }
@@ -310,7 +310,7 @@ fn sync_directory(directory: &OwnedFd) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             done => done,
         },
-        // One that can be written to, and not be listed.
+        // A directory that allows writes but no listing.
         Err(Errno::ACCESS) => Ok(()),
         Err(error) => Err(error.into()),
     }

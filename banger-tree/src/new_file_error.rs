@@ -1,4 +1,4 @@
-//! Why a file of the host is not made.
+//! Errors of new files on the host.
 
 use std::io;
 
@@ -11,16 +11,16 @@ pub enum NewFileError {
     /// The place cannot have a file.
     #[error("it {reason}")]
     Kind {
-        /// What the place is, as the rest of a sentence: "is a directory".
+        /// The reason, as the rest of a sentence: "is a directory".
         reason: &'static str,
     },
-    /// A file is there, and was to stay.
+    /// A file exists and must stay.
     #[error("it exists already")]
     Exists,
     /// The host refuses.
     #[error("cannot {action} it: {source}")]
     Io {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The host's error.
         source: io::Error,

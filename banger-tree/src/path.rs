@@ -1,4 +1,4 @@
-//! Paths inside an image: bytes, never the host's.
+//! Paths inside an image: bytes, never paths of the host.
 
 use std::fmt;
 
@@ -53,7 +53,7 @@ pub enum PathError {
         /// Length of the whole path in bytes.
         length: usize,
     },
-    /// A single name was wanted, and this is empty, `.`, `..` or holds a slash.
+    /// The name is empty, `.`, `..` or has a slash.
     #[error("{} is not a file name", escape_bytes(name))]
     NotAName {
         /// The bytes as given.
@@ -105,8 +105,8 @@ impl GuestPath {
         Self { bytes: b"/".to_vec() }
     }
 
-    /// Returns the path that `bytes` names, read from the root: slashes fold, `.` falls away and
-    /// `..` takes back the component before it, as layer paths are cleaned.
+    /// Returns the path that `bytes` names from the root. Repeated slashes count as one, `.` is dropped, and
+    /// `..` removes the component before it. Paths of layers are cleaned in this way.
     ///
     /// # Errors
     /// `..` above the root, NUL, a component over [`NAME_MAX`], a length over [`PATH_MAX`].

@@ -1,15 +1,15 @@
-//! Where edits of a root file system take place: the checks that all implementations of
-//! [`Rootfs`](crate::Rootfs) make, and the errors they share.
+//! Places of edits in a root file system: checks and errors that all implementations of
+//! [`Rootfs`](crate::Rootfs) share.
 
 use crate::kind::{FileType, NodeKind};
 use crate::path::GuestPath;
 use crate::resolve::{Lookup, Resolved};
 use crate::rootfs::RootfsError;
 
-/// Where something is, and the place it moves to.
+/// The old place and the new one.
 pub type FromTo<N> = (Resolved<N>, Resolved<N>);
 
-/// Returns the inode at `path`, symlinks as the last component not followed, with its place.
+/// Returns the inode at `path` with its place. A symlink as the last component is not followed.
 ///
 /// # Errors
 /// The path does not exist.
@@ -24,7 +24,7 @@ where
     }
 }
 
-/// Returns the place for something new at `path`.
+/// Returns the place for a new inode at `path`.
 ///
 /// # Errors
 /// The path is taken, or its parent is missing.
@@ -39,10 +39,10 @@ where
     }
 }
 
-/// Returns the place for a file at `path`, in the place of what may be there.
+/// Returns the place for a file at `path`, which may replace an existing file.
 ///
 /// # Errors
-/// There is a directory, or the parent is missing.
+/// The path is a directory, or its parent is missing.
 pub fn for_file<L: Lookup>(fs: &L, path: &GuestPath) -> Result<Resolved<L::Node>, RootfsError>
 where
     RootfsError: From<L::Error>,
@@ -81,7 +81,7 @@ where
     }
 }
 
-/// Returns the inode at `existing`, and the place for one more name of it.
+/// Returns the inode at `existing` and the place for a new hard link.
 ///
 /// # Errors
 /// `existing` is missing or a directory, or `path` is taken.
@@ -100,7 +100,7 @@ where
     Ok((node, vacant(fs, path)?))
 }
 
-/// Returns what is to be removed, with its place.
+/// Returns the inode to remove, with its place.
 ///
 /// # Errors
 /// The path does not exist or is the root.
@@ -115,7 +115,7 @@ where
     Ok((node, place))
 }
 
-/// Returns the place of what is to move, and the one it moves to.
+/// Returns the place of the inode to move and its new place.
 ///
 /// # Errors
 /// `from` is missing or the root, `to` is taken or lies below `from`.

@@ -9,11 +9,11 @@ use crate::kind::FileType;
 use crate::path::{GuestPath, PATH_MAX, PathError, check_name};
 use crate::resolve_error::{MAX_SYMLINK_HOPS, ResolveError};
 
-/// What path resolution asks of a file system.
+/// The questions of path resolution to a file system.
 pub trait Lookup {
     /// Names an inode.
     type Node: Copy + Eq + Hash;
-    /// What can go wrong, the failures of resolution itself among it.
+    /// Errors, including those of resolution itself.
     type Error: From<ResolveError>;
 
     /// Returns the root directory.
@@ -37,12 +37,12 @@ pub trait Lookup {
     /// The inode cannot be read.
     fn link_target(&self, node: Self::Node) -> Result<Vec<u8>, Self::Error>;
 
-    /// Returns the account that long resolutions are charged to; by default nothing is.
+    /// Returns the account that is charged for long resolutions; by default no account.
     fn account(&self) -> Option<&ResolveAccount> {
         None
     }
 
-    /// Returns the place that `path` leads to, its last component not followed.
+    /// Returns the place of `path`. The last component is not followed.
     ///
     /// A file system that remembers directories can answer without a walk from the root.
     ///
@@ -56,7 +56,7 @@ pub trait Lookup {
     }
 }
 
-/// What all resolutions in one root file system may cost together, and when they stop.
+/// Limits the cost of all resolutions in one root file system together, and stops them.
 ///
 /// The first [`FREE_PATH_COMPONENTS`] components of each path are free.
 #[derive(Clone, Debug, Default)]
@@ -84,40 +84,40 @@ impl ResolveAccount {
     }
 }
 
-/// Why a resolution stopped on its way.
+/// The reason why a resolution stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResolveStop {
-    /// All resolutions together went through too many components.
+    /// All resolutions together passed too many components.
     OverBudget(OverBudget),
     /// The caller stopped the run.
     Cancelled,
 }
 
-/// Returns how many components a path or a symlink's target has.
+/// Returns the number of components of a path or a symlink's target.
 pub fn count_components(path: &[u8]) -> u64 {
     path.split(|byte| *byte == b'/').filter(|part| !matches!(part, [] | [b'.'])).count() as u64
 }
 
-/// Where a path leads.
+/// The place that a path leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved<N> {
     /// The path without symlinks.
     pub path: GuestPath,
     /// The directory that holds the last component; the root for the root itself.
     pub parent: N,
-    /// The inode, or `None` where the last component does not exist (yet).
+    /// The inode, or `None` if the last component does not exist (yet).
     pub node: Option<N>,
 }
 
-/// Follows `path` from the root of `fs`: symlinks in the parents always, one as the last component
-/// if `follow_last`. Absolute targets start at the root of `fs` again, and `..` in a target stops
-/// at the root, so nothing outside is ever reached.
+/// Follows `path` from the root of `fs`. It follows symlinks in the parents always, and a symlink as the last
+/// component if `follow_last`. Absolute targets start at the root of `fs` again, and `..` in a target stops
+/// at the root. So the path never leads outside.
 ///
-/// The cost is linear in the components of the path and of the symlinks followed, which
-/// [`Lookup::account`] bounds over all calls.
+/// The cost is linear in the components of the path and of the followed symlinks. [`Lookup::account`] limits
+/// it over all calls.
 ///
 /// # Errors
-/// [`ResolveError`], or what `fs` itself fails with.
+/// [`ResolveError`], or an error of `fs` itself.
 pub fn resolve<L: Lookup>(
     fs: &L,
     path: &GuestPath,
@@ -127,20 +127,20 @@ pub fn resolve<L: Lookup>(
     way.walk(follow_last)
 }
 
-/// Bytes of which components are to come, and how far they were read.
+/// Bytes with unread components, and the position of the next one.
 struct Pending {
     bytes: Vec<u8>,
     at: usize,
 }
 
-/// What the names of directories led to: nothing, or a node of a type.
+/// Results of lookups of names in directories: nothing, or a node with its type.
 type KnownChildren<N> = HashMap<(N, Vec<u8>), Option<(N, FileType)>>;
 
 /// A resolution under way.
 struct Way<'a, L: Lookup> {
     fs: &'a L,
     asked: &'a GuestPath,
-    /// What is still to go: the path, and in front of it (the last one first) targets.
+    /// The rest of the way: the path, and in front of it (the last one first) targets.
     pending: Vec<Pending>,
     /// The directories walked through, the root first, with the length of the path to each.
     walked: Vec<(L::Node, usize)>,
@@ -148,7 +148,7 @@ struct Way<'a, L: Lookup> {
     here: Vec<u8>,
     hops: usize,
     components: u64,
-    /// What was looked up since the first symlink: targets may lead the same way thousands of times.
+    /// Lookups since the first symlink: targets may lead the same way thousands of times.
     known: KnownChildren<L::Node>,
 }
 
@@ -168,7 +168,7 @@ impl<'a, L: Lookup> Way<'a, L> {
         Ok(way)
     }
 
-    /// Puts the components of `bytes` in front of what is still to go.
+    /// Puts the components of `bytes` in front of the rest of the way.
     fn push(&mut self, bytes: Vec<u8>) -> Result<(), ResolveError> {
         if let Some(account) = self.fs.account() {
             let components = count_components(&bytes);
@@ -198,7 +198,7 @@ impl<'a, L: Lookup> Way<'a, L> {
         None
     }
 
-    /// Returns whether nothing is to come but slashes and `.`.
+    /// Returns whether only slashes and `.` are left.
     fn is_last(&self) -> bool {
         let mut rest =
             self.pending.iter().flat_map(|Pending { bytes, at }| bytes[*at..].split(|b| *b == b'/'));
@@ -351,7 +351,7 @@ mod tests {
         }
     }
 
-    /// A tree that counts what is asked of it.
+    /// A tree that counts lookups.
     struct Counted {
         tree: Tree,
         lookups: std::cell::Cell<u64>,

@@ -17,10 +17,10 @@ pub enum ResolveError {
         /// The first path that is missing.
         path: GuestPath,
     },
-    /// Something on the way is not a directory.
+    /// A component on the way is not a directory.
     #[error("{path} is not a directory")]
     NotADirectory {
-        /// What is in the way.
+        /// The path of this component.
         path: GuestPath,
     },
     /// More than [`MAX_SYMLINK_HOPS`] symlinks.
@@ -34,7 +34,7 @@ pub enum ResolveError {
     BadTarget {
         /// The symlink.
         path: GuestPath,
-        /// What is wrong with the target.
+        /// The fault of the target.
         source: PathError,
     },
     /// All paths together have more components than the budget allows.

@@ -1,4 +1,4 @@
-//! A root file system that can be looked into and edited by path.
+//! A root file system that can be read and edited by path.
 
 use std::io::Read;
 
@@ -10,7 +10,7 @@ use crate::kind::{FileType, NodeKind};
 use crate::path::{GuestPath, PathError};
 use crate::resolve_error::ResolveError;
 
-/// What `lstat` and `listxattr` tell of a path.
+/// The results of `lstat` and `listxattr` for a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stat {
@@ -20,8 +20,8 @@ pub struct Stat {
     pub file_type: FileType,
     /// Permissions, owner, time, xattrs.
     pub attributes: Attributes,
-    /// Names that lead to the inode; for a directory 2 and one for each directory in it (1 where
-    /// ext4's `dir_nlink` stopped counting).
+    /// Number of hard links. A directory has 2 and one for each directory in it, or 1 if ext4's `dir_nlink`
+    /// stopped counting.
     pub nlink: u32,
     /// Bytes of a regular file or of a symlink's target; 0 for the rest.
     pub size_bytes: u64,
@@ -30,7 +30,7 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Returns what is known of an inode with one name, without bytes and without device numbers.
+    /// Returns the data of an inode with one name, without bytes and without device numbers.
     pub fn new(inode: u64, file_type: FileType, attributes: Attributes) -> Self {
         Self { inode, file_type, attributes, nlink: 1, size_bytes: 0, device: None }
     }
@@ -55,7 +55,7 @@ impl DirEntry {
     }
 }
 
-/// Why a root file system could not do what was asked.
+/// Error of an operation on a root file system.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RootfsError {
@@ -68,7 +68,7 @@ pub enum RootfsError {
     /// A directory was needed.
     #[error("{path} is not a directory")]
     NotADirectory {
-        /// What is something else.
+        /// The path that has another type.
         path: GuestPath,
     },
     /// Something other than a directory was needed.
@@ -80,13 +80,13 @@ pub enum RootfsError {
     /// A regular file was needed.
     #[error("{path} is not a regular file")]
     NotAFile {
-        /// What is something else.
+        /// The path that has another type.
         path: GuestPath,
     },
     /// A symlink was needed.
     #[error("{path} is not a symlink")]
     NotASymlink {
-        /// What is something else.
+        /// The path that has another type.
         path: GuestPath,
     },
     /// The path is taken.
@@ -98,19 +98,19 @@ pub enum RootfsError {
     /// The root cannot be replaced, removed or moved.
     #[error("the root directory cannot be replaced or removed")]
     Root,
-    /// A directory was to move below itself.
+    /// A directory cannot move below itself.
     #[error("{path} cannot move below itself")]
     BelowItself {
         /// The directory.
         path: GuestPath,
     },
-    /// Over 40 symlinks, or a symlink whose target is no path.
+    /// Over 40 symlinks, or a symlink whose target is not a path.
     #[error(transparent)]
     Symlinks(ResolveError),
     /// Paths lead through more symlinks and directories, all together, than the budget allows.
     #[error("{path}: {source}")]
     OverBudget {
-        /// The path that was one too many.
+        /// The path that exceeded the budget.
         path: GuestPath,
         /// The limit.
         source: OverBudget,
@@ -123,13 +123,13 @@ pub enum RootfsError {
     Content {
         /// The file.
         path: GuestPath,
-        /// What went wrong.
+        /// The cause.
         source: ContentError,
     },
     /// The bytes given for a file could not be read.
     #[error("cannot read the new content of {path}: {source}")]
     Source {
-        /// The file that was to be written.
+        /// The file to write.
         path: GuestPath,
         /// The reader's error.
         source: std::io::Error,
@@ -139,10 +139,10 @@ pub enum RootfsError {
     Limit {
         /// The path.
         path: GuestPath,
-        /// Which limit, with numbers.
+        /// The limit, with numbers.
         reason: String,
     },
-    /// One operation changes more than a commit can hold; nothing of it was done.
+    /// One operation changes more than a commit can hold. Nothing of it was done.
     #[error("{path}: one commit cannot hold all changes")]
     TooManyChanges {
         /// The path of the operation.
@@ -156,23 +156,23 @@ pub enum RootfsError {
     Corrupt {
         /// The image.
         image: String,
-        /// Which structure, with its number.
+        /// The damaged structure, with its number.
         reason: String,
     },
-    /// The image has what this implementation does not know, so that it cannot even be read.
+    /// The image has an unknown feature or state, so it cannot even be read.
     #[error("{image} cannot be read: {reason}")]
     Unreadable {
         /// The image.
         image: String,
-        /// Which feature or state, and what to do.
+        /// The feature or state, and the next step.
         reason: String,
     },
-    /// The image can be read, but has what this implementation must not change.
+    /// The image can be read, but has a feature or state that this implementation must not change.
     #[error("{image} cannot be edited: {reason}")]
     Unsupported {
         /// The image.
         image: String,
-        /// Which feature or state, and what to do.
+        /// The feature or state, and the next step.
         reason: String,
     },
     /// Another program uses the image.
@@ -180,7 +180,7 @@ pub enum RootfsError {
     InUse {
         /// The image.
         image: String,
-        /// Who uses it, or how.
+        /// The program that uses it, or the kind of use.
         user: String,
     },
     /// The file system cannot have this size.
@@ -190,7 +190,7 @@ pub enum RootfsError {
         image: String,
         /// The size asked for.
         size_bytes: u64,
-        /// Why not, and what can.
+        /// The reason, and the possible sizes.
         reason: String,
     },
     /// A tool that does the work failed.
@@ -200,13 +200,13 @@ pub enum RootfsError {
         tool: String,
         /// The image.
         image: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
     /// The host failed to read or write the image.
     #[error("cannot {action} {image}: {source}")]
     Io {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The image.
         image: String,
@@ -234,7 +234,7 @@ impl RootfsError {
             Self::Source { .. } => 711,
             Self::Limit { .. } => 712,
             Self::Corrupt { .. } => 713,
-            // One number, as it was: the kind tells them apart.
+            // One number for both, for compatibility: the kind tells them apart.
             Self::Unsupported { .. } | Self::InUse { .. } => 714,
             Self::Tool { .. } => 715,
             Self::Io { .. } => 716,
@@ -328,18 +328,18 @@ impl From<ResolveError> for RootfsError {
     }
 }
 
-/// A root file system, looked into and edited by path.
+/// A root file system that can be read and edited by path.
 ///
-/// Paths are resolved inside the root: symlinks in parents are followed as a kernel would with
-/// this root, the last component never is (use [`resolve`](Self::resolve) first to follow it).
-/// Parents are not created. Changes may become visible to others only at
-/// [`commit`](Self::commit), which makes all of them or none; reads through the same value see
-/// them at once.
+/// Paths are resolved inside the root. Symlinks in parents are followed as a kernel does with this root. The
+/// last component is never followed; call [`resolve`](Self::resolve) first to follow it. Parents are not
+/// created. [`commit`](Self::commit) is atomic: others may see changes only after it. Reads through the same
+/// value see changes at once.
 pub trait Rootfs: Send {
-    /// Returns what is at `path`, or `None` if nothing is (also when a parent is missing).
+    /// Returns the state of the inode at `path`, or `None` if the path does not exist (also when a parent is
+    /// missing).
     ///
     /// # Errors
-    /// A parent is no directory, or symlinks loop.
+    /// A parent is not a directory, or symlinks loop.
     fn stat(&self, path: &GuestPath) -> Result<Option<Stat>, RootfsError>;
 
     /// Returns the path with every symlink followed, the last one too.
@@ -351,25 +351,26 @@ pub trait Rootfs: Send {
     /// Returns the bytes of a regular file.
     ///
     /// # Errors
-    /// The path does not exist or is no regular file.
+    /// The path does not exist or is not a regular file.
     fn read(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError>;
 
-    /// Reads bytes of a regular file from `offset` on into `buffer`; returns how many, 0 at the end.
+    /// Reads bytes of a regular file from `offset` on into `buffer`; returns the number of bytes, 0 at the
+    /// end.
     ///
     /// # Errors
-    /// The path does not exist or is no regular file.
+    /// The path does not exist or is not a regular file.
     fn read_at(&self, path: &GuestPath, offset: u64, buffer: &mut [u8]) -> Result<usize, RootfsError>;
 
     /// Returns the target of a symlink.
     ///
     /// # Errors
-    /// The path does not exist or is no symlink.
+    /// The path does not exist or is not a symlink.
     fn read_link(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError>;
 
     /// Returns the entries of a directory, ordered by the bytes of their names.
     ///
     /// # Errors
-    /// The path does not exist or is no directory.
+    /// The path does not exist or is not a directory.
     fn read_dir(&self, path: &GuestPath) -> Result<Vec<DirEntry>, RootfsError>;
 
     /// Makes an empty directory.
@@ -378,11 +379,11 @@ pub trait Rootfs: Send {
     /// The path is taken, or its parent is missing.
     fn create_dir(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), RootfsError>;
 
-    /// Makes a regular file of what `content` gives, in the place of whatever was there but a
-    /// directory. Other hard links of a replaced file keep its old content.
+    /// Makes a regular file with the bytes of `content`. It replaces anything but a directory. Other hard
+    /// links of a replaced file keep its old content.
     ///
     /// # Errors
-    /// The path is a directory, its parent is missing, or there is no room.
+    /// The path is a directory, its parent is missing, or the image is full.
     fn write_file(
         &mut self,
         path: &GuestPath,
@@ -401,7 +402,7 @@ pub trait Rootfs: Send {
         attributes: &Attributes,
     ) -> Result<(), RootfsError>;
 
-    /// Gives `existing`, which is no directory, one more name.
+    /// Makes `path` a new hard link of `existing`, which must not be a directory.
     ///
     /// # Errors
     /// `existing` is missing or a directory, or `path` is taken.
@@ -418,11 +419,11 @@ pub trait Rootfs: Send {
         attributes: &Attributes,
     ) -> Result<(), RootfsError>;
 
-    /// Removes `path`, and all below it if it is a directory.
+    /// Removes `path`; a directory is removed with everything below it.
     ///
     /// # Errors
-    /// The path does not exist or is the root; or [`RootfsError::TooManyChanges`], after which parts of
-    /// it can be removed one by one, with commits in between.
+    /// The path does not exist or is the root; or [`RootfsError::TooManyChanges`]. Then remove parts of it
+    /// one by one, with commits in between.
     fn remove(&mut self, path: &GuestPath) -> Result<(), RootfsError>;
 
     /// Moves `from` to `to`, which must not exist.
@@ -431,20 +432,20 @@ pub trait Rootfs: Send {
     /// `from` is missing or the root, `to` is taken or lies below `from`.
     fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), RootfsError>;
 
-    /// Changes the attributes of what is at `path`.
+    /// Changes the attributes of the inode at `path`.
     ///
     /// # Errors
     /// The path does not exist.
     fn set_attributes(&mut self, path: &GuestPath, change: &AttributeChange) -> Result<(), RootfsError>;
 
-    /// Returns whether so many changes wait that a commit should come before more of them.
+    /// Returns whether the caller should commit before it makes more changes.
     fn is_commit_due(&self) -> bool {
         false
     }
 
-    /// Makes all changes since the last commit last, or none of them.
+    /// Writes all changes since the last commit, or none of them.
     ///
     /// # Errors
-    /// The host refuses; then the root file system is as it was at the last commit.
+    /// The host refuses. Then the root file system stays as the last commit made it.
     fn commit(&mut self) -> Result<(), RootfsError>;
 }

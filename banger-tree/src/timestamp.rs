@@ -29,7 +29,7 @@ impl Timestamp {
         Self { seconds, nanoseconds: 0 }
     }
 
-    /// Returns the host's time. Nothing in this library asks for it: images depend on no clock.
+    /// Returns the host's time. The library itself never calls this: images do not depend on a clock.
     pub fn now() -> Self {
         Self::from(SystemTime::now())
     }

@@ -13,8 +13,8 @@ use crate::tree_error::TreeError;
 
 /// The merged root file system: inodes and the names that lead to them.
 ///
-/// Every inode but the root is reached by at least one name, and a directory by exactly one: an
-/// inode whose last name goes is gone, with all below it.
+/// Every inode but the root has at least one name, and a directory has exactly one. When its last name is
+/// removed, an inode is removed with everything below it.
 #[derive(Clone, Debug)]
 pub struct Tree {
     slots: Vec<Option<Inode>>,
@@ -40,7 +40,7 @@ impl Tree {
         InodeId(0)
     }
 
-    /// Returns how many inodes there are, the root among them.
+    /// Returns the number of inodes, including the root.
     pub fn inode_count(&self) -> usize {
         self.slots.len() - self.free.len()
     }
@@ -50,7 +50,7 @@ impl Tree {
         self.slots.len()
     }
 
-    /// Returns whether an inode has this id now: the one it was given for, or a later one.
+    /// Returns whether an inode has this id now: the original one or a later one.
     pub fn contains(&self, id: InodeId) -> bool {
         self.slots.get(id.index()).is_some_and(Option::is_some)
     }
@@ -58,7 +58,7 @@ impl Tree {
     /// Returns the inode.
     ///
     /// # Panics
-    /// `id` was removed, or is another tree's.
+    /// `id` was removed, or belongs to another tree.
     pub fn inode(&self, id: InodeId) -> &Inode {
         self.slots[id.index()].as_ref().expect("an inode id is used only while a name leads to it")
     }
@@ -69,14 +69,14 @@ impl Tree {
         ids.zip(&self.slots).filter_map(|(id, slot)| slot.as_ref().map(|inode| (id, inode)))
     }
 
-    /// Lets the file `id` name another content, which has the same bytes.
+    /// Gives the file `id` another content with the same bytes.
     pub(crate) fn rename_content(&mut self, id: InodeId, to: ContentId) {
         if let NodeKind::Regular { content, .. } = &mut self.inode_mut(id).kind {
             *content = Some(to);
         }
     }
 
-    /// Returns the inode's attributes for changing.
+    /// Returns the inode's attributes, mutable.
     ///
     /// # Panics
     /// As [`Tree::inode`].
@@ -92,7 +92,7 @@ impl Tree {
     /// Adds `inode` to `dir` under `name`; returns its id.
     ///
     /// # Errors
-    /// `dir` is no directory, or `name` is no name or taken.
+    /// `dir` is not a directory, or `name` is not a valid name or is taken.
     pub fn insert(&mut self, dir: InodeId, name: &[u8], inode: Inode) -> Result<InodeId, TreeError> {
         self.check_vacant(dir, name)?;
         let id = match self.free.pop() {
@@ -107,7 +107,7 @@ impl Tree {
         Ok(id)
     }
 
-    /// Adds one more name for `target`: a hard link.
+    /// Adds a hard link to `target`.
     ///
     /// # Errors
     /// As [`Tree::insert`], or `target` is a directory.
@@ -121,20 +121,19 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes `name` from `dir`, and all below it if it is a directory; returns the contents that
-    /// no name leads to any more, for [`ContentStore::release`](crate::ContentStore::release).
-    /// Nothing happens when there is no such name.
+    /// Removes `name` from `dir`; a directory is removed with everything below it. Returns the contents
+    /// without a name, for [`ContentStore::release`](crate::ContentStore::release). Does nothing if `name`
+    /// does not exist.
     pub fn remove(&mut self, dir: InodeId, name: &[u8]) -> Vec<ContentId> {
         let removed = self.children_mut(dir).ok().and_then(|children| children.remove(name));
         self.forget(removed)
     }
 
-    /// Lets `name` of `dir` lead to `target` in place of what it led to, which is removed after
-    /// that as [`Tree::remove`] does it: so the target may lie below it. Returns the contents that
-    /// no name leads to any more.
+    /// Sets the inode of `name` in `dir` to `target`, then removes the old inode as [`Tree::remove`] does. So
+    /// the target may lie below the old inode. Returns the contents without a name.
     ///
     /// # Errors
-    /// `dir` is no directory, `name` is no name, or `target` is a directory.
+    /// `dir` is not a directory, `name` is not a valid name, or `target` is a directory.
     pub fn relink(
         &mut self,
         dir: InodeId,
@@ -150,7 +149,7 @@ impl Tree {
         Ok(self.forget(replaced))
     }
 
-    /// Takes one name off `removed`, and off all below what has none left.
+    /// Removes one name of `removed`. If that was the last one, does the same for everything below it.
     fn forget(&mut self, removed: Option<InodeId>) -> Vec<ContentId> {
         let mut unnamed: Vec<InodeId> = removed.into_iter().collect();
         let mut contents = Vec::new();
@@ -170,8 +169,8 @@ impl Tree {
         contents
     }
 
-    /// Moves the entry `name` of `dir` to `new_name` of `new_dir`, which must be vacant. The caller
-    /// sees to it that a directory does not move below itself.
+    /// Moves the entry `name` of `dir` to `new_name` of `new_dir`, which must be vacant. The caller makes
+    /// sure that a directory does not move below itself.
     ///
     /// # Errors
     /// As [`Tree::insert`].
@@ -192,7 +191,7 @@ impl Tree {
     /// Follows `path` through the tree as a kernel would with the tree as its root.
     ///
     /// # Errors
-    /// A parent is missing or no directory, or over 40 symlinks.
+    /// A parent is missing or not a directory, or the path has over 40 symlinks.
     pub fn resolve(&self, path: &GuestPath, follow_last: bool) -> Result<Resolved<InodeId>, ResolveError> {
         resolve(self, path, follow_last)
     }
@@ -248,7 +247,7 @@ impl Lookup for Tree {
     }
 }
 
-/// Iterator of [`Tree::walk`]. It holds one path, however many names are to come.
+/// Iterator of [`Tree::walk`]. It holds one path, for any number of names.
 #[derive(Debug)]
 pub struct TreeWalk<'a> {
     tree: &'a Tree,

@@ -7,21 +7,21 @@ use crate::content_id::ContentId;
 use crate::kind::NodeKind;
 use crate::tree::Tree;
 
-/// Bytes that are read at a time; whole blocks.
+/// Bytes of one read; whole blocks.
 const BUFFER_LEN: usize = 256 * 1024;
 /// Zeros that fill a whole block become a hole.
 const BLOCK_LEN: usize = 4096;
 
 impl Tree {
-    /// Copies the contents of all files from `from` to `to`, and lets the tree name the copies: so a tree
-    /// that was made with one store is written by the builder of any other one.
+    /// Copies the contents of all files from `from` to `to`; the tree then names the copies. So the builder
+    /// of any store can write a tree that was made with another store.
     ///
     /// Contents are copied in the order of their ids in `from`, one copy a file. A block of 4 KiB that is
     /// all zeros becomes a hole. `from` keeps its contents.
     ///
     /// # Errors
-    /// A store fails, `to` refuses extended attributes, or the caller asked to stop. Then the tree is as
-    /// it was, and `to` has contents that nothing names.
+    /// A store fails, `to` refuses extended attributes, or the caller asked to stop. Then the tree is
+    /// unchanged, and `to` has contents that no file names.
     pub fn copy_contents(
         &mut self,
         from: &dyn ContentStore,

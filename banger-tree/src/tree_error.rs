@@ -1,17 +1,17 @@
-//! Why a tree refuses a change.
+//! Errors of changes to a tree.
 
 use crate::failure::{ErrorContext, ErrorKind, Failure};
 use crate::inode_id::InodeId;
 use crate::path::PathError;
 
-/// Why a tree refused a change.
+/// Error of a change to a tree.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {
     /// The name cannot be a directory entry.
     #[error(transparent)]
     Name(#[from] PathError),
-    /// The inode that was to hold an entry is not a directory.
+    /// The inode for a new entry is not a directory.
     #[error("inode {} is not a directory", .0.0)]
     NotADirectory(InodeId),
     /// The name is taken.

@@ -18,8 +18,8 @@ use crate::rootfs::{DirEntry, Rootfs, RootfsError, Stat};
 use crate::tree::Tree;
 use crate::tree_error::TreeError;
 
-/// A [`Tree`] and its [`ContentStore`] as a [`Rootfs`]: the fast path, edited before the image is
-/// written. Every change is made at once; [`commit`](Rootfs::commit) has nothing left to do.
+/// A [`Tree`] and its [`ContentStore`] as a [`Rootfs`]: the fast path, for edits before the image is written.
+/// Every change takes effect at once; [`commit`](Rootfs::commit) does nothing.
 pub struct TreeRootfs<'a> {
     tree: &'a mut Tree,
     store: &'a mut dyn ContentStore,
@@ -70,12 +70,12 @@ impl<'a> TreeRootfs<'a> {
         Self { tree, store, layer: LayerIndex::default(), account: None }
     }
 
-    /// Returns the view with new contents counted as `layer`'s: one above the image's last.
+    /// Returns the view with `layer` as the layer of new contents: one above the last layer of the image.
     pub fn with_layer(self, layer: LayerIndex) -> Self {
         Self { layer, ..self }
     }
 
-    /// Returns the view with long paths charged to `account`, for trees of foreign input.
+    /// Returns the view that charges long paths to `account`, for trees of foreign input.
     pub fn with_account(self, account: ResolveAccount) -> Self {
         Self { account: Some(account), ..self }
     }

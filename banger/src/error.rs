@@ -50,7 +50,7 @@ pub enum Error {
     Rootfs {
         /// The ext4 file.
         file: Utf8PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: EditError,
     },
     /// The directories for state and cache are not known.

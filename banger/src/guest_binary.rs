@@ -58,7 +58,7 @@ pub enum GuestBinaryError {
         path: Utf8PathBuf,
         /// The processor, as OCI calls it.
         architecture: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
 }

@@ -49,7 +49,7 @@ pub enum OutputError {
     /// The host refuses.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file.
         path: Utf8PathBuf,

@@ -88,7 +88,7 @@ setters! {
 pub struct PulledFile {
     /// The ext4 file.
     pub path: Utf8PathBuf,
-    /// What is known of it.
+    /// Its record.
     pub record: ImageRecord,
     /// Whether it was there already, at this digest and with these options.
     pub unchanged: bool,

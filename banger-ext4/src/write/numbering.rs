@@ -11,7 +11,7 @@ pub(crate) const LOST_FOUND: &[u8] = b"lost+found";
 /// Numbers for all inodes of a tree.
 #[derive(Debug)]
 pub(crate) struct Numbering {
-    /// By [`InodeId::index`]; 0 where there is no inode.
+    /// By [`InodeId::index`]; 0 for unused numbers.
     numbers: Vec<u32>,
     /// From number 12 on.
     pub(crate) order: Vec<Numbered>,
@@ -33,7 +33,7 @@ impl Numbering {
     /// the order of names, each directory before what is in it.
     ///
     /// # Errors
-    /// `lost+found` is no directory.
+    /// `lost+found` is not a directory.
     pub(crate) fn new(tree: &Tree) -> Result<Self, Ext4Error> {
         let lost_found = tree.child(tree.root(), LOST_FOUND);
         if lost_found.is_some_and(|id| !tree.inode(id).is_dir()) {

@@ -130,7 +130,7 @@ impl ExecChild {
     /// Tells the terminal another size; nothing where there is none.
     pub(crate) fn resize(&self, size: Pty) {
         if let Some(output) = &self.output {
-            // A pipe says that it is no terminal.
+            // A pipe says that it is not a terminal.
             let _ = tcsetwinsize(output, window(size));
         }
     }

@@ -281,7 +281,7 @@ impl NetworkConfig {
         if let Some(gateway) = field(2) {
             self.add_gateway(gateway.parse().map_err(|_| error("gateway"))?)?;
         }
-        // The kernel takes an address in this place too, which is no name.
+        // The kernel takes an address in this place too, which is not a name.
         if let Some(hostname) = field(4).filter(|hostname| hostname.parse::<IpAddr>().is_err()) {
             self.set("hostname", hostname)?;
         }

@@ -74,7 +74,7 @@ pub(crate) fn is_needed(root: &Root, config: &GuestConfig) -> bool {
         || (is_last_init && root.path(paths::FIRST_BOOT_DONE).exists())
 }
 
-/// Starts what the first boot has installed, where there is no init of the image that does.
+/// Starts what the first boot has installed, if the image has no init that does so.
 fn later_boot(root: &Root) -> ExitCode {
     let config = root.guest_config(Role::FirstBoot.name());
     let is_needed = config.as_ref().is_some_and(|config| is_needed(root, config));

@@ -78,7 +78,7 @@ struct Init {
     console: Console,
     services: Services,
     entrypoint: Option<Program>,
-    /// On the console, where there is no entry point or a shell is asked for beside it.
+    /// On the console, if there is no entry point or a shell is asked for beside it.
     shell: Option<Program>,
     wants_shell: bool,
     shell_due: Instant,

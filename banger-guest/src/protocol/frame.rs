@@ -242,7 +242,7 @@ impl FrameDecoder {
     /// again.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let waiting = self.bytes.get(self.start..).unwrap_or_default();
-        // At once, and not when a header's worth has come: what is no frame may be shorter.
+        // At once, and not when a header's worth has come: what is not a frame may be shorter.
         if let Some(&found) = waiting.first_chunk()
             && found != MAGIC
         {

@@ -336,7 +336,7 @@ pub enum ErrorCode {
     TimedOut,
     /// The guest cannot do that: its kernel or file system does not know how.
     Unsupported,
-    /// There is no entry point to wait for.
+    /// No entry point to wait for.
     NoEntrypoint,
     /// Something else went wrong.
     Failed,

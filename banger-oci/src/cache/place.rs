@@ -75,7 +75,7 @@ fn is_usable(metadata: &Metadata, purpose: Purpose) -> bool {
     metadata.is_file() && (purpose == Purpose::Read || metadata.nlink() <= 1)
 }
 
-/// Removes what is no file of the cache.
+/// Removes what is not a file of the cache.
 fn remove(path: &Utf8Path, metadata: &Metadata) -> Result<(), PullError> {
     let removed = if metadata.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
     match removed {

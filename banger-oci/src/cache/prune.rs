@@ -163,7 +163,7 @@ impl BlobCache {
         Ok(report)
     }
 
-    /// Removes what killed processes left half written, and what is no file.
+    /// Removes what killed processes left half written, and what is not a file.
     fn sweep(&self) -> Result<(), PullError> {
         for algorithm in ["sha256", "sha512"] {
             let dir = self.root().join("blobs").join(algorithm);

@@ -48,7 +48,7 @@ pub enum FlattenError {
         layer: LayerName,
         /// The entry that was being read; empty between two.
         path: String,
-        /// What is wrong.
+        /// The reason.
         source: TarError,
     },
     /// A tar that belongs to no image is empty, without even the blocks that end a tar.
@@ -64,7 +64,7 @@ pub enum FlattenError {
         layer: LayerName,
         /// The entry's path as it is in the tar; empty behind the last entry.
         path: String,
-        /// What is wrong.
+        /// The reason.
         source: EntryError,
     },
     /// A tar that belongs to no image has no entries, and is not empty either.
@@ -194,10 +194,10 @@ pub enum EntryError {
     /// An empty, too long or NUL-holding target of a symlink.
     #[error("the target of the symlink is not a path: {reason}")]
     BadTarget {
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
-    /// The target of a hard link climbs above the root, or is no path.
+    /// The target of a hard link climbs above the root, or is not a path.
     #[error("the target of the hard link is not inside the image: {0}")]
     LinkTarget(PathError),
     /// The target of a hard link is in no layer up to this one.

@@ -109,9 +109,9 @@ enum Step {
 }
 
 impl Applier<'_> {
-    /// Returns the directory `path`. What is missing is made, 0755 and owned by root, with the time
-    /// `mtime`; what is no directory is replaced by one. All directories on the way count as this
-    /// layer's from here on. `entry` is the path of the entry that needs it, for warnings.
+    /// Returns the directory `path`. What is missing is made, 0755 and owned by root, with the time `mtime`;
+    /// what is not a directory is replaced by one. All directories on the way count as this layer's from here
+    /// on. `entry` is the path of the entry that needs it, for warnings.
     pub(super) fn ensure_directory(
         &mut self,
         path: &[u8],
@@ -227,7 +227,7 @@ impl Applier<'_> {
             return Err(EntryError::ResolvedTooLong);
         }
         directories.push((child, length));
-        // The root is no component.
+        // The root is not a component.
         self.check_depth(directories.len() as u64 - 1)
     }
 

@@ -35,7 +35,7 @@ pub enum WarningKind {
     /// The layer has the path before; the later entry holds.
     #[error("the layer has this path more than once; the last one holds")]
     Duplicate,
-    /// A path leads through something of the same layer that is no directory; it was replaced.
+    /// A path leads through something of the same layer that is not a directory; it was replaced.
     #[error("something on the way that this layer made is no directory and was replaced by one")]
     ReplacedByParent,
     /// The time is outside of what ext4 can store, and was moved to its nearest end.
@@ -50,7 +50,7 @@ pub enum WarningKind {
     /// An access control list as text was left out; only its binary form is kept.
     #[error("an access control list in text form was left out")]
     AclText,
-    /// An entry that is no file was passed over: a volume label, or AUFS bookkeeping.
+    /// An entry that is not a file was passed over: a volume label, or AUFS bookkeeping.
     #[error("{what} was passed over")]
     Skipped {
         /// What it is.

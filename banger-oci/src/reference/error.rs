@@ -1,17 +1,17 @@
-//! Why a text is no image reference.
+//! Why a text is not an image reference.
 
 use std::borrow::Cow;
 
 use banger_tree::{Advice, ErrorKind, Failure};
 
-/// A string that is no image reference.
+/// A string that is not an image reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not an image reference: {reason}")]
 #[non_exhaustive]
 pub struct ReferenceError {
     /// The string.
     pub text: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
     advice: Option<Cow<'static, str>>,
 }

@@ -48,7 +48,7 @@ pub enum TarError {
         offset: u64,
         /// Which kind.
         record: &'static str,
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
     /// A sparse file whose map is malformed, or of a kind that is unknown.
@@ -56,7 +56,7 @@ pub enum TarError {
     Sparse {
         /// Where the file's header starts.
         offset: u64,
-        /// What is wrong.
+        /// The reason.
         reason: &'static str,
     },
     /// A type flag that says nothing about a root file system: part of a multi-volume archive, or

@@ -340,8 +340,8 @@ impl<R: BufRead> TarReader<R> {
             // GNU's incremental dumps list a directory's names as its data.
             self.expect_data(size, offset)?;
         }
-        // Everything else has no data, whatever the size field says: it is a hint in POSIX, and
-        // the readers of most container tools take it as 0. Data that follows is no header.
+        // Everything else has no data, whatever the size field says: it is a hint in POSIX, and the readers
+        // of most container tools take it as 0. Data that follows is not a header.
         Ok(())
     }
 

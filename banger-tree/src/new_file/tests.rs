@@ -16,7 +16,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
 }
 
-/// What this process's umask leaves of 0666.
+/// Returns 0666 without this process's umask.
 fn granted(dir: &TempDir) -> u32 {
     let path = dir.path().join("granted");
     fs::write(&path, "").unwrap();

@@ -218,7 +218,7 @@ impl GuestClient {
     ///
     /// # Errors
     ///
-    /// As [`exec`](Self::exec), and where the connection breaks. How the program ended is no error.
+    /// As [`exec`](Self::exec), and where the connection breaks. How the program ended is not an error.
     pub fn run(&self, exec: &Exec) -> Result<ExecOutput, GuestError> {
         self.exec(exec)?.output()
     }
@@ -270,7 +270,7 @@ impl GuestClient {
     ///
     /// # Errors
     ///
-    /// Where the agent cannot be reached, there is no entry point, or it runs still.
+    /// Where the agent cannot be reached, there is no entry point, or it still runs.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<ExitStatus, GuestError> {
         let timeout_ms = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let mut connection = self.open("wait", Operation::Wait(Wait { timeout_ms }))?;

@@ -71,7 +71,7 @@ pub enum GuestError {
         address: GuestAddress,
         /// What it was asked.
         operation: &'static str,
-        /// What is wrong.
+        /// The reason.
         source: ProtocolError,
     },
     /// The guest gave the answer to another operation.
@@ -177,7 +177,7 @@ impl GuestError {
         }
     }
 
-    /// Whether what came is no answer, as on a line where an earlier peer left something.
+    /// Whether what came is not an answer, as on a line where an earlier peer left something.
     pub(super) fn is_out_of_step(&self) -> bool {
         match self {
             Self::Protocol { source, .. } => {

@@ -11,7 +11,7 @@ pub enum DirectoryError {
     /// The host refuses.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried, as a verb: "open", "list", "read the attributes of".
+        /// The action that failed, as a verb: "open", "list", "read the attributes of".
         action: &'static str,
         /// The file or directory.
         path: String,

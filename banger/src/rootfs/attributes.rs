@@ -67,8 +67,8 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Changes the owner of `operand`. As when root calls chown(2), setuid, setgid and capabilities of
-    /// what is no directory go.
+    /// Changes the owner of `operand`. As when root calls chown(2), setuid, setgid and capabilities of what
+    /// is not a directory go.
     ///
     /// # Errors
     /// It does not exist, or the image does not know a name.

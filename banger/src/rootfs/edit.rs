@@ -23,7 +23,7 @@ impl Operand {
     /// Returns what `text` means.
     ///
     /// # Errors
-    /// It is no path.
+    /// It is not a path.
     pub fn parse(text: &[u8]) -> Result<Self, EditError> {
         let path = parse_path(text)?;
         let last = text.split(|byte| *byte == b'/').rfind(|name| !name.is_empty());
@@ -55,7 +55,7 @@ impl Destination {
     /// Returns what `text` means; with a slash at its end it has to be a directory.
     ///
     /// # Errors
-    /// It is no path.
+    /// It is not a path.
     pub fn parse(text: &[u8]) -> Result<Self, EditError> {
         let Operand { path, is_directory, .. } = Operand::parse(text)?;
         Ok(Self { path, is_directory, is_exact: false })
@@ -64,7 +64,7 @@ impl Destination {
     /// Returns the directory `text`, as with `--target-directory`.
     ///
     /// # Errors
-    /// It is no path.
+    /// It is not a path.
     pub fn parse_directory(text: &[u8]) -> Result<Self, EditError> {
         Ok(Self { is_directory: true, ..Self::parse(text)? })
     }
@@ -72,7 +72,7 @@ impl Destination {
     /// Returns `text` as the new name, whatever is there, as with `--no-target-directory`.
     ///
     /// # Errors
-    /// It is no path.
+    /// It is not a path.
     pub fn parse_exact(text: &[u8]) -> Result<Self, EditError> {
         Ok(Self { is_exact: true, ..Self::parse(text)? })
     }

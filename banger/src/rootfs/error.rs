@@ -31,7 +31,7 @@ pub enum EditError {
         /// What to do.
         advice: EditAdvice,
     },
-    /// Something is no directory.
+    /// Something is not a directory.
     #[error("{path} is not a directory")]
     NotADirectory {
         /// The path.
@@ -96,7 +96,7 @@ pub enum EditError {
     /// A file of the host could not be read.
     #[error("cannot {action} {path} of this host: {source}")]
     Host {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file, escaped.
         path: String,

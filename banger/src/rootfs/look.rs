@@ -205,7 +205,7 @@ impl<'a> View<'a> {
     /// Returns what is in the directory `path`, which may be a symlink to one.
     ///
     /// # Errors
-    /// It is no directory, or the file system is damaged.
+    /// It is not a directory, or the file system is damaged.
     pub fn list(&self, path: &GuestPath) -> Result<Listing, EditError> {
         let dir = self.resolve(path)?;
         let names = self.rootfs.read_dir(&dir)?;
@@ -249,7 +249,7 @@ impl<'a> View<'a> {
     /// Writes the bytes of the regular file `path`, which may be a symlink to one; returns how many.
     ///
     /// # Errors
-    /// It is no regular file, the file system is damaged, or `output` fails.
+    /// It is not a regular file, the file system is damaged, or `output` fails.
     pub fn copy_to(&self, path: &GuestPath, output: &mut dyn Write) -> Result<u64, CopyError> {
         let file = self.resolve(path)?;
         let mut buffer = vec![0; CHUNK_BYTES];

@@ -58,7 +58,7 @@ use crate::time::source_date_epoch;
 /// Returns the time of an edit: `SOURCE_DATE_EPOCH`, or now.
 ///
 /// # Errors
-/// `SOURCE_DATE_EPOCH` is no number.
+/// `SOURCE_DATE_EPOCH` is not a number.
 pub fn timestamp() -> Result<Timestamp, Error> {
     if let Some(seconds) = source_date_epoch()? {
         return Ok(Timestamp::from_seconds(seconds).clamped_to_ext4());
@@ -82,7 +82,7 @@ pub fn parse_path(text: &[u8]) -> Result<GuestPath, EditError> {
 /// Opens the ext4 file `file` to look into.
 ///
 /// # Errors
-/// It is no ext2, ext3 or ext4, damaged, or has what is not known here; or the host refuses.
+/// It is not an ext2, ext3 or ext4, damaged, or has what is not known here; or the host refuses.
 pub fn open(file: &Utf8Path) -> Result<Ext4Editor, Error> {
     Ext4Editor::open(file).map_err(in_file(file))
 }

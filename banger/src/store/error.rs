@@ -19,13 +19,13 @@ pub enum StoreError {
     /// No image has this name or id.
     #[error("no image is called {wanted:?}")]
     NotFound {
-        /// What was asked for.
+        /// The value asked for.
         wanted: String,
     },
     /// Several ids begin like this.
     #[error("several images have an id that begins with {wanted:?}")]
     Ambiguous {
-        /// What was asked for.
+        /// The value asked for.
         wanted: String,
     },
     /// Another image has the name.
@@ -39,7 +39,7 @@ pub enum StoreError {
     Damaged {
         /// Its id.
         id: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// Images are another user's.
@@ -79,7 +79,7 @@ pub enum StoreError {
     /// The host failed otherwise.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         action: &'static str,
         /// The file or directory.
         path: Utf8PathBuf,

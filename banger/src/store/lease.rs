@@ -26,7 +26,7 @@ pub struct ImageLease {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoredImage {
-    /// What is known of it.
+    /// Its record.
     pub record: ImageRecord,
     /// Its ext4 file.
     pub path: Utf8PathBuf,
@@ -41,7 +41,7 @@ impl ImageLease {
         Ok(Self { _directory: Arc::new(directory) })
     }
 
-    /// Takes a lease on the image in `directory`, or returns `None` where there is no image any more.
+    /// Takes a lease on the image in `directory`, or returns `None` if the image no longer exists.
     pub(super) fn take(
         directory: &Utf8Path,
         cancellation: &Cancellation,
@@ -74,7 +74,7 @@ pub(super) struct UnusedImage {
 impl UnusedImage {
     /// Returns `None` where the image in `directory` is leased, or its file is being edited or copied.
     pub(super) fn take(directory: &Utf8Path) -> Option<Self> {
-        // What cannot be opened, or is no directory, is not used.
+        // What cannot be opened, or is not a directory, is not used.
         let Ok(opened) = open_directory(directory) else { return Some(Self { _locked: Vec::new() }) };
         let rootfs = open_plain(&opened, ROOTFS_FILE).ok();
         let locked: Vec<File> = [Some(opened), rootfs].into_iter().flatten().collect();

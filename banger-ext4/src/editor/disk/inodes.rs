@@ -111,7 +111,7 @@ pub(crate) fn read_unlinked(disk: &Disk, number: InodeNumber) -> Result<WholeIno
     Ok(inode)
 }
 
-/// Refuses what is encrypted: there is no key here.
+/// Refuses encrypted data: banger has no key.
 pub(crate) fn check_not_encrypted(
     disk: &Disk,
     number: InodeNumber,

@@ -82,7 +82,7 @@ impl Volume {
     /// Reads the superblock of `storage`.
     ///
     /// # Errors
-    /// It is no ext4 file system, is damaged, or cannot be read here.
+    /// It is not an ext4 file system, is damaged, or cannot be read here.
     pub(crate) fn open(storage: &dyn Storage, image: &str) -> Result<Self, RootfsError> {
         let io = |source| RootfsError::Io { action: "read", image: image.to_owned(), source };
         let size_bytes = storage.size_bytes().map_err(io)?;

@@ -88,7 +88,7 @@ impl Ext4Editor {
     /// A file that the host allows only to be read can be looked into.
     ///
     /// # Errors
-    /// It is no ext2, ext3 or ext4, damaged, or has what is not known here; another editor is just
+    /// It is not an ext2, ext3 or ext4, damaged, or has what is not known here; another editor is just
     /// committing; or the host refuses.
     pub fn open(path: &Utf8Path) -> Result<Self, RootfsError> {
         let storage = FileStorage::open(path).map_err(|source| cannot_open(path, source))?;

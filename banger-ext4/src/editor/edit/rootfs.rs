@@ -100,7 +100,7 @@ impl Ext4Editor {
         Ok(())
     }
 
-    /// Takes one name of something that is no directory away, and all of it with the last.
+    /// Removes one hard link of a file that is not a directory; frees the inode with the last one.
     fn drop_link(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
         let mut inode = inodes::read(&self.disk, number)?;
         if inode.i_links_count > 1 {
@@ -204,7 +204,7 @@ impl Rootfs for Ext4Editor {
 
     fn resolve(&self, path: &GuestPath) -> Result<GuestPath, RootfsError> {
         let names = Names(self);
-        // The way to the end is known, and where that is no symlink, it is all.
+        // The way to the end is known, and where that is not a symlink, it is all.
         let place = names.place(path);
         if let Ok(Resolved { path, node: Some(node), .. }) = &place
             && names.file_type(*node)? != FileType::Symlink
