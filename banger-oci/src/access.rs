@@ -1,4 +1,4 @@
-//! Requests to a registry: with what proves who asks, and with a login where one is asked for.
+//! Requests to a registry with a credential, and with a login if the registry asks for one.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::http::{Http, LoginHint, Request, Step};
 use crate::logins::Login;
 use crate::origin::same_origin;
 
-/// The access to a registry: its origin, and what is sent there and nowhere else.
+/// The access to a registry: its origin, and the credentials that are sent only there.
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) origin: Url,
@@ -21,7 +21,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Makes a request once, which takes several when it is redirected or has to log in.
+    /// Makes one attempt at a request. Redirects and a login add more requests.
     pub(crate) async fn once(&self, http: &Http, request: &Request) -> Result<Response, FailedAttempt> {
         let outcome = self.follow(http, request).await;
         if matches!(&outcome, Err(FailedAttempt::Final(PullError::Unauthorized { .. }))) {
@@ -73,8 +73,7 @@ impl Access {
     }
 }
 
-/// Whether an answer may become another one by a login. Some registries hide from strangers what
-/// there is.
+/// Returns whether a login may change the answer. Some registries hide repositories from strangers.
 fn is_refusal(status: StatusCode, anonymous: bool) -> bool {
     status == StatusCode::UNAUTHORIZED
         || (anonymous && matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND))

@@ -1,4 +1,4 @@
-//! Attempts: why one came to nothing, and whether another one may succeed.
+//! Attempts: why one failed, and whether another one may succeed.
 
 use std::time::Duration;
 
@@ -43,7 +43,8 @@ impl FailedAttempt {
         Self::Transient { reason, after: None, error }
     }
 
-    /// Whether the server was slow. What came then is no progress: it would come so for ever.
+    /// Whether the server was slow. Bytes of a slow server do not count as progress: they would come for
+    /// ever.
     pub(crate) fn is_slow(&self) -> bool {
         matches!(self, Self::Transient { error: PullError::TooSlow { .. }, .. })
     }
@@ -133,7 +134,7 @@ fn chain(error: &reqwest::Error) -> impl Iterator<Item = String> {
     })
 }
 
-/// The innermost cause, which is the one that says what happened.
+/// The innermost cause, which describes the failure best.
 pub(crate) fn explain(error: &reqwest::Error) -> String {
     let text = if error.is_timeout() {
         "no answer in time".to_owned()

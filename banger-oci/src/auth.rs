@@ -28,9 +28,9 @@ pub use credential::Credential;
 pub use credentials::CredentialSource;
 use realm::{is_private, judge_realm};
 
-/// How long a token lasts where the server does not say (distribution's token specification).
+/// Lifetime of a token if the server does not give one (distribution's token specification).
 const DEFAULT_TOKEN_LIFE: Duration = Duration::from_secs(60);
-/// A token is renewed this long before it ends, as a request takes its time.
+/// A token is renewed this long before it ends, as a request takes time.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 /// The largest answer of a token server that is read.
 const TOKEN_CAP: Cap = Cap::fixed(1 << 20);
@@ -39,7 +39,7 @@ const MAX_TOKEN_LEN: usize = 256 << 10;
 /// The name banger gives token servers.
 const CLIENT_ID: &str = "banger";
 
-/// What is known about the access to one repository.
+/// The state of the access to one repository.
 #[derive(Debug)]
 pub(crate) struct Auth {
     registry: String,
@@ -57,16 +57,16 @@ pub(crate) struct Auth {
     generation: u64,
     /// The generation that was refused although it was new.
     rejected: Option<u64>,
-    /// What `/v2/` asks for, once that is known; the inner `None` is nothing.
+    /// The challenge of `/v2/`, once it is known; the inner `None` is no challenge.
     root_challenge: Option<Option<Challenge>>,
 }
 
-/// What to do about an answer that refuses a request.
+/// The next step after an answer that refuses a request.
 #[derive(Debug)]
 pub(crate) enum LoginAnswer {
-    /// Make the request again, with the header there is now.
+    /// Make the request again, with the new header.
     Retry,
-    /// Take the answer as it is. The text says what is missing, if anything is known.
+    /// Take the answer. The text names the missing credential, if that is known.
     Refused(Option<&'static str>),
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct Refusal<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// That of the header that was sent.
     pub(crate) generation: u64,
-    /// Whether none was sent.
+    /// Whether no credential was sent.
     pub(crate) anonymous: bool,
 }
 
@@ -134,11 +134,11 @@ impl Auth {
         Ok((self.header.clone(), self.generation))
     }
 
-    /// Finds a header for a request that was refused with `status`, when it had the header of
-    /// `generation`, which was none where `anonymous`.
+    /// Finds a header for a request that was refused with `status`. The request had the header of
+    /// `generation`, or no header if `anonymous`.
     ///
-    /// A registry need not say at every address what it wants: where the answer does not, `/v2/`
-    /// is asked once (distribution-spec, "Determining Support").
+    /// A registry need not send a challenge at every address. If the answer has none, `/v2/` is asked once
+    /// (distribution-spec, "Determining Support").
     pub(crate) async fn answer(
         &mut self,
         http: &Http,
@@ -198,7 +198,7 @@ impl Auth {
         }
     }
 
-    /// What `/v2/` asks for, if anything.
+    /// Returns the challenge of `/v2/`, if it has one.
     async fn ask_root(&self, http: &Http, origin: &Url) -> Option<Challenge> {
         let response = http.probe(origin.join("v2/").ok()?).await.ok()?;
         if response.status() != StatusCode::UNAUTHORIZED {

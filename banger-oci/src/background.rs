@@ -1,4 +1,4 @@
-//! What goes on for one pull while its caller does something else, and how it ends.
+//! Background work of one pull, and its end.
 
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,14 +17,14 @@ use crate::transfer::{FinishGuard, Transfers};
 pub(crate) struct Background {
     threads: Arc<Threads>,
     tasks: TaskGroup,
-    /// Stops what runs here, and nothing else.
+    /// Stops only this background work.
     pub(crate) stop: PullStop,
     /// Blobs that must not be pruned.
     held: Mutex<Vec<CachedBlob>>,
 }
 
 impl Background {
-    /// Everything here stops with `stop`, which is set when it takes longer than `max_time`.
+    /// Everything here stops with `stop`. `stop` is set when the work takes longer than `max_time`.
     pub(crate) fn start(engine: &Engine, stop: &PullStop, max_time: Duration) -> Result<Self, PullError> {
         let (threads, tasks) = (engine.threads()?, TaskGroup::default());
         let clock = stop.clone();

@@ -23,7 +23,7 @@ pub(crate) struct Writer<'a> {
     hasher: Hasher,
     /// How much was written and hashed.
     pub(crate) offset: u64,
-    /// What waits to be written.
+    /// Bytes that wait for the write.
     pub(crate) buffer: Vec<u8>,
 }
 
@@ -50,7 +50,7 @@ impl<'a> Writer<'a> {
         &self.download.descriptor
     }
 
-    /// Hashes what an earlier download left.
+    /// Hashes the bytes of an earlier download.
     pub(crate) fn resume(&mut self) -> Result<(), PullError> {
         let read = |error| PullError::io("read", &self.partial.path)(error);
         let len = self.partial.file.metadata().map_err(read)?.len();
@@ -89,7 +89,7 @@ impl<'a> Writer<'a> {
         self.truncate()
     }
 
-    /// Begins again from the first byte; what is there stays readable until it proves wrong.
+    /// Begins again from the first byte. Old bytes stay readable until they prove wrong.
     pub(crate) fn rewind(&mut self) {
         self.offset = 0;
         self.buffer.clear();

@@ -1,13 +1,12 @@
 //! The content-addressed blob cache: `blobs/<algorithm>/<hex>`, partial downloads beside them.
 //!
-//! Several processes use one cache at a time. Whoever writes a `<hex>.partial` file holds an
-//! exclusive `flock` on it; whoever reads a blob holds a shared one. So a download happens once
-//! whoever asks for it, and [`BlobCache::prune`], which locks exclusively before it removes
-//! anything, never takes away what a running pull uses. The kernel drops the locks of a killed
-//! process, so nothing is ever stale.
+//! Several processes may use one cache at a time. The writer of a `<hex>.partial` file holds an exclusive
+//! `flock` on it; a reader of a blob holds a shared one. So each blob is downloaded once for all processes.
+//! [`BlobCache::prune`] locks a blob exclusively before it removes it, so it never removes a blob of a
+//! running pull. The kernel drops the locks of a killed process, so a lock is never stale.
 //!
-//! Files are not synced to the disk: every blob is hashed again when it is read, so what a power
-//! failure damaged is noticed and fetched anew.
+//! Files are not synced to the disk. Every blob is hashed again when it is read, so banger finds damage of a
+//! power failure and fetches the blob again.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
@@ -38,17 +37,17 @@ pub(crate) const READ_LEN: usize = 256 * 1024;
 /// How the names of small blobs begin while they are written.
 const NEW_PREFIX: &str = ".new-";
 const SMALL_BLOB_MODE: u32 = 0o600;
-/// Writing a small blob takes far less than this; what is older was left by a killed process.
+/// Writing a small blob takes far less than this. Older files were left by a killed process.
 const NEW_LIFE: Duration = Duration::from_secs(3600);
 
-/// How often a process looks whether another one has let go of a file.
+/// Interval at which a process checks for the release of a lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(10);
-/// How long it does that. Nobody has a complete blob for himself for longer than an instant.
+/// Time limit of these checks. A process locks a complete blob exclusively only for an instant.
 const LOCK_TIME: Duration = Duration::from_secs(30);
-/// How often a path is looked at that somebody else changes all the time.
+/// Number of attempts at a path that another process changes all the time.
 const MAX_LOOKS: u32 = 1000;
 
-/// Who is told what becomes of the cache, and who stops the waiting for other processes.
+/// The receiver of events of the cache, and the flag that stops a wait for other processes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watch<'a> {
     pub(crate) progress: &'a Progress,
@@ -80,11 +79,11 @@ pub(crate) struct CachedBlob {
 pub(crate) struct PartialBlob {
     pub(crate) file: Arc<File>,
     pub(crate) path: Utf8PathBuf,
-    /// Where the blob is when it is complete.
+    /// Path of the complete blob.
     pub(crate) target: Utf8PathBuf,
 }
 
-/// What [`BlobCache::claim`] found.
+/// Result of [`BlobCache::claim`].
 #[derive(Debug)]
 pub(crate) enum Claim {
     Complete(CachedBlob),
@@ -100,12 +99,12 @@ impl BlobCache {
         Self { root: root.into() }
     }
 
-    /// Opens the cache at `root`, creating the directory where it is missing.
+    /// Opens the cache at `root`; creates a missing directory.
     ///
     /// # Errors
     ///
-    /// [`PullError::Io`] when the directory cannot be created, [`PullError::CachePlace`] when
-    /// somebody else can change what is in it.
+    /// [`PullError::Io`] if the directory cannot be created, [`PullError::CachePlace`] if another user can
+    /// change files in it.
     pub fn open(root: impl Into<Utf8PathBuf>) -> Result<Self, PullError> {
         let cache = Self::at(root);
         let blobs = cache.root.join("blobs");
@@ -122,13 +121,13 @@ impl BlobCache {
         &self.root
     }
 
-    /// Where the blob `digest` is kept.
+    /// Returns the path of the blob `digest`.
     #[must_use]
     pub fn blob_path(&self, digest: &Digest) -> Utf8PathBuf {
         self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
     }
 
-    /// Where the blob `digest` is kept while it is incomplete.
+    /// Returns the path of the incomplete blob `digest`.
     #[must_use]
     pub fn partial_path(&self, digest: &Digest) -> Utf8PathBuf {
         let mut path = self.blob_path(digest).into_string();
@@ -168,7 +167,7 @@ impl BlobCache {
         Err(restless(path))
     }
 
-    /// Opens what there is of a blob: all of it, or the file to write the rest to.
+    /// Opens a complete blob, or the file for the missing rest.
     pub(crate) fn claim(&self, digest: &Digest, watch: &Watch<'_>) -> Result<Claim, PullError> {
         let path = self.partial_path(digest);
         for _ in 0..MAX_LOOKS {
@@ -230,7 +229,7 @@ impl BlobCache {
         Ok(SmallBlob::Damaged)
     }
 
-    /// Removes a blob that was found damaged, if it still is the file that was looked at.
+    /// Removes a damaged blob, if the path still leads to the same file.
     pub(crate) fn discard_damaged(&self, file: &File, digest: &Digest) -> Result<(), PullError> {
         remove_if_at(file, &self.blob_path(digest))
     }
@@ -256,7 +255,7 @@ impl BlobCache {
     }
 }
 
-/// What [`BlobCache::read_small`] found.
+/// Result of [`BlobCache::read_small`].
 #[derive(Debug)]
 pub(crate) enum SmallBlob {
     Present(Vec<u8>, CachedBlob),
@@ -266,7 +265,7 @@ pub(crate) enum SmallBlob {
 }
 
 impl CachedBlob {
-    /// Removes the blob from the cache, if the file there still is this one.
+    /// Removes the blob from the cache, if the path still leads to this file.
     pub(crate) fn remove(&self) -> Result<(), PullError> {
         remove_if_at(&self.file, &self.path)
     }
@@ -320,7 +319,7 @@ pub(crate) fn hash_file(
     }
 }
 
-/// Removes what is at `path` if that is `file` itself.
+/// Removes `path` if it leads to `file` itself.
 pub(crate) fn remove_if_at(file: &File, path: &Utf8Path) -> Result<(), PullError> {
     if !is_at(file, path) {
         return Ok(());
@@ -331,8 +330,7 @@ pub(crate) fn remove_if_at(file: &File, path: &Utf8Path) -> Result<(), PullError
     }
 }
 
-/// Locks a file that others may read at the same time. Waits for a process that has it for itself,
-/// until `cancel` says so.
+/// Takes a shared lock on a file. Waits for a process with an exclusive lock, until `cancel` is set.
 fn lock_shared(file: &File, path: &Utf8Path, cancel: &PullStop) -> Result<(), PullError> {
     let started = Instant::now();
     loop {
@@ -353,13 +351,13 @@ fn lock_shared(file: &File, path: &Utf8Path, cancel: &PullStop) -> Result<(), Pu
     }
 }
 
-/// The error for a path at which there is something else whenever it is looked at.
+/// The error for a path that leads to another file at each attempt.
 fn restless(path: Utf8PathBuf) -> PullError {
     let reason = "another process replaces it all the time".to_owned();
     PullError::CachePlace { path, reason, advice: Advice::new("end that process and try again") }
 }
 
-/// Whether `path` leads to `file` itself.
+/// Returns whether `path` leads to `file` itself.
 fn is_at(file: &File, path: &Utf8Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(own), Ok(there)) => own.dev() == there.dev() && own.ino() == there.ino(),
@@ -378,7 +376,7 @@ mod tests {
 
     use super::*;
 
-    /// Who asks for a blob while another one completes it is never told to download it again.
+    /// A request for a blob that another thread just completes never leads to a second download.
     #[test]
     fn a_blob_that_is_completed_meanwhile_is_not_claimed_again() {
         let dir = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use crate::error::PullError;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cap {
     bytes: u64,
-    /// What raises it.
+    /// The option that raises it.
     setting: Setting,
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP clients of all pulls, one for each set of settings that a client has.
+//! The HTTP clients of all pulls, one for each set of settings.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,23 +14,23 @@ use crate::options::PullOptions;
 /// Clients that are kept.
 const MAX_CLIENTS: usize = 16;
 
-/// Clients that were made before. Cloning one shares its connections.
+/// Existing clients. A clone shares the connections.
 #[derive(Debug, Default)]
 pub(crate) struct Clients(Mutex<Vec<(ClientSettings, reqwest::Client)>>);
 
-/// What differs between clients.
+/// The settings that differ between clients.
 #[derive(Debug, PartialEq, Eq)]
 struct ClientSettings {
-    /// Certificates that are trusted besides those of the system.
+    /// Trusted certificates, in addition to those of the system.
     ca_cert: Option<Vec<u8>>,
-    /// Whether the registry is on this machine, where no proxy is asked.
+    /// Whether the registry is on this machine: then no proxy is used.
     local: bool,
     connect_timeout: Duration,
     stall_timeout: Duration,
 }
 
 impl Clients {
-    /// The client for a pull with `options`; `local` says that the registry is on this machine.
+    /// Returns the client for a pull with `options`; `local` means that the registry is on this machine.
     pub(crate) fn client(&self, options: &PullOptions, local: bool) -> Result<reqwest::Client, PullError> {
         let ca_cert = match options.ca_cert.as_deref() {
             Some(path) => Some(std::fs::read(path).map_err(|error| unusable(path, &error))?),

@@ -10,9 +10,9 @@ use crate::error::PullError;
 use crate::json::{self, loose_keys, loose_map, loose_text, nullable, nullable_object, words};
 use crate::platform::Platform;
 
-/// What an image was built for, how it is started, and what its layers unpack to.
+/// The configuration of an image: its platform, its start command, and the digests of its unpacked layers.
 ///
-/// What nothing here needs, such as the history, is not kept.
+/// Fields that banger does not need, for example the history, are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageConfig {
@@ -49,7 +49,7 @@ pub struct ContainerConfig {
     /// The program, with its first arguments.
     #[serde(deserialize_with = "words")]
     pub entrypoint: Vec<String>,
-    /// Arguments after the entry point, or the whole command line where there is none.
+    /// Arguments after the entry point, or the whole command line without an entry point.
     #[serde(deserialize_with = "words")]
     pub cmd: Vec<String>,
     /// The working directory.
@@ -58,7 +58,7 @@ pub struct ContainerConfig {
     /// Labels.
     #[serde(deserialize_with = "loose_map")]
     pub labels: BTreeMap<String, String>,
-    /// Ports the program listens on, such as `80/tcp`.
+    /// Ports that the program listens on, for example `80/tcp`.
     #[serde(deserialize_with = "loose_keys", skip_serializing_if = "BTreeSet::is_empty")]
     pub exposed_ports: BTreeSet<String>,
     /// Directories that outlive a container.
@@ -86,8 +86,8 @@ impl ImageConfig {
     ///
     /// # Errors
     ///
-    /// [`PullError::Malformed`], and [`PullError::OverBudget`] where it has more values than a
-    /// default [`Budget`] allows.
+    /// [`PullError::Malformed`], and [`PullError::OverBudget`] if it has more values than a default
+    /// [`Budget`] allows.
     pub fn parse(bytes: &[u8], digest: &Digest) -> Result<Self, PullError> {
         Self::parse_within(bytes, digest, &Budget::default())
     }

@@ -1,7 +1,6 @@
-//! Decompression of layers and archives, chosen by what the bytes are.
+//! Decompression of layers and archives. The first bytes decide the format.
 //!
-//! The media type of a layer says how it is compressed, and is wrong often enough that nothing
-//! here looks at it: the first bytes decide.
+//! The media type of a layer names its compression, but is often wrong. So this module ignores it.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::Arc;
@@ -19,7 +18,7 @@ pub(crate) use notes::DecodeNotes;
 /// Bytes read from the compressed side at a time.
 const BUFFER_LEN: usize = 256 * 1024;
 
-/// Bytes that are enough to tell every format apart.
+/// Number of bytes that identify every format.
 const MAGIC_LEN: usize = 6;
 
 /// Memory for the decoding of xz: `xz -9`, the most that the tool uses by itself, needs 65 MiB.
@@ -34,7 +33,7 @@ pub enum Compression {
     None,
     /// One or more gzip members (RFC 1952).
     Gzip,
-    /// One or more zstd frames, skippable ones among them (RFC 8878).
+    /// One or more zstd frames, also skippable ones (RFC 8878).
     Zstd,
     /// One or more xz streams; with the feature `xz`.
     Xz,
@@ -43,7 +42,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Returns the format's name, the empty string for none.
+    /// Returns the format's name; the empty string for plain bytes.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::None => "",
@@ -55,12 +54,12 @@ impl Compression {
     }
 }
 
-/// Says how a stream that starts with `magic` is compressed; what is not recognised is plain.
+/// Returns the compression of a stream that starts with `magic`. Unknown bytes are plain.
 ///
 /// # Errors
 ///
-/// `Unsupported` when the bytes are of a format that is left out of this build (xz, bzip2), or that no
-/// image uses (lzip, lzop, lz4, compress).
+/// `Unsupported` for a format that this build leaves out (xz, bzip2), or that no image uses (lzip, lzop, lz4,
+/// compress).
 pub fn detect(magic: &[u8]) -> io::Result<Compression> {
     const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
     match magic {
@@ -97,28 +96,28 @@ fn unsupported(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, reason)
 }
 
-/// Returns a reader of what `reader` holds, decompressed.
+/// Returns a reader of the decompressed bytes of `reader`.
 ///
-/// Several gzip members, zstd frames, xz or bzip2 streams are read as one stream; skippable zstd frames
-/// and zeros behind gzip, xz and bzip2 are passed over. Reads block as `reader` does; read in pieces of
-/// 256 KiB or more.
+/// Several gzip members, zstd frames, xz or bzip2 streams are read as one stream. Skippable zstd frames, and
+/// zeros behind gzip, xz and bzip2, are skipped. Reads block as `reader` does; read in pieces of 256 KiB or
+/// more.
 ///
 /// # Errors
 ///
-/// What `reader` reports while the first bytes are read, and those of [`detect`]. The returned reader
-/// reports `UnexpectedEof` where a compressed stream is cut short, `InvalidData` or `Other` where it is
-/// damaged, and `OutOfMemory` where it needs more memory than is allowed: 128 MiB for zstd, 80 MiB for xz.
+/// Errors of `reader` while the first bytes are read, and errors of [`detect`]. The returned reader reports
+/// `UnexpectedEof` for a truncated stream and `InvalidData` or `Other` for a damaged one. It reports
+/// `OutOfMemory` for a stream that needs more than 128 MiB (zstd) or 80 MiB (xz).
 pub fn decompressor(reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let reader = BufReader::with_capacity(BUFFER_LEN, reader);
     buffered_decompressor(reader, Checksums::Checked, &Arc::default())
 }
 
-/// Returns what [`decompressor`] does, of a reader that has a buffer of its own, which should hold
-/// 256 KiB or more. What is odd goes to `notes`.
+/// Like [`decompressor`], for a reader with a buffer, which should hold 256 KiB or more. Odd facts go to
+/// `notes`.
 ///
 /// # Errors
 ///
-/// Those of [`decompressor`].
+/// The errors of [`decompressor`].
 pub(crate) fn buffered_decompressor(
     mut reader: impl BufRead + Send + 'static,
     checksums: Checksums,

@@ -40,8 +40,8 @@ impl Algorithm {
 
 /// The digest of a blob, in its one canonical spelling.
 ///
-/// A value of this type has been checked (a known algorithm, lowercase hexadecimal digits of the
-/// right number), so it may become part of a path or of a URL.
+/// A value of this type is checked: it has a known algorithm and the right number of lowercase hexadecimal
+/// digits. So it may become part of a path or of a URL.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
     algorithm: Algorithm,
@@ -53,7 +53,7 @@ pub struct Digest {
 #[error("`{text}` is not a digest: {reason}")]
 #[non_exhaustive]
 pub struct DigestError {
-    /// The string, cut where it is unreasonably long.
+    /// The string, cut if it is very long.
     pub text: String,
     /// The reason.
     pub reason: &'static str,

@@ -1,4 +1,4 @@
-//! A blob on its way from the network into the cache, and those who read it meanwhile.
+//! A blob that is being downloaded into the cache, with its readers.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,13 +21,13 @@ pub(crate) struct Download {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The partial file, then the finished one: the rename does not change it.
+    /// The partial file, then the finished one: a rename keeps the open file.
     file: Option<Arc<File>>,
-    /// Where the finished one is.
+    /// Path of the finished file.
     path: Utf8PathBuf,
     /// Readers may read up to here.
     committed: u64,
-    /// Whether somebody who read may have to read again.
+    /// Whether a reader may have to read again.
     rolled_back: bool,
     /// Whether the first bytes were left by an earlier download.
     resumed: bool,
@@ -67,7 +67,7 @@ impl Download {
         self.changed.notify_all();
     }
 
-    /// Takes back what was committed: the bytes behind `len` were wrong.
+    /// Undoes a commit: the bytes behind `len` were wrong.
     pub(crate) fn roll_back(&self, len: u64) {
         let mut state = self.state();
         if state.committed > len {
@@ -85,12 +85,12 @@ impl Download {
         std::mem::take(&mut self.state().rolled_back)
     }
 
-    /// Whether this began with what an earlier download had left.
+    /// Whether this began with bytes of an earlier download.
     pub(crate) fn was_resumed(&self) -> bool {
         self.state().resumed
     }
 
-    /// Notes that the first bytes are those that an earlier download had left.
+    /// Notes that the first bytes come from an earlier download.
     pub(crate) fn note_resumed(&self) {
         self.state().resumed = true;
     }
@@ -120,7 +120,7 @@ impl Download {
         }
     }
 
-    /// A reader of the blob from its start, which waits for what has not arrived yet.
+    /// Returns a reader of the blob from its start, which waits for bytes that have not arrived yet.
     pub(crate) fn reader(self: &Arc<Self>) -> FollowReader {
         FollowReader { download: Arc::clone(self), position: 0, generation: None }
     }

@@ -1,4 +1,4 @@
-//! What the pulls of one [`Puller`](crate::Puller) share.
+//! The shared parts of all pulls of one [`Puller`](crate::Puller).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,17 +10,17 @@ use crate::logins::Logins;
 use crate::slots::ReadSlots;
 use crate::threads::Threads;
 
-/// How much the pulls of one [`Puller`](crate::Puller) do at a time.
+/// Limits on the parallel work of one [`Puller`](crate::Puller).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PullerOptions {
     /// Threads that make requests and downloads; up to four more run while these write to the disk or
     /// look up names. Default: 2.
     pub worker_threads: usize,
-    /// Downloads at a time, of all pulls together; each pull has a limit of its own, too. Default: 16.
+    /// Parallel downloads of all pulls together; each pull has its own limit, too. Default: 16.
     pub parallel_downloads: usize,
-    /// Images that are read at a time by holders of a [`ReadPermit`](crate::ReadPermit); reading one
-    /// takes up to six threads. Default: 4.
+    /// Images that holders of a [`ReadPermit`](crate::ReadPermit) read at a time. Each takes up to six
+    /// threads. Default: 4.
     pub parallel_reads: usize,
     /// Threads that look for images on behalf of `pull_async`. Default: 4.
     pub parallel_async: usize,
@@ -43,7 +43,7 @@ crate::setters!(PullerOptions {
 #[derive(Debug)]
 pub(crate) struct Engine {
     options: PullerOptions,
-    /// Started when they are first needed: images of this machine need none.
+    /// Started at the first request: images of this machine need no threads.
     threads: Mutex<Option<Arc<Threads>>>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) downloads: Arc<Semaphore>,
@@ -52,7 +52,7 @@ pub(crate) struct Engine {
     pub(crate) async_pulls: Arc<Semaphore>,
 }
 
-/// What requests need. Tasks hold this, and never the threads that they run on.
+/// The shared parts for requests. Tasks hold this, and never the threads that they run on.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     pub(crate) clients: Clients,
@@ -82,7 +82,7 @@ impl Engine {
     }
 }
 
-/// A number that a semaphore takes.
+/// Converts a limit to the number type of a semaphore.
 fn permits(count: usize) -> usize {
     count.clamp(1, Semaphore::MAX_PERMITS)
 }

@@ -1,4 +1,4 @@
-//! What can go wrong while an image is pulled.
+//! Errors of a pull.
 
 use std::fmt;
 use std::io;
@@ -16,8 +16,7 @@ mod failure;
 
 pub(crate) use failure::is_transient_status;
 
-/// Why an image could not be pulled. Each message is one line; what to do is in
-/// [`advice`](banger_tree::Failure::advice).
+/// Error of a pull. Each message is one line; [`advice`](banger_tree::Failure::advice) has the next step.
 ///
 /// The type is cheap to clone: the same failure of a download reaches every reader of the layer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -26,12 +25,12 @@ pub enum PullError {
     /// The reference does not parse.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// The registry, layout or archive is there, the image is not.
+    /// The registry, layout or archive exists, but not the image.
     #[error("there is no image `{reference}`: {detail}")]
     UnknownImage {
         /// The value asked for.
         reference: String,
-        /// What the registry said, or which tags there are.
+        /// The message of the registry, or the existing tags.
         detail: String,
     },
     /// The image exists, for other platforms only.
@@ -41,10 +40,10 @@ pub enum PullError {
         reference: String,
         /// The platform asked for.
         wanted: String,
-        /// The platforms there are.
+        /// The existing platforms.
         available: Vec<String>,
     },
-    /// Several images fit what was asked for.
+    /// Several images fit the reference.
     #[error("`{reference}` fits {count} images: {}", list_of_images(images, *count))]
     Ambiguous {
         /// The value asked for.
@@ -53,17 +52,17 @@ pub enum PullError {
         count: usize,
         /// The first of them.
         images: Vec<FittingImage>,
-        /// How to choose one.
+        /// The way to choose one.
         advice: Advice,
     },
-    /// The configuration of an image is for another platform than its index says.
+    /// The configuration of an image names another platform than its index.
     #[error("the index says that image {digest} is built for {stated}, its configuration says {found}")]
     PlatformMismatch {
         /// The image manifest.
         digest: Digest,
-        /// What the index says.
+        /// The platform in the index.
         stated: String,
-        /// What the configuration says.
+        /// The platform in the configuration.
         found: String,
     },
     /// The registry or its token server refuses access.
@@ -79,7 +78,7 @@ pub enum PullError {
     CredentialHelper {
         /// The program's name.
         helper: String,
-        /// What happened.
+        /// The failure.
         reason: String,
         /// The configuration file that names it.
         config: Utf8PathBuf,
@@ -107,9 +106,9 @@ pub enum PullError {
     Unreachable {
         /// The host.
         host: String,
-        /// What happened last.
+        /// The last failure.
         reason: String,
-        /// What to do.
+        /// The next step.
         advice: Advice,
         /// Whether a later attempt may succeed.
         is_transient: bool,
@@ -133,19 +132,19 @@ pub enum PullError {
     Redirect {
         /// The host that redirects.
         host: String,
-        /// Where to.
+        /// The target.
         target: String,
         /// Why that is refused.
         reason: String,
     },
-    /// A blob is not what its descriptor says. It is not kept.
+    /// A blob does not fit its descriptor. It is not kept.
     #[error("blob {digest} from {origin} is refused: {reason}")]
     Mismatch {
         /// The digest of the descriptor.
         digest: Digest,
         /// The host or file it came from.
         origin: String,
-        /// Size or digest, and what was found instead.
+        /// The wrong size or digest, and the expected one.
         reason: String,
     },
     /// A manifest, index or configuration cannot be understood.
@@ -161,7 +160,7 @@ pub enum PullError {
     NotAnImage {
         /// Which manifest.
         what: String,
-        /// What it is instead.
+        /// The actual kind of document.
         reason: String,
     },
     /// A manifest in the format before 2016.
@@ -170,7 +169,7 @@ pub enum PullError {
         /// Which manifest.
         what: String,
     },
-    /// The manifest has another number of layers than its configuration, or none.
+    /// The numbers of layers in the manifest and in its configuration differ, or the image has no layers.
     #[error("image {digest} has {layers} layers and {diff_ids} diff_ids")]
     LayerCount {
         /// The manifest.
@@ -183,7 +182,7 @@ pub enum PullError {
     /// Something is larger than the caller allows.
     #[error("{what} is {size_bytes} bytes large, more than the {limit_bytes} that are allowed")]
     TooLarge {
-        /// What is too large.
+        /// The object that is too large.
         what: String,
         /// Its size.
         size_bytes: u64,
@@ -199,7 +198,7 @@ pub enum PullError {
         path: Utf8PathBuf,
         /// The reason.
         reason: String,
-        /// What to do, if that is known.
+        /// The next step, if there is one.
         advice: Option<Advice>,
         /// Whether it may be a root file system, of which a file system can be built without an image.
         may_be_root: bool,
@@ -217,17 +216,17 @@ pub enum PullError {
     /// The environment lacks what the pull needs: a directory for the cache, certificates, threads.
     #[error("{reason}")]
     Environment {
-        /// What is missing, and what to do.
+        /// The missing part, and the next step.
         reason: String,
     },
     /// A server takes longer than the caller allows.
     #[error("{what} takes too long: {reason}")]
     TooSlow {
-        /// What takes too long.
+        /// The slow operation.
         what: String,
         /// How slow it was.
         reason: String,
-        /// What to do, with the option that sets the limit.
+        /// The next step, with the option that sets the limit.
         advice: Advice,
     },
     /// The registry answered with a page for people, as a login page or a proxy does.
@@ -254,20 +253,20 @@ pub enum PullError {
         /// Why it cannot be fetched.
         source: Box<PullError>,
     },
-    /// A file or directory of the cache is not what banger makes there.
+    /// A file or directory of the cache was not made by banger.
     #[error("{path} of the cache is not usable: {reason}")]
     CachePlace {
         /// The file or directory.
         path: Utf8PathBuf,
         /// The reason.
         reason: String,
-        /// What to do.
+        /// The next step.
         advice: Advice,
     },
     /// The image costs more than the caller allows.
     #[error("{what}: {over}")]
     OverBudget {
-        /// What costs too much.
+        /// The exceeded limit.
         what: String,
         /// Which limit was reached.
         over: OverBudget,
@@ -275,7 +274,7 @@ pub enum PullError {
     /// The handler of the pull's events panicked, or a task of the pull did.
     #[error("{who} panicked: {message}")]
     Panicked {
-        /// What panicked.
+        /// The part that panicked.
         who: &'static str,
         /// The message of the panic.
         message: String,
@@ -285,10 +284,10 @@ pub enum PullError {
     Cancelled,
 }
 
-/// How many entries of a list of somebody else a message shows.
+/// Number of entries of a foreign list that a message shows.
 const MAX_LISTED: usize = 20;
 
-/// One of several images that fit what was asked for.
+/// One of several images that fit the reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FittingImage {
@@ -296,7 +295,7 @@ pub struct FittingImage {
     pub digest: Digest,
     /// Its names, the fullest first.
     pub names: Vec<String>,
-    /// What it is built for, where that is known.
+    /// Its platform, if that is known.
     pub platform: Option<String>,
 }
 
@@ -358,8 +357,8 @@ impl PullError {
         }
     }
 
-    /// The pull error inside an [`io::Error`] that a [`LayerReader`](crate::LayerReader) reported,
-    /// also where a decompressor passed it on.
+    /// Returns the pull error inside an [`io::Error`] of a [`LayerReader`](crate::LayerReader), also if a
+    /// decompressor passed it on.
     #[must_use]
     pub fn from_io(error: &io::Error) -> Option<&Self> {
         let mut inner: &(dyn std::error::Error + 'static) = error.get_ref()?;
@@ -374,7 +373,7 @@ impl PullError {
         }
     }
 
-    /// The texts in this error that may come from somebody else.
+    /// Returns the texts in this error that may be foreign.
     pub(crate) fn foreign_texts(&mut self) -> Vec<&mut String> {
         match self {
             Self::UnknownImage { detail, .. } => vec![detail],
@@ -412,7 +411,7 @@ impl PullError {
         }
     }
 
-    /// What makes an error of a JSON document that cannot be used.
+    /// Makes errors for JSON documents that cannot be used.
     pub(crate) fn document(what: impl Into<String>) -> impl FnOnce(JsonError) -> Self {
         let what = what.into();
         move |error| match error {

@@ -1,4 +1,4 @@
-//! What a pull tells its caller while it runs.
+//! Events of a pull.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,11 +21,11 @@ pub enum PullEvent {
     Resolved {
         /// Its digest.
         digest: Digest,
-        /// What it is built for.
+        /// Its platform.
         platform: Platform,
         /// The layers, base first. The same layer may be there more than once.
         layers: Vec<ResolvedLayer>,
-        /// The compressed size of all layers; one that is there more than once counts once.
+        /// The compressed size of all layers; a repeated layer counts once.
         total_bytes: u64,
     },
     /// A layer need not be fetched: it is in the cache, or in a local layout or archive.
@@ -53,7 +53,7 @@ pub enum PullEvent {
     LayerBytes {
         /// The layer.
         digest: Digest,
-        /// The bytes there are now.
+        /// The bytes so far.
         received_bytes: u64,
     },
     /// A layer is complete, checked and in the cache.
@@ -69,7 +69,7 @@ pub enum PullEvent {
         reason: String,
         /// How many attempts have failed so far.
         attempt: u32,
-        /// The pause before the next one.
+        /// The pause before the next attempt.
         delay_ms: u64,
     },
     /// A blob of the cache was damaged. It has been removed and is fetched again.
@@ -89,7 +89,7 @@ pub struct ResolvedLayer {
     pub size_bytes: u64,
 }
 
-/// What a pull is doing, for programs that show one line for all of it.
+/// The phase of a pull, for programs that show it in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum PullPhase {
@@ -100,7 +100,7 @@ pub enum PullPhase {
 }
 
 impl PullEvent {
-    /// Returns the phase in which this happens; `None` where it happens in any.
+    /// Returns the phase of this event; `None` if it may come in any phase.
     #[must_use]
     pub fn phase(&self) -> Option<PullPhase> {
         match self {
@@ -111,7 +111,7 @@ impl PullEvent {
     }
 }
 
-/// Where the events of a pull go. Cloning it is cheap.
+/// The receiver of the events of a pull. Cloning it is cheap.
 ///
 /// A handler that panics stops the pull, which ends in [`PullError::Panicked`](crate::PullError::Panicked)
 /// on whichever thread waits for it; the handler is not called again.
@@ -134,7 +134,7 @@ impl Progress {
         (self.0)(event);
     }
 
-    /// The same, where a panic of the handler stops the pull.
+    /// The same; a panic of the handler stops the pull.
     pub(crate) fn guarded(&self, stop: &PullStop) -> Self {
         let (handler, stop) = (self.clone(), stop.clone());
         Self::new(move |event| {

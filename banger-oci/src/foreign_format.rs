@@ -1,4 +1,4 @@
-//! Files that are taken for a tar and are something else, by their magic numbers.
+//! Files that are not a tar, recognised by their magic numbers.
 
 use std::fmt;
 use std::io::{self, Cursor, Read};
@@ -6,8 +6,8 @@ use std::io::{self, Cursor, Read};
 use crate::decompress::{Compression, decompressor, detect};
 use crate::tar::is_header;
 
-/// Bytes from the start of a file that are enough to tell every format apart: btrfs has its magic
-/// number farthest behind.
+/// Number of bytes at the start of a file that identify every format. The magic number of btrfs is the last
+/// one.
 pub const FOREIGN_MAGIC_LEN: usize = 0x1_0040 + 8;
 
 /// A format that holds files and is not a tar.
@@ -22,16 +22,16 @@ pub enum ForeignFormat {
     Packed(&'static str, &'static str),
     /// A disk with a partition table: `MBR` or `GPT`.
     Disk(&'static str),
-    /// A disk of virtual machines, in a format of its own: its name.
+    /// A disk image format of virtual machines: its name.
     VirtualDisk(&'static str),
     /// An archive that is not a tar: its name, and the command that unpacks it.
     Archive(&'static str, &'static str),
-    /// Something without files, such as a program: its name.
+    /// A format without files, for example a program: its name.
     Other(&'static str),
 }
 
 impl ForeignFormat {
-    /// Returns the format of a file that starts with `head`, where that is known and not tar.
+    /// Returns the format of a file that starts with `head`, if it is known and not tar.
     ///
     /// `head` should have [`FOREIGN_MAGIC_LEN`] bytes; a shorter one is the whole file.
     pub fn of(head: &[u8]) -> Option<Self> {
@@ -49,8 +49,8 @@ impl ForeignFormat {
             .or_else(|| partitioned(head))
     }
 
-    /// Returns the format of what `head` unpacks to, and the compression it has, where that is not tar.
-    /// `head` may end anywhere: 1 MiB of a compressed file are enough.
+    /// Returns the format of the file that `head` unpacks to, and its compression, if it is not tar. `head`
+    /// may end anywhere: 1 MiB of a compressed file is enough.
     pub fn of_compressed(head: &[u8]) -> Option<(Self, &'static str)> {
         let compression = match detect(head) {
             Ok(Compression::None) | Err(_) => return Self::of(head).map(|format| (format, "")),
@@ -63,7 +63,7 @@ impl ForeignFormat {
         Self::of(&start).map(|format| (format, compression.name()))
     }
 
-    /// Returns what to do to get at the files in it, as a sentence.
+    /// Returns advice how to get its files, as a sentence.
     pub fn advice(self, path: &str) -> String {
         match self {
             Self::Ext4 => {
@@ -156,7 +156,7 @@ const MAGICS: &[(usize, &[u8], ForeignFormat)] = &[
     (0, b"\x7fELF", ForeignFormat::Other("an ELF program")),
 ];
 
-/// Where the superblock of ext2, ext3 and ext4 has its magic number and its features.
+/// Offsets of the magic number and features in the superblock of ext2, ext3 and ext4.
 const EXT_MAGIC: usize = 1024 + 0x38;
 const EXT_COMPAT: usize = 1024 + 0x5c;
 const EXT_INCOMPAT: usize = 1024 + 0x60;
@@ -220,24 +220,24 @@ fn read_start(mut reader: impl Read, start: &mut Vec<u8>) -> io::Result<()> {
 /// Names at the top of almost every root file system, and of no image.
 pub(crate) const ROOT_NAMES: [&str; 5] = ["etc", "usr", "bin", "sbin", "lib"];
 
-/// A directory or tar that holds a container image, not the root file system of one.
+/// A directory or tar with a container image instead of a root file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImageContainer {
     /// An OCI image layout.
     OciLayout,
-    /// What `docker save` writes.
+    /// The output of `docker save`.
     DockerSave,
-    /// What `skopeo copy` writes to `dir:`.
+    /// The output of `skopeo copy` to `dir:`.
     SkopeoDirectory,
 }
 
 impl ImageContainer {
-    /// Bytes that `read` has to return of a file at most.
+    /// The most bytes that `read` must return of a file.
     pub const MAX_FILE_BYTES: u64 = 4 << 20;
 
-    /// Returns what a tree is that has files with these contents in its top directory, or `None` where it is
-    /// a root file system. `read` returns `None` if no regular file has the name.
+    /// Returns the kind of image in a tree with these files in its top directory, or `None` for a root file
+    /// system. `read` returns `None` if no regular file has the name.
     pub fn of(has: &dyn Fn(&str) -> bool, read: &dyn Fn(&str) -> Option<Vec<u8>>) -> Option<Self> {
         // An image that was unpacked into a root file system does not make that an image.
         if ROOT_NAMES.iter().any(|name| has(name)) {
@@ -262,7 +262,7 @@ impl ImageContainer {
             .then_some(Self::SkopeoDirectory)
     }
 
-    /// Returns what to do with it, as a sentence.
+    /// Returns advice for it, as a sentence.
     pub fn advice(self, path: &str, is_directory: bool) -> String {
         match (self, is_directory) {
             (Self::OciLayout, true) => format!("use `banger image pull oci:{path}`"),

@@ -6,10 +6,10 @@ use crate::json::nullable;
 
 use crate::one_line::one_line;
 
-/// What stands in messages where a server wrote nothing about an error.
+/// The text in messages if a server wrote nothing about an error.
 pub(crate) const NO_REASON: &str = "the server gave no reason";
 
-/// What a server wrote about an error, in one line: the codes and messages of the distribution
+/// Returns the server's text about an error in one line: the codes and messages of the distribution
 /// specification, or the beginning of the text.
 pub(crate) fn error_detail(body: &str) -> String {
     #[derive(Deserialize)]
@@ -39,8 +39,8 @@ pub(crate) fn error_detail(body: &str) -> String {
     if line.is_empty() { NO_REASON.to_owned() } else { line }
 }
 
-/// The title of a web page with a space and quotes before it, or nothing where it has none.
-/// `None` where the text is no web page.
+/// Returns the title of a web page with a space and quotes, or an empty text without a title. `None` if the
+/// text is not a web page.
 pub(crate) fn web_page_title(body: &str) -> Option<String> {
     let start = body.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
     let head = beginning(start, 4096).to_ascii_lowercase();
@@ -57,7 +57,7 @@ pub(crate) fn web_page_title(body: &str) -> Option<String> {
     Some(title.filter(|title| !title.is_empty()).map_or(String::new(), |title| format!(" titled `{title}`")))
 }
 
-/// The first `len` bytes of a text, or a little less where they end within a character.
+/// Returns the first `len` bytes of a text, or a little less if they end within a character.
 fn beginning(text: &str, len: usize) -> &str {
     let end = (0..=len.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or_default()]

@@ -34,7 +34,7 @@ pub(crate) struct Http {
     client: reqwest::Client,
     pub(crate) stop: PullStop,
     pub(crate) progress: Progress,
-    /// What was sent to prove who asks.
+    /// The credentials that were sent.
     pub(crate) secrets: Secrets,
     rate: MinRate,
     pauses: Pauses,
@@ -43,7 +43,7 @@ pub(crate) struct Http {
     max_backoff: Duration,
 }
 
-/// What a request lacked that was refused, as an extension of its answer.
+/// The part that a refused request lacked, as an extension of its answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoginHint(pub(crate) &'static str);
 
@@ -54,11 +54,11 @@ pub(crate) struct Request {
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     body: Option<String>,
-    /// What is asked for, for messages.
+    /// The requested object, for messages.
     pub(crate) what: String,
 }
 
-/// What an answer leads to.
+/// The next step after an answer.
 #[derive(Debug)]
 pub(crate) enum Step {
     Answer(Response),
@@ -98,7 +98,7 @@ impl Request {
 }
 
 impl Http {
-    /// `local` says that the registry is on this machine.
+    /// `local` means that the registry is on this machine.
     pub(crate) fn new(
         clients: &Clients,
         options: &PullOptions,
@@ -120,13 +120,13 @@ impl Http {
         })
     }
 
-    /// Asks once whether anything answers at `url`, whatever it says.
+    /// Returns whether a server answers at `url`, with any answer.
     pub(crate) async fn probe(&self, url: Url) -> Result<Response, reqwest::Error> {
         self.client.get(url).send().await
     }
 
-    /// Makes a request without a login until it is answered: statuses that promise a later success are
-    /// retried, every other one is returned.
+    /// Makes a request without a login until it is answered. Statuses that promise a later success are
+    /// retried; every other one is returned.
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, PullError> {
         let mut attempts = Attempts::default();
         loop {
@@ -182,7 +182,7 @@ impl Http {
         self.stop.race(tokio::time::sleep(delay)).await
     }
 
-    /// Makes a request once, without a login, which takes several when it is redirected.
+    /// Makes one attempt at a request, without a login. Redirects add more requests.
     pub(crate) async fn once(&self, request: &Request) -> Result<Response, FailedAttempt> {
         let mut url = request.url.clone();
         let mut redirects = 0;
@@ -195,7 +195,7 @@ impl Http {
         }
     }
 
-    /// Sends a request to `url`, with `header` beside its own, and returns whatever is answered.
+    /// Sends a request to `url` with its own headers and `header`; returns any answer.
     pub(crate) async fn exchange(
         &self,
         request: &Request,
@@ -227,7 +227,7 @@ impl Http {
         Ok(response)
     }
 
-    /// Says what an answer from `url` leads to.
+    /// Returns the next step after an answer from `url`.
     pub(crate) async fn judge(
         &self,
         request: &Request,

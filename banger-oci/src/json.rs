@@ -1,8 +1,8 @@
 //! JSON documents of others, at a cost that is known before they are parsed.
 //!
-//! No document becomes a tree of generic values: what nobody needs is passed over, without memory. Text is
+//! A document never becomes a tree of generic values: unused values are skipped and take no memory. Text is
 //! read as Go's tools read it, since they write and check most images: bytes that are not UTF-8 and halves of
-//! surrogate pairs become U+FFFD. Fields that are used stay strict.
+//! surrogate pairs become U+FFFD. Used fields stay strict.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ pub(crate) fn prepare<'a>(bytes: &'a [u8], budget: &Budget) -> Result<Cow<'a, st
 pub(crate) enum Loose {
     Text(String),
     Number(u64),
-    /// `null`, or something that is passed over.
+    /// `null`, or a value that is skipped.
     #[default]
     Other,
 }
@@ -97,7 +97,7 @@ fn pass_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
     Ok(())
 }
 
-/// The visits of a value that is passed over, as `$empty`.
+/// The visits of a skipped value, as `$empty`.
 macro_rules! pass_over {
     ($empty:expr; $($kind:ident)*) => { $(pass_over!(@ $empty; $kind);)* };
     (@ $empty:expr; scalars) => {
@@ -144,12 +144,12 @@ impl<'de> Deserialize<'de> for Loose {
     }
 }
 
-/// Reads a string; what is none, as nothing.
+/// Reads a string; any other value counts as missing.
 pub(crate) fn loose_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Loose::deserialize(deserializer).map(Loose::text)
 }
 
-/// Reads the strings of an object; other values, and what is not an object, are passed over.
+/// Reads the strings of an object; skips other values, and anything that is not an object.
 pub(crate) fn loose_map<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
@@ -174,7 +174,7 @@ pub(crate) fn loose_map<'de, D: Deserializer<'de>>(
     deserializer.deserialize_any(MapVisitor)
 }
 
-/// Reads the keys of an object; what is not an object has none.
+/// Reads the keys of an object; any other value has no keys.
 pub(crate) fn loose_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<String>, D::Error> {
     struct KeyVisitor;
     impl<'de> Visitor<'de> for KeyVisitor {
@@ -194,7 +194,7 @@ pub(crate) fn loose_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<B
     deserializer.deserialize_any(KeyVisitor)
 }
 
-/// Reads the strings of a list; other values, and what is not a list, are passed over.
+/// Reads the strings of a list; skips other values, and anything that is not a list.
 pub(crate) fn loose_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct ListVisitor;
     impl<'de> Visitor<'de> for ListVisitor {
@@ -214,8 +214,8 @@ pub(crate) fn loose_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<V
     deserializer.deserialize_any(ListVisitor)
 }
 
-/// Reads a list of words as Go's Docker does: `null` is none, one string is a list of it, `null`
-/// in the list is an empty string. Anything else is an error.
+/// Reads a list of words as Docker does: `null` is an empty list, one string is a list of one word, and
+/// `null` in the list is an empty string. Anything else is an error.
 pub(crate) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     struct WordVisitor;
     impl<'de> Visitor<'de> for WordVisitor {
@@ -249,7 +249,7 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Reads an object. Serde takes a list of its fields for one as well, and no other reader does.
+/// Reads an object. Serde also accepts a list of its fields; no other reader does, so this is an error.
 pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -274,7 +274,7 @@ where
     }
 }
 
-/// Reads a list of objects; `null` is none.
+/// Reads a list of objects; `null` is an empty list.
 pub(crate) fn objects<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

@@ -20,14 +20,14 @@ use crate::stop::PullStop;
 /// A layer of an image: a tar, compressed as it was published. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// What the manifest says of the compressed bytes.
+    /// The manifest's entry for the compressed bytes.
     pub descriptor: Descriptor,
-    /// The digest of the uncompressed tar, which whoever decompresses the layer has to check.
+    /// The digest of the uncompressed tar. The code that decompresses the layer must check it.
     pub diff_id: Digest,
     pub(crate) content: Content,
 }
 
-/// Where the bytes of a layer come from.
+/// The source of a layer's bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// A file of this machine: of the cache, of a layout, or a part of an archive.
@@ -45,7 +45,7 @@ pub(crate) struct Stored {
     pub(crate) len: u64,
     /// The blob of the cache, which is kept from being pruned, and removed if it is damaged.
     pub(crate) cached: Option<CachedBlob>,
-    /// Whether somebody read it to the end and found it to match.
+    /// Whether a reader read it to the end and found the right digest.
     pub(crate) verified: AtomicBool,
 }
 
@@ -78,12 +78,12 @@ impl LayerSource for Layer {
 impl Layer {
     /// Opens the layer: a reader of the compressed bytes, from the first one, as published.
     ///
-    /// May be called several times, from several threads. Where the layer is still being
-    /// downloaded, the reader waits for the bytes.
+    /// May be called several times, from several threads. While the layer is still being downloaded, the
+    /// reader waits for the bytes.
     ///
     /// # Errors
     ///
-    /// [`PullError::Mismatch`] where the stored layer has the wrong size.
+    /// [`PullError::Mismatch`] if the stored layer has the wrong size.
     pub fn open(&self) -> Result<LayerReader, PullError> {
         Ok(LayerReader(match &self.content {
             Content::Download(download) => Source::Follow(download.reader()),
@@ -140,7 +140,7 @@ impl Stored {
         })
     }
 
-    /// Bytes that have no file of their own; `origin` names them in errors.
+    /// Bytes inside another file; `origin` names them in errors.
     pub(crate) fn from_bytes(bytes: &[u8], origin: &Utf8Path) -> Result<Self, PullError> {
         let error = PullError::io("keep data embedded in", origin);
         let file = tempfile::tempfile().and_then(|mut file| {
@@ -157,8 +157,8 @@ impl Stored {
         })
     }
 
-    /// Whether the bytes are those of `digest`. A blob of the cache that is not is removed there;
-    /// other files are left to their owner, and not looked at.
+    /// Returns whether the bytes have their digest. A wrong blob is removed from the cache. Other files
+    /// belong to the user and are not checked.
     pub(crate) fn is_sound(&self, digest: &Digest, cancel: &PullStop) -> Result<bool, PullError> {
         let Some(blob) = &self.cached else {
             return Ok(true);
@@ -179,7 +179,7 @@ impl Stored {
         PlainReader { stored: self, position: 0 }
     }
 
-    /// The error for bytes that do not match. What is in the cache is removed from there.
+    /// Returns the error for bytes that do not match, and removes them from the cache.
     fn refuse(&self, digest: &Digest, reason: String) -> PullError {
         let (origin, reason) = match &self.cached {
             Some(blob) => match blob.remove() {
@@ -244,7 +244,7 @@ struct StoredReader {
     position: u64,
     /// Taken at the end.
     hasher: Option<Hasher>,
-    /// What was reported at the end, if it did not match.
+    /// The error at the end, if the digest did not match.
     failure: Option<PullError>,
 }
 

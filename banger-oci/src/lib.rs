@@ -12,11 +12,11 @@
 //! # Ok::<(), banger_oci::FlattenError>(())
 //! ```
 //!
-//! With the feature `registry` (default), `pull` finds an image in a registry, an image layout or an
-//! archive, checks every document and blob against its digest, and returns layers that can be read while
-//! they are still downloaded. Without this feature the crate compiles neither reqwest nor rustls nor tokio.
+//! With the feature `registry` (default), `pull` finds an image in a registry, an image layout or an archive.
+//! It checks every document and blob against its digest, and returns layers that can be read during their
+//! download. Without this feature the crate does not compile reqwest, rustls and tokio.
 //!
-//! Limits: `Limits` and `PullOptions` bound what an image may cost. Only Linux images make sense.
+//! Limits: `Limits` and `PullOptions` limit the cost of an image. Only images for Linux are supported.
 
 #[cfg(feature = "registry")]
 mod access;

@@ -31,7 +31,7 @@ struct LoginKey {
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) auth: Mutex<Auth>,
-    /// What was sent to prove who asks.
+    /// The credentials that were sent.
     pub(crate) secrets: Secrets,
     /// Whether access was refused. The next pull begins anew: the user may have logged in meanwhile.
     refused: AtomicBool,

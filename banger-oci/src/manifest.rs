@@ -30,7 +30,7 @@ pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json"
 /// The empty configuration that artifacts have.
 const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
-/// A pointer to content: what it is, how large it is, and its digest.
+/// A pointer to content: its type, size and digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
@@ -41,16 +41,16 @@ pub struct Descriptor {
     pub digest: Digest,
     /// The size of the content in bytes.
     pub size: u64,
-    /// Where else the content is, for foreign layers.
+    /// Other addresses of the content, for foreign layers.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "loose_list")]
     pub urls: Vec<String>,
-    /// Annotations, such as the tag in the index of a layout.
+    /// Annotations, for example the tag in the index of a layout.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "loose_map")]
     pub annotations: BTreeMap<String, String>,
-    /// What the image runs on, in an index.
+    /// The platform of the image, in an index.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "loose_platform")]
     pub platform: Option<Platform>,
-    /// The content itself in base64, where it is small.
+    /// The content itself in base64, if it is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// The type of an artifact that is not an image.
@@ -91,9 +91,9 @@ fn schema_version() -> u32 {
 pub struct ImageIndex {
     /// The manifests.
     pub manifests: Vec<Descriptor>,
-    /// Manifests whose entry has a platform that says nothing: they count where nothing else does.
+    /// Manifests whose entry has an empty platform: they count only if no other entry does.
     pub vague: Vec<Descriptor>,
-    /// Why the first of the entries that cannot be used was passed over.
+    /// The reason why the first unusable entry was skipped.
     pub passed_over: Option<String>,
 }
 
@@ -107,7 +107,7 @@ pub enum Manifest {
     Index(ImageIndex),
 }
 
-/// The fields that say what a document is.
+/// The fields that identify the kind of a document.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Outline {
@@ -124,12 +124,12 @@ pub(crate) enum ManifestKind {
     Image,
     Index,
     Schema1,
-    /// A type that says nothing about the content, as static file servers send it.
+    /// A generic type without meaning, which static file servers send.
     Generic,
     Other,
 }
 
-/// What a media type says that a document is.
+/// The kind of document that a media type names.
 pub(crate) fn manifest_kind(media_type: &str) -> ManifestKind {
     match media_type {
         OCI_MANIFEST | DOCKER_MANIFEST => ManifestKind::Image,
@@ -151,9 +151,9 @@ fn bare_type(media_type: &str) -> String {
 impl Manifest {
     /// Parses a manifest or an index.
     ///
-    /// `what` names the document in errors. `declared` is the media type that the Content-Type
-    /// header or the descriptor gave; its kind has to agree with the document, so that nobody can
-    /// be shown an index where another tool sees an image (CVE-2021-41190).
+    /// `what` names the document in errors. `declared` is the media type in the Content-Type header or the
+    /// descriptor. Its kind must agree with the document: otherwise banger could see an index where another
+    /// tool sees an image (CVE-2021-41190).
     ///
     /// # Errors
     ///
@@ -163,8 +163,8 @@ impl Manifest {
         Self::parse_within(bytes, &[declared], what, &Budget::default()).map(|(manifest, _)| manifest)
     }
 
-    /// Does as [`parse`](Self::parse) with several declared types; charges the values of the
-    /// document to `budget`; returns a warning where types of one kind differ.
+    /// Like [`parse`](Self::parse), with several declared types. Charges the values of the document to
+    /// `budget`; returns a warning if types of one kind differ.
     pub(crate) fn parse_within(
         bytes: &[u8],
         declared: &[Option<&str>],
@@ -251,7 +251,7 @@ struct IndexDocument {
     manifests: EntryList,
 }
 
-/// The entries of an index; those that are none of our business are passed over as they come.
+/// The entries of an index; foreign ones are skipped as they come.
 #[derive(Default)]
 struct EntryList(ImageIndex);
 
@@ -289,7 +289,7 @@ impl PlatformDocument {
     }
 }
 
-/// Reads a platform; what is none, as nothing.
+/// Reads a platform; any other value counts as missing.
 fn loose_platform<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Platform>, D::Error> {
     Ok(match LooseObject::<PlatformDocument>::deserialize(deserializer)? {
         LooseObject::Object(document) => document.platform(),
@@ -321,8 +321,7 @@ impl<'de> Deserialize<'de> for EntryList {
 }
 
 impl ImageIndex {
-    /// Parses the `index.json` of a layout, which is an index whatever it says it is: older tools
-    /// leave the media type out.
+    /// Parses the `index.json` of a layout. It is always an index: older tools leave the media type out.
     pub(crate) fn parse_within(bytes: &[u8], budget: &Budget) -> Result<Self, json::JsonError> {
         let document: IndexDocument = json::parse(bytes, budget)?;
         Ok(document.manifests.0)
@@ -402,7 +401,7 @@ fn is_encrypted_type(media_type: &str) -> bool {
     ["+encrypted", "+enc"].iter().any(|ending| media_type.ends_with(ending))
 }
 
-/// Whether an entry of an index describes something else than an image, whatever its media type.
+/// Returns whether an entry of an index describes something other than an image, with any media type.
 pub(crate) fn is_foreign_entry(descriptor: &Descriptor) -> bool {
     let artifact = descriptor.artifact_type.as_deref().unwrap_or_default();
     descriptor.annotations.contains_key("vnd.docker.reference.type")
@@ -413,7 +412,7 @@ pub(crate) fn is_foreign_entry(descriptor: &Descriptor) -> bool {
             .is_some_and(|platform| platform.os == "unknown" && platform.architecture == "unknown")
 }
 
-/// Whether a media type is that of a root file system layer, whatever its compression.
+/// Returns whether a media type is that of a root file system layer, with any compression.
 fn is_layer_type(media_type: &str) -> bool {
     let stems = [
         "application/vnd.oci.image.layer.v1.tar",
@@ -442,7 +441,7 @@ impl Descriptor {
         }
     }
 
-    /// The embedded content, checked against size and digest; `None` where there is none.
+    /// Returns the embedded content, checked against size and digest; `None` if there is none.
     ///
     /// # Errors
     ///

@@ -1,11 +1,11 @@
-//! Text of somebody else on one line of a message.
+//! Foreign text on one line of a message.
 
 use banger_tree::escape_text;
 
-/// Characters of a text of somebody else that a message shows.
+/// Number of characters of a foreign text that a message shows.
 const SHOWN_LEN: usize = 200;
 
-/// Text of somebody else as one short line without control characters and hidden ones.
+/// Returns foreign text as one short line without control characters and invisible ones.
 pub(crate) fn one_line(text: &str) -> String {
     // What is not shown is not looked at: a text may be as long as a document.
     let printable =

@@ -1,4 +1,4 @@
-//! What a pull may do and how far it may go.
+//! Options and limits of a pull.
 
 use std::time::Duration;
 
@@ -21,41 +21,39 @@ use crate::platform::Platform;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PullOptions {
-    /// The platform wanted; `None` is that of this machine.
+    /// The wanted platform; `None` is that of this machine.
     pub platform: Option<Platform>,
     /// How many layers are downloaded at a time. Default: 4.
     pub jobs: usize,
-    /// Talk plain http to the registry. Registries of this machine (`localhost`, `127.0.0.0/8`,
-    /// `[::1]`) are tried that way without being asked, where https does not answer.
+    /// Use plain http for the registry. For registries of this machine (`localhost`, `127.0.0.0/8`, `[::1]`)
+    /// plain http is used anyway if https does not answer.
     pub plain_http: bool,
-    /// A file with PEM certificates that are trusted besides those of the system.
+    /// A file with trusted PEM certificates, in addition to those of the system.
     pub ca_cert: Option<Utf8PathBuf>,
-    /// Where user names and passwords come from. Default: nowhere, pulls are anonymous.
+    /// Sources of user names and passwords. Default: no source, pulls are anonymous.
     pub credentials: CredentialSource,
     /// How often a request is made in vain before the pull fails. Default: 5.
     pub attempts: u32,
-    /// The pause after the first failed attempt; it doubles with each further one. Default:
-    /// 500 ms.
+    /// The pause after the first failed attempt; it doubles with each further attempt. Default: 500 ms.
     pub backoff: Duration,
-    /// The longest pause between two attempts. A registry that asks for more by Retry-After
-    /// gets this one. Default: 60 s.
+    /// The longest pause between two attempts, also if Retry-After asks for more. Default: 60 s.
     pub max_backoff: Duration,
     /// How long to wait for a connection. Default: 10 s.
     pub connect_timeout: Duration,
     /// How long a transfer may stand still before it counts as broken. Default: 30 s.
     pub stall_timeout: Duration,
-    /// The least bytes a second that a transfer has to bring over [`rate_window`](Self::rate_window).
-    /// A slower one counts as broken; 0 allows any. Default: 1 KiB.
+    /// The lowest rate of a transfer in bytes per second, over [`rate_window`](Self::rate_window). A slower
+    /// transfer counts as broken; 0 allows any rate. Default: 1 KiB.
     pub min_rate_bytes: u64,
     /// How long a transfer may be slower than [`min_rate_bytes`](Self::min_rate_bytes). Default: 30 s.
     pub rate_window: Duration,
     /// The longest time that all pauses between attempts take together. Default: 10 min.
     pub max_wait: Duration,
-    /// The longest time that everything asked of a registry takes together. Default: 12 h.
+    /// The longest time of all requests of a pull together. Default: 12 h.
     pub max_time: Duration,
-    /// What the image may cost. Default: the default limits.
+    /// Limits on the cost of the image. Default: the default limits.
     pub budget: Budget,
-    /// The largest manifest or index that is read. Default: 4 MiB, what registries have to take.
+    /// The largest manifest or index. Default: 4 MiB, the size that registries must accept.
     pub max_manifest_bytes: u64,
     /// The largest image configuration that is read. Default: 16 MiB.
     pub max_config_bytes: u64,
@@ -85,7 +83,7 @@ crate::setters!(PullOptions {
 });
 
 impl PullOptions {
-    /// Checks how many layers `what` has.
+    /// Checks the number of layers of `what`.
     pub(crate) fn check_layers(&self, layers: usize, what: &str) -> Result<(), PullError> {
         let limit = self.budget.limit(Cost::Layers);
         match layers as u64 > limit {

@@ -1,4 +1,4 @@
-//! Where a URL leads: host, port, and whether that is this machine.
+//! The target of a URL: host, port, and whether it is this machine.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use banger_tree::{Advice, ErrorKind, Failure};
 use serde::{Deserialize, Serialize};
 
-/// What an image runs on, in the spelling of the image specification (`linux/arm64/v8`).
+/// The platform of an image, in the spelling of the image specification (`linux/arm64/v8`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
     /// The operating system, `linux` for everything banger builds.
@@ -75,8 +75,7 @@ impl Platform {
         Self { os, architecture, variant }
     }
 
-    /// How well an image for `offered` runs where `self` is asked for: higher is better, `None`
-    /// is not at all.
+    /// Returns how well an image for `offered` runs on `self`: higher is better, `None` is not at all.
     ///
     /// Older variants of arm and amd64 run on newer ones; a missing variant means the baseline
     /// of the architecture (arm: v7, arm64: v8, amd64: v1).
@@ -107,7 +106,7 @@ impl Platform {
 }
 
 impl Platform {
-    /// Whether two descriptions of an image agree; a variant that only one of them gives does not
+    /// Returns whether two platforms of an image agree. A variant that only one of them gives does not
     /// matter.
     #[cfg(feature = "registry")]
     pub(crate) fn is_like(&self, other: &Self) -> bool {

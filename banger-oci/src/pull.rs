@@ -25,22 +25,22 @@ use crate::source::{
 use crate::stop::PullStop;
 use crate::trace::trace;
 
-/// An image whose manifest and configuration are known and checked, and whose layers can be
-/// read, while some of them may still be on their way.
+/// An image with a checked manifest and configuration. Its layers can be read, while some of them may still
+/// be downloading.
 ///
-/// Dropping it stops the downloads; what has arrived stays in the cache and is resumed by the
-/// next pull. While it exists, [`BlobCache::prune`] leaves its blobs alone.
+/// A drop stops the downloads. Partial downloads stay in the cache, and the next pull resumes them. While the
+/// value exists, [`BlobCache::prune`] does not remove its blobs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PulledImage {
     /// The value asked for.
     pub reference: Reference,
-    /// The digest of the image manifest. For docker archives, which have none, that of the
-    /// manifest made for it.
+    /// The digest of the image manifest. Docker archives have no manifest, so banger makes one for each
+    /// image.
     pub digest: Digest,
     /// The digest of the index the image was chosen from.
     pub index_digest: Option<Digest>,
-    /// What the image is built for.
+    /// The platform of the image.
     pub platform: Platform,
     /// The image manifest.
     pub manifest: ImageManifest,
@@ -52,9 +52,9 @@ pub struct PulledImage {
     pub config_digest: Digest,
     /// The layers, base first.
     pub layers: Vec<Layer>,
-    /// What is odd about the image and does not keep it from being used.
+    /// Odd facts about the image that do not fail the pull.
     pub warnings: Vec<String>,
-    /// What downloads the layers.
+    /// The downloads of the layers.
     fetcher: Option<Arc<Fetcher>>,
     stop: PullStop,
     /// Behind the fetcher: its threads end after its downloads.
@@ -67,33 +67,33 @@ impl PulledImage {
     ///
     /// # Errors
     ///
-    /// The first error of a layer, base first; [`PullError::Panicked`] where the handler of the events
-    /// did.
+    /// The first error of a layer, base first; [`PullError::Panicked`] if the handler of the events panicked.
     pub fn finish(&self) -> Result<(), PullError> {
         self.layers.iter().try_for_each(Layer::settle)?;
         self.stop.check_handler()
     }
 
     /// Waits until fewer images than [`PullerOptions::parallel_reads`](crate::PullerOptions::parallel_reads)
-    /// of the same puller are read, for callers that start threads of their own to read the layers, as
-    /// [`flatten`](crate::flatten()) does. Others wait until the permit is dropped. Downloads go on meanwhile.
+    /// of the same puller are being read. It is for callers that start threads to read the layers, as
+    /// [`flatten`](crate::flatten()) does. Others wait until the permit is dropped. Downloads go on
+    /// meanwhile.
     ///
     /// # Errors
     ///
-    /// [`PullError::Cancelled`] and whatever else stops the pull.
+    /// [`PullError::Cancelled`], and other errors that stop the pull.
     pub fn read_permit(&self) -> Result<ReadPermit, PullError> {
         self.engine.reads.acquire(&self.stop)
     }
 
-    /// After the layers could not be read or were not what was expected: looks whether the cache is
-    /// to blame. What is damaged there is removed and fetched again in the background, so that the
-    /// layers can be read once more from their start. Returns whether there was anything.
+    /// Call this after a layer could not be read or had a wrong digest. It checks the layers in the cache,
+    /// removes damaged ones and fetches them again in the background. Then the layers can be read again from
+    /// their start. Returns whether a layer was damaged.
     ///
     /// A layer is fetched again at most once.
     ///
     /// # Errors
     ///
-    /// [`PullError::Cancelled`], or [`PullError::Io`] where the cache cannot be read.
+    /// [`PullError::Cancelled`], or [`PullError::Io`] if the cache cannot be read.
     pub fn repair(&mut self) -> Result<bool, PullError> {
         match &self.fetcher {
             Some(fetcher) => fetcher.repair(&mut self.layers).map_err(|error| fetcher.shown(error)),
@@ -222,7 +222,7 @@ impl Chosen {
     }
 }
 
-/// Why a path, which the file system may not even have, is not a layout.
+/// Returns the reason why a path is not a layout; the path may not exist.
 fn no_directory(dir: &Utf8Path) -> PullError {
     let (reason, advice) = match dir.is_file() {
         true => ("it is a file", Some("write oci-archive: or docker-archive: before it")),

@@ -46,11 +46,11 @@ impl Puller {
 
     /// Finds an image and starts its downloads, which go on in the background when this returns.
     ///
-    /// A tag is looked up at the registry each time; all that has been fetched before comes from
-    /// the cache. A digest whose content is all in the cache needs no request at all.
+    /// A tag is looked up at the registry each time. Content that was fetched before comes from the cache. A
+    /// digest with all its content in the cache needs no request at all.
     ///
-    /// Blocks the thread. May be called on any thread, from many at a time, and also where asynchronous
-    /// tasks run, which this holds up; not from a handler of events.
+    /// Blocks the thread. May be called on any thread and from many threads at a time, but not from a handler
+    /// of events. On a thread of an async runtime it holds up the tasks of that thread.
     ///
     /// # Errors
     ///
@@ -67,15 +67,15 @@ impl Puller {
         find_image(&self.0, reference, cache, options, progress, &PullStop::new(cancellation))
     }
 
-    /// Does what [`pull`](Self::pull) does without blocking the thread: on a thread of the puller, of
-    /// which there are at most [`PullerOptions::parallel_async`]. Needs no particular runtime.
+    /// Like [`pull`](Self::pull), but does not block the thread. The work runs on a thread of the puller,
+    /// which has at most [`PullerOptions::parallel_async`] of them. Needs no particular runtime.
     ///
     /// Dropping the future cancels the pull. Dropping the [`PulledImage`] waits for its downloads to
     /// stop, for a second at most.
     ///
     /// # Errors
     ///
-    /// Those of [`pull`](Self::pull).
+    /// The errors of [`pull`](Self::pull).
     #[cfg(feature = "tokio")]
     pub async fn pull_async(
         &self,
@@ -122,11 +122,11 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Finds an image and starts its downloads, with a [`Puller`] of its own: see [`Puller::pull`].
+/// Finds an image and starts its downloads, with a new [`Puller`]: see [`Puller::pull`].
 ///
 /// # Errors
 ///
-/// Those of [`Puller::pull`].
+/// The errors of [`Puller::pull`].
 pub fn pull(
     reference: &Reference,
     cache: &BlobCache,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::options::PullOptions;
 
-/// The least that a transfer has to bring.
+/// The lowest rate of a transfer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MinRate {
     bytes_per_second: u64,
@@ -22,7 +22,7 @@ impl MinRate {
     }
 }
 
-/// Measures one transfer. Only the time counts in which we wait for the server.
+/// Measures one transfer. Only the time of waits for the server counts.
 #[derive(Debug)]
 pub(crate) struct RateMeter {
     rate: MinRate,
@@ -35,7 +35,7 @@ impl RateMeter {
     ///
     /// # Errors
     ///
-    /// How slow the server is, where that is too slow.
+    /// Returns the rate, if it is too low.
     pub(crate) fn note(&mut self, len: usize, waited: Duration) -> Result<(), String> {
         self.received = self.received.saturating_add(len as u64);
         self.waited += waited;

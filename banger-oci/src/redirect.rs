@@ -1,4 +1,4 @@
-//! What the headers of an answer ask for: to go elsewhere, to come later.
+//! Headers of an answer that redirect a request or delay a retry.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,10 +9,10 @@ use crate::error::PullError;
 use crate::one_line::one_line;
 use crate::origin::host_of;
 
-/// Redirects followed before a server is taken to send us in circles.
+/// Number of redirects after which a server counts as sending us in circles.
 const MAX_REDIRECTS: u32 = 10;
 
-/// Where a redirect leads, if it may be followed.
+/// Returns the target of a redirect, if it may be followed.
 pub(crate) fn redirect_target(url: &Url, location: Option<&str>, redirects: u32) -> Result<Url, PullError> {
     let refuse = |target: &str, reason: &str| PullError::Redirect {
         host: host_of(url),

@@ -1,4 +1,4 @@
-//! Image references: where an image comes from, and which one is meant.
+//! Image references: the source of an image, and its name there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,10 +21,10 @@ use error::Unfit;
 use local::{PathKind, look, split_local};
 use scheme::not_a_registry;
 
-/// Where an image is read from.
+/// The source of an image.
 ///
-/// [`Display`](fmt::Display) writes the canonical form, which parses to the same value. Where paths
-/// and names have colons, parsing looks which of the paths exists.
+/// [`Display`](fmt::Display) writes the canonical form, which parses to the same value. If paths and names
+/// have colons, parsing checks which of the paths exists.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reference {
@@ -44,7 +44,7 @@ pub enum Reference {
         /// Which of its images is meant.
         selector: Selector,
     },
-    /// What `docker save` writes, compressed or not: `docker-archive:FILE[:NAME]`.
+    /// The output of `docker save`, compressed or not: `docker-archive:FILE[:NAME]`.
     DockerArchive {
         /// The archive.
         file: Utf8PathBuf,
@@ -54,8 +54,8 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// A name for the image made of the last parts of the reference, such as `debian-bookworm`;
-    /// it consists of letters, digits, `.`, `_` and `-` only.
+    /// Returns a name for the image, made of the last parts of the reference, for example `debian-bookworm`.
+    /// It has only letters, digits, `.`, `_` and `-`.
     #[must_use]
     pub fn suggested_name(&self) -> String {
         let (stem, suffix) = match self {

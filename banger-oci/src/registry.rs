@@ -29,7 +29,7 @@ use crate::origin::{host_of, is_local};
 use crate::reference::RegistryReference;
 use crate::stop::PullStop;
 
-/// How long a registry of this machine has to answer https before plain http is tried.
+/// Time for a registry of this machine to answer https before plain http is tried.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -65,7 +65,7 @@ impl Registry {
         Self { reference, options, progress, stop, connections, login, connection: OnceCell::new() }
     }
 
-    /// What was sent to prove who asks is hidden in errors by this.
+    /// Hides the sent credentials in errors.
     pub(crate) fn shown(&self, error: PullError) -> PullError {
         self.login.secrets.hide_in_error(error)
     }
@@ -95,8 +95,8 @@ impl Registry {
         Ok((http, Access { origin, login: Arc::clone(&self.login) }))
     }
 
-    /// Whether a registry of this machine answers https. One that does with a certificate that is
-    /// not accepted speaks https too: that is no reason to go on without.
+    /// Returns whether a registry of this machine answers https. An answer with an unaccepted certificate
+    /// counts as https too: banger must not go on without it.
     async fn speaks_https(&self, origin: &Url) -> Result<bool, PullError> {
         let mut options = self.options.clone();
         options.connect_timeout = options.connect_timeout.min(PROBE_TIMEOUT);
@@ -113,8 +113,7 @@ impl Registry {
         join(origin, &format!("v2/{}/{kind}/{name}", self.reference.repository()))
     }
 
-    /// Asks what digest a tag has now. `None` where the registry does not say without sending
-    /// the manifest.
+    /// Asks for the current digest of a tag. `None` if the registry gives it only together with the manifest.
     pub(crate) async fn tag_digest(&self, tag: &str) -> Result<Option<Digest>, PullError> {
         let (http, access) = self.connection().await?;
         let url = self.url(&access.origin, "manifests", tag)?;
@@ -192,7 +191,7 @@ impl Registry {
         Ok(Request::get(url, format!("blob {}", digest.short())))
     }
 
-    /// Reads a whole answer, again if it breaks off. The inner error is what a 404 said.
+    /// Reads a whole answer, and retries if it breaks off. The inner error is the text of a 404.
     async fn read_all(
         &self,
         http: &Http,
@@ -251,8 +250,8 @@ fn accept() -> HeaderValue {
     HeaderValue::from_str(&types).expect("media types are fit for a header")
 }
 
-/// The digest a registry states, checked before anything is made of it. An empty header says
-/// nothing, nor does one of an algorithm that nobody here can check.
+/// Returns the digest that a registry states, checked before use. An empty header, or one with an unknown
+/// algorithm, counts as missing.
 fn content_digest(headers: &HeaderMap) -> Result<Option<Digest>, PullError> {
     let Some(value) = headers.get(CONTENT_DIGEST) else {
         return Ok(None);
@@ -269,7 +268,7 @@ fn content_digest(headers: &HeaderMap) -> Result<Option<Digest>, PullError> {
     })
 }
 
-/// Whether a text has the form of a digest (image-spec, "Digests"), whatever its algorithm.
+/// Returns whether a text has the form of a digest (image-spec, "Digests"), with any algorithm.
 fn is_digest_syntax(text: &str) -> bool {
     text.split_once(':').is_some_and(|(algorithm, encoded)| {
         let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+._-".contains(c);
@@ -281,20 +280,20 @@ fn is_digest_syntax(text: &str) -> bool {
     })
 }
 
-/// What a registry says a document is. Types of other vendors' stores, such as
-/// `binary/octet-stream`, say nothing about it.
+/// Returns the type that a registry gives a document. Types of object stores, for example
+/// `binary/octet-stream`, count as missing.
 fn document_type(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(CONTENT_TYPE)?.to_str().ok()?.trim();
     text.to_ascii_lowercase().starts_with("application/vnd.").then(|| text.to_owned())
 }
 
-/// Whether an answer with status 206 holds all there is.
+/// Returns whether an answer with status 206 has the whole content.
 fn is_whole(headers: &HeaderMap, len: usize) -> bool {
     let range = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
     range.is_some_and(|range| is_rest(range, 0, len as u64))
 }
 
-/// The document in an answer that was compressed on the way, although nobody asked for that.
+/// Returns the document in an answer that was compressed on the way, although banger did not ask for that.
 fn decoded(headers: &HeaderMap, bytes: Vec<u8>, cap: Cap, what: &str) -> Result<Vec<u8>, PullError> {
     let encoding = headers.get(CONTENT_ENCODING).map(|value| String::from_utf8_lossy(value.as_bytes()));
     // A JSON text does not begin with these bytes, so an answer that only claims to be compressed
@@ -315,7 +314,7 @@ fn decoded(headers: &HeaderMap, bytes: Vec<u8>, cap: Cap, what: &str) -> Result<
     Ok(bytes)
 }
 
-/// As much of a document as shows what it is.
+/// The beginning of a document, which shows its kind.
 fn beginning(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).into_owned()
 }

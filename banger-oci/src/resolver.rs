@@ -1,7 +1,7 @@
-//! Which of the images that a source has is the one that is meant.
+//! Chooses the image that a reference means among those of a source.
 //!
-//! The platform chooses first. Several different images that are left are an error that lists
-//! them: the first one is a guess, and a wrong guess looks like success.
+//! The platform chooses first. If several different images are left, the error lists them: the first one
+//! would be a guess, and a wrong guess looks like success.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -23,7 +23,7 @@ use crate::stop::PullStop;
 
 /// How deep indexes may be nested.
 const MAX_INDEX_DEPTH: u32 = 4;
-/// How many documents are read in search of what the index does not state.
+/// Number of documents that are read to find facts that the index does not state.
 const MAX_DOCUMENTS: u32 = 128;
 /// How many images or platforms an error lists.
 const MAX_LISTED: usize = 20;
@@ -67,7 +67,7 @@ struct Candidate {
     names: Vec<String>,
 }
 
-/// The way to an entry: what is the same for all entries of an index.
+/// The way to an entry: the facts that all entries of an index share.
 struct IndexPlace<'a> {
     index_digest: Option<&'a Digest>,
     names: &'a [String],
@@ -96,7 +96,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// What the values of a document are charged to.
+    /// The budget for the values of a document.
     fn budget_for(&self, digest: &Digest) -> Budget {
         match self.charged.borrow_mut().insert(digest.clone()) {
             true => self.options.budget.clone(),
@@ -248,8 +248,8 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    /// The one image that the best of the candidates are, by however many names. What turns out to be
-    /// none is removed from the candidates.
+    /// Returns the single image among the best candidates; it may have several names. Candidates that are not
+    /// images are removed.
     fn only_one(&mut self, candidates: &mut Vec<Candidate>) -> Result<Option<Candidate>, PullError> {
         loop {
             let best = best_of_each_name(candidates);
@@ -383,7 +383,7 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// Compares what the index says of an image, by which it was chosen, with what the image says.
+    /// Compares the platform in the index, which chose the image, with the platform of the image.
     fn compare_platforms(&self, chosen: &mut Chosen, stated: Platform) -> Result<(), PullError> {
         if chosen.platform.is_like(&stated)
             || chosen.config.os.is_empty()
@@ -412,7 +412,7 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    /// How well a platform fits; one that does not is remembered for the error.
+    /// Returns how well a platform fits; remembers an unfit one for the error.
     fn fit(&mut self, offered: &Platform) -> Option<u32> {
         let rank = self.wanted.rank(offered);
         if rank.is_none() && self.available.len() < MAX_LISTED {
@@ -453,8 +453,8 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// Refuses what was asked for and cannot be built: layers for Windows hold registry hives and files
-/// in a tree of their own.
+/// Refuses images for Windows, which cannot be built: their layers have registry hives, and files in another
+/// tree.
 fn not_for_windows(chosen: Chosen) -> Result<Chosen, PullError> {
     let systems = [&chosen.platform.os, &chosen.config.os];
     if !systems.into_iter().any(|os| os.eq_ignore_ascii_case("windows")) {
@@ -466,7 +466,7 @@ fn not_for_windows(chosen: Chosen) -> Result<Chosen, PullError> {
     })
 }
 
-/// Whether there are several digests.
+/// Returns whether the digests differ.
 fn differ(candidates: &[Candidate]) -> bool {
     candidates.windows(2).any(|pair| pair[0].descriptor.digest != pair[1].descriptor.digest)
 }

@@ -1,4 +1,4 @@
-//! What was sent to prove who asks, which no message repeats.
+//! Credentials that were sent; no message repeats them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -11,16 +11,16 @@ use crate::event::PullEvent;
 const FIELD_LEN: usize = 1000;
 /// Secrets shorter than this are not looked for: they would be found in any text.
 const MIN_SECRET_LEN: usize = 4;
-/// A piece of a token as long as this is taken for a piece of it.
+/// From this length on, a piece of a token is hidden.
 const TOKEN_PIECE_LEN: usize = 8;
 /// The same for passwords, which people make of words.
 const PASSWORD_PIECE_LEN: usize = 12;
 /// Forms of tokens that are kept.
 const MAX_TOKENS: usize = 32;
-/// What stands in the place of a secret.
+/// The text in the place of a secret.
 const HIDDEN: &str = "***";
 
-/// What was sent to prove who asks. A server that repeats it does not get it printed.
+/// Credentials that were sent. If a server repeats them, they are not printed.
 #[derive(Clone, Default)]
 pub(crate) struct Secrets(Arc<Mutex<Vec<Secret>>>);
 
@@ -28,9 +28,9 @@ pub(crate) struct Secrets(Arc<Mutex<Vec<Secret>>>);
 struct Secret {
     /// In lowercase.
     bytes: Vec<u8>,
-    /// A piece as long as this is taken for a piece of it.
+    /// From this length on, a piece is hidden.
     piece_len: usize,
-    /// Whether a newer one takes its place some time.
+    /// Whether a newer secret will replace it.
     renewed: bool,
 }
 
@@ -46,12 +46,12 @@ impl Secrets {
         self.add(token, TOKEN_PIECE_LEN, true);
     }
 
-    /// Adds what a program made of a credential.
+    /// Adds a secret that a program made, for example a token.
     pub(crate) fn add_credential(&self, credential: &str) {
         self.add(credential, TOKEN_PIECE_LEN, false);
     }
 
-    /// Adds what a user may have chosen.
+    /// Adds a secret that a user may have chosen.
     pub(crate) fn add_password(&self, password: &str) {
         self.add(password, PASSWORD_PIECE_LEN, false);
     }

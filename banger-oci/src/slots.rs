@@ -26,7 +26,7 @@ impl ReadSlots {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a slot, or until `stop` says so.
+    /// Waits for a slot, or until `stop` is set.
     pub(crate) fn acquire(self: &Arc<Self>, stop: &PullStop) -> Result<ReadPermit, PullError> {
         let slots = Arc::clone(self);
         let _guard = stop.on_stop(move || {

@@ -1,4 +1,4 @@
-//! What all places that hold images have in common.
+//! The common interface of all sources of images.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ pub(crate) use names::names_of;
 pub(crate) use no_image::NoImage;
 pub(crate) use remote::{Fetcher, Remote};
 
-/// What a reference leads to.
+/// The target of a reference.
 #[derive(Debug)]
 pub(crate) enum Root {
     /// A manifest or an index.
     Document(Document),
-    /// Several manifests to choose from by platform; each of them has names of its own.
+    /// Several manifests to choose from by platform; each has its own names.
     Choice(ImageIndex),
 }
 
@@ -43,10 +43,10 @@ pub(crate) struct Document {
     pub(crate) media_type: Option<String>,
 }
 
-/// A place that holds an image. Digest and size of what it returns have been checked, except for
-/// layers, which are checked when they are read.
+/// A place that holds an image. It checks digest and size of everything that it returns, except layers, which
+/// are checked when they are read.
 pub(crate) trait ImageSource {
-    /// What the reference leads to.
+    /// Returns the target of the reference.
     fn root(&self) -> Result<Root, PullError>;
 
     /// A manifest or an index.
@@ -58,7 +58,7 @@ pub(crate) trait ImageSource {
     /// The layers of the image chosen, in their order.
     fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError>;
 
-    /// What has to live as long as the image does.
+    /// Values that must live as long as the image.
     fn keep(self: Box<Self>) -> Option<Arc<Fetcher>> {
         None
     }

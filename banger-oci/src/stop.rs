@@ -1,4 +1,4 @@
-//! What stops a pull: its caller, the time that it may take, a handler of events that panics.
+//! Reasons to stop a pull: its caller, its time limit, or a handler of events that panics.
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -9,11 +9,11 @@ use tokio::sync::Notify;
 
 use crate::error::PullError;
 
-/// Stops one pull and whatever belongs to it. Clones share the state.
+/// Stops one pull with all its tasks. Clones share the state.
 #[derive(Clone, Debug)]
 pub(crate) struct PullStop {
     cancellation: Cancellation,
-    /// Why, where it was not the caller.
+    /// The reason, if it was not the caller.
     reason: Arc<OnceLock<StopReason>>,
 }
 
@@ -60,11 +60,11 @@ impl PullStop {
         self.cancellation.is_cancelled()
     }
 
-    /// An error once the pull has to stop.
+    /// Returns an error once the pull must stop.
     ///
     /// # Errors
     ///
-    /// [`PullError::Cancelled`], [`PullError::TooSlow`] where the pull took too long, and
+    /// [`PullError::Cancelled`], [`PullError::TooSlow`] if the pull took too long, and
     /// [`PullError::Panicked`].
     pub(crate) fn check(&self) -> Result<(), PullError> {
         match self.is_stopped() {
@@ -73,7 +73,7 @@ impl PullStop {
         }
     }
 
-    /// The error of a handler that panicked, also where the work was done all the same.
+    /// Returns the error of a handler that panicked, also if the work succeeded.
     pub(crate) fn check_handler(&self) -> Result<(), PullError> {
         match self.reason.get() {
             Some(StopReason::Panicked(_)) => Err(self.error()),
@@ -95,12 +95,12 @@ impl PullStop {
         }
     }
 
-    /// Calls `callback` when the pull has to stop.
+    /// Calls `callback` when the pull must stop.
     pub(crate) fn on_stop(&self, callback: impl FnOnce() + Send + 'static) -> CancelGuard {
         self.cancellation.on_cancel(callback)
     }
 
-    /// Completes when the pull has to stop.
+    /// Completes when the pull must stop.
     pub(crate) async fn stopped(&self) {
         let notify = Arc::new(Notify::new());
         let callback = Arc::clone(&notify);
@@ -109,7 +109,7 @@ impl PullStop {
         notify.notified().await;
     }
 
-    /// Runs `work` until it is done or the pull has to stop, whichever comes first.
+    /// Runs `work` until it is done or the pull must stop.
     pub(crate) async fn race<T>(&self, work: impl Future<Output = T>) -> Result<T, PullError> {
         self.check()?;
         tokio::select! {

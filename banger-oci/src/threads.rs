@@ -7,13 +7,11 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::error::PullError;
 
-/// Threads beside the workers: for name look-ups, and for work that goes on while a worker writes to
-/// the disk.
+/// Threads besides the workers: for name look-ups, and for work during a worker's write to the disk.
 const MAX_BLOCKING_THREADS: usize = 4;
-/// How long tasks get to notice that nobody wants them any more. They look after each piece that they
-/// write.
+/// Time for tasks to notice that they are not needed any more. They check after each piece that they write.
 const JOIN_TIME: Duration = Duration::from_secs(1);
-/// How long the threads get to end after the tasks, for those that look up a name.
+/// Time for threads to end after the tasks, for threads that look up a name.
 const SHUTDOWN_TIME: Duration = Duration::from_millis(100);
 
 /// Counts the tasks that belong together. Clones share the count.

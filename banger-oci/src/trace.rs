@@ -1,4 +1,4 @@
-//! Events for `tracing`, where the feature of this name is on.
+//! Events for `tracing`, with the feature of this name.
 
 /// Makes an event of a level, as `tracing::event!` does. Texts in it must hold no secret.
 #[cfg(feature = "tracing")]

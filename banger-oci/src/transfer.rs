@@ -27,10 +27,10 @@ use crate::registry::Registry;
 use crate::stop::PullStop;
 use crate::trace::trace;
 
-/// How often a process looks whether another one has finished a download.
+/// Interval at which a process checks whether another one has finished a download.
 const BUSY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What the downloads of a pull have in common.
+/// The shared parts of the downloads of a pull.
 #[derive(Debug, Clone)]
 pub(crate) struct Transfers {
     pub(crate) registry: Arc<Registry>,
@@ -63,8 +63,8 @@ struct DownloadPermit {
 }
 
 impl Transfers {
-    /// Makes all downloads, started in their order, as many at a time as jobs are allowed. Ends
-    /// when the last one has ended, so that nothing runs on unseen.
+    /// Runs all downloads, started in their order, with a limit on parallel ones. Returns when the last one
+    /// has ended, so that nothing keeps running unseen.
     pub(crate) async fn run(self, downloads: Vec<FinishGuard>) {
         let mut running = JoinSet::new();
         for guard in downloads {
@@ -185,7 +185,7 @@ impl Transfers {
         }
     }
 
-    /// Receives what is missing and checks the whole.
+    /// Receives the missing bytes and checks the whole blob.
     async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
         let descriptor = &writer.download.descriptor;
         if writer.offset < descriptor.size {
@@ -218,7 +218,7 @@ impl Transfers {
     }
 }
 
-/// Whether a place that has not given a layer says nothing of the next one. A wrong layer does.
+/// Returns whether the next place may be asked after this error. A wrong layer ends the search.
 fn is_another_place_worth_asking(error: &PullError) -> bool {
     matches!(
         error,
@@ -274,7 +274,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// Makes one request and takes what comes.
+    /// Makes one request and takes the bytes of its answer.
     async fn attempt(&self, writer: &mut Writer<'_>, ranges: &mut bool) -> Result<(), FailedAttempt> {
         let size = writer.download.descriptor.size;
         let mut request = self.request.clone();
@@ -366,7 +366,7 @@ impl Source<'_> {
     }
 }
 
-/// Whether an answer says that it is a page for people.
+/// Returns whether an answer is declared as a web page.
 fn is_page(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What a registry asks for.
+/// The challenges of registries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
     /// A token from a token server.
@@ -11,8 +11,8 @@ pub(crate) enum Challenge {
     Basic,
 }
 
-/// The best challenge among the values of all `WWW-Authenticate` headers: bearer before basic.
-/// `None` where neither is offered.
+/// Returns the best challenge in the values of all `WWW-Authenticate` headers: bearer before basic. `None` if
+/// the headers offer no known scheme.
 pub(crate) fn choose<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<Challenge> {
     let mut basic = None;
     for (scheme, mut parameters) in headers.into_iter().flat_map(parse) {

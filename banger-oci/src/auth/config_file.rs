@@ -13,7 +13,7 @@ use crate::json::nullable;
 /// The key under which docker keeps the credentials for docker.io.
 const DOCKER_IO_KEY: &str = "https://index.docker.io/v1/";
 
-/// Where podman keeps the credentials of users without a runtime directory.
+/// The directory in which podman keeps credentials of users without a runtime directory.
 pub(super) const RUN_DIR: &str = "/run/containers";
 
 /// A `config.json` or `auth.json`.
@@ -56,7 +56,7 @@ pub(super) fn read(path: &Utf8Path) -> Result<Option<ConfigFile>, PullError> {
     serde_json::from_slice(&text).map(Some).map_err(|problem| error(problem.to_string()))
 }
 
-/// What a file has for a repository.
+/// The entry of a file for a repository.
 pub(super) enum Found {
     Nothing,
     Credential(Credential),

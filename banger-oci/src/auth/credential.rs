@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What proves who somebody is.
+/// Credentials: user names with passwords, and tokens.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Credential {

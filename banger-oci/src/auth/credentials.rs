@@ -9,14 +9,14 @@ use super::credential::Credential;
 use super::helper::Helper;
 use crate::error::PullError;
 
-/// How long a credential helper may take. It may have to ask the user to unlock a keychain.
+/// Time limit of a credential helper. It may have to ask the user to unlock a keychain.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where user names and passwords come from.
+/// Sources of user names and passwords.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CredentialSource {
-    /// None: every pull is anonymous. This is the default.
+    /// No credentials: every pull is anonymous. This is the default.
     #[default]
     Anonymous,
     /// The files that docker and podman use: `$REGISTRY_AUTH_FILE`, podman's `auth.json` below
@@ -28,7 +28,7 @@ pub enum CredentialSource {
     Fixed(Credential),
     /// These files instead of the user's.
     Files {
-        /// In the order they are looked at.
+        /// The files, in the order of the search.
         files: Vec<Utf8PathBuf>,
         /// The directory that holds the helpers; `None` is `$PATH`.
         helper_dir: Option<Utf8PathBuf>,
@@ -105,7 +105,7 @@ mod tests {
         Some(Credential::Password { user: user.to_owned(), password: password.to_owned() })
     }
 
-    /// Go programs write `null` for an empty map, and docker takes an empty file for no configuration.
+    /// Go programs write `null` for an empty map, and docker treats an empty file as an empty configuration.
     #[tokio::test]
     async fn b36_empty_files_and_null_maps() {
         let dir = tempfile::tempdir().unwrap();

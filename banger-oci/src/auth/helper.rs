@@ -29,7 +29,7 @@ struct HelperAnswer {
 }
 
 impl Helper<'_> {
-    /// Asks the helper for a server; `None` where it has nothing for it.
+    /// Asks the helper for the credential of a server; `None` if it has none.
     pub(super) async fn get(&self, server: &str) -> Result<Option<Credential>, PullError> {
         let program = format!("docker-credential-{}", self.name);
         let error = |reason: String| PullError::CredentialHelper {
@@ -77,7 +77,7 @@ impl Helper<'_> {
     }
 }
 
-/// What a helper reads: an unnamed file with the name of the server.
+/// Returns the input of a helper: an unnamed file with the name of the server.
 fn question(server: &str) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
     file.write_all(server.as_bytes())?;

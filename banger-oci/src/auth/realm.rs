@@ -24,7 +24,7 @@ pub(super) fn judge_realm(
     Ok(())
 }
 
-/// Whether a URL leads to this machine or a private network. Names are looked up; one that does
+/// Returns whether a URL leads to this machine or a private network. Names are looked up. A name that does
 /// not resolve counts as public, as the request will fail anyway.
 pub(super) async fn is_private(url: &Url) -> bool {
     match url.host() {

@@ -1,4 +1,4 @@
-//! What was found damaged in the cache during a pull.
+//! Damaged blobs that a pull found in the cache.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +16,7 @@ impl DamagedBlobs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone());
     }
 
-    /// The error for a blob that cannot be fetched. Where it was in the cache before, damaged, that
-    /// is what the user has to know.
+    /// The error for a blob that cannot be fetched. If the cache had a damaged copy, the error says so.
     pub(crate) fn explain(&self, error: PullError, digest: &Digest, cache: &BlobCache) -> PullError {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(digest);
         match error {

@@ -1,8 +1,7 @@
-//! Opening what is in the cache: regular files of our own, nothing that leads elsewhere.
+//! Opens files of the cache: only regular files of this user, and nothing through a link.
 //!
-//! Whoever can write to the directory of the cache can put a symlink, a FIFO or a directory where
-//! a blob belongs. Opening follows no symlink and waits for nobody, and the type is looked at
-//! before and after it.
+//! Every program that can write to the cache can put a symlink, a FIFO or a directory in the place of a blob.
+//! So opening follows no symlink and never waits, and the type is checked before and after it.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io;
@@ -17,7 +16,7 @@ use crate::error::PullError;
 /// The permissions of directories that are made for the cache.
 const DIR_MODE: u32 = 0o700;
 
-/// What is at a path of the cache.
+/// The state of a path of the cache.
 #[derive(Debug)]
 pub(super) enum Place {
     /// A regular file, opened.
@@ -27,16 +26,15 @@ pub(super) enum Place {
     Removed,
 }
 
-/// What a file is opened for.
+/// The purpose of an open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Read,
-    /// To read and write; it is made where there is none.
+    /// To read and write; a missing file is made.
     Write,
 }
 
-/// Opens the regular file at `path`. What else is there is removed, unless it is a directory with
-/// something in it.
+/// Opens the regular file at `path`. Anything else there is removed, except a directory that is not empty.
 pub(super) fn open(path: &Utf8Path, purpose: Purpose) -> Result<Place, PullError> {
     let failed = |error| PullError::io("open", path)(error);
     match fs::symlink_metadata(path) {
@@ -75,7 +73,7 @@ fn is_usable(metadata: &Metadata, purpose: Purpose) -> bool {
     metadata.is_file() && (purpose == Purpose::Read || metadata.nlink() <= 1)
 }
 
-/// Removes what is not a file of the cache.
+/// Removes an object that is not a file of the cache.
 fn remove(path: &Utf8Path, metadata: &Metadata) -> Result<(), PullError> {
     let removed = if metadata.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
     match removed {
@@ -106,11 +104,11 @@ fn kind(metadata: &Metadata) -> &'static str {
     }
 }
 
-/// Makes the directory `path`, with those above it, for its owner alone, and checks it.
+/// Makes the directory `path` and its parents, for its owner only, and checks it.
 ///
 /// # Errors
 ///
-/// [`PullError::Io`], and those of [`check_own_directory`].
+/// [`PullError::Io`], and the errors of [`check_own_directory`].
 pub(super) fn make_directory(path: &Utf8Path) -> Result<(), PullError> {
     DirBuilder::new()
         .recursive(true)
@@ -120,12 +118,12 @@ pub(super) fn make_directory(path: &Utf8Path) -> Result<(), PullError> {
     check_own_directory(path)
 }
 
-/// Checks that nobody but its owner can change what is in a directory, and that its owner is the
-/// current user or root. A directory that is not there is as good.
+/// Checks that only the owner can change files in a directory, and that the owner is the current user or
+/// root. A missing directory passes.
 ///
 /// # Errors
 ///
-/// [`PullError::CachePlace`] where somebody else can, and [`PullError::Io`].
+/// [`PullError::CachePlace`] if another user can change files, and [`PullError::Io`].
 pub fn check_own_directory(path: &Utf8Path) -> Result<(), PullError> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -139,7 +137,7 @@ pub fn check_own_directory(path: &Utf8Path) -> Result<(), PullError> {
     }
 }
 
-/// What is wrong with a directory, by its owner and mode, and what to do.
+/// Returns the fault in owner or mode of a directory, and the next step.
 fn complaint(owner: u32, mode: u32, own: u32, path: &Utf8Path) -> Option<(String, Advice)> {
     Distrust::of(owner, mode, own, true).map(|distrust| match distrust {
         Distrust::AnotherUser => (
@@ -153,7 +151,7 @@ fn complaint(owner: u32, mode: u32, own: u32, path: &Utf8Path) -> Option<(String
     })
 }
 
-/// A path as a shell takes it.
+/// Returns a path quoted for a shell.
 fn quoted(path: &Utf8Path) -> Utf8PathBuf {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
     match path.as_str().chars().all(is_plain) {

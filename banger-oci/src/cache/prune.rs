@@ -1,4 +1,4 @@
-//! What the cache holds, and how it is emptied.
+//! Lists the cache and removes blobs.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -29,17 +29,17 @@ pub struct CacheEntry {
     pub in_use: bool,
 }
 
-/// What [`BlobCache::prune`] removes. By default nothing.
+/// Options of [`BlobCache::prune`]. By default it removes nothing.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PruneOptions {
-    /// Remove what was not used for longer than this.
+    /// Remove blobs that are unused for longer than this.
     pub older_than: Option<Duration>,
-    /// Remove what was unused for longest, until no more than this is left.
+    /// Remove the least recently used blobs until the cache fits this size.
     pub max_size_bytes: Option<u64>,
     /// Remove everything.
     pub all: bool,
-    /// Only say what would be removed.
+    /// Only report the blobs; remove nothing.
     pub dry_run: bool,
 }
 
@@ -50,23 +50,23 @@ crate::setters!(PruneOptions {
     dry_run: bool => with_dry_run,
 });
 
-/// What [`BlobCache::prune`] did.
+/// Result of [`BlobCache::prune`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneReport {
-    /// What was removed.
+    /// The removed blobs.
     pub removed: Vec<CacheEntry>,
-    /// What was to be removed and is in use.
+    /// Selected blobs that stay because they are in use.
     pub in_use: Vec<CacheEntry>,
-    /// The size of what is left.
+    /// The size of the remaining blobs.
     pub kept_bytes: u64,
 }
 
-/// What became of an attempt to remove a blob.
+/// Result of an attempt to remove a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Removal {
-    /// It is gone.
+    /// It was removed.
     Removed,
     /// It stays, a running pull uses it.
     InUse,
@@ -75,7 +75,7 @@ pub enum Removal {
 }
 
 impl BlobCache {
-    /// Everything the cache holds, what was unused for longest first.
+    /// Returns all blobs of the cache, the least recently used first.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl BlobCache {
         Ok(entries)
     }
 
-    /// Removes a blob and what was downloaded of it.
+    /// Removes a blob and its partial download.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl BlobCache {
         })
     }
 
-    /// Removes what `options` say, except what a running pull uses.
+    /// Removes the blobs that `options` select, except those of a running pull.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl BlobCache {
         Ok(report)
     }
 
-    /// Removes what killed processes left half written, and what is not a file.
+    /// Removes incomplete files of killed processes, and everything that is not a file.
     fn sweep(&self) -> Result<(), PullError> {
         for algorithm in ["sha256", "sha512"] {
             let dir = self.root().join("blobs").join(algorithm);
@@ -188,7 +188,7 @@ impl BlobCache {
     }
 }
 
-/// What is in a directory, if it is there.
+/// Returns the entries of a directory, or nothing if it does not exist.
 fn items(dir: &Utf8Path) -> Result<impl Iterator<Item = io::Result<Utf8DirEntry>>, PullError> {
     match dir.read_dir_utf8() {
         Ok(items) => Ok(Some(items).into_iter().flatten()),
@@ -197,8 +197,8 @@ fn items(dir: &Utf8Path) -> Result<impl Iterator<Item = io::Result<Utf8DirEntry>
     }
 }
 
-/// Opens and locks a file that nobody uses. The outer `None` says it does not exist, the inner
-/// that it is in use.
+/// Opens and locks an unused file. The outer `None` means that it does not exist, the inner `None` that it is
+/// in use.
 #[allow(clippy::option_option)]
 fn exclusive(path: &Utf8Path) -> Result<Option<Option<File>>, PullError> {
     let file = match place::open(path, Purpose::Read)? {

@@ -7,18 +7,18 @@ use bzip2::{Decompress, Status};
 
 use super::notes::{DecodeNotes, pass_zeros};
 
-/// Reads what bzip2 streams hold, one after the other; zeros behind the last one are passed over.
+/// Reads the content of bzip2 streams, one after the other; skips zeros behind the last one.
 pub(super) struct Bzip2<R> {
     input: R,
     /// `None` between two streams.
     stream: Option<Decompress>,
-    /// Streams that held nothing, of which each costs the memory of a whole one.
+    /// Empty streams. Each of them costs the memory of a full one.
     empty_streams: u32,
     is_first: bool,
     notes: Arc<DecodeNotes>,
 }
 
-/// Streams without content that are taken before the input is refused.
+/// Largest number of streams without content.
 const EMPTY_STREAMS_MAX: u32 = 1024;
 
 impl<R: BufRead> Bzip2<R> {
@@ -26,7 +26,7 @@ impl<R: BufRead> Bzip2<R> {
         Self { input, stream: None, empty_streams: 0, is_first: true, notes }
     }
 
-    /// Starts the next stream; returns whether there is one.
+    /// Starts the next stream; returns false at the end.
     fn begin(&mut self) -> io::Result<bool> {
         match self.input.fill_buf()?.first() {
             None => return Ok(false),

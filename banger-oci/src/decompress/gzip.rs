@@ -10,24 +10,23 @@ use super::notes::{DecodeNotes, pass_zeros};
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Deflate, the only method that RFC 1952 defines.
 const METHOD: u8 = 8;
-/// Bits of the flags: RFC 1952, section 2.3.1. The first one only says that it is text.
+/// Bits of the flags: RFC 1952, section 2.3.1. The first one only marks text.
 const HEADER_CRC: u8 = 1 << 1;
 const EXTRA: u8 = 1 << 2;
 const NAME: u8 = 1 << 3;
 const COMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0xe0;
 
-/// Whether the CRC-32 of what comes out is checked.
+/// Whether the CRC-32 of the output is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checksums {
     /// It is.
     Checked,
-    /// It is not: the caller compares a digest of all bytes with one that it knows. The lengths of
-    /// members are still checked.
+    /// Not checked: the caller compares a digest of all bytes. The lengths of members are still checked.
     LeftToDigest,
 }
 
-/// Reads what the members hold, one after the other.
+/// Reads the content of the members, one after the other.
 pub(crate) struct Gzip<R> {
     input: R,
     inflate: Decompress,
@@ -90,7 +89,7 @@ impl<R: BufRead> Gzip<R> {
         }
     }
 
-    /// Compares what came with what the trailer says.
+    /// Compares the output with the trailer.
     fn end(&mut self) -> io::Result<()> {
         let mut trailer = [0; 8];
         self.input.read_exact(&mut trailer).map_err(end_as_cut)?;
@@ -143,7 +142,7 @@ impl<R: BufRead> Read for Gzip<R> {
     }
 }
 
-/// What is passed over before the data of a member.
+/// The parts of a header that are skipped.
 struct Header<'a, R> {
     input: &'a mut R,
     /// Of all bytes so far.

@@ -1,9 +1,9 @@
-//! What is odd about a compressed stream and no error: zeros behind it.
+//! Odd facts about a compressed stream that are not errors: zeros behind it.
 
 use std::io::{self, BufRead};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What was odd about a compressed stream.
+/// Odd facts about a compressed stream.
 #[derive(Debug, Default)]
 pub(crate) struct DecodeNotes {
     zeros_behind: AtomicBool,

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Error, Stream};
 
-/// Reads what xz streams hold, one after the other, in at most `memory_bytes` of memory.
+/// Reads the content of xz streams, one after the other, in at most `memory_bytes` of memory.
 pub(super) struct Xz<R>(XzDecoder<R>, u64);
 
 /// Starts to decode `input`.

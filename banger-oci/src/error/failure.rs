@@ -1,4 +1,4 @@
-//! What the errors of a pull tell a program.
+//! Kind, code, context and advice of the errors of a pull.
 
 use std::io;
 
@@ -161,7 +161,7 @@ pub(crate) fn is_transient_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..) && !matches!(status, 501 | 505)
 }
 
-/// Says which of the platforms that there are may be of use.
+/// Returns advice with the platforms that may be of use.
 fn advice_on_platforms(available: &[String]) -> Option<Advice> {
     if !available.is_empty() && available.iter().all(|platform| platform.starts_with("windows/")) {
         return Some(Advice::new(
@@ -171,7 +171,7 @@ fn advice_on_platforms(available: &[String]) -> Option<Advice> {
     Some(Advice::with_setting("choose one of them by {setting}", Setting("platform")))
 }
 
-/// Returns what to do where the cache, the only place that a pull writes to, cannot be written.
+/// Returns advice for a cache that cannot be written. A pull writes to no other place.
 fn advice_on_io(action: &str, source: &io::Error) -> Option<Advice> {
     let setting = Setting("cache_dir");
     match ErrorKind::of_io(source) {
@@ -186,7 +186,7 @@ fn advice_on_io(action: &str, source: &io::Error) -> Option<Advice> {
     }
 }
 
-/// The option that raises a limit of the budget: that of all stages, or one that only a pull has.
+/// Returns the option that raises a limit of the budget: that of all stages, or one that only a pull has.
 fn setting_of(cost: Cost) -> Setting {
     cost.setting().unwrap_or(match cost {
         Cost::Urls => Setting("max_urls"),

@@ -1,4 +1,4 @@
-//! The tree that is being made, and what every step of a layer does to it.
+//! The tree under construction, and the changes that a layer makes to it.
 
 use banger_tree::{
     Budget, ContentError, ContentId, ContentStore, Cost, GuestPath, INODE_MEMORY_BYTES, InodeId, LayerIndex,
@@ -13,7 +13,7 @@ use super::stats::LayerStats;
 use super::warning::{WarningKind, Warnings};
 use crate::tar::TarLimits;
 
-/// The tree that is being made, with what is known of the current layer.
+/// The tree under construction, with the state of the current layer.
 pub(super) struct Applier<'a> {
     pub(super) tree: Tree,
     pub(super) origins: Origins,
@@ -27,12 +27,12 @@ pub(super) struct Applier<'a> {
     pub(super) stats: LayerStats,
     pub(super) has_aufs_links: bool,
     pub(super) account: ResolveAccount,
-    /// Memory that the current entry takes.
+    /// Memory of the current entry.
     pub(super) entry_bytes: u64,
 }
 
-/// A hard link whose target is not there yet. Its place in the tree is kept by an inode of its own,
-/// so that a later entry which takes the place, or a directory on the way to it, wins.
+/// A hard link without a target so far. A placeholder inode keeps its place in the tree. A later entry that
+/// takes the place, or a directory on the way to it, wins.
 #[derive(Debug)]
 pub(super) struct PendingLink {
     /// The entry's path as it is in the tar, for errors.
@@ -52,7 +52,7 @@ pub(super) struct ParentCache {
 }
 
 impl ParentCache {
-    /// Forgets: a directory or a symlink is gone, which may have been on the way.
+    /// Clears the memory after the removal of a directory or symlink, which may have been on the way.
     pub(super) fn clear(&mut self) {
         self.directory = None;
     }
@@ -90,7 +90,7 @@ impl<'a> Applier<'a> {
         self.parents.clear();
     }
 
-    /// Returns what the layer held up to here, as far as it is known here.
+    /// Returns the counts of the layer so far, as far as they are known here.
     pub(super) fn layer_stats(&self) -> LayerStats {
         self.stats
     }
@@ -111,7 +111,7 @@ impl<'a> Applier<'a> {
         release(self.store, self.tree.remove(dir, name))
     }
 
-    /// Lets `name` of `dir` lead to `target`, whatever it led to before.
+    /// Sets the inode of `name` in `dir` to `target`; replaces an old one.
     pub(super) fn relink(&mut self, dir: InodeId, name: &[u8], target: InodeId) -> Result<(), EntryError> {
         self.forget_parent(dir, name);
         self.count_name(name);

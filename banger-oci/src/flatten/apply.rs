@@ -13,12 +13,11 @@ use super::warning::{WarningKind, shown};
 use super::whiteout::{AUFS_LINKS, Meaning, hidden_by_long_name};
 use crate::tar::{Data, TarEntry, TarEntryKind, TarReader};
 
-/// Memory that one extended attribute takes besides its name and value: its place in a map, two
-/// allocations.
+/// Memory of one extended attribute besides its name and value: its place in a map, two allocations.
 const XATTR_MEMORY_BYTES: u64 = 128;
 
 impl Applier<'_> {
-    /// Does what has to wait for the last entry.
+    /// Does the work that waits for the last entry.
     pub(super) fn end_layer(&mut self) -> Result<(), (Vec<u8>, EntryError)> {
         self.entry_bytes = 0;
         self.apply_pending_links()?;
@@ -111,8 +110,8 @@ impl Applier<'_> {
         }
     }
 
-    /// Hides what lower layers have of the directory `id`, one of this layer: what is below it, and
-    /// its attributes unless an entry of this layer gives them.
+    /// Hides the entries of lower layers below the directory `id` of this layer. Also drops its attributes,
+    /// unless an entry of this layer gives them.
     fn hide_directory(&mut self, id: InodeId) -> Result<(), EntryError> {
         self.reset_implied(id);
         self.hide_below(id)
@@ -124,7 +123,7 @@ impl Applier<'_> {
         }
     }
 
-    /// Hides what lower layers have below the directory `top`.
+    /// Hides the entries of lower layers below the directory `top`.
     fn hide_below(&mut self, top: InodeId) -> Result<(), EntryError> {
         let mut directories = vec![top];
         while let Some(dir) = directories.pop() {
@@ -235,7 +234,7 @@ impl Applier<'_> {
         Ok(Some(id))
     }
 
-    /// Charges for what a file claims, before any of it is read.
+    /// Charges the size that a file claims, before its bytes are read.
     fn claim_content(&self, entry: &TarEntry) -> Result<(), EntryError> {
         let maximum = self.limits.max_file_bytes;
         if entry.size_bytes > maximum {

@@ -20,15 +20,15 @@ pub enum FlattenError {
     Open {
         /// The layer.
         layer: LayerName,
-        /// What its source says.
+        /// The error of the source.
         source: io::Error,
     },
-    /// A layer cannot be read or decompressed, or is not what its digest says.
+    /// A layer cannot be read or decompressed, or does not have its digest.
     #[error("cannot read {layer}: {source}")]
     Read {
         /// The layer.
         layer: LayerName,
-        /// What its source or the decompressor says.
+        /// The error of the source or of the decompressor.
         source: io::Error,
     },
     /// The tar in a layer is not the one that the image's configuration names.
@@ -62,7 +62,7 @@ pub enum FlattenError {
     Entry {
         /// The layer.
         layer: LayerName,
-        /// The entry's path as it is in the tar; empty behind the last entry.
+        /// The entry's path, as in the tar; empty behind the last entry.
         path: String,
         /// The reason.
         source: EntryError,
@@ -166,7 +166,7 @@ fn before(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!("{path}: ") }
 }
 
-/// What is wrong with one entry of a layer.
+/// Error of one entry of a layer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EntryError {
@@ -185,7 +185,7 @@ pub enum EntryError {
     /// More than 40 symlinks on the way.
     #[error("the path leads through more than {} symlinks", banger_tree::MAX_SYMLINK_HOPS)]
     TooManySymlinks,
-    /// The path gets too long where symlinks on the way are followed.
+    /// The path gets too long when symlinks on the way are followed.
     #[error("the path is longer than {} bytes where symlinks lead it", banger_tree::PATH_MAX)]
     ResolvedTooLong,
     /// A symlink on the way whose target has a part that no file system holds.
@@ -203,13 +203,13 @@ pub enum EntryError {
     /// The target of a hard link is in no layer up to this one.
     #[error("the target of the hard link, {target}, does not exist")]
     LinkTargetMissing {
-        /// The target as it is in the tar.
+        /// The target, as in the tar.
         target: String,
     },
     /// The target of a hard link is a directory.
     #[error("the target of the hard link, {target}, is a directory")]
     LinkToDirectory {
-        /// The target as it is in the tar.
+        /// The target, as in the tar.
         target: String,
     },
     /// A device number that does not fit the 12 bits of major and 20 bits of minor that Linux has.
@@ -223,7 +223,7 @@ pub enum EntryError {
     /// Extended attributes that ext4 cannot hold.
     #[error("extended attributes of {bytes} bytes do not fit the {maximum} that an inode has room for")]
     XattrsTooLarge {
-        /// What they take.
+        /// The needed bytes.
         bytes: u64,
         /// [`Limits::max_xattr_bytes`](super::Limits::max_xattr_bytes).
         maximum: u64,
@@ -234,12 +234,12 @@ pub enum EntryError {
         /// The name.
         name: String,
     },
-    /// A limit of [`Limits`](super::Limits), whose field is named after what is limited.
+    /// A limit of [`Limits`](super::Limits).
     #[error("the image has more than {maximum} {what}")]
     Limit {
-        /// The field of [`Limits`](super::Limits), where there is one.
+        /// The field of [`Limits`](super::Limits), if there is one.
         setting: Option<Setting>,
-        /// What is limited.
+        /// The limited quantity.
         what: &'static str,
         /// The limit.
         maximum: u64,

@@ -1,4 +1,4 @@
-//! What a run tells while it goes on.
+//! Events of a run.
 
 use banger_tree::LayerIndex;
 
@@ -9,29 +9,29 @@ use super::stats::LayerStats;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FlattenEvent {
-    /// A layer is being applied from here on.
+    /// The application of a layer begins.
     LayerStarted {
-        /// Which one.
+        /// The layer.
         layer: LayerIndex,
-        /// What it is called.
+        /// Its name.
         name: LayerName,
         /// Bytes that it has as it was published.
         published_bytes: u64,
     },
-    /// One more buffer was taken up.
+    /// One more buffer was processed.
     Progress {
         /// The layer it is of.
         layer: LayerIndex,
         /// Bytes of the layer's tar up to here.
         tar_bytes: u64,
-        /// Bytes that were read of what was published; the reading is ahead of the tar.
+        /// Bytes read of the published layer; the reader is ahead of the tar.
         published_bytes: u64,
     },
-    /// A layer is applied, and its tar is the one the configuration names.
+    /// A layer is applied, and its tar has the digest in the configuration.
     LayerFinished {
-        /// Which one.
+        /// The layer.
         layer: LayerIndex,
-        /// What it held.
+        /// Its counts.
         stats: LayerStats,
     },
 }

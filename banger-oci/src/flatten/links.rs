@@ -1,4 +1,4 @@
-//! Hard links, those to files that come later in their layer among them.
+//! Hard links, also those to files that come later in their layer.
 
 use banger_tree::{Attributes, FREE_PATH_COMPONENTS, GuestPath, Inode, InodeId, NodeKind, Timestamp};
 
@@ -6,21 +6,21 @@ use super::applier::{Applier, PendingLink};
 use super::error::EntryError;
 use super::warning::{WarningKind, shown};
 
-/// How often the links that wait are gone through at the end of a layer. Links that wait for each other
-/// take one; more are needed where a link makes a symlink that others lead through.
+/// Number of passes through the waiting links at the end of a layer. Links that wait for each other need one
+/// pass. More are needed if a link makes a symlink that others lead through.
 const MAX_PASSES: usize = 40;
 
-/// What became of a link.
+/// Result for a link.
 enum LinkOutcome {
-    /// Nothing more is to be done for it.
+    /// It is done.
     Done,
-    /// Its target is another link that waits, the one of this number.
+    /// Its target is another waiting link, the one of this number.
     WaitsFor(usize),
-    /// There is no target.
+    /// The target does not exist.
     Missing,
 }
 
-/// Where a link that waits is in a pass.
+/// The state of a waiting link in a pass.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     Untried,
@@ -95,8 +95,8 @@ impl Applier<'_> {
         }
     }
 
-    /// Applies the link `start`, and before it those that it waits for. Each link is tried at most twice
-    /// in a pass. Returns whether one was applied, or the number of the one that failed.
+    /// Applies the link `start`, after the links that it waits for. Each link is tried at most twice in a
+    /// pass. Returns whether a link was applied, or the number of the link that failed.
     fn apply_chain(
         &mut self,
         pending: &[PendingLink],
@@ -138,7 +138,7 @@ impl Applier<'_> {
         self.link(link.dir, &link.name, &link.target, components)
     }
 
-    /// Gives the inode that `target` leads to the name `name` in `dir`, in the place of what has it.
+    /// Makes `name` in `dir` a hard link of the inode at `target`; replaces an old entry.
     fn link(
         &mut self,
         dir: InodeId,
@@ -161,7 +161,7 @@ impl Applier<'_> {
         Ok(LinkOutcome::Done)
     }
 
-    /// Returns the inode at `path`: symlinks in its parents are followed, the last one is not.
+    /// Returns the inode at `path`. Symlinks in its parents are followed, but not the last component.
     fn find(&self, path: &GuestPath, components: u64) -> Result<Option<InodeId>, EntryError> {
         let bytes = path.as_bytes();
         let slash = bytes.iter().rposition(|byte| *byte == b'/').expect("a path starts with a slash");

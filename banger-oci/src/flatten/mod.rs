@@ -41,7 +41,7 @@ use applier::Applier;
 use repeats::{LayerInput, RepeatedLayers};
 use stream::{LayerStream, StreamStop};
 
-/// The merged root file system, and what was noticed on the way.
+/// The merged root file system, with warnings and counts.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Flattened {
@@ -51,18 +51,18 @@ pub struct Flattened {
     pub warnings: Vec<Warning>,
     /// How many warnings there were.
     pub warning_count: u64,
-    /// What each layer held, base first.
+    /// The counts of each layer, base first.
     pub layers: Vec<LayerStats>,
 }
 
 /// Applies `layers`, base first, and returns the merged tree.
 ///
-/// A layer that is listed more than once is decompressed and hashed once if its tar is small; it is applied
-/// each time, since what a layer does depends on what is below it.
+/// A small layer that is listed more than once is decompressed and hashed once. It is applied each time,
+/// since its effect depends on the layers below it.
 ///
-/// Decompression and hashing run on threads of their own, ahead of the tar that is being applied
-/// by as many buffers as [`FlattenOptions::queue_bytes`] allows. What reaches `store` depends on
-/// the layers alone, never on timing. `events` is called on the calling thread only.
+/// Decompression and hashing run on separate threads, ahead of the tar that is being applied.
+/// [`FlattenOptions::queue_bytes`] limits how far. The calls to `store` depend only on the layers, never on
+/// timing. `events` is called only on the calling thread.
 ///
 /// On failure `store` holds contents that nothing names; it is the caller's to throw away. Threads
 /// that still wait in a source's `read` are not waited for: they own nothing but that reader, and
@@ -72,7 +72,7 @@ pub struct Flattened {
 /// [`FlattenError`], which names the layer and the path.
 ///
 /// # Panics
-/// Where a source's reader panics.
+/// If a source's reader panics.
 pub fn flatten<S: LayerSource>(
     layers: &[S],
     store: &mut dyn ContentStore,
@@ -158,11 +158,11 @@ struct LayerRun<'a, 'b> {
     applier: &'a mut Applier<'b>,
 }
 
-/// What came of the application of one layer.
+/// The result of the application of one layer.
 struct AppliedLayer {
     stats: LayerStats,
     tar_digest: Digest,
-    /// The tar, if it was to be kept and is small.
+    /// The tar, if it is small and should be kept.
     kept: Option<Vec<u8>>,
 }
 

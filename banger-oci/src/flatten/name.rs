@@ -1,15 +1,15 @@
-//! What a layer is called.
+//! Names of layers.
 
 use std::fmt;
 
 use crate::digest::Digest;
 
-/// What names a layer in errors, warnings and events.
+/// The name of a layer in errors, warnings and events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LayerName {
     /// A layer of an image, by the digest of its published bytes.
     Digest(Digest),
-    /// A tar that belongs to no image, by where it is.
+    /// A tar that belongs to no image: its place.
     Archive(String),
 }
 

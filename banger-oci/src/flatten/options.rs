@@ -11,17 +11,17 @@ use crate::tar::TarLimits;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FlattenOptions {
-    /// Refusals of what would exhaust the host.
+    /// Limits that protect the host.
     pub limits: Limits,
-    /// The account of the run, where other stages charge the same one; by default a new one with the
-    /// numbers of `limits`. See [`Limits::budget`].
+    /// The account of the run, if other stages share it. Default: a new one with the numbers of `limits`. See
+    /// [`Limits::budget`].
     pub budget: Option<Budget>,
     /// Stops the run at its next buffer or, while it waits for one, within 50 ms.
     pub cancellation: Cancellation,
     /// Memory for decompressed bytes on their way, over all layers; default 8 MiB. At least four
     /// buffers of 512 KiB are used for each layer.
     pub queue_bytes: usize,
-    /// Layers that are decompressed at a time, the one being applied among them; default: one a
+    /// Layers that are decompressed at a time, including the one being applied. Default: one for each
     /// processor, at most 4.
     pub streams: usize,
 }
@@ -45,8 +45,7 @@ pub struct Limits {
     /// File bytes of all layers together and the directories of the result, in whole blocks of 4 KiB:
     /// files hidden later among them, holes not; default 64 GiB.
     pub max_content_bytes: u64,
-    /// Decompressed bytes of all layers together, padding and what follows the end among them;
-    /// default 128 GiB.
+    /// Decompressed bytes of all layers together, including padding and bytes after the end; default 128 GiB.
     pub max_tar_bytes: u64,
     /// Entries of all layers together, directories made for missing parents among them; default
     /// 10,000,000.
@@ -55,11 +54,11 @@ pub struct Limits {
     pub max_depth: u64,
     /// Size of one file, holes included; default 1 TiB.
     pub max_file_bytes: u64,
-    /// Room for the extended attributes of one inode: 16 bytes, name and value of each; default
-    /// 4144, which is what ext4 has at most with blocks of 4 KiB and inodes of 256 bytes.
+    /// Room for the extended attributes of one inode: 16 bytes, name and value of each. Default 4144, the
+    /// most that ext4 has with blocks of 4 KiB and inodes of 256 bytes.
     pub max_xattr_bytes: u64,
-    /// Memory for the tree besides 300 bytes an entry, which hold an entry of the usual kind: long names
-    /// and targets, extended attributes, directories that entries imply; default 96 MiB.
+    /// Memory for the tree beyond 300 bytes for each entry, which a usual entry needs. Long names and
+    /// targets, extended attributes and implied directories need more. Default 96 MiB.
     pub max_metadata_bytes: u64,
     /// Components of paths and of symlinks on the way that are resolved, all together; the first 32 of
     /// each path are free. Default 4,194,304.
@@ -118,7 +117,7 @@ setters!(Limits {
 });
 
 impl Limits {
-    /// Returns an account with these limits of which nothing is spent: one for all stages of a run.
+    /// Returns a new account with these limits, for all stages of a run.
     pub fn budget(&self) -> Budget {
         self.set_in(Budget::default())
     }

@@ -1,20 +1,20 @@
 //! Which names of the tree are the current layer's own.
 //!
-//! A whiteout hides what lower layers put there, wherever in its layer it stands; so each name has
-//! to be known as this layer's or a lower one's. An inode made by this layer has only names of this
-//! layer; a directory has one name; what is left, a new name for a lower file, is kept apart.
+//! A whiteout hides entries of lower layers, wherever it stands in its layer. So each name must be known as
+//! one of this layer or of a lower one. An inode of this layer has only names of this layer, and a directory
+//! has one name. The remaining case, a new name for a lower file, is stored separately.
 
 use std::collections::{HashMap, HashSet};
 
 use banger_tree::{InodeId, LayerIndex, Timestamp};
 
-/// The mark of one inode: the layer that set it, counted from 1, and flags. A mark of another
-/// layer says nothing.
+/// The mark of one inode: the layer that set it, counted from 1, and flags. A mark of another layer does not
+/// count.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mark(u32);
 
 impl Mark {
-    /// The current layer names the inode: an entry of its own, or a directory that an entry is in.
+    /// The current layer names the inode: it has an entry, or is a directory with an entry of this layer.
     const TOUCHED: u32 = 1;
     /// Nothing of lower layers is below the directory.
     const PURE: u32 = 2;
@@ -36,7 +36,7 @@ pub(super) struct Origins {
 }
 
 impl Origins {
-    /// Starts over: everything there is now is of lower layers.
+    /// Starts a new layer: all existing inodes belong to lower layers.
     pub(super) fn begin_layer(&mut self, layer: LayerIndex) {
         self.layer = layer.0 + 1;
         self.implied.clear();
@@ -44,7 +44,7 @@ impl Origins {
         self.placeholders.clear();
     }
 
-    /// Notes that this layer made `id`. What was known of an inode that had the number is forgotten.
+    /// Notes that this layer made `id`. Clears the marks of an older inode with this number.
     pub(super) fn made(&mut self, id: InodeId) {
         self.implied.remove(&id);
         self.links.remove(&id);
@@ -72,13 +72,13 @@ impl Origins {
         }
     }
 
-    /// Notes that the directory `id`, just made, has no entry of its own.
+    /// Notes that the new directory `id` has no entry.
     pub(super) fn made_implied(&mut self, id: InodeId, mtime: Timestamp) {
         self.made(id);
         self.implied.insert(id, mtime);
     }
 
-    /// Notes that an entry gives the directory `id` its attributes; returns whether one had before.
+    /// Notes that an entry gives the directory `id` its attributes; returns whether an earlier entry did so.
     pub(super) fn describe(&mut self, id: InodeId) -> bool {
         let described_before = self.is_touched(id) && !self.implied.contains_key(&id);
         self.set(id, Mark::TOUCHED);
@@ -98,7 +98,7 @@ impl Origins {
         self.set(id, Mark::PURE);
     }
 
-    /// Returns whether the name `name` of `dir`, which leads to `id`, is this layer's.
+    /// Returns whether this layer made the name `name` of `dir`, which leads to `id`.
     pub(super) fn is_own(&self, dir: InodeId, name: &[u8], id: InodeId) -> bool {
         self.is_touched(id) || self.links.get(&dir).is_some_and(|names| names.contains(name))
     }
@@ -108,7 +108,7 @@ impl Origins {
         self.flags(id) & Mark::PURE != 0
     }
 
-    /// Returns the time for a directory that this layer's entries are in but none describes.
+    /// Returns the time for a directory that entries of this layer only imply.
     pub(super) fn implied_time(&self, id: InodeId) -> Option<Timestamp> {
         self.implied.get(&id).copied()
     }

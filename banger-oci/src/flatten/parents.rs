@@ -10,9 +10,9 @@ use super::error::EntryError;
 use super::warning::WarningKind;
 use super::whiteout::leads_through_whiteout;
 
-/// Where a walk through the tree is. Each symlink adds its target in front of what is left.
+/// The position of a walk through the tree. Each symlink adds its target in front of the rest.
 struct ParentWalk<'p> {
-    /// What is left of the path as it was given, and in front of it (reversed) of targets.
+    /// The rest of the path, and in front of it (reversed) of targets.
     given: &'p [u8],
     targets: Vec<(Box<[u8]>, usize)>,
     /// Directories passed through, the root first, with the length of the path to each.
@@ -50,7 +50,7 @@ impl<'p> ParentWalk<'p> {
         self.directories.last().expect("the root is never left").0
     }
 
-    /// Calls `found` with the next component; returns `None` when the path is at its end.
+    /// Calls `found` with the next component; returns `None` at the end of the path.
     fn next_component<T>(&mut self, found: impl FnOnce(&mut Vec<(InodeId, usize)>, &[u8]) -> T) -> Option<T> {
         while let Some((target, at)) = self.targets.last_mut() {
             let (start, end) = component(target, *at);
@@ -99,7 +99,7 @@ fn component(path: &[u8], at: usize) -> (usize, usize) {
     }
 }
 
-/// What the next component of a path leads to.
+/// The target of the next component of a path.
 enum Step {
     Done,
     Symlink(Box<[u8]>),
@@ -109,9 +109,9 @@ enum Step {
 }
 
 impl Applier<'_> {
-    /// Returns the directory `path`. What is missing is made, 0755 and owned by root, with the time `mtime`;
-    /// what is not a directory is replaced by one. All directories on the way count as this layer's from here
-    /// on. `entry` is the path of the entry that needs it, for warnings.
+    /// Returns the directory `path`. Missing directories are made, 0755 and owned by root, with the time
+    /// `mtime`; anything else in the way is replaced. After this call, all directories on the way belong to
+    /// this layer. `entry` is the path of the entry that needs it, for warnings.
     pub(super) fn ensure_directory(
         &mut self,
         path: &[u8],
@@ -163,13 +163,12 @@ impl Applier<'_> {
         Ok(directory)
     }
 
-    /// Returns the directory `path`, or `None` where it leads nowhere. Nothing is made or marked.
+    /// Returns the directory `path`, or `None` if it does not exist. Nothing is made or marked.
     pub(super) fn find_directory(&self, path: &[u8]) -> Result<Option<InodeId>, EntryError> {
         self.find_directory_after(0, path)
     }
 
-    /// As [`find_directory`](Self::find_directory), where `components` were resolved before on the same
-    /// count.
+    /// Like [`find_directory`](Self::find_directory), after `components` were resolved on the same count.
     pub(super) fn find_directory_after(
         &self,
         components: u64,

@@ -1,7 +1,6 @@
 //! Published bytes, read and checked ahead on a thread of their own.
 //!
-//! Decompression is what a pull waits for. Reading the blob and hashing it, which its source does
-//! as it is read, shall not take from that thread's time.
+//! A pull waits for decompression. So another thread reads the blob; its source hashes it at the same time.
 
 use std::io::{self, BufRead, Read};
 use std::panic::resume_unwind;
@@ -10,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 /// Length of one buffer.
 const BUFFER_LEN: usize = 256 * 1024;
-/// Buffers of one reader: the one being filled, the one being taken, two that wait.
+/// Buffers of one reader: one being filled, one being read, two waiting.
 const BUFFERS: usize = 4;
 
 /// A reader whose source is read by another thread, which ends when this is dropped, or when the
@@ -25,7 +24,7 @@ pub(super) struct ReadAhead {
     at_end: bool,
 }
 
-/// Bytes read; none at the end.
+/// Bytes read; empty at the end.
 #[derive(Default)]
 struct Buffer {
     memory: Vec<u8>,

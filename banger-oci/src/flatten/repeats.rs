@@ -12,7 +12,7 @@ use crate::digest::Digest;
 /// Memory for the tars of all layers that are listed more than once.
 const KEPT_BYTES_MAX: usize = 8 << 20;
 
-/// What makes two layers of an image the same one.
+/// The facts that make two layers of an image equal.
 type LayerKey = (Digest, Digest);
 
 /// The tars of small layers that come again, so that each is decompressed and hashed once.
@@ -47,7 +47,7 @@ impl RepeatedLayers {
         Self { listed_before, to_come, kept: HashMap::new(), room_bytes: KEPT_BYTES_MAX }
     }
 
-    /// Returns whether a layer before the one at `index` is the same.
+    /// Returns whether an earlier layer equals the one at `index`.
     pub(super) fn is_listed_before(&self, index: usize) -> bool {
         self.listed_before.get(index).copied().unwrap_or(false)
     }
@@ -60,7 +60,7 @@ impl RepeatedLayers {
         self.kept.get(&key_of(layer)?).cloned()
     }
 
-    /// Returns how long a tar may be that is to be kept: 0 for a layer that does not come again.
+    /// Returns the largest size of a tar to keep: 0 for a layer that does not come again.
     pub(super) fn keeps(&self, layer: &impl LayerSource) -> usize {
         if self.to_come.is_empty() {
             return 0;
@@ -90,9 +90,9 @@ impl RepeatedLayers {
     }
 }
 
-/// Where the tar of a layer comes from.
+/// The source of a layer's tar.
 pub(super) enum LayerInput {
-    /// From what is published.
+    /// From the published layer.
     Stream(LayerStream),
     /// From memory: the layer was applied before, and its digests are known to be right.
     Replay { tar: Arc<[u8]>, digest: Digest, published_bytes: u64 },
@@ -104,8 +104,8 @@ impl LayerInput {
         Self::Replay { tar, digest, published_bytes: layer.size_bytes() }
     }
 
-    /// Returns a reader that calls `report` with the bytes of the tar and of what was published, and
-    /// keeps a tar of up to `keeps` bytes.
+    /// Returns a reader that calls `report` with the numbers of tar bytes and published bytes, and keeps a
+    /// tar of up to `keeps` bytes.
     pub(super) fn reporting(self, report: &dyn Fn(u64, u64), keeps: usize) -> ReportingInput<'_> {
         match self {
             Self::Stream(stream) => ReportingInput::Stream(Box::new(stream.with_report(report, keeps))),
@@ -123,7 +123,7 @@ pub(super) enum ReportingInput<'a> {
 }
 
 impl ReportingInput<'_> {
-    /// Returns what was read. To be called after [`BufRead::fill_buf`] told the end.
+    /// Returns the results. Call it after [`BufRead::fill_buf`] has returned no bytes.
     pub(super) fn finish(self) -> ReadLayer {
         match self {
             Self::Stream(stream) => stream.finish(),

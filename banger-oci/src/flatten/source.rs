@@ -1,4 +1,4 @@
-//! Where the bytes of a layer come from.
+//! Sources of the bytes of a layer.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -10,27 +10,27 @@ use crate::digest::Digest;
 pub trait LayerSource: Send + Sync {
     /// Opens the layer's bytes as they are published, compressed or not.
     ///
-    /// Called on the thread that flattens, so it shall not wait for a download: that is for the
-    /// reader, which is read on a thread of its own. The reader is read to its end unless the run
-    /// fails, and an error it gives there (a digest that does not match) fails the run.
+    /// Called on the thread that flattens, so it must not wait for a download. The reader may wait: another
+    /// thread reads it. The reader is read to its end unless the run fails. An error at its end (a wrong
+    /// digest) fails the run.
     ///
     /// # Errors
     /// The layer cannot be opened.
     fn open(&self) -> io::Result<Box<dyn Read + Send>>;
 
-    /// Returns what names the layer in errors. It is the source's business to check the published
-    /// bytes against their digest.
+    /// Returns the name of the layer for errors. The source must check the published bytes against their
+    /// digest.
     fn name(&self) -> LayerName;
 
-    /// Returns the digest that the image's configuration gives for the tar, which is checked here;
-    /// `None` for a tar that belongs to no image.
+    /// Returns the digest of the tar in the image's configuration, which [`flatten`](super::flatten())
+    /// checks; `None` for a tar that belongs to no image.
     fn diff_id(&self) -> Option<&Digest>;
 
-    /// Returns the length of the published bytes, 0 where it is not known.
+    /// Returns the length of the published bytes; 0 if it is unknown.
     fn size_bytes(&self) -> u64;
 
-    /// Called when the tar is not the one of [`diff_id`](Self::diff_id): a source that keeps what
-    /// was published in a cache removes it from there, so that nothing is built of it again.
+    /// Called if the tar does not have its [`diff_id`](Self::diff_id). A source with a cache then removes the
+    /// layer from the cache, so that no build uses it again.
     ///
     /// # Errors
     /// It cannot be removed.
@@ -77,7 +77,7 @@ impl<S: LayerSource + ?Sized> LayerSource for Box<S> {
 
 /// A tar that belongs to no image, compressed or not, as the only layer of a root file system.
 ///
-/// It has no digest to compare with, so checksums of its compression are checked.
+/// It has no digest, so the checksums of its compression are checked.
 #[derive(Clone)]
 pub struct TarLayer<F> {
     name: String,

@@ -1,6 +1,6 @@
-//! What one layer held.
+//! Counts of one layer.
 
-/// What one layer held.
+/// Counts of one layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LayerStats {
@@ -8,10 +8,10 @@ pub struct LayerStats {
     pub entries: u64,
     /// Whiteouts and opaque markers.
     pub whiteouts: u64,
-    /// File bytes that went to the store; holes do not count.
+    /// File bytes that were stored; holes do not count.
     pub content_bytes: u64,
     /// Length of the tar.
     pub tar_bytes: u64,
-    /// Length of what was published.
+    /// Length of the published bytes.
     pub published_bytes: u64,
 }

@@ -1,9 +1,8 @@
-//! The bytes of one layer's tar, made ahead by three threads: one reads, one decompresses, one
-//! hashes.
+//! The bytes of one layer's tar. Three threads run ahead: one reads, one decompresses, one hashes.
 //!
-//! Buffers go round: decompressed → hashed → parsed → back. Their number is fixed, so a slow parser
-//! stops the decompression, and memory is bounded. Dropping the stream closes both ends, at which
-//! the threads end by themselves; one that is inside its source's `read` does so when that returns.
+//! Buffers go round: decompressed → hashed → parsed → back. Their number is fixed, so a slow parser stops the
+//! decompression, and memory is bounded. A drop of the stream closes both ends, and then the threads end. A
+//! thread inside its source's `read` ends when that returns.
 
 use std::io::{self, BufRead, Read};
 use std::panic::resume_unwind;
@@ -20,8 +19,8 @@ use crate::digest::{Algorithm, Digest, Hasher};
 
 use super::read_ahead::ReadAhead;
 
-/// Length of one buffer: short enough to stay in the processor's cache while it is handed on, long
-/// enough that waking the next thread costs little.
+/// Length of one buffer. It is short enough to stay in the processor's cache, and long enough that a wake of
+/// the next thread costs little.
 const BUFFER_LEN: usize = 512 * 1024;
 /// Fewest buffers of a stream: one in each stage, and one to hand over.
 const MIN_BUFFERS: usize = 4;
@@ -66,7 +65,7 @@ pub(super) struct LayerStream {
     threads: Vec<JoinHandle<()>>,
     cancellation: Cancellation,
     budget: Budget,
-    /// Bytes read of what was published; bytes of the tar.
+    /// Bytes read of the published layer; bytes of the tar.
     published_bytes: Arc<AtomicU64>,
     tar_bytes: u64,
     notes: Arc<DecodeNotes>,
@@ -117,8 +116,8 @@ impl LayerStream {
         })
     }
 
-    /// Returns a reader that calls `report` with the bytes of the tar and of what was published, at
-    /// each new buffer, and keeps a tar of up to `keeps` bytes.
+    /// Returns a reader that calls `report` at each new buffer with the numbers of tar bytes and published
+    /// bytes. It keeps a tar of up to `keeps` bytes.
     pub(super) fn with_report(self, report: &dyn Fn(u64, u64), keeps: usize) -> ReportingStream<'_> {
         ReportingStream { stream: self, report, kept: (keeps > 0).then(Vec::new), keeps }
     }
@@ -170,14 +169,14 @@ impl LayerStream {
     }
 }
 
-/// What was read of a layer.
+/// The results of reading a layer.
 pub(super) struct ReadLayer {
     pub(super) tar_digest: Digest,
     pub(super) tar_bytes: u64,
     pub(super) published_bytes: u64,
     /// The compressed bytes are padded with zeros.
     pub(super) has_zeros_behind: bool,
-    /// The tar, if it was to be kept and is short enough.
+    /// The tar, if it is short enough and should be kept.
     pub(super) kept: Option<Vec<u8>>,
 }
 
@@ -240,7 +239,7 @@ impl Read for ReportingStream<'_> {
     }
 }
 
-/// Counts what is read.
+/// Counts the bytes read.
 struct Counting {
     reader: Box<dyn Read + Send>,
     bytes: Arc<AtomicU64>,

@@ -1,4 +1,4 @@
-//! What was noticed and does not fail the run.
+//! Warnings: odd facts that do not fail the run.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use super::name::LayerName;
 pub struct Warning {
     /// The layer.
     pub layer: LayerName,
-    /// The entry's path as it is in the tar, escaped; empty for the layer as a whole.
+    /// The entry's path, as in the tar, escaped; empty for the layer as a whole.
     pub path: String,
-    /// What is odd.
+    /// The odd fact.
     pub kind: WarningKind,
 }
 
@@ -28,17 +28,17 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What is odd about an entry.
+/// The odd fact about an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WarningKind {
     /// The layer has the path before; the later entry holds.
     #[error("the layer has this path more than once; the last one holds")]
     Duplicate,
-    /// A path leads through something of the same layer that is not a directory; it was replaced.
+    /// A path leads through a file of the same layer; a directory replaced the file.
     #[error("something on the way that this layer made is no directory and was replaced by one")]
     ReplacedByParent,
-    /// The time is outside of what ext4 can store, and was moved to its nearest end.
+    /// The time is outside the range of ext4, and was moved to the nearest end of the range.
     #[error("the modification time is outside of ext4's range and was clamped")]
     TimeClamped,
     /// An extended attribute of a namespace that ext4 does not have was left out.
@@ -50,10 +50,10 @@ pub enum WarningKind {
     /// An access control list as text was left out; only its binary form is kept.
     #[error("an access control list in text form was left out")]
     AclText,
-    /// An entry that is not a file was passed over: a volume label, or AUFS bookkeeping.
+    /// An entry that is not a file was skipped: a volume label, or AUFS bookkeeping.
     #[error("{what} was passed over")]
     Skipped {
-        /// What it is.
+        /// The kind of entry.
         what: &'static str,
     },
     /// A pax header has a record more than once; the last one holds.
@@ -68,7 +68,7 @@ pub enum WarningKind {
     /// A tar that belongs to no image holds nothing.
     #[error("the tar has no entries, so the file system is empty")]
     NoEntries,
-    /// Zeros follow what is compressed.
+    /// Zeros follow the compressed bytes.
     #[error("zeros follow the compressed bytes and were passed over")]
     ZerosAtEnd,
 }
@@ -94,8 +94,8 @@ impl Warnings {
     }
 }
 
-/// Returns bytes out of a layer as text for errors and warnings: escaped, and no longer than a path
-/// can be, since a header may hold a megabyte.
+/// Returns bytes of a layer as text for errors and warnings: escaped, and at most as long as a path, since a
+/// header may have a megabyte.
 pub(super) fn shown(bytes: &[u8]) -> String {
     match bytes.get(..banger_tree::PATH_MAX) {
         Some(start) if start.len() < bytes.len() => escape_bytes(start) + "…",

@@ -1,4 +1,4 @@
-//! What a path means to a layer: an entry, a whiteout, or AUFS bookkeeping.
+//! The meaning of a path in a layer: an entry, a whiteout, or AUFS bookkeeping.
 
 use banger_tree::{GuestPath, NAME_MAX, check_name};
 
@@ -6,14 +6,14 @@ use super::error::EntryError;
 
 /// Prefix of a whiteout's name (image specification, `layer.md`, "Whiteouts").
 const WHITEOUT: &[u8] = b".wh.";
-/// Prefix of AUFS's own names, which are no whiteouts, but for [`OPAQUE`].
+/// Prefix of AUFS's own names. Only [`OPAQUE`] is a whiteout.
 const AUFS: &[u8] = b".wh..wh.";
 /// Name of an opaque marker.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// AUFS's directory of the inodes that several hard links share; at the root of the layer.
 pub(super) const AUFS_LINKS: &[u8] = b".wh..wh.plnk";
 
-/// What a path of a layer means.
+/// The meaning of a path of a layer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Meaning<'a> {
     /// The root directory itself.
@@ -24,14 +24,14 @@ pub(super) enum Meaning<'a> {
     Whiteout { parent: &'a [u8], name: &'a [u8] },
     /// Hides everything in `directory`.
     Opaque { directory: &'a [u8] },
-    /// A file that hard links may name although it has no path in the image.
+    /// A file without a path in the image, which hard links may name.
     AufsLink { parent: &'a [u8], name: &'a [u8] },
     /// Bookkeeping to pass over.
     AufsMeta,
 }
 
 impl<'a> Meaning<'a> {
-    /// Says what `path` means.
+    /// Returns the meaning of `path`.
     pub(super) fn of(path: &'a GuestPath) -> Result<Self, EntryError> {
         let bytes = path.as_bytes();
         if path.is_root() {
@@ -76,8 +76,7 @@ impl<'a> Meaning<'a> {
     }
 }
 
-/// Returns what a whiteout hides whose name is too long for a file only because of its prefix, which
-/// no file system ever had to hold.
+/// Returns the name that a whiteout hides, if only the prefix makes its name too long for a file.
 pub(super) fn hidden_by_long_name(path: &[u8]) -> Option<GuestPath> {
     let mut trimmed = path;
     while let Some(rest) = trimmed.strip_suffix(b"/").or_else(|| trimmed.strip_suffix(b"/.")) {

@@ -9,7 +9,7 @@ const MAX_DEPTH: u32 = 10_000;
 #[derive(Default)]
 pub(super) struct TextScan {
     pub(super) values: u64,
-    /// A copy in which halves of surrogate pairs are replaced, where there are any.
+    /// Returns a copy with replaced halves of surrogate pairs, if there are any.
     pub(super) mended: Option<Vec<u8>>,
 }
 
@@ -37,7 +37,7 @@ impl TextScan {
         Ok(())
     }
 
-    /// Returns where the string that starts at `at` has its closing quote.
+    /// Returns the position of the closing quote of the string that starts at `at`.
     fn pass_string(&mut self, bytes: &[u8], mut at: usize) -> usize {
         while let Some(byte) = bytes.get(at) {
             match byte {
@@ -63,7 +63,7 @@ enum Half {
     Low,
 }
 
-/// Which half of a surrogate pair the escape at `at` is, if it is one.
+/// Returns the half of a surrogate pair that the escape at `at` encodes, if it does.
 fn surrogate(bytes: &[u8], at: usize) -> Option<Half> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     match (digits[0], digits[1].to_ascii_lowercase()) {

@@ -37,7 +37,7 @@ impl Failure for ReferenceError {
     }
 }
 
-/// What is wrong with a text, and what to write in its place.
+/// The fault of a text, and the text to write instead.
 #[derive(Debug)]
 pub(super) struct Unfit {
     pub(super) reason: String,

@@ -1,7 +1,7 @@
-//! References to what is on this machine: `PATH[:NAME][@DIGEST]`.
+//! References to files on this machine: `PATH[:NAME][@DIGEST]`.
 //!
-//! Paths and names may both contain colons, so the file system decides: of all ways to split the
-//! text, the one whose path exists is meant.
+//! Paths and names may both contain colons, so the file system decides: of all ways to split the text, the
+//! one with an existing path counts.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -12,14 +12,14 @@ use crate::digest::{Digest, DigestError};
 /// The longest name of an image that is looked for.
 const NAME_LEN_MAX: usize = 4096;
 
-/// What a path should lead to.
+/// The expected kind of file at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathKind {
     Directory,
     File,
 }
 
-/// How well a path answers to what is expected there.
+/// Returns how well a path fits the expected kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Presence {
     Missing,
@@ -36,7 +36,7 @@ pub(super) fn look(path: &Utf8Path, kind: PathKind) -> Presence {
     }
 }
 
-/// Splits `PATH[:NAME][@DIGEST]`, with `look` to tell which paths there are.
+/// Splits `PATH[:NAME][@DIGEST]`; `look` returns which paths exist.
 pub(super) fn split_local(
     text: &str,
     look: impl Fn(&Utf8Path) -> Presence,
@@ -77,7 +77,7 @@ pub(super) fn split_local(
     Ok((path.into(), selector))
 }
 
-/// What the text means where none of its paths exists.
+/// Returns the meaning of the text if none of its paths exists.
 fn guess(text: &str, head: &str, splits: Vec<(&str, Selector)>) -> Result<(Utf8PathBuf, Selector), String> {
     if head.is_empty() || head.starts_with(':') {
         return Err("there is no path".to_owned());
@@ -98,7 +98,7 @@ fn guess(text: &str, head: &str, splits: Vec<(&str, Selector)>) -> Result<(Utf8P
     }
 }
 
-/// Adds what `text` means with a name behind each of its colons.
+/// Adds the meanings of `text` with a name behind each of its colons.
 fn push_names<'a>(splits: &mut Vec<(&'a str, Selector)>, text: &'a str, digest: Option<&Digest>) {
     for (at, _) in text.match_indices(':') {
         let (path, name) = (&text[..at], &text[at + 1..]);
@@ -112,7 +112,7 @@ fn push_names<'a>(splits: &mut Vec<(&'a str, Selector)>, text: &'a str, digest: 
     }
 }
 
-/// Splits off what is meant as a digest, right or wrong.
+/// Splits off the part that is meant as a digest, valid or not.
 fn split_digest(text: &str) -> Option<(&str, Result<Digest, String>)> {
     let (head, digest) = text.rsplit_once('@')?;
     let (algorithm, hex) = digest.split_once(':')?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::digest::{Digest, DigestError};
 
-/// The longest repository name that registries have to take.
+/// The longest repository name that registries must accept.
 const NAME_LEN_MAX: usize = 255;
 /// The longest tag (distribution-spec, "Pulling manifests").
 const TAG_LEN_MAX: usize = 128;
@@ -19,8 +19,8 @@ pub struct RegistryReference {
 }
 
 impl RegistryReference {
-    /// The registry as it is written, `docker.io` where none is: a host name or address, with a
-    /// port where one was given.
+    /// The registry as it is written, or `docker.io` by default: a host name or address, with its port if
+    /// given.
     #[must_use]
     pub fn registry(&self) -> &str {
         &self.registry
@@ -38,13 +38,13 @@ impl RegistryReference {
         &self.repository
     }
 
-    /// The tag, `latest` where neither tag nor digest was given.
+    /// The tag; `latest` if no tag and no digest was given.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest, which decides where there is a tag too.
+    /// The digest; it wins over a tag.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
@@ -86,8 +86,8 @@ impl RegistryReference {
     }
 }
 
-/// Splits off the first component where it is a host: it holds a dot or a colon, is `localhost`,
-/// or has uppercase letters, which no repository may have.
+/// Splits off the first component if it is a host. A host has a dot or a colon, is `localhost`, or has
+/// uppercase letters, which no repository may have.
 fn split_registry(text: &str) -> (Option<&str>, &str) {
     match text.split_once('/') {
         Some((first, rest))
@@ -103,7 +103,7 @@ fn is_surely_host(component: &str) -> bool {
     component.contains(['.', ':']) || component == "localhost"
 }
 
-/// A host in lowercase, unless its letters are all that tell it from a repository.
+/// Returns a host in lowercase, unless only its uppercase letters distinguish it from a repository.
 fn canonical_host(host: &str) -> String {
     let lowercase = host.to_ascii_lowercase();
     if is_surely_host(&lowercase) { lowercase } else { host.to_owned() }

@@ -2,7 +2,7 @@
 
 use super::error::Unfit;
 
-/// What there is to write before a name or a path.
+/// The prefixes of names and paths.
 const SCHEMES: &str = "write a name such as debian:bookworm or docker://host/name:tag for a registry, or oci:DIR, \
                        oci-archive:FILE or docker-archive:FILE for what is on this machine";
 
@@ -35,7 +35,7 @@ const OTHER_SCHEMES: [&str; 24] = [
     "dockerarchive",
 ];
 
-/// Says what to write in the place of what other tools, or other commands, take for a reference.
+/// Returns advice for references in the form of other tools or other commands.
 pub(super) fn not_a_registry(text: &str) -> Option<Unfit> {
     let scheme = text.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
     let (scheme, rest) = match &scheme {

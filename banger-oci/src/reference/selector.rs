@@ -7,13 +7,13 @@ use crate::digest::Digest;
 /// Which image of a layout or archive is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Selector {
-    /// The only one there is.
+    /// The only image.
     Only,
-    /// The one with this name: a whole reference, or a tag that no other image has.
+    /// The image with this name: a whole reference, or a tag that no other image has.
     Name(String),
-    /// The one whose manifest, index or (in a docker archive) configuration has this digest.
+    /// The image whose manifest, index or (in a docker archive) configuration has this digest.
     Digest(Digest),
-    /// The one with this name and this digest.
+    /// The image with this name and this digest.
     Pinned {
         /// The name.
         name: String,

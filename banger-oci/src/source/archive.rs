@@ -1,8 +1,8 @@
-//! A tar as a set of named files, read in place where it is not compressed.
+//! A tar as a set of named files, read in place if it is not compressed.
 //!
-//! Memory and disk that an archive takes do not depend on what it claims to hold: of its names those
-//! are kept that can matter, up to a limit; of a compressed one little is unpacked while its table
-//! of contents is read, and of the rest only what is asked for.
+//! Memory and disk of an archive do not depend on its claims. Only names that can matter are kept, up to a
+//! limit. Little of a compressed archive is unpacked while its table of contents is read; of the rest only
+//! requested files.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -25,9 +25,9 @@ use crate::options::PullOptions;
 use crate::stop::PullStop;
 use crate::tar::{Data, TarEntry, TarEntryKind, TarError, TarLimits, TarReader};
 
-/// Links followed before a chain of them is taken for a circle.
+/// Number of links after which a chain counts as a circle.
 const MAX_LINKS: u32 = 40;
-/// Bytes that are looked at to tell a tar from something else, and how it is compressed.
+/// Bytes that are read to recognise a tar and its compression.
 const HEAD_LEN: u64 = 1 << 20;
 /// Names that are kept; an image has 512 layers, and few layouts hold a hundred images.
 const MAX_NAMES: usize = 100_000;
@@ -35,26 +35,26 @@ const MAX_NAMES: usize = 100_000;
 const MAX_NAME_BYTES: usize = 32 << 20;
 /// The longest name that can be asked for.
 const MAX_NAME_LEN: usize = 4096;
-/// What is unpacked of a compressed archive while it is read for the first time: so much, and so
-/// many times its own length. Most archives fit; the rest is unpacked when it is asked for.
+/// Bytes of a compressed archive that are unpacked in the first pass: a fixed amount, and a multiple of its
+/// length. Most archives fit; the rest is unpacked on request.
 const EAGER_BYTES: u64 = 16 << 20;
 const EAGER_FACTOR: u64 = 4;
-/// Zeros are left out of what is unpacked in pieces of this length.
+/// Pieces of zeros of this length are not stored when a file is unpacked.
 const SPARSE_LEN: usize = 4096;
 
 /// Which names of an archive can matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArchiveKind {
-    /// Those of an OCI layout.
+    /// Names of an OCI layout.
     Layout,
     /// Any: `manifest.json` decides.
     Docker,
 }
 
-/// What a name of the archive stands for.
+/// The target of a name in the archive.
 #[derive(Debug)]
 enum Member {
-    /// A file; `offset` is where its bytes are in the archive, if they are there as they are.
+    /// A file; `offset` is the position of its bytes in the archive, if they are not compressed.
     File { header: u64, offset: Option<u64>, len: u64 },
     /// Its target, relative to the directory of the link.
     Symlink(Box<[u8]>),
@@ -64,7 +64,7 @@ enum Member {
     Other,
 }
 
-/// An indexed tar. Its names are keys of a map and nothing else: none reaches a host path.
+/// An indexed tar. Its names are only keys of a map and never reach a host path.
 #[derive(Debug)]
 pub(crate) struct Archive {
     path: Utf8PathBuf,
@@ -79,7 +79,7 @@ pub(crate) struct Archive {
 /// Files that are not in the archive as they are.
 #[derive(Debug, Default)]
 struct Unpacked {
-    /// Where they were unpacked to: beside the cache, without a name.
+    /// The file for unpacked bytes: beside the cache, without a name.
     file: Option<Arc<File>>,
     /// Offset and length of each there, by the offset of its header in the archive.
     places: HashMap<u64, (u64, u64)>,
@@ -100,8 +100,8 @@ struct ArchiveIndex {
 }
 
 impl Archive {
-    /// Reads the table of contents of a tar. What is unpacked of a compressed one goes to an unnamed
-    /// file beside the cache that vanishes with the process.
+    /// Reads the table of contents of a tar. Unpacked bytes of a compressed tar go to an unnamed file beside
+    /// the cache, which vanishes with the process.
     pub(crate) fn open(
         path: &Utf8Path,
         kind: ArchiveKind,
@@ -153,7 +153,7 @@ impl Archive {
         &self.path
     }
 
-    /// What the archive is if it holds no image of its kind.
+    /// Returns the kind of the archive, if it has no image of the wanted format.
     pub(crate) fn instead(&self) -> NoImage {
         let has = |name: &str| self.index.members.contains_key(name.as_bytes());
         match self.index.kind {
@@ -168,12 +168,12 @@ impl Archive {
         PullError::layout(&self.path, reason)
     }
 
-    /// A file of the archive by its name; `None` where there is none.
+    /// Returns a file of the archive by its name; `None` if it is missing.
     pub(crate) fn file(&self, name: &str) -> Result<Option<Stored>, PullError> {
         Ok(self.files(&[name])?.pop().flatten())
     }
 
-    /// Files of the archive by their names; what has to be unpacked for them is in one pass.
+    /// Returns files of the archive by their names; unpacks them in one pass.
     pub(crate) fn files<S: AsRef<str>>(&self, names: &[S]) -> Result<Vec<Option<Stored>>, PullError> {
         let found = names.iter().map(|name| self.find(name.as_ref().as_bytes()));
         let found = found.collect::<Result<Vec<_>, _>>()?;
@@ -320,7 +320,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Copies the file that `reader` is at to the end of what was unpacked; zeros stay holes.
+    /// Copies the current file of `reader` to the end of the unpacked bytes; zeros stay holes.
     fn copy(
         &self,
         reader: &mut TarReader<BufReader<Metered>>,
@@ -373,7 +373,7 @@ impl Archive {
         }
     }
 
-    /// What is wrong with a tar of which the reader got to see what is behind `base`.
+    /// Returns the error of a tar whose reader started at `base`.
     fn tar_error(&self, error: TarError, base: u64) -> PullError {
         match error {
             TarError::Read { source, .. } => self.read_error(source),
@@ -383,7 +383,7 @@ impl Archive {
     }
 }
 
-/// Where a file of an archive is.
+/// The position of a file in an archive.
 #[derive(Clone, Copy, Debug)]
 struct FilePlace {
     header: u64,
@@ -397,8 +397,8 @@ impl ArchiveIndex {
         Self { kind, members, name_bytes: 0, is_cut: false, is_like_a_root: false, any: false }
     }
 
-    /// Takes in an entry; of entries with the same name the last one counts. Returns whether it is a
-    /// file that may be asked for.
+    /// Adds an entry; of entries with the same name the last one counts. Returns whether it is a file that
+    /// may be needed.
     fn add(&mut self, entry: &TarEntry, header: u64, offset: Option<u64>) -> bool {
         self.any = true;
         // Names that lead out of the archive cannot be asked for, and neither can endless ones.
@@ -436,7 +436,7 @@ impl ArchiveIndex {
     }
 }
 
-/// Whether a name tells what an archive is: these are always kept.
+/// Returns whether a name identifies the kind of an archive: these names are always kept.
 fn is_special(name: &[u8]) -> bool {
     [&b"index.json"[..], b"oci-layout", b"manifest.json", b"repositories"].contains(&name)
 }
@@ -455,7 +455,7 @@ impl Read for SharedFile {
     }
 }
 
-/// Charges what decompression makes, and ends when the pull is cancelled.
+/// Charges the decompressed bytes, and ends when the pull is cancelled.
 struct Metered {
     inner: Box<dyn Read + Send>,
     budget: Budget,
@@ -473,8 +473,8 @@ impl Read for Metered {
     }
 }
 
-/// A name in the one spelling the index has: no leading slash, no empty, `.` or `..` components.
-/// `None` where it climbs above the root.
+/// Returns a name in the spelling of the index: no leading slash, no empty, `.` or `..` components. `None` if
+/// it climbs above the root.
 fn normalise(name: &[u8], dir: &[u8]) -> Option<Vec<u8>> {
     let dir = if name.starts_with(b"/") { b"" } else { dir };
     let mut components: Vec<&[u8]> = Vec::new();

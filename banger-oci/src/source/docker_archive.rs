@@ -1,5 +1,5 @@
-//! What `docker save` writes: `manifest.json`, configurations and layers in a tar. Archives from
-//! before docker 1.10 are in `docker_legacy`.
+//! The output of `docker save`: `manifest.json`, configurations and layers in a tar. `docker_legacy` reads
+//! archives from before docker 1.10.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,12 +27,12 @@ use crate::options::PullOptions;
 use crate::reference::Selector;
 use crate::stop::PullStop;
 
-/// How many different images of an archive are looked into.
+/// Largest number of different images of an archive that are read.
 const MAX_IMAGES: usize = 128;
 const MAX_LEGACY_IMAGES: usize = 16;
 
-/// The images of a docker archive that fit a selector. They have no manifests of their own, so one
-/// is made of each, the same each time.
+/// Returns the images of a docker archive that fit a selector. They have no manifests, so each gets one,
+/// which is always the same.
 #[derive(Debug)]
 pub(crate) struct DockerArchive {
     images: Vec<ArchivedImage>,

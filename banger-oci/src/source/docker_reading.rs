@@ -1,4 +1,4 @@
-//! What all docker archives have in common, whatever their age.
+//! The common parts of docker archives of any age.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use crate::manifest::Descriptor;
 use crate::options::PullOptions;
 use crate::stop::PullStop;
 
-/// Where a configuration is. Those in the archive stay there: many of them may be large.
+/// The place of a configuration. Configurations in the archive stay there: many of them may be large.
 #[derive(Debug)]
 pub(super) enum ArchivedConfig {
     Stored(Stored),

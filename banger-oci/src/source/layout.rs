@@ -24,10 +24,10 @@ use crate::reference::Selector;
 
 /// The files of a layout, by their names inside it.
 pub(crate) trait LayoutFiles: fmt::Debug {
-    /// Opens a file; `None` where there is none.
+    /// Opens a file; `None` if it is missing.
     fn open(&self, name: &str) -> Result<Option<Stored>, PullError>;
 
-    /// Opens several files, which has to be said at once where files have to be unpacked.
+    /// Opens several files in one call, so that an archive unpacks them in one pass.
     fn open_all(&self, names: &[String]) -> Result<Vec<Option<Stored>>, PullError> {
         names.iter().map(|name| self.open(name)).collect()
     }
@@ -35,7 +35,7 @@ pub(crate) trait LayoutFiles: fmt::Debug {
     /// The directory or archive, for messages.
     fn path(&self) -> &Utf8Path;
 
-    /// What they are if they are no layout.
+    /// Returns the kind of the files, if they are not a layout.
     fn instead(&self) -> NoImage;
 }
 

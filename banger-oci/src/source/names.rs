@@ -1,4 +1,4 @@
-//! Names of images in layouts and archives, and how one of them is chosen by name.
+//! Names of images in layouts and archives, and the choice of an image by name.
 
 use crate::digest::Digest;
 use crate::manifest::Descriptor;
@@ -6,7 +6,7 @@ use crate::reference::{RegistryReference, Selector};
 
 /// The annotation that holds the name, often only the tag, in an index.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Where containerd and docker write the whole name.
+/// The annotation in which containerd and docker write the whole name.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// The names of an entry of an index, the fullest first.
@@ -21,12 +21,12 @@ pub(crate) fn names_of(descriptor: &Descriptor) -> Vec<&str> {
     names
 }
 
-/// Gives an entry, which has none, its names.
+/// Gives an entry without names its names.
 pub(crate) fn set_name(descriptor: &mut Descriptor, name: String) {
     descriptor.annotations.insert(CONTAINERD_NAME.to_owned(), name);
 }
 
-/// How much of a name is what was asked for; more is better.
+/// Returns how much of a name fits the request; more is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Agreement {
     Tag,
@@ -56,14 +56,14 @@ fn has_tag(name: &str) -> bool {
     name.contains('@') || tag_of(name).is_some()
 }
 
-/// The tag of a name that has one.
+/// Returns the tag of a name, if it has one.
 fn tag_of(name: &str) -> Option<&str> {
     let name = name.split('@').next()?;
     name.rsplit_once(':').map(|(_, tag)| tag).filter(|tag| !tag.contains('/'))
 }
 
-/// Chooses by a selector from `items`; `names` and `has_digest` say what is known of each. By name,
-/// those of which the whole name agrees come before those of which the tag does.
+/// Chooses from `items` by a selector; `names` and `has_digest` describe each item. Items whose whole name
+/// agrees come before items whose tag agrees.
 pub(crate) fn select<'a, T>(
     items: &'a [T],
     selector: &Selector,

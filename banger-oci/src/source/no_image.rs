@@ -1,11 +1,11 @@
-//! What a directory or archive is that holds no image of the wanted format.
+//! Recognises a directory or archive that has no image of the wanted format.
 
 use banger_tree::Advice;
 use camino::Utf8Path;
 
 use crate::error::PullError;
 
-/// What is there instead of an image.
+/// The actual kind of the directory or archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoImage {
     /// An archive that `docker save` wrote.

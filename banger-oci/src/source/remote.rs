@@ -32,7 +32,7 @@ pub(crate) struct Remote {
     fetcher: Fetcher,
 }
 
-/// What fetches blobs into the cache.
+/// Fetches blobs into the cache.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     registry: Arc<Registry>,
@@ -88,8 +88,8 @@ impl Fetcher {
         self.login.secrets.hide_in_error(error)
     }
 
-    /// Looks whether layers that came from the cache are what they should be, and fetches those
-    /// again that are not. Returns whether there were any.
+    /// Checks the layers that came from the cache, and fetches damaged ones again. Returns whether there were
+    /// any.
     pub(crate) fn repair(&self, layers: &mut [Layer]) -> Result<bool, PullError> {
         let mut fresh: HashMap<Digest, Content> = HashMap::new();
         let mut checked = HashSet::new();
@@ -171,7 +171,7 @@ impl Remote {
         Ok(Self { reference: reference.clone(), options: options.clone(), fetcher })
     }
 
-    /// A small blob of the cache; what is damaged there is fetched again.
+    /// Returns a small blob of the cache; a damaged one is fetched again.
     fn cached(&self, digest: &Digest, limit_bytes: u64) -> Result<Option<Vec<u8>>, PullError> {
         let fetcher = &self.fetcher;
         match fetcher.cache.read_small(digest, limit_bytes, &fetcher.watch())? {
@@ -213,7 +213,7 @@ impl Remote {
         Ok(Document { digest: answer.digest, bytes: answer.bytes, media_type: answer.media_type })
     }
 
-    /// A layer that is there already.
+    /// A layer that is already in the cache.
     fn stored(&self, descriptor: &Descriptor) -> Result<Option<Content>, PullError> {
         let fetcher = &self.fetcher;
         if let Some(bytes) = descriptor.embedded()? {
@@ -237,7 +237,7 @@ impl Remote {
     }
 }
 
-/// Whether a registry may have by tag what it refuses by digest.
+/// Returns whether a registry may give a manifest by tag that it refuses by digest.
 fn is_refusal(error: &PullError) -> bool {
     matches!(
         error,
@@ -246,7 +246,7 @@ fn is_refusal(error: &PullError) -> bool {
 }
 
 impl Remote {
-    /// The manifest that a tag leads to, which has to be `expected` where that is given.
+    /// Returns the manifest of a tag, which must have the digest `expected` if that is given.
     fn document_by_tag(&self, tag: &str, expected: Option<&Digest>) -> Result<Document, PullError> {
         let answer = self.fetcher.manifest(tag.to_owned(), expected.cloned())?;
         self.keep(&answer.digest, &answer.bytes)?;

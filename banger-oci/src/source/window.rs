@@ -7,12 +7,12 @@ use std::os::unix::fs::FileExt;
 /// Bytes read at a time: headers of small files lie close together.
 pub(super) const WINDOW_LEN: usize = 64 * 1024;
 
-/// Reads a file at any place, with system calls only where its buffer ends.
+/// Reads a file at any place, with system calls only at the end of its buffer.
 #[derive(Debug)]
 pub(super) struct Window<'a> {
     file: &'a File,
     buffer: Vec<u8>,
-    /// Where the buffer starts in the file.
+    /// Position of the buffer in the file.
     start: u64,
     /// How much of the buffer was passed.
     passed: usize,

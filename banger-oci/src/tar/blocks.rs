@@ -33,7 +33,7 @@ impl<R: BufRead> Blocks<R> {
         self.input
     }
 
-    /// Returns the bytes that come next; none at the end of the input.
+    /// Returns the next bytes; empty at the end of the input.
     pub(super) fn fill_buf(&mut self) -> Result<&[u8], TarError> {
         let offset = self.position;
         self.input.fill_buf().map_err(|source| TarError::Read { offset, source })
@@ -60,7 +60,7 @@ impl<R: BufRead> Blocks<R> {
         Ok(())
     }
 
-    /// Reads one block that must be there.
+    /// Reads one block; the end of the input is an error.
     pub(super) fn read_block(&mut self, inside: &'static str) -> Result<&Block, TarError> {
         match self.read_optional_block(inside)? {
             true => Ok(&self.block),
@@ -68,7 +68,7 @@ impl<R: BufRead> Blocks<R> {
         }
     }
 
-    /// Reads one block unless the input is at its end. Returns whether there was one.
+    /// Reads one block; returns false at the end of the input.
     pub(super) fn read_optional_block(&mut self, inside: &'static str) -> Result<bool, TarError> {
         match read_up_to(&mut self.input, &mut self.position, &mut self.block[..])? {
             0 => Ok(false),

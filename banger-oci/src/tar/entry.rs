@@ -1,8 +1,8 @@
-//! What one archive member says.
+//! One archive member.
 
 use banger_tree::{FileType, Timestamp, Xattrs};
 
-/// What a member is.
+/// The kind of a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TarEntryKind {
     /// A regular file, its bytes behind [`TarReader::next_data`](super::TarReader::next_data).
@@ -20,15 +20,14 @@ pub enum TarEntryKind {
     Directory,
     /// A named pipe.
     Fifo,
-    /// A Unix socket, which only `SCHILY.filetype` can tell.
+    /// A Unix socket; only `SCHILY.filetype` marks it.
     Socket,
     /// GNU tar's label of the archive: a name, and no file.
     VolumeLabel,
 }
 
 impl TarEntryKind {
-    /// Returns the type of the file that the member makes; `None` for one more name of another member,
-    /// and for a label.
+    /// Returns the type of the file that the member makes; `None` for a hard link and for a label.
     pub fn file_type(self) -> Option<FileType> {
         Some(match self {
             Self::Regular => FileType::Regular,
@@ -45,12 +44,12 @@ impl TarEntryKind {
 
 /// One member of an archive, after its extended headers were merged in.
 ///
-/// Reading the next one into the same value reuses its buffers.
+/// Reading the next member into the same value reuses its buffers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TarEntry {
-    /// The name as it is in the archive: not cleaned, not checked.
+    /// The name, as in the archive: not cleaned, not checked.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Its kind.
     pub kind: TarEntryKind,
     /// Target of a symbolic or hard link, verbatim; else empty.
     pub link_target: Vec<u8>,
@@ -66,9 +65,9 @@ pub struct TarEntry {
     pub device: (u32, u32),
     /// Length of a regular file, holes included; 0 for everything else.
     pub size_bytes: u64,
-    /// Bytes of a regular file that are in the archive; less than the size for a sparse one.
+    /// Bytes of a regular file in the archive; less than the size for a sparse file.
     pub data_bytes: u64,
-    /// Bytes that those take in a file system of 4 KiB blocks.
+    /// Bytes that they take in a file system of 4 KiB blocks.
     pub allocated_bytes: u64,
     /// Extended attributes by full name.
     pub xattrs: Xattrs,
@@ -76,7 +75,7 @@ pub struct TarEntry {
     pub has_acl_text: bool,
     /// The key of a pax record that came more than once; the last one holds.
     pub repeated_record: Option<Vec<u8>>,
-    /// Where the member's own header starts in the archive.
+    /// Position of the member's own header in the archive.
     pub offset: u64,
 }
 

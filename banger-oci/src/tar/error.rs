@@ -1,4 +1,4 @@
-//! What can be wrong with an archive.
+//! Errors of an archive.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub enum TarError {
     /// The input failed.
     #[error("cannot read the archive at byte {offset}: {source}")]
     Read {
-        /// Where the archive had been read to.
+        /// Position of the reader in the archive.
         offset: u64,
         /// The input's error.
         source: io::Error,
@@ -19,23 +19,23 @@ pub enum TarError {
     /// The archive ends inside a header, a file or an extended header.
     #[error("the archive ends early, at byte {offset}, inside {inside}")]
     Truncated {
-        /// Where it ends.
+        /// Position of its end.
         offset: u64,
-        /// What is cut.
+        /// The truncated part.
         inside: &'static str,
     },
     /// A block that should be a header has a wrong checksum, or follows a lone block of zeros.
     #[error("no tar header at byte {offset}: {reason}")]
     NotAHeader {
-        /// Where the block starts.
+        /// Position of the block.
         offset: u64,
-        /// What gave it away.
+        /// The recognised format.
         reason: &'static str,
     },
     /// A number in a header is malformed or out of its range.
     #[error("bad {field} in the header at byte {offset}")]
     Number {
-        /// Where the header starts.
+        /// Position of the header.
         offset: u64,
         /// The field, or the key of the pax record.
         field: &'static str,
@@ -44,7 +44,7 @@ pub enum TarError {
     /// another, or belongs to no file.
     #[error("bad {record} extended header at byte {offset}: {reason}")]
     Extended {
-        /// Where its header (or, for one without a file, the archive's end) is.
+        /// Position of its header, or of the archive's end if no file follows.
         offset: u64,
         /// Which kind.
         record: &'static str,
@@ -54,16 +54,16 @@ pub enum TarError {
     /// A sparse file whose map is malformed, or of a kind that is unknown.
     #[error("bad map of the sparse file at byte {offset}: {reason}")]
     Sparse {
-        /// Where the file's header starts.
+        /// Position of the file's header.
         offset: u64,
         /// The reason.
         reason: &'static str,
     },
-    /// A type flag that says nothing about a root file system: part of a multi-volume archive, or
-    /// a vendor's invention.
+    /// A type flag without meaning for a root file system: part of a multi-volume archive, or an extension of
+    /// a vendor.
     #[error("unsupported type flag {:?} in the header at byte {offset}", char::from(*.flag))]
     TypeFlag {
-        /// Where the header starts.
+        /// Position of the header.
         offset: u64,
         /// The flag.
         flag: u8,
@@ -71,11 +71,11 @@ pub enum TarError {
     /// One of the reader's limits.
     #[error("{what} of {value} at byte {offset} is more than the {maximum} that are allowed")]
     Limit {
-        /// Where the header starts.
+        /// Position of the header.
         offset: u64,
-        /// What is limited.
+        /// The limited quantity.
         what: &'static str,
-        /// What the archive wants.
+        /// The value in the archive.
         value: u64,
         /// The limit.
         maximum: u64,
@@ -88,7 +88,7 @@ impl TarError {
         203
     }
 
-    /// Returns where in the archive it was found, in bytes from the start.
+    /// Returns the position of the error in the archive, in bytes from the start.
     pub fn offset(&self) -> u64 {
         match self {
             Self::Read { offset, .. }

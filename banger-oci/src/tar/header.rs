@@ -48,7 +48,7 @@ impl<'a> Header<'a> {
         Ok(Self { block, offset, format })
     }
 
-    /// Returns where in the archive the header starts.
+    /// Returns the position of the header in the archive.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }

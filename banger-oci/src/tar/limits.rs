@@ -1,13 +1,12 @@
-//! What an archive may ask for.
+//! Limits on an archive.
 
 use crate::setters::setters;
 
-/// What an archive may ask for before it is refused.
+/// Limits on an archive. An archive beyond them is refused.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TarLimits {
-    /// Bytes of one extended header; default 1 MiB, which holds the 64 KiB of the largest xattr
-    /// many times over.
+    /// Bytes of one extended header; default 1 MiB, many times the 64 KiB of the largest xattr.
     pub max_extended_bytes: u64,
     /// Pieces of one sparse file; default 1,048,576, which take 16 MiB of memory.
     pub max_sparse_extents: u64,

@@ -1,9 +1,9 @@
 //! A strict reader of tar archives: v7, ustar, pax, GNU and star headers.
 //!
-//! What a layer's bytes mean must not depend on who reads them, so everything that readers are
-//! known to disagree on is either settled by the text of the format or an error: numbers that do not
-//! parse, repeated or dangling extended headers, sparse maps that do not add up, two names for one
-//! entry. [`TarReader`] lends the bytes of files out of the buffers of its input, uncopied.
+//! The meaning of a layer must not depend on its reader. Where readers are known to disagree, the text of the
+//! format decides, or banger returns an error. Examples are numbers that do not parse, repeated or dangling
+//! extended headers, sparse maps that do not add up, and two names for one entry. [`TarReader`] lends the
+//! bytes of files out of the buffers of its input, without a copy.
 //!
 //! ```
 //! use banger_oci::tar::{TarEntry, TarLimits, TarReader};

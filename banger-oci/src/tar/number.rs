@@ -2,12 +2,11 @@
 
 use banger_tree::Timestamp;
 
-/// Returns the number in a header field; `None` if it is none or needs more than 127 bits.
+/// Returns the number in a header field; `None` if it does not parse or needs more than 127 bits.
 ///
-/// As GNU tar reads them: octal digits may be led by one NUL, which a field before this one that was full
-/// left behind, and by spaces; a space or NUL ends them, and what follows it is not looked at. Nothing at
-/// all is 0. With the
-/// top bit of the first byte set, the rest is one big-endian two's complement number (GNU, star).
+/// It is read as GNU tar does it. One NUL (left by a full field in front) and spaces may stand before the
+/// octal digits. A space or NUL ends them; the rest is ignored. An empty field is 0. With the top bit of the
+/// first byte set, the rest is one big-endian two's complement number (GNU, star).
 pub(super) fn header_number(field: &[u8]) -> Option<i128> {
     match field.first() {
         Some(first) if first & 0x80 != 0 => {

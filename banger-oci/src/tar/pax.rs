@@ -10,7 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::number::{decimal, pax_time};
 use super::sparse::Extent;
 
-/// What one `x` header says, as far as it is of use here.
+/// The useful records of one `x` header.
 #[derive(Debug, Default)]
 pub(super) struct PaxFields {
     pub(super) path: Option<Vec<u8>>,
@@ -36,7 +36,7 @@ pub(super) struct PaxFields {
 pub(super) struct SparseFields {
     /// Format version; absent in 0.0 and 0.1.
     pub(super) version: (Option<u64>, Option<u64>),
-    /// The file's real name (0.1 and 1.0); the header's own is a made-up one.
+    /// The file's real name (0.1 and 1.0); the name in the header is an invented one.
     pub(super) name: Option<Vec<u8>>,
     /// The file's size, holes included: in 0.0 and 0.1, and in 1.0.
     size: Option<u64>,
@@ -117,7 +117,7 @@ impl PaxFields {
         Ok(())
     }
 
-    /// POSIX: an empty value takes back what was said before; here, the header's own field holds again.
+    /// POSIX: an empty value removes the earlier record; then the header's own field holds again.
     fn take_back(&mut self, key: &[u8]) {
         match key {
             b"path" => self.path = None,
@@ -217,7 +217,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// One record, and what follows it.
+/// One record, and the rest.
 struct Record<'a> {
     key: &'a [u8],
     value: &'a [u8],

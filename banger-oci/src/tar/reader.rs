@@ -16,7 +16,7 @@ use super::sparse_map::{read_map_1_0, read_old_map, too_many_extents};
 pub enum Data<'a> {
     /// Bytes, lent from the input's buffer; never empty.
     Bytes(&'a [u8]),
-    /// So many zeros that the archive does not have; never none.
+    /// This number of zeros, which the archive does not contain; never 0.
     Hole(u64),
 }
 
@@ -36,15 +36,15 @@ pub struct TarReader<R> {
     lacks_end: bool,
 }
 
-/// Where in the current file the next piece is.
+/// Position of the next piece in the current file.
 #[derive(Debug, Default)]
 struct FileState {
-    /// The pieces that the archive has; one for a file without holes.
+    /// The pieces in the archive; one for a file without holes.
     map: Vec<Extent>,
     /// Index of the piece the next bytes are of, and how many bytes of it were lent.
     next: usize,
     taken: u64,
-    /// How far into the file the caller has got, and where it ends.
+    /// The position of the caller in the file, and its end.
     offset: u64,
     size: u64,
 }
@@ -74,9 +74,8 @@ impl<R: BufRead> TarReader<R> {
         }
     }
 
-    /// Reads the next header into `entry`, passing over what was not read of the file before it.
-    /// Returns whether there was one: false at the end blocks, or where the input ends between two
-    /// entries. What follows the end blocks stays in the input.
+    /// Reads the next header into `entry`, and skips unread bytes of the file before it. Returns false at the
+    /// end blocks, or if the input ends between two entries. Bytes after the end blocks stay in the input.
     ///
     /// # Errors
     /// The archive is malformed, truncated or beyond a limit, or the input fails. A reader that
@@ -176,7 +175,7 @@ impl<R: BufRead> TarReader<R> {
         self.lent = 0;
     }
 
-    /// Passes over what is left of the current entry.
+    /// Skips the rest of the current entry.
     fn finish_entry(&mut self) -> Result<(), TarError> {
         self.return_lent();
         self.blocks.skip(self.remaining, "a file")?;
@@ -405,7 +404,7 @@ impl Extended {
     }
 }
 
-/// Returns what `flag` says an entry is.
+/// Returns the kind of an entry with the type flag `flag`.
 fn kind(flag: u8, path: &[u8], format: Format, offset: u64) -> Result<TarEntryKind, TarError> {
     Ok(match flag {
         // 7 is a contiguous file, to be treated as a file by those who cannot make one.

@@ -3,7 +3,7 @@
 /// One piece of a file that is in the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// Where it is in the file.
+    /// Its position in the file.
     pub(super) offset: u64,
     /// How long it is.
     pub(super) length: u64,
@@ -31,7 +31,7 @@ pub(super) fn check_map(map: &[Extent], real_size: u64, data_bytes: u64) -> Resu
     }
 }
 
-/// Returns what the pieces of a checked map take in a file system: whole blocks of 4 KiB.
+/// Returns the bytes of the pieces of a checked map in a file system: whole blocks of 4 KiB.
 pub(super) fn allocated_bytes(map: &[Extent]) -> u64 {
     const BLOCK_BYTES: u64 = 4096;
     let (mut blocks, mut next) = (0, 0);

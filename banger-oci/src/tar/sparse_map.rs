@@ -36,8 +36,8 @@ pub(super) fn read_old_map<R: BufRead>(
     Ok(real_size)
 }
 
-/// Reads the map of pax format 1.0: decimal lines, padded to a block, in front of the data and part of
-/// its size, of which `remaining` bytes are still to come. `offset` is that of the file's header.
+/// Reads the map of pax format 1.0: decimal lines, padded to a block, in front of the data. The map is part
+/// of the data's size, of which `remaining` bytes are left. `offset` is the position of the file's header.
 pub(super) fn read_map_1_0<R: BufRead>(
     blocks: &mut Blocks<R>,
     limits: &TarLimits,
