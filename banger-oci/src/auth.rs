@@ -57,7 +57,7 @@ pub(crate) struct Auth {
     generation: u64,
     /// The generation that was refused although it was new.
     rejected: Option<u64>,
-    /// The challenge of `/v2/`, once it is known; the inner `None` is no challenge.
+    /// The challenge of `/v2/`, once it is known; the inner `None` means no challenge.
     root_challenge: Option<Option<Challenge>>,
 }
 

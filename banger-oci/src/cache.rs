@@ -200,7 +200,7 @@ impl BlobCache {
         Err(restless(path))
     }
 
-    /// Reads a small blob, such as a manifest, and checks it. A damaged one is removed.
+    /// Reads a small blob, for example a manifest, and checks it. A damaged one is removed.
     pub(crate) fn read_small(
         &self,
         digest: &Digest,

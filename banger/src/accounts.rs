@@ -7,7 +7,7 @@ use banger_tree::{FileType, GuestPath, Rootfs, RootfsError, escape_bytes};
 
 pub(crate) use banger_guest::files::accounts::{GROUP_FILE as GROUP, PASSWD_FILE as PASSWD};
 
-/// Most bytes that are read of such a file.
+/// Largest number of bytes that are read of an account file.
 const MAX_BYTES: usize = 4 << 20;
 
 /// A line of the file.
@@ -19,11 +19,11 @@ struct Account {
     group: Option<u32>,
 }
 
-/// The accounts of one file; empty where there is no such file.
+/// The accounts of one file; empty if the file is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accounts {
     accounts: Vec<Account>,
-    /// Whether the file is larger than what was read.
+    /// Whether the file is larger than the part that was read.
     is_cut: bool,
 }
 
@@ -57,7 +57,7 @@ impl Accounts {
         Self { accounts, is_cut: false }
     }
 
-    /// Whether the file has the name; `None` where only a part of the file was read.
+    /// Returns whether the file has the name; `None` if only a part of the file was read.
     pub(crate) fn has_name(&self, name: &[u8]) -> Option<bool> {
         let has = self.accounts.iter().any(|account| account.name == name);
         (has || !self.is_cut).then_some(has)
@@ -80,7 +80,7 @@ impl Accounts {
     }
 }
 
-/// Returns the number of a user or group, which may have a plus in front as `chown` takes it.
+/// Returns the number of a user or group. It may have a plus in front, as for `chown`.
 pub(crate) fn number(text: &[u8]) -> Option<u32> {
     accounts::numeric_id(text.strip_prefix(b"+").unwrap_or(text))
 }

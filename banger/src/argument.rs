@@ -12,9 +12,9 @@ pub struct ArgumentError {
     pub setting: Setting,
     /// The value, as it was given.
     pub value: String,
-    /// What is wrong with the value.
+    /// The fault of the value.
     pub reason: String,
-    /// What the caller can do.
+    /// The next step.
     pub advice: Option<Advice>,
 }
 
@@ -24,7 +24,7 @@ impl ArgumentError {
         Self { setting, value: value.into(), reason: reason.into(), advice: None }
     }
 
-    /// Returns the error with what the caller can do.
+    /// Returns the error with advice.
     #[must_use]
     pub fn with_advice(mut self, advice: Advice) -> Self {
         self.advice = Some(advice);

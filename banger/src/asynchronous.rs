@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::event::EventHandler;
 use crate::request::{PullRequest, PulledFile};
 
-/// As [`pull`](crate::pull), without blocking the runtime. A future that is dropped stops its run, which
-/// then cleans up on its own thread.
+/// Like [`pull`](crate::pull), but does not block the runtime. A dropped future stops its run, which then
+/// cleans up on its own thread.
 ///
 /// # Errors
 /// As [`pull`](crate::pull); the runtime shuts down before the run begins.
@@ -32,8 +32,8 @@ pub async fn pull_async(
     off_runtime(cancellation, move |cancellation| calls::pull(&request, &dirs, &events, cancellation)).await
 }
 
-/// As [`pull_to_file`](crate::pull_to_file), without blocking the runtime. A future that is dropped
-/// stops its run, which then cleans up on its own thread.
+/// Like [`pull_to_file`](crate::pull_to_file), but does not block the runtime. A dropped future stops its
+/// run, which then cleans up on its own thread.
 ///
 /// # Errors
 /// As [`pull_to_file`](crate::pull_to_file); the runtime shuts down before the run begins.
@@ -55,8 +55,8 @@ pub async fn pull_to_file_async(
     .await
 }
 
-/// As [`build_rootfs`](crate::build_rootfs), without blocking the runtime. A future that is dropped
-/// stops its run, which then cleans up on its own thread.
+/// Like [`build_rootfs`](crate::build_rootfs), but does not block the runtime. A dropped future stops its
+/// run, which then cleans up on its own thread.
 ///
 /// # Errors
 /// As [`build_rootfs`](crate::build_rootfs); the runtime shuts down before the run begins.
@@ -85,7 +85,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs `work` where it may block, with a stop flag that is set when the caller loses interest.
+/// Runs `work` on a thread that may block, with a stop flag that is set when the future is dropped.
 async fn off_runtime<T: Send + 'static>(
     cancellation: &Cancellation,
     work: impl FnOnce(&Cancellation) -> Result<T, Error> + Send + 'static,

@@ -16,14 +16,14 @@ use crate::error::Error;
 use crate::output::OutputFile;
 use crate::scratch::ScratchDir;
 
-/// Name of the backend that is used when none is asked for.
+/// Name of the default backend.
 pub const DEFAULT_BACKEND: &str = "native";
 
-/// What writes the file system.
+/// The writer of the file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// banger's own writer: one pass, no tools.
+    /// The native writer: one pass, no tools.
     #[default]
     Native,
     /// `mkfs.ext4` and `debugfs` of the host: slow, and the reference.
@@ -69,7 +69,7 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    /// Sets what was not known when the image was begun.
+    /// Sets the values that were not known when the image was begun.
     pub(crate) fn set_identity(&mut self, identity: Identity) {
         self.builder.set_identity(identity);
     }
@@ -80,7 +80,7 @@ impl Begun {
     }
 }
 
-/// Returns the error with the name of the file where it has that of the file under construction.
+/// Returns the error with the name of the final file in the place of the file under construction.
 pub(crate) fn named(file: &OutputFile, error: Error) -> Error {
     match error {
         Error::Ext4(Ext4Error::Io { action, path, source }) if file.is_partial(&path) => {

@@ -1,4 +1,4 @@
-//! A directory or a tar of the host to one ext4 file.
+//! Builds one ext4 file from a directory or a tar of the host.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -31,18 +31,18 @@ pub struct BuildRequest {
     pub limits: Limits,
     /// Size of the file system.
     pub size: ImageSize,
-    /// Least number of inodes; `None` for one every 16 KiB.
+    /// Smallest number of inodes; `None` for one for each 16 KiB.
     pub inodes: Option<u32>,
-    /// What writes the file system.
+    /// The backend that writes the file system.
     pub backend: Backend,
     /// Name of the file system, at most 16 bytes.
     pub label: String,
-    /// UUID of the file system; `None` makes one of what the tree says of its files.
+    /// UUID of the file system; `None` makes it from the tree.
     pub uuid: Option<Uuid>,
     /// Replace an output file.
     pub force: bool,
-    /// Seconds since the epoch for what the source gives no time to, in the place of the root
-    /// directory's; [`source_date_epoch`](crate::source_date_epoch) reads it from the environment.
+    /// Time of files without a time in the source, in seconds since the epoch; `None` for the time of the
+    /// root directory. [`source_date_epoch`](crate::source_date_epoch) reads it from the environment.
     pub source_date_epoch: Option<i64>,
     /// Directory for scratch files of the e2fsprogs backend; `None` for `$TMPDIR`.
     pub scratch_dir: Option<Utf8PathBuf>,
@@ -80,7 +80,7 @@ setters! {
     }
 }
 
-/// What a source turned out to be.
+/// The kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -99,9 +99,9 @@ pub struct BuiltFile {
     pub version: u32,
     /// The ext4 file.
     pub path: Utf8PathBuf,
-    /// What it was built from.
+    /// The source.
     pub source: Utf8PathBuf,
-    /// What that is.
+    /// The kind of the source.
     pub source_kind: SourceKind,
     /// Name of the backend.
     pub backend: String,
@@ -109,17 +109,17 @@ pub struct BuiltFile {
     pub label: String,
     /// Its UUID.
     pub uuid: Uuid,
-    /// Second of what the source gives no time to.
+    /// Time of files without a time in the source, in seconds since the epoch.
     pub timestamp_seconds: i64,
     /// Size of the file system, which is the length of the file.
     pub size_bytes: u64,
     /// Bytes not in use.
     pub free_bytes: u64,
-    /// Inodes there are.
+    /// Number of inodes.
     pub inodes: u32,
     /// Inodes in use.
     pub used_inodes: u32,
-    /// What was changed or left out.
+    /// Warnings: changed or dropped data.
     pub warnings: Vec<String>,
 }
 
@@ -131,12 +131,12 @@ impl BuiltFile {
 /// Builds the ext4 file `output` from a directory or a tar of the host. It is complete when this
 /// returns and absent when it fails.
 ///
-/// What the bytes of the file depend on: what is in the source, the backend and the options of the
-/// request, and nothing else of the host.
+/// The bytes of the file depend only on the content of the source, the backend and the options of the
+/// request.
 ///
 /// # Errors
-/// The source cannot be read or changes meanwhile, the file exists and the request does not say to
-/// replace it or lies in the source, or it cannot be written.
+/// The source cannot be read or changes meanwhile. Or the file lies in the source, cannot be written, or
+/// exists and the request does not allow to replace it.
 pub(crate) fn build_rootfs(
     request: &BuildRequest,
     output: &Utf8Path,
@@ -157,7 +157,7 @@ enum SourceContent {
     Tar(Box<TarSource>),
 }
 
-/// A file system that has no name yet.
+/// A file system without a published name so far.
 struct BuiltTree {
     source_kind: SourceKind,
     identity: Identity,
@@ -242,7 +242,7 @@ impl BuildRun<'_> {
         self.events.emit(event, self.cancellation);
     }
 
-    /// Fails where the output would become part of the source, or take its place.
+    /// Fails if the output would become part of the source, or take its place.
     fn check_output(&self, output: &Utf8Path, source: &Source) -> Result<(), Error> {
         let is_source = |path: &std::path::Path| {
             let own = (source.metadata.dev(), source.metadata.ino());
@@ -301,8 +301,7 @@ impl BuildRun<'_> {
         Ok(SourceTree { tree, warnings: with_rest(warnings, warning_count) })
     }
 
-    /// Returns what the file system is called: made of its files, so that equal sources make equal
-    /// bytes, without having to be known before they are read.
+    /// Returns the identity of the file system, made from its files. So equal sources make equal bytes.
     fn identity(&self, tree: &Tree) -> Identity {
         let digest = digest_of(tree);
         let of_root = tree.inode(tree.root()).attributes.mtime.seconds;

@@ -10,11 +10,10 @@ use crate::error::Error;
 use crate::event::EventHandler;
 use crate::request::{PullRequest, PulledFile};
 
-/// Pulls an image and publishes it in the image store under `dirs`, in the place of an older one
-/// of the same name.
+/// Pulls an image and publishes it in the image store under `dirs`. Replaces an older image of the same name.
 ///
-/// An image that is there already, at the same digest and with the same options, is left as it is
-/// unless the request says otherwise.
+/// If the store has this image with the same digest and options, the call returns it unchanged, unless the
+/// request asks for a new build.
 ///
 /// # Errors
 /// Any stage; then nothing is published and nothing but downloaded blobs is left.
@@ -34,7 +33,7 @@ pub fn pull(
 /// absent when it fails.
 ///
 /// # Errors
-/// Any stage, or the file exists and the request does not say to replace it.
+/// A stage fails, or the file exists and the request does not allow to replace it.
 ///
 /// # Panics
 /// The event handler panicked.
@@ -53,12 +52,12 @@ pub fn pull_to_file(
 /// Builds the ext4 file `output` from a directory or a tar of the host. It is complete when this
 /// returns and absent when it fails.
 ///
-/// The bytes of the file depend on the content of the source, the backend and the options of the
-/// request, and on nothing else of the host.
+/// The bytes of the file depend only on the content of the source, the backend and the options of the
+/// request.
 ///
 /// # Errors
-/// The source cannot be read or changes meanwhile, the file exists and the request does not say to
-/// replace it or lies in the source, or it cannot be written.
+/// The source cannot be read or changes meanwhile. Or the file lies in the source, cannot be written, or
+/// exists and the request does not allow to replace it.
 ///
 /// # Panics
 /// The event handler panicked.

@@ -1,4 +1,4 @@
-//! Where banger keeps its state and cache on this host.
+//! The directories for state and cache on this host.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use etcetera::base_strategy::Xdg;
 pub struct Dirs {
     /// Published images: `$XDG_STATE_HOME/banger` for [`Dirs::of_user`].
     pub state: Utf8PathBuf,
-    /// Downloaded blobs, which can be had again: `$XDG_CACHE_HOME/banger` for [`Dirs::of_user`].
+    /// Downloaded blobs, which can be downloaded again: `$XDG_CACHE_HOME/banger` for [`Dirs::of_user`].
     pub cache: Utf8PathBuf,
 }
 
@@ -21,7 +21,7 @@ pub struct Dirs {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DirsError {
-    /// Neither the XDG variables nor a home directory say where.
+    /// The XDG variables and the home directory are missing.
     #[error("no home directory is known")]
     NoHome,
     /// A directory's name is not UTF-8.
@@ -41,7 +41,7 @@ impl Dirs {
     /// [`Dirs::new`] does not.
     ///
     /// # Errors
-    /// There is no home directory, or a name is not UTF-8.
+    /// The home directory is missing, or a name is not UTF-8.
     pub fn of_user() -> Result<Self, DirsError> {
         let xdg = Xdg::new().map_err(|_| DirsError::NoHome)?;
         let utf8 = |path| Utf8PathBuf::from_path_buf(path).map_err(DirsError::NotUtf8);

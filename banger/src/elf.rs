@@ -34,7 +34,7 @@ pub(crate) fn check_executable(bytes: &[u8], architecture: &str) -> Result<(), &
     }
 }
 
-/// What of an ELF header matters here (gABI, "ELF Header" and "Program Header").
+/// The needed fields of an ELF header (gABI, "ELF Header" and "Program Header").
 struct Elf {
     is_64: bool,
     big_endian: bool,

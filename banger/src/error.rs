@@ -1,4 +1,4 @@
-//! Why a run failed: the one error of the crate, over the errors of the stages.
+//! The error of the crate, which contains the errors of the stages.
 
 use banger_boot::InjectError;
 use banger_ext4::Ext4Error;
@@ -16,7 +16,7 @@ use crate::report::ErrorReport;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
 
-/// Why a run failed: the error of the stage that did, or one of the run itself.
+/// The error of a run: the error of the stage that failed, or one of the run itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -35,7 +35,7 @@ pub enum Error {
     /// The image could not be made to boot.
     #[error(transparent)]
     Inject(#[from] InjectError),
-    /// There is no guest binary for the image.
+    /// No guest binary fits the image.
     #[error(transparent)]
     GuestBinary(#[from] GuestBinaryError),
     /// A directory of the host could not be read.
@@ -44,8 +44,8 @@ pub enum Error {
     /// The image store failed.
     #[error(transparent)]
     Store(StoreError),
-    /// An ext4 file could not be looked into or edited, or the caller asked to stop; it is unchanged,
-    /// but for [`EditError::Partly`].
+    /// An ext4 file could not be read or edited, or the caller asked to stop. The file is unchanged, except
+    /// with [`EditError::Partly`].
     #[error("{}{source}{}", name_of(.file, .source), state_after(.source))]
     Rootfs {
         /// The ext4 file.
@@ -56,7 +56,7 @@ pub enum Error {
     /// The directories for state and cache are not known.
     #[error(transparent)]
     Dirs(#[from] DirsError),
-    /// A name is none.
+    /// A name is invalid.
     #[error(transparent)]
     Name(#[from] NameError),
     /// The platform does not parse.
@@ -68,7 +68,7 @@ pub enum Error {
     /// The output file could not be made.
     #[error(transparent)]
     Output(#[from] OutputError),
-    /// A guest could not be asked, or said no.
+    /// A guest could not be reached, or refused.
     #[error(transparent)]
     Guest(GuestError),
     /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
@@ -77,7 +77,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Code of a failure to write the output, also one of a program's own.
+    /// Code of a failure to write the output. Programs may use it for their own output, too.
     pub const OUTPUT_CODE: u32 = OutputError::IO_CODE;
 
     /// Code of a fault of banger itself.
@@ -86,10 +86,9 @@ impl Error {
     /// Code of arguments that a program does not understand.
     pub const USAGE_CODE: u32 = 509;
 
-    /// Returns a number that stays the same for this kind of failure in all versions: 1xx
-    /// references and pulls, 2xx layers, 3xx the file system, 4xx the store, 5xx the run itself,
-    /// 6xx directories of the host, 7xx what is inside an ext4 file, 8xx what makes an image boot,
-    /// 9xx guests that run.
+    /// Returns a number that stays the same for this failure in all versions. 1xx references and pulls, 2xx
+    /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
+    /// inside an ext4 file, 8xx the injection, 9xx running guests.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
@@ -103,7 +102,7 @@ impl Error {
         move |error| failed(error).into()
     }
 
-    /// Returns the kind of the failure: what a program decides by.
+    /// Returns the kind of the failure. Programs decide by it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Cancelled => ErrorKind::Cancelled,
@@ -116,18 +115,18 @@ impl Error {
         self.ask_stage(false, |stage| stage.is_transient())
     }
 
-    /// Returns the host's error number, where the host failed.
+    /// Returns the host's error number, if the host failed.
     pub fn os_error(&self) -> Option<i32> {
         self.ask_stage(None, |stage| stage.os_error())
     }
 
-    /// Returns what failed and on what, in one line, without advice.
+    /// Returns the failure and its object, in one line, without advice.
     pub fn message(&self) -> String {
         self.to_string()
     }
 
-    /// Returns what the caller can do. It names options as the library does;
-    /// [`Advice::worded`] names them as a program does.
+    /// Returns the next step for the caller. It names options as the library does; [`Advice::worded`] uses
+    /// the names of a program.
     pub fn advice(&self) -> Option<Advice> {
         match self {
             Self::Rootfs { file, source: EditError::Rootfs(RootfsError::Io { action: "open", .. }) }
@@ -139,7 +138,7 @@ impl Error {
         }
     }
 
-    /// Returns what the failure is about: paths, digests, hosts, limits.
+    /// Returns the objects of the failure: paths, digests, hosts, limits.
     pub fn context(&self) -> ErrorContext {
         match self {
             Self::Rootfs { file, source } => source.context().with("file", file),
@@ -152,8 +151,8 @@ impl Error {
         ErrorReport::of(self)
     }
 
-    /// Returns the error as one line of JSON: `version`, `code`, `kind`, `message`, `advice` (where
-    /// there is any) and `context`.
+    /// Returns the error as one line of JSON: `version`, `code`, `kind`, `message`, `advice` (if there is
+    /// any) and `context`.
     pub fn to_json(&self) -> String {
         self.report().to_json()
     }
@@ -207,12 +206,12 @@ impl Failure for Error {
     }
 }
 
-/// Returns the file's name where the error does not have it.
+/// Returns the name of the file, if the error does not contain it.
 fn name_of(file: &Utf8Path, source: &EditError) -> String {
     if source.names_image() { String::new() } else { format!("{file}: ") }
 }
 
-/// Returns what an interrupted edit leaves.
+/// Returns the state after an interrupted edit.
 fn state_after(source: &EditError) -> &'static str {
     match source {
         EditError::Cancelled | EditError::Rootfs(RootfsError::Cancelled) => "; it is as it was",

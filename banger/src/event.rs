@@ -1,4 +1,4 @@
-//! What a run tells while it goes on.
+//! Events of a run.
 
 use std::any::Any;
 use std::fmt;
@@ -43,12 +43,12 @@ pub enum Event {
         /// Bytes that an earlier broken download left.
         resumed_bytes: u64,
     },
-    /// Another process downloads the blob; this one waits for it.
+    /// Another process downloads the blob; this process waits for it.
     BlobWaiting {
         /// Digest of the blob.
         digest: String,
     },
-    /// Another thread or process pulls an image of this name; this one waits for it.
+    /// Another thread or process pulls an image of this name; this call waits for it.
     PullWaiting {
         /// Name of the image.
         name: String,
@@ -69,11 +69,11 @@ pub enum Event {
     },
     /// A request failed and is tried again.
     Retry {
-        /// What is tried again.
+        /// The operation that is retried.
         what: String,
         /// Which attempt comes now, from 2 on.
         attempt: u32,
-        /// Why the one before failed.
+        /// The failure of the attempt before.
         reason: String,
         /// How long it waits first.
         delay_ms: u64,
@@ -91,7 +91,7 @@ pub enum Event {
     LayerDone {
         /// Its position, 0 for the base.
         layer: u32,
-        /// Tar entries it had.
+        /// Number of its tar entries.
         entries: u64,
     },
     /// More of a directory of the host was read.
@@ -103,7 +103,7 @@ pub enum Event {
     },
     /// Something was changed or left out.
     Warning {
-        /// What and why.
+        /// The fact and its reason.
         message: String,
     },
     /// The file system is being written.
@@ -120,7 +120,7 @@ pub enum Event {
     },
 }
 
-/// A layer as it is published.
+/// A published layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LayerBlob {
@@ -142,7 +142,7 @@ impl LayerBlob {
 #[derive(Clone)]
 pub struct EventHandler {
     handler: Arc<Handler>,
-    /// What the handler panicked with in this run.
+    /// The panic of the handler in this run.
     panic: Arc<Mutex<Option<Panic>>>,
 }
 
@@ -160,8 +160,8 @@ impl EventHandler {
         Self::new(|_| ControlFlow::Continue(()))
     }
 
-    /// Calls `run` with a handler and a stop flag of its own: what stops this run sets no flag of the
-    /// caller. A panic of the handler goes on from here, when everything else of the run has ended.
+    /// Calls `run` with a separate handler and stop flag, so a stop of this run does not set a flag of the
+    /// caller. A panic of the handler continues from here, after all other parts of the run have ended.
     pub(crate) fn during<T>(
         &self,
         cancellation: &Cancellation,
@@ -176,8 +176,8 @@ impl EventHandler {
         }
     }
 
-    /// Hands `event` on; cancels the run when the handler says so. After a panic the handler is not
-    /// called any more.
+    /// Passes `event` on; cancels the run if the handler asks for it. After a panic the handler is not called
+    /// any more.
     pub(crate) fn emit(&self, event: &Event, cancellation: &Cancellation) {
         trace(event);
         if self.panic().is_some() {

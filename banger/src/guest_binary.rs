@@ -1,4 +1,4 @@
-//! Which guest binary goes into an image, and what is asked of it.
+//! The guest binary for an image, and its checks.
 
 use std::io;
 use std::sync::Arc;
@@ -19,8 +19,7 @@ use crate::setters::setters;
 pub struct GuestOptions {
     /// Which init it gets.
     pub init: InitMode,
-    /// A directory of guest binaries, `banger-guest-amd64` and so on, in the place of the one that
-    /// comes with banger.
+    /// A directory of guest binaries, `banger-guest-amd64` and so on, in the place of the embedded one.
     pub dir: Option<Utf8PathBuf>,
 }
 
@@ -31,11 +30,11 @@ setters! {
     }
 }
 
-/// Why there is no guest binary.
+/// Error of the search for a guest binary.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuestBinaryError {
-    /// banger brings none for this processor.
+    /// banger embeds no guest binary for this processor.
     #[error("this banger brings no guest binary for {architecture}")]
     NotEmbedded {
         /// The processor, as OCI calls it.
@@ -114,7 +113,7 @@ impl Failure for GuestBinaryError {
 /// Returns the init mode that users call `name`.
 ///
 /// # Errors
-/// There is none of that name.
+/// A file of that name is missing.
 pub fn parse_init_mode(name: &str) -> Result<InitMode, ArgumentError> {
     name.parse().map_err(|_| {
         ArgumentError::new(Setting("init"), name, "there is no such choice")
@@ -128,8 +127,8 @@ const EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/embedded_
 /// Returns the guest binary that this crate embeds for the processor that OCI calls `architecture`.
 ///
 /// The feature `embedded-guest` embeds the files that `BANGER_GUEST_BINARY` named when the crate was
-/// compiled. Without that variable, a build in banger's workspace embeds one for its own processor
-/// (`amd64` or `arm64`, on Linux), and any other build embeds none.
+/// compiled. Without that variable, a build in banger's workspace embeds one for its own processor (`amd64`
+/// or `arm64`, on Linux). Any other build embeds no guest binary.
 pub fn embedded_guest(architecture: &str) -> Option<&'static [u8]> {
     EMBEDDED.iter().find(|(embedded, _)| *embedded == architecture).map(|(_, bytes)| *bytes)
 }
@@ -157,7 +156,7 @@ pub(crate) fn guest_binary(
     }
 }
 
-/// Returns the digest of all that an injection writes: images of equal digests got the same.
+/// Returns the digest of all files that an injection writes. Images with equal digests got the same files.
 pub(crate) fn digest_of(agents: &GuestAgents) -> Digest {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(&agents.binary);

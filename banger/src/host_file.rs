@@ -1,4 +1,4 @@
-//! Files and directories of banger's own, opened without trust in what lies in their place.
+//! Files and directories of banger, opened without trust in their place.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -17,7 +17,7 @@ pub(crate) fn open_plain(directory: impl AsFd, name: &str) -> io::Result<File> {
     open_regular(directory, name, OFlags::RDONLY)
 }
 
-/// Opens the regular file `path` to be locked; makes it where it is missing.
+/// Opens the regular file `path` for a lock; makes a missing file.
 pub(crate) fn open_lock(path: &Utf8Path) -> io::Result<File> {
     open_regular(CWD, path.as_str(), OFlags::RDWR | OFlags::CREATE)
 }
@@ -53,7 +53,7 @@ fn no_symlink(error: rustix::io::Errno, reason: &'static str) -> io::Error {
     }
 }
 
-/// Returns what is in a file of at most `limit_bytes`.
+/// Returns the content of a file of at most `limit_bytes`.
 pub(crate) fn read_at_most(file: &File, limit_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(limit_bytes + 1).read_to_end(&mut bytes)?;
@@ -63,8 +63,7 @@ pub(crate) fn read_at_most(file: &File, limit_bytes: u64) -> io::Result<Vec<u8>>
     }
 }
 
-/// Returns why a directory of banger's own cannot be trusted: others could have put into it what they
-/// like.
+/// Returns the reason to distrust a directory of banger: other users may have put files into it.
 pub(crate) fn distrust(metadata: &Metadata, with_sticky: bool) -> Option<String> {
     let (own, owner) = (geteuid().as_raw(), metadata.uid());
     // The mode of a symlink means nothing.
@@ -75,8 +74,8 @@ pub(crate) fn distrust(metadata: &Metadata, with_sticky: bool) -> Option<String>
     })
 }
 
-/// Returns the mode that a file made of `source` may have at most: what others may do to the source.
-/// Its owner may read and write, whatever the source's owner may.
+/// Returns the widest mode of a file made from `source`. Other users get at most their permissions on the
+/// source. The owner may always read and write.
 pub(crate) fn mode_limit(source: &Metadata) -> u32 {
     const OWNER: u32 = 0o600;
     match source.is_file() || source.is_dir() {

@@ -1,4 +1,4 @@
-//! Ids of images, which also tell directories under construction apart.
+//! Ids of images and of directories under construction.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,4 +1,4 @@
-//! What a file system takes from the image it is made of, so that equal images make equal bytes.
+//! UUID, hash seed and times of a file system, made from its image. So equal images make equal bytes.
 
 use banger_oci::Digest;
 use banger_oci::digest::{Algorithm, Hasher};
@@ -32,9 +32,8 @@ pub fn parse_uuid(text: &str) -> Result<Uuid, ArgumentError> {
     })
 }
 
-/// Returns a digest of all that a tree says of its files but their bytes: paths, types, sizes,
-/// targets, device numbers, modes, owners, times, extended attributes, and which names are links
-/// of one file.
+/// Returns a digest of the files of a tree without their bytes. It covers paths, types, sizes, targets,
+/// device numbers, modes, owners, times, extended attributes and hard links.
 pub(crate) fn digest_of(tree: &Tree) -> Digest {
     let mut hasher = TreeHasher(Hasher::new(Algorithm::Sha256));
     // Number of the first path that led to an inode, from 1 on.

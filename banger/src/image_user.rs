@@ -1,11 +1,11 @@
-//! Whether the user that an image's program runs as is one that the image knows.
+//! Checks that an image has the user of its program.
 
 use banger_tree::Rootfs;
 
 use crate::accounts::{Accounts, GROUP, PASSWD};
 
-/// Returns a warning where `user`, written as `USER` of an image is, names a user or group that the
-/// image does not have. Numbers need no entry.
+/// Returns a warning if `user` (in the form of an image's `USER`) names a user or group that the image does
+/// not have. Numbers need no entry.
 pub(crate) fn user_warning(rootfs: &dyn Rootfs, user: &str) -> Option<String> {
     let (name, group) = match user.split_once(':') {
         Some((name, group)) => (name, group),
@@ -23,8 +23,8 @@ pub(crate) fn user_warning(rootfs: &dyn Rootfs, user: &str) -> Option<String> {
     })
 }
 
-/// Whether `file` has the name. A file that cannot be read has no names; a name that is not in the part
-/// that was read may be in the rest.
+/// Returns whether `file` has the name. An unreadable file has no names. If only a part was read, the name
+/// may be in the rest.
 fn has_name(rootfs: &dyn Rootfs, file: &str, name: &str) -> bool {
     Accounts::read(rootfs, file).is_ok_and(|accounts| accounts.has_name(name.as_bytes()) != Some(false))
 }

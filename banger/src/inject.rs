@@ -13,20 +13,20 @@ use crate::rootfs::in_file;
 use crate::setters::setters;
 use crate::store::ImageConfigRecord;
 
-/// What to put into a finished image.
+/// Options of an injection into a finished image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InjectRequest {
     /// Which init and which guest binary.
     pub guest: GuestOptions,
-    /// The guest's processor, as OCI calls it; `None` finds it out from the programs in the image,
-    /// and takes the host's where there are none.
+    /// The guest's processor, as OCI calls it. `None` detects it from the programs in the image, or takes the
+    /// host's processor if the image has no programs.
     pub architecture: Option<String>,
-    /// What banger-init runs, where it is the init.
+    /// The program that banger-init runs, if it is the init.
     pub entrypoint: Option<Entrypoint>,
-    /// Name of the machine, for an image that has none; `None` for `banger`.
+    /// Host name, for an image without one; `None` for `banger`.
     pub hostname: Option<String>,
-    /// Time of what is written, in seconds since the epoch; `None` for now.
+    /// Time of the written files, in seconds since the epoch; `None` for now.
     pub timestamp_seconds: Option<i64>,
 }
 
@@ -43,8 +43,8 @@ setters! {
 /// Makes the ext4 image at `path` boot, in place: all of it or, when this fails, nothing.
 ///
 /// # Errors
-/// The caller asked to stop, the image cannot be opened or changed, there is no guest binary for its
-/// processor, or the init that was asked for is not there.
+/// The caller asked to stop, the image cannot be opened or changed, no guest binary fits its processor, or
+/// the requested init is missing.
 pub fn inject_file(
     path: &Utf8Path,
     request: &InjectRequest,

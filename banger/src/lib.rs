@@ -1,11 +1,11 @@
 //! Turns a container image into a bootable ext4 root file system.
 //!
 //! One crate for programs that embed banger: its pipeline, and every type that the pipeline names.
-//! [`pull`] resolves a reference, flattens the layers into a tree while they come in, writes the ext4
-//! file and publishes it in the [`ImageStore`] with one rename; [`pull_to_file`] does the same for a
-//! single file, and [`build_rootfs`] for a directory or a tar. An image that is pulled is made to boot
-//! on the way; [`inject_file`] does that to a finished one, [`rootfs`] looks into finished files and
-//! edits them, and [`guest`] talks to what runs inside once it has booted.
+//!
+//! [`pull`] resolves a reference, flattens the layers into a tree while they arrive, and makes the tree boot.
+//! Then it writes the ext4 file and publishes it in the [`ImageStore`] with one rename. [`pull_to_file`] does
+//! the same for a single file, and [`build_rootfs`] for a directory or a tar. [`inject_file`] makes a
+//! finished file boot, [`rootfs`] reads and edits finished files, and [`guest`] talks to a running guest.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -16,9 +16,9 @@
 //! # Ok::<(), banger::Error>(())
 //! ```
 //!
-//! An [`Error`] tells a program its [kind](Error::kind), a [code](Error::code) that stays the same in all
-//! versions, a message, [advice](Error::advice) apart from the message, and named values
-//! ([`Error::context`]); [`Error::to_json`] has all of them.
+//! An [`Error`] has a [kind](Error::kind), a [code](Error::code) that stays the same in all versions, and a
+//! message. [Advice](Error::advice) is separate from the message, and [`Error::context`] has named values.
+//! [`Error::to_json`] has all of them.
 //!
 //! Features:
 //!

@@ -1,4 +1,4 @@
-//! Advisory locks: held by an open file, gone with the process that held it.
+//! Advisory locks: an open file holds the lock, and the kernel drops it with the process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -14,7 +14,7 @@ use crate::host_file::{open_lock, open_plain_path};
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Why a lock was not taken.
+/// The reason why a lock was not taken.
 #[derive(Debug)]
 pub(crate) enum LockError {
     /// The caller asked to stop.
@@ -55,7 +55,7 @@ pub(crate) fn wait_for(
     }
 }
 
-/// Whether `path` still leads to the open file.
+/// Returns whether `path` still leads to the open file.
 pub(crate) fn is_at(path: &Utf8Path, file: &File) -> io::Result<bool> {
     let open = file.metadata()?;
     match fs::symlink_metadata(path) {
@@ -79,8 +79,8 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
-    /// Creates the file `path` and returns the lock on it, or `None` where a sweep took the file
-    /// away before it was locked.
+    /// Creates the file `path` and returns the lock on it, or `None` if a sweep removed the file before the
+    /// lock.
     pub(crate) fn create_new(path: &Utf8Path) -> io::Result<Option<Self>> {
         // Private: nobody else is to hold the lock.
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
@@ -91,7 +91,7 @@ impl Lock {
         }
     }
 
-    /// Returns the lock on the existing file `path`, or `None` while another one holds it.
+    /// Returns the lock on the existing file `path`, or `None` while another process or thread holds it.
     pub(crate) fn try_existing(path: &Utf8Path) -> io::Result<Option<Self>> {
         let file = open_plain_path(path)?;
         match file.try_lock() {
@@ -102,7 +102,7 @@ impl Lock {
     }
 }
 
-/// An exclusive lock on a file that has no other purpose and is removed with the lock.
+/// An exclusive lock on a file that is only for the lock and is removed with it.
 #[derive(Debug)]
 pub(crate) struct TransientLock {
     path: Utf8PathBuf,
@@ -110,8 +110,8 @@ pub(crate) struct TransientLock {
 }
 
 impl TransientLock {
-    /// Waits for the lock on `path`, which is created if missing. Calls `on_wait` once if another one
-    /// holds the lock.
+    /// Waits for the lock on `path`, which is created if missing. Calls `on_wait` once if another process or
+    /// thread holds the lock.
     pub(crate) fn wait(
         path: &Utf8Path,
         cancellation: &Cancellation,

@@ -26,8 +26,7 @@ use crate::error::Error;
 /// ```
 ///
 /// # Errors
-/// A name in `network` is not valid, there are two gateways of one family, or the file system cannot take
-/// the file.
+/// A name in `network` is invalid, one family has two gateways, or the file system cannot take the file.
 pub fn write_network_config(
     rootfs: &mut dyn Rootfs,
     network: &NetworkConfig,

@@ -17,14 +17,14 @@ const PREFIX: &str = ".banger-";
 const SUFFIX: &str = ".staging";
 /// Name of the file in its staging directory.
 const PARTIAL_FILE: &str = "rootfs.ext4";
-/// What a new file may be, before the umask.
+/// The mode of a new file, before the umask.
 const MODE: u32 = 0o666;
 
 /// Why a file could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
-    /// The file is there already.
+    /// The file exists.
     #[error("{path} exists already")]
     Exists {
         /// The file.
@@ -33,17 +33,17 @@ pub enum OutputError {
     /// The place has something else than a file.
     #[error("{path:?} {reason}, not a file that can be written or replaced")]
     Kind {
-        /// What was named.
+        /// The named path.
         path: Utf8PathBuf,
-        /// What it is, as the rest of a sentence: "is a directory".
+        /// The reason, as the rest of a sentence: "is a directory".
         reason: &'static str,
     },
-    /// The file would be part of its own source.
+    /// The file would be part of its source.
     #[error("{path} would become part of {source_path}, which it is to be built from")]
     InSource {
         /// The file.
         path: Utf8PathBuf,
-        /// What it is made of.
+        /// Its source.
         source_path: Utf8PathBuf,
     },
     /// The host refuses.
@@ -151,7 +151,7 @@ pub(crate) struct OutputFile {
 }
 
 impl OutputFile {
-    /// Starts the file `path`; what killed runs left in its directory is removed.
+    /// Starts the file `path`; removes files of killed runs in its directory.
     pub(crate) fn create(path: &Utf8Path, replace: bool) -> Result<Self, OutputError> {
         let place = HostPlace::open(path.as_std_path()).map_err(OutputError::new_file(path))?;
         let existing = if replace { Existing::Replace } else { Existing::Keep };
@@ -174,17 +174,17 @@ impl OutputFile {
         self
     }
 
-    /// Returns where the file will be.
+    /// Returns the final path of the file.
     pub(crate) fn path(&self) -> &Utf8Path {
         &self.path
     }
 
-    /// Returns where the file is to be written.
+    /// Returns the path to write to.
     pub(crate) fn partial_path(&self) -> Utf8PathBuf {
         self.dir.path().join(PARTIAL_FILE)
     }
 
-    /// Returns whether `path`, which may have been made absolute, is where the file is to be written.
+    /// Returns whether `path` is the path to write to. `path` may have been made absolute.
     pub(crate) fn is_partial(&self, path: &Utf8Path) -> bool {
         let staged = [self.dir.path().file_name().unwrap_or_default(), PARTIAL_FILE].join("/");
         path == self.partial_path() || path.ends_with(staged)
@@ -199,8 +199,7 @@ impl OutputFile {
     }
 }
 
-/// Fails where the file `output` would take the place of `source`, a file or directory that it is made
-/// of, or of something in it.
+/// Fails if `output` would replace its source, or a file in it.
 pub(crate) fn check_not_source(output: &Utf8Path, source: &Utf8Path) -> Result<(), OutputError> {
     // What cannot be opened is told when it is opened.
     let Ok(source_metadata) = fs::metadata(source) else { return Ok(()) };

@@ -29,16 +29,14 @@ use crate::store::{
 use crate::time::created_seconds;
 use crate::warnings::with_rest;
 
-/// Pulls an image and publishes it in the image store under `dirs`, in the place of an older one
-/// of the same name.
+/// Pulls an image and publishes it in the image store under `dirs`. Replaces an older image of the same name.
 ///
-/// An image that is there already, at the same digest and with the same options, is left as it is
-/// unless the request says otherwise. Pulls of one name, by threads or by processes, go one after the
-/// other: a second pull of the same image waits for the first ([`Event::PullWaiting`]) and returns its
-/// result as unchanged.
+/// If the store has this image with the same digest and options, the call returns it unchanged, unless the
+/// request asks for a new build. Pulls under one name, by threads or by processes, wait for each other. A
+/// second pull of the same image waits for the first ([`Event::PullWaiting`]) and returns its result as
+/// unchanged.
 ///
-/// The image stays at its path until what is returned is dropped: it holds a
-/// [lease](crate::ImageLease).
+/// The image stays at its path until the result is dropped: the result holds a [lease](crate::ImageLease).
 ///
 /// # Errors
 /// Any stage; then nothing is published and nothing but downloaded blobs is left.
@@ -77,7 +75,7 @@ pub(crate) fn pull(
 /// absent when it fails.
 ///
 /// # Errors
-/// Any stage, or the file exists and the request does not say to replace it.
+/// A stage fails, or the file exists and the request does not allow to replace it.
 pub(crate) fn pull_to_file(
     request: &PullRequest,
     output: &Utf8Path,
@@ -120,7 +118,7 @@ struct PullRun<'a> {
     cancellation: &'a Cancellation,
 }
 
-/// What is known when the file system is written.
+/// Facts that are known when the file system is written.
 struct Built {
     image: ImageFacts,
     report: BuildReport,
@@ -129,7 +127,7 @@ struct Built {
     warnings: Vec<String>,
 }
 
-/// What a record keeps of a pulled image.
+/// The part of a pulled image that a record keeps.
 struct ImageFacts {
     digest: String,
     index_digest: Option<String>,
@@ -178,7 +176,7 @@ impl PullRun<'_> {
         Ok(image)
     }
 
-    /// Returns the published image that a build would make again, unless the request is to build it.
+    /// Returns the published image that a build would make again, unless the request asks for a new build.
     fn existing(
         &self,
         store: &ImageStore,
@@ -208,7 +206,7 @@ impl PullRun<'_> {
         self.request.source_date_epoch.unwrap_or_else(|| created_seconds(&image.config))
     }
 
-    /// Returns what makes the image boot, if it is to.
+    /// Returns the injection for the image, if the request asks for one.
     fn agents(&self, image: &PulledImage) -> Result<Option<GuestAgents>, Error> {
         let Some(options) = &self.request.guest else { return Ok(None) };
         let timestamp = self.timestamp(image);
@@ -233,8 +231,8 @@ impl PullRun<'_> {
             .with_guest(guest)
     }
 
-    /// Writes the image's file system to `path`. Where that fails because of a damaged cache, once
-    /// more with what is fetched again.
+    /// Writes the image's file system to `path`. If that fails because of a damaged cache, it fetches the
+    /// damaged layers again and retries once.
     fn build(
         &self,
         mut image: PulledImage,

@@ -6,14 +6,14 @@ use banger_oci::{Digest, PullEvent};
 
 use crate::event::{Event, LayerBlob};
 
-/// Turns the events of a pull into those of a run; remembers the sizes that come only once.
+/// Turns the events of a pull into events of a run; remembers sizes that come only once.
 #[derive(Debug, Default)]
 pub(crate) struct PullEvents {
     sizes: HashMap<Digest, u64>,
 }
 
 impl PullEvents {
-    /// Returns what the run tells for `event`, if anything.
+    /// Returns the run's event for `event`, if there is one.
     pub(crate) fn translate(&mut self, event: PullEvent) -> Option<Event> {
         Some(match event {
             PullEvent::Resolving { reference } => Event::Resolving { reference },

@@ -3,7 +3,7 @@
 use banger_tree::{ErrorContext, ErrorKind, Failure};
 use serde::Serialize;
 
-/// What an error tells a program, as one document: `code`, `kind`, `message`, `advice` and `context`.
+/// An error as one document: `code`, `kind`, `message`, `advice` and `context`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ErrorReport {
@@ -13,12 +13,12 @@ pub struct ErrorReport {
     pub code: u32,
     /// The kind of the failure.
     pub kind: ErrorKind,
-    /// What failed and on what, in one line.
+    /// The failure and its object, in one line.
     pub message: String,
-    /// What the caller can do; missing where there is nothing.
+    /// The next step for the caller; may be missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// What the failure is about, as named values.
+    /// The objects of the failure, as named values.
     pub context: ErrorContext,
 }
 

@@ -1,4 +1,4 @@
-//! What a caller asks for.
+//! Requests for pulls.
 
 use banger_ext4::ImageSize;
 use banger_oci::{Limits, Platform, PullOptions, Puller, Reference};
@@ -15,27 +15,26 @@ use crate::store::{ImageLease, ImageName, ImageRecord, StoredImage};
 pub struct PullRequest {
     /// Which image.
     pub reference: Reference,
-    /// Name of the managed image; `None` makes one of the reference.
+    /// Name of the managed image; `None` makes it from the reference.
     pub name: Option<ImageName>,
     /// Options of the pull itself: platform, registries, downloads.
     pub pull: PullOptions,
-    /// The puller whose threads, connections and limits are shared with other pulls; `None` makes one.
+    /// The puller, whose threads, connections and limits several pulls may share; `None` makes a new one.
     pub puller: Option<Puller>,
     /// How much the layers may unpack to.
     pub limits: Limits,
     /// Size of the file system.
     pub size: ImageSize,
-    /// Least number of inodes; `None` for one every 16 KiB.
+    /// Smallest number of inodes; `None` for one for each 16 KiB.
     pub inodes: Option<u32>,
-    /// What writes the file system.
+    /// The backend that writes the file system.
     pub backend: Backend,
-    /// How the image is made to boot; `None` leaves it as it is.
+    /// Options that make the image boot; `None` leaves it unchanged.
     pub guest: Option<GuestOptions>,
-    /// Build also what is there already, and replace an output file.
+    /// Build an image again even if it exists, and replace an output file.
     pub force: bool,
-    /// Seconds since the epoch for what no layer gives a time to, in the place of the image's own
-    /// creation time; [`source_date_epoch`](crate::source_date_epoch) reads it from the
-    /// environment.
+    /// Time of files without a time in any layer, in seconds since the epoch; `None` for the creation time of
+    /// the image. [`source_date_epoch`](crate::source_date_epoch) reads it from the environment.
     pub source_date_epoch: Option<i64>,
     /// Directory for scratch files of the e2fsprogs backend; `None` for `$TMPDIR`.
     pub scratch_dir: Option<Utf8PathBuf>,
@@ -82,7 +81,7 @@ setters! {
     }
 }
 
-/// What a pull leaves: a managed image, which stays at its path until this is dropped, or one file.
+/// Result of a pull: one file, or a managed image, which stays at its path until this value is dropped.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PulledFile {
@@ -92,12 +91,12 @@ pub struct PulledFile {
     pub record: ImageRecord,
     /// Whether it was there already, at this digest and with these options.
     pub unchanged: bool,
-    /// Keeps a managed image at its path; `None` for a file of the caller's.
+    /// Keeps a managed image at its path; `None` for a file of the caller.
     pub lease: Option<ImageLease>,
 }
 
 impl PulledFile {
-    /// Returns what a pull leaves in the store.
+    /// Returns the result for a managed image.
     pub(crate) fn stored(image: StoredImage, unchanged: bool) -> Self {
         let StoredImage { record, path, lease } = image;
         Self { path, record, unchanged, lease: Some(lease) }

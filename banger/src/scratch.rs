@@ -10,13 +10,13 @@ use crate::staging::{StagingDir, sweep};
 
 const PREFIX: &str = "banger-pull-";
 
-/// A directory for one run, removed on drop, and by a later run when this one is killed.
+/// A directory for one run, removed on drop, or by a later run if this run is killed.
 #[derive(Debug)]
 pub(crate) struct ScratchDir(StagingDir);
 
 impl ScratchDir {
-    /// Makes the directory in `parent`, or in `$TMPDIR` where the caller names none, and removes those
-    /// that killed runs left there.
+    /// Makes the directory in `parent` (by default in `$TMPDIR`), and removes directories of killed runs
+    /// there.
     pub(crate) fn create(parent: Option<&Utf8Path>) -> Result<Self, OutputError> {
         let parent = match parent {
             Some(parent) => parent.to_owned(),
@@ -28,7 +28,7 @@ impl ScratchDir {
         Ok(Self(StagingDir::create(path.clone()).map_err(OutputError::io("create", &path))?))
     }
 
-    /// Returns where it is.
+    /// Returns its path.
     pub(crate) fn path(&self) -> &Utf8Path {
         self.0.path()
     }

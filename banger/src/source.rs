@@ -1,4 +1,4 @@
-//! What a file system is built from: a directory, or a stream that is a tar.
+//! The source of a file system: a directory, or a stream that is a tar.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Cursor, Read};
@@ -14,14 +14,14 @@ use rustix::io::Errno;
 use crate::host_file::{open_plain, read_at_most};
 use crate::host_tree::DirectoryError;
 
-/// Bytes of a stream that are looked at before it is read as a tar.
+/// Bytes of a stream that are checked before it is read as a tar.
 const HEAD_LEN: u64 = 1 << 20;
-/// How long a read waits before it looks whether it is to stop.
+/// Interval at which a waiting read checks the stop flag.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// The path that means standard input.
 const STANDARD_INPUT: &str = "/dev/stdin";
 
-/// A source, opened once: what it is and what is read are the same file.
+/// A source, opened once, so the check and the read use the same file.
 pub(crate) struct Source {
     path: Utf8PathBuf,
     file: File,
@@ -29,7 +29,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens the source, without waiting for a writer where it is a FIFO.
+    /// Opens the source, without a wait for the writer of a FIFO.
     pub(crate) fn open(path: &Utf8Path) -> Result<Self, DirectoryError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound if looks_like_an_image(path) => {
@@ -48,7 +48,7 @@ impl Source {
         Ok(Self { path: path.to_owned(), file, metadata })
     }
 
-    /// Fails where a directory holds a container image.
+    /// Fails if a directory holds a container image.
     pub(crate) fn check_directory(&self) -> Result<(), DirectoryError> {
         let has = |name: &str| self.path.join(name).as_std_path().symlink_metadata().is_ok();
         let read = |name: &str| {
@@ -63,7 +63,7 @@ impl Source {
         }
     }
 
-    /// Returns the stream as the only layer there is. Fails where it is not a tar but something known.
+    /// Returns the stream as the only layer. Fails if it has another known format than tar.
     pub(crate) fn into_tar(self, cancellation: &Cancellation) -> Result<TarSource, DirectoryError> {
         let failed = |source| DirectoryError::Io { action: "read", path: self.path.to_string(), source };
         let mut head = Vec::new();
@@ -105,7 +105,7 @@ impl Source {
     }
 }
 
-/// Returns whether what is not there is the name of a container image.
+/// Returns whether a missing path is the name of a container image.
 fn looks_like_an_image(path: &Utf8Path) -> bool {
     let text = path.as_str();
     let is_path = text.starts_with(['/', '.']);
@@ -113,7 +113,7 @@ fn looks_like_an_image(path: &Utf8Path) -> bool {
     !is_path && (has_tag || !text.contains(['/', '.'])) && text.parse::<Reference>().is_ok()
 }
 
-/// A tar of the host, as the only layer there is.
+/// A tar of the host, as the only layer.
 pub(crate) struct TarSource {
     source: Source,
     size_bytes: u64,
@@ -121,7 +121,7 @@ pub(crate) struct TarSource {
 }
 
 impl TarSource {
-    /// Fails where the tar, which became `tree`, holds a container image.
+    /// Fails if the tar, which became `tree`, holds a container image.
     pub(crate) fn check_tree(
         &self,
         tree: &mut Tree,

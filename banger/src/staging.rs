@@ -1,4 +1,4 @@
-//! Directories under construction: seen by nobody, and swept when their process is gone.
+//! Directories under construction: invisible to users, and swept when their process is gone.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,8 +11,8 @@ use crate::host_file::open_directory;
 use crate::id::ImageId;
 use crate::lock::Lock;
 
-/// What the name of a directory's lock has behind the directory's own. The lock lies beside the
-/// directory, is there before it and gone after it: a directory without one is nobody's.
+/// Suffix of the name of a directory's lock. The lock file lies beside the directory; it is made before the
+/// directory and removed after it. A directory without a lock belongs to nobody.
 const LOCK_SUFFIX: &str = ".lock";
 
 /// A directory that its process holds a lock on, removed on drop unless it was given another name.
@@ -42,7 +42,7 @@ impl StagingDir {
         }
     }
 
-    /// Returns where the directory is.
+    /// Returns the path of the directory.
     pub(crate) fn path(&self) -> &Utf8Path {
         &self.path
     }
@@ -72,8 +72,8 @@ fn lock_path(path: &Utf8Path) -> Utf8PathBuf {
     Utf8PathBuf::from(format!("{path}{LOCK_SUFFIX}"))
 }
 
-/// Removes a staging directory, if it is there, then its lock: without the lock before it, the rest
-/// would have nobody.
+/// Removes a staging directory, if it exists, then its lock. In the other order, a crash would leave a
+/// directory without a lock.
 fn remove_staging(path: &Utf8Path) -> io::Result<()> {
     remove_tree(path)?;
     match fs::remove_file(lock_path(path)) {
@@ -82,8 +82,8 @@ fn remove_staging(path: &Utf8Path) -> io::Result<()> {
     }
 }
 
-/// Removes the staging directories in `parent` that are named `<prefix><id><suffix>`, that this
-/// user's processes made and that none of them holds any more.
+/// Removes the staging directories in `parent` with names `<prefix><id><suffix>` that this user's processes
+/// made and no process holds any more.
 pub(crate) fn sweep(parent: &Utf8Path, prefix: &str, suffix: &str) -> io::Result<()> {
     for entry in parent.read_dir_utf8()? {
         let entry = entry?;
@@ -108,7 +108,7 @@ pub(crate) fn sweep(parent: &Utf8Path, prefix: &str, suffix: &str) -> io::Result
     Ok(())
 }
 
-/// Removes a directory and all in it, or whatever has its name, if it is there. Follows no symlink.
+/// Removes a directory and everything in it, or another file of its name, if it exists. Follows no symlink.
 pub(crate) fn remove_tree(path: &Utf8Path) -> io::Result<()> {
     let removed = match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::argument::ArgumentError;
 
-/// Returns the second an image was created, or 0 where it does not say.
+/// Returns the second of an image's creation, or 0 if it is not given.
 pub(crate) fn created_seconds(config: &ImageConfig) -> i64 {
     let created = config.created.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
     created.map_or(0, Timestamp::as_second)
@@ -18,7 +18,7 @@ pub(crate) fn now() -> String {
     Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
 
-/// Returns the value of the environment variable `SOURCE_DATE_EPOCH`, or `None` where it is not set.
+/// Returns the value of the environment variable `SOURCE_DATE_EPOCH`, or `None` if it is not set.
 ///
 /// Nothing else in this crate reads the variable, except [`rootfs::timestamp`](crate::rootfs::timestamp): a program that
 /// wants it honoured puts the value into its request.

@@ -94,8 +94,8 @@ impl Warnings {
     }
 }
 
-/// Returns bytes of a layer as text for errors and warnings: escaped, and at most as long as a path, since a
-/// header may have a megabyte.
+/// Returns bytes of a layer as text for errors and warnings: escaped, and at most as long as a path. A header
+/// may have a megabyte.
 pub(super) fn shown(bytes: &[u8]) -> String {
     match bytes.get(..banger_tree::PATH_MAX) {
         Some(start) if start.len() < bytes.len() => escape_bytes(start) + "…",

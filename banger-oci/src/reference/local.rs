@@ -1,7 +1,7 @@
 //! References to files on this machine: `PATH[:NAME][@DIGEST]`.
 //!
-//! Paths and names may both contain colons, so the file system decides: of all ways to split the text, the
-//! one with an existing path counts.
+//! Paths and names may both contain colons, so the file system decides: the way to split the text that gives
+//! an existing path counts.
 
 use camino::{Utf8Path, Utf8PathBuf};
 

@@ -1,4 +1,4 @@
-//! Where a guest agent is reached.
+//! Addresses of guest agents.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -41,7 +41,7 @@ impl Failure for AddressError {
     }
 }
 
-/// Where a guest agent is reached from the host.
+/// The address of a guest agent, as seen from the host.
 ///
 /// ```
 /// use banger::guest::GuestAddress;
@@ -72,7 +72,7 @@ pub enum GuestAddress {
         /// The agent's port in it.
         port: u32,
     },
-    /// `tcp:ADDRESS:PORT`, without any protection: for networks that nobody else is on.
+    /// `tcp:ADDRESS:PORT`, without any protection: only for networks without other users.
     Tcp(SocketAddr),
 }
 

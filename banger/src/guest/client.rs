@@ -1,4 +1,4 @@
-//! What can be asked of a guest.
+//! The client of a guest's agent.
 
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,10 @@ const GROW_TIMEOUT: Duration = Duration::from_secs(600);
 pub const DEFAULT_MAX_COPY_BYTES: u64 = 64 << 30;
 /// How many bytes of a program's output are kept by default.
 pub const DEFAULT_MAX_OUTPUT_BYTES: u64 = 64 << 20;
-/// How long one attempt of [`GuestClient::wait_until_ready`] takes: what a VMM took for a guest
-/// that was not there yet may never be answered.
+/// Time limit of one attempt of [`GuestClient::wait_until_ready`]. A request that a VMM accepted before the
+/// guest was up may never get an answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
-/// What is left for the last attempt of [`GuestClient::wait_until_ready`].
+/// Time left for the last attempt of [`GuestClient::wait_until_ready`].
 const LAST_ATTEMPT: Duration = Duration::from_millis(100);
 /// The bounds of the pause between two attempts, see [`pause`].
 const ATTEMPT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -40,14 +40,14 @@ pub struct GuestTimeouts {
 }
 
 impl GuestTimeouts {
-    /// Returns the limits with another one for connecting.
+    /// Returns the limits with another time limit for connecting.
     #[must_use]
     pub fn with_connect(mut self, connect: Duration) -> Self {
         self.connect = connect;
         self
     }
 
-    /// Returns the limits with another one for the answer.
+    /// Returns the limits with another time limit for the answer.
     #[must_use]
     pub fn with_reply(mut self, reply: Duration) -> Self {
         self.reply = reply;
@@ -61,11 +61,11 @@ impl Default for GuestTimeouts {
     }
 }
 
-/// Asks a guest's agent. Every call is a connection of its own, so threads may share a client.
+/// Client of a guest's agent. Every call uses a new connection, so threads may share a client.
 ///
 /// Every call ends by its time limit. It ends with [`GuestError::Cancelled`] as soon as another thread sets
-/// the flag of [`with_cancellation`](Self::with_cancellation). A clone is cheap: give it a
-/// [`child`](Cancellation::child) of the flag to cancel one call alone.
+/// the flag of [`with_cancellation`](Self::with_cancellation). A clone is cheap. To cancel one call alone,
+/// give a clone a [`child`](Cancellation::child) of the flag.
 #[derive(Clone, Debug)]
 pub struct GuestClient {
     address: GuestAddress,
@@ -110,15 +110,15 @@ impl GuestClient {
         self
     }
 
-    /// Returns the client with a flag that ends its calls, also those that wait for a silent guest, and
-    /// the programs of its sessions.
+    /// Returns the client with a stop flag. The flag ends its calls, also those that wait for a silent guest,
+    /// and the programs of its sessions.
     #[must_use]
     pub fn with_cancellation(mut self, cancellation: Cancellation) -> Self {
         self.cancellation = cancellation;
         self
     }
 
-    /// Where the agent is.
+    /// Address of the agent.
     pub fn address(&self) -> &GuestAddress {
         &self.address
     }
@@ -127,11 +127,11 @@ impl GuestClient {
         self.max_copy_bytes
     }
 
-    /// Asks whether the agent is there.
+    /// Asks whether the agent answers.
     ///
     /// # Errors
     ///
-    /// Where it cannot be reached or does not answer in time.
+    /// The agent cannot be reached or does not answer in time.
     pub fn health(&self) -> Result<Health, GuestError> {
         self.health_by(Deadline::NEVER)
     }
@@ -148,8 +148,8 @@ impl GuestClient {
     ///
     /// # Errors
     ///
-    /// The last attempt's error, where none succeeds within `timeout`, or at once where no later
-    /// attempt can.
+    /// The error of the last attempt, if no attempt succeeds within `timeout`. An error that no later attempt
+    /// can change is returned at once.
     pub fn wait_until_ready(&self, timeout: Duration) -> Result<Health, GuestError> {
         let started = Instant::now();
         let mut limit = ATTEMPT_TIMEOUT;
@@ -173,17 +173,17 @@ impl GuestClient {
         }
     }
 
-    /// Whether an error may come of what an earlier peer left on a line: a Unix socket may be a virtio
-    /// port, which has no connections.
+    /// Returns whether bytes of an earlier peer may cause this error. A Unix socket may be a virtio port,
+    /// which has no connections.
     fn is_remnant(&self, error: &GuestError) -> bool {
         matches!(self.address, GuestAddress::Unix(_)) && error.is_out_of_step()
     }
 
-    /// Asks what the guest is and how far it has come.
+    /// Asks for the state of the guest and of its first boot.
     ///
     /// # Errors
     ///
-    /// Where the agent cannot be reached or does not answer in time.
+    /// The agent cannot be reached or does not answer in time.
     pub fn info(&self) -> Result<Info, GuestError> {
         let connection = self.open("info", Operation::Info)?;
         match connection.reply()? {
@@ -196,7 +196,7 @@ impl GuestClient {
     ///
     /// # Errors
     ///
-    /// Where the agent cannot be reached, or the program cannot be started.
+    /// The agent cannot be reached, or the program cannot be started.
     pub fn exec(&self, exec: &Exec) -> Result<ExecSession, GuestError> {
         let mut connection = self.open("exec", Operation::Exec(exec.clone()))?;
         let reply = self.timeouts.reply;
@@ -213,12 +213,12 @@ impl GuestClient {
         }
     }
 
-    /// Runs a program to its end, without input, and returns what it wrote, at most
+    /// Runs a program to its end, without input, and returns its output, at most
     /// [`with_max_output_bytes`](Self::with_max_output_bytes).
     ///
     /// # Errors
     ///
-    /// As [`exec`](Self::exec), and where the connection breaks. How the program ended is not an error.
+    /// The errors of [`exec`](Self::exec), or the connection breaks. A failed program is not an error.
     pub fn run(&self, exec: &Exec) -> Result<ExecOutput, GuestError> {
         self.exec(exec)?.output()
     }
@@ -228,7 +228,7 @@ impl GuestClient {
     ///
     /// # Errors
     ///
-    /// Where the agent cannot be reached, or its kernel refuses.
+    /// The agent cannot be reached, or its kernel refuses.
     pub fn set_network(&self, network: &NetworkConfig, persist: bool) -> Result<String, GuestError> {
         let request = SetNetwork { network: network.clone(), persist };
         let connection = self.open("set_network", Operation::SetNetwork(request))?;
@@ -242,7 +242,7 @@ impl GuestClient {
     ///
     /// # Errors
     ///
-    /// Where the agent cannot be reached, or its kernel refuses.
+    /// The agent cannot be reached, or its kernel refuses.
     pub fn grow(&self) -> Result<Grown, GuestError> {
         let mut connection = self.open("grow", Operation::Grow)?;
         connection.set_deadline(Deadline::after(GROW_TIMEOUT));
@@ -252,11 +252,11 @@ impl GuestClient {
         }
     }
 
-    /// Powers the guest off or reboots it; it goes down after the answer.
+    /// Powers the guest off or reboots it. The guest goes down after its answer.
     ///
     /// # Errors
     ///
-    /// Where the agent cannot be reached.
+    /// The agent cannot be reached.
     pub fn shutdown(&self, action: ShutdownAction) -> Result<(), GuestError> {
         let connection = self.open("shutdown", Operation::Shutdown(Shutdown { action }))?;
         match connection.reply()? {
@@ -270,7 +270,7 @@ impl GuestClient {
     ///
     /// # Errors
     ///
-    /// Where the agent cannot be reached, there is no entry point, or it still runs.
+    /// The agent cannot be reached, the guest has no entry point, or the entry point still runs.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<ExitStatus, GuestError> {
         let timeout_ms = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let mut connection = self.open("wait", Operation::Wait(Wait { timeout_ms }))?;
@@ -306,9 +306,9 @@ impl GuestClient {
 
 /// How long to wait for the next attempt after `waited` in all: a tenth of that, within bounds.
 ///
-/// Not as often as can be, because a connection may do harm: one that meets vhost-device-vsock 0.3
-/// while a guest's driver sets the device up ends the device's only thread, and nobody is answered
-/// any more. What is asked for less often is rarely asked for at that instant.
+/// The pause between attempts. It grows, because a connection may do harm. With vhost-device-vsock 0.3, a
+/// connection while a guest's driver sets the device up ends the only thread of the device. After that,
+/// nobody gets an answer. Fewer attempts rarely meet that instant.
 fn pause(waited: Duration) -> Duration {
     let (shortest, longest) = ATTEMPT_PAUSES;
     (waited / 10).clamp(shortest, longest)

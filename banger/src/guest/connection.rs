@@ -1,5 +1,5 @@
-//! One connection to an agent: made, and frames over it. Nothing on it lasts longer than its deadline,
-//! however much the other end says.
+//! One connection to an agent, with its frames. Each operation on it ends by its deadline, whatever the other
+//! end sends.
 
 use std::io::{self, Read as _, Write as _};
 use std::time::Duration;
@@ -18,13 +18,13 @@ use super::socket::TimedSocket;
 /// The longest line with which a VMM answers `CONNECT`.
 const CONNECT_ANSWER_BYTES: usize = 64;
 
-/// The request of a connection; it has one.
+/// Number of the only request of a connection.
 const REQUEST_ID: u64 = 1;
 
-/// How long a frame that has begun may take, where nothing else limits it.
+/// Time limit of a frame that has begun, without another limit.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a connection is for, and how long it may take.
+/// The purpose of a connection, and its time limits.
 #[derive(Clone, Debug)]
 pub(super) struct GuestCall<'a> {
     pub(super) address: &'a GuestAddress,
@@ -48,7 +48,7 @@ pub(super) struct Connection {
     deadline: Deadline,
 }
 
-/// What the agent answered first.
+/// The agent's first answer.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// Streams begin.
@@ -136,7 +136,7 @@ impl Connection {
         }
     }
 
-    /// The reply, where nothing else may come first.
+    /// Returns the reply; no other frame may come first.
     pub(super) fn reply(&self) -> Result<Outcome, GuestError> {
         match self.answer()? {
             Answer::Done(outcome) => Ok(outcome),
@@ -144,7 +144,7 @@ impl Connection {
         }
     }
 
-    /// What a reply says: an error, the outcome, or `None` where it answers somebody else.
+    /// Returns the outcome of a reply or its error; `None` if it answers another request.
     pub(super) fn outcome(&self, frame: &Frame) -> Result<Option<Outcome>, GuestError> {
         let reply = Reply::from_frame(frame).map_err(|source| self.error(source))?;
         match reply.outcome {
@@ -158,7 +158,7 @@ impl Connection {
         }
     }
 
-    /// The next frame. Once it has begun it has to come to its end, also where there is no deadline.
+    /// Returns the next frame. A frame that has begun must arrive in time, also without a deadline.
     pub(super) fn read(&self) -> Result<Frame, GuestError> {
         let mut stream = self.socket.until_begun(self.deadline, FRAME_TIMEOUT);
         let read = read_frame(&mut stream);
@@ -170,7 +170,7 @@ impl Connection {
         write_frame(&mut self.socket.until(self.deadline), kind, payload).map_err(|source| self.error(source))
     }
 
-    /// Whether the agent has said something that was not read yet.
+    /// Returns whether bytes of the agent wait.
     pub(super) fn has_input(&self) -> bool {
         self.socket.has_input()
     }
@@ -185,7 +185,7 @@ impl Connection {
         self.socket.clone()
     }
 
-    /// Ends the connection, whoever else has a handle of it.
+    /// Ends the connection for all its handles.
     pub(super) fn shut_down(&self) {
         self.socket.shut_down();
     }
@@ -223,7 +223,7 @@ impl Connection {
     }
 }
 
-/// Whether a time limit ran out: this side's, or the kernel's for a peer that is gone.
+/// Returns whether a time limit ran out: the limit of this side, or the kernel's limit for a lost peer.
 fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut
 }

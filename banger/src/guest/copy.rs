@@ -15,25 +15,25 @@ use super::error::GuestError;
 /// How long a copy may take for each [`COPY_PROGRESS_BYTES`], and for its end: the agent flushes before
 /// it answers.
 const COPY_TIMEOUT: Duration = Duration::from_secs(120);
-/// What a copy has to move within [`COPY_TIMEOUT`]: a peer that sends a byte at a time gets no more time
+/// Bytes that a copy must move within [`COPY_TIMEOUT`]. So a peer that sends single bytes gets no more time
 /// than a silent one.
 const COPY_PROGRESS_BYTES: u64 = 64 << 10;
-/// How much longer than announced a file of the guest may become while it is copied: somebody writes to
-/// it, or it is one of `/proc`, which have no size.
+/// Bytes that a file of the guest may have beyond its announced size. A program may write to it during the
+/// copy, and files of `/proc` have no size.
 const COPY_GROWTH_BYTES: u64 = 64 << 20;
-/// After so many bytes of a copy the connection is looked at for an early answer.
+/// Interval, in bytes of a copy, between checks for an early answer.
 const LOOK_BYTES: u64 = 1 << 20;
 
 impl GuestClient {
     /// Writes a file of the guest with the bytes of `content`; returns how many they were. An earlier file
     /// stays until everything has arrived.
     ///
-    /// A cancellation ends the call while it waits for the guest. It does not end a read of `content`
-    /// that blocks: such a reader has to end by itself.
+    /// A cancellation ends the call while it waits for the guest. It does not end a read of `content` that
+    /// blocks.
     ///
     /// # Errors
     ///
-    /// Where `content` cannot be read, the guest cannot be reached, or cannot write the file.
+    /// `content` cannot be read, the guest cannot be reached, or it cannot write the file.
     pub fn copy_in(&self, copy: &CopyIn, content: &mut dyn Read) -> Result<u64, GuestError> {
         let mut connection = self.open("copy_in", Operation::CopyIn(copy.clone()))?;
         match connection.answer()? {
@@ -59,13 +59,13 @@ impl GuestClient {
         }
     }
 
-    /// Reads a file of the guest into `content`; returns what kind of file it is and how many bytes
-    /// came. Mode, size and name are the guest's: do not trust them with anything.
+    /// Reads a file of the guest into `content`; returns its metadata and the number of bytes. Mode, size and
+    /// name come from the guest: do not trust them.
     ///
     /// # Errors
     ///
-    /// Where `content` cannot be written, the guest cannot be reached or cannot read the file, or the file is
-    /// larger than it may be or than the guest announced.
+    /// `content` cannot be written, or the guest cannot be reached or cannot read the file. Or the file is
+    /// larger than allowed or than announced.
     pub fn copy_out(&self, path: &str, content: &mut dyn Write) -> Result<(CopyTarget, u64), GuestError> {
         let mut connection = self.open("copy_out", Operation::CopyOut(CopyOut { path: path.to_owned() }))?;
         let target = match connection.answer()? {
@@ -132,7 +132,7 @@ impl CopyProgress {
     }
 }
 
-/// Sends `content` and its end, or stops early where the agent has answered.
+/// Sends `content` and its end, or stops early if the agent has answered.
 fn send(connection: &mut Connection, content: &mut dyn Read) -> Result<(), GuestError> {
     let mut buffer = vec![0; DATA_CHUNK_BYTES];
     let mut unseen = 0_u64;

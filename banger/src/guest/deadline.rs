@@ -11,7 +11,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// So long from now on; for ever where that is beyond what a clock can tell.
+    /// Returns the deadline after this time; no limit if a clock cannot represent it.
     pub(super) fn after(limit: Duration) -> Self {
         Self { at: Instant::now().checked_add(limit), limit }
     }
@@ -28,12 +28,12 @@ impl Deadline {
         }
     }
 
-    /// What is left; `None` without a limit.
+    /// Returns the time left; `None` without a limit.
     pub(super) fn left(self) -> Option<Duration> {
         self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// What is left of a pause that is over with the deadline.
+    /// Returns the pause, cut at the deadline.
     pub(super) fn cut(self, pause: Duration) -> Duration {
         self.left().map_or(pause, |left| left.min(pause))
     }

@@ -1,4 +1,4 @@
-//! Why a guest could not be asked, or said no.
+//! Error of a call to a guest.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const MAX_OUTPUT_BYTES: Setting = Setting("max_output_bytes");
 /// `GuestClient::with_max_copy_bytes`.
 const MAX_COPY_BYTES: Setting = Setting("max_copy_bytes");
 
-/// Why a guest could not be asked, or said no.
+/// Error of a call to a guest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GuestError {
@@ -24,24 +24,24 @@ pub enum GuestError {
     /// The host cannot connect to the address.
     #[error("cannot connect to the guest at {address}: {source}")]
     Unreachable {
-        /// Where.
+        /// The address of the agent.
         address: GuestAddress,
         /// The host's error.
         source: io::Error,
     },
-    /// The VMM has no agent behind that port, not yet or not at all.
+    /// The VMM finds no agent behind that port, perhaps not yet.
     #[error("no agent answers at {address}: the VMM answered {answer:?} to CONNECT")]
     NoAgent {
-        /// Where.
+        /// The address of the agent.
         address: GuestAddress,
-        /// What came in place of `OK`; empty where the connection was closed.
+        /// The answer in the place of `OK`; empty if the connection was closed.
         answer: String,
     },
-    /// The VMM took the connection and said nothing: the guest has no vsock driver yet, or the
-    /// VMM's device is stuck.
+    /// The VMM accepted the connection and stayed silent: the guest has no vsock driver yet, or the VMM's
+    /// device is stuck.
     #[error("the VMM at {address} did not answer CONNECT within {}", seconds(.after))]
     VmmSilent {
-        /// Where.
+        /// The address of the agent.
         address: GuestAddress,
         /// The limit.
         after: Duration,
@@ -49,9 +49,9 @@ pub enum GuestError {
     /// The guest did not answer in time.
     #[error("the guest at {address} did not finish its answer to {operation} within {}", seconds(.after))]
     TimedOut {
-        /// Where.
+        /// The address of the agent.
         address: GuestAddress,
-        /// What it was asked.
+        /// The requested operation.
         operation: &'static str,
         /// The limit.
         after: Duration,
@@ -59,17 +59,17 @@ pub enum GuestError {
     /// The connection ended before the answer came.
     #[error("the guest at {address} closed the connection during {operation}")]
     Closed {
-        /// Where.
+        /// The address of the agent.
         address: GuestAddress,
-        /// What it was asked.
+        /// The requested operation.
         operation: &'static str,
     },
-    /// The connection broke, or what came is not the protocol.
+    /// The connection broke, or the bytes violate the protocol.
     #[error("{operation} failed at {address}: {source}")]
     Protocol {
-        /// Where.
+        /// The address of the agent.
         address: GuestAddress,
-        /// What it was asked.
+        /// The requested operation.
         operation: &'static str,
         /// The reason.
         source: ProtocolError,
@@ -77,22 +77,22 @@ pub enum GuestError {
     /// The guest gave the answer to another operation.
     #[error("the guest at {address} gave a wrong answer to {operation}")]
     Answer {
-        /// Where.
+        /// The address of the agent.
         address: GuestAddress,
-        /// What it was asked.
+        /// The requested operation.
         operation: &'static str,
     },
     /// The guest answered with an error.
     #[error("the guest refused {operation}: {message}")]
     Refused {
-        /// What it was asked.
+        /// The requested operation.
         operation: &'static str,
         /// Why, for a program.
         code: ErrorCode,
         /// Why, for a person.
         message: String,
     },
-    /// What was to be copied could not be read or written on the host.
+    /// The host could not read or write the content of a copy.
     #[error("cannot {action} the copied content on the host: {source}")]
     Content {
         /// `read` or `write`.
@@ -103,7 +103,7 @@ pub enum GuestError {
     /// The arguments and variables of a program, or a path, are too long for a request.
     #[error("the request for {operation} has {bytes} bytes, more than the allowed {MAX_PAYLOAD_BYTES}")]
     RequestTooLarge {
-        /// What was to be asked.
+        /// The requested operation.
         operation: &'static str,
         /// Its length in bytes.
         bytes: u32,
@@ -127,7 +127,7 @@ pub enum GuestError {
     CopyGrew {
         /// The file.
         path: String,
-        /// The size that the guest told first.
+        /// The announced size.
         announced_bytes: u64,
         /// How many bytes there were at least.
         bytes: u64,
@@ -143,8 +143,8 @@ fn seconds(time: &Duration) -> String {
 }
 
 impl GuestError {
-    /// Returns a number that stays the same for this kind of failure in all versions: 90x between
-    /// host and guest, 91x what the guest answers, 92x limits of the host; 505 where it was interrupted.
+    /// Returns a number that stays the same for this failure in all versions. 90x between host and guest, 91x
+    /// answers of the guest, 92x limits of the host; 505 for an interrupted call.
     pub fn code(&self) -> u32 {
         match self {
             Self::Address(error) => error.code(),
@@ -177,7 +177,7 @@ impl GuestError {
         }
     }
 
-    /// Whether what came is not an answer, as on a line where an earlier peer left something.
+    /// Returns whether the bytes are not an answer, for example bytes of an earlier peer on a line.
     pub(super) fn is_out_of_step(&self) -> bool {
         match self {
             Self::Protocol { source, .. } => {
@@ -312,7 +312,7 @@ impl Failure for GuestError {
     }
 }
 
-/// Whether this system knows no such addresses at all.
+/// Returns whether this system does not support this kind of address.
 fn is_unsupported(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || errno(error) == Some(Errno::AFNOSUPPORT)
 }
@@ -321,7 +321,7 @@ fn errno(error: &io::Error) -> Option<Errno> {
     Errno::from_io_error(error)
 }
 
-/// What to do about an error of connecting: the kernel's own words do not tell.
+/// Returns advice for an error of connecting: the kernel's words do not help.
 fn advice_on_connecting(address: &GuestAddress, error: &io::Error) -> &'static str {
     let GuestAddress::Vsock { .. } = address else {
         return "check that the guest runs and that this is its socket, or wait until it is ready";

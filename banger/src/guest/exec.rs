@@ -15,8 +15,8 @@ use super::deadline::Deadline;
 use super::error::GuestError;
 use super::socket::{TimedSocket, TimedStream};
 
-/// A program that runs in a guest. It is killed where this is dropped before its end, or where the
-/// [`Cancellation`](crate::Cancellation) of its client is set: then every call that waits ends with
+/// A program that runs in a guest. A drop before its end kills it, and so does the
+/// [`Cancellation`](crate::Cancellation) of its client. Then every waiting call ends with
 /// [`GuestError::Cancelled`], and every write with [`io::ErrorKind::BrokenPipe`].
 #[derive(Debug)]
 pub struct ExecSession {
@@ -24,11 +24,11 @@ pub struct ExecSession {
     pid: u32,
     max_output_bytes: u64,
     input: ExecInput,
-    /// Wakes those who wait for credit when the caller cancels.
+    /// Wakes the threads that wait for credit when the caller cancels.
     _ends_input: CancelGuard,
 }
 
-/// What a program does.
+/// An event of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExecEvent {
@@ -40,7 +40,7 @@ pub enum ExecEvent {
     Ended(ExitStatus),
 }
 
-/// What a program wrote, and how it ended.
+/// The output of a program, and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExecOutput {
@@ -53,7 +53,7 @@ pub struct ExecOutput {
 }
 
 impl ExecSession {
-    /// A session; `write_timeout` is how long the agent may take for one frame.
+    /// Returns a session; `write_timeout` limits the time for the write of one frame.
     pub(super) fn new(
         connection: Connection,
         pid: u32,
@@ -86,11 +86,11 @@ impl ExecSession {
         self.input.clone()
     }
 
-    /// Waits for what the program does next.
+    /// Waits for the next event of the program.
     ///
     /// # Errors
     ///
-    /// Where the connection breaks, the program's time limit has passed, or the caller cancels.
+    /// The connection breaks, the program's time limit has passed, or the caller cancels.
     pub fn next_event(&mut self) -> Result<ExecEvent, GuestError> {
         loop {
             let frame = self.connection.read()?;
@@ -111,9 +111,9 @@ impl ExecSession {
         }
     }
 
-    /// Waits for the program's end and returns what it wrote, at most
-    /// [`with_max_output_bytes`](super::GuestClient::with_max_output_bytes) on both streams together: all of it is
-    /// kept in memory.
+    /// Waits for the program's end and returns its output, at most
+    /// [`with_max_output_bytes`](super::GuestClient::with_max_output_bytes) on both streams together. The
+    /// output is kept in memory.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl ExecSession {
         self.output_up_to(max_bytes)
     }
 
-    /// Waits for the program's end and returns what it wrote, at most `max_bytes` on both streams together.
+    /// Waits for the program's end and returns its output, at most `max_bytes` on both streams together.
     ///
     /// # Errors
     ///
@@ -155,8 +155,8 @@ impl Drop for ExecSession {
 
 /// The input side of a program that runs in a guest: bytes, signals, the size of its terminal.
 ///
-/// Bytes are sent as the program takes them: [`write`](Write::write) waits while it does not. Once
-/// the program has ended, everything fails with [`io::ErrorKind::BrokenPipe`].
+/// [`write`](Write::write) waits while the program does not read. Once the program has ended, every write
+/// fails with [`io::ErrorKind::BrokenPipe`].
 #[derive(Clone, Debug)]
 pub struct ExecInput {
     shared: Arc<SharedInput>,
@@ -184,7 +184,7 @@ impl ExecInput {
     ///
     /// # Errors
     ///
-    /// Where the program has ended or the connection breaks.
+    /// The program has ended or the connection breaks.
     pub fn signal(&self, number: i32) -> io::Result<()> {
         self.control(&Control::Signal { number })
     }
@@ -193,7 +193,7 @@ impl ExecInput {
     ///
     /// # Errors
     ///
-    /// Where the program has ended or the connection breaks.
+    /// The program has ended or the connection breaks.
     pub fn resize(&self, size: Pty) -> io::Result<()> {
         self.control(&Control::Resize(size))
     }
@@ -202,7 +202,7 @@ impl ExecInput {
     ///
     /// # Errors
     ///
-    /// Where the program has ended or the connection breaks.
+    /// The program has ended or the connection breaks.
     pub fn close(&self) -> io::Result<()> {
         self.send(|socket| write_frame(socket, FrameKind::InputEnd, &[]))
     }
@@ -247,7 +247,7 @@ impl Write for ExecInput {
 }
 
 impl SharedInput {
-    /// Takes up to `wanted` bytes of credit, and waits while there is none.
+    /// Takes up to `wanted` bytes of credit; waits while no credit is left.
     fn take(&self, wanted: u32) -> io::Result<u32> {
         let mut state = lock(&self.state);
         loop {

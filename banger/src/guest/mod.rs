@@ -13,8 +13,8 @@
 //! # Ok::<(), banger::guest::GuestError>(())
 //! ```
 //!
-//! Each call opens a connection of its own. A [`GuestClient`] is an address with limits: threads may share
-//! it, and it stays valid when the guest reboots.
+//! Each call opens a new connection. A [`GuestClient`] is an address with limits: threads may share it, and
+//! it stays valid when the guest reboots.
 //!
 //! The client does not trust the guest:
 //!

@@ -1,4 +1,4 @@
-//! A socket on which nothing takes longer than it may, whatever the other end does.
+//! A socket whose calls end in time, whatever the other end does.
 //!
 //! This is the only file of the client that touches a socket. So every write goes through
 //! [`TimedStream`], which never raises SIGPIPE: a host that keeps that signal's default survives a VMM that
@@ -104,12 +104,12 @@ impl TimedSocket {
         TimedStream { socket: self, deadline, once_begun: None }
     }
 
-    /// The same, but once a byte was read the rest has to come within `limit`.
+    /// The same, but after the first byte the rest must come within `limit`.
     pub(super) fn until_begun(&self, deadline: Deadline, limit: Duration) -> TimedStream<'_> {
         TimedStream { socket: self, deadline, once_begun: Some(limit) }
     }
 
-    /// Whether the other end has said something that was not read yet, or has gone.
+    /// Returns whether bytes of the other end wait, or it has closed the connection.
     pub(super) fn has_input(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         match self.0.socket.peek(&mut byte) {
@@ -118,7 +118,7 @@ impl TimedSocket {
         }
     }
 
-    /// Ends the connection, whoever else has a handle of it.
+    /// Ends the connection for all its handles.
     pub(super) fn shut_down(&self) {
         shut_down(&self.0.socket);
     }
@@ -128,8 +128,8 @@ impl TimedSocket {
         &self.0.cancellation
     }
 
-    /// Fails where there is no time left or the caller has cancelled. It comes before every call, so that an
-    /// end that always has a byte more gets no more time than one that is silent.
+    /// Fails if no time is left or the caller has cancelled. It runs before every call, so a peer that sends
+    /// single bytes gets no more time than a silent one.
     fn check(&self, deadline: Deadline) -> io::Result<()> {
         if self.0.cancellation.is_cancelled() {
             return Err(cancelled());
@@ -160,14 +160,14 @@ impl TimedSocket {
         }
     }
 
-    /// What a call of the system has come to; a socket that a cancellation has shut down looks as if the
-    /// other end had closed it.
+    /// The result of a system call; a socket that a cancellation has shut down looks as if the other end had
+    /// closed it.
     fn unless_cancelled<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if self.0.cancellation.is_cancelled() { Err(cancelled()) } else { result }
     }
 }
 
-/// Ends a connection. It fails where the other end has closed it, or there is none yet.
+/// Ends a connection. It fails if the other end has closed it, or before it is made.
 fn shut_down(socket: &Socket) {
     let _ = socket.shutdown(Shutdown::Both);
 }
@@ -254,7 +254,7 @@ mod tests {
         (TimedSocket::new(ours, cancellation).expect("a socket can be made not to block"), theirs)
     }
 
-    /// A callback holds its socket: one that stayed registered would keep it.
+    /// A callback holds its socket. A callback that stays registered would keep the socket open.
     #[test]
     fn no_callback_outlives_its_socket() {
         let cancellation = Cancellation::new();
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(Arc::strong_count(&kept.0.socket), 1);
     }
 
-    /// Nothing looks at the flag here but what the callback wakes: there is no deadline, and no other end.
+    /// Only the callback can wake this wait: it has no deadline, and no peer.
     #[test]
     fn a_cancellation_ends_reads_and_writes_that_wait_for_ever() {
         let cancellation = Cancellation::new();

@@ -4,7 +4,7 @@ use std::io;
 
 use banger_tree::{Advice, ContentError, ErrorContext, ErrorKind, Failure, Setting, TreeError};
 
-/// Why a directory of the host does not make a tree. Paths are escaped where they are not UTF-8.
+/// Error of reading a directory of the host. Paths that are not UTF-8 are escaped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DirectoryError {
@@ -24,14 +24,14 @@ pub enum DirectoryError {
         /// The file or directory.
         path: String,
     },
-    /// A limit of [`Limits`](crate::Limits), whose field is named after what is limited.
+    /// A limit of [`Limits`](crate::Limits).
     #[error("{path} makes it more than {maximum} {what}")]
     Limit {
-        /// Where the limit was passed.
+        /// The path at which the limit was passed.
         path: String,
-        /// The option that sets the limit, where there is one.
+        /// The option that sets the limit, if there is one.
         setting: Option<Setting>,
-        /// What is limited.
+        /// The limited quantity.
         what: &'static str,
         /// The limit.
         maximum: u64,
@@ -47,7 +47,7 @@ pub enum DirectoryError {
     Content {
         /// The file.
         path: String,
-        /// What the store says.
+        /// The error of the store.
         source: ContentError,
     },
     /// The host has a name that no tree has.
@@ -55,7 +55,7 @@ pub enum DirectoryError {
     Tree {
         /// The file.
         path: String,
-        /// What the tree says.
+        /// The error of the tree.
         source: TreeError,
     },
     /// It is a file or directory of a known format, but not a root file system.
@@ -63,12 +63,12 @@ pub enum DirectoryError {
     Format {
         /// The file or directory.
         path: String,
-        /// What it is, with an article.
+        /// Its kind, with an article.
         format: String,
-        /// What to do with it.
+        /// The next step.
         advice: String,
     },
-    /// There is no such file, and its name is that of a container image.
+    /// The file is missing, and its name is that of a container image.
     #[error("there is no file or directory {reference}")]
     Reference {
         /// The name.

@@ -1,8 +1,8 @@
 //! A directory of the host as a tree: everything below it, and nothing else.
 //!
-//! Every name is opened in the open directory it was found in, and no symlink is followed, so that
-//! neither the length of paths nor what others do there meanwhile leads anywhere else. Names are
-//! taken in the order of their bytes: equal directories make equal calls of the store.
+//! Every name is opened relative to its open directory, and no symlink is followed. So long paths and changes
+//! by other programs cannot lead elsewhere. Names are taken in the order of their bytes: equal directories
+//! make equal calls of the store.
 
 mod error;
 #[cfg(test)]
@@ -32,7 +32,7 @@ use xattrs::{Owner, XattrReader};
 const BUFFER_LEN: usize = 1 << 20;
 /// Directories that are open at the same time, however deep the tree is.
 const MAX_OPEN: usize = 64;
-/// Progress is told after so many entries, or bytes.
+/// Interval of progress events, in entries and in bytes.
 const REPORT_ENTRIES: u64 = 512;
 const REPORT_BYTES: u64 = 8 << 20;
 
@@ -50,7 +50,7 @@ pub(crate) struct HostTree {
     pub(crate) warning_count: u64,
 }
 
-/// What was read so far.
+/// Counts of the entries and bytes so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Names.
@@ -119,7 +119,7 @@ struct HostWalk<'a> {
 
 /// A directory on the way to the current one.
 struct Level {
-    /// `None` while too many below it are open.
+    /// `None` while too many directories below it are open.
     dir: Option<OwnedFd>,
     place: (Dev, u64),
     id: InodeId,
@@ -162,7 +162,7 @@ impl HostWalk<'_> {
         Ok(())
     }
 
-    /// Takes one name into the tree; returns what is to be gone through if it is a directory.
+    /// Adds one name to the tree; returns the directory to read next, if it is one.
     fn entry(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -233,7 +233,7 @@ impl HostWalk<'_> {
         Ok(Level { dir: Some(dir), place, id, names: names.into_iter(), path_len })
     }
 
-    /// Opens the directory above `below` again, if it is still the one at `place`.
+    /// Opens the directory above `below` again, if it is still the directory at `place`.
     fn reopen(&self, place: (Dev, u64), below: &OwnedFd) -> Result<OwnedFd, DirectoryError> {
         let dir = openat(below, "..", DIRECTORY_FLAGS, Mode::empty())
             .map_err(|error| self.io("open the directory above", error))?;
@@ -310,8 +310,7 @@ impl HostWalk<'_> {
         Ok(Some(id))
     }
 
-    /// Returns start and end of the next bytes from `at` on that are no hole; both the file's end
-    /// where only a hole is left.
+    /// Returns start and end of the next data from `at` on; both are the file's end if only a hole is left.
     fn next_data(&self, file: &OwnedFd, at: u64, size_bytes: u64) -> Result<(u64, u64), DirectoryError> {
         let data = match rustix::fs::seek(file, SeekFrom::Data(at)) {
             Ok(data) => data.clamp(at, size_bytes),
@@ -328,7 +327,7 @@ impl HostWalk<'_> {
         }
     }
 
-    /// Returns the kind of what is neither file nor directory.
+    /// Returns the kind of an inode that is not a file or directory.
     fn special(
         &mut self,
         dir: BorrowedFd<'_>,

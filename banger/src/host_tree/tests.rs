@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 
 use super::*;
 
-/// A store that does something to the host before it takes the first bytes.
+/// A store that changes the host before it takes the first bytes.
 struct Meddling<F: FnMut() + Send> {
     store: MemoryStore,
     meddle: Option<F>,

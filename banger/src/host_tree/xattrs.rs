@@ -17,12 +17,12 @@ pub(super) struct XattrReader {
     value: Vec<u8>,
 }
 
-/// What has the attributes.
+/// The object with the attributes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Owner<'a> {
     /// An open file or directory.
     Open(BorrowedFd<'a>),
-    /// What must not be opened: a symlink, a device, a FIFO, a socket.
+    /// An object that must not be opened: a symlink, a device, a FIFO, a socket.
     Named {
         /// The open directory it is in.
         dir: BorrowedFd<'a>,

@@ -1,4 +1,4 @@
-//! What a change of a mode does to an access ACL.
+//! Effects of a change of a mode on an access ACL.
 
 /// Name of the xattr that the ACL is in.
 pub(super) const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
@@ -13,8 +13,8 @@ const GROUP_OBJ: u16 = 0x04;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 
-/// Puts the permissions of `mode` into an ACL in the form of system calls, as chmod(2) does: those
-/// of the group are the mask's, where there is one.
+/// Puts the permissions of `mode` into an ACL in the form of system calls, as chmod(2) does. The group's
+/// permissions go to the mask, if there is one.
 pub(super) fn with_mode(acl: &[u8], mode: u16) -> Vec<u8> {
     let mut acl = acl.to_vec();
     let Some(entries) = acl.get_mut(HEADER_SIZE..) else { return acl };
@@ -33,8 +33,8 @@ pub(super) fn with_mode(acl: &[u8], mode: u16) -> Vec<u8> {
     acl
 }
 
-/// Returns the mode of something that is made with `mode` in a directory with the default ACL
-/// `default`, and its access ACL where the mode does not say all, as `posix_acl_create` has it.
+/// Returns mode and access ACL of a file that is made with `mode` in a directory with the default ACL
+/// `default`, as `posix_acl_create` does. The access ACL is missing if the mode is enough.
 pub(super) fn inherited(default: &[u8], mode: u16) -> (u16, Option<Vec<u8>>) {
     let mut acl = default.to_vec();
     let Some(entries) = acl.get_mut(HEADER_SIZE..) else { return (mode, None) };

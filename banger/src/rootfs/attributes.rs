@@ -1,4 +1,4 @@
-//! Modes and owners of what is there.
+//! Changes of modes and owners.
 
 use banger_tree::{AttributeChange, FileType, GuestPath, RootfsError, Xattrs};
 
@@ -20,7 +20,7 @@ const GROUP_EXECUTE: u16 = 0o010;
 pub struct ChangeOwner {
     /// Directories with all in them; symlinks themselves, as `chown -R` has it.
     pub recursive: bool,
-    /// Change what a symlink leads to, not the symlink.
+    /// Change the target of a symlink, not the symlink.
     pub dereference: bool,
 }
 
@@ -32,7 +32,8 @@ setters! {
 }
 
 impl Edit<'_> {
-    /// Changes the mode of what `operand` leads to, and with `recursive` of all in it but symlinks.
+    /// Changes the mode of the inode that `operand` leads to. With `recursive` also of everything in it but
+    /// symlinks.
     ///
     /// # Errors
     /// It does not exist.
@@ -67,8 +68,8 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Changes the owner of `operand`. As when root calls chown(2), setuid, setgid and capabilities of what
-    /// is not a directory go.
+    /// Changes the owner of `operand`. Like chown(2) of root, it removes setuid, setgid and capabilities,
+    /// except those of a directory.
     ///
     /// # Errors
     /// It does not exist, or the image does not know a name.
@@ -118,7 +119,7 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Checks that `operand` is there.
+    /// Checks that `operand` exists.
     ///
     /// # Errors
     /// It is not.
@@ -135,7 +136,7 @@ impl Edit<'_> {
     }
 }
 
-/// Returns xattrs whose ACL says what `mode` does, if there is one.
+/// Returns xattrs with an ACL that agrees with `mode`, if they have an ACL.
 pub(super) fn with_mode(xattrs: &Xattrs, mode: u16) -> Option<Xattrs> {
     let acl = acl::with_mode(xattrs.value(ACCESS_ACL)?, mode);
     let mut xattrs = xattrs.clone();

@@ -50,8 +50,8 @@ const NAMES: [&str; 41] = [
 /// `VFS_CAP_FLAGS_EFFECTIVE`.
 const EFFECTIVE: u32 = 1;
 
-/// Returns what a `security.capability` says, such as `cap_net_raw=ep`, or `None` for a value of
-/// a form that is not known.
+/// Returns a `security.capability` as text, for example `cap_net_raw=ep`, or `None` for a value of an unknown
+/// form.
 pub(super) fn text_of(value: &[u8]) -> Option<String> {
     let words: Vec<u32> =
         value.chunks(4).map(|word| word.try_into().map(u32::from_le_bytes)).collect::<Result<_, _>>().ok()?;

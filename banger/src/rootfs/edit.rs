@@ -13,14 +13,14 @@ use super::parse_path;
 pub struct Operand {
     /// The path.
     pub path: GuestPath,
-    /// Whether it ends with a slash, and so has to be a directory.
+    /// Whether it ends with a slash, and so must be a directory.
     pub is_directory: bool,
-    /// Whether it ends with `.` or `..`, which nobody removes or moves.
+    /// Whether it ends with `.` or `..`, which cannot be removed or moved.
     pub is_dot: bool,
 }
 
 impl Operand {
-    /// Returns what `text` means.
+    /// Parses `text`.
     ///
     /// # Errors
     /// It is not a path.
@@ -31,7 +31,7 @@ impl Operand {
         Ok(Self { path, is_directory: is_dot || text.ends_with(b"/"), is_dot })
     }
 
-    /// Returns that the operand has to be a directory, and that it leads to something else.
+    /// Returns the error for an operand that must be a directory and is not.
     pub(super) fn not_a_directory(&self) -> EditError {
         EditError::NotADirectory {
             path: self.path.clone(),
@@ -45,14 +45,14 @@ impl Operand {
 pub struct Destination {
     /// The path.
     pub path: GuestPath,
-    /// Whether it has to be a directory.
+    /// Whether it must be a directory.
     pub is_directory: bool,
-    /// Whether it is the new name even where a directory is, as with `--no-target-directory`.
+    /// Whether it is the new name even if a directory has this name, like `--no-target-directory`.
     pub is_exact: bool,
 }
 
 impl Destination {
-    /// Returns what `text` means; with a slash at its end it has to be a directory.
+    /// Parses `text`; with a slash at its end it must be a directory.
     ///
     /// # Errors
     /// It is not a path.
@@ -69,7 +69,7 @@ impl Destination {
         Ok(Self { is_directory: true, ..Self::parse(text)? })
     }
 
-    /// Returns `text` as the new name, whatever is there, as with `--no-target-directory`.
+    /// Returns `text` as the new name, even if a directory has this name, like `--no-target-directory`.
     ///
     /// # Errors
     /// It is not a path.
@@ -78,17 +78,17 @@ impl Destination {
     }
 }
 
-/// Where several things go.
+/// The target of several sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// Below this directory, under their own names.
     Below(GuestPath),
-    /// To this path, the only one of them.
+    /// This path, for a single source.
     At(GuestPath),
 }
 
 impl Target {
-    /// Returns where something called `name` goes.
+    /// Returns the target of a source called `name`.
     pub(super) fn of(&self, name: Option<&[u8]>) -> Result<GuestPath, EditError> {
         match (self, name) {
             (Self::At(path), _) => Ok(path.clone()),
@@ -107,8 +107,8 @@ impl Target {
 /// the edit, and so get the directories whose names change. As in a kernel, they take group and
 /// setgid bit of a setgid directory, and the default ACL of the directory they are made in.
 ///
-/// All edits are one commit, unless the journal cannot hold it: then there are several, and each
-/// leaves a file system that is sound.
+/// All edits are one commit. If the journal cannot hold them, they take several commits, and each leaves a
+/// sound file system.
 pub struct Edit<'a> {
     pub(super) rootfs: &'a mut dyn Rootfs,
     pub(super) timestamp: Timestamp,
@@ -117,7 +117,7 @@ pub struct Edit<'a> {
     touched: BTreeSet<GuestPath>,
     /// Whether something changed since the last commit.
     is_changed: bool,
-    /// Commits that were needed before the last one.
+    /// Number of commits before the last one.
     steps: usize,
     /// The owner that was looked up last.
     owner: Option<(OwnerChange, OwnerIds)>,
@@ -137,7 +137,7 @@ impl<'a> Edit<'a> {
         Self { rootfs, timestamp, cancellation, touched, is_changed: false, steps: 0, owner: None }
     }
 
-    /// Makes the edits last, all or none of them but for those of earlier [`steps`](Self::steps).
+    /// Commits all edits or none of them, except those of earlier [`steps`](Self::steps).
     ///
     /// # Errors
     /// The caller asked to stop, or the host refuses; then nothing more is changed.
@@ -172,7 +172,7 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    /// Takes a change into account, and commits where the journal could not hold many more.
+    /// Counts a change, and commits if the journal cannot hold many more.
     pub(super) fn changed(&mut self) -> Result<(), EditError> {
         self.check_cancelled()?;
         self.is_changed = true;
@@ -183,7 +183,7 @@ impl<'a> Edit<'a> {
         if self.cancellation.is_cancelled() { Err(EditError::Cancelled) } else { Ok(()) }
     }
 
-    /// Returns where things go that are put to `destination`.
+    /// Returns the target of sources that go to `destination`.
     pub(super) fn target(&self, destination: &Destination, count: usize) -> Result<Target, EditError> {
         let path = &destination.path;
         if destination.is_exact {
@@ -225,7 +225,7 @@ impl<'a> Edit<'a> {
         Ok(parent.join(name).map_err(RootfsError::from)?)
     }
 
-    /// Returns where `path` leads, all symlinks followed.
+    /// Returns `path` with all symlinks followed.
     pub(super) fn followed(&self, path: &GuestPath) -> Result<GuestPath, EditError> {
         self.rootfs.resolve(path).map_err(|error| match error {
             RootfsError::NotFound { path } => EditError::NotFound { path, advice: EditAdvice::ListAround },
@@ -233,8 +233,8 @@ impl<'a> Edit<'a> {
         })
     }
 
-    /// Returns what is at the place of an operand, a symlink itself, and the place. With a slash at
-    /// the end of the operand it has to be a directory.
+    /// Returns the state and the place of an operand; a symlink is not followed. With a slash at its end the
+    /// operand must be a directory.
     pub(super) fn entry_of(
         &self,
         operand: &Operand,
@@ -290,8 +290,8 @@ impl<'a> Edit<'a> {
     }
 }
 
-/// Directories that a walk came to: each is in one directory only, unless the image is damaged, and
-/// a walk of that could go on for ever.
+/// Directories that a walk has visited. In a damaged image a directory may be in several directories, and the
+/// walk would never end.
 #[derive(Debug, Default)]
 pub(super) struct WalkedDirs(BTreeSet<u64>);
 

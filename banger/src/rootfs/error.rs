@@ -1,11 +1,10 @@
-//! Why a root file system could not be looked into or edited.
+//! Errors of commands on a root file system.
 
 use std::io;
 
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, RootfsError, Setting};
 
-/// Why a command on a root file system failed. Paths are those inside it, unless they are called
-/// the host's.
+/// Error of a command on a root file system. Paths are inside it, unless they are called the host's.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
@@ -20,7 +19,7 @@ pub enum EditError {
     NotFound {
         /// The path.
         path: GuestPath,
-        /// What to do.
+        /// The next step.
         advice: EditAdvice,
     },
     /// Something is a directory.
@@ -28,7 +27,7 @@ pub enum EditError {
     Directory {
         /// The path.
         path: GuestPath,
-        /// What to do.
+        /// The next step.
         advice: EditAdvice,
     },
     /// Something is not a directory.
@@ -36,24 +35,24 @@ pub enum EditError {
     NotADirectory {
         /// The path.
         path: GuestPath,
-        /// What to do.
+        /// The next step.
         advice: EditAdvice,
     },
-    /// Something is in the way.
+    /// The place is taken.
     #[error("{path} exists already")]
     Exists {
         /// The path.
         path: GuestPath,
-        /// What to do.
+        /// The next step.
         advice: EditAdvice,
     },
-    /// The last path is missing, which says where the others go.
+    /// The last path, the destination, is missing.
     #[error("{path} is the only path, and the place that it goes to is missing")]
     NoDestination {
         /// The path, escaped.
         path: String,
     },
-    /// Several things were to get one name.
+    /// Several sources would get one name.
     #[error("only one path can get the name {path}")]
     ManyToOne {
         /// The name.
@@ -73,13 +72,13 @@ pub enum EditError {
         /// Why it failed.
         source: Box<EditError>,
     },
-    /// A mode that is none.
+    /// An invalid mode.
     #[error("{text:?} is not a mode")]
     Mode {
         /// The text.
         text: String,
     },
-    /// An owner that is none.
+    /// An invalid owner.
     #[error("{text:?} is not an owner")]
     Owner {
         /// The text.
@@ -108,12 +107,11 @@ pub enum EditError {
     Cancelled,
 }
 
-/// What the caller can do about an edit that is refused. A program with commands of its own words the
-/// first three by their names.
+/// The next step after a refused edit. A program words the first three with the names of its own commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EditAdvice {
-    /// List the directory above, which shows what exists.
+    /// List the directory above, which shows the existing names.
     ListAround,
     /// List the directory instead of reading it as a file.
     ListIt,
@@ -121,7 +119,7 @@ pub enum EditAdvice {
     MakeDirectory,
     /// Set an option: the text has `{setting}` in the place of its name.
     Set(&'static str, Setting),
-    /// Do what the text says.
+    /// Follow the text.
     Do(&'static str),
 }
 

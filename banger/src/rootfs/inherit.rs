@@ -1,4 +1,4 @@
-//! What new files and directories take from the directory they are made in.
+//! Attributes that new files and directories inherit from their directory.
 
 use banger_tree::{Attributes, FileType, GuestPath};
 
@@ -14,9 +14,9 @@ const SET_GID: u16 = 0o2000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NewEntry {
     pub(super) file_type: FileType,
-    /// Its mode where the directory has no default ACL.
+    /// Its mode if the directory has no default ACL.
     pub(super) mode: u16,
-    /// Its mode before a default ACL takes permissions away, in the place of a umask.
+    /// Its mode before a default ACL removes permissions; the ACL takes the place of a umask.
     pub(super) unmasked_mode: u16,
     pub(super) owner: OwnerIds,
 }
@@ -29,8 +29,8 @@ impl NewEntry {
 }
 
 impl Edit<'_> {
-    /// Returns the attributes of something new at `place`, as a kernel gives them: the group and the
-    /// setgid bit of a setgid directory, and the default ACL of the directory, masked by the mode.
+    /// Returns the attributes of a new inode at `place`, as a kernel sets them. It inherits group and setgid
+    /// bit of a setgid directory, and the directory's default ACL, masked by the mode.
     pub(super) fn new_attributes(&self, place: &GuestPath, new: &NewEntry) -> Result<Attributes, EditError> {
         let parent = place.parent().unwrap_or_else(GuestPath::root);
         let parent = self.existing(&parent, EditAdvice::ListAround)?.attributes;

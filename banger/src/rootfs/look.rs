@@ -14,17 +14,17 @@ use crate::accounts::{Accounts, GROUP, PASSWD};
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// What is at a path. The JSON form is what `--json` prints: text is escaped where it is not UTF-8
-/// or cannot be seen, values of xattrs are base64.
+/// State of the inode at a path. `--json` prints its JSON form: bytes that are not UTF-8 and invisible
+/// characters are escaped, values of xattrs are base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RootfsEntry {
-    /// Where it is.
+    /// Its path.
     pub path: GuestPath,
-    /// What it is.
+    /// Its type.
     #[serde(rename = "type", serialize_with = "type_name")]
     pub file_type: FileType,
-    /// Number of the inode, equal for hard links of one file.
+    /// Number of the inode; equal for hard links of one file.
     pub inode: u64,
     /// Names that lead to the inode.
     pub nlink: u32,
@@ -84,7 +84,7 @@ pub fn time_text(time: Timestamp) -> String {
 }
 
 impl RootfsEntry {
-    /// Returns type and permissions as `ls -l` prints them, such as `-rwsr-xr-x`.
+    /// Returns type and permissions as `ls -l` prints them, for example `-rwsr-xr-x`.
     pub fn mode_text(&self) -> String {
         let mut text = String::with_capacity(10);
         text.push(match self.file_type {
@@ -111,7 +111,7 @@ impl RootfsEntry {
     }
 }
 
-/// A directory and what is in it.
+/// A directory and its entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Listing {
@@ -138,17 +138,17 @@ impl<'a> View<'a> {
     /// Returns a look into `rootfs`.
     ///
     /// # Errors
-    /// Its `/etc/passwd` or `/etc/group` is there and cannot be read.
+    /// Its `/etc/passwd` or `/etc/group` exists and cannot be read.
     pub fn new(rootfs: &'a dyn Rootfs) -> Result<Self, EditError> {
         let users = Accounts::read(rootfs, PASSWD)?.names();
         let groups = Accounts::read(rootfs, GROUP)?.names();
         Ok(Self { rootfs, users, groups })
     }
 
-    /// Returns what is at `path`; a symlink itself.
+    /// Returns the state of `path`. A symlink is not followed.
     ///
     /// # Errors
-    /// Nothing is there, or the file system is damaged.
+    /// The path does not exist, or the file system is damaged.
     pub fn entry(&self, path: &GuestPath) -> Result<RootfsEntry, EditError> {
         let missing = || EditError::NotFound { path: path.clone(), advice: EditAdvice::ListAround };
         let Stat { inode, file_type, attributes, nlink, size_bytes, device, .. } =
@@ -176,7 +176,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Returns the path of an operand; one with a slash at its end leads to a directory.
+    /// Returns the path of an operand. With a slash at its end, the operand must lead to a directory.
     ///
     /// # Errors
     /// It does not.
@@ -194,7 +194,7 @@ impl<'a> View<'a> {
     /// Returns `path` with every symlink followed, the last one too.
     ///
     /// # Errors
-    /// It leads nowhere.
+    /// The path leads nowhere.
     pub fn resolve(&self, path: &GuestPath) -> Result<GuestPath, EditError> {
         self.rootfs.resolve(path).map_err(|error| match error {
             RootfsError::NotFound { path } => EditError::NotFound { path, advice: EditAdvice::ListAround },
@@ -202,7 +202,7 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Returns what is in the directory `path`, which may be a symlink to one.
+    /// Returns the entries of the directory `path`, which may be a symlink to one.
     ///
     /// # Errors
     /// It is not a directory, or the file system is damaged.
@@ -214,8 +214,7 @@ impl<'a> View<'a> {
         Ok(Listing { path: path.clone(), entries })
     }
 
-    /// Returns what is in the directory `path` and in all those below it, a directory before those
-    /// in it.
+    /// Returns the entries of the directory `path` and of all directories below it, parents before children.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -246,7 +245,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Writes the bytes of the regular file `path`, which may be a symlink to one; returns how many.
+    /// Writes the bytes of the regular file `path`, which may be a symlink to one; returns their number.
     ///
     /// # Errors
     /// It is not a regular file, the file system is damaged, or `output` fails.

@@ -9,16 +9,16 @@ use super::mode::ModeChange;
 use super::owner::{OwnerChange, OwnerIds};
 use crate::setters::setters;
 
-/// Mode of directories that are made without one being given.
+/// Default mode of new directories.
 const DIRECTORY_MODE: u16 = 0o755;
 
 /// How directories are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MakeDirectory {
-    /// Make missing parents too, and accept a directory that is there.
+    /// Make missing parents too, and accept an existing directory.
     pub parents: bool,
-    /// The directory's mode in the place of 755; symbolic ones are made of 777.
+    /// The directory's mode in the place of 755; symbolic modes start from 777.
     pub mode: Option<ModeChange>,
     /// Its owner, in the place of 0 and of 0 or the group of a setgid directory.
     pub owner: Option<OwnerChange>,
@@ -40,7 +40,7 @@ const PARENTS: Setting = Setting("parents");
 pub struct MakeLink {
     /// Make symlinks, whose targets are stored as they are given.
     pub symbolic: bool,
-    /// Replace what is there, unless it is a directory.
+    /// Replace an existing file, but not a directory.
     pub force: bool,
     /// Take a destination that is a symlink to a directory as the link, not as the directory.
     pub no_dereference: bool,
@@ -55,10 +55,10 @@ setters! {
 }
 
 impl Edit<'_> {
-    /// Makes a directory; returns where it is.
+    /// Makes a directory; returns its path.
     ///
     /// # Errors
-    /// Something is there, or a parent is missing, unless `how` allows it.
+    /// The path exists or a parent is missing, and `how` does not allow it.
     pub fn make_directory(&mut self, path: &GuestPath, how: &MakeDirectory) -> Result<GuestPath, EditError> {
         let owner = self.ids(how.owner.as_ref())?;
         let place = match (path.parent(), path.file_name()) {
@@ -129,7 +129,7 @@ impl Edit<'_> {
         Ok(at)
     }
 
-    /// Makes links to `targets`, of the name `destination` or below it; returns where they are.
+    /// Makes links to `targets`, under the name `destination` or in that directory; returns their paths.
     ///
     /// # Errors
     /// A target of a hard link is missing or a directory, or a name is taken.

@@ -1,8 +1,8 @@
 //! Looking into ext4 files and editing them, without root or mount.
 //!
-//! [`open`] and [`View`] look, [`edit`] and [`Edit`] change; both work on any [`Rootfs`]. All that
-//! one [`edit`] does is one commit: it is there in full, or not at all. Only what the journal of the
-//! file system cannot hold at once takes several commits, and each leaves a sound file system.
+//! [`open`] and [`View`] read, [`edit`] and [`Edit`] change; both work on any [`Rootfs`]. Each [`edit`] is
+//! atomic: after a crash the file has the old state or the new one. Changes that do not fit the journal of
+//! the file system take several commits, and each leaves a sound file system.
 //!
 //! ```no_run
 //! use banger::Cancellation;
@@ -82,7 +82,7 @@ pub fn parse_path(text: &[u8]) -> Result<GuestPath, EditError> {
 /// Opens the ext4 file `file` to look into.
 ///
 /// # Errors
-/// It is not an ext2, ext3 or ext4, damaged, or has what is not known here; or the host refuses.
+/// The file is not ext2, ext3 or ext4, is damaged or has an unknown feature; or the host refuses.
 pub fn open(file: &Utf8Path) -> Result<Ext4Editor, Error> {
     Ext4Editor::open(file).map_err(in_file(file))
 }
@@ -119,11 +119,11 @@ pub enum NewSize {
     More(u64),
 }
 
-/// What [`resize`] made of a file system.
+/// Result of [`resize`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Resized {
-    /// Bytes that it had.
+    /// Size before, in bytes.
     pub before_bytes: u64,
     /// Bytes that it has.
     pub size_bytes: u64,
@@ -132,7 +132,7 @@ pub struct Resized {
 /// Makes the file system in `file` larger, and the file with it, which stays sparse; all or
 /// nothing.
 ///
-/// It may become a little less than is asked for, where the end would be hardly more than metadata.
+/// The size may become a little smaller than requested, if the end would hold almost only metadata.
 ///
 /// # Errors
 /// As [`edit`], or it is larger than that or cannot become so large.
@@ -148,7 +148,7 @@ pub fn resize(file: &Utf8Path, size: NewSize, cancellation: &Cancellation) -> Re
     Ok(Resized { before_bytes, size_bytes })
 }
 
-/// Returns the error that says which file it is about.
+/// Returns the error with the name of the file.
 pub fn in_file<E: Into<EditError>>(file: &Utf8Path) -> impl FnOnce(E) -> Error {
     let file = file.to_owned();
     move |error| Error::Rootfs { file, source: error.into() }

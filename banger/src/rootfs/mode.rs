@@ -1,4 +1,4 @@
-//! Modes as `chmod` takes them.
+//! Modes in the syntax of `chmod`.
 
 use std::str::FromStr;
 
@@ -7,8 +7,8 @@ use super::error::EditError;
 const ALL: u16 = 0o7777;
 const SET_IDS: u16 = 0o6000;
 
-/// What becomes of a mode: octal (`644`, `4755`) or symbolic (`u+x`, `go-w`, `a=rX`, `g=u`), as GNU
-/// `chmod` reads it. A clause without `ugoa` means all of them: no umask takes part.
+/// A change of a mode: octal (`644`, `4755`) or symbolic (`u+x`, `go-w`, `a=rX`, `g=u`), as GNU `chmod` reads
+/// it. A clause without `ugoa` means all three; the umask does not count.
 ///
 /// As with GNU, setuid and setgid of a directory stay unless they are mentioned; an octal mode of
 /// five digits mentions them.
@@ -38,7 +38,7 @@ enum Operation {
 enum Value {
     Bits {
         bits: u16,
-        /// `X`: to be searched, where it is a directory or anybody may execute it.
+        /// `X`: execute or search permission, if it is a directory or any user may execute it.
         search: bool,
     },
     /// The permissions of the owner, the group or the others, by their bits.
@@ -124,7 +124,7 @@ fn permissions(letters: &str) -> Option<Value> {
 }
 
 impl ModeChange {
-    /// Returns what becomes of `mode`, permission bits from `0` to `0o7777`.
+    /// Returns the changed `mode`, permission bits from `0` to `0o7777`.
     pub fn applied_to(&self, mode: u16, is_directory: bool) -> u16 {
         self.steps.iter().fold(mode & ALL, |mode, step| step.applied_to(mode, is_directory))
     }

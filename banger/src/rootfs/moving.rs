@@ -10,7 +10,7 @@ use crate::setters::setters;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Move {
-    /// Leave alone what is there, and what would replace it.
+    /// Keep existing files, and leave their sources in place.
     pub no_clobber: bool,
 }
 
@@ -21,11 +21,11 @@ setters! {
 }
 
 impl Edit<'_> {
-    /// Moves `sources` to the name `destination` or below it, in the place of what is there, unless
-    /// that is a directory with something in it; returns where they are.
+    /// Moves `sources` to the name `destination` or into that directory; returns their new paths. Replaces
+    /// existing files and empty directories.
     ///
     /// # Errors
-    /// A source is missing, or what is there cannot be replaced by it.
+    /// A source is missing, or it cannot replace the existing file.
     pub fn rename(
         &mut self,
         sources: &[Operand],
@@ -69,7 +69,7 @@ impl Edit<'_> {
         Ok(moved)
     }
 
-    /// Returns where sources go. As with rename(2), the new name of a directory may end with a slash.
+    /// Returns the targets of sources. As with rename(2), the new name of a directory may end with a slash.
     fn moved_to(
         &self,
         sources: &[Operand],
@@ -86,7 +86,7 @@ impl Edit<'_> {
         self.target(destination, sources.len())
     }
 
-    /// Removes what a rename replaces.
+    /// Removes the file that a rename replaces.
     fn make_way(&mut self, source: &Stat, before: &Stat, to: &GuestPath) -> Result<(), EditError> {
         let path = || to.clone();
         match (source.file_type == FileType::Directory, before.file_type == FileType::Directory) {

@@ -1,4 +1,4 @@
-//! Owners as `chown` takes them, and the image's own names for them.
+//! Owners in the syntax of `chown`, with the names of the image.
 
 use banger_tree::{Rootfs, escape_bytes};
 
@@ -27,10 +27,10 @@ pub(super) struct OwnerIds {
 }
 
 impl OwnerChange {
-    /// Returns what `text` asks for.
+    /// Parses `text`.
     ///
     /// # Errors
-    /// It names nobody.
+    /// The image does not have this user or group.
     pub fn parse(text: &[u8]) -> Result<Self, EditError> {
         let colon = text.iter().position(|byte| *byte == b':');
         let (user, group) = match colon {

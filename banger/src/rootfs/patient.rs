@@ -1,4 +1,4 @@
-//! Reading from what may keep a reader waiting.
+//! Reads from files that may block the reader.
 
 use std::fs::File;
 use std::io::{self, Read};

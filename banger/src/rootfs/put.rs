@@ -19,15 +19,15 @@ use super::owner::{OwnerChange, OwnerIds};
 use super::patient::PatientReader;
 use crate::setters::setters;
 
-/// Mode of files whose source has none.
+/// Mode of files whose source has no mode.
 const FILE_MODE: u16 = 0o644;
-/// What a file takes of its source's mode: nothing that the host's owner gave it.
+/// Permission bits that a file takes from its source: no setuid, setgid and sticky bit.
 const FILE_BITS: u16 = 0o777;
 const DIRECTORY_BITS: u16 = 0o1777;
 
-/// What is put into a root file system.
+/// A source for a root file system.
 pub enum PutSource<'a> {
-    /// A file or directory of the host. One that ends with `/.` stands for what is in it.
+    /// A file or directory of the host. A path that ends with `/.` stands for the content of the directory.
     Path(PathBuf),
     /// Bytes without a name.
     Reader(&'a mut dyn Read),
@@ -46,14 +46,14 @@ impl std::fmt::Debug for PutSource<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Put {
-    /// Mode of files, made of the one they would have: that of the file they replace, else the
-    /// source's permissions, else 644. Directories have their source's permissions.
+    /// Change of the mode of files. It starts from the mode of the replaced file, else from the source's
+    /// permissions, else from 644. Directories have their source's permissions.
     pub mode: Option<ModeChange>,
     /// Owner of files and new directories: else that of the file they replace, else 0:0.
     pub owner: Option<OwnerChange>,
     /// Make missing directories on the way.
     pub parents: bool,
-    /// Replace a symlink at the destination, not what it leads to.
+    /// Replace a symlink at the destination, not its target.
     pub no_dereference: bool,
     /// Leave files alone that are there.
     pub no_clobber: bool,
@@ -69,7 +69,7 @@ setters! {
     }
 }
 
-/// What holds for all of one call.
+/// Settings of one call.
 struct Terms<'a> {
     mode: Option<&'a ModeChange>,
     owner: OwnerIds,
@@ -78,14 +78,14 @@ struct Terms<'a> {
 }
 
 impl Edit<'_> {
-    /// Puts `sources` to the name `destination` or below it, directories with all in them; returns
-    /// where they are.
+    /// Copies `sources` to the name `destination` or into that directory, directories with all their content;
+    /// returns their paths.
     ///
-    /// A file that is there is replaced and keeps its mode, owner and extended attributes but its
-    /// capabilities; other hard links of it keep the old content. Directories are merged.
+    /// A new file replaces an existing one and keeps its mode, owner and extended attributes, but not its
+    /// capabilities. Other hard links of the old file keep the old content. Directories are merged.
     ///
     /// # Errors
-    /// A source cannot be read, the destination is missing or of another type, or there is no room.
+    /// A source cannot be read, the destination is missing or of another type, or the image is full.
     pub fn put(
         &mut self,
         sources: Vec<PutSource<'_>>,
@@ -120,7 +120,7 @@ impl Edit<'_> {
         Ok(places)
     }
 
-    /// Returns where sources go. As with cp, the new name of a directory may end with a slash.
+    /// Returns the targets of sources. As with cp, the new name of a directory may end with a slash.
     fn put_target(&self, sources: &[PutSource<'_>], destination: &Destination) -> Result<Target, EditError> {
         if let [PutSource::Path(source)] = sources
             && destination.is_directory
@@ -156,7 +156,7 @@ impl Edit<'_> {
         Ok(place)
     }
 
-    /// Puts a directory to `place`, where nothing is or a directory to merge it with.
+    /// Copies a directory to `place`, which is free or has a directory to merge with.
     fn put_directory(
         &mut self,
         path: &Path,
@@ -193,7 +193,7 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Puts what a directory of the host has, as what it is.
+    /// Copies an entry of a directory of the host, with its type.
     fn put_entry(&mut self, path: &Path, place: &GuestPath, terms: &Terms<'_>) -> Result<(), EditError> {
         let metadata = fs::symlink_metadata(path).map_err(host("read", path))?;
         let file_type = metadata.file_type();
@@ -242,8 +242,8 @@ impl Edit<'_> {
         self.changed()
     }
 
-    /// Puts bytes to `place`, or to what a symlink there leads to; returns where they are. A `mode` of
-    /// `None` is that of files whose source has none.
+    /// Writes bytes to `place`, or to the target of a symlink there; returns their path. A `mode` of `None`
+    /// is the mode of files whose source has no mode.
     fn put_file(
         &mut self,
         place: &GuestPath,
@@ -292,7 +292,7 @@ impl Edit<'_> {
         Ok(place)
     }
 
-    /// Returns where a file put to `place` goes.
+    /// Returns the final place of a file that is put to `place`.
     fn file_place(&self, place: &GuestPath, terms: &Terms<'_>) -> Result<GuestPath, EditError> {
         let Some(stat) = self.rootfs.stat(place)? else { return Ok(place.clone()) };
         let path = || place.clone();

@@ -1,4 +1,4 @@
-//! Removing what is there.
+//! Removal of files and directories.
 
 use banger_tree::{DirEntry, FileType, GuestPath, RootfsError, Setting};
 
@@ -14,7 +14,7 @@ const RECURSIVE: Setting = Setting("recursive");
 pub struct Remove {
     /// Directories too, with all in them.
     pub recursive: bool,
-    /// Pass over what does not exist.
+    /// Ignore paths that do not exist.
     pub force: bool,
     /// Directories too, if nothing is in them.
     pub empty_directories: bool,
@@ -29,10 +29,10 @@ setters! {
 }
 
 impl Edit<'_> {
-    /// Removes a path; returns where it was, or `None` if it does not exist and may be missing.
+    /// Removes a path; returns its resolved path, or `None` if it does not exist and may be missing.
     ///
-    /// A tree that is more than the journal holds goes in several commits. What is left after a
-    /// crash between them is sound; the same call removes it.
+    /// A tree that does not fit the journal takes several commits. After a crash between them the rest is
+    /// sound; the same call removes it.
     ///
     /// # Errors
     /// It does not exist or is a directory, unless `how` allows it, or it is the root.
@@ -53,8 +53,8 @@ impl Edit<'_> {
         Ok(Some(place))
     }
 
-    /// Checks whether `operand` can be removed, so that several paths are checked before the first
-    /// one goes.
+    /// Checks whether `operand` can be removed, so that several paths are checked before the first one is
+    /// removed.
     ///
     /// # Errors
     /// As [`remove`](Self::remove).
@@ -62,7 +62,7 @@ impl Edit<'_> {
         self.removable(operand, how).map(drop)
     }
 
-    /// Returns where `operand` is, and whether it is a directory.
+    /// Returns the path of `operand`, and whether it is a directory.
     fn removable(&self, operand: &Operand, how: Remove) -> Result<Option<(GuestPath, bool)>, EditError> {
         let path = || operand.path.clone();
         let (stat, place) = match self

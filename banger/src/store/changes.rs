@@ -1,4 +1,4 @@
-//! What changes in the store: images appear, are replaced, get another name, and go.
+//! Changes of the store: images are published, replaced, renamed and removed.
 
 use std::fs;
 use std::io;
@@ -17,8 +17,8 @@ use crate::lock::{Lock, TransientLock};
 use crate::staging::{remove_tree, sweep, sync};
 
 impl ImageStore {
-    /// Starts a new image; what it becomes is written into its directory and then published.
-    /// Sweeps first what earlier runs left.
+    /// Starts a new image: the caller writes it into its directory and then publishes it. First sweeps
+    /// leftovers of earlier runs.
     ///
     /// # Errors
     /// The state directory cannot be written, or the caller asks to stop.
@@ -28,9 +28,9 @@ impl ImageStore {
         StagedImage::create(self.images())
     }
 
-    /// Makes `staged` visible as the image `record` describes, in the place of an older image of
-    /// the same name. Everything is on the disk when this returns. The older image goes now, or, while it
-    /// is used, with a later [`sweep`](Self::sweep).
+    /// Publishes `staged` with its `record`, in the place of an older image of the same name. Everything is
+    /// on the disk when this returns. The older image is removed now or, if it is in use, by a later
+    /// [`sweep`](Self::sweep).
     ///
     /// # Errors
     /// The state directory cannot be written, or the caller asks to stop; then nothing is published.
@@ -72,7 +72,7 @@ impl ImageStore {
     /// returns its id.
     ///
     /// # Errors
-    /// There is no such image, it is in use, the state directory cannot be written, or the caller asks to
+    /// The image does not exist or is in use, the state directory cannot be written, or the caller asks to
     /// stop.
     pub fn remove(&self, wanted: &str, cancellation: &Cancellation) -> Result<String, StoreError> {
         let find = || match self.find(wanted) {
@@ -94,8 +94,8 @@ impl ImageStore {
     /// Gives an image another name; returns its new record.
     ///
     /// # Errors
-    /// There is no such image, the name is taken, the state directory cannot be written, or the caller
-    /// asks to stop.
+    /// The image does not exist, the name is taken, the state directory cannot be written, or the caller asks
+    /// to stop.
     pub fn rename(
         &self,
         wanted: &str,
@@ -115,8 +115,8 @@ impl ImageStore {
         Ok(record)
     }
 
-    /// Removes what killed processes left half-done, and images that were replaced and that nobody uses
-    /// any more. [`stage`](Self::stage) does so first.
+    /// Removes leftovers of killed processes, and replaced images that nobody uses any more.
+    /// [`stage`](Self::stage) does so first.
     ///
     /// # Errors
     /// The state directory cannot be written, or the caller asks to stop.
@@ -141,8 +141,8 @@ impl ImageStore {
         self.sweep_replaced()
     }
 
-    /// Waits until no other thread or process pulls the image `name`, and keeps others from it until the
-    /// lock is dropped. Calls `on_wait` once if it has to wait.
+    /// Waits until no other thread or process pulls the image `name`, and blocks others until the lock is
+    /// dropped. Calls `on_wait` once if it must wait.
     pub(crate) fn lock_pull(
         &self,
         name: &ImageName,
@@ -166,8 +166,8 @@ impl ImageStore {
         Lock::wait(&path, cancellation).map_err(|error| StoreError::lock(&path, error))
     }
 
-    /// Finishes what a process that was killed between publishing an image and replacing the older one
-    /// left: after this no record hides another image.
+    /// Finishes the work of a process that was killed between publishing an image and removing the older one.
+    /// After this no record hides another image.
     fn finish_replacements(&self) -> Result<(), StoreError> {
         for image in self.records()?.0 {
             let Some(replaced) = image.replaces else { continue };
@@ -179,7 +179,7 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Removes the images that were replaced and that nobody uses any more.
+    /// Removes the replaced images that nobody uses any more.
     fn sweep_replaced(&self) -> Result<(), StoreError> {
         for name in self.directory_names()? {
             let path = self.images().join(&name);
@@ -207,7 +207,7 @@ impl ImageStore {
         marked.map_err(|source| StoreError::io("write", &mark, source))
     }
 
-    /// Takes an image away in one step; its bytes follow.
+    /// Removes an image in one step; its bytes are freed afterwards.
     fn discard(&self, id: &str, unused: UnusedImage) -> Result<(), StoreError> {
         let from = self.images().join(id);
         let to = self.images().join(format!("{id}{REMOVED_SUFFIX}"));

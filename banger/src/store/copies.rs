@@ -18,13 +18,13 @@ use crate::output::{OutputError, OutputFile, check_not_source};
 use crate::time::now;
 
 impl ImageStore {
-    /// Copies the file system of the image with this name, id or unique beginning of an id to the
-    /// file `output`, with its holes, by reflink where the host can; returns the image's record.
-    /// The file is complete when this returns and absent when it fails.
+    /// Copies the file system of the image with this name, id or unique beginning of an id to the file
+    /// `output`; returns the image's record. The copy keeps the holes and uses reflink where the host can.
+    /// The file is complete when this returns, and absent if it fails.
     ///
     /// # Errors
-    /// There is no such image, somebody is editing it, the file exists and is not to be replaced, or
-    /// it cannot be written.
+    /// The image does not exist or is being edited, the file exists and must not be replaced, or it cannot be
+    /// written.
     pub fn export(
         &self,
         wanted: &str,
@@ -48,8 +48,8 @@ impl ImageStore {
     /// new image, kept in its place until it is dropped.
     ///
     /// # Errors
-    /// There is no such image, somebody is editing it, the name is taken, the state directory
-    /// cannot be written, or the caller asks to stop; then nothing is published.
+    /// The image does not exist or is being edited, the name is taken, the state directory cannot be written,
+    /// or the caller asks to stop. Then nothing is published.
     pub fn clone_image(
         &self,
         wanted: &str,
@@ -68,7 +68,7 @@ impl ImageStore {
         self.publish_new(staged, record, cancellation)
     }
 
-    /// Opens an image's file so that nobody edits it meanwhile.
+    /// Opens an image's file with a lock against edits.
     fn open_to_copy(&self, record: &ImageRecord) -> Result<File, StoreError> {
         let path = self.rootfs_path(&record.id);
         let failed = |source| StoreError::io("read", &path, source);

@@ -1,4 +1,4 @@
-//! The directories of the store: made for their user alone, and trusted only where they are.
+//! The directories of the store: private to their user, and trusted only if they are.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -26,7 +26,7 @@ pub(super) fn make_directories(state: &Utf8Path, images: &Utf8Path) -> Result<()
     Ok(())
 }
 
-/// Fails where others than this user and root could have put images into a store.
+/// Fails if users other than this one and root may have put images into a store.
 fn check_trust(state: &Utf8Path, images: &Utf8Path) -> Result<(), StoreError> {
     // In a directory with the sticky bit, such as `/tmp`, nobody moves what is another user's.
     for (path, with_sticky) in [(state, true), (images, false)] {
@@ -49,7 +49,7 @@ fn check_trust(state: &Utf8Path, images: &Utf8Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns the names of all that is in the directory of the images, in order.
+/// Returns all names in the directory of the images, in order.
 pub(super) fn directory_names(state: &Utf8Path, images: &Utf8Path) -> Result<Vec<String>, StoreError> {
     check_trust(state, images)?;
     let failed = |source: io::Error| match source.kind() {

@@ -1,4 +1,4 @@
-//! Why the image store could not do what was asked.
+//! Error of the image store.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::output::OutputError;
 /// The option that sets the state directory.
 const STATE_DIR: Setting = Setting("state_dir");
 
-/// Why the image store could not do what was asked.
+/// Error of the image store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -45,10 +45,10 @@ pub enum StoreError {
     /// Images are another user's.
     #[error("{reason}")]
     Denied {
-        /// Which, and what the host says.
+        /// The directory, and the host's error.
         reason: String,
     },
-    /// Others could have changed what is in the state directory.
+    /// Other users may have changed files in the state directory.
     #[error("the directory {path} is not trusted: {reason}")]
     Untrusted {
         /// The directory.
@@ -65,13 +65,13 @@ pub enum StoreError {
     /// The disk is full.
     #[error("no space left on the disk of {path}")]
     DiskFull {
-        /// What was being written.
+        /// The file being written.
         path: Utf8PathBuf,
     },
     /// The directory cannot be written.
     #[error("{path} cannot be written: {source}")]
     NotWritable {
-        /// What was being written.
+        /// The file being written.
         path: Utf8PathBuf,
         /// The host's error.
         source: io::Error,
@@ -86,7 +86,7 @@ pub enum StoreError {
         /// The host's error.
         source: io::Error,
     },
-    /// The file that an image was to be copied to could not be made.
+    /// The target file of a copy could not be made.
     #[error(transparent)]
     Output(#[from] OutputError),
     /// The caller asked to stop; the store is as it was.

@@ -5,7 +5,7 @@ pub const ROOTFS_FILE: &str = "rootfs.ext4";
 /// File name of the record in an image's directory.
 pub const RECORD_FILE: &str = "image.json";
 
-/// An empty file in the directory of an image that another one has taken the name of.
+/// An empty file in the directory of an image whose name another image has taken.
 pub(super) const REPLACED_FILE: &str = "replaced";
 /// The lock that is held while names change.
 pub(super) const NAMES_LOCK: &str = ".lock";

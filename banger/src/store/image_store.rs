@@ -1,4 +1,4 @@
-//! The images of one state directory, to look at and to open.
+//! Lists and opens the images of one state directory.
 
 use std::io;
 
@@ -14,9 +14,9 @@ use super::record::ImageRecord;
 use crate::host_file::{open_directory, open_plain, read_at_most};
 use crate::id::ImageId;
 
-/// Bytes that a record may have: several times those of the largest configuration.
+/// Largest size of a record: several times the largest configuration.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
-/// How often the records are read again where images come and go meanwhile.
+/// Number of times that the records are read again if images change meanwhile.
 const MAX_READINGS: usize = 16;
 
 /// The images published under one state directory.
@@ -26,7 +26,7 @@ pub struct ImageStore {
     images: Utf8PathBuf,
 }
 
-/// What the store holds.
+/// Content of the store.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Listing {
@@ -42,7 +42,7 @@ pub struct Listing {
 pub struct DamagedImage {
     /// Name of its directory.
     pub id: String,
-    /// What is wrong with the record.
+    /// The fault of the record.
     pub reason: String,
     /// Whether the record is another user's: it may be sound.
     pub denied: bool,
@@ -76,7 +76,7 @@ impl ImageStore {
     /// removed at any time: [`open`](Self::open) keeps it.
     ///
     /// # Errors
-    /// There is none, there are several, or its record is damaged.
+    /// No image or several images fit, or its record is damaged.
     pub fn find(&self, wanted: &str) -> Result<ImageRecord, StoreError> {
         let listing = self.list()?;
         let by_name = listing.images.iter().find(|image| image.name.as_str() == wanted);
@@ -98,11 +98,11 @@ impl ImageStore {
         }
     }
 
-    /// Returns the image with this name, id, or unique beginning of an id, and keeps it in its place
-    /// until what is returned is dropped.
+    /// Returns the image with this name, id, or unique beginning of an id. The image stays in its place until
+    /// the result is dropped.
     ///
     /// # Errors
-    /// Those of [`find`](Self::find), or the caller asks to stop.
+    /// The errors of [`find`](Self::find), or the caller asks to stop.
     pub fn open(&self, wanted: &str, cancellation: &Cancellation) -> Result<StoredImage, StoreError> {
         loop {
             // Replaced or removed since it was found, if it cannot be kept.
@@ -112,7 +112,7 @@ impl ImageStore {
         }
     }
 
-    /// Takes a lease on an image that was found; returns `None` where it has gone since.
+    /// Takes a lease on a found image; returns `None` if it was removed meanwhile.
     pub(crate) fn keep(
         &self,
         record: ImageRecord,
@@ -122,7 +122,7 @@ impl ImageStore {
         Ok(lease.map(|lease| StoredImage { path: self.rootfs_path(&record.id), record, lease }))
     }
 
-    /// Returns whether an image's file system is there, as a file.
+    /// Returns whether an image's file system exists and is a file.
     pub(crate) fn has_file(&self, id: &ImageId) -> bool {
         let directory = open_directory(&self.directory(id));
         directory.and_then(|directory| open_plain(&directory, ROOTFS_FILE)).is_ok()
@@ -142,7 +142,7 @@ impl ImageStore {
         make_directories(&self.state, &self.images)
     }
 
-    /// Returns the names of all that is in the directory of the images, in order.
+    /// Returns all names in the directory of the images, in order.
     pub(super) fn directory_names(&self) -> Result<Vec<String>, StoreError> {
         directory_names(&self.state, &self.images)
     }

@@ -13,9 +13,9 @@ use super::record::ImageRecord;
 use crate::host_file::{open_directory, open_plain};
 use crate::lock::{is_at, wait_for};
 
-/// Keeps an image and its file where they are. While a lease or a clone of it lives, in any thread or
-/// process, the image is neither removed nor swept: it may be replaced by another image of its name, and
-/// keeps its path. The lease of a process that dies ends with the process.
+/// Keeps an image and its file in their place. While a lease or a clone of it lives, in any thread or
+/// process, the image is not removed or swept. Another image may take its name, but the leased image keeps
+/// its path. A lease ends with its process.
 #[derive(Clone, Debug)]
 pub struct ImageLease {
     /// The image's directory, with a shared lock.
@@ -35,7 +35,7 @@ pub struct StoredImage {
 }
 
 impl ImageLease {
-    /// Takes a lease on a directory that nobody knows yet.
+    /// Takes a lease on a directory that is not published yet.
     pub(super) fn of_new(directory: File) -> io::Result<Self> {
         directory.lock_shared()?;
         Ok(Self { _directory: Arc::new(directory) })
@@ -65,14 +65,14 @@ pub(super) fn is_replaced(directory: &Utf8Path) -> bool {
     fs::symlink_metadata(directory.join(REPLACED_FILE)).is_ok()
 }
 
-/// An image that nobody uses: nobody takes a lease while this lives.
+/// An unused image: nobody can take a lease while this lives.
 #[derive(Debug)]
 pub(super) struct UnusedImage {
     _locked: Vec<File>,
 }
 
 impl UnusedImage {
-    /// Returns `None` where the image in `directory` is leased, or its file is being edited or copied.
+    /// Returns `None` if the image in `directory` is leased, or its file is being edited or copied.
     pub(super) fn take(directory: &Utf8Path) -> Option<Self> {
         // What cannot be opened, or is not a directory, is not used.
         let Ok(opened) = open_directory(directory) else { return Some(Self { _locked: Vec::new() }) };

@@ -10,14 +10,14 @@
 //! <state>/images/.pull-<name>.lock   locked by the pull that builds the image of this name
 //! <state>/images/.lock               locked while names change
 //! ```
-//! The record lies inside the directory that is renamed, so an image and its record appear
-//! together or not at all. What no live process holds a lock on is swept at the next start.
+//! The record lies inside the renamed directory, so an image and its record appear together or not at all.
+//! Unlocked leftovers are swept at the next start.
 //!
-//! Whoever uses an image has a lease: a shared lock (`flock`) on the image's directory, which threads and
-//! processes hold alike and which the kernel drops with its holder. Removal takes the lock alone. An
-//! image that is replaced while it is leased is marked `replaced`, and its directory goes with the first
-//! sweep after the last lease. The lock belongs to the directory itself, not to its name: it moves along
-//! when the directory is published.
+//! Each user of an image has a lease: a shared lock (`flock`) on the image's directory. Threads and processes
+//! hold it in the same way, and the kernel drops it with its holder. Removal takes the lock exclusively. An
+//! image that is replaced while it is leased is marked `replaced`; the first sweep after the last lease
+//! removes its directory. The lock belongs to the directory itself, not to its name, so it stays when the
+//! directory is renamed.
 
 mod changes;
 mod copies;

@@ -14,7 +14,7 @@ use crate::time::now;
 /// Version of the record's format; readers refuse newer ones.
 const RECORD_VERSION: u32 = 1;
 
-/// What is known of a published image. The JSON form is `image.json` and what `--json` prints.
+/// The record of a published image. Its JSON form is `image.json` and the output of `--json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ImageRecord {
@@ -28,7 +28,7 @@ pub struct ImageRecord {
     pub source: String,
     /// Digest of the image manifest.
     pub digest: String,
-    /// Digest of the index that led to the manifest, if one did.
+    /// Digest of the index that led to the manifest, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_digest: Option<String>,
     /// Platform: `linux/amd64`.
@@ -37,7 +37,7 @@ pub struct ImageRecord {
     pub created: String,
     /// Version of banger that built it.
     pub banger_version: String,
-    /// What the build was asked for.
+    /// The options of the build.
     pub build: BuildOptions,
     /// How the image wants to be run.
     pub config: ImageConfigRecord,
@@ -51,7 +51,7 @@ pub struct ImageRecord {
     pub inodes: u32,
     /// Inodes in use.
     pub used_inodes: u32,
-    /// How the guest boots; `None` where nothing was injected.
+    /// How the guest boots; `None` without an injection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_contract: Option<BootContract>,
     /// Whether the first boot of the image still has something to do.
@@ -60,16 +60,17 @@ pub struct ImageRecord {
     /// Paths that were written for the guest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub injected: Vec<GuestPath>,
-    /// What of the image was changed so that it boots.
+    /// The changes that make the image boot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fixups: Vec<Fixup>,
-    /// What the build had to change or leave out, one sentence each.
+    /// Data that the build changed or dropped, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The image it is a copy of, if it is one.
+    /// The original image, if this is a clone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned_from: Option<ClonedFrom>,
-    /// Id of the older image that this one took the name of; not listed as soon as this is visible.
+    /// Id of the older image whose name this one took. The older image is hidden as soon as this one is
+    /// visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<ImageId>,
 }
@@ -86,9 +87,9 @@ pub struct BuildOptions {
     /// Inodes asked for; `None` for the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inodes: Option<u32>,
-    /// Time of what no layer gives a time to, in seconds since the epoch.
+    /// Time of files without a time in any layer, in seconds since the epoch.
     pub timestamp_seconds: i64,
-    /// What makes it boot; `None` for the image as it is.
+    /// The injection; `None` for an unchanged image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<GuestBuildOptions>,
 }
@@ -115,18 +116,18 @@ setters! {
 pub struct ClonedFrom {
     /// Its id.
     pub id: ImageId,
-    /// The name it had.
+    /// Its name then.
     pub name: ImageName,
 }
 
 impl ClonedFrom {
-    /// Returns what a clone of the image `original` says of it.
+    /// Returns the entry of a clone for the image `original`.
     pub(super) fn of(original: &ImageRecord) -> Self {
         Self { id: original.id.clone(), name: original.name.clone() }
     }
 }
 
-/// What was to make an image boot.
+/// Options of the injection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GuestBuildOptions {
@@ -137,13 +138,13 @@ pub struct GuestBuildOptions {
 }
 
 impl GuestBuildOptions {
-    /// Returns what the init `init`, by name, and the guest binary and texts with `digest` make.
+    /// Returns the options with the name of the init, and the digest of the guest binary and texts.
     pub fn new(init: impl Into<String>, digest: impl Into<String>) -> Self {
         Self { init: init.into(), digest: digest.into() }
     }
 }
 
-/// The part of the image configuration that says how to run it.
+/// The part of the image configuration for running it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ImageConfigRecord {
@@ -190,8 +191,8 @@ impl ImageRecord {
     /// The version that new records carry.
     pub const VERSION: u32 = RECORD_VERSION;
 
-    /// Returns the record of an image made now, which was called `source` and has this digest. The caller
-    /// sets what else is known; [`ImageStore::publish`](crate::ImageStore::publish) sets the id.
+    /// Returns the record of an image that is made now from `source` with this digest. The caller sets the
+    /// other fields; [`ImageStore::publish`](crate::ImageStore::publish) sets the id.
     pub fn new(
         name: ImageName,
         source: impl Into<String>,
@@ -228,7 +229,7 @@ impl ImageRecord {
     /// Returns the record that `json` holds.
     ///
     /// # Errors
-    /// It is not a record, or one of a newer version; said in words.
+    /// The text is not a record, or has a newer version.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Versioned {

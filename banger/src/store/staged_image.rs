@@ -15,10 +15,10 @@ use crate::host_file::open_plain_path;
 use crate::id::ImageId;
 use crate::staging::StagingDir;
 
-/// Mode of an image and its record: images hold secrets, such as the hashes of passwords.
+/// Mode of an image and its record: images hold secrets, for example hashes of passwords.
 const PRIVATE: u32 = 0o600;
 
-/// A directory that nobody sees yet, removed on drop unless it was published.
+/// A directory that is not published yet; removed on drop unless it was published.
 #[derive(Debug)]
 pub struct StagedImage {
     id: ImageId,
@@ -45,13 +45,13 @@ impl StagedImage {
         &self.id
     }
 
-    /// Returns where the file system is to be written.
+    /// Returns the path for the file system.
     pub fn rootfs_path(&self) -> Utf8PathBuf {
         self.dir.path().join(ROOTFS_FILE)
     }
 
-    /// Flushes everything to the disk and makes it visible with one rename. The image is leased before
-    /// anybody else can see it.
+    /// Flushes everything to the disk and publishes it with one rename. The image is leased before others can
+    /// see it.
     pub(super) fn publish(self, record: &ImageRecord) -> Result<ImageLease, StoreError> {
         let rootfs = self.rootfs_path();
         let flush = || {

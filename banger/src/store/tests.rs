@@ -40,7 +40,7 @@ fn goes_on() -> Cancellation {
     Cancellation::new()
 }
 
-/// Publishes an image that somebody uses.
+/// Publishes an image that is in use.
 fn publish_leased(store: &ImageStore, name: &str, content: &str) -> StoredImage {
     let staged = store.stage(&goes_on()).unwrap();
     fs::write(staged.rootfs_path(), content).unwrap();

@@ -1,4 +1,4 @@
-//! Whether an image's file is what its record says, and sound.
+//! Compares an image's file with its record and checks it for damage.
 
 use std::io;
 
@@ -19,7 +19,7 @@ use crate::host_file::{open_directory, open_plain};
 use crate::id::ImageId;
 use crate::identity::uuid_of;
 
-/// What [`ImageStore::verify`] found.
+/// Result of [`ImageStore::verify`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Verification {
@@ -37,7 +37,7 @@ pub struct Verification {
     pub free_bytes: u64,
     /// Inodes in use.
     pub used_inodes: u32,
-    /// What is wrong, one sentence each; nothing if the image is sound.
+    /// The problems, one sentence each; empty if the image is sound.
     pub problems: Vec<String>,
 }
 
@@ -52,13 +52,12 @@ impl Verification {
 }
 
 impl ImageStore {
-    /// Compares the file of the image with this name, id or unique beginning of an id with its
-    /// record, and walks its whole file system, checking every checksum there is. The bytes of
-    /// files have none.
+    /// Compares the file of the image with this name, id or unique beginning of an id with its record. Then
+    /// walks its whole file system and checks every checksum. The bytes of files have no checksum.
     ///
     /// # Errors
-    /// There is no such image, its record is damaged, its file cannot be read, or the caller asks to stop
-    /// while another one removes the image.
+    /// The image does not exist, its record is damaged, its file cannot be read, or the caller asks to stop
+    /// while another process removes the image.
     pub fn verify(&self, wanted: &str, cancellation: &Cancellation) -> Result<Verification, StoreError> {
         let StoredImage { record, path, lease: _lease } = self.open(wanted, cancellation)?;
         let mut found = Verification {
@@ -121,7 +120,7 @@ impl ImageStore {
     }
 }
 
-/// Returns what is wrong with the UUID of an image, which is made of its digest.
+/// Returns the fault of an image's UUID, which is made from its digest.
 fn wrong_uuid(record: &ImageRecord, uuid: [u8; 16]) -> Option<String> {
     let digest = match record.digest.parse::<Digest>() {
         Ok(digest) => digest,
