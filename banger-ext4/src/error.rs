@@ -22,15 +22,15 @@ pub enum Ext4Error {
     NoInodes {
         /// Inodes of the file system.
         inodes: u64,
-        /// Inodes of the tree with the reserved ones.
+        /// Inodes of the tree, including the reserved ones.
         needed: u64,
     },
-    /// The size is none that ext4 can have.
+    /// ext4 cannot have this size.
     #[error("a file system of {size_bytes} bytes cannot be made: {reason}")]
     InvalidSize {
         /// Size asked for.
         size_bytes: u64,
-        /// Why not, and what can.
+        /// The reason, and the possible sizes.
         reason: String,
     },
     /// The label is longer than ext4's 16 bytes, or holds a NUL byte.
@@ -39,7 +39,7 @@ pub enum Ext4Error {
         /// The label asked for.
         label: String,
     },
-    /// One path has what ext4 cannot hold: xattrs, links, size.
+    /// ext4 cannot hold a property of one path: xattrs, links, size.
     #[error("{path} does not fit into ext4: {reason}")]
     Limit {
         /// The path.
@@ -53,7 +53,7 @@ pub enum Ext4Error {
         /// Name of the program.
         tool: String,
     },
-    /// A tool is there but must not be used.
+    /// A tool exists but must not be used.
     #[error("{tool} {version} cannot be used: {reason}")]
     ToolUnfit {
         /// Path of the program.
@@ -70,7 +70,7 @@ pub enum Ext4Error {
         tool: String,
         /// Its version.
         version: String,
-        /// What it said, on one line.
+        /// Its message, on one line.
         reason: String,
     },
     /// File content could not be stored or read again.

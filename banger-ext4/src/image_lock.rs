@@ -7,7 +7,7 @@ use crate::editor::{Ext4Editor, FileStorage, Storage as _};
 
 /// A lock on an image that [`Ext4Editor`] respects: it is shared at first, and exclusive for a commit.
 ///
-/// The lock goes when this is dropped.
+/// A drop releases the lock.
 #[derive(Debug)]
 pub struct ImageLock {
     storage: FileStorage,

@@ -1,8 +1,8 @@
 //! Writes ext4 file systems from a [`Tree`](banger_tree::Tree), without root, mounts or mkfs.
 //!
-//! A backend's [`Ext4Builder`] is first the [`ContentStore`](banger_tree::ContentStore) that
-//! takes the bytes of files as they stream out of the layers, then writes the image when the tree
-//! is final. [`NativeBackend`] is the backend of this crate; crate `banger-e2fsprogs` has another.
+//! A backend's [`Ext4Builder`] is first a [`ContentStore`](banger_tree::ContentStore): it takes the bytes of
+//! files as they stream out of the layers. When the tree is final, it writes the image. [`NativeBackend`] is
+//! the backend of this crate; crate `banger-e2fsprogs` has another one.
 //!
 //! [`Ext4Editor`] reads and edits finished images, whichever program made them.
 //!

@@ -1,8 +1,7 @@
 //! Numbers and small codecs of the on-disk format, for another backend.
 //!
-//! A backend that runs foreign tools reads images back and compares them field by field. It takes the
-//! facts for that from here, so that they have one home. Constants carry the kernel's names where the
-//! kernel has one.
+//! A backend that runs foreign tools reads images back and compares them field by field. It uses the facts of
+//! this module, so that they have one home. Constants have the kernel's names if there are any.
 
 use banger_tree::{FileType, Timestamp};
 
@@ -32,7 +31,7 @@ pub const INCOMPAT_64BIT: u32 = superblock::incompat::BIT64;
 
 /// `eh_magic` of a node of an extent tree.
 pub const EXTENT_MAGIC: u16 = extent::MAGIC;
-/// Most blocks of an extent; a greater `ee_len` is of an unwritten one.
+/// Most blocks of an extent; a greater `ee_len` marks an unwritten extent.
 pub const EXTENT_MAX_BLOCKS: u32 = extent::EXTENT_MAX_BLOCKS;
 /// Extents in an inode.
 pub const EXTENTS_IN_INODE: u64 = extent::ROOT_ENTRIES as u64;
@@ -76,8 +75,8 @@ pub fn decode_device(i_block: &[u8; 60]) -> (u32, u32) {
     device::decode(i_block)
 }
 
-/// Returns the two fields of a time, `i_mtime` and `i_mtime_extra` for one. A time that ext4 cannot
-/// hold becomes the nearest one that it can.
+/// Returns the two fields of a time, for example `i_mtime` and `i_mtime_extra`. A time outside the range of
+/// ext4 becomes the nearest one in it.
 pub fn encode_time(time: Timestamp) -> [u32; 2] {
     let timestamp::EncodedTime { seconds, extra } = timestamp::EncodedTime::new(time);
     [seconds, extra]

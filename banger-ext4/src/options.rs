@@ -1,4 +1,4 @@
-//! What a caller decides about a new file system.
+//! Options of a new file system.
 
 use banger_tree::{Budget, Cancellation, Timestamp, Tree};
 
@@ -11,7 +11,7 @@ use crate::tree_cost;
 pub struct Ext4Options {
     /// How large it is.
     pub size: ImageSize,
-    /// Least number of inodes; by default one for every 16 KiB of size, and enough for the tree.
+    /// Smallest number of inodes; by default one for every 16 KiB of size, and enough for the tree.
     pub inodes: Option<u32>,
     /// `s_uuid`.
     pub uuid: [u8; 16],
@@ -19,35 +19,34 @@ pub struct Ext4Options {
     pub hash_seed: [u8; 16],
     /// `s_volume_name`, at most 16 bytes.
     pub label: String,
-    /// Time of the superblock and of everything that no layer gives a time to, such as
-    /// `lost+found`.
+    /// Time of the superblock and of everything without a time in any layer, for example `lost+found`.
     pub timestamp: Timestamp,
-    /// Charged with what directories, symlinks and extended attributes take, before they are written; what
-    /// files take is charged where their bytes come from. By default nothing is over it.
+    /// Charged for directories, symlinks and extended attributes before they are written. The source of file
+    /// bytes charges for files. Default: no limits.
     pub budget: Budget,
     /// Stops the build.
     pub cancellation: Cancellation,
 }
 
-/// What tells one file system from another, apart from what is in it. See [`Ext4Options`].
+/// UUID, hash seed and default time of a file system. See [`Ext4Options`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// `s_uuid`.
     pub uuid: [u8; 16],
     /// `s_hash_seed`.
     pub hash_seed: [u8; 16],
-    /// Time of what has none of its own.
+    /// Time of everything without its own time.
     pub timestamp: Timestamp,
 }
 
 impl Ext4Options {
-    /// Puts `identity` in the place of what these options have.
+    /// Sets `identity` in these options.
     pub fn set_identity(&mut self, identity: Identity) {
         (self.uuid, self.hash_seed) = (identity.uuid, identity.hash_seed);
         self.timestamp = identity.timestamp;
     }
 
-    /// Charges the budget with what directories, symlinks, extended attributes and inodes of `tree` take.
+    /// Charges the budget for directories, symlinks, extended attributes and inodes of `tree`.
     ///
     /// # Errors
     /// It is more than is left, or the caller stopped.

@@ -11,20 +11,20 @@ use serde::{Deserialize, Serialize};
 /// Paths that a report names at most; all are counted.
 const NAMED_MAX: usize = 100;
 
-/// What [`apply_ownership`] did. Every entry counts once: as changed, unchanged, another name of
-/// one that counted, or a mismatch.
+/// Result of [`apply_ownership`]. Every entry counts once: as changed, unchanged, a further hard link of a
+/// counted inode, or a mismatch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OwnershipReport {
     /// Entries of the metadata.
     pub entries: u64,
-    /// Inodes whose attributes are others now, the remade ones among them.
+    /// Inodes with changed attributes, including the remade ones.
     pub changed: u64,
-    /// Inodes that had these attributes.
+    /// Inodes that had the right attributes already.
     pub unchanged: u64,
-    /// Further names of an inode that was dealt with under its first one.
+    /// Further hard links of an inode that was handled under its first name.
     pub further_names: u64,
-    /// Devices, FIFOs and sockets made in the place of what held their names.
+    /// Devices, FIFOs and sockets that replaced a placeholder.
     pub remade: u64,
     /// Entries that could not be applied.
     pub mismatches: u64,
@@ -46,21 +46,21 @@ pub struct Mismatch {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum MismatchReason {
-    /// Nothing is at the path, or one of its directories is none here: entries are of real paths,
-    /// so a symlink in the place of a directory is not followed.
+    /// The path does not exist, or a component is not a directory. Entries have real paths, so a symlink in
+    /// the place of a directory is not followed.
     Missing,
-    /// Something else is there that may be of worth: it was left alone.
+    /// Another file with content is at the path; it was left alone.
     OtherType,
-    /// It is one inode here with an earlier path whose attributes are others.
+    /// It is a hard link of an earlier path with other attributes.
     SharedInode,
 }
 
 /// Gives every path of `metadata` its mode, owner, time and xattrs.
 ///
-/// What an unprivileged copy of a tree leaves in the place of a device, FIFO or socket (an empty
-/// regular file, or a node of another kind or other numbers) is replaced by the node itself.
-/// Names that share an inode are dealt with once, and share the remade node too. What is missing
-/// or of another type is reported and left alone. The caller commits.
+/// An unprivileged copy of a tree leaves a placeholder in the place of a device, FIFO or socket. It is an
+/// empty regular file or a wrong special file. This function replaces it. Names that share an inode are
+/// handled once, and share the new node too. Missing paths and paths of another type are reported and left
+/// alone. The caller commits.
 ///
 /// # Errors
 /// The root file system cannot be read or changed.
@@ -147,7 +147,7 @@ fn is_of(stat: &Stat, kind: &MetadataKind) -> bool {
     stat.file_type == kind.file_type() && stat.device == device
 }
 
-/// Returns whether nothing is lost with what is there: no bytes, no entries, no target.
+/// Returns whether the file can be replaced without loss: it has no bytes, no entries, no target.
 fn is_placeholder(stat: &Stat) -> bool {
     match stat.file_type {
         FileType::Regular => stat.size_bytes == 0,
@@ -171,7 +171,7 @@ fn node_kind(kind: &MetadataKind) -> Option<NodeKind> {
 struct RealDirectories(HashMap<GuestPath, bool>);
 
 impl RealDirectories {
-    /// Returns what is at exactly `path`.
+    /// Returns the state of exactly `path`.
     fn stat(&mut self, rootfs: &dyn Rootfs, path: &GuestPath) -> Result<Option<Stat>, RootfsError> {
         if let Some(parent) = path.parent() {
             let is_real = match self.0.get(&parent) {

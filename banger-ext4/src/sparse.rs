@@ -10,8 +10,8 @@ use rustix::fs::SeekFrom;
 /// Bytes that are copied at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Copies the file `from` to the empty file `to`: by sharing its blocks where the host's file system can
-/// (reflink), else by copying what is not a hole.
+/// Copies the file `from` to the empty file `to`. It shares the blocks if the host's file system can
+/// (reflink), else it copies everything but the holes.
 ///
 /// # Errors
 /// The host refuses, or the copy was cancelled ([`io::ErrorKind::Interrupted`]).
@@ -52,7 +52,7 @@ fn shares_blocks(from: &File, to: &File) -> bool {
     }
 }
 
-/// Returns start and end of the next bytes that are no hole, from `at` on.
+/// Returns start and end of the next data from `at` on.
 fn data_from(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
     if at >= size {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! What a tree takes on the disk besides the contents of its files.
+//! Disk space of a tree besides the contents of its files.
 
 use banger_tree::{Budget, Cancellation, Cost, InodeId, NodeKind, Tree};
 
@@ -11,7 +11,7 @@ use crate::write::xattrs;
 /// Inodes between two looks at whether to stop.
 const CANCEL_INTERVAL: u64 = 4096;
 
-/// Returns about how many blocks an inode takes besides those of a file's content and its extended
+/// Returns the approximate number of blocks of an inode besides those of a file's content and its extended
 /// attributes.
 pub(crate) fn inode_blocks(tree: &Tree, id: InodeId) -> u64 {
     match &tree.inode(id).kind {
@@ -25,7 +25,7 @@ pub(crate) fn inode_blocks(tree: &Tree, id: InodeId) -> u64 {
     }
 }
 
-/// Charges `budget` with what directories, symlinks, extended attributes and inodes of `tree` take.
+/// Charges `budget` for directories, symlinks, extended attributes and inodes of `tree`.
 ///
 /// # Errors
 /// It is more than is left, or the caller stopped.

@@ -16,12 +16,12 @@ pub(crate) use edit::FileStorage;
 pub use edit::{EditorEffort, Ext4Editor};
 
 impl Ext4Editor {
-    /// Reads the whole file system but the bytes of its files: superblock, descriptors, bitmaps,
-    /// inodes, extents, directories with their indexes, xattrs, with all checksums there are; and
-    /// compares what uses blocks and inodes with what is marked in use, and names with link counts.
+    /// Reads the whole file system but the bytes of its files, and checks all checksums: superblock,
+    /// descriptors, bitmaps, inodes, extents, directories with their indexes, xattrs. Compares used blocks
+    /// and inodes with the bitmaps, and names with link counts.
     ///
     /// # Errors
-    /// The host cannot read the image. What is wrong with the image is in the report.
+    /// The host cannot read the image. Faults of the image are in the report.
     pub fn verify(&self) -> Result<VerifyReport, RootfsError> {
         check::verify(self.disk())
     }

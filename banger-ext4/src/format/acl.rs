@@ -1,5 +1,5 @@
-//! POSIX ACLs: tar archives carry the form of the xattr interface (version 2), ext4 stores a
-//! shorter one (version 1). A stored version 2 makes the kernel refuse to open the file.
+//! POSIX ACLs: tar archives have the form of the xattr interface (version 2), ext4 stores a shorter form
+//! (version 1). The kernel refuses to open a file with a stored version 2.
 
 /// Name of a file's own ACL.
 pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
@@ -14,7 +14,7 @@ const DISK_VERSION: u32 = 1;
 const TAGS: [u16; 6] = [0x01, USER, 0x04, GROUP, 0x10, 0x20];
 const USER: u16 = 0x02;
 const GROUP: u16 = 0x08;
-/// What stands for "no id" in the form of the xattr interface.
+/// The value for "no id" in the form of the xattr interface.
 const NO_ID: u32 = 0xffff_ffff;
 
 /// Returns the form on disk of an ACL in the form of the xattr interface, or `None` if it is

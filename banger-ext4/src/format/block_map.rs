@@ -1,5 +1,5 @@
-//! Lists of blocks, as ext2 and ext3 have them: twelve blocks in the inode, then a list of blocks, a list of
-//! lists, and a list of lists of lists.
+//! Lists of blocks, as in ext2 and ext3. The inode has twelve blocks, then a list of blocks, a list of lists,
+//! and a list of lists of lists.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use std::ops::Range;
 pub(crate) const DIRECT: usize = 12;
 /// Levels of lists.
 pub(crate) const LEVELS: usize = 3;
-/// Where `i_block` has the list of lists: `EXT4_DIND_BLOCK`.
+/// Index of the list of lists in `i_block`: `EXT4_DIND_BLOCK`.
 pub(crate) const DIND_PLACE: Range<usize> = 52..56;
 
 /// Returns the numbers in a list.

@@ -2,8 +2,8 @@
 
 use super::{Block, Group, InodeNumber};
 
-/// Returns whether a checksum, or what holds one, is another than it should be. Never in a fuzzer,
-/// which would else find nothing but wrong checksums.
+/// Returns whether a checksum differs from the expected one. Always false in a fuzzer, which would otherwise
+/// find only wrong checksums.
 pub(crate) fn is_wrong<T: ?Sized + PartialEq<U>, U: ?Sized>(found: &T, want: &U) -> bool {
     !cfg!(fuzzing) && found != want
 }
@@ -13,30 +13,30 @@ pub(crate) fn is_wrong<T: ?Sized + PartialEq<U>, U: ?Sized>(found: &T, want: &U)
 pub(crate) struct Checksum(u32);
 
 impl Checksum {
-    /// Returns the checksum of no bytes: what the superblock's starts from.
+    /// Returns the checksum of no bytes: the seed of the superblock's checksum.
     pub(crate) const EMPTY: Self = Self(!0);
 
-    /// Returns what every checksum but the superblock's starts from.
+    /// Returns the seed of every checksum but the superblock's.
     pub(crate) fn of_filesystem(s_uuid: &[u8; 16]) -> Self {
         Self::EMPTY.with(s_uuid)
     }
 
-    /// Returns the checksum that was stored as `value`, such as `s_checksum_seed`.
+    /// Returns the checksum that was stored as `value`, for example `s_checksum_seed`.
     pub(crate) fn of_stored(value: u32) -> Self {
         Self(value)
     }
 
-    /// Returns what the blocks that belong to an inode, and the inode itself, start from.
+    /// Returns the seed for an inode and its blocks.
     pub(crate) fn of_inode(self, number: InodeNumber, i_generation: u32) -> Self {
         self.with(&number.0.to_le_bytes()).with(&i_generation.to_le_bytes())
     }
 
-    /// Returns what a group descriptor starts from.
+    /// Returns the seed for a group descriptor.
     pub(crate) fn of_group(self, group: Group) -> Self {
         self.with(&group.0.to_le_bytes())
     }
 
-    /// Returns what an xattr block starts from.
+    /// Returns the seed for an xattr block.
     pub(crate) fn of_block(self, block: Block) -> Self {
         self.with(&block.0.to_le_bytes())
     }

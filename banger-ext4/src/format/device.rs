@@ -2,8 +2,8 @@
 
 pub(crate) use banger_tree::{DEVICE_MAJOR_MAX as MAJOR_MAX, DEVICE_MINOR_MAX as MINOR_MAX};
 
-/// Returns the `i_block` of a device, or `None` if its number does not fit. The old encoding in
-/// the first word serves when both numbers are below 256; else the new one in the second.
+/// Returns the `i_block` of a device, or `None` if its number does not fit. If both numbers are below 256,
+/// the first word has the old encoding; else the second word has the new one.
 pub(crate) fn encode(major: u32, minor: u32) -> Option<[u8; 60]> {
     if major > MAJOR_MAX || minor > MINOR_MAX {
         return None;

@@ -14,13 +14,13 @@ pub(crate) const TAIL_FILE_TYPE: u8 = 0xde;
 /// Bytes of an entry before its name.
 pub(crate) const HEADER_SIZE: usize = 8;
 
-/// Returns the bytes an entry takes: header and name, rounded up to 4.
+/// Returns the length of an entry: header and name, rounded up to 4.
 pub(crate) const fn entry_size(name_len: usize) -> usize {
     HEADER_SIZE.saturating_add(name_len).next_multiple_of(4)
 }
 
-/// Returns the bytes that an entry takes by its `rec_len`: in blocks of 64 KiB, two values of the field
-/// mean the whole block, and the lower bits are the upper ones.
+/// Returns the length of an entry from its `rec_len`. In blocks of 64 KiB, two values of the field mean the
+/// whole block, and its lower bits are the upper ones of the length.
 pub(crate) fn entry_length(rec_len: u16, block_size: usize) -> usize {
     let length = usize::from(rec_len);
     match block_size < 0x1_0000 {
@@ -98,7 +98,7 @@ pub(crate) struct DirEntry<'a> {
     pub(crate) name: &'a [u8],
 }
 
-/// Returns the entries in use of a block, `.` and `..` among them, up to the first malformed one.
+/// Returns the entries in use of a block, including `.` and `..`, up to the first malformed one.
 pub(crate) fn entries(block: &[u8]) -> impl Iterator<Item = DirEntry<'_>> {
     let mut rest = block;
     std::iter::from_fn(move || {

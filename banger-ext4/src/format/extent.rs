@@ -128,7 +128,7 @@ pub(crate) fn fill_block(block: &mut [u8], seed: Option<Checksum>, depth: u16, e
     }
 }
 
-/// Returns where the checksum of a block of a tree is that has `eh_max` entries.
+/// Returns the position of the checksum in a block of a tree with `eh_max` entries.
 pub(crate) const fn tail_offset(eh_max: usize) -> usize {
     ExtentHeader::SIZE.saturating_add(eh_max.saturating_mul(12))
 }

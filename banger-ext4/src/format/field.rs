@@ -2,7 +2,7 @@
 
 /// A value with one encoding of fixed length.
 pub(crate) trait Field: Sized {
-    /// Bytes it takes.
+    /// Its length in bytes.
     const SIZE: usize;
     /// Reads it from its bytes.
     fn load(bytes: &[u8]) -> Self;

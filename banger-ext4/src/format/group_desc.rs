@@ -41,24 +41,24 @@ on_disk! {
 }
 
 impl GroupDesc {
-    /// Sets where the bitmaps and the inode table are.
+    /// Sets the blocks of the bitmaps and the inode table.
     pub(crate) fn set_places(&mut self, block_bitmap: Block, inode_bitmap: Block, inode_table: Block) {
         (self.bg_block_bitmap_lo, self.bg_block_bitmap_hi) = (lo32(block_bitmap.0), hi32(block_bitmap.0));
         (self.bg_inode_bitmap_lo, self.bg_inode_bitmap_hi) = (lo32(inode_bitmap.0), hi32(inode_bitmap.0));
         (self.bg_inode_table_lo, self.bg_inode_table_hi) = (lo32(inode_table.0), hi32(inode_table.0));
     }
 
-    /// Returns where the block bitmap is.
+    /// Returns the block of the block bitmap.
     pub(crate) fn block_bitmap(&self) -> Block {
         Block(join32(self.bg_block_bitmap_lo, self.bg_block_bitmap_hi))
     }
 
-    /// Returns where the inode bitmap is.
+    /// Returns the block of the inode bitmap.
     pub(crate) fn inode_bitmap(&self) -> Block {
         Block(join32(self.bg_inode_bitmap_lo, self.bg_inode_bitmap_hi))
     }
 
-    /// Returns where the inode table starts.
+    /// Returns the first block of the inode table.
     pub(crate) fn inode_table(&self) -> Block {
         Block(join32(self.bg_inode_table_lo, self.bg_inode_table_hi))
     }
@@ -110,7 +110,7 @@ impl GroupDesc {
         (self.bg_inode_bitmap_csum_lo, self.bg_inode_bitmap_csum_hi) = (lo16(csum), hi16(csum));
     }
 
-    /// Returns the bytes on disk with `bg_checksum` set to what it has to be.
+    /// Returns the bytes on disk with the right `bg_checksum`.
     pub(crate) fn encode_with_checksum(&self, seed: Checksum, group: Group) -> [u8; Self::SIZE] {
         let mut bytes = self.encode();
         bytes[0x1e..0x20].fill(0);

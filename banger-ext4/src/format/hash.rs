@@ -8,10 +8,10 @@ pub(crate) const HALF_MD4: u8 = 1;
 pub(crate) const TEA: u8 = 2;
 /// A hash that means "end of directory" to readers; no name may have it.
 const EOF_HASH: u32 = 0xffff_fffe;
-/// What the hash starts from without a seed: MD4's own.
+/// The start value of the hash without a seed: that of MD4.
 const MD4_START: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
 
-/// Whether bytes of names above 127 count as negative, as `s_flags` says.
+/// Whether bytes of names above 127 count as negative (from `s_flags`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signedness {
     /// As `char` on x86.
@@ -23,9 +23,9 @@ pub(crate) enum Signedness {
 /// Hash of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NameHash {
-    /// What the index holds, with the lowest bit clear.
+    /// The value in the index, with the lowest bit clear.
     pub(crate) major: u32,
-    /// Breaks ties where directories are read in hash order.
+    /// Breaks ties when directories are read in hash order.
     pub(crate) minor: u32,
 }
 
@@ -36,8 +36,8 @@ impl NameHash {
     }
 }
 
-/// Returns the hash of `name` with `s_hash_seed` in an index of this `hash_version`; `None` if that is
-/// not known.
+/// Returns the hash of `name` with `s_hash_seed` in an index of this `hash_version`; `None` for an unknown
+/// version.
 pub(crate) fn name_hash(
     hash_version: u8,
     name: &[u8],
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    /// The expected values are what `debugfs -R "dx_hash -h half_md4 …"` prints on x86.
+    /// The expected values come from `debugfs -R "dx_hash -h half_md4 …"` on x86.
     #[test]
     fn t03_hashes_of_names() {
         let seed: [u8; 16] = std::array::from_fn(|at| u8::try_from(at + 1).unwrap());

@@ -24,7 +24,7 @@ const _: () = assert!(limit_at(NODE_ENTRIES_OFFSET, BLOCK_SIZE, true) == NODE_LI
 /// `struct dx_entry`: names from `hash` on are below the directory's block `block`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DxEntry {
-    /// First hash; the lowest bit says that the block before ends with an equal one.
+    /// First hash; the lowest bit means that the block before ends with an equal one.
     pub(crate) hash: u32,
     /// Number of the block in the directory.
     pub(crate) block: u32,
@@ -91,8 +91,8 @@ pub(crate) const fn limit_at(offset: usize, block_size: usize, has_checksum: boo
     block_size.saturating_sub(offset).saturating_sub(tail) / 8
 }
 
-/// Writes `struct dx_countlimit`, the entries and the checksum. The first entry's hash is taken to
-/// be the smallest there is; its place holds limit and count.
+/// Writes `struct dx_countlimit`, the entries and the checksum. The hash of the first entry counts as the
+/// smallest one; its place holds limit and count.
 ///
 /// # Panics
 /// With no entries or more than [`limit_at`] `offset`.

@@ -27,13 +27,13 @@ pub(crate) const VERITY_FL: u32 = 0x10_0000;
 pub(crate) const EA_INODE_FL: u32 = 0x20_0000;
 /// `i_flags`: the content is in the inode.
 pub(crate) const INLINE_DATA_FL: u32 = 0x1000_0000;
-/// `i_flags`: what is made in the directory gets its project.
+/// `i_flags`: new inodes in the directory get its project.
 pub(crate) const PROJINHERIT_FL: u32 = 0x2000_0000;
 /// `i_flags`: names of the directory are looked up without letter case.
 pub(crate) const CASEFOLD_FL: u32 = 0x4000_0000;
 /// `i_flags`: the directory is an htree.
 pub(crate) const INDEX_FL: u32 = 0x1000;
-/// `i_flags`: of AFS, which needs a feature of its own.
+/// `i_flags`: for AFS, which needs its own feature.
 pub(crate) const IMAGIC_FL: u32 = 0x2000;
 /// `i_flags`: `i_block` is the root of an extent tree.
 pub(crate) const EXTENTS_FL: u32 = 0x8_0000;
@@ -119,7 +119,7 @@ impl Inode {
         (join16(self.i_uid, self.l_i_uid_high), join16(self.i_gid, self.l_i_gid_high))
     }
 
-    /// Returns the block with the xattrs that are not in the inode, 0 if there is none.
+    /// Returns the block with the xattrs that are not in the inode; 0 without this block.
     pub(crate) fn file_acl(&self) -> Block {
         Block(join32(self.i_file_acl_lo, u32::from(self.l_i_file_acl_high)))
     }
@@ -137,7 +137,7 @@ impl Inode {
         (self.i_crtime, self.i_crtime_extra) = (time.seconds, time.extra);
     }
 
-    /// Returns the bytes on disk with the checksum set to what it has to be.
+    /// Returns the bytes on disk with the right checksum.
     pub(crate) fn encode_with_checksum(&self, seed: Checksum, number: InodeNumber) -> [u8; Self::SIZE] {
         let mut bytes = self.encode();
         bytes[0x7c..0x7e].fill(0);

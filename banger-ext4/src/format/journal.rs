@@ -21,11 +21,11 @@ pub(crate) const HEADER_SIZE: usize = 12;
 pub(crate) const FLAG_ESCAPE: u32 = 1;
 /// `t_flags`: no UUID follows.
 pub(crate) const FLAG_SAME_UUID: u32 = 2;
-/// `t_flags`: the last one of its block.
+/// `t_flags`: the last tag of its block.
 pub(crate) const FLAG_LAST_TAG: u32 = 8;
 /// `h_chksum` of a commit block.
 pub(crate) const COMMIT_CHECKSUM: usize = 0x10;
-/// Blocks for fast commits, where the superblock does not say how many.
+/// Blocks for fast commits, if the superblock does not give their number.
 pub(crate) const FAST_COMMIT_BLOCKS: u32 = 256;
 
 /// `s_feature_compat`: a commit block has a CRC-32 of its transaction.
@@ -92,8 +92,8 @@ impl JournalSuperblock {
     }
 }
 
-/// Returns how many blocks the journal of a file system of `blocks` blocks has by custom: that of
-/// mke2fs, and never below the 1024 that the kernel wants.
+/// Returns the usual number of journal blocks for a file system of `blocks` blocks: that of mke2fs, and at
+/// least the 1024 that the kernel needs.
 pub(crate) fn default_blocks(blocks: u64) -> u32 {
     const STEPS: [(u64, u32); 8] = [
         (1 << 15, 1 << 10),

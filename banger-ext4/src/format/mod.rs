@@ -26,7 +26,7 @@ pub(crate) mod xattr;
 pub(crate) const BLOCK_SIZE: usize = 4096;
 /// Bytes of a block, on disk.
 pub(crate) const BLOCK_BYTES: u64 = 4096;
-/// Blocks of a group: as many as one block of bitmap has bits.
+/// Blocks of a group: the number of bits in one block of bitmap.
 pub(crate) const BLOCKS_PER_GROUP: u64 = 32768;
 /// Bytes of an inode.
 pub(crate) const INODE_SIZE: usize = 256;
@@ -81,7 +81,7 @@ impl Group {
 }
 
 impl Block {
-    /// Returns where the block starts in the image, in bytes.
+    /// Returns the offset of the block in the image, in bytes.
     pub(crate) fn offset(self) -> u64 {
         self.0.saturating_mul(BLOCK_BYTES)
     }

@@ -43,7 +43,7 @@ pub(crate) mod compat {
     pub(crate) const SPARSE_SUPER2: u32 = 0x200;
     pub(crate) const FAST_COMMIT: u32 = 0x400;
     pub(crate) const STABLE_INODES: u32 = 0x800;
-    /// A file, which no name leads to, is for unlinked files that are open.
+    /// A file without a name records unlinked files that are open.
     pub(crate) const ORPHAN_FILE: u32 = 0x1000;
 }
 
@@ -222,7 +222,7 @@ impl Superblock {
         (self.s_free_blocks_count_lo, self.s_free_blocks_count_hi) = (lo32(blocks), hi32(blocks));
     }
 
-    /// Returns the bytes on disk with `s_checksum` set to what it has to be.
+    /// Returns the bytes on disk with the right `s_checksum`.
     pub(crate) fn encode_with_checksum(&self) -> [u8; Self::SIZE] {
         let mut bytes = self.encode();
         let (covered, s_checksum) = bytes.split_at_mut(0x3fc);

@@ -9,7 +9,7 @@ pub(crate) const MAGIC: u32 = 0xea02_0000;
 const ENTRY_SIZE: usize = 16;
 /// Bytes of `struct ext4_xattr_header` in a block.
 pub(crate) const BLOCK_HEADER_SIZE: usize = 32;
-/// Where `h_checksum` is in a block.
+/// Offset of `h_checksum` in a block.
 const CHECKSUM_PLACE: std::ops::Range<usize> = 16..20;
 /// Zeros that end the entries.
 const END_SIZE: usize = 4;
@@ -22,7 +22,7 @@ pub(crate) const BLOCK_SPACE: usize = space_of_block(BLOCK_SIZE);
 const PREFIXES: [(&[u8], u8); 5] =
     [(acl::ACCESS, 2), (acl::DEFAULT, 3), (b"user.", 1), (b"trusted.", 4), (b"security.", 6)];
 
-/// One attribute as it is stored: the value of an ACL is already converted.
+/// One attribute in its stored form: the value of an ACL is already converted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     /// `e_name_index`.
@@ -33,7 +33,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) value: std::borrow::Cow<'a, [u8]>,
 }
 
-/// Where the value of an entry is, if it is the content of an inode (`ea_inode`).
+/// Place of an entry's value, if it is the content of an inode (`ea_inode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ValueInode {
     /// `e_value_inum`.
@@ -49,7 +49,7 @@ impl Entry<'_> {
         parts.into_iter().fold(0, usize::saturating_add)
     }
 
-    /// Returns what entries are ordered by.
+    /// Returns the sort key of entries.
     pub(crate) fn order(&self) -> (u8, usize, &[u8]) {
         (self.name_index, self.name.len(), self.name)
     }
@@ -59,7 +59,7 @@ impl Entry<'_> {
         self.hash_with(u32::from)
     }
 
-    /// Returns `e_hash` as kernels before 6.2 have it where `char` is signed.
+    /// Returns `e_hash` of kernels before 6.2 with a signed `char`.
     fn signed_hash(&self) -> u32 {
         self.hash_with(|byte| i32::from(i8::from_le_bytes([byte])).cast_unsigned())
     }
@@ -201,12 +201,12 @@ pub(crate) fn decode_entries(space: &[u8], start: usize) -> Option<Vec<Entry<'_>
     entries.into_iter().map(|found| found.value_inode.is_none().then_some(found.entry)).collect()
 }
 
-/// An entry with what is beside it.
+/// An entry with the place of its value.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundEntry<'a> {
     /// The entry.
     pub(crate) entry: Entry<'a>,
-    /// Where its value is, if it is in an inode.
+    /// Place of its value, if that is in an inode.
     pub(crate) value_inode: Option<ValueInode>,
     e_hash: u32,
 }
@@ -218,8 +218,8 @@ impl FoundEntry<'_> {
     }
 }
 
-/// Returns whether an entry of an inode's space or of a block has a wrong `e_hash`, which the kernel
-/// does not look at. In an inode, 0 says nothing.
+/// Returns whether an entry of an inode's space or of a block has a wrong `e_hash`, which the kernel ignores.
+/// In an inode, 0 means no hash.
 pub(crate) fn has_wrong_hash(space: &[u8], start: usize) -> bool {
     let is_wrong = |FoundEntry { entry, value_inode, e_hash }: &FoundEntry<'_>| {
         // That of a value in an inode is of the hash in there.
@@ -229,7 +229,7 @@ pub(crate) fn has_wrong_hash(space: &[u8], start: usize) -> bool {
     decode_all(space, start).is_some_and(|entries| entries.iter().any(is_wrong))
 }
 
-/// Returns what [`decode_entries`] returns, also where values are in inodes.
+/// Like [`decode_entries`], also for values in inodes.
 pub(crate) fn decode_all(space: &[u8], start: usize) -> Option<Vec<FoundEntry<'_>>> {
     let mut entries = Vec::new();
     let mut values = Vec::new();

@@ -32,7 +32,7 @@ const CANCEL_INTERVAL: u32 = 1024;
 /// Writes the file system of `tree` around the contents in `store`.
 ///
 /// # Errors
-/// The tree does not fit or has what ext4 cannot hold, the host refuses, or the caller stopped.
+/// The tree does not fit, ext4 cannot hold a part of it, the host refuses, or the caller stopped.
 pub(crate) fn build(store: &mut ImageStore, tree: &Tree) -> Result<BuildReport, Ext4Error> {
     check_cancelled(&store.options.cancellation)?;
     store.options.charge_tree(tree)?;
@@ -66,7 +66,7 @@ pub(crate) fn build(store: &mut ImageStore, tree: &Tree) -> Result<BuildReport, 
     finish::finish(output, inodes, *layout, options, plan.blocks, numbering.last())
 }
 
-/// Gives back contents that no file of the tree has, and checks those that one has.
+/// Frees contents without a file in the tree, and checks the others.
 fn release_unnamed(store: &mut ImageStore, tree: &Tree, numbering: &Numbering) -> Result<(), Ext4Error> {
     let mut named = vec![false; store.contents.len()];
     for (index, numbered) in numbering.order.iter().enumerate() {
@@ -147,15 +147,14 @@ impl SizePlan {
     }
 }
 
-/// Returns about how many blocks all that is not content takes, extent and xattr blocks aside.
+/// Returns the approximate number of blocks that are not content, without extent and xattr blocks.
 fn estimated_blocks(tree: &Tree, numbering: &Numbering) -> u64 {
     let root = std::iter::once(tree.root());
     let inodes = root.chain(numbering.lost_found).chain(numbering.order.iter().map(|numbered| numbered.id));
     inodes.map(|id| tree_cost::inode_blocks(tree, id)).sum::<u64>() + LOST_FOUND_BLOCKS
 }
 
-/// Makes the inode tables as large as the plan says; returns where those are that could not stay
-/// at their place, because content is around it already.
+/// Makes the inode tables as large as planned; returns the new places of tables with content around them.
 fn apply_inodes_per_group(store: &mut ImageStore, plan: &SizePlan) -> Result<Vec<Block>, Ext4Error> {
     if plan.inodes_per_group == store.layout.inodes_per_group {
         return Ok(Vec::new());
@@ -205,7 +204,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Writes the `lost+found` of an image that has none.
+    /// Writes `lost+found` for an image without one.
     fn put_lost_found(&mut self) -> Result<(), Ext4Error> {
         let mut raw = new_inode(0o040_700, self.options.timestamp);
         raw.i_links_count = 2;

@@ -1,4 +1,4 @@
-//! The blocks of a directory: one list, or a hash tree where one block is not enough.
+//! The blocks of a directory: one list, or a hash tree if one block is not enough.
 
 use std::ops::Range;
 
@@ -19,13 +19,13 @@ const DIRECTORY: u8 = 2;
 pub(crate) struct Name<'a> {
     /// Its bytes.
     pub(crate) name: &'a [u8],
-    /// The inode it leads to.
+    /// Its inode.
     pub(crate) inode: InodeNumber,
     /// `file_type`.
     pub(crate) file_type: u8,
 }
 
-/// What a directory's blocks depend on besides its names.
+/// Parameters of a directory's blocks besides its names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Directory<'a> {
     /// Its own number.

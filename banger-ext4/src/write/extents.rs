@@ -1,4 +1,4 @@
-//! Where a file's blocks are, and the extent tree that says so.
+//! The blocks of a file, and their extent tree.
 
 use super::mapped_run::MappedRun;
 use super::output::Output;
@@ -6,7 +6,7 @@ use crate::error::Ext4Error;
 use crate::format::crc32c::Checksum;
 use crate::format::extent::{BLOCK_ENTRIES, Extent, ExtentIndex, ROOT_ENTRIES, encode_block, encode_root};
 
-/// What an inode needs to know of its blocks.
+/// The fields of an inode about its blocks.
 #[derive(Debug)]
 pub(crate) struct ExtentTree {
     /// The root.
@@ -15,11 +15,10 @@ pub(crate) struct ExtentTree {
     pub(crate) blocks: u64,
 }
 
-/// Writes the extent tree of a file that has `runs`, of whatever depth it takes. `seed` is the
-/// inode's.
+/// Writes the extent tree of a file with `runs`, as deep as needed. `seed` is that of the inode.
 ///
 /// # Errors
-/// There is no room for its blocks, or the host refuses.
+/// No room is left for its blocks, or the host refuses.
 pub(crate) fn write_extent_tree(
     output: &mut Output<'_>,
     seed: Checksum,

@@ -1,4 +1,4 @@
-//! The image file: large writes, holes where nothing was written.
+//! The image file: large writes, with holes between them.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -18,7 +18,7 @@ use crate::sparse::punch_hole;
 pub(crate) struct ImageFile {
     file: File,
     path: Utf8PathBuf,
-    /// What is gathered, and where it belongs.
+    /// The gathered bytes, and their place.
     buffer: Option<Buffer>,
     buffer_offset: u64,
     keep: bool,
@@ -46,7 +46,7 @@ impl ImageFile {
         }
     }
 
-    /// Returns the error for what the host refused.
+    /// Returns the error for an operation that the host refused.
     pub(crate) fn error(&self, action: &'static str, source: io::Error) -> Ext4Error {
         Ext4Error::Io { action, path: self.path.clone(), source }
     }
@@ -86,7 +86,7 @@ impl ImageFile {
         Ok(())
     }
 
-    /// Hands what is in memory to the host.
+    /// Passes the gathered bytes to the host.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.submit()?;
         match self.writer.settle() {
@@ -99,13 +99,13 @@ impl ImageFile {
         self.buffer.take().map_or(Ok(()), |buffer| self.writer.write(buffer, self.buffer_offset))
     }
 
-    /// Returns where the bytes belong that are gathered.
+    /// Returns the place of the gathered bytes.
     fn gathered(&self) -> Range<u64> {
         let len = self.buffer.as_ref().map_or(0, |buffer| buffer.bytes().len());
         self.buffer_offset..self.buffer_offset + len as u64
     }
 
-    /// Fills `bytes` from `offset` on with what was written there, zeros where nothing was.
+    /// Fills `bytes` with the content from `offset` on; unwritten bytes are zeros.
     pub(crate) fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         if !self.writer.settle() {
             return Err(io::Error::other("an earlier write failed"));
@@ -164,8 +164,8 @@ impl Drop for ImageFile {
     }
 }
 
-/// Returns how many bytes from `offset` on go into one buffer. Buffers end where a multiple of their
-/// size does, which the host's page cache likes best.
+/// Returns the number of bytes from `offset` on that go into one buffer. Buffers end at multiples of their
+/// size, which suits the host's page cache.
 fn room(offset: u64) -> usize {
     let size = BUFFER_SIZE as u64;
     usize::try_from(size - offset % size).expect("at most the size of a buffer")

@@ -18,7 +18,7 @@ use crate::format::{BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, Block, Group, INO
 use crate::format::{hash, hi32, lo32};
 use crate::options::Ext4Options;
 
-/// Groups of a flexible group, as a power of two: how the kernel groups those it adds.
+/// Groups of a flexible group, as a power of two: the kernel uses it for groups that it adds.
 const LOG_GROUPS_PER_FLEX: u8 = 4;
 /// Entries of a block of block numbers.
 const NUMBERS_PER_BLOCK: u64 = BLOCK_BYTES / 4;
@@ -38,11 +38,11 @@ struct Finish<'a> {
     journal_blocks: u32,
 }
 
-/// Writes all that is left. `planned_blocks` is the size, or the least one where it is open;
-/// inodes up to `last_inode` are in use.
+/// Writes the rest. `planned_blocks` is the size, or the smallest size if it is open; inodes up to
+/// `last_inode` are in use.
 ///
 /// # Errors
-/// There is no room, or the host refuses.
+/// No room is left, or the host refuses.
 pub(crate) fn finish(
     output: Output<'_>,
     inodes: InodeTableWriter,
@@ -98,8 +98,8 @@ pub(crate) fn finish(
 }
 
 impl Finish<'_> {
-    /// Writes the journal's first block and its inode; returns the inode. All other blocks stay
-    /// holes in the host's file: they read as zeros, as an empty journal's have to.
+    /// Writes the journal's first block and its inode; returns the inode. All other blocks stay holes in the
+    /// host's file: they read as zeros, as an empty journal needs.
     fn put_journal(&mut self, runs: Vec<MappedRun>) -> Result<crate::format::inode::Inode, Ext4Error> {
         let first = Block(runs[0].start);
         let superblock = JournalSuperblock::empty(self.journal_blocks, self.options.uuid);
@@ -306,8 +306,8 @@ impl Finish<'_> {
     }
 }
 
-/// Returns `s_block_group_nr`, which has 16 bits for what can be more; the kernel and mke2fs keep
-/// the lower ones.
+/// Returns `s_block_group_nr`, which has 16 bits; like the kernel and mke2fs, it keeps the lower bits of a
+/// larger number.
 fn super_group_number(group: Group) -> u16 {
     crate::format::lo16(group.0)
 }

@@ -9,11 +9,11 @@ use crate::format::{BLOCK_SIZE, Block, Group, INODE_SIZE, INODES_PER_BLOCK, Inod
 /// Inodes are gathered up to this many bytes.
 const BUFFER_SIZE: usize = 1 << 20;
 
-/// Where the inode tables are.
+/// The places of the inode tables.
 #[derive(Debug)]
 pub(crate) struct Tables {
     layout: Layout,
-    /// Of the first groups, where they are not at the place that the layout says.
+    /// Places of the first groups' tables, if they differ from the layout.
     moved: Vec<Block>,
 }
 
@@ -66,7 +66,7 @@ impl InodeTableWriter {
         }
     }
 
-    /// Returns where the tables are.
+    /// Returns the places of the tables.
     pub(crate) fn tables(&self) -> &Tables {
         &self.tables
     }
@@ -105,7 +105,7 @@ impl InodeTableWriter {
         Ok(())
     }
 
-    /// Writes what is left. To be called once, after all inodes.
+    /// Writes the rest. Call it once, after all inodes.
     pub(crate) fn finish(&mut self, file: &mut ImageFile) -> io::Result<()> {
         self.flush(file)?;
         let (_, offset) = self.tables.place(InodeNumber(1));

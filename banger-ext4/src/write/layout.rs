@@ -1,9 +1,9 @@
-//! Where the fixed parts of a file system are, decided before the first byte of content comes.
+//! The places of the fixed parts of a file system, decided before the first byte of content.
 //!
-//! Each group starts with its own metadata: copies of superblock and descriptors where it has
-//! them, then its bitmaps and its inode table. So the place of everything fixed follows from the
-//! group's number alone, content can be placed before the size of the file system is known, and a
-//! group that holds nothing else needs nothing written but its descriptor.
+//! Each group starts with its own metadata: copies of superblock and descriptors if it has them, then its
+//! bitmaps and its inode table. So the group number alone decides the place of everything fixed, and content
+//! can be placed before the size of the file system is known. A group with only its metadata needs only its
+//! descriptor on the disk.
 
 use crate::error::Ext4Error;
 use crate::format::{
@@ -11,9 +11,9 @@ use crate::format::{
 };
 use crate::options::{Ext4Options, ImageSize};
 
-/// Bytes of size for which there is one inode by default.
+/// Bytes of size for each inode, by default.
 const BYTES_PER_INODE: u64 = 16384;
-/// Most inodes of a group: as many as one block of bitmap has bits.
+/// Most inodes of a group: the number of bits in one block of bitmap.
 pub(crate) const INODES_PER_GROUP_MAX: u64 = 32768;
 /// Block numbers above 32 bits cannot be in the resize inode.
 const BLOCKS_MAX: u64 = (1 << 32) - 1;
@@ -21,11 +21,11 @@ const BLOCKS_MAX: u64 = (1 << 32) - 1;
 const RESERVED_GDT_MAX: u64 = 1024;
 /// How many times its size a file system can grow to, by custom.
 const GROWTH: u64 = 1024;
-/// Free blocks that a short last group must have to be worth its metadata.
+/// Number of free blocks from which a short last group is worth its metadata.
 const LAST_GROUP_FREE_MIN: u64 = 50;
 /// Descriptor blocks to leave room for when the size is not known: enough for 1 TiB.
 const AUTO_GDT_BLOCKS: u64 = 128;
-/// Blocks of `lost+found`, which e2fsck uses when there is no space for more.
+/// Blocks of `lost+found`, which e2fsck uses if no other space is left.
 pub(crate) const LOST_FOUND_BLOCKS: u64 = 4;
 
 /// The places that depend on a group's number alone.
@@ -111,7 +111,7 @@ impl Layout {
         }
     }
 
-    /// Returns `blocks`, or more where the last group would hardly have room for its metadata.
+    /// Returns `blocks`, or more if the last group would hardly have room for its metadata.
     pub(crate) fn rounded_up(&self, blocks: u64) -> u64 {
         match blocks - self.trimmed(blocks) {
             0 => blocks,
@@ -122,8 +122,8 @@ impl Layout {
         }
     }
 
-    /// Returns how many blocks a file system has that holds `content` blocks besides its own
-    /// metadata and its journal.
+    /// Returns the number of blocks of a file system with `content` blocks besides its own metadata and its
+    /// journal.
     pub(crate) fn size_for(&self, content: u64) -> u64 {
         let mut blocks = content;
         loop {
@@ -137,7 +137,7 @@ impl Layout {
         }
     }
 
-    /// Returns the blocks that the metadata of all groups takes.
+    /// Returns the number of blocks for the metadata of all groups.
     pub(crate) fn own_blocks_of_all(&self, blocks: u64) -> u64 {
         (0..group_count(blocks)).map(|group| self.own_blocks(Group(group))).sum()
     }
@@ -152,13 +152,13 @@ impl Layout {
         if group.has_super() { 1 + self.gdt_blocks } else { 0 }
     }
 
-    /// Returns all blocks at the start of a group that are its own metadata: those for superblock
-    /// and descriptors, two bitmaps, the inode table.
+    /// Returns the number of metadata blocks at the start of a group: superblock and descriptors, two
+    /// bitmaps, the inode table.
     pub(crate) fn own_blocks(&self, group: Group) -> u64 {
         self.base_blocks(group) + 2 + self.inode_table_blocks()
     }
 
-    /// Returns where a group's block bitmap is; the inode bitmap follows, then the inode table.
+    /// Returns the block of a group's block bitmap; the inode bitmap follows, then the inode table.
     pub(crate) fn block_bitmap(&self, group: Group) -> Block {
         Block(group.first_block().0 + self.base_blocks(group))
     }
@@ -179,8 +179,8 @@ pub(crate) fn descriptor_blocks(groups: u32) -> u64 {
     u64::from(groups).div_ceil(DESCS_PER_BLOCK)
 }
 
-/// Returns the inodes of a group so that there are `wanted` of them, or by default one for every
-/// [`BYTES_PER_INODE`]; whole blocks of them.
+/// Returns the inodes of a group for `wanted` inodes in all, or by default one for every [`BYTES_PER_INODE`];
+/// rounded up to whole blocks.
 fn inodes_per_group(blocks: u64, wanted: Option<u32>, size_is_fixed: bool) -> Result<u32, Ext4Error> {
     let groups = u64::from(group_count(blocks)).max(1);
     let inodes = match wanted {

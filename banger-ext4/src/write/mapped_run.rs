@@ -15,7 +15,7 @@ pub(crate) struct MappedRun {
 }
 
 impl MappedRun {
-    /// Adds `next` to this run if it goes on where this one ends.
+    /// Adds `next` to this run if it is adjacent.
     pub(crate) fn try_extend(&mut self, next: MappedRun) -> bool {
         let follows = self.logical + self.len == next.logical
             && self.start + u64::from(self.len) == next.start

@@ -33,7 +33,7 @@ use crate::error::Ext4Error;
 use crate::options::{Ext4Options, Identity};
 use store::ImageStore;
 
-/// Writes images itself: the default, and the fast one.
+/// Writes images itself: the default backend, and the fast one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NativeBackend;
 

@@ -29,8 +29,8 @@ pub(crate) struct Numbered {
 }
 
 impl Numbering {
-    /// Returns numbers for `tree`: the root and `lost+found` have fixed ones, the others follow in
-    /// the order of names, each directory before what is in it.
+    /// Returns inode numbers for `tree`: the root and `lost+found` have fixed ones, the others follow in the
+    /// order of names, parents first.
     ///
     /// # Errors
     /// `lost+found` is not a directory.

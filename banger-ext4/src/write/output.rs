@@ -1,4 +1,4 @@
-//! Where blocks of metadata go while an image is built.
+//! The output for blocks of metadata while an image is built.
 
 use super::file::ImageFile;
 use super::mapped_run::MappedRun;
@@ -6,7 +6,7 @@ use super::space::{FreeRun, Space};
 use crate::error::Ext4Error;
 use crate::format::{BLOCK_BYTES, BLOCK_SIZE, Block};
 
-/// Where blocks are placed and written.
+/// Places and writes blocks.
 #[derive(Debug)]
 pub(crate) struct Output<'a> {
     pub(crate) file: &'a mut ImageFile,
@@ -21,7 +21,7 @@ impl Output<'_> {
     /// Writes one block to a free place.
     ///
     /// # Errors
-    /// There is none, or the host refuses.
+    /// No block is free, or the host refuses.
     pub(crate) fn put_block(&mut self, bytes: &[u8; BLOCK_SIZE]) -> Result<Block, Ext4Error> {
         let block = Block(self.take(1)?.start);
         self.write(block, bytes)?;
@@ -65,7 +65,7 @@ impl Output<'_> {
     /// Takes a run of free blocks, as long as can be up to `blocks`.
     ///
     /// # Errors
-    /// There is none.
+    /// No block is free.
     pub(crate) fn take(&mut self, blocks: u64) -> Result<FreeRun, Ext4Error> {
         self.space.take(blocks, 0).ok_or_else(|| self.no_space())
     }

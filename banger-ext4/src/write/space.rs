@@ -1,7 +1,7 @@
 //! Which blocks come next.
 //!
-//! Below the frontier all blocks are in use but those in the list of free extents; above it none
-//! is, and none was ever written.
+//! Below the frontier all blocks are in use, except those in the list of free extents. Blocks above it are
+//! unused and were never written.
 
 use std::ops::Range;
 
@@ -18,15 +18,15 @@ pub(crate) struct FreeRun {
     pub(crate) len: u64,
 }
 
-/// Hands out blocks, from the front to the back, and takes them back.
+/// Allocates blocks from the front to the back, and frees them.
 #[derive(Debug)]
 pub(crate) struct Space {
     layout: Layout,
     limit: u64,
     frontier: u64,
     free: FreeExtents,
-    /// Blocks that the current content goes on in; not in `free`, and not below the frontier if
-    /// they came from there.
+    /// Blocks for the rest of the current content; they are not in `free`, and not below the frontier if they
+    /// came from there.
     window: Range<u64>,
     window_is_frontier: bool,
     available: u64,
@@ -55,7 +55,7 @@ impl Space {
         self.available
     }
 
-    /// Returns how many blocks were handed out and not taken back.
+    /// Returns the number of allocated blocks.
     pub(crate) fn used(&self) -> u64 {
         self.used
     }
@@ -65,13 +65,13 @@ impl Space {
         &self.free
     }
 
-    /// Returns the first block above all that were handed out.
+    /// Returns the first block above all allocated ones.
     pub(crate) fn frontier(&self) -> u64 {
         self.frontier
     }
 
-    /// Chooses where the next `blocks` blocks shall come from: the smallest free extent that holds
-    /// them all, else the frontier.
+    /// Chooses the place of the next `blocks` blocks: the smallest free extent that holds them all, else the
+    /// frontier.
     pub(crate) fn seek(&mut self, blocks: u64) {
         self.close_window();
         if let Some(range) = self.free.take_best_fit(blocks.max(1)) {
@@ -82,8 +82,8 @@ impl Space {
         }
     }
 
-    /// Hands out up to `blocks` consecutive blocks, where the last ones ended if that can be, or
-    /// `None` if no more than `reserve` would be left.
+    /// Allocates up to `blocks` consecutive blocks, right after the last ones if possible; `None` if no more
+    /// than `reserve` would be left.
     pub(crate) fn take(&mut self, blocks: u64, reserve: u64) -> Option<FreeRun> {
         let wanted = blocks.min(self.available.checked_sub(reserve).filter(|left| *left > 0)?);
         if self.window.is_empty() {
@@ -106,7 +106,7 @@ impl Space {
         Some(run)
     }
 
-    /// Hands out `blocks` blocks in one piece.
+    /// Allocates `blocks` consecutive blocks.
     pub(crate) fn take_contiguous(&mut self, blocks: u64) -> Option<FreeRun> {
         self.close_window();
         let start = if let Some(range) = self.free.take_best_fit(blocks) {
@@ -136,7 +136,7 @@ impl Space {
         self.used -= run.len;
     }
 
-    /// Makes the current choice void, so that the lists tell all there is.
+    /// Drops the current choice, so that the lists have all free blocks.
     pub(crate) fn close_window(&mut self) {
         let rest = std::mem::replace(&mut self.window, 0..0);
         if !self.window_is_frontier {
@@ -145,8 +145,8 @@ impl Space {
         self.window_is_frontier = false;
     }
 
-    /// Changes the layout above the frontier and gives back what it leaves below: the inode
-    /// tables of the groups that are in use already, which the caller places anew.
+    /// Changes the layout above the frontier. Frees the old inode tables of the groups below, which the
+    /// caller places anew.
     pub(crate) fn relayout(&mut self, layout: Layout) {
         self.close_window();
         let touched = self.touched_groups();
@@ -161,13 +161,12 @@ impl Space {
         self.available = self.limit.saturating_sub(own).saturating_sub(self.used);
     }
 
-    /// Returns how many groups have blocks in use besides their own metadata, or had: all below
-    /// this number.
+    /// Returns the number of groups that have or had blocks in use besides their own metadata.
     pub(crate) fn touched_groups(&self) -> u32 {
         Block(self.frontier - 1).group().0 + 1
     }
 
-    /// Fixes the size of a file system whose size was open; all that is in use must be below.
+    /// Fixes the size of a file system whose size was open; all used blocks must be below it.
     pub(crate) fn set_limit(&mut self, blocks: u64) {
         self.close_window();
         self.limit = blocks;

@@ -26,11 +26,11 @@ pub(crate) struct ImageStore {
     pub(crate) options: Ext4Options,
     pub(crate) contents: Vec<Content>,
     current: Option<Current>,
-    /// Blocks that content must leave for what every file system has.
+    /// Blocks that content must leave for the fixed parts of a file system.
     reserve: u64,
 }
 
-/// One content. Most are in one piece, so that one is held in place.
+/// One content. Most contents have one piece, which is stored in place.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
     pub(crate) size_bytes: u64,
@@ -63,13 +63,13 @@ struct Current {
 }
 
 impl Content {
-    /// Returns where its blocks are, in the order of the file.
+    /// Returns its blocks, in the order of the file.
     pub(crate) fn runs(&self) -> impl Iterator<Item = MappedRun> {
         let first = (self.first.len > 0).then_some(self.first);
         first.into_iter().chain(self.rest.iter().flat_map(|runs| runs.iter().copied()))
     }
 
-    /// Returns where its blocks from `logical` on are.
+    /// Returns its blocks from `logical` on.
     fn runs_from(&self, logical: u64) -> impl Iterator<Item = MappedRun> {
         let rest = self.rest.as_ref().map_or(&[][..], |runs| runs.as_slice());
         let first = rest.partition_point(|run| u64::from(run.logical) + u64::from(run.len) <= logical);
@@ -154,7 +154,7 @@ impl ImageStore {
         }
     }
 
-    /// Writes whole blocks of a content, those of zeros as holes.
+    /// Writes whole blocks of a content, blocks of zeros as holes.
     fn write_blocks(&mut self, current: &mut Current, mut bytes: &[u8]) -> Result<(), ContentError> {
         while !bytes.is_empty() {
             let zeros = count_blocks(bytes, true);
@@ -168,7 +168,7 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Writes whole blocks to the next free ones.
+    /// Writes whole blocks to the next free blocks.
     fn place(&mut self, current: &mut Current, mut bytes: &[u8]) -> Result<(), ContentError> {
         while !bytes.is_empty() {
             let wanted = (bytes.len() / BLOCK_SIZE) as u64;

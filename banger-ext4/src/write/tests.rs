@@ -1,5 +1,4 @@
-//! What is in the bytes of an image, trap by trap. That e2fsck and the kernel agree is shown in
-//! `tests/it`.
+//! Checks the bytes of an image, trap by trap. `tests/it` shows that e2fsck and the kernel agree.
 
 use banger_tree::{Attributes, Inode as TreeInode, LayerIndex, NodeKind, Timestamp, Tree, Xattrs};
 use camino::Utf8PathBuf;
@@ -20,7 +19,7 @@ const UUID: [u8; 16] = *b"uuid of an image";
 struct Image(Vec<u8>);
 
 impl Image {
-    /// Builds an image of `size_bytes` with what `fill` puts into it.
+    /// Builds an image of `size_bytes` with the files of `fill`.
     fn build(size_bytes: u64, fill: impl Fn(&mut dyn Ext4Builder, &mut Tree)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(directory.path().join("image")).unwrap();

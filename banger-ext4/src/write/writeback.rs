@@ -7,8 +7,8 @@ use std::ops::Range;
 /// How much is written to the file before the host is asked to write it to the disk.
 const CHUNK_BYTES: u64 = 8 << 20;
 
-/// Watches what is written to a file, and asks the host to write it to the disk. That is a hint:
-/// it changes nothing, and its failures are nobody's loss.
+/// Counts writes to a file, and asks the host to write them to the disk. This is only a hint, so failures do
+/// no harm.
 #[derive(Debug, Default)]
 pub(crate) struct Writeback {
     written: Range<u64>,
@@ -29,8 +29,8 @@ impl Writeback {
     }
 }
 
-/// Asks the host to start writing. `POSIX_FADV_DONTNEED` does that first, without waiting; the
-/// pages that it was to drop after that are those being written, which it leaves alone.
+/// Asks the host to start writing. `POSIX_FADV_DONTNEED` first starts the write without a wait. Then it would
+/// drop the pages, but keeps those that are being written.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn start_writing(file: &File, range: &Range<u64>) {
     use std::num::NonZeroU64;

@@ -1,8 +1,7 @@
-//! A thread that writes the image file, so that whoever makes its bytes does not wait for the host
-//! to take them.
+//! A thread that writes the image file, so that the producer of the bytes does not wait for the host.
 //!
-//! Buffers go round between the two and their number is fixed, so memory is bounded. Pieces are
-//! written in the order in which they come: one that replaces an earlier one wins.
+//! Buffers go round between the two and their number is fixed, so memory is bounded. Pieces are written in
+//! their order, so a later piece replaces an earlier one.
 
 use std::fs::File;
 use std::io;
@@ -19,17 +18,17 @@ use crate::format::{BLOCK_BYTES, BLOCK_SIZE};
 pub(crate) const BUFFER_SIZE: usize = 1 << 20;
 /// Most buffers: one being filled, one being written, two to even out the host's pace.
 const BUFFERS_MAX: usize = 4;
-/// How much is written to the host's page cache before the rest goes past it. What is small is so
-/// soon written that the disk does not matter, and may be deleted before it gets there.
+/// Number of bytes that go through the host's page cache before the rest goes past it. A small file is
+/// written so quickly that the disk does not matter, and it may be deleted before it gets there.
 const CACHED_BYTES: u64 = 16 << 20;
-/// What is shorter goes to the page cache, too: a small write past it waits for the disk longer than
-/// the copy takes, and where content fills what earlier content left there are thousands of them.
+/// Shorter pieces go through the page cache, too. A small write past it waits for the disk longer than a copy
+/// takes, and content in freed extents makes thousands of them.
 const DIRECT_BYTES_MIN: u64 = 128 << 10;
-/// How far the file is lengthened ahead: a write past its end is one that the host's file system
-/// does alone, with an entry in its journal.
+/// Number of bytes by which the file is extended ahead. The host's file system cannot run writes past the end
+/// in parallel, and writes to its journal for each of them.
 const LENGTH_STEP: u64 = 256 << 20;
 
-/// Bytes to be written, at an address that direct I/O takes.
+/// Bytes to write, at an address that direct I/O accepts.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     memory: Box<[u8]>,
@@ -45,7 +44,7 @@ impl Buffer {
         Self { memory, start, len: 0 }
     }
 
-    /// Returns what is in it.
+    /// Returns its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.start + self.len]
     }
@@ -61,14 +60,14 @@ impl Buffer {
 #[derive(Debug)]
 enum Request {
     Write(Buffer, u64),
-    /// Answered when all that came before is written.
+    /// Answered when all earlier pieces are written.
     Settle(Sender<()>),
 }
 
-/// The writing thread, as those see it who have something to write.
+/// The handle of the writing thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// `None` when it shall end.
+    /// `None` tells it to end.
     requests: Option<Sender<Request>>,
     emptied: Receiver<Buffer>,
     buffers: usize,
@@ -76,16 +75,15 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts to write `file`, which is the one at `path`.
+    /// Starts to write `file`, the file at `path`.
     ///
     /// # Errors
-    /// The host has no thread to give.
+    /// The host cannot start a thread.
     pub(crate) fn start(file: File, path: &Utf8Path) -> io::Result<Self> {
         Self::start_after(file, open_direct(path), CACHED_BYTES)
     }
 
-    /// Starts to write `file`: through the page cache at first, and what comes after `cached_bytes`
-    /// through `direct`.
+    /// Starts to write `file`: first through the page cache, and after `cached_bytes` through `direct`.
     fn start_after(file: File, direct: Option<File>, cached_bytes: u64) -> io::Result<Self> {
         let (requests, received) = channel();
         let (empty, emptied) = channel();
@@ -96,7 +94,7 @@ impl Writer {
         Ok(Self { requests: Some(requests), emptied, buffers: 0, thread: Some(thread) })
     }
 
-    /// Returns an empty buffer; waits for one if all are on their way.
+    /// Returns an empty buffer; waits for one if all are in use.
     ///
     /// # Errors
     /// An earlier write failed.
@@ -150,7 +148,7 @@ impl Drop for Writer {
     }
 }
 
-/// What the thread owns.
+/// The state of the thread.
 struct Output {
     file: File,
     /// The same file, to be written past the page cache, which saves the copy and the bookkeeping

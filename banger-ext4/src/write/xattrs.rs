@@ -10,17 +10,17 @@ use crate::format::xattr::{BLOCK_SPACE, Entry, INODE_SPACE, split_name};
 pub(crate) struct Placed<'a> {
     /// In the inode.
     pub(crate) in_inode: Vec<Entry<'a>>,
-    /// In a block, if there are any.
+    /// Attributes in a block, if there are any.
     pub(crate) in_block: Vec<Entry<'a>>,
 }
 
-/// Returns where each of `xattrs` goes, or why they do not fit. As much as can goes into the
-/// inode, so that they fit whenever they can at all.
+/// Returns the place of each of `xattrs`, or the reason why they do not fit. It puts as much as possible into
+/// the inode, so that they fit whenever that is possible.
 pub(crate) fn place(xattrs: &Xattrs) -> Result<Placed<'_>, String> {
     place_within(xattrs, INODE_SPACE, BLOCK_SPACE)
 }
 
-/// Does what [`place`] does where inode and block have so many bytes for them.
+/// Like [`place`], for these numbers of bytes in inode and block.
 pub(crate) fn place_within(
     xattrs: &Xattrs,
     inode_space: usize,

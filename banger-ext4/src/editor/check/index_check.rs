@@ -1,4 +1,4 @@
-//! Whether the hash tree of a directory leads to each of its names.
+//! Checks that the hash tree of a directory leads to each of its names.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -29,8 +29,8 @@ struct Walk<'a> {
     seen: BTreeSet<u32>,
 }
 
-/// Checks that the index of a directory, whose blocks are sound, has each of them once, and
-/// each name where it is looked for.
+/// Checks the index of a directory with sound blocks: it must have each block once, and a search must find
+/// each name.
 pub(crate) fn check(disk: &Disk, dir: &Dir) -> Result<(), RootfsError> {
     let corrupt = |what: &str| Err(directory::corrupt(disk, dir.number, what));
     let (_, root) = directory::block(disk, dir, 0)?;
@@ -58,7 +58,7 @@ pub(crate) fn check(disk: &Disk, dir: &Dir) -> Result<(), RootfsError> {
     }
 }
 
-/// Checks what is below `entries`, where names have hashes in `hashes`.
+/// Checks the blocks below `entries`, whose names have hashes in `hashes`.
 fn check_entries(
     disk: &Disk,
     walk: &mut Walk<'_>,

@@ -1,11 +1,11 @@
-//! What is wrong with an inode although it can be read and written all the same.
+//! Faults of an inode that do not prevent reads and writes.
 
 use banger_tree::FileType;
 
 use crate::editor::disk::runs::{LOGICAL_END, Mapping};
 use crate::format::inode::{EXTENTS_FL, IMAGIC_FL, INDEX_FL, Inode};
 
-/// Returns what is wrong with the fields of an inode in use, each as what the inode does.
+/// Returns the faults of the fields of an inode in use, each as the rest of a sentence about the inode.
 pub(crate) fn problems_of(inode: &Inode, file_type: FileType, has_imagic: bool) -> Vec<&'static str> {
     let has = |flag: u32| inode.i_flags & flag != 0;
     [
@@ -19,8 +19,8 @@ pub(crate) fn problems_of(inode: &Inode, file_type: FileType, has_imagic: bool) 
     .collect()
 }
 
-/// Returns what is wrong with the size of a file that has the blocks of `mapping`. Preallocated
-/// blocks may lie behind its end.
+/// Returns the fault of the size of a file with the blocks of `mapping`. Preallocated blocks may lie behind
+/// its end.
 pub(crate) fn problem_of_size(inode: &Inode, mapping: &Mapping, block_size: u64) -> Option<&'static str> {
     let size = inode.size();
     let end = mapping.runs.iter().rev().find(|run| run.written).map_or(0, |run| run.logical + run.len);

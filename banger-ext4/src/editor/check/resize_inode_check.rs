@@ -9,7 +9,7 @@ use crate::format::block_map::{DIND_PLACE, number_at, numbers_in};
 use crate::format::inode::EXTENTS_FL;
 use crate::format::{Block, InodeNumber};
 
-/// Checks what the resize inode has: see [`extend_resize_inode`](Self::extend_resize_inode).
+/// Checks the blocks of the resize inode: see [`extend_resize_inode`](Self::extend_resize_inode).
 pub(crate) fn check(disk: &Disk) -> Result<(), RootfsError> {
     let corrupt = |what: &str| disk.volume.corrupt(format!("the resize inode {what}"));
     let volume = &disk.volume;

@@ -1,10 +1,10 @@
-//! What is wrong with a superblock although the file system can be read and written by it.
+//! Faults of a superblock that do not prevent reads and writes.
 
 use crate::editor::disk::features::names_of_features;
 use crate::format::inode::is_extra_isize;
 use crate::format::superblock::{Superblock, compat, ro_compat};
 
-/// Compatible features there are. Others are damage: nobody has to know them who writes.
+/// Existing compatible features. Other bits are damage.
 const KNOWN_COMPAT: u32 = compat::DIR_PREALLOC
     | compat::IMAGIC_INODES
     | compat::HAS_JOURNAL
@@ -16,7 +16,7 @@ const KNOWN_COMPAT: u32 = compat::DIR_PREALLOC
     | compat::STABLE_INODES
     | compat::ORPHAN_FILE;
 
-/// What a file system has that its superblock has to tell.
+/// Content of a file system that its superblock must declare.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Uses {
     /// Blocks of xattrs.
@@ -25,7 +25,7 @@ pub(crate) struct Uses {
     pub(crate) large_files: bool,
 }
 
-/// Returns what is wrong with the superblock of a file system that has `uses`.
+/// Returns the faults of the superblock of a file system that has `uses`.
 pub(crate) fn problems_of(superblock: &Superblock, uses: Uses) -> Vec<String> {
     let mut problems = Vec::new();
     let mut require = |holds: bool, problem: String| {

@@ -32,7 +32,7 @@ use crate::format::{Block, InodeNumber};
 
 /// Work for each block of the image, at most: each is claimed once, and read up to five times.
 const WORK_PER_BLOCK: u64 = 8;
-/// Where a directory's first block names the directory, and its parent.
+/// Positions of the numbers of the directory and of its parent in the first block of a directory.
 const DOT: std::ops::Range<usize> = 0..4;
 const DOT_DOT: std::ops::Range<usize> = 12..16;
 
@@ -109,7 +109,7 @@ impl VerifyWalk<'_> {
         }
     }
 
-    /// Does `work` on the blocks of an inode, and counts what it reads.
+    /// Does `work` on the blocks of an inode, and counts the blocks that it reads.
     fn counted<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.disk.blocks.reads();
         let outcome = work(self);
@@ -145,7 +145,7 @@ impl VerifyWalk<'_> {
         Ok(())
     }
 
-    /// Returns whether a group has nothing but its own metadata, all of it inside.
+    /// Returns whether a group has only its own metadata, and all of it.
     fn is_plain(&self, group: u32, desc: &GroupDesc) -> bool {
         let volume = &self.disk.volume;
         let is_empty = volume.has_uninit() && desc.bg_flags & BLOCK_UNINIT != 0;
@@ -304,7 +304,7 @@ impl VerifyWalk<'_> {
         }
     }
 
-    /// Compares `i_blocks` with the blocks there are.
+    /// Compares `i_blocks` with the blocks of the inode.
     fn count_of_blocks(&mut self, number: InodeNumber, inode: &Inode, blocks: u64) {
         let mut counted = inode.clone();
         counted.set_blocks(0);
@@ -319,7 +319,7 @@ impl VerifyWalk<'_> {
         }
     }
 
-    /// Takes down the names in a directory; returns what its `..` leads to.
+    /// Records the names in a directory; returns the inode of its `..`.
     fn directory(&mut self, number: InodeNumber) -> Result<u32, RootfsError> {
         let dir = directory::open(self.disk, number)?;
         if dir.inode.is_inline() {

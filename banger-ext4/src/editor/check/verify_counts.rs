@@ -1,4 +1,4 @@
-//! Comparing what was found with what the file system counts: names, links, bitmaps.
+//! Compares the results of a walk with the counts of the file system: names, links, bitmaps.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::format::inode::LINK_MAX;
 use crate::format::superblock::Superblock;
 
 impl VerifyWalk<'_> {
-    /// Compares names with what they lead to.
+    /// Compares names with their inodes.
     pub(super) fn links(&mut self) {
         if self.value_inodes != self.values {
             self.problem("inodes that hold values of xattrs are not those that xattrs refer to".to_owned());
@@ -77,7 +77,7 @@ impl VerifyWalk<'_> {
         }
     }
 
-    /// Compares what is used with what is marked as used, and all that counts it.
+    /// Compares used blocks and inodes with the bitmaps and with all counts of them.
     pub(super) fn bitmaps(&mut self, superblock: &Superblock) -> Result<(), RootfsError> {
         for (block, count) in std::mem::take(&mut self.xattr_blocks) {
             self.claim(&|| "a block of xattrs".to_owned(), block, 1);

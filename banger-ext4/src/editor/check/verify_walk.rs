@@ -1,4 +1,4 @@
-//! What a walk of a file system finds out.
+//! Results of a walk of a file system.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,10 +9,10 @@ use crate::editor::disk::groups::{ones, set_bits};
 use crate::format::group_desc::GroupDesc;
 use crate::format::{Block, InodeNumber};
 
-/// Problems that are told; what comes after them is counted.
+/// Number of problems with a text; later ones are only counted.
 const PROBLEMS_MAX: usize = 100;
 
-/// What a file system says of itself, and what is wrong with it.
+/// Facts about a file system, and its problems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifyReport {
@@ -22,40 +22,40 @@ pub struct VerifyReport {
     pub size_bytes: u64,
     /// Bytes that are free.
     pub free_bytes: u64,
-    /// Inodes there are.
+    /// Number of inodes.
     pub inodes: u32,
     /// Inodes in use.
     pub used_inodes: u32,
-    /// What is wrong, one sentence each; the first hundred.
+    /// The first hundred problems, one sentence each.
     pub problems: Vec<String>,
-    /// How many problems there are.
+    /// Number of all problems.
     pub problem_count: u64,
 }
 
-/// What is known of an inode in use.
+/// Facts about an inode in use.
 pub(super) struct Known {
     pub(super) file_type: FileType,
     pub(super) links: u16,
     /// Names that lead to it.
     pub(super) names: u32,
-    /// Of a directory: what its `..` leads to, and the directories in it.
+    /// Of a directory: the inode of its `..`, and the number of directories in it.
     pub(super) parent: u32,
     pub(super) directories: Vec<u32>,
 }
 
 pub(super) struct VerifyWalk<'a> {
     pub(super) disk: &'a Disk,
-    /// Files of the file system's own, which no name leads to.
+    /// Internal files of the file system, which have no name.
     pub(super) nameless: Vec<InodeNumber>,
-    /// Inodes without names that are left over, or whose end is to be cut off.
+    /// Left-over inodes without names, and inodes with a pending truncation.
     pub(super) unlinked: BTreeSet<u32>,
     pub(super) report: VerifyReport,
     /// Groups with nothing but metadata of their own, which is in use without being claimed.
     pub(super) plain: HashMap<u32, GroupDesc>,
     /// Blocks that something uses, by group, as a bitmap.
     pub(super) used: HashMap<u32, Vec<u8>>,
-    /// How many blocks were claimed, and read to know which: not much more than there are, unless
-    /// inodes share them.
+    /// Number of blocks that were claimed or read. It is hardly more than the number of all blocks, unless
+    /// inodes share blocks.
     pub(super) work: u64,
     pub(super) inodes: HashMap<u32, Known>,
     /// Directories in each group.
@@ -64,14 +64,14 @@ pub(super) struct VerifyWalk<'a> {
     pub(super) names: Vec<(u32, u32, u8)>,
     /// Blocks of xattrs, with how many inodes have them.
     pub(super) xattr_blocks: BTreeMap<Block, u32>,
-    /// Inodes that xattrs say hold their values, and those that do.
+    /// Inodes that xattrs name for their values, and inodes that hold values.
     pub(super) value_inodes: BTreeSet<u32>,
     pub(super) values: BTreeSet<u32>,
-    /// Whether there are files of 2 GiB and more.
+    /// Whether the file system has files of 2 GiB and more.
     pub(super) large_files: bool,
     pub(super) has_imagic: bool,
     pub(super) has_flex_bg: bool,
-    /// Whether some inodes were not looked at.
+    /// Whether some inodes were not checked.
     pub(super) is_cut_short: bool,
 }
 
@@ -83,7 +83,7 @@ impl VerifyWalk<'_> {
         }
     }
 
-    /// Takes what is wrong with the image down; passes on what is wrong with the host.
+    /// Records faults of the image; returns errors of the host.
     pub(super) fn noted<T>(&mut self, result: Result<T, RootfsError>) -> Result<Option<T>, RootfsError> {
         match result {
             Ok(value) => Ok(Some(value)),

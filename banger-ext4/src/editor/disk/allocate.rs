@@ -9,7 +9,7 @@ use super::volume::GroupChecksum;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::{Block, InodeNumber};
 
-/// Groups whose bitmaps are looked into for a run of the length wanted, before any length will do.
+/// Number of groups that are searched for a run of the wanted length, before any length is accepted.
 const GROUPS_SEARCHED: u32 = 16;
 
 /// Returns the first run of zero bits in `taken[from..to]` that has `wanted` bits, else the
@@ -100,7 +100,7 @@ impl Disk {
         Ok((Block(self.volume.first_block(group) + at), len))
     }
 
-    /// Takes one block near `goal`.
+    /// Allocates one block near `goal`.
     pub(crate) fn allocate_block(&mut self, goal: Block) -> Result<Block, RootfsError> {
         Ok(self.allocate_blocks(goal, 1)?.0)
     }
@@ -153,7 +153,7 @@ impl Disk {
         Ok((blocks, inodes))
     }
 
-    /// Takes an inode, in the group of `near` if there is one.
+    /// Allocates an inode, in the group of `near` if possible.
     pub(crate) fn allocate_inode(
         &mut self,
         near: InodeNumber,

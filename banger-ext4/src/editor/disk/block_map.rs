@@ -1,5 +1,5 @@
-//! Files whose blocks are in lists, as ext2 and ext3 have them: twelve blocks in the inode, then a list
-//! of blocks, a list of lists, and a list of lists of lists.
+//! Files whose blocks are in lists, as in ext2 and ext3. The inode has twelve blocks, then a list of blocks,
+//! a list of lists, and a list of lists of lists.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -22,7 +22,7 @@ struct MapWalk {
     number: InodeNumber,
     wanted: Range<u64>,
     mapping: Mapping,
-    /// Lists that were read: one that is there twice could be there for ever.
+    /// Lists that were read: a list that contains itself would never end.
     lists: HashSet<u32>,
     blocks: u64,
 }
@@ -116,8 +116,8 @@ fn walk_map(
 
 /// Gives a file the blocks `runs` in lists; returns how many blocks the lists take.
 ///
-/// Those of a new file go to their places at once, as its content does. Those of others are
-/// changes like all others: they may lie where the same operation freed a block.
+/// Lists of a new file go to their places at once, like its content. Lists of other files are ordinary
+/// changes: they may lie in a block that the same operation freed.
 pub(crate) fn fill(
     disk: &mut Disk,
     inode: &mut Inode,
@@ -143,7 +143,7 @@ pub(crate) fn fill(
     Ok(lists.count)
 }
 
-/// Returns the entry for the blocks in `span`, 0 for none.
+/// Returns the entry for the blocks in `span`; 0 for a hole.
 fn map_entry(
     disk: &mut Disk,
     runs: &[Run],

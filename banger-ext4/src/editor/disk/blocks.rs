@@ -16,14 +16,14 @@ use crate::format::journal::MAGIC;
 /// Clean blocks that are kept in memory at most.
 const CLEAN_BLOCKS_MAX: usize = 4096;
 
-/// Where the newest copy of a block is that a journal has and that is not in its place yet.
+/// Position of the newest copy of a block in the journal, if the copy is not in its place yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JournalCopy {
     /// The block of the journal.
     pub(crate) place: Block,
     /// Whether zeros stand there for the journal's magic number.
     pub(crate) is_escaped: bool,
-    /// What the checksum of the copy has to be, and what it starts from.
+    /// The expected checksum of the copy, and its seed.
     pub(crate) checksum: Option<CopyChecksum>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct CopyChecksum {
 }
 
 impl CopyChecksum {
-    /// Returns whether `copy`, as it is in the journal, has another checksum.
+    /// Returns whether `copy`, as in the journal, has another checksum.
     pub(crate) fn is_wrong(&self, copy: &[u8]) -> bool {
         crc32c::is_wrong(&(self.seed.with(copy).value() & self.mask), &(self.value & self.mask))
     }
@@ -54,7 +54,7 @@ pub(crate) type Bytes = Arc<[u8]>;
 pub(crate) enum View {
     /// With the changes since the last commit.
     Now,
-    /// As of the last commit, which is what a crash leaves.
+    /// The state of the last commit, which stays after a crash.
     Committed,
 }
 
@@ -67,14 +67,14 @@ pub(crate) struct Blocks {
     block_size: usize,
     blocks_count: u64,
     clean: RefCell<HashMap<Block, Bytes>>,
-    /// What a replay of the journal would put in place. Both views have it.
+    /// Blocks that a replay of the journal would put in place. Both views have them.
     replayed: JournalCopies,
     /// How often a block was asked for.
     reads: Cell<u64>,
     /// Blocks of metadata that differ from the storage's.
     dirty: BTreeMap<Block, Bytes>,
-    /// What `dirty` had when the operation under way started, of the blocks it changed. One copy of
-    /// each, however often it changes: removing a large tree changes the same bitmaps for every file.
+    /// Old blocks of `dirty` that the current operation has changed. Each is kept once, however often it
+    /// changes: removing a large tree changes the same bitmaps for every file.
     undo: HashMap<Block, Option<Bytes>>,
 }
 
@@ -147,7 +147,7 @@ impl Blocks {
         RootfsError::Io { action, image: self.image.clone(), source }
     }
 
-    /// Returns how often a block was asked for, also where it was in memory.
+    /// Returns the number of requests for blocks, also for blocks in memory.
     pub(crate) fn reads(&self) -> u64 {
         self.reads.get()
     }
@@ -181,7 +181,7 @@ impl Blocks {
         Ok(bytes)
     }
 
-    /// Returns what the storage has at a block, past all changes; it is not kept in memory.
+    /// Returns a block from the storage, without pending changes; it is not kept in memory.
     pub(crate) fn read_once(&self, block: Block) -> Result<Bytes, RootfsError> {
         let mut bytes = vec![0; self.block_size];
         let read = self.storage.read_at(self.offset(block)?, &mut bytes);
@@ -242,7 +242,7 @@ impl Blocks {
         written.map_err(|error| self.io("write", error))
     }
 
-    /// Drops what was written to a block that is no metadata any more.
+    /// Drops the changes of a block that is not metadata any more.
     pub(crate) fn forget(&mut self, block: Block) {
         if let Some(before) = self.dirty.remove(&block) {
             self.undo.entry(block).or_insert(Some(before));
@@ -286,7 +286,7 @@ impl Blocks {
         punched.map_err(|error| self.io("punch a hole in", error))
     }
 
-    /// Returns when all that was written is on the disk.
+    /// Returns when all writes are on the disk.
     pub(crate) fn sync(&mut self) -> Result<(), RootfsError> {
         let synced = self.storage.sync();
         synced.map_err(|error| self.io("flush", error))

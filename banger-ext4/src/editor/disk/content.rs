@@ -16,12 +16,12 @@ use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX};
 use crate::format::superblock::ro_compat;
 use crate::format::{Block, InodeNumber};
 
-/// Bytes that are taken from the reader, and written, at a time.
+/// Bytes of one read and write.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Files from here on need the feature `large_file`.
+/// Files of this size or more need the feature `large_file`.
 pub(crate) const LARGE_FILE_BYTES: u64 = 1 << 31;
 
-/// Reads until `buffer` is full or there is no more.
+/// Reads until `buffer` is full or the input ends.
 fn read_full(content: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {
@@ -76,8 +76,8 @@ fn logical_end(disk: &Disk) -> u64 {
     if disk.volume.extents { LOGICAL_END } else { block_map::file_end(disk).min(LOGICAL_END) }
 }
 
-/// Writes all that `content` gives to free blocks, those of zeros left out; returns the blocks
-/// and the length in bytes.
+/// Writes all bytes of `content` to free blocks, without blocks of zeros; returns the blocks and the length
+/// in bytes.
 pub(crate) fn write(
     disk: &mut Disk,
     number: InodeNumber,

@@ -1,7 +1,7 @@
-//! What was found out about directories, so that a second look costs little.
+//! Cache of directories, so that a second search costs little.
 //!
-//! A list directory, as `mkfs.ext4 -d` leaves them, says nothing of where a name is: without this,
-//! looking up all of n names would read all blocks n times.
+//! A list directory, as `mkfs.ext4 -d` leaves it, does not say where a name is. Without the cache, n lookups
+//! would read all blocks n times.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -21,7 +21,7 @@ const SEARCHES: u32 = 2;
 /// Sizes that an entry can have, in units of four bytes.
 const SIZE_CLASSES: usize = 68;
 
-/// Where a directory's blocks are.
+/// Positions of a directory's blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct DirMapping {
     pub(crate) runs: Arc<Vec<Run>>,
@@ -36,7 +36,7 @@ pub(crate) struct DirMapping {
 pub(crate) struct NameIndex {
     hasher: RandomState,
     blocks: HashMap<u64, u32>,
-    /// Blocks of names whose hash is taken: next to none, unless names are there twice.
+    /// Blocks of names whose hash is already in use; almost empty, unless a name exists twice.
     more: Vec<(u64, u32)>,
     /// Free bytes of each block, for entries.
     room: Vec<u16>,
@@ -66,7 +66,7 @@ impl NameIndex {
         }
     }
 
-    /// Returns the blocks that may have a name; a name that is in none of them is nowhere.
+    /// Returns the blocks that may have a name. Other blocks do not have it.
     pub(crate) fn blocks_of(&self, name: &[u8]) -> Vec<u64> {
         let hash = self.hash(name);
         let Some(first) = self.blocks.get(&hash) else { return Vec::new() };
@@ -123,7 +123,7 @@ impl NameIndex {
     }
 }
 
-/// What was found out about directories; each change of a directory has to be told.
+/// Cache of directories; every change of a directory must be reported to it.
 #[derive(Debug, Default)]
 pub(crate) struct DirCache {
     mappings: HashMap<InodeNumber, DirMapping>,
@@ -137,13 +137,13 @@ impl DirCache {
         *self = Self::default();
     }
 
-    /// Forgets a directory that is there no more, or whose blocks were made anew.
+    /// Forgets a directory that was removed, or whose blocks were made anew.
     pub(crate) fn forget_dir(&mut self, number: InodeNumber) {
         self.mappings.remove(&number);
         self.forget_names(number);
     }
 
-    /// Forgets where a directory's names are.
+    /// Forgets the blocks of a directory's names.
     pub(crate) fn forget_names(&mut self, number: InodeNumber) {
         self.searches.remove(&number);
         self.indexes.remove(&number);

@@ -34,7 +34,7 @@ impl Dir {
         self.inode.i_flags & CASEFOLD_FL != 0
     }
 
-    /// Returns how many blocks there are.
+    /// Returns the number of blocks.
     pub(crate) fn len(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.logical + run.len)
     }
@@ -50,7 +50,7 @@ pub(crate) fn corrupt(disk: &Disk, number: InodeNumber, what: &str) -> RootfsErr
     disk.volume.corrupt(format!("directory inode {} {what}", number.0))
 }
 
-/// Returns a directory's inode with where its blocks are.
+/// Returns a directory's inode and the positions of its blocks.
 pub(crate) fn open(disk: &Disk, number: InodeNumber) -> Result<Dir, RootfsError> {
     let inode = inodes::read(disk, number)?;
     if FileType::from_mode_bits(inode.i_mode) != Some(FileType::Directory) {
@@ -77,7 +77,7 @@ pub(crate) fn open(disk: &Disk, number: InodeNumber) -> Result<Dir, RootfsError>
     })
 }
 
-/// Returns where a directory's blocks are, checked.
+/// Returns the positions of a directory's blocks, checked.
 fn dir_mapping(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<DirMapping, RootfsError> {
     let mapping = extents::mapping(disk, number, inode, 0..LOGICAL_END)?;
     let mut end = 0;
@@ -113,7 +113,7 @@ pub(crate) fn block(disk: &Disk, dir: &Dir, logical: u64) -> Result<(Block, Byte
     Ok((block, disk.blocks.read(View::Now, block)?))
 }
 
-/// Adds a block to a directory, which the caller has to fill.
+/// Adds a block to a directory. The caller must fill it.
 pub(crate) fn append_block(disk: &mut Disk, dir: &mut Dir) -> Result<Block, RootfsError> {
     let goal =
         dir.runs.last().map_or_else(|| inodes::goal_of(disk, dir.number), |run| Block(run.start + run.len));

@@ -32,7 +32,7 @@ struct ExtentWalk<'a> {
     blocks: u64,
 }
 
-/// Returns `runs` with those joined that go on where the one before ends.
+/// Returns `runs` with adjacent ones joined.
 fn joined(runs: &[Run]) -> Vec<Run> {
     let mut joined: Vec<Run> = Vec::with_capacity(runs.len());
     for run in runs {
@@ -152,8 +152,8 @@ fn walk_node(
     Ok(())
 }
 
-/// Gives a file the blocks `runs`, in order, in the place of those it had; `old_index_blocks`
-/// are given back. Counts them all, and the xattr block.
+/// Gives a file the blocks `runs`, in order, in the place of its old ones; frees `old_index_blocks`. Counts
+/// all of them, and the xattr block.
 pub(crate) fn set_mapping(
     disk: &mut Disk,
     number: InodeNumber,

@@ -1,15 +1,15 @@
-//! Which features of a file system are known here: what can be read, and what can be edited.
+//! The known features of a file system: which can be read, and which can be edited.
 //!
 //! `docs/ext4.md` has the same as a table.
 
 use crate::format::superblock::{Superblock, incompat, ro_compat};
 
-/// What can be done with a file system that has a feature.
+/// The possible operations on a file system with a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Support {
     /// It is read and edited.
     Edited,
-    /// It is read; why it is not edited, and what to do.
+    /// It is only read: the reason, and the next step.
     Read(&'static str),
     /// It is not read; why not.
     Refused(&'static str),
@@ -69,14 +69,14 @@ const RO_COMPAT: [(u32, &str, Support); 17] = [
     (0x4, "btree_dir", Read("it is not known here")),
 ];
 
-/// What follows from the features and the state of a file system.
+/// The result for all features and the state of a file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// Why it cannot even be read.
     pub(crate) unreadable: Option<String>,
     /// Why it cannot be edited, the first reason.
     pub(crate) uneditable: Option<String>,
-    /// What one who reads it should know.
+    /// Warnings for readers.
     pub(crate) notes: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ impl Verdict {
     }
 }
 
-/// Returns the names of features, and the bits of those without.
+/// Returns the names of features, and the bits of features without a name.
 pub(crate) fn names_of_features(bits: u32, known: &[(u32, &str)]) -> String {
     let mut names: Vec<String> =
         known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect();
@@ -115,7 +115,7 @@ fn unknown_of(bits: u32, table: &Table) -> u32 {
     table.iter().fold(bits, |rest, (bit, ..)| rest & !bit)
 }
 
-/// Returns what can be done with a file system of these features.
+/// Returns the possible operations on a file system with these features.
 pub(crate) fn verdict_of(superblock: &Superblock) -> Verdict {
     let mut verdict = Verdict::default();
     let incompat = superblock.s_feature_incompat;

@@ -91,7 +91,7 @@ impl Volume {
         bytes
     }
 
-    /// Returns whether descriptors may say that a bitmap is not written.
+    /// Returns whether descriptors may flag a bitmap as not written.
     pub(crate) fn has_uninit(&self) -> bool {
         self.group_checksum != GroupChecksum::None
     }
@@ -120,8 +120,8 @@ impl Volume {
         }
     }
 
-    /// Returns all blocks of a group for its own metadata, where they are as in the groups that
-    /// are added here: at its start.
+    /// Returns all blocks of a group for its own metadata, if they lie at its start, as in groups that banger
+    /// adds.
     pub(crate) fn own_blocks(&self, group: u32) -> u64 {
         self.base_blocks(group) + 2 + self.inode_table_blocks()
     }
@@ -151,7 +151,7 @@ impl Volume {
         })
     }
 
-    /// Returns the block bitmap of a group with nothing but its own metadata.
+    /// Returns the block bitmap of a group that has only its own metadata.
     pub(crate) fn empty_block_bitmap(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
         let mut bitmap = vec![0; self.block_size];
         let size = self.blocks_of(group);

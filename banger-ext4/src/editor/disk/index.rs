@@ -77,8 +77,8 @@ fn step_at(disk: &Disk, dir: &Dir, logical: u64, offset: usize, hash: u32) -> Re
     Ok(Step { block, offset, entries, at })
 }
 
-/// Returns the way to the first leaf that may have `name`; `None` if the directory has no
-/// index, or one by another hash than is known here.
+/// Returns the path to the first leaf that may have `name`; `None` if the directory has no index, or an index
+/// by an unknown hash.
 pub(crate) fn probe(disk: &Disk, dir: &Dir, name: &[u8]) -> Result<Option<Path>, RootfsError> {
     if !dir.is_indexed || dir.has_casefold() {
         return Ok(None);
@@ -181,10 +181,10 @@ fn is_full(disk: &Disk, dir: &Dir, step: &Step) -> bool {
     step.entries.len() == limit_at(step.offset, disk.volume.block_size, dir.seed.is_some())
 }
 
-/// Makes room in the index block that the way ends in, which is full: divides it or, if it is
-/// the root, moves what it has one level down. Returns whether that could be done.
+/// Makes room in the full index block at the end of the path. It splits the block or, if it is the root,
+/// moves its entries one level down. Returns whether that was possible.
 ///
-/// Few blocks change, however large the directory: all changes have to fit the journal.
+/// Few blocks change, however large the directory is: all changes must fit the journal.
 fn make_room(disk: &mut Disk, dir: &Dir, path: &Path) -> Result<bool, RootfsError> {
     let mut dir = dir.clone();
     let number = u32::try_from(dir.len()).expect("directories have fewer blocks");
@@ -220,7 +220,7 @@ fn put_node(disk: &mut Disk, dir: &Dir, block: Block, entries: &[DxEntry]) -> Re
     disk.blocks.write(block, bytes)
 }
 
-/// Makes a directory's blocks anew as a hash tree, with one entry more.
+/// Rebuilds a directory's blocks as a hash tree, with one more entry.
 pub(crate) fn rebuild(disk: &mut Disk, mut dir: Dir, entry: NameEntry) -> Result<(), RootfsError> {
     let block_size = disk.volume.block_size;
     let parent = directory::block(disk, &dir, 0)?.1;
@@ -278,7 +278,7 @@ fn block_of(disk: &Disk, dir: &Dir, logical: u64) -> Result<Block, RootfsError> 
     dir.block(logical).ok_or_else(|| directory::corrupt(disk, dir.number, "has too few blocks"))
 }
 
-/// Gives a directory as many blocks as it is to have.
+/// Changes the number of blocks of a directory.
 fn resize(disk: &mut Disk, dir: &mut Dir, blocks: u64) -> Result<(), RootfsError> {
     while dir.len() < blocks {
         let logical = dir.len();

@@ -10,7 +10,7 @@ use crate::format::dirent::entry_length;
 use crate::format::hash::{NameHash, name_hash};
 use crate::format::htree::{self, DxEntry, limit_at};
 
-/// Returns the hash of a name in an index of this version; `None` if it is not known.
+/// Returns the hash of a name in an index of this version; `None` for an unknown version.
 pub(crate) fn hash_by(disk: &Disk, hash_version: u8, name: &[u8]) -> Option<NameHash> {
     name_hash(hash_version, name, &disk.volume.hash_seed, disk.volume.signedness)
 }

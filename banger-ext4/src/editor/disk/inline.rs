@@ -1,7 +1,7 @@
-//! Content that is in its inode (`inline_data`): in the place of the blocks' numbers, and what does not
-//! fit there as the value of an extended attribute.
+//! Content that is in its inode (`inline_data`): in the place of the block numbers, and the rest as the value
+//! of an extended attribute.
 //!
-//! It is read there. What changes such a file or directory moves it out to a block of its own first.
+//! It is read there. A change of the file or directory first moves the content to a block.
 
 use banger_tree::RootfsError;
 
@@ -18,7 +18,7 @@ pub(super) const IN_PLACE: usize = 60;
 /// Bytes of a directory before its entries: the inode of the parent.
 const PARENT_SIZE: usize = 4;
 
-/// Returns the two parts of what an inode holds itself; it may be longer than the file.
+/// Returns the two parts of the content in an inode; together they may be longer than the file.
 fn parts(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<(Vec<u8>, Vec<u8>), RootfsError> {
     let space = inode.xattr_space(disk.volume.inode_size);
     let has_xattrs = space.len() > 4 && space[..4] == xattr::MAGIC.to_le_bytes();
@@ -30,7 +30,7 @@ fn parts(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<(Vec<u8
     Ok((inode.i_block[..IN_PLACE].to_vec(), data.entry.value.into_owned()))
 }
 
-/// Returns what an inode holds itself; it may be longer than the file.
+/// Returns the content in an inode; it may be longer than the file.
 pub(crate) fn data(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<Vec<u8>, RootfsError> {
     let (mut bytes, rest) = parts(disk, number, inode)?;
     bytes.extend_from_slice(&rest);

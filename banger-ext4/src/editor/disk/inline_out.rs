@@ -1,4 +1,4 @@
-//! Moving content that is in its inode to a block of its own, before it changes.
+//! Moves content out of its inode to a block, before it changes.
 
 use banger_tree::{FileType, RootfsError, Xattrs};
 
@@ -15,8 +15,8 @@ use crate::format::dirent::{file_type_code, seal};
 use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, INLINE_DATA_FL};
 use crate::format::{Block, InodeNumber};
 
-/// Replaces the xattrs of an inode, whose number of blocks counts the ones it has; content that it holds
-/// itself goes to a block.
+/// Replaces the xattrs of an inode, whose block count includes the old ones; content inside the inode goes to
+/// a block.
 pub(crate) fn set_xattrs(
     disk: &mut Disk,
     number: InodeNumber,
@@ -74,7 +74,7 @@ pub(crate) fn move_out(
     inodes::write(disk, number, inode)
 }
 
-/// Content goes to its block at once, as that of all files; all else with the next commit.
+/// Content goes to its block at once, as that of all files; other changes wait for the next commit.
 pub(super) fn put_moved(
     disk: &mut Disk,
     block: Block,

@@ -13,8 +13,8 @@ use crate::format::inode::{
 use crate::format::timestamp::EncodedTime;
 use crate::format::{Block, InodeNumber, hi16, lo16};
 
-/// Returns whether an inode has content in blocks, or could have it there: the numbers of devices and short
-/// targets of symlinks are in the place of the blocks' numbers.
+/// Returns whether an inode has content in blocks, or could have it there. Device numbers and short targets
+/// of symlinks are in the place of the block numbers.
 pub(crate) fn has_content(inode: &Inode) -> bool {
     match FileType::from_mode_bits(inode.i_mode) {
         Some(FileType::Regular | FileType::Directory) => true,
@@ -31,7 +31,7 @@ pub(crate) fn release(disk: &mut Disk, number: InodeNumber, is_dir: bool) -> Res
     erase(disk, number)
 }
 
-/// Sets what `attributes` say but the xattrs; the times are all the mtime.
+/// Sets all `attributes` but the xattrs; all times are the mtime.
 pub(crate) fn set_attributes(inode: &mut Inode, attributes: &Attributes) {
     inode.i_mode = (inode.i_mode & 0o170_000) | (attributes.mode & 0o7777);
     inode.set_owner(attributes.uid, attributes.gid);
@@ -48,8 +48,8 @@ pub(crate) fn new_inode(file_type: FileType, attributes: &Attributes) -> WholeIn
     inode
 }
 
-/// Returns an inode of 128 bytes, which has no room for the upper bits of times: one after 2038 becomes
-/// the last that there is, as the kernel has it.
+/// Returns an inode of 128 bytes, which has no room for the upper bits of times. A time after 2038 becomes
+/// the last possible one, as in the kernel.
 fn without_extra_fields(inode: &WholeInode) -> WholeInode {
     let mut small = WholeInode::decode(&inode.encode(GOOD_OLD_SIZE));
     let clamped = |seconds, extra| {
@@ -136,7 +136,7 @@ pub(crate) fn check_reserved(disk: &Disk, number: InodeNumber) -> Result<(), Roo
     }
 }
 
-/// Returns the bytes of an inode with the checksum they have to have.
+/// Returns the bytes of an inode with the right checksum.
 fn sealed(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Vec<u8> {
     let mut bytes = inode.encode(disk.volume.inode_size);
     let Some(seed) = disk.volume.seed_of(number, inode.i_generation) else { return bytes };
@@ -174,12 +174,12 @@ fn put_bytes(disk: &mut Disk, number: InodeNumber, inode: &[u8]) -> Result<(), R
     disk.blocks.write(block, bytes)
 }
 
-/// Returns where the blocks of an inode best lie.
+/// Returns the best place for the blocks of an inode.
 pub(crate) fn goal_of(disk: &Disk, number: InodeNumber) -> Block {
     Block(disk.volume.first_block((number.0.saturating_sub(1)) / disk.volume.inodes_per_group))
 }
 
-/// Adds to `i_blocks`, or takes away.
+/// Adds to `i_blocks`, or subtracts.
 pub(crate) fn change_block_count(disk: &Disk, inode: &mut Inode, blocks: u64, more: bool) {
     let unit = if inode.i_flags & HUGE_FILE_FL != 0 { 1 } else { disk.volume.block_size as u64 / 512 };
     let count = inode.blocks();
@@ -187,7 +187,7 @@ pub(crate) fn change_block_count(disk: &Disk, inode: &mut Inode, blocks: u64, mo
     inode.set_blocks(if more { count.saturating_add(change) } else { count.saturating_sub(change) });
 }
 
-/// Takes one more name of an inode into account.
+/// Counts one more hard link of an inode.
 pub(crate) fn add_link(disk: &mut Disk, number: InodeNumber) -> Result<(), RootfsError> {
     let mut inode = read(disk, number)?;
     let is_dir = FileType::from_mode_bits(inode.i_mode) == Some(FileType::Directory);

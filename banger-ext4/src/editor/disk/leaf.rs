@@ -11,7 +11,7 @@ use crate::format::dirent::{
 };
 use crate::format::{Block, InodeNumber};
 
-/// A name and what it leads to.
+/// A name and its inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NameEntry {
     pub(crate) name: Vec<u8>,
@@ -19,7 +19,7 @@ pub(crate) struct NameEntry {
     pub(crate) file_type: u8,
 }
 
-/// Where an entry is in its block.
+/// Position of an entry in its block.
 #[derive(Clone, Debug)]
 pub(crate) struct LeafRecord {
     pub(super) offset: usize,
@@ -100,7 +100,7 @@ pub(crate) fn encode(disk: &Disk, entries: &[NameEntry]) -> Vec<u8> {
     bytes
 }
 
-/// Returns a leaf with one more entry, if there is room; gaps are closed where that helps.
+/// Returns a leaf with one more entry, if it fits; closes gaps if that helps.
 pub(crate) fn with_entry(
     disk: &Disk,
     bytes: &[u8],

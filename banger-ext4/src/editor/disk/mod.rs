@@ -1,6 +1,6 @@
-//! The file system on its disk: the volume, its blocks with the changes that wait for a commit, what is
-//! free; above that inodes, the blocks they have, contents, attributes and directories, as functions of a
-//! [`Disk`]. Nothing here knows of paths, of commits or of the journal.
+//! The file system on its disk: the volume, its blocks with pending changes, and free space. Above that,
+//! functions of a [`Disk`] handle inodes with their blocks, contents, attributes and directories. This module
+//! does not know paths, commits or the journal.
 
 mod allocate;
 pub(crate) mod block_map;
@@ -45,7 +45,7 @@ pub(crate) struct Disk {
     pub(crate) blocks: Blocks,
     /// Blocks that were given back since the last commit.
     pub(crate) freed: Vec<Range<u64>>,
-    /// What was found out about directories.
+    /// Cache of directories.
     pub(crate) known: RefCell<DirCache>,
     /// The path that the operation under way is about, for errors.
     pub(crate) subject: GuestPath,
@@ -71,7 +71,7 @@ impl Disk {
         })
     }
 
-    /// Returns that the file system cannot hold what is asked for.
+    /// Returns the error for a limit of the file system.
     pub(crate) fn limit(&self, reason: impl Into<String>) -> RootfsError {
         RootfsError::Limit { path: self.subject.clone(), reason: reason.into() }
     }

@@ -21,14 +21,14 @@ use super::leaf::{LeafRecord, NameEntry};
 use crate::format::dirent::{TAIL_SIZE, encode_entry, entry_size};
 use crate::format::{Block, InodeNumber, htree};
 
-/// Blocks of a directory without an index that gets one with the next block: what changes for it has
-/// to fit the journal.
+/// Largest number of blocks of a directory that gets an index with its next block: the changes must fit the
+/// journal.
 const LIST_BLOCKS_MAX: u64 = 256;
 
-/// Leaves of an index that are searched for names of one hash before all names are remembered.
+/// Number of leaves that are searched for names of one hash before all names are remembered.
 const HASH_LEAVES_MAX: usize = 8;
 
-/// Where a name was found.
+/// Position of a name.
 #[derive(Debug)]
 pub(crate) struct Found {
     logical: u64,
@@ -44,7 +44,7 @@ impl Found {
     }
 }
 
-/// Returns where `name` is.
+/// Returns the position of `name`.
 pub(crate) fn find(disk: &Disk, dir: &Dir, name: &[u8]) -> Result<Option<Found>, RootfsError> {
     if dir.inode.is_inline() {
         return find_inline(disk, dir, name);
@@ -68,8 +68,8 @@ pub(crate) fn find(disk: &Disk, dir: &Dir, name: &[u8]) -> Result<Option<Found>,
     find_in(disk, dir, name, blocks)
 }
 
-/// Returns where `name` is in a directory that holds its entries itself. What changes an entry moves
-/// the directory to a block first.
+/// Returns the position of `name` in a directory with entries in its inode. A change of an entry first moves
+/// the directory to a block.
 pub(super) fn find_inline(disk: &Disk, dir: &Dir, name: &[u8]) -> Result<Option<Found>, RootfsError> {
     let records = inline::records(disk, dir.number, &dir.inode)?;
     let Some(at) = records.iter().position(|r| r.entry.inode.0 != 0 && r.entry.name == name) else {
@@ -79,7 +79,7 @@ pub(super) fn find_inline(disk: &Disk, dir: &Dir, name: &[u8]) -> Result<Option<
     Ok(Some(Found { logical: 0, block: Block(0), bytes: Bytes::from([]), records, at }))
 }
 
-/// Returns where `name` is, if it is in one of these blocks.
+/// Returns the position of `name`, if it is in one of these blocks.
 pub(super) fn find_in(
     disk: &Disk,
     dir: &Dir,
@@ -193,7 +193,7 @@ pub(super) fn insert_into_list(disk: &mut Disk, dir: &Dir, entry: &NameEntry) ->
     Ok(false)
 }
 
-/// Takes a name away; returns what it led to.
+/// Removes a name; returns its inode.
 pub(crate) fn remove(disk: &mut Disk, number: InodeNumber, name: &[u8]) -> Result<InodeNumber, RootfsError> {
     move_entries_out(disk, number)?;
     let dir = directory::open(disk, number)?;
@@ -236,7 +236,7 @@ pub(crate) fn replace(disk: &mut Disk, number: InodeNumber, entry: &NameEntry) -
     leaf::put(disk, &dir, block, bytes)
 }
 
-/// Returns what a directory's `..` leads to, without a look at its other blocks.
+/// Returns the inode of a directory's `..`, without a read of its other blocks.
 pub(crate) fn parent_of(disk: &Disk, number: InodeNumber) -> Result<InodeNumber, RootfsError> {
     let inode = inodes::read(disk, number)?;
     if inode.is_inline() {

@@ -1,4 +1,4 @@
-//! Inodes that lost their last name while they were open, or that are to be cut off.
+//! Inodes that lost their last name while they were open, or have a pending truncation.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,7 @@ use super::inodes;
 use super::runs::LOGICAL_END;
 use crate::format::{Block, InodeNumber, orphan};
 
-/// Returns the inodes that are left over, in the order of their list, then those in the orphan
-/// file.
+/// Returns the left-over inodes in the order of their list, then those in the orphan file.
 pub(crate) fn list(disk: &Disk) -> Result<Vec<InodeNumber>, RootfsError> {
     let mut seen = BTreeSet::new();
     let mut orphans = Vec::new();

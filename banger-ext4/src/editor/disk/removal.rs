@@ -6,7 +6,7 @@ use super::whole_inode::WholeInode;
 use super::{Disk, extents, inodes, xattrs};
 use crate::format::InodeNumber;
 
-/// Gives back an inode, whose last name is gone, with its blocks and extended attributes.
+/// Frees an inode without a name, with its blocks and extended attributes.
 pub(crate) fn free(disk: &mut Disk, number: InodeNumber, inode: &mut WholeInode) -> Result<(), RootfsError> {
     xattrs::free_block(disk, number, inode)?;
     if inodes::has_content(inode) {

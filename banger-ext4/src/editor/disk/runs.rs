@@ -8,11 +8,11 @@ pub(crate) const LOGICAL_END: u64 = u32::MAX as u64;
 /// Blocks of a file that follow each other in the image, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
-    /// The first one's number in the file.
+    /// Number of the first block in the file.
     pub(crate) logical: u64,
     /// How many.
     pub(crate) len: u64,
-    /// The first one's number in the image.
+    /// Number of the first block in the image.
     pub(crate) start: u64,
     /// Whether they hold bytes; blocks that are only reserved read as zeros.
     pub(crate) written: bool,

@@ -1,14 +1,14 @@
-//! What an image lies on.
+//! The storage of an image.
 
 use std::fmt;
 use std::io;
 
-/// What an image lies on: bytes by offset, and a way to make them last.
+/// The storage of an image: bytes by offset, and a flush.
 ///
-/// All changes of a commit are made in an order that is safe if everything written before a
-/// [`sync`](Self::sync) is on the disk when it returns, whatever else is lost.
+/// A commit is safe if everything written before a [`sync`](Self::sync) is on the disk when the call returns.
+/// Later writes may be lost.
 pub trait Storage: fmt::Debug + Send {
-    /// Returns how many bytes there are.
+    /// Returns the size in bytes.
     ///
     /// # Errors
     /// The host refuses.
@@ -17,7 +17,7 @@ pub trait Storage: fmt::Debug + Send {
     /// Fills `buffer` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// The host refuses, or there are fewer bytes.
+    /// The host refuses, or the storage is shorter.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
     /// Writes `bytes` at `offset`, never beyond the end.
@@ -32,8 +32,8 @@ pub trait Storage: fmt::Debug + Send {
     /// The host refuses.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Makes the number of bytes `size_bytes`; new ones are zero and take no space. Asked for only
-    /// where a file system is to grow beyond the end, and to take that back.
+    /// Sets the size to `size_bytes`; new bytes are zero and take no space. Called only to grow a file system
+    /// beyond the end, and to undo that.
     ///
     /// # Errors
     /// The host refuses, or the size is fixed.
@@ -41,8 +41,7 @@ pub trait Storage: fmt::Debug + Send {
         Err(io::Error::new(io::ErrorKind::Unsupported, "it has a fixed size"))
     }
 
-    /// Returns the first offset from `offset` on where there may be other bytes than zeros, or
-    /// `u64::MAX`.
+    /// Returns the first offset from `offset` on that may have bytes other than zeros, or `u64::MAX`.
     ///
     /// # Errors
     /// The host refuses.
@@ -50,17 +49,17 @@ pub trait Storage: fmt::Debug + Send {
         Ok(offset)
     }
 
-    /// Lets the host have the space of bytes that nobody needs any more: they read as zeros then, or
-    /// stay as they are. Asked for only when a commit is on the disk.
+    /// Frees the space of unused bytes on the host. They may read as zeros afterwards or stay unchanged.
+    /// Called only when a commit is on the disk.
     ///
     /// # Errors
-    /// The host refuses, which harms nobody.
+    /// The host refuses, which does no harm.
     fn punch_hole(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
         Ok(())
     }
 
-    /// Returns another program that has the image open, if one is seen. Asked for where the image
-    /// was not unmounted: a machine may be running on it.
+    /// Returns another program that has the image open, if one is visible. Called if the image was not
+    /// unmounted: a machine may be running on it.
     fn other_user(&self) -> Option<String> {
         None
     }

@@ -1,4 +1,4 @@
-//! What the superblock says, and whether the image can be read and edited.
+//! The facts in the superblock, and whether the image can be read and edited.
 
 use banger_tree::RootfsError;
 
@@ -43,20 +43,20 @@ pub(crate) struct Volume {
     pub(crate) backup_groups: Option<[u32; 2]>,
     /// With `meta_bg`: the first block of descriptors that lies in the groups it describes.
     pub(crate) first_meta_bg: Option<u64>,
-    /// With `mmp`: the block that tells who has it mounted.
+    /// With `mmp`: the block that names the mounting host.
     pub(crate) mmp_block: Option<Block>,
     /// Whether files have extents; else they have lists of blocks.
     pub(crate) extents: bool,
     pub(crate) large_dir: bool,
     /// `i_flags` of features that it does not have, by feature.
     pub(crate) foreign_flags: Vec<(u32, &'static str)>,
-    /// Whether entries of directories tell types.
+    /// Whether entries of directories have types.
     pub(crate) filetype: bool,
     pub(crate) resize_inode: bool,
     pub(crate) dir_index: bool,
     pub(crate) dir_nlink: bool,
     pub(crate) group_checksum: GroupChecksum,
-    /// What checksums start from, if metadata has any.
+    /// The seed of checksums, if metadata has checksums.
     pub(crate) seed: Option<Checksum>,
     pub(crate) uuid: [u8; 16],
     pub(crate) hash_seed: [u8; 16],
@@ -74,7 +74,7 @@ pub(crate) struct Volume {
     pub(crate) orphan_present: bool,
     /// Why it cannot be edited although it can be read.
     pub(crate) uneditable: Option<String>,
-    /// What one who reads it should know.
+    /// Warnings for readers.
     pub(crate) notes: Vec<String>,
 }
 
@@ -354,7 +354,7 @@ impl Volume {
         (u64::from(self.groups) * self.desc_size as u64).div_ceil(self.block_size as u64)
     }
 
-    /// Returns what the checksums of an inode and its blocks start from.
+    /// Returns the seed of the checksums of an inode and its blocks.
     pub(crate) fn seed_of(&self, number: InodeNumber, i_generation: u32) -> Option<Checksum> {
         self.seed.map(|seed| seed.of_inode(number, i_generation))
     }

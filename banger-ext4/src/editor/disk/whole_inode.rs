@@ -4,12 +4,12 @@ use std::ops::{Deref, DerefMut};
 
 use crate::format::inode::{GOOD_OLD_SIZE, Inode};
 
-/// An inode of 128 bytes and more: the fields, which read as zeros where it has none, and the space
-/// for xattrs behind them.
+/// An inode of 128 bytes and more: the fields (missing ones read as zeros), and the space for xattrs behind
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WholeInode {
     fields: Inode,
-    /// What is behind the first 256 bytes.
+    /// The bytes behind the first 256.
     tail: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ impl WholeInode {
         bytes
     }
 
-    /// Returns the space for xattrs of an inode of `inode_size` bytes; none in the smallest ones.
+    /// Returns the space for xattrs of an inode of `inode_size` bytes; 0 for the smallest inodes.
     pub(crate) fn xattr_space(&self, inode_size: usize) -> Vec<u8> {
         let mut bytes = self.encode(inode_size);
         let start = GOOD_OLD_SIZE + usize::from(self.fields.i_extra_isize);

@@ -1,4 +1,4 @@
-//! Entries of extended attributes, where they are in the inode and in its block.
+//! Entries of extended attributes in the inode and in its block.
 
 use banger_tree::RootfsError;
 
@@ -25,7 +25,7 @@ pub(crate) fn value_inodes_of(
     Ok(values)
 }
 
-/// Returns how many blocks the values in other inodes take, which count as those of the inode.
+/// Returns the number of blocks of values in other inodes, which count as blocks of this inode.
 pub(crate) fn value_blocks_of(
     disk: &Disk,
     number: InodeNumber,
@@ -58,7 +58,7 @@ pub(super) fn for_each(
     Ok(())
 }
 
-/// Returns whether the hash of one is wrong, which only those look at who share blocks.
+/// Returns whether an entry has a wrong hash. Only programs that share blocks read this hash.
 pub(crate) fn has_wrong_xattr_hash(
     disk: &Disk,
     number: InodeNumber,
@@ -74,8 +74,8 @@ pub(crate) fn has_wrong_xattr_hash(
     }
 }
 
-/// Refuses to change the xattrs of an inode, or to free it, whose values are in other inodes:
-/// those count who has them.
+/// Refuses to change the xattrs of an inode with values in other inodes, or to free it: those inodes count
+/// their users.
 pub(super) fn check_no_value_inodes(
     disk: &Disk,
     number: InodeNumber,

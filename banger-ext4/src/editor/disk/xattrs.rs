@@ -17,7 +17,7 @@ use crate::write::xattrs::place_within;
 
 /// Longest value of an extended attribute, as the kernel has it.
 const VALUE_MAX: u32 = 65536;
-/// `e_name_index` of what an encrypted inode is encrypted with, which is not shown.
+/// `e_name_index` of the encryption data of an inode, which is not shown.
 const ENCRYPTION: u8 = 9;
 
 /// Returns the xattrs of an inode, ACLs in the form of system calls.
@@ -97,7 +97,7 @@ pub(crate) fn free_block(
     Ok(())
 }
 
-/// Replaces the xattrs of an inode that does not hold its content itself, whose number of blocks counts the ones it has.
+/// Replaces the xattrs of an inode without content inside it. Its block count includes the old xattrs.
 pub(crate) fn write(
     disk: &mut Disk,
     number: InodeNumber,

@@ -1,4 +1,4 @@
-//! Making changes last, all or none of them.
+//! Atomic commits.
 
 use std::ops::Range;
 
@@ -57,8 +57,8 @@ impl Ext4Editor {
         }
     }
 
-    /// Returns how many blocks one commit can change; more than there are without a journal, which a
-    /// commit refuses.
+    /// Returns the number of blocks that one commit can change. Without a journal it is larger than the file
+    /// system; the commit then refuses.
     fn commit_capacity(&self) -> usize {
         self.commit_capacity.get().unwrap_or_else(|| {
             let capacity = journal::writable(&self.disk).map_or(usize::MAX, |journal| journal.capacity());
@@ -72,7 +72,7 @@ impl Ext4Editor {
         self.disk.blocks.dirty().len() >= self.commit_capacity() / 2
     }
 
-    /// Refuses an operation that has more changes than one commit can hold.
+    /// Refuses an operation with more changes than one commit can hold.
     pub(crate) fn check_commit_holds(&self) -> Result<(), RootfsError> {
         match self.disk.blocks.dirty().len() > self.commit_capacity() {
             true => Err(RootfsError::TooManyChanges { path: self.disk.subject.clone() }),
@@ -107,7 +107,7 @@ impl Ext4Editor {
         free.into_iter().try_for_each(|range| self.disk.blocks.punch_hole(range))
     }
 
-    /// Refuses to go on where the image has changes in its journal that this editor left there.
+    /// Refuses to go on if this editor has left changes in the journal.
     pub(crate) fn check_not_half_committed(&self) -> Result<(), RootfsError> {
         match self.is_half_committed {
             true => Err(self
@@ -118,7 +118,7 @@ impl Ext4Editor {
         }
     }
 
-    /// Puts the transaction where it does not count yet.
+    /// Writes the transaction into the journal, where it does not count yet.
     fn prepare(&mut self, log: &[(Block, Vec<u8>)]) -> Result<(), RootfsError> {
         for (block, bytes) in log {
             self.disk.blocks.write_through(*block, bytes)?;
@@ -168,7 +168,7 @@ impl Ext4Editor {
         self.disk.blocks.sync()
     }
 
-    /// Returns the block with the superblock, which says whether the journal is to be looked into.
+    /// Returns the block with the superblock, whose flag says whether to read the journal.
     fn superblock_block(&self, view: View, needs_recovery: bool) -> Result<(Block, Vec<u8>), RootfsError> {
         let (block, offset) = self.disk.volume.superblock_place();
         let mut bytes = self.disk.blocks.read(view, block)?.to_vec();

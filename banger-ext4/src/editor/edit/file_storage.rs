@@ -22,7 +22,7 @@ pub(crate) struct FileStorage {
 }
 
 impl FileStorage {
-    /// Opens `path` to read and write, or only to read where the host allows no more.
+    /// Opens `path` to read and write, or only to read if the host does not allow writes.
     pub(crate) fn open(path: &Utf8Path) -> io::Result<Self> {
         let file = match File::options().read(true).write(true).open(path) {
             Err(error)
@@ -40,7 +40,7 @@ impl FileStorage {
         Ok(Self { file })
     }
 
-    /// Opens `path` to read and write, if nobody else is seen to have it in use.
+    /// Opens `path` to read and write, if no other program visibly uses it.
     pub(crate) fn open_alone(path: &Utf8Path) -> Result<Self, Refusal> {
         let file = in_use::open(path)?;
         let locked = lock(|| file.try_lock()).and_then(|()| lock(|| in_use::try_lock_for_monitors(&file)));

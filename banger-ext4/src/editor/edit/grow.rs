@@ -7,11 +7,11 @@ use crate::editor::disk::volume::Volume;
 use crate::editor::edit::grow_groups;
 use crate::editor::edit::journal;
 
-/// Free blocks that a short last group must have to be worth its metadata; resize2fs agrees.
+/// Number of free blocks from which a short last group is worth its metadata; the same as in resize2fs.
 const LAST_GROUP_FREE_MIN: u64 = 50;
 
 impl Volume {
-    /// Returns the most descriptor blocks there is room for.
+    /// Returns the largest possible number of descriptor blocks.
     fn descriptor_blocks_max(&self) -> u64 {
         self.descriptor_blocks() + if self.resize_inode { self.reserved_gdt_blocks } else { 0 }
     }
@@ -81,18 +81,16 @@ impl Ext4Editor {
         self.disk.volume.bytes()
     }
 
-    /// Makes the file system `size_bytes` large, or a little less where the end of it would be
-    /// hardly more than metadata; returns how large it is then. The file grows with it and stays
-    /// sparse.
+    /// Grows the file system to `size_bytes`, or a little less if the end would hold almost only metadata;
+    /// returns the new size. The file grows with it and stays sparse.
     ///
-    /// This is a commit, also of all changes made before: when it returns the file system is
-    /// larger, and a crash leaves all of it as it was, or all of it new. To grow to what it has
-    /// is no change.
+    /// This is a commit, also of all earlier changes. It is atomic: after a crash the file has the old state
+    /// or the new one. To grow to the current size changes nothing.
     ///
     /// # Errors
-    /// It has more bytes than that, its structures have no room for so many, or a
-    /// [`commit`](banger_tree::Rootfs::commit) fails; then it is as it was, with the changes made
-    /// before still to be committed.
+    /// The file system is larger than that, its structures have no room for so many blocks, or a
+    /// [`commit`](banger_tree::Rootfs::commit) fails. Then it is unchanged, and earlier changes still wait
+    /// for a commit.
     pub fn grow(&mut self, size_bytes: u64) -> Result<u64, RootfsError> {
         let volume = self.disk.volume.grown(size_bytes)?;
         if volume.blocks_count == self.disk.volume.blocks_count {

@@ -16,8 +16,8 @@ const ZEROS: usize = 1 << 20;
 
 /// Changes the metadata of the volume `before` to that of the larger one.
 ///
-/// What lies beyond the old end, or in blocks that only wait for descriptors, is written at
-/// once: nothing that a crash can leave looks at it.
+/// Blocks beyond the old end, and blocks reserved for descriptors, are written at once: no state after a
+/// crash refers to them.
 pub(super) fn add_groups(disk: &mut Disk, before: &Volume) -> Result<(), RootfsError> {
     if disk.volume.resize_inode {
         resize_inode_growth::extend(disk, before)?;
@@ -63,8 +63,8 @@ pub(super) fn extend_last_group(disk: &mut Disk, before: &Volume) -> Result<(), 
     disk.change_free_blocks(has - had, true)
 }
 
-/// Adds the descriptors of the new groups, and what they refer to; returns how many blocks are
-/// free in the new groups.
+/// Adds the descriptors of the new groups, and the blocks that they refer to; returns the number of free
+/// blocks in the new groups.
 pub(super) fn add_descriptors(disk: &mut Disk, before: &Volume) -> Result<u64, RootfsError> {
     let (mut free_of_all, mut data) = (0, 0);
     let mut pending: Option<(Block, Vec<u8>)> = None;
@@ -92,8 +92,8 @@ pub(super) fn add_descriptors(disk: &mut Disk, before: &Volume) -> Result<u64, R
     Ok(free_of_all)
 }
 
-/// Returns the descriptor of a new group, and how many of its blocks are free; `data` is where
-/// the next bytes that are not zero were found.
+/// Returns the descriptor of a new group, and the number of its free blocks; `data` is the position of the
+/// next bytes that are not zero.
 pub(super) fn add_group(
     disk: &mut Disk,
     group: u32,
@@ -156,8 +156,7 @@ pub(super) fn write_zeros(disk: &mut Disk, first: Block, count: u64) -> Result<(
     Ok(())
 }
 
-/// Writes the copies of superblock and descriptors. Those that the old file system has too go
-/// into the commit.
+/// Writes the copies of superblock and descriptors. Copies inside the old file system go into the commit.
 pub(super) fn put_copies(disk: &mut Disk, before: &Volume) -> Result<(), RootfsError> {
     let (place, offset) = disk.volume.superblock_place();
     let superblock = disk.blocks.read(View::Now, place)?[offset..offset + Superblock::SIZE].to_vec();

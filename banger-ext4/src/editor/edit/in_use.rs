@@ -1,13 +1,13 @@
-//! Whether another program has an image in use, as far as the host tells.
+//! Finds other programs that use an image, as far as the host shows them.
 
 use std::fs::{File, TryLockError};
 use std::io;
 
 use camino::Utf8Path;
 
-/// Why an image cannot be had alone.
+/// The reason why an image cannot be locked exclusively.
 pub(crate) enum Refusal {
-    /// Somebody uses it: who, and what to do.
+    /// A program uses it: its name, and the next step.
     InUse(String),
     /// The host refuses.
     Io(io::Error),
@@ -90,8 +90,8 @@ pub(crate) fn try_lock_for_monitors(file: &File) -> Result<(), TryLockError> {
     }
 }
 
-/// Locks all bytes of `file` for the open file itself (`F_OFD_SETLK`): a POSIX lock would go as soon as
-/// anything in this process closes the same file.
+/// Locks all bytes of `file` for the open file itself (`F_OFD_SETLK`). The kernel drops a POSIX lock as soon
+/// as any code in this process closes the same file.
 #[cfg(target_os = "linux")]
 fn lock_all_bytes(file: &File) -> io::Result<()> {
     use nix::libc;
@@ -112,7 +112,7 @@ fn lock_all_bytes(file: &File) -> io::Result<()> {
         .map_err(io::Error::from)
 }
 
-/// NFS makes one of the other, and would wait for us with our own lock.
+/// NFS turns one kind of lock into the other, and would conflict with our own lock.
 fn flock_is_such_a_lock(file: &File) -> bool {
     #[cfg(target_os = "linux")]
     {

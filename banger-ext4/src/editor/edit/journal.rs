@@ -19,7 +19,7 @@ use crate::format::{Block, extent, hi32, lo32};
 
 /// `s_checksum` of the superblock.
 const SUPERBLOCK_CHECKSUM: usize = 0xfc;
-/// What can be in `s_feature_incompat`: `async_commit` asks nothing of a writer that waits.
+/// Known bits of `s_feature_incompat`. `async_commit` needs nothing from a writer that waits.
 const KNOWN_INCOMPAT: u32 = incompat::REVOKE
     | incompat::BIT64
     | incompat::ASYNC_COMMIT
@@ -44,7 +44,7 @@ impl Journal {
         self.superblock.h_blocktype.0 == SUPERBLOCK_V2 && self.superblock.s_feature_incompat.0 & feature != 0
     }
 
-    /// Returns what checksums start from, if there are any of CRC-32C.
+    /// Returns the seed of the checksums, if the journal has checksums by CRC-32C.
     pub(crate) fn seed(&self) -> Option<Checksum> {
         let has_any = self.has(incompat::CSUM_V2 | incompat::CSUM_V3);
         has_any.then(|| Checksum::of_filesystem(&self.superblock.s_uuid))
@@ -94,14 +94,13 @@ impl Journal {
         }
     }
 
-    /// Returns where fast commits start, if there can be any.
+    /// Returns the start of the fast commits, if the journal may have them.
     pub(crate) fn fast_commit_place(&self) -> Option<Block> {
         // As the kernel has it, one block after the log is left out.
         if self.has(incompat::FAST_COMMIT) { self.place(self.log().1 + 1) } else { None }
     }
 
-    /// Returns the block of the log where the changes start that are not in place; `None` if there
-    /// are none.
+    /// Returns the block of the log at which pending changes start; `None` if there are none.
     pub(crate) fn start(&self) -> Option<u64> {
         (self.superblock.s_start.0 != 0).then(|| self.superblock.s_start.0.into())
     }
@@ -113,7 +112,7 @@ impl Journal {
         self.superblock(false, next_sequence.wrapping_add(1).max(1))
     }
 
-    /// Returns where the journal's block of this number is in the image.
+    /// Returns the position of the journal's block of this number in the image.
     pub(crate) fn place(&self, logical: u64) -> Option<Block> {
         let at = self.runs.partition_point(|run| run.logical + run.len <= logical);
         let run = self.runs.get(at).filter(|run| logical >= run.logical)?;
@@ -125,8 +124,8 @@ impl Journal {
         self.superblock.s_sequence.0
     }
 
-    /// Returns the place and the bytes of the superblock's block that says where the log starts,
-    /// 0 for nowhere, and with which sequence number it goes on.
+    /// Returns the place and the bytes of the superblock's block, with the start of the log (0 for an empty
+    /// log) and the next sequence number.
     pub(crate) fn superblock(&self, is_live: bool, sequence: u32) -> Option<(Block, Vec<u8>)> {
         let mut superblock = self.superblock.clone();
         superblock.s_start.0 = if is_live { superblock.s_first.0 } else { 0 };
@@ -157,7 +156,7 @@ impl Journal {
         (self.block_size - HEADER_SIZE - 16 - self.tail_size()) / self.tag_size()
     }
 
-    /// Returns how many blocks one transaction can change.
+    /// Returns the number of blocks that one transaction can change.
     pub(crate) fn capacity(&self) -> usize {
         let tags = self.tags();
         // One for the commit block, and one descriptor for as many blocks as it has tags.

@@ -60,7 +60,7 @@ impl Lookup for Names<'_> {
 }
 
 impl Names<'_> {
-    /// Returns the directory at `path`, symlinks followed, from the last one on the way that is known.
+    /// Returns the directory at `path` with symlinks followed. Starts at the last known directory on the way.
     fn walk(&self, path: &GuestPath) -> Result<WalkedDir, RootfsError> {
         let mut unknown = Vec::new();
         let mut at = path.clone();

@@ -27,17 +27,16 @@ use super::disk::storage::Storage;
 
 /// A finished image as a [`Rootfs`](banger_tree::Rootfs).
 ///
-/// Dropped without a [`commit`](banger_tree::Rootfs::commit) it leaves the image as it was.
-/// A crash during a commit leaves an image with the old or with the new content: where the new
-/// content is only in the journal yet, the next [`open`](Self::open), the kernel's next mount and
-/// e2fsck all read it there.
+/// A drop without a [`commit`](banger_tree::Rootfs::commit) leaves the image unchanged. A commit is atomic:
+/// after a crash the image has the old content or the new one. If the new content is only in the journal, the
+/// next [`open`](Self::open), the kernel's next mount and e2fsck all read it there.
 ///
-/// An image that was not unmounted is read as its journal leads to, and no byte of it changes. Opened
-/// by [`open_to_edit`](Self::open_to_edit), the first commit puts the journal's changes in place.
+/// An image that was not unmounted is read together with its journal, and no byte of it changes. After
+/// [`open_to_edit`](Self::open_to_edit), the first commit puts the journal's changes in place.
 ///
 /// # Limits
-/// What is not known here is refused by its name when the image is opened; what is only read here,
-/// with the first change.
+/// An unknown feature is refused by its name when the image is opened. A feature that can only be read is
+/// refused with the first change.
 ///
 /// # Examples
 /// ```no_run
@@ -53,26 +52,26 @@ use super::disk::storage::Storage;
 #[derive(Debug)]
 pub struct Ext4Editor {
     disk: Disk,
-    /// The sequence number with which the journal goes on, where its changes are not in place yet.
+    /// The next sequence number of the journal, if its changes are not in place yet.
     unfinished: Option<u32>,
     /// Whether no other program has the image open.
     is_alone: bool,
     /// Whether a commit failed after it had taken effect in the journal.
     is_half_committed: bool,
-    /// What the resolution of paths may cost, and what tells operations to stop.
+    /// Limits of path resolution, and the stop flag.
     account: ResolveAccount,
-    /// Where paths were found to lead.
+    /// Cache of resolved paths.
     known: RefCell<PathCache>,
-    /// Blocks that one commit can change, once it was asked for.
+    /// Number of blocks that one commit can change; computed once.
     commit_capacity: Cell<Option<usize>>,
 }
 
-/// How much an editor had to do: counts for tests of cost, which hold on every machine.
+/// Counts of an editor's work, for tests of cost that hold on every machine.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EditorEffort {
-    /// Blocks of metadata asked for, also where they were in memory.
+    /// Requested blocks of metadata, also those in memory.
     pub block_reads: u64,
     /// Components of paths looked up.
     pub lookups: u64,
@@ -83,24 +82,24 @@ fn cannot_open(path: &Utf8Path, source: std::io::Error) -> RootfsError {
 }
 
 impl Ext4Editor {
-    /// Opens the image at `path`, a file or a block device, which nobody may have mounted.
+    /// Opens the image at `path`, a file or a block device. It must not be mounted.
     ///
-    /// A file that the host allows only to be read can be looked into.
+    /// A file without write permission can be read.
     ///
     /// # Errors
-    /// It is not an ext2, ext3 or ext4, damaged, or has what is not known here; another editor is just
+    /// The image is not ext2, ext3 or ext4, is damaged or has an unknown feature; another editor is just
     /// committing; or the host refuses.
     pub fn open(path: &Utf8Path) -> Result<Self, RootfsError> {
         let storage = FileStorage::open(path).map_err(|source| cannot_open(path, source))?;
         Self::open_on(Box::new(storage), path.as_str())
     }
 
-    /// Opens the image at `path` for changes, alone: as long as it is open, other editors and
-    /// programs that lock their images, such as virtual machine monitors, are kept out.
+    /// Opens the image at `path` for changes, with an exclusive lock. While it is open, the lock blocks other
+    /// editors and programs that lock their images, for example virtual machine monitors.
     ///
     /// # Errors
-    /// As [`open`](Self::open); it has a feature that is only read here; or the host does not allow it to be written, another program has
-    /// locked it, or it is attached to a loop device.
+    /// The errors of [`open`](Self::open). Or the image has a feature that can only be read, or is attached
+    /// to a loop device. Or the host does not allow writes, or another program has locked the image.
     pub fn open_to_edit(path: &Utf8Path) -> Result<Self, RootfsError> {
         let storage = FileStorage::open_alone(path).map_err(|refusal| match refusal {
             in_use::Refusal::InUse(user) => RootfsError::InUse { image: path.to_string(), user },
@@ -155,14 +154,14 @@ impl Ext4Editor {
         Ok(editor)
     }
 
-    /// Returns what one who reads the image should know: features that may add what is not seen here,
-    /// and changes that did not get to the disk in full.
+    /// Returns warnings for readers of the image: features with content that is not shown here, and changes
+    /// that did not reach the disk in full.
     pub fn notes(&self) -> &[String] {
         &self.disk.volume.notes
     }
 
-    /// Returns the editor with the resolution of paths charged to `account`, in the place of one with the
-    /// default budget that nobody cancels.
+    /// Returns the editor with `account` for the resolution of paths. The default account has the default
+    /// budget and is never cancelled.
     #[must_use]
     pub fn with_account(self, account: ResolveAccount) -> Self {
         let mut editor = Self { account, ..self };

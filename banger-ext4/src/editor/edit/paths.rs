@@ -1,4 +1,4 @@
-//! Where paths were found to lead, so that a second look costs little.
+//! Cache of resolved paths, so that a second lookup costs little.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use crate::format::InodeNumber;
 /// Directories, paths and single names that are remembered at most, each.
 const ENTRIES_MAX: usize = 4096;
 
-/// A directory that a path led to.
+/// The directory of a path.
 #[derive(Clone, Debug)]
 pub(super) struct WalkedDir {
     pub(super) inode: InodeNumber,
@@ -17,7 +17,7 @@ pub(super) struct WalkedDir {
     pub(super) path: GuestPath,
 }
 
-/// Where paths were found to lead; each change of a directory has to be told.
+/// Cache of resolved paths; every change of a directory must be reported to it.
 #[derive(Debug, Default)]
 pub(super) struct PathCache {
     /// Names that were found.
@@ -45,7 +45,7 @@ impl PathCache {
         *self = Self { lookups: self.lookups, ..Self::default() };
     }
 
-    /// Forgets a directory that is there no more.
+    /// Forgets a removed directory.
     pub(super) fn forget_dir(&mut self, number: InodeNumber) {
         self.children_count -= self.children.remove(&number).map_or(0, |names| names.len());
         self.subdirectories.remove(&number);
@@ -64,7 +64,7 @@ impl PathCache {
         self.children_count += usize::from(before.is_none());
     }
 
-    /// Forgets what a name led to.
+    /// Forgets the inode of a name.
     pub(super) fn forget_child(&mut self, dir: InodeNumber, name: &[u8]) {
         let before = self.children.get_mut(&dir).and_then(|names| names.remove(name));
         self.children_count -= usize::from(before.is_some());
@@ -91,7 +91,7 @@ impl PathCache {
         self.walked.insert(path.as_bytes().to_vec(), dir);
     }
 
-    /// Forgets the ways through a directory or symlink at `path`, which moves or goes.
+    /// Forgets the paths through a directory or symlink at `path` that is moved or removed.
     pub(super) fn forget_walked(&mut self, path: &GuestPath) {
         if self.has_links {
             self.walked.clear();

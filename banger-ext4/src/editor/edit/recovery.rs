@@ -10,13 +10,13 @@ use crate::editor::edit::journal;
 use crate::editor::edit::replay;
 use crate::format::superblock::Superblock;
 
-/// `mmp_seq`: nobody has it mounted.
+/// `mmp_seq`: not mounted.
 const MMP_CLEAN: u32 = 0xff4d_4d50;
-/// Where the name of the host is in the block.
+/// Position of the host name in the block.
 const MMP_NODENAME: std::ops::Range<usize> = 16..80;
 
 impl Ext4Editor {
-    /// Looks into the journal; what it has that is not in place yet is read from there from now on.
+    /// Reads the journal. From now on, blocks that are not in place yet are read from there.
     pub(crate) fn replay_in_memory(&mut self) -> Result<(), RootfsError> {
         let Some(journal) = journal::read(&self.disk)? else { return Ok(()) };
         if !self.disk.volume.needs_recovery {
@@ -54,8 +54,7 @@ impl Ext4Editor {
         Ok(())
     }
 
-    /// Puts what the journal has in place, and empties it. A crash leaves the journal as it was, or
-    /// nothing in it.
+    /// Puts the journal's blocks in place, and empties it. After a crash the journal is unchanged or empty.
     pub(crate) fn finish_recovery(&mut self) -> Result<(), RootfsError> {
         if let Some(next_sequence) = self.unfinished {
             let journal = journal::read(&self.disk)?;
@@ -72,7 +71,7 @@ impl Ext4Editor {
         Ok(())
     }
 
-    /// Makes the superblock count what is free, where the image was not unmounted.
+    /// Updates the free counts of the superblock, if the image was not unmounted.
     pub(crate) fn recount_free(&mut self) -> Result<(), RootfsError> {
         if !self.disk.volume.needs_recovery {
             return Ok(());
@@ -84,7 +83,8 @@ impl Ext4Editor {
         })
     }
 
-    /// Refuses to change what has a feature that is only read here, or what a kernel may be changing.
+    /// Refuses to change an image with a feature that can only be read, or an image that a kernel may be
+    /// changing.
     pub(crate) fn check_editable(&self) -> Result<(), RootfsError> {
         if let Some(reason) = &self.disk.volume.uneditable {
             return Err(self.disk.volume.unsupported(reason.clone()));
@@ -104,7 +104,7 @@ impl Ext4Editor {
         )))
     }
 
-    /// Refuses to change what a kernel may be changing.
+    /// Refuses to change an image that a kernel may be changing.
     pub(crate) fn check_not_mounted(&self) -> Result<(), RootfsError> {
         let is_in_use = self.disk.volume.needs_recovery || self.disk.volume.has_orphans();
         match is_in_use && !self.is_alone {

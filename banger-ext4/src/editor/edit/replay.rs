@@ -1,8 +1,8 @@
-//! What a journal has that is not in its place yet: the normal state of an image whose virtual
-//! machine was killed.
+//! Blocks of a journal that are not in their place yet: the normal state of an image whose virtual machine
+//! was killed.
 //!
-//! The log is read once, transaction by transaction. Nothing is kept of a block but where its newest
-//! copy lies, so a journal of any size takes a few bytes for each block that it changes.
+//! The log is read once, transaction by transaction. Only the position of the newest copy of a block is kept,
+//! so a journal of any size takes a few bytes for each changed block.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -25,14 +25,15 @@ const REVOKE_HEADER: usize = 16;
 /// First tag of a block of fast commits: `EXT4_FC_TAG_HEAD`.
 const FAST_COMMIT_HEAD: u16 = 9;
 
-/// What a journal leads to.
+/// The result of a replay.
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
     /// The newest copies.
     pub(crate) copies: JournalCopies,
     /// The sequence number after the last transaction.
     pub(crate) next_sequence: u32,
-    /// Whether the last transaction does not count, although its end is there: a part of it is not.
+    /// Whether the last transaction does not count although its end was written, because a part of it is
+    /// missing.
     pub(crate) has_torn_end: bool,
 }
 
@@ -84,7 +85,7 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// Returns the place of the next block, and goes on behind it; `None` where the log meets itself.
+    /// Returns the place of the next block, and moves on; `None` if the log meets itself.
     fn step(&mut self) -> Result<Option<Block>, RootfsError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
@@ -100,7 +101,7 @@ impl Log<'_> {
     }
 }
 
-/// Returns whether a commit block says that its transaction is all there.
+/// Returns whether a commit block confirms that its transaction is complete.
 fn is_complete(journal: &Journal, bytes: &[u8], crc32: u32) -> bool {
     if let Some(seed) = journal.seed() {
         let mut covered = bytes.to_vec();
@@ -118,7 +119,7 @@ fn is_complete(journal: &Journal, bytes: &[u8], crc32: u32) -> bool {
     }
 }
 
-/// Returns what the journal has that is not in its place.
+/// Returns the blocks of the journal that are not in their place.
 ///
 /// # Errors
 /// The journal is damaged, or has fast commits.

@@ -9,8 +9,8 @@ use crate::editor::disk::volume::Volume;
 use crate::format::block_map::{DIND_PLACE, bytes_of, number_at, numbers_in};
 use crate::format::{Block, InodeNumber};
 
-/// Takes the reserved blocks that become descriptor blocks out of the resize inode, and adds
-/// those of the new groups with copies.
+/// Removes the reserved blocks that become descriptor blocks from the resize inode, and adds those of the new
+/// groups with copies.
 ///
 /// The inode has a block of numbers, by the number of the descriptor block, of the reserved
 /// blocks of group 0; each of these has the numbers of its copies.

@@ -31,7 +31,7 @@ use crate::format::inode::{
 use crate::format::timestamp::EncodedTime;
 use crate::format::{InodeNumber, device};
 
-/// Extra fields that an inode has to have for the upper bits of its mtime.
+/// Size of the extra fields that an inode needs for the upper bits of its mtime.
 const MTIME_EXTRA_END: u16 = 12;
 
 fn mtime_of(inode: &WholeInode) -> Timestamp {
@@ -40,7 +40,7 @@ fn mtime_of(inode: &WholeInode) -> Timestamp {
     Timestamp { nanoseconds: time.nanoseconds.min(999_999_999), ..time }
 }
 
-/// Returns what the inode itself says; extended attributes stand elsewhere.
+/// Returns the attributes in the inode itself, without extended attributes.
 fn attributes_of(inode: &WholeInode) -> Attributes {
     let (uid, gid) = inode.owner();
     Attributes { mode: inode.i_mode & 0o7777, uid, gid, mtime: mtime_of(inode), ..Attributes::default() }
@@ -88,7 +88,7 @@ impl Ext4Editor {
         }
     }
 
-    /// Gives what is made in a directory its project, where the directory says so.
+    /// Gives a new inode the project of its directory, if the directory has the flag for that.
     fn inherit_project(&self, parent: InodeNumber, inode: &mut WholeInode) -> Result<(), RootfsError> {
         let parent = inodes::read(&self.disk, parent)?;
         if parent.i_flags & PROJINHERIT_FL != 0 && self.disk.volume.inode_size > GOOD_OLD_SIZE {
@@ -115,7 +115,7 @@ impl Ext4Editor {
         removal::free(&mut self.disk, number, inode)
     }
 
-    /// Takes one subdirectory less into account.
+    /// Counts one subdirectory less.
     fn drop_subdirectory(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
         let mut inode = inodes::read(&self.disk, number)?;
         inode.i_links_count = match inode.i_links_count {
@@ -129,8 +129,8 @@ impl Ext4Editor {
         inodes::write(&mut self.disk, number, &inode)
     }
 
-    /// Returns how many subdirectories are left in a directory that lost one. They are counted once,
-    /// not anew for each that goes.
+    /// Returns the number of subdirectories in a directory after the removal of one. They are counted once,
+    /// not anew for each removal.
     fn subdirectories_without_one(&mut self, number: InodeNumber) -> Result<usize, RootfsError> {
         if let Some(count) = self.known.get_mut().subdirectories(number) {
             *count = count.saturating_sub(1);
@@ -143,7 +143,7 @@ impl Ext4Editor {
         Ok(count)
     }
 
-    /// Takes one subdirectory more into account.
+    /// Counts one more subdirectory.
     fn add_subdirectory(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
         if let Some(count) = self.known.get_mut().subdirectories(number) {
             *count += 1;
@@ -151,7 +151,7 @@ impl Ext4Editor {
         inodes::add_link(&mut self.disk, number)
     }
 
-    /// Gives back everything at and below an inode whose name is gone.
+    /// Frees an inode without a name, with everything below it.
     fn free_tree(&mut self, number: InodeNumber) -> Result<(), RootfsError> {
         if type_of(&inodes::read(&self.disk, number)?) != FileType::Directory {
             return self.drop_link(number);

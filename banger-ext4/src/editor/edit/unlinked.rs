@@ -1,5 +1,5 @@
-//! Files that lost their last name while they were open, or are to be cut off: the next recovery finishes
-//! that. Readers pass them over; the first edit frees them, as the next mount would.
+//! Files that lost their last name while they were open, or have a pending truncation; the next recovery
+//! finishes that. Readers ignore them. The first edit frees them, as the next mount would.
 
 use banger_tree::{FileType, RootfsError};
 
@@ -15,8 +15,8 @@ use crate::format::inode::VERITY_FL;
 use crate::format::superblock::ro_compat;
 use crate::format::{Block, InodeNumber, orphan};
 
-/// Frees what has no name any more, and cuts off what is to be cut off. All of it is a change
-/// like any other, until the next commit in memory only.
+/// Frees inodes without a name, and does pending truncations. These are ordinary changes, which stay in
+/// memory until the next commit.
 pub(crate) fn settle(disk: &mut Disk) -> Result<(), RootfsError> {
     if !disk.volume.has_orphans() {
         return Ok(());
