@@ -1,22 +1,22 @@
-//! What a caller puts into a guest.
+//! Options of an injection.
 
 use std::sync::Arc;
 
 use banger_guest::config::{Entrypoint, InitMode};
 use banger_tree::Timestamp;
 
-/// What to put into a guest.
+/// Options of an injection.
 #[derive(Clone, Debug)]
 pub struct GuestAgents {
     /// The guest's binary: a static executable for the guest's processor.
     pub binary: Arc<[u8]>,
     /// Which init is wanted.
     pub init: InitMode,
-    /// What the image's configuration runs; used where banger-init is the init.
+    /// The program in the image's configuration; used if banger-init is the init.
     pub entrypoint: Option<Entrypoint>,
     /// Whether banger-init keeps a login shell on the console beside an entry point.
     pub console_shell: bool,
-    /// Name of the machine, for an image that has none.
+    /// Host name, for an image without one.
     pub hostname: String,
     /// Whether kernel modules come into the image too, vsock's among them.
     pub kernel_modules: bool,
@@ -25,7 +25,7 @@ pub struct GuestAgents {
 }
 
 impl GuestAgents {
-    /// Name of a machine that nobody gave one.
+    /// Default host name.
     pub const DEFAULT_HOSTNAME: &'static str = "banger";
 
     /// Returns agents of this binary, with everything else at its default.

@@ -1,4 +1,4 @@
-//! What a root file system has that decides how it boots.
+//! Detects the parts of a root file system that decide how it boots.
 
 use banger_guest::config::{GuestConfig, paths};
 use banger_guest::files::os_release::{OS_RELEASE_FILES, OsRelease};
@@ -7,21 +7,21 @@ use banger_tree::{FileType, GuestPath, Rootfs, RootfsError};
 use crate::edit::{lookup, lstat, path, read_text};
 use crate::error::InjectError;
 
-/// Where the kernel and this crate look for init.
+/// The path at which the kernel and this crate look for init.
 pub(crate) const INIT: &str = "/sbin/init";
 /// s6-overlay's init.
 pub(crate) const S6_INIT: &str = "/init";
 /// OpenRC's own init.
 pub(crate) const OPENRC_INIT: &str = "/sbin/openrc-init";
 
-/// What `/sbin/init` leads to.
+/// The program that `/sbin/init` leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InitKind {
     Systemd,
     Openrc,
     Runit,
     Busybox,
-    /// One that this crate has no services for, sysvinit for one.
+    /// An init without services in this crate, for example sysvinit.
     Other,
     /// banger-init, of an earlier injection.
     Banger,
@@ -30,11 +30,11 @@ pub(crate) enum InitKind {
     Missing,
 }
 
-/// What was found.
+/// Results of the detection.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) init: InitKind,
-    /// What `/sbin/init` leads to, if it is a program.
+    /// The program that `/sbin/init` leads to, if there is one.
     pub(crate) init_path: Option<GuestPath>,
     pub(crate) init_is_symlink: bool,
     pub(crate) openrc: bool,

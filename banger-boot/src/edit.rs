@@ -1,4 +1,4 @@
-//! Changes that are made only where they are needed, and remembered.
+//! Makes only needed changes, and records them.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,13 @@ use banger_tree::{
 use crate::error::InjectError;
 use crate::report::{Change, Fixup, FixupKind, InjectReport};
 
-/// Most bytes of a file of the image that is read: the image may be anybody's, and memory must not
-/// grow with what is in it.
+/// Most bytes that are read of a file in the image: memory must not grow with a foreign image.
 const TEXT_MAX: u64 = 1 << 20;
 
 /// A root file system under injection.
 ///
-/// Paths are absolute text, and symlinks on the way are followed; what is missing of a parent is
-/// made. Changes count as injected, or as fix-ups while one is [announced](Self::fixing).
+/// Paths are absolute text. Symlinks on the way are followed, and missing parents are made. Changes count as
+/// injected, or as fix-ups while one is [announced](Self::fixing).
 pub(crate) struct Edit<'a> {
     rootfs: &'a mut dyn Rootfs,
     timestamp: Timestamp,
@@ -57,7 +56,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Lets what `change` does count as a fix-up.
+    /// Counts the changes of `change` as a fix-up.
     pub(crate) fn fixing<T>(&mut self, kind: FixupKind, change: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.fixing.replace(kind);
         let result = change(self);
@@ -87,12 +86,12 @@ impl<'a> Edit<'a> {
         Attributes { mtime: self.timestamp, ..Attributes::with_mode(mode) }
     }
 
-    /// Returns what is at `text` after following every symlink, with its real path.
+    /// Returns the state of `text` with every symlink followed, and its real path.
     pub(crate) fn lookup(&self, text: &str) -> Result<Option<(GuestPath, Stat)>, RootfsError> {
         lookup(self.rootfs, &path(text))
     }
 
-    /// Returns what is at `text` itself: a symlink is not followed.
+    /// Returns the state of `text`. A symlink is not followed.
     pub(crate) fn stat(&self, text: &str) -> Result<Option<Stat>, RootfsError> {
         lstat(self.rootfs, &path(text))
     }
@@ -106,7 +105,7 @@ impl<'a> Edit<'a> {
         read_text(self.rootfs, text)
     }
 
-    /// Returns the names in the directory that `text` leads to; none if it leads to none.
+    /// Returns the names in the directory that `text` leads to; nothing if it is not a directory.
     pub(crate) fn names(&self, text: &str) -> Result<Vec<Vec<u8>>, RootfsError> {
         match self.lookup(text)? {
             Some((real, stat)) if stat.file_type == FileType::Directory => {
@@ -121,7 +120,7 @@ impl<'a> Edit<'a> {
         self.dir_with_mode(text, 0o755)
     }
 
-    /// As [`dir`](Self::dir), made with `mode` where it is missing.
+    /// Like [`dir`](Self::dir); a missing one is made with `mode`.
     pub(crate) fn dir_with_mode(&mut self, text: &str, mode: u16) -> Result<GuestPath, InjectError> {
         self.make_dir(&path(text), mode, MAX_SYMLINK_HOPS)
     }
@@ -189,7 +188,7 @@ impl<'a> Edit<'a> {
         Ok(may_have && self.rootfs.read(place)? == bytes)
     }
 
-    /// Gives a file that has the right bytes the owner and permissions it has to have.
+    /// Sets owner and permissions of a file with the right bytes.
     fn give_root(&mut self, place: &GuestPath, stat: &Stat, mode: u16) -> Result<(), InjectError> {
         let found = &stat.attributes;
         if (found.mode, found.uid, found.gid) != (mode, 0, 0) {
@@ -201,8 +200,8 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    /// Makes the file that `text` leads to have these bytes, and keeps its owner and permissions;
-    /// one that is missing is made, with `mode`.
+    /// Writes these bytes to the file that `text` leads to, and keeps its owner and permissions. A missing
+    /// file is made with `mode`.
     pub(crate) fn content(&mut self, text: &str, bytes: &[u8], mode: u16) -> Result<(), InjectError> {
         let Some((real, stat)) = self.lookup(text)?.filter(|(_, stat)| stat.file_type == FileType::Regular)
         else {
@@ -257,7 +256,7 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    /// Removes what is at `text` itself, if anything is and it is not a directory.
+    /// Removes the file at `text`, if it exists and is not a directory. A symlink is not followed.
     pub(crate) fn remove(&mut self, text: &str) -> Result<(), InjectError> {
         let wanted = path(text);
         let Some(stat) = lstat(self.rootfs, &wanted)? else { return Ok(()) };
@@ -289,7 +288,7 @@ pub(crate) fn path(text: &str) -> GuestPath {
     GuestPath::parse(text).expect("written here, short and without NUL or ..")
 }
 
-/// Takes a path that leads nowhere for one that is not there.
+/// Treats a path that leads nowhere as missing.
 fn if_there<T>(result: Result<T, RootfsError>) -> Result<Option<T>, RootfsError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -300,12 +299,12 @@ fn if_there<T>(result: Result<T, RootfsError>) -> Result<Option<T>, RootfsError>
     }
 }
 
-/// Returns `path` with every symlink followed, or `None` where it leads nowhere.
+/// Returns `path` with every symlink followed, or `None` if it leads nowhere.
 pub(crate) fn real_path(rootfs: &dyn Rootfs, path: &GuestPath) -> Result<Option<GuestPath>, RootfsError> {
     if_there(rootfs.resolve(path))
 }
 
-/// Returns what `path` leads to, with its real path.
+/// Returns the state of `path` with symlinks followed, and its real path.
 pub(crate) fn lookup(
     rootfs: &dyn Rootfs,
     path: &GuestPath,
@@ -328,7 +327,7 @@ pub(crate) fn read_text(rootfs: &dyn Rootfs, text: &str) -> Result<Option<Vec<u8
     }
 }
 
-/// Returns what is at `path` itself.
+/// Returns the state of `path`. A symlink is not followed.
 pub(crate) fn lstat(rootfs: &dyn Rootfs, path: &GuestPath) -> Result<Option<Stat>, RootfsError> {
     Ok(if_there(rootfs.stat(path))?.flatten())
 }

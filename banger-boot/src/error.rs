@@ -6,20 +6,20 @@ use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, RootfsErr
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InjectError {
-    /// The caller asked for the image's own init, but the image has no usable one.
+    /// The caller asked for the image's init, but the image has no usable init.
     #[error("the image's own init cannot be used: {found}")]
     NoInit {
-        /// What the image has instead.
+        /// The programs that the image has instead.
         found: String,
     },
-    /// A file or directory is in the way, and replacing it would lose data.
+    /// A file or directory is in the way, and its replacement would lose data.
     #[error("{path} is {found}, and {wanted} has to be there")]
     InTheWay {
         /// The path.
         path: GuestPath,
-        /// What it is.
+        /// Its kind.
         found: &'static str,
-        /// What it would have to be.
+        /// The needed kind.
         wanted: &'static str,
     },
     /// The root file system cannot be read or changed.

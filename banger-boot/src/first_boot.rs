@@ -9,7 +9,7 @@ use crate::report::FixupKind;
 
 pub(crate) const SCRIPT: &str = include_str!("../assets/first-boot.sh");
 
-/// Writes both where a first boot can do something; returns whether one is pending.
+/// Writes both if a first boot can do something; returns whether one is pending.
 pub(crate) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<bool, InjectError> {
     edit.dir("/var/lib/banger")?;
     edit.dir("/var/log")?;

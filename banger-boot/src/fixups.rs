@@ -1,4 +1,4 @@
-//! What of a container image is in the way of a machine, whatever its init.
+//! Repairs parts of a container image that prevent a boot, for any init.
 
 use banger_tree::FileType;
 
@@ -11,7 +11,7 @@ use crate::report::FixupKind;
 const MOUNT_POINTS: [(&str, u16); 5] =
     [("/dev", 0o755), ("/proc", 0o555), ("/sys", 0o555), ("/run", 0o755), ("/tmp", 0o1777)];
 
-/// What says that this is a container: OpenRC skips mounts when it sees them.
+/// Files that mark a container: OpenRC skips mounts if they exist.
 const CONTAINER_MARKERS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 
 const MACHINE_ID: &str = "/etc/machine-id";

@@ -9,7 +9,7 @@ use crate::error::InjectError;
 use crate::plan::{InitLink, MOVED_INIT, Plan};
 use crate::report::FixupKind;
 
-/// Makes `/sbin/init` what the plan says.
+/// Makes `/sbin/init` as planned.
 pub(crate) fn install(edit: &mut Edit<'_>, plan: &Plan) -> Result<(), InjectError> {
     let target = match plan.init {
         InitLink::Keep => return Ok(()),

@@ -1,8 +1,8 @@
-//! What makes a root file system boot: the guest's binary, services for its init, and fix-ups.
+//! Makes a root file system boot: it adds the guest binary, services for its init, and fix-ups.
 //!
-//! [`inject_guest_agents`] has three steps: it looks at the root file system (`detect`), chooses one boot
-//! contract (`plan`), and writes through `Edit`. `Edit` leaves what is right already, and remembers every
-//! path that it changed.
+//! [`inject_guest_agents`] has three steps: it inspects the root file system (`detect`), chooses one boot
+//! contract (`plan`), and writes through `Edit`. `Edit` makes only needed changes, and records every changed
+//! path.
 //!
 //! ```
 //! use banger_boot::{BootContract, GuestAgents, inject_guest_agents};
@@ -42,15 +42,15 @@ pub use error::InjectError;
 use plan::Plan;
 pub use report::{Change, Fixup, FixupKind, InjectReport};
 
-/// Makes `rootfs` boot as a virtual machine: decides on the boot contract, puts the guest's binary
-/// and services for that contract into it, and fixes what keeps container images from booting.
+/// Makes `rootfs` boot as a virtual machine. Chooses the boot contract, adds the guest binary and services
+/// for that contract, and repairs settings that keep container images from booting.
 ///
-/// Everything is written through the symlinks there are (`/lib -> usr/lib` stays one). What is so
-/// already is left alone: a second run changes and reports nothing. The caller commits.
+/// Files are written through existing symlinks (`/lib -> usr/lib` stays a symlink). Only needed changes are
+/// made: a second run changes and reports nothing. The caller commits.
 ///
 /// # Errors
-/// The init that was asked for is not there, something that cannot be replaced is in the way, or
-/// the root file system cannot be read or changed.
+/// The requested init is missing, a file that cannot be replaced is in the way, or the root file system
+/// cannot be read or changed.
 pub fn inject_guest_agents(
     rootfs: &mut dyn Rootfs,
     agents: &GuestAgents,
@@ -84,8 +84,8 @@ pub fn inject_guest_agents(
     Ok(edit.into_report(plan.contract, first_boot_pending, plan.warnings))
 }
 
-/// Returns every text that an injection may write, for digests that tell one banger's images from
-/// another's.
+/// Returns every text that an injection may write, for digests that distinguish images of different versions
+/// of banger.
 pub fn injected_texts() -> impl Iterator<Item = &'static str> {
     let scripts = [first_boot::SCRIPT].into_iter();
     scripts

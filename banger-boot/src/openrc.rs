@@ -15,8 +15,8 @@ const SERVICES: [(&str, &str, &str); 3] = [
     ("banger-vsock-agent", "boot", include_str!("../assets/openrc/banger-vsock-agent")),
 ];
 
-/// What mounts `/dev/pts`, `/dev/shm` and `/sys`: containers have them mounted from outside, so
-/// that their images leave these out.
+/// Services that mount `/dev/pts`, `/dev/shm` and `/sys`. A container runtime mounts these, so images leave
+/// the services out.
 const MOUNTING: [&str; 2] = ["devfs", "sysfs"];
 
 /// Every text of this module.

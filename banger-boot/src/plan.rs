@@ -6,18 +6,18 @@ use crate::agents::GuestAgents;
 use crate::detect::{Facts, INIT, InitKind, S6_INIT};
 use crate::error::InjectError;
 
-/// Where the image's init goes when banger-init takes its place: a name by which busybox and
-/// sysvinit know that they are init.
+/// New path of the image's init if banger-init takes its place. By this name busybox and sysvinit know that
+/// they are init.
 pub(crate) const MOVED_INIT: &str = "/usr/local/libexec/banger/init";
 
-/// What `/sbin/init` has to be.
+/// The needed state of `/sbin/init`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InitLink {
-    /// What it is.
+    /// Its present state.
     Keep,
-    /// banger-init; the image's own, if it is one, is kept under another name.
+    /// banger-init; an init of the image is kept under another name.
     Banger,
-    /// OpenRC's init, which nothing leads to yet.
+    /// OpenRC's init, without a link to it so far.
     OpenrcInit,
 }
 
@@ -28,10 +28,10 @@ pub(crate) struct Plan {
     /// The init that services are written for.
     pub(crate) pieces: BootContract,
     pub(crate) init: InitLink,
-    /// Whether the image's init has to be kept under [`MOVED_INIT`].
+    /// Whether the image's init must be kept under [`MOVED_INIT`].
     pub(crate) move_init: bool,
     pub(crate) init_is_symlink: bool,
-    /// What the symlink led to that is moved.
+    /// The old target of the moved symlink.
     pub(crate) init_path: Option<String>,
     pub(crate) handover: Option<String>,
     pub(crate) entrypoint: Option<Entrypoint>,
@@ -117,7 +117,7 @@ fn is_image_program(facts: &Facts) -> bool {
     facts.init_path.is_some() && facts.init != InitKind::Banger
 }
 
-/// Returns the contract of the image's own init, or `None` where it has none that is known.
+/// Returns the contract of the image's init, or `None` if it has no known init.
 fn own_contract(facts: &Facts) -> Option<BootContract> {
     let openrc_starts = match facts.init {
         InitKind::Busybox | InitKind::Openrc | InitKind::Other => true,
@@ -155,8 +155,8 @@ fn describe(facts: &Facts) -> String {
     }
 }
 
-/// Returns whether a command is no more than a shell to type into: what images have that are for
-/// nothing in particular, and what the console shows anyway.
+/// Returns whether a command is only an interactive shell. Images without a particular program have this
+/// command, and the console shows a shell anyway.
 fn is_bare_shell(argv: &[String]) -> bool {
     let name = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
     let flags = ["-l", "-i", "--login"];

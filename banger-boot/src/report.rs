@@ -1,4 +1,4 @@
-//! What an injection did.
+//! Results of an injection.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use banger_guest::config::BootContract;
 use banger_tree::GuestPath;
 use serde::{Deserialize, Serialize};
 
-/// What [`inject_guest_agents`](crate::inject_guest_agents) found and did: every path that is
-/// another one now is in `injected` or in `fixups`.
+/// Results of [`inject_guest_agents`](crate::inject_guest_agents). Every changed path is in `injected` or in
+/// `fixups`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InjectReport {
     /// How the guest boots.
     pub contract: BootContract,
-    /// What `/sbin/init` leads to, without symlinks.
+    /// The target of `/sbin/init`, without symlinks.
     pub init_path: GuestPath,
     /// Whether the next boot is a first boot: a marker waits for it.
     pub first_boot_pending: bool,
-    /// What was written for the guest, directories among it, in the order of the paths. Empty when
-    /// all was there.
+    /// Paths that were written for the guest, including directories, in the order of the paths. Empty if
+    /// everything existed already.
     pub injected: Vec<GuestPath>,
-    /// What of the image was changed so that it boots, in the order it was done.
+    /// Changes of the image that make it boot, in their order.
     pub fixups: Vec<Fixup>,
-    /// What the guest will lack, one sentence each.
+    /// Missing functions of the guest, one sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -36,9 +36,9 @@ impl InjectReport {
 /// One path of the image that was changed so that it boots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fixup {
-    /// What for.
+    /// The reason.
     pub kind: FixupKind,
-    /// What was done.
+    /// The change.
     pub change: Change,
     /// To which path.
     pub path: GuestPath,
@@ -55,15 +55,15 @@ impl fmt::Display for Fixup {
     }
 }
 
-/// What was done to a path.
+/// The change of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// Nothing was there.
     Created,
-    /// Something else was there, or it had another content.
+    /// Another file was there, or it had another content.
     Replaced,
-    /// It is gone.
+    /// It was removed.
     Removed,
 }
 
@@ -78,15 +78,15 @@ pub enum FixupKind {
     MachineId,
     /// The key would be the same in every clone.
     SshHostKey,
-    /// Host keys have to be made before sshd starts.
+    /// Host keys must be made before sshd starts.
     SshKeysAtBoot,
-    /// It says that this is a container.
+    /// It marks a container.
     ContainerMarker,
     /// It forbids packages to start their services.
     ServiceVeto,
     /// It makes dpkg skip flushing to the disk.
     AptSpeedup,
-    /// The image has no init, or another one than was asked for.
+    /// The image has no init, or another init than requested.
     Init,
     /// A container build masked a unit that a machine needs.
     UnitUnmasked,

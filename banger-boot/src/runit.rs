@@ -10,7 +10,7 @@ const SERVICES: [(&str, &str); 3] = [
     ("banger-vsock-agent", include_str!("../assets/runit/banger-vsock-agent/run")),
 ];
 
-/// Where distributions have the services that start by default, the first that is there.
+/// Directories in which distributions have the services that start by default; the first existing one counts.
 const DEFAULT_DIRS: [&str; 4] = ["/etc/runit/runsvdir/default", "/etc/service", "/service", "/var/service"];
 
 /// Services that distributions have for the serial console.

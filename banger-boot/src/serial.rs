@@ -7,10 +7,10 @@ use crate::edit::Edit;
 use crate::error::InjectError;
 use crate::report::FixupKind;
 
-/// Where busybox and sysvinit read what to start.
+/// The file in which busybox and sysvinit list the programs to start.
 pub(crate) const INITTAB: &str = "/etc/inittab";
 
-/// Adds a getty to the inittab, where there is one that has none on a serial console.
+/// Adds a getty to an inittab without a getty on a serial console.
 pub(crate) fn fix(edit: &mut Edit<'_>, facts: &Facts, contract: BootContract) -> Result<(), InjectError> {
     let Some(text) = edit.read(INITTAB)? else { return Ok(()) };
     let mut getty = None;

@@ -1,4 +1,4 @@
-//! Units, and what keeps systemd of a container image from coming up whole.
+//! Units for systemd, and repairs so that systemd of a container image starts without failures.
 
 use banger_tree::FileType;
 
@@ -22,7 +22,7 @@ const LIBS: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 /// The first systemd that restarts oneshot services.
 const RESTARTS_ONESHOT: u32 = 244;
 
-/// Units that container builds mask because they have no use in a container.
+/// Units that container builds mask because a container does not need them.
 const MASKED: [&str; 4] =
     ["getty.target", "systemd-logind.service", "systemd-remount-fs.service", "console-getty.service"];
 
@@ -91,7 +91,7 @@ pub(crate) fn fix(edit: &mut Edit<'_>, facts: &Facts, agents: &GuestAgents) -> R
     serial_getty(edit, facts, agents)
 }
 
-/// A login on the serial console where one can be had, and no unit that fails where it cannot.
+/// Enables a login on the serial console if possible; else masks the unit that would fail.
 fn serial_getty(edit: &mut Edit<'_>, facts: &Facts, agents: &GuestAgents) -> Result<(), InjectError> {
     const TEMPLATE: &str = "serial-getty@.service";
     if !facts.agetty {

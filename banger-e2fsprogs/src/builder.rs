@@ -117,7 +117,7 @@ impl E2fsprogsBuilder {
         Ok(report)
     }
 
-    /// Makes every inode what the tree says: one pass of debugfs.
+    /// Makes every inode equal to the tree, with one pass of debugfs.
     fn adjust(&self, tree: &Tree, needs: Needs, geometry: Geometry) -> Result<(), Ext4Error> {
         let image = Image::open(&self.image.path)?;
         let mut script = Script::create(&self.scratch)?;
@@ -154,9 +154,9 @@ impl E2fsprogsBuilder {
         self.index_directories()
     }
 
-    /// Lets e2fsck give directories of several blocks the hash index that mke2fs leaves out, and the
-    /// entries whose names no debugfs script can hold the types of their inodes. All else is as it
-    /// is to be by then, so there is nothing else for it to repair.
+    /// Lets e2fsck build the hash index of directories with several blocks, which mke2fs leaves out. It also
+    /// sets the types in entries whose names no debugfs script can hold. Everything else is right by then, so
+    /// e2fsck repairs nothing else.
     fn index_directories(&self) -> Result<(), Ext4Error> {
         let e2fsck = &self.tools.e2fsck;
         let outcome = e2fsck.run(&["-f", "-y", IMAGE_LINK].map(OsString::from), &self.run())?;

@@ -1,4 +1,4 @@
-//! The debugfs pass: one script that makes inodes what the tree says.
+//! The debugfs pass: one script that makes inodes equal to the tree.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -14,8 +14,8 @@ use crate::scratch::{Scratch, make_directory};
 use crate::tools::{Run, Tool};
 use banger_ext4::Ext4Error;
 
-/// Name in the scratch directory of the link to the image, which every tool is given: the
-/// image's own path could hold characters that mean something to them.
+/// Name of the link to the image in the scratch directory. Tools get this name, because the path of the image
+/// may have characters with a meaning for them.
 pub(crate) const IMAGE_LINK: &str = "image";
 const SCRIPT: &str = "script";
 /// Directory of xattr values.
@@ -50,8 +50,8 @@ impl Command {
     }
 }
 
-/// Runs `commands` in their order: all that a script can hold in scripts, and the others one by one;
-/// returns what debugfs complains about, nothing if all went well.
+/// Runs `commands` in their order: in scripts where possible, the others one by one. Returns the complaints
+/// of debugfs; empty on success.
 ///
 /// # Errors
 /// The host fails, debugfs ends badly, or the run is cancelled.
@@ -89,7 +89,7 @@ pub(crate) fn run_commands(
     if lines.is_empty() { Ok(String::new()) } else { script(&mut lines) }
 }
 
-/// Runs debugfs; returns what it complains about.
+/// Runs debugfs; returns its complaints.
 fn run_debugfs(debugfs: &Tool, arguments: [OsString; 4], run: &Run<'_>) -> Result<String, Ext4Error> {
     let outcome = debugfs.run(&arguments, run)?;
     let complaints = outcome.complaints("debugfs");
@@ -117,7 +117,7 @@ pub(crate) struct Script {
     /// Number of the file that holds a value. Images repeat few values many times.
     written_values: HashMap<Vec<u8>, usize>,
     commands: u64,
-    /// Whether the feature `ext_attr` is asked for. Without it debugfs sets no xattr and says nothing.
+    /// Whether the feature `ext_attr` is requested. Without it debugfs silently sets no xattr.
     has_ext_attr: bool,
     /// The directory that the last `cd` went to.
     directory: u32,
@@ -146,8 +146,8 @@ impl Script {
         })
     }
 
-    /// Adds the commands that undo `difference`; those that nothing undoes are left for the
-    /// comparison after the pass to find.
+    /// Adds the commands that undo `difference`. The comparison after the pass finds differences that no
+    /// command undoes.
     ///
     /// # Errors
     /// The host fails to write.
@@ -196,7 +196,7 @@ impl Script {
         }
     }
 
-    /// Runs the script; returns what debugfs complains about, nothing if all went well.
+    /// Runs the script; returns the complaints of debugfs; empty on success.
     ///
     /// # Errors
     /// The host fails, debugfs ends badly, or the build is cancelled.

@@ -1,6 +1,6 @@
-//! What an image has otherwise than its tree says, down to the fields of inodes.
+//! Differences between an image and its tree, down to the fields of inodes.
 //!
-//! Before the debugfs pass the differences are its work list; after it there must be none.
+//! Before the debugfs pass the differences are its work list; after it the list must be empty.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use banger_ext4::on_disk::{FAST_SYMLINK_MAX, LINK_MAX, encode_device, encode_tim
 
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
-/// One thing that differs, with what it is to be.
+/// One difference, with the wanted value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Difference<'a> {
     /// A field of an inode, by the name that debugfs has for it.
     Field { inode: u32, field: &'static str, found: u64, want: u64 },
-    /// An xattr that is missing or has another value, or that nobody asked for: then `want` is
-    /// `None`. The value is the image's, not the disk's form.
+    /// An xattr that is missing or has another value; or a surplus one, with `want` as `None`. The value is
+    /// in the form of the image, not of the disk.
     Xattr { inode: u32, name: Cow<'a, [u8]>, want: Option<&'a [u8]> },
     /// A directory entry whose type is not its inode's.
     EntryType { dir: u32, name: &'a [u8], inode: u32 },
@@ -28,7 +28,7 @@ pub(crate) enum Difference<'a> {
     Beyond(String),
 }
 
-/// Where a difference is: made into a path only when somebody asks.
+/// The place of a difference. Its path is made only on request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     dir: &'a [u8],
@@ -45,7 +45,7 @@ impl Place<'_> {
 /// Calls `report` for every difference between `image` and `tree`, in the order of directories.
 ///
 /// # Errors
-/// The image cannot be read, the build is cancelled, or what `report` fails with.
+/// The image cannot be read, the build is cancelled, or `report` fails.
 pub(crate) fn compare<'a>(
     image: &Image,
     tree: &'a Tree,
@@ -57,13 +57,13 @@ pub(crate) fn compare<'a>(
     Comparison { image, tree, scope, cancellation, numbers, report }.run()
 }
 
-/// What an image is held to besides its tree.
+/// Expectations on an image besides its tree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope<'s> {
-    /// Where the tree has no `lost+found`, the image has one of this time.
+    /// If the tree has no `lost+found`, the image has one of this time.
     pub(crate) lost_and_found: Option<Timestamp>,
-    /// By inode of the tree, the number of the one in the image that it is and always was: its
-    /// content and its times but the modification's are nobody's business. 0 for the others.
+    /// For each inode of the tree, its number in the image if it was there before, else 0. The content of old
+    /// inodes, and their times except the mtime, are not compared.
     pub(crate) kept: &'s [u32],
 }
 
@@ -73,7 +73,7 @@ impl Scope<'_> {
     }
 }
 
-/// What takes the differences.
+/// The receiver of the differences.
 pub(crate) type Report<'r, 'a> = dyn FnMut(Place<'_>, Difference<'a>) -> Result<(), Ext4Error> + 'r;
 
 struct Comparison<'c, 'r, 'a> {
@@ -81,7 +81,7 @@ struct Comparison<'c, 'r, 'a> {
     tree: &'a Tree,
     scope: Scope<'c>,
     cancellation: &'c Cancellation,
-    /// Inode number in the image by inode of the tree, 0 where none is known yet.
+    /// Inode number in the image by inode of the tree; 0 if it is not known yet.
     numbers: Vec<u32>,
     report: &'c mut Report<'r, 'a>,
 }
@@ -209,7 +209,7 @@ impl<'a> Comparison<'_, '_, 'a> {
         Ok(())
     }
 
-    /// All times of an inode are the one that the layer gives, or the mtime where it is kept.
+    /// All times of an inode are the time of the layer; for a kept inode only the mtime is compared.
     fn times(
         &mut self,
         place: Place<'_>,
@@ -260,7 +260,7 @@ impl<'a> Comparison<'_, '_, 'a> {
         }
     }
 
-    /// Compares `i_block` where it holds neither extents nor block numbers.
+    /// Compares `i_block` if it does not hold extents or block numbers.
     fn block(
         &mut self,
         place: Place<'_>,

@@ -17,8 +17,8 @@ pub(crate) fn failed(action: &'static str, path: &Utf8Path, error: impl Into<io:
     Ext4Error::Io { action, path: path.to_owned(), source: error.into() }
 }
 
-/// Removes `root` with everything below; nothing of its own is called `removed-…`. Directories are moved up to `root` before they are
-/// emptied, so neither path lengths nor open files grow with the depth of the tree.
+/// Removes `root` with everything below; `root` must have no names like `removed-…`. Directories are moved up
+/// to `root` before they are emptied. So path lengths and open files do not grow with the depth of the tree.
 pub(crate) fn remove_tree(root: &Utf8Path) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let top = openat(rustix::fs::CWD, root.as_std_path(), flags, Mode::empty())?;

@@ -1,4 +1,4 @@
-//! Reads back what the tools wrote: inodes, directories and xattrs, straight from the image.
+//! Reads the results of the tools back: inodes, directories and xattrs, straight from the image.
 //!
 //! Just as much of ext4 as is needed for that: extents, directories without index blocks that
 //! matter, no encryption, no inline data. Checksums are e2fsck's business.
@@ -47,7 +47,7 @@ pub(crate) struct Superblock {
     pub(crate) hash_seed: [u8; 16],
 }
 
-/// One inode, as it is on disk.
+/// One inode, as on disk.
 #[derive(Clone, Debug)]
 pub(crate) struct RawInode {
     bytes: Vec<u8>,
@@ -121,7 +121,7 @@ impl RawInode {
         std::array::from_fn(|index| self.u32(0x28 + 4 * index))
     }
 
-    /// Returns the bytes behind the fields, where xattrs may be.
+    /// Returns the bytes behind the fields, which may have xattrs.
     fn xattr_area(&self) -> &[u8] {
         let extra = usize::from(self.u16(0x80));
         self.bytes.get(GOOD_OLD_INODE_BYTES + extra..).unwrap_or_default()
@@ -181,7 +181,7 @@ impl Image {
     /// Returns the inode of this number.
     ///
     /// # Errors
-    /// There is none, or the host fails to read.
+    /// The inode does not exist, or the host fails to read.
     pub(crate) fn inode(&self, number: u32) -> Result<RawInode, Ext4Error> {
         let read = || -> io::Result<RawInode> {
             let index = number.checked_sub(1).ok_or_else(|| corrupt("an entry has inode 0"))?;
@@ -213,7 +213,7 @@ impl Image {
         Ok(entries)
     }
 
-    /// Returns what the directory says its parent is.
+    /// Returns the parent in the directory's `..`.
     ///
     /// # Errors
     /// It is damaged, or the host fails to read.
@@ -358,7 +358,7 @@ impl Image {
         Ok(self.runs(inode)?.into_iter().flat_map(|run| run.start..run.start + run.len).collect())
     }
 
-    /// Returns where an inode's data is, in order.
+    /// Returns the places of an inode's data, in order.
     fn runs(&self, inode: &RawInode) -> io::Result<Vec<Run>> {
         let mut runs = Vec::new();
         if inode.flags() & EXTENTS_FL == 0 {
@@ -377,8 +377,8 @@ impl Image {
         Ok(runs)
     }
 
-    /// Adds the extents of `node`, all of which are of blocks of the file from `next` on: so no
-    /// node comes twice, and there is an end.
+    /// Adds the extents of `node`. All of them must cover blocks of the file from `next` on, so no node comes
+    /// twice, and the walk ends.
     fn extents(&self, node: &[u8], depth_max: u16, next: &mut u64, runs: &mut Vec<Run>) -> io::Result<()> {
         let (entries, depth) = (usize::from(u16_at(node, 2)), u16_at(node, 6));
         if u16_at(node, 0) != EXTENT_MAGIC || depth > depth_max || 12 * (entries + 1) > node.len() {

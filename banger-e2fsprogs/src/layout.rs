@@ -1,4 +1,4 @@
-//! How large a file system has to be: blocks and inodes of a tree, and what ext4 itself takes.
+//! The needed size of a file system: blocks and inodes of a tree, and metadata of ext4.
 
 use banger_tree::{ContentError, NodeKind, Tree};
 
@@ -21,14 +21,14 @@ const SIZE_MIN: u64 = 2048 * BLOCK_BYTES;
 /// Largest file system that `resize_inode` can describe.
 const SIZE_MAX: u64 = (1 << 32) * BLOCK_BYTES - BLOCK_BYTES;
 
-/// What a tree takes in any file system.
+/// Blocks and inodes of a tree in any file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) blocks: u64,
     pub(crate) inodes: u64,
 }
 
-/// Parameters of the file system that is to be made.
+/// Parameters of the new file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) blocks: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Geometry {
 }
 
 impl Needs {
-    /// Returns what `tree` takes, rather too much than too little.
+    /// Returns the needs of `tree`, rather too high than too low.
     ///
     /// # Errors
     /// A content is not in the store.
@@ -152,7 +152,7 @@ fn extent_blocks(extents: u64) -> u64 {
     if extents <= EXTENTS_IN_INODE { 0 } else { extents.div_ceil(EXTENTS_IN_BLOCK) + 1 }
 }
 
-/// Returns the blocks that ext4 takes for itself.
+/// Returns the number of blocks for ext4's own metadata.
 fn overhead_blocks(blocks: u64, inodes: u64) -> u64 {
     let groups = blocks.div_ceil(BLOCKS_PER_GROUP);
     let inodes_per_group = inodes.div_ceil(groups).next_multiple_of(BLOCK_BYTES / INODE_BYTES);

@@ -1,20 +1,20 @@
 //! Images made by the programs of e2fsprogs: the reference that the native backend is held to.
 //!
-//! Contents wait in numbered files of a scratch directory until the tree is final. Then a staging
-//! directory is written, `mke2fs -d` copies it into the image, and one pass of debugfs makes each
-//! inode what the tree says: owner, permissions, times, xattrs, devices. What is to be changed is
-//! found by reading the image and comparing it with the tree; the same comparison afterwards must
-//! find nothing, since debugfs exits with 0 whatever happens.
+//! Contents wait in numbered files of a scratch directory until the tree is final. Then a staging directory
+//! is written, and `mke2fs -d` copies it into the image. One pass of debugfs makes each inode equal to the
+//! tree: owner, permissions, times, xattrs, devices. A comparison of the image with the tree finds the needed
+//! changes. After the pass the same comparison must find nothing, since debugfs exits with 0 whatever
+//! happens.
 //!
-//! Nothing here takes a privilege, and two builds of equal trees with equal options are equal to
-//! the byte with one version of the tools; between versions bytes differ.
+//! No privilege is needed. Two builds of equal trees with equal options are equal to the byte with one
+//! version of the tools; between versions bytes differ.
 //!
-//! mke2fs looks through a directory for each name it adds, so the time for one directory grows with
-//! the square of its entries: seconds for some thousands, many minutes for a hundred thousand.
-//! Directories get no hash index.
+//! mke2fs searches the whole directory for each name that it adds, so the time for one directory grows with
+//! the square of its entries: seconds for some thousands, many minutes for a hundred thousand. Directories
+//! get no hash index.
 //!
-//! A content belongs to one inode, and [`build_ext4`](banger_ext4::Ext4Builder::build_ext4) moves it out
-//! of the store. An xattr whose name holds a line break is refused: debugfs reads lines.
+//! A content belongs to one inode, and [`build_ext4`](banger_ext4::Ext4Builder::build_ext4) moves it out of
+//! the store. An xattr with a line break in its name is refused: debugfs reads lines.
 //!
 //! ```
 //! use banger_e2fsprogs::E2fsprogsBackend;

@@ -1,4 +1,4 @@
-//! What no ext4 file system can hold, found before anything is written.
+//! Checks the limits of ext4 before anything is written.
 
 use banger_tree::{
     DEVICE_MAJOR_MAX, DEVICE_MINOR_MAX, GuestPath, InodeId, NodeKind, SYMLINK_TARGET_MAX, Tree, Xattrs,
@@ -11,9 +11,9 @@ use banger_ext4::on_disk::LINK_MAX;
 
 /// Logical blocks of a file are numbered in 32 bits.
 const FILE_SIZE_MAX: u64 = u32::MAX as u64 * BLOCK_BYTES;
-/// mke2fs (1.43 to 1.47.2, `path_append`) gives a path of 255 × 2ⁿ bytes, with the slash it starts
-/// with, a buffer that has no room for the NUL behind it. Of these lengths this is the one at which
-/// the C library's allocation has no byte to spare: the heap is damaged.
+/// mke2fs (1.43 to 1.47.2, `path_append`) has a fault for a path of 255 × 2ⁿ bytes, including its first
+/// slash: the buffer has no room for the NUL. At this length the C library's allocation has no spare byte, so
+/// the heap is damaged.
 const PATH_LEN_UNFIT: usize = 2040;
 
 /// Checks every inode of `tree`.

@@ -11,14 +11,14 @@ use banger_ext4::Ext4Error;
 use banger_ext4::Ext4Options;
 use banger_ext4::on_disk::{BLOCK_BYTES, INODE_BYTES};
 
-/// Exactly these, whatever the configuration of the host or the version says.
+/// Exactly these features, independent of the host's configuration and the version.
 const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,\
                         sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
 /// How mke2fs ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Made {
-    /// The image is there.
+    /// The image exists.
     Whole,
     /// The file system is full.
     Full,

@@ -11,10 +11,10 @@ use crate::host;
 use banger_ext4::Ext4Error;
 use banger_ext4::on_disk::BLOCK_BYTES;
 
-/// Contents in one directory: small enough for any file system to stay quick.
+/// Number of contents in one directory: small enough to be fast on any file system.
 const FILES_PER_DIRECTORY: usize = 4096;
 
-/// A directory of its own that goes when this is dropped.
+/// A directory that is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     path: Utf8PathBuf,
@@ -58,7 +58,7 @@ pub(crate) struct NumberedFiles {
     open: Option<Open>,
 }
 
-/// What is known of one content.
+/// State of one content.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Content {
     size_bytes: u64,
@@ -90,10 +90,10 @@ impl NumberedFiles {
         Ok(Self { directory, contents: Vec::new(), open: None })
     }
 
-    /// Returns what is known of a finished content.
+    /// Returns the state of a finished content.
     ///
     /// # Errors
-    /// There is none of this id.
+    /// The id is unknown.
     pub(crate) fn finished(&self, id: ContentId) -> Result<&Content, ContentError> {
         let content = self.contents.get(id.index()).and_then(Option::as_ref);
         content.filter(|content| content.finished).ok_or(ContentError::Unknown { id })

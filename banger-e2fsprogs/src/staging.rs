@@ -1,13 +1,12 @@
 //! The staging directory: the tree as `mke2fs -d` reads it.
 //!
-//! It is written from the finished tree only. Every directory is first made under its number, side
-//! by side, and filled; then, children before parents, each is moved under its name into its
-//! parent. So no path that is used here has more than one component of the image's, and nothing of
-//! the image is ever walked through: neither symlinks nor long paths can lead elsewhere.
+//! It is written from the finished tree only. Every directory is first made under its number, side by side,
+//! and filled. Then, children before parents, each is moved under its name into its parent. So a path here
+//! has at most one component of the image, and no path leads through the image. Symlinks and long paths
+//! cannot lead elsewhere.
 //!
-//! Owners, permissions and times are the image's business later; here everything is readable for
-//! the builder. What an unprivileged process cannot make has a placeholder of the same name, which
-//! debugfs turns into the real inode.
+//! Owners, permissions and times are set later in the image; here the builder can read everything. An inode
+//! that an unprivileged process cannot make has a placeholder, which debugfs turns into the real inode.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -24,7 +23,7 @@ use banger_ext4::on_disk::FAST_SYMLINK_MAX;
 
 /// Name of the staging directory in the scratch directory.
 const STAGING: &str = "staging";
-/// What `mke2fs -d` is to read, relative to the scratch directory: the tree's root has number 0.
+/// The source for `mke2fs -d`, relative to the scratch directory: the tree's root has number 0.
 pub(crate) const ROOT: &str = "staging/0";
 
 /// Writes the staging directory of `tree`; its contents are moved out of the store.
@@ -56,7 +55,7 @@ struct Staging<'a> {
     scratch: &'a Scratch,
     scratch_dir: OwnedFd,
     dir: OwnedFd,
-    /// Directory and first name of what is staged and has more than one name.
+    /// Directory and first name of staged inodes with more than one name.
     staged: Vec<Option<(InodeId, &'a [u8])>>,
 }
 

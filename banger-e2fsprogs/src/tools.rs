@@ -1,4 +1,4 @@
-//! The programs of e2fsprogs: where they are, whether they may be used, running them.
+//! The programs of e2fsprogs: finds, checks and runs them.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -29,7 +29,7 @@ struct Version {
 }
 
 impl Version {
-    /// Reads the version out of what `-V` prints: `mke2fs 1.47.0 (5-Feb-2023)`, `… 1.43-WIP …`.
+    /// Reads the version from the output of `-V`: `mke2fs 1.47.0 (5-Feb-2023)`, `… 1.43-WIP …`.
     fn parse(banner: &str) -> Option<(Self, &str)> {
         let text = banner.split_whitespace().nth(1)?;
         let mut numbers = text.split(['.', '-', '~']).map(|part| part.parse::<u32>().ok());
@@ -53,7 +53,7 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
-/// What a run needs besides its arguments.
+/// Context of a run.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     /// Directory that the program starts in; its file arguments are relative to it, so that odd
@@ -70,7 +70,7 @@ impl Tool {
     /// administrators' programs.
     ///
     /// # Errors
-    /// It is not there, does not tell a version, or is of a version that must not be used.
+    /// The program is missing, prints no version, or has a version that must not be used.
     pub(crate) fn find(name: &str, configured: Option<&Utf8PathBuf>) -> Result<Self, Ext4Error> {
         let missing = |tool: &str| Ext4Error::ToolMissing { tool: tool.to_owned() };
         let path = match configured {
@@ -103,7 +103,7 @@ impl Tool {
         Ok(Self { path, version })
     }
 
-    /// Runs the program to its end with what it prints on stderr in `<directory>/stderr`.
+    /// Runs the program to its end, with its stderr in `<directory>/stderr`.
     ///
     /// # Errors
     /// It cannot be started or watched, or the run is cancelled: then it was killed.
@@ -137,7 +137,7 @@ impl Tool {
         Ok(Outcome { status, stderr: String::from_utf8_lossy(&stderr).into_owned() })
     }
 
-    /// Returns the error that says this program failed, with `reason` on one line.
+    /// Returns the error of this program, with `reason` on one line.
     pub(crate) fn failed(&self, reason: &str) -> Ext4Error {
         let lines: Vec<&str> = reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let mut reason = lines.join("; ");
@@ -150,7 +150,7 @@ impl Tool {
 }
 
 impl Outcome {
-    /// Returns what was printed on stderr besides the banner `<name> <version> (<date>)`.
+    /// Returns the stderr without the banner `<name> <version> (<date>)`.
     pub(crate) fn complaints(&self, name: &str) -> String {
         let banner = |line: &&str| Version::parse(line).is_some() && line.starts_with(name);
         let lines = self.stderr.lines().filter(|line| !banner(line) && !line.trim().is_empty());
@@ -173,8 +173,8 @@ fn search_path() -> impl Iterator<Item = PathBuf> {
     listed.into_iter().chain(SYSTEM_DIRECTORIES.map(|dir| Path::new(dir).to_owned()))
 }
 
-/// mke2fs may hold one descriptor for each level of a directory tree. Failing is harmless: only
-/// trees deeper than the limit need more.
+/// Raises the limit on open files: mke2fs may hold one descriptor for each level of a directory tree. A
+/// failure is harmless: only trees deeper than the limit need more.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn raise_descriptor_limit(child: &Child) {
     use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};

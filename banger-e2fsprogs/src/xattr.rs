@@ -1,4 +1,4 @@
-//! Extended attributes: which ext4 can hold, and as what.
+//! Extended attributes that ext4 can hold, and their form.
 
 use banger_tree::Xattrs;
 
@@ -7,11 +7,11 @@ use banger_ext4::on_disk::{BLOCK_BYTES, INODE_BYTES};
 
 /// Room behind the fields of an inode and the magic number, with the 4 zero bytes at the end.
 const IN_INODE_MAX: u64 = INODE_BYTES - 128 - 32 - 4;
-/// Room in the one block an inode may have for more, with the 4 zero bytes at the end.
+/// Room in the xattr block of an inode, with the 4 zero bytes at the end.
 const IN_BLOCK_MAX: u64 = BLOCK_BYTES - 32;
 const END_MARK: u64 = 4;
 
-/// Prefixes by their number on disk (`e_name_index`); the longer ones first.
+/// Prefixes by their number on disk (`e_name_index`); longer ones first.
 const PREFIXES: [(u8, &[u8]); 7] = [
     (2, ACL_ACCESS),
     (3, ACL_DEFAULT),
@@ -28,7 +28,7 @@ pub(crate) fn full_name(index: u8, suffix: &[u8]) -> Vec<u8> {
     [prefix, suffix].concat()
 }
 
-/// Returns the value that is to be on disk.
+/// Returns the value in the form of the disk.
 ///
 /// # Errors
 /// Why ext4 cannot hold it.
@@ -67,7 +67,7 @@ pub(crate) fn check(xattrs: &Xattrs) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns whether `xattrs` take a block besides the inode.
+/// Returns whether `xattrs` need a block besides the inode.
 pub(crate) fn needs_block(xattrs: &Xattrs) -> bool {
     placed(xattrs).1 > END_MARK
 }
@@ -88,7 +88,7 @@ fn placed(xattrs: &Xattrs) -> (u64, u64) {
     (in_inode, in_block)
 }
 
-/// Returns what is stored of a name that a layer may have.
+/// Returns the stored form of a name of a layer.
 fn suffix(name: &[u8]) -> Option<&[u8]> {
     match name {
         ACL_ACCESS | ACL_DEFAULT => Some(b""),

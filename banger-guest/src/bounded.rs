@@ -1,5 +1,5 @@
-//! Files of the guest, read up to a limit: a guest may put anything in their place, and the agent lives in
-//! little memory. What is not a regular file is not read at all: a FIFO would wait, a device has no end.
+//! Reads files of the guest up to a limit: a guest may put anything in their place, and the agent uses little
+//! memory. Only regular files are read: a FIFO would block, and a device has no end.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Opens a regular file, which those of `/proc` and `/sys` are too.
+/// Opens a regular file. Files of `/proc` and `/sys` count as regular.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     // Opening a FIFO would wait for its writer otherwise.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -22,7 +22,7 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::FileTooLarge`] where it is longer than `max_bytes`.
+/// [`io::ErrorKind::FileTooLarge`] if it is longer than `max_bytes`.
 pub(crate) fn read_whole(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_regular(path)?.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -44,7 +44,7 @@ pub(crate) fn read_start(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 pub(crate) struct LineLimits {
     /// Nothing is read beyond so many bytes of the file.
     pub(crate) file_bytes: u64,
-    /// A longer line is passed over.
+    /// A longer line is skipped.
     pub(crate) line_bytes: usize,
 }
 
@@ -53,8 +53,8 @@ pub(crate) struct LineLimits {
 ///
 /// # Errors
 ///
-/// Where the file cannot be read, or [`io::ErrorKind::FileTooLarge`] where its limit came before its end
-/// and nobody broke off.
+/// The file cannot be read; or [`io::ErrorKind::FileTooLarge`] if the limit came before the end and the
+/// caller did not stop.
 pub(crate) fn for_each_line(
     path: &Path,
     limits: LineLimits,
@@ -100,7 +100,7 @@ pub(crate) fn for_each_line(
     Ok(())
 }
 
-/// At most so many characters of a text, with a mark where some were left out.
+/// Returns at most this number of characters of a text, with a mark if it was cut.
 pub(crate) fn clip(text: String, max_characters: usize) -> String {
     match text.char_indices().nth(max_characters) {
         None => text,

@@ -4,7 +4,7 @@ use banger_guest::config::{BootContract, GuestConfig, InitMode};
 
 use crate::root::Root;
 
-/// What process 1 is: its executable, or its name where that cannot be read.
+/// Returns the executable of process 1, or its name if the executable cannot be read.
 pub(crate) fn running_init(root: &Root) -> String {
     std::fs::read_link(root.path("/proc/1/exe"))
         .map(|path| path.to_string_lossy().into_owned())
@@ -13,8 +13,8 @@ pub(crate) fn running_init(root: &Root) -> String {
         .unwrap_or_default()
 }
 
-/// How the guest boots: as the injection decided, and where that was to install an init, as that
-/// init does once it runs.
+/// Returns the contract of the guest: the decision of the injection, or the contract of an installed init
+/// once it runs.
 pub(crate) fn running(root: &Root, config: &GuestConfig) -> BootContract {
     match config.init {
         InitMode::Install => installed(&running_init(root)).unwrap_or(config.contract),
@@ -22,7 +22,7 @@ pub(crate) fn running(root: &Root, config: &GuestConfig) -> BootContract {
     }
 }
 
-/// The init that process 1 is, as its executable tells it.
+/// Returns the init that runs as process 1, from its executable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RunningInit {
     Systemd,
@@ -37,7 +37,7 @@ pub(crate) enum RunningInit {
 }
 
 impl RunningInit {
-    /// The init with an executable of this name; `contract` is what the injection decided.
+    /// Returns the init with an executable of this name; `contract` is the decision of the injection.
     pub(crate) fn of(executable: &str, contract: Option<BootContract>) -> Self {
         match executable {
             "systemd" => Self::Systemd,

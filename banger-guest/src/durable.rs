@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Replaces a file by one with this content: written beside it, flushed, renamed, and the directory flushed.
+/// Replaces a file atomically: writes the content beside it, flushes, renames, and flushes the directory.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let directory = directory_of(path);
     std::fs::create_dir_all(&directory)?;

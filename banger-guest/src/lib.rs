@@ -1,14 +1,14 @@
-//! What a guest of banger and its host have in common.
+//! The shared parts of a guest of banger and its host.
 //!
-//! A guest is a virtual machine that boots a container image. The binary of this crate runs inside it, as
-//! init, network bootstrap, first-boot driver and agent. This library has what both sides need:
+//! A guest is a virtual machine that boots a container image. The binary of this crate runs inside it as
+//! init, network bootstrap, first-boot driver and agent. This library has the parts that both sides need:
 //!
 //! - [`protocol`]: the frames and messages between host and agent.
 //! - [`config`]: the files that a guest reads, and its kernel command line.
 //! - [`files`]: parsers of `/etc/os-release`, `/etc/passwd` and `/etc/group`.
 //!
 //! The library opens no file and no socket: it reads and writes streams and bytes that you give it. A host
-//! turns the default feature `agent` off, and compiles neither the binary nor its system calls. For a ready
+//! turns the default feature `agent` off; then the binary and its system calls are not compiled. For a ready
 //! client with connections, time limits and cancellation, use `banger::guest`.
 //!
 //! Ask an agent for its health, over any stream:

@@ -1,4 +1,4 @@
-//! `/etc/machine-id`: one for every clone, where systemd does not make it.
+//! `/etc/machine-id`: a new one for every clone, if systemd does not make it.
 
 use std::io;
 
@@ -7,8 +7,8 @@ use crate::root::Root;
 
 const MACHINE_ID: &str = "/etc/machine-id";
 
-/// Fills an empty or missing machine id with a random one. Where process 1 is systemd, it does
-/// that itself and takes an empty file for a first boot; nothing is done then.
+/// Fills an empty or missing machine id with a random one. If process 1 is systemd, this does nothing:
+/// systemd fills it itself, and treats an empty file as a first boot.
 pub(crate) fn fill(root: &Root) -> io::Result<()> {
     let systemd_fills_it = root.text("/proc/1/comm").is_some_and(|name| name == "systemd");
     if systemd_fills_it || root.text(MACHINE_ID).is_some() {

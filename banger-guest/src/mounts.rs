@@ -69,11 +69,11 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "/dev/stderr"),
 ];
 
-/// What is mounted where an init of the image is in charge and may mount the rest its own way.
+/// Mounts under an init of the image, which may mount the rest in its own way.
 const BASE: [&str; 4] = ["/proc", "/sys", "/dev/pts", "/run"];
 
-/// Mounts everything that is not mounted. What fails is reported: a guest without it is better
-/// than none.
+/// Mounts everything that is not mounted. Failures are reported: a guest without a mount is better than no
+/// guest.
 pub(crate) fn mount_all(name: &str) {
     make_root_writable(name);
     MOUNTS.iter().for_each(|mount| mount_one(name, mount));
@@ -83,7 +83,7 @@ pub(crate) fn mount_all(name: &str) {
     }
 }
 
-/// Mounts what every role of the binary needs, where the init has not.
+/// Mounts the file systems that every role of the binary needs, if the init has not done so.
 pub(crate) fn mount_base(name: &str) {
     MOUNTS.iter().filter(|mount| BASE.contains(&mount.target)).for_each(|mount| mount_one(name, mount));
 }

@@ -1,4 +1,4 @@
-//! Which role the binary has, and what it was told beside that.
+//! The role of the binary, and its options.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::root::Root;
 
-/// What the binary is, this time.
+/// The role of the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Init,
@@ -18,7 +18,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// The name under which it is in guests and in what it reports.
+    /// Its name in guests and in its messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Init => "banger-init",
@@ -49,7 +49,7 @@ impl Role {
 pub(crate) struct Options {
     pub(crate) role: Role,
     pub(crate) root: Root,
-    /// Where the agent listens, in place of what the kernel command line says.
+    /// Addresses for the agent; they replace those of the kernel command line.
     pub(crate) listen: Vec<ListenAddress>,
 }
 
@@ -67,8 +67,8 @@ pub(crate) enum OptionsError {
 }
 
 impl Options {
-    /// Reads a command line. Process 1 is init under any name but those of the other roles, and
-    /// passes over arguments that it does not know: the kernel hands it what it knows nothing of.
+    /// Reads a command line. Process 1 is init under any name but those of the other roles. It ignores
+    /// unknown arguments: the kernel passes its own unknown parameters to it.
     pub(crate) fn parse(
         arguments: impl IntoIterator<Item = OsString>,
         is_init_process: bool,

@@ -1,4 +1,4 @@
-//! What the distribution of the guest says about itself.
+//! Reads os-release of the guest.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::root::Root;
 
 const LIMITS: LineLimits = LineLimits { file_bytes: MAX_FILE_BYTES as u64, line_bytes: MAX_LINE_BYTES };
 
-/// Reads the first of the files that says something.
+/// Reads the first file with content.
 pub(crate) fn of_guest(root: &Root) -> OsRelease {
     OS_RELEASE_FILES
         .into_iter()

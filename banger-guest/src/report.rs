@@ -1,11 +1,11 @@
-//! What the binary has to say: whole lines on standard error, which is the console or the journal.
+//! Messages of the binary: whole lines on standard error, which is the console or the journal.
 
 use std::ffi::CString;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// Writes `name: message` as one line, at once: lines of several processes meet on the console.
+/// Writes `name: message` as one line in one call: lines of several processes meet on the console.
 pub(crate) fn say(name: &str, message: fmt::Arguments<'_>) {
     let line = format!("{name}: {message}\n");
     if std::io::stderr().write_all(line.as_bytes()).is_err() {
@@ -18,7 +18,7 @@ pub(crate) fn say(name: &str, message: fmt::Arguments<'_>) {
     }
 }
 
-/// What `ps` shows: started by its descriptor, a process would be called `exe`.
+/// Sets the name in `ps`: a process that was started by its descriptor would be called `exe`.
 pub(crate) fn set_process_name(name: &str) {
     // The kernel keeps fifteen bytes.
     if let Ok(name) = CString::new(name) {

@@ -1,4 +1,4 @@
-//! Where the guest's files are: `/`, or a directory in tests.
+//! The root of the guest's files: `/`, or a directory in tests.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,23 +31,23 @@ impl Root {
         Self { directory: directory.into() }
     }
 
-    /// Where an absolute path of the guest is.
+    /// Returns the place of an absolute path of the guest.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.directory.join(path.trim_start_matches('/'))
     }
 
-    /// The directory, where it is not `/`.
+    /// The directory, if it is not `/`.
     pub(crate) fn prefix(&self) -> Option<&Path> {
         (self.directory != Path::new("/")).then_some(&self.directory)
     }
 
-    /// What the kernel was started with; nothing where `/proc` is not mounted.
+    /// Returns the kernel command line; empty if `/proc` is not mounted.
     pub(crate) fn command_line(&self) -> KernelCommandLine {
         KernelCommandLine::parse(&self.text("/proc/cmdline").unwrap_or_default())
     }
 
-    /// What the injection decided; `None` where there is nothing to be read, which is reported
-    /// unless it is not there at all.
+    /// Returns the decisions of the injection; `None` if the file cannot be read. An existing but unreadable
+    /// file is reported.
     pub(crate) fn guest_config(&self, reporter: &str) -> Option<GuestConfig> {
         let path = self.path(paths::GUEST_CONFIG);
         let json = match bounded::read_whole(&path, GUEST_CONFIG_BYTES) {
@@ -63,8 +63,8 @@ impl Root {
             .ok()
     }
 
-    /// The text of a short file without white space around it; `None` where it cannot be read or is
-    /// empty. Of one that is not short it is the first [`TEXT_BYTES`].
+    /// Returns the text of a short file without white space around it, at most [`TEXT_BYTES`]; `None` if it
+    /// cannot be read or is empty.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         let bytes = bounded::read_start(&self.path(path), TEXT_BYTES).ok()?;
         let text = String::from_utf8_lossy(&bytes).trim().to_owned();

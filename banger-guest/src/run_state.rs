@@ -1,4 +1,4 @@
-//! What init, first boot and agent tell each other through `/run/banger`.
+//! State that init, first boot and agent share in `/run/banger`.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -34,7 +34,7 @@ impl RunState {
         Self { directory: root.path("/run/banger") }
     }
 
-    /// How far the entry point has come; `None` where nobody runs one.
+    /// Returns the state of the entry point; `None` if there is none.
     pub(crate) fn entrypoint(&self) -> Option<EntrypointState> {
         let json = bounded::read_whole(&self.directory.join("entrypoint.json"), ENTRYPOINT_BYTES).ok()?;
         serde_json::from_slice(&json).ok()
@@ -48,17 +48,17 @@ impl RunState {
         std::fs::rename(new, self.directory.join("entrypoint.json"))
     }
 
-    /// Tells that somebody is connected to the agent, as long as the lock is held.
+    /// Marks that a client is connected to the agent, while the lock is held.
     pub(crate) fn mark_connected(&self) -> io::Result<RunLock> {
         self.lock("connections", FlockOperation::NonBlockingLockShared)
     }
 
-    /// Whether somebody is connected to the agent.
+    /// Returns whether a client is connected to the agent.
     pub(crate) fn is_connected(&self) -> bool {
         self.is_locked("connections", FlockOperation::NonBlockingLockExclusive)
     }
 
-    /// The right to drive the first boot; an error where somebody else does.
+    /// Takes the right to drive the first boot; an error if another process has it.
     pub(crate) fn lock_first_boot(&self) -> io::Result<RunLock> {
         let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
@@ -72,7 +72,7 @@ impl RunState {
         }
     }
 
-    /// Whether somebody drives the first boot.
+    /// Returns whether a process drives the first boot.
     pub(crate) fn is_first_boot_running(&self) -> bool {
         self.is_locked("first-boot", FlockOperation::NonBlockingLockShared)
     }
@@ -85,7 +85,7 @@ impl RunState {
         Ok(RunLock { _file: file })
     }
 
-    /// Whether a lock could not be had in this way.
+    /// Returns whether a lock is held by another process.
     fn is_locked(&self, name: &str, operation: FlockOperation) -> bool {
         let Ok(file) = File::open(self.directory.join(format!("{name}.lock"))) else {
             return false;

@@ -1,4 +1,4 @@
-//! Programs started as somebody, somewhere, in a session of their own.
+//! Starts programs with a user, a directory and a new session.
 #![allow(unsafe_code, reason = "what is done between fork and exec")]
 
 use std::ffi::OsString;
@@ -15,20 +15,19 @@ use crate::root::Root;
 use crate::sys::signal;
 use crate::users::Identity;
 
-/// The `PATH` of what is started without one.
+/// The default `PATH` of programs.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a program's standard input is.
+/// The standard input of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// A terminal, which becomes the one that controls the session.
+    /// A terminal, which becomes the controlling terminal of the session.
     Terminal,
     /// Something else.
     Other,
 }
 
-/// Makes a command run in a session of its own, as `identity` where there is one, with every
-/// signal as it is by default.
+/// Makes a command run in a new session, as `identity` if there is one, with default actions for all signals.
 pub(crate) fn detach(command: &mut Command, identity: Option<&Identity>, input: Input) {
     let who = identity.map(|identity| (identity.uid, identity.gid, identity.groups.clone()));
     let prepare = move || -> io::Result<()> {
@@ -55,7 +54,7 @@ pub(crate) fn detach(command: &mut Command, identity: Option<&Identity>, input: 
     }
 }
 
-/// The agent is spared when memory runs out; what it starts is not. Between fork and exec: it
+/// The OOM killer spares the agent, but not the programs that it starts. Runs between fork and exec, so it
 /// allocates nothing.
 fn forget_oom_protection() {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
@@ -72,7 +71,7 @@ pub(crate) fn end_with_this_process(command: &mut Command) {
     }
 }
 
-/// Makes a command run with every signal as it is by default, and nothing else changed.
+/// Makes a command run with default actions for all signals, and nothing else changed.
 pub(crate) fn reset_signals(command: &mut Command) {
     // SAFETY: the closure makes system calls only, and allocates nothing.
     unsafe {
@@ -101,7 +100,7 @@ pub(crate) fn role(name: &str, root: &Root) -> Command {
     command
 }
 
-/// `NAME=value` apart; `None` where it is not one.
+/// Splits `NAME=value`; `None` if the text has another form.
 pub(crate) fn variable(text: &str) -> Option<(OsString, OsString)> {
     let (name, value) = text.split_once('=')?;
     (!name.is_empty()).then(|| (name.into(), value.into()))

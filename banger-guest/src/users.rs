@@ -25,11 +25,11 @@ pub(crate) struct Identity {
     /// The supplementary groups.
     pub(crate) groups: Vec<Gid>,
     pub(crate) home: PathBuf,
-    /// The login shell; empty where none is told.
+    /// The login shell; may be empty.
     pub(crate) shell: String,
 }
 
-/// Why nobody is meant by a user.
+/// Error of a user lookup.
 #[derive(Debug, Error)]
 pub(crate) enum UserError {
     #[error("no user `{name}` in {PASSWD_FILE}")]
@@ -41,7 +41,7 @@ pub(crate) enum UserError {
 }
 
 impl UserError {
-    /// The code under which the agent tells it.
+    /// The agent's code for this error.
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::User { .. } | Self::Group { .. } => ErrorCode::NotFound,
@@ -87,13 +87,13 @@ impl FoundUser {
 }
 
 impl Accounts {
-    /// The files of a guest; one that is missing has nobody in it.
+    /// The files of a guest; a missing one counts as empty.
     pub(crate) fn of_guest(root: &Root) -> Self {
         Self { passwd: root.path(PASSWD_FILE), group: root.path(GROUP_FILE) }
     }
 
-    /// Who `user`, `uid`, `user:group` or `uid:gid` is, as OCI's image configuration has it: a uid
-    /// needs no entry, a group that is told takes the place of all others.
+    /// Returns the identity of `user`, `uid`, `user:group` or `uid:gid`, as in OCI's image configuration. A
+    /// uid needs no entry; a given group replaces all others.
     pub(crate) fn identity(&self, spec: &str) -> Result<Identity, UserError> {
         let (user, group) = match spec.split_once(':') {
             Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
@@ -186,7 +186,7 @@ impl Accounts {
     }
 }
 
-/// Calls `take` with each line of one of the files, until it breaks.
+/// Calls `take` with each line of one of the files, until `take` breaks.
 fn each(
     path: &Path,
     file: &'static str,

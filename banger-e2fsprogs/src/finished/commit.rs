@@ -24,13 +24,13 @@ use banger_ext4::copy_sparse;
 
 /// Bytes that are compared at a time.
 const CHUNK_BYTES: usize = 1 << 20;
-/// What libext2fs says when there is no free block.
+/// The message of libext2fs if no block is free.
 const NO_BLOCK: &str = "Could not allocate block in ext2 filesystem";
-/// What libext2fs says when there is no free inode.
+/// The message of libext2fs if no inode is free.
 const NO_INODE: &str = "Could not allocate inode in ext2 filesystem";
 
 impl DebugfsRootfs {
-    /// Makes all changes last. What goes wrong goes wrong with the copy, but the last step.
+    /// Commits all changes. Every step but the last one works on the copy.
     pub(crate) fn commit_changes(&mut self) -> Result<(), RootfsError> {
         if !self.is_changed {
             return Ok(());
@@ -148,7 +148,7 @@ impl Pass<'_> {
         self.complain(&complaints)
     }
 
-    /// Makes every inode what the tree says.
+    /// Makes every inode equal to the tree.
     fn adjust(&self) -> Result<(), Ext4Error> {
         let image = Image::open(self.copy)?;
         let mut script = Script::create(self.scratch)?;
@@ -177,7 +177,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Fails where anything differs from the tree.
+    /// Fails if anything differs from the tree.
     fn verify(&self) -> Result<(), Ext4Error> {
         let image = Image::open(self.copy)?;
         let tree = &self.edited.tree;
@@ -186,8 +186,7 @@ impl Pass<'_> {
         })
     }
 
-    /// Fails where a new file has other bytes, or a directory another parent. Names are known to
-    /// be equal.
+    /// Fails if a new file has other bytes, or a directory another parent. Names were compared before.
     fn verify_contents(&self, image: &Image, loaded: &Loaded) -> Result<(), RootfsError> {
         let mut pending = vec![(self.edited.tree.root(), loaded.tree.root(), ROOT_INODE)];
         while let Some((want, found, parent)) = pending.pop() {

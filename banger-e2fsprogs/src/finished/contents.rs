@@ -1,4 +1,4 @@
-//! Contents of a finished image: those it has, and those that wait to be written into it.
+//! Contents of a finished image: existing ones, and new ones for the next commit.
 
 use banger_tree::{ContentError, ContentId, ContentStore, LayerIndex};
 
@@ -6,7 +6,7 @@ use crate::image::Image;
 use crate::scratch::NumberedFiles;
 use banger_ext4::Ext4Error;
 
-/// Contents that lie in an image, then those in a scratch directory. Ids of the image's come first.
+/// Contents in an image, then those in a scratch directory. Ids of the image come first.
 #[derive(Debug)]
 pub(crate) struct Contents {
     pub(crate) image: Image,
@@ -20,7 +20,7 @@ impl Contents {
         Self { image, inodes, new }
     }
 
-    /// Returns the id among the new ones; `None` for one that the image has.
+    /// Returns the id among the new contents; `None` for a content of the image.
     pub(crate) fn new_id(&self, id: ContentId) -> Option<ContentId> {
         id.index().checked_sub(self.inodes.len()).map(ContentId::from_index)
     }

@@ -11,7 +11,7 @@ use super::error::rootfs_error;
 use crate::image::{Image, MTIME, ROOT_INODE, RawInode, TIMES};
 use banger_ext4::on_disk::{ACL_ACCESS, ACL_DEFAULT, acl_from_disk, decode_device, decode_time};
 
-/// What an image holds.
+/// The content of an image.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) tree: Tree,
@@ -25,7 +25,7 @@ impl Loaded {
     /// Reads all names and inodes of `image`.
     ///
     /// # Errors
-    /// It is damaged, has what a tree cannot hold, or the host refuses.
+    /// The image is damaged, a tree cannot hold a part of it, or the host refuses.
     pub(crate) fn read(image: &Image, path: &Utf8Path) -> Result<Self, RootfsError> {
         let corrupt = |reason: String| RootfsError::Corrupt { image: path.to_string(), reason };
         let failed = |error| rootfs_error(error, path);

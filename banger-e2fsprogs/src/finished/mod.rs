@@ -1,9 +1,9 @@
 //! Edits finished images with debugfs: the reference that the native editor is held to.
 //!
-//! The names and inodes of the image are read into a [`Tree`], which is edited; bytes of new files
-//! wait in a scratch directory. A commit copies the image (sharing its blocks where the host can),
-//! makes the copy what the tree says with debugfs, lets e2fsck put links and indexes of
-//! directories right, reads everything back, and renames the copy over the image.
+//! The names and inodes of the image are read into a [`Tree`], and edits change the tree. Bytes of new files
+//! wait in a scratch directory. A commit copies the image and shares its blocks if the host can. debugfs then
+//! makes the copy equal to the tree, and e2fsck repairs links and indexes of directories. At the end the
+//! commit reads everything back and renames the copy over the image.
 
 mod commit;
 mod contents;
@@ -28,8 +28,8 @@ use load::Loaded;
 
 /// A finished image as a [`Rootfs`], edited by debugfs: slow, and the reference.
 ///
-/// A [`commit`](Rootfs::commit) is a rename over the image: all or nothing, also across a crash;
-/// it needs room for a copy beside the image. Whoever has the image open keeps the old one.
+/// A [`commit`](Rootfs::commit) is a rename over the image. It is atomic, also across a crash, and needs room
+/// for a copy beside the image. A program that has the image open keeps the old one.
 ///
 /// # Limits
 /// As [`Ext4Editor`], which looks at the image first. All names and inodes of the image are kept
@@ -40,17 +40,17 @@ pub(crate) struct DebugfsRootfs {
     tools: EditTools,
     edited: RefCell<Edited>,
     is_changed: bool,
-    /// Inode numbers in the image by inode of the tree, but of new ones.
+    /// Inode numbers in the image by inode of the tree, without new inodes.
     numbers: BTreeMap<InodeId, u32>,
     /// All inodes that the image has names for.
     loaded: Vec<u32>,
-    /// Tells editors of the image that somebody looks at it.
+    /// The lock of a reader, for editors of the image.
     lock: ImageLock,
     scratch_parent: Utf8PathBuf,
     scratch: Scratch,
 }
 
-/// What the image holds, with all changes.
+/// The content of the image, with all changes.
 #[derive(Debug)]
 struct Edited {
     tree: Tree,

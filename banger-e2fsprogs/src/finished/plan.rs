@@ -1,8 +1,8 @@
 //! The commands for debugfs that give an image the names and the inodes of a tree.
 //!
-//! New inodes are made under names of their own in the root directory, which is where commands
-//! start, and linked to their places by these names; so the numbers that they get need not be
-//! known, and no path that a command is given holds more than one name of the tree.
+//! New inodes are made under temporary names in the root directory, where commands start, and then linked to
+//! their places. So their numbers need not be known, and a path in a command has at most one name of the
+//! tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use banger_ext4::Ext4Error;
 use banger_ext4::on_disk::FAST_SYMLINK_MAX;
 use banger_ext4::on_disk::dirent_bytes;
 
-/// What new inodes are called until they have their names.
+/// Prefix of the temporary names.
 const NEW: &str = ".banger-new-";
 
 /// Commands in their order.
@@ -30,8 +30,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Returns what changes the image of `contents` into `tree`; `numbers` has the numbers of its
-    /// inodes that are in the image, and `loaded` all that were.
+    /// Returns the commands that change the image of `contents` into `tree`. `numbers` has the numbers of
+    /// inodes that are in the image, and `loaded` all that were there before.
     ///
     /// # Errors
     /// The image cannot be read.

@@ -1,4 +1,4 @@
-//! The tree of the image by path, within what ext4 can hold.
+//! The tree of the image by path, within the limits of ext4.
 
 use std::io::Read;
 
@@ -18,7 +18,7 @@ impl DebugfsRootfs {
         look(&TreeRootfs::new(&mut edited.tree, &mut edited.contents))
     }
 
-    /// Changes the tree; what it has no more is in the image no more after the commit.
+    /// Changes the tree. The commit removes everything from the image that the tree does not have any more.
     fn change(
         &mut self,
         change: impl FnOnce(&mut dyn Rootfs) -> Result<(), RootfsError>,

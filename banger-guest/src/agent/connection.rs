@@ -16,7 +16,7 @@ use crate::bounded;
 /// How long a frame that has begun may take to arrive.
 pub(crate) const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a peer may take nothing while there is something for it.
+/// Time limit for a peer that does not read while data waits for it.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Characters of the message of an error.
@@ -47,7 +47,7 @@ pub(crate) enum ConnectionError {
 pub(crate) struct Connection {
     descriptor: Arc<OwnedFd>,
     decoder: FrameDecoder,
-    /// What waits to be sent, from `sent` on.
+    /// Bytes to send, from `sent` on.
     outgoing: Vec<u8>,
     sent: usize,
     /// When the peer last took something, or there was nothing for it.
@@ -68,7 +68,7 @@ impl Connection {
         })
     }
 
-    /// The next frame; waits for its beginning as long as `idle` says, or for ever.
+    /// Returns the next frame; waits for its beginning for `idle`, or without limit.
     pub(crate) fn next_frame(&mut self, idle: Option<Duration>) -> Result<Frame, ConnectionError> {
         let mut deadline = idle.map(|idle| Instant::now() + idle);
         let mut within = false;
@@ -95,7 +95,7 @@ impl Connection {
         Ok(self.decoder.next_frame()?)
     }
 
-    /// Reads what has arrived, without waiting; an error at the end of the stream.
+    /// Reads arrived bytes without a wait; an error at the end of the stream.
     pub(crate) fn receive(&mut self) -> Result<(), ConnectionError> {
         let mut buffer = [0; READ_BYTES];
         match rustix::io::read(&self.descriptor, &mut buffer) {
@@ -128,7 +128,7 @@ impl Connection {
         self.send_message(&Reply { id, outcome })
     }
 
-    /// Sends the reply that says why nothing was done.
+    /// Sends the reply with an error.
     pub(crate) fn reply_error(
         &mut self,
         id: u64,
@@ -140,7 +140,7 @@ impl Connection {
         self.reply(id, Outcome::Error(Refusal { code, message }))
     }
 
-    /// Puts a frame behind what waits to be sent.
+    /// Appends a frame to the bytes to send.
     pub(crate) fn queue(&mut self, kind: FrameKind, payload: &[u8]) -> Result<(), ConnectionError> {
         if self.waiting_bytes() == 0 {
             self.progress = Instant::now();
@@ -153,7 +153,7 @@ impl Connection {
         self.outgoing.len() - self.sent
     }
 
-    /// Sends what the peer takes, without waiting; an error where it has taken nothing for too long.
+    /// Sends as many bytes as the peer takes, without a wait; an error if it has taken nothing for too long.
     pub(crate) fn transmit(&mut self) -> Result<(), ConnectionError> {
         while self.waiting_bytes() > 0 {
             match rustix::io::write(&self.descriptor, &self.outgoing[self.sent..]) {
@@ -180,7 +180,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Passes over what has arrived and not been returned.
+    /// Drops bytes that have arrived and were not returned.
     pub(crate) fn forget_received(&mut self) {
         self.decoder = FrameDecoder::default();
     }

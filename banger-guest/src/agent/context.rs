@@ -1,11 +1,11 @@
-//! What every connection of the agent needs.
+//! Shared state of all connections of the agent.
 
 use std::sync::Arc;
 
 use super::slots::Slots;
 use crate::root::Root;
 
-/// What every connection needs.
+/// Shared state of all connections.
 #[derive(Debug)]
 pub(crate) struct Agent {
     pub(crate) root: Root,

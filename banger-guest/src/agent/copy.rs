@@ -24,7 +24,7 @@ const MAX_SYMLINKS: usize = 40;
 /// Bits of a mode that a file can be given.
 const MODE_BITS: u32 = 0o7777;
 
-/// Tells names of files under construction apart.
+/// Makes names of files under construction unique.
 static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 /// A file under construction; it vanishes unless it is kept.
@@ -75,7 +75,7 @@ pub(crate) fn copy_in(connection: &mut Connection, target: &CopyIn) -> Result<Co
     Ok(CopyTaken::default().with_bytes(bytes))
 }
 
-/// Writes what the host sends, up to its end.
+/// Writes the bytes of the host, up to their end.
 fn take_content(
     connection: &mut Connection,
     file: &mut File,
@@ -194,7 +194,7 @@ fn absolute(path: &str) -> Result<&Path, OperationError> {
     Ok(Path::new(path))
 }
 
-/// Where the file is that a path names, or will be: a rename onto a symlink would replace the link.
+/// Returns the real place of a file: a rename onto a symlink would replace the link.
 fn place(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_SYMLINKS {

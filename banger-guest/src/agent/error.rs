@@ -1,14 +1,14 @@
-//! Why an operation of the agent has no result.
+//! Errors of operations of the agent.
 
 use banger_guest::protocol::ErrorCode;
 use thiserror::Error;
 
 use super::connection::ConnectionError;
 
-/// Why an operation has no result.
+/// Error of an operation.
 #[derive(Debug, Error)]
 pub(crate) enum OperationError {
-    /// The peer is told, and the connection goes on.
+    /// The peer gets the error, and the connection goes on.
     #[error("{message}")]
     Refused { code: ErrorCode, message: String },
     /// The connection ends.

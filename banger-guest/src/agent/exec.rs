@@ -1,4 +1,4 @@
-//! `exec`: one loop that moves a program's streams, and waits for none of them alone.
+//! `exec`: one loop that moves all streams of a program, and never waits for a single one.
 
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,13 @@ const OUTGOING_BYTES: usize = 64 * 1024;
 /// How long after the program's end others may write to its streams.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How much is still read once that time is over: what a pipe can hold.
+/// Number of bytes that are still read after that time: the capacity of a pipe.
 const LAST_BYTES: usize = 1024 * 1024;
 
-/// How often things are looked at that no descriptor tells.
+/// Interval of checks for events without a descriptor.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The same where the kernel has no descriptor for the end of a process.
+/// The same, for kernels without a descriptor for the end of a process.
 const SHORT_PERIOD: Duration = Duration::from_millis(20);
 
 /// The terminal's end-of-file character.
@@ -36,7 +36,7 @@ struct ExecRun<'a> {
     connection: &'a mut Connection,
     child: ExecChild,
     on_terminal: bool,
-    /// What the host has sent and the program not read.
+    /// Bytes of the host that the program has not read yet.
     input: Vec<u8>,
     input_ended: bool,
     /// How much the host may still send.
@@ -109,7 +109,7 @@ impl ExecRun<'_> {
         }
     }
 
-    /// Waits until something can be moved, or has to be looked at.
+    /// Waits until bytes can be moved, or a check is due.
     fn wait(&self) -> Result<(), ConnectionError> {
         let mut waiting = Vec::with_capacity(5);
         let mut events = PollFlags::IN;
@@ -139,7 +139,7 @@ impl ExecRun<'_> {
         self.connection.waiting_bytes() < OUTGOING_BYTES
     }
 
-    /// What the host has sent.
+    /// Handles a frame of the host.
     fn take_frames(&mut self) -> Result<(), ConnectionError> {
         self.connection.receive()?;
         while let Some(frame) = self.connection.arrived_frame()? {
@@ -182,7 +182,7 @@ impl ExecRun<'_> {
         Ok(())
     }
 
-    /// Hands the program what it takes.
+    /// Writes as many bytes to the program as it takes.
     fn write_input(&mut self) -> Result<(), ConnectionError> {
         let Some(stdin) = &self.child.input else {
             return Ok(());
@@ -271,7 +271,7 @@ impl ExecRun<'_> {
         }
     }
 
-    /// What is in the streams now, though others may still hold them: all that the program wrote.
+    /// Reads the rest of the program's output. Other processes may still hold the streams open.
     fn read_last(&mut self) -> Result<(), ConnectionError> {
         let mut buffer = [0; DATA_CHUNK_BYTES];
         let mut left = LAST_BYTES;

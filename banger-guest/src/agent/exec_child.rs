@@ -23,7 +23,7 @@ pub(crate) struct ExecChild {
     child: Child,
     /// Its process id, which is its group's too.
     pub(crate) pid: Pid,
-    /// Becomes readable when the program ends; `None` where the kernel has no such thing.
+    /// Becomes readable when the program ends; `None` if the kernel does not support it.
     pub(crate) ended: Option<OwnedFd>,
     pub(crate) input: Option<OwnedFd>,
     pub(crate) output: Option<OwnedFd>,
@@ -109,7 +109,7 @@ impl ExecChild {
         Ok(Self { child, pid, ended, input, output, error_output, status: None })
     }
 
-    /// How the program ended; `None` while it runs.
+    /// Returns how the program ended; `None` while it runs.
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             // An error says that somebody else has reaped it, which nobody does.
@@ -118,8 +118,8 @@ impl ExecChild {
         self.status
     }
 
-    /// Sends a signal to the program's process group. Once the program has ended it goes nowhere:
-    /// its number may be another's.
+    /// Sends a signal to the program's process group. After the end of the program it does nothing: the
+    /// number may belong to another process.
     pub(crate) fn signal(&mut self, number: i32) -> Result<(), Errno> {
         if self.status().is_some() {
             return Ok(());
@@ -127,7 +127,7 @@ impl ExecChild {
         signal::send(Target::Group(self.pid), number)
     }
 
-    /// Tells the terminal another size; nothing where there is none.
+    /// Sets the size of the terminal, if there is one.
     pub(crate) fn resize(&self, size: Pty) {
         if let Some(output) = &self.output {
             // A pipe says that it is not a terminal.
@@ -172,7 +172,7 @@ fn exit_status(status: std::process::ExitStatus) -> ExitStatus {
     }
 }
 
-/// What reading a stream of a program gave.
+/// Result of a read from a stream of a program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum StreamRead {
     Bytes(usize),
@@ -180,7 +180,7 @@ pub(crate) enum StreamRead {
     End,
 }
 
-/// Reads what a program has written, without waiting.
+/// Reads the output of a program, without a wait.
 pub(crate) fn read_output(stream: &OwnedFd, buffer: &mut [u8]) -> StreamRead {
     match rustix::io::read(stream, buffer) {
         Ok(0) => StreamRead::End,

@@ -1,4 +1,4 @@
-//! `grow`: the root file system takes the room that its block device has.
+//! `grow`: grows the root file system to the size of its block device.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::sys::resize::resize_ext4;
 /// `EXT4_SUPER_MAGIC`, as statfs(2) has it.
 const EXT4_MAGIC: u64 = 0xef53;
 
-/// The unit of `size` in sysfs, whatever the device's own sectors are.
+/// The unit of `size` in sysfs, for any sector size of the device.
 const SECTOR_BYTES: u64 = 512;
 
 /// Grows the ext4 that `/` is on to the size of its device.

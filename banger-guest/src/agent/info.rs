@@ -1,4 +1,4 @@
-//! `health` and `info`: what a guest is, and how far it has come.
+//! `health` and `info`: state of a guest and of its first boot.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -20,20 +20,20 @@ use crate::os_release;
 use crate::root::Root;
 use crate::run_state::RunState;
 
-/// How much of the first boot's log is told.
+/// Bytes of the first boot's log in an answer.
 const LOG_TAIL_BYTES: u64 = 8 * 1024;
 
-/// Interfaces and addresses that are told: a frame has a limit, and a guest with more has other means.
+/// Number of interfaces and addresses in an answer: a frame has a limit.
 const MAX_INTERFACES: usize = 64;
 const MAX_ADDRESSES: usize = 16;
 
-/// Characters of the kernel command line that are told; the kernel takes no more on x86.
+/// Characters of the kernel command line in an answer; on x86 the kernel accepts no more.
 const MAX_COMMAND_LINE: usize = 2048;
 
-/// Characters that are told of a text which the guest's files hold.
+/// Characters of a text from the guest's files in an answer.
 const MAX_VALUE: usize = 256;
 
-/// How long an answer may be, so that it fits into a frame with what is around it.
+/// Largest length of an answer, so that it fits a frame.
 const MAX_INFO_BYTES: usize = MAX_PAYLOAD_BYTES as usize - 1024;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -45,7 +45,7 @@ pub(crate) fn health() -> Health {
         .with_uptime_ms(uptime_ms())
 }
 
-/// What the guest is. Where it says more than a frame holds, the log is left out.
+/// Returns the state of the guest. If it does not fit a frame, the log is left out.
 pub(crate) fn info(root: &Root) -> Info {
     let mut info = whole_info(root);
     if serde_json::to_vec(&info).is_ok_and(|json| json.len() > MAX_INFO_BYTES) {
@@ -76,7 +76,7 @@ fn whole_info(root: &Root) -> Info {
         .with_uptime_ms(uptime_ms())
 }
 
-/// A text of the guest's files, as much of it as is told.
+/// Returns a text of the guest's files, cut for an answer.
 fn value(text: String) -> String {
     bounded::clip(text, MAX_VALUE)
 }
@@ -92,7 +92,7 @@ fn kernel(root: &Root) -> KernelInfo {
         .with_command_line(command_line)
 }
 
-/// How far the first boot has come, as its files tell it.
+/// Returns the progress of the first boot, from its files.
 fn first_boot(root: &Root) -> FirstBoot {
     let log_tail = tail(&root.path(paths::FIRST_BOOT_LOG)).unwrap_or_default();
     if !root.path(paths::FIRST_BOOT_PENDING).exists() {

@@ -1,4 +1,4 @@
-//! Listening: one thread an address, which hands connections to threads of their own.
+//! Listens: one thread for each address, and one for each connection.
 
 use std::fs::Permissions;
 use std::net::{SocketAddr, TcpListener};
@@ -46,7 +46,7 @@ impl Listener {
         }))
     }
 
-    /// The next connection; `None` for one that is not let in.
+    /// Returns the next connection; `None` for a rejected one.
     fn accept(&self) -> std::io::Result<Option<OwnedFd>> {
         Ok(match self {
             Self::Vsock(listener) => {

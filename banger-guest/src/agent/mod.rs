@@ -1,5 +1,5 @@
-//! The agent: answers the protocol of `docs/guest-protocol.md` on vsock, and on TCP, Unix sockets
-//! and virtio ports when told to.
+//! The agent: answers the protocol of `docs/guest-protocol.md` on vsock, and on TCP, Unix sockets and virtio
+//! ports if configured.
 //!
 //! A thread a connection and a fixed number of slots for them; a peer that stalls costs its slot
 //! until its time is up, and nothing else.

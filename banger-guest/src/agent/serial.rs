@@ -1,4 +1,4 @@
-//! A virtio port: one peer at a time, which comes and goes without the guest accepting it.
+//! A virtio port: one peer at a time. The guest does not see when it comes and goes.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -42,8 +42,8 @@ pub(crate) fn serve(agent: &Arc<Agent>, path: &Path) -> ! {
     }
 }
 
-/// Serves the peers of an open port until it breaks. It stays open between them: what comes to a
-/// closed port is lost.
+/// Serves the peers of an open port until it breaks. The port stays open between them: bytes to a closed port
+/// are lost.
 fn serve_port(agent: &Arc<Agent>, port: Arc<OwnedFd>) {
     while let Ok(connection) = Connection::new(Arc::clone(&port)) {
         if let ConnectionError::Io(_) = session::serve(agent, connection, None) {

@@ -15,8 +15,8 @@ use crate::run_state::RunState;
 /// How long a connection may wait for its next request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Serves a connection until it ends, and says why. One without a slot is a device, which may be
-/// silent for ever.
+/// Serves a connection until it ends, and returns the reason. A connection without a slot is a device, which
+/// may be silent for ever.
 pub(crate) fn serve(agent: &Agent, mut connection: Connection, slot: Option<&Slot>) -> ConnectionError {
     let idle = slot.map(|_| IDLE_TIMEOUT);
     // A device has no end that tells whether somebody is there; init need not wait for it.
@@ -57,7 +57,7 @@ pub(crate) fn serve(agent: &Agent, mut connection: Connection, slot: Option<&Slo
     error
 }
 
-/// Passes over what is left of something that was no frame: a device is not closed with its peer.
+/// Drops the rest of bytes that were not a frame: a device stays open when its peer leaves.
 fn drain(connection: &mut Connection) {
     while connection.wait_readable(Duration::from_millis(200)).is_ok_and(|readable| readable) {
         if connection.receive().is_err() {

@@ -1,4 +1,4 @@
-//! `shutdown`: by the way of the init that runs, and by force where that leads nowhere.
+//! `shutdown`: asks the running init, and uses force if that does not work.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -20,7 +20,7 @@ use crate::sys::signal::{self, Target};
 /// How long the init may take before the agent does it.
 const INIT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Whether this agent is in a guest, and not in a test beside somebody's own programs.
+/// Returns whether this agent runs in a guest, and not in a test beside programs of the user.
 pub(crate) fn check_guest(root: &Root) -> Result<(), OperationError> {
     match root.prefix() {
         None => Ok(()),
@@ -31,7 +31,7 @@ pub(crate) fn check_guest(root: &Root) -> Result<(), OperationError> {
     }
 }
 
-/// Begins to go down, and returns. A thread goes on, should the init not.
+/// Begins the shutdown, and returns. A thread finishes it if the init does not.
 pub(crate) fn shut_down(root: &Root, action: ShutdownAction) {
     let kind = kind_of_init(root);
     let asked = ask(root, kind, action);
@@ -96,7 +96,7 @@ fn sysvinit_request(runlevel: u8) -> [u8; 384] {
     request
 }
 
-/// Where runit looks for its flags: upstream's place, and Debian's.
+/// Directories in which runit looks for its flags: upstream's and Debian's.
 const RUNIT_FLAGS: [(&str, &str); 2] =
     [("/etc/runit/stopit", "/etc/runit/reboot"), ("/run/runit.stopit", "/run/runit.reboot")];
 
@@ -118,7 +118,7 @@ fn ask_runit(root: &Root, off: bool) -> bool {
     is_set && signal::send(Target::Process(Pid::INIT), libc::SIGCONT).is_ok()
 }
 
-/// Writes to a fifo that somebody reads; nothing is made, and nobody waited for.
+/// Writes to an existing FIFO with a reader; does not wait.
 fn write_fifo(path: &Path, bytes: &[u8]) -> bool {
     let fifo = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);
     fifo.and_then(|mut fifo| fifo.write_all(bytes)).is_ok()

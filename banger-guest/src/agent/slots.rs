@@ -1,4 +1,4 @@
-//! How many connections there are at a time, and which one goes when there would be one too many.
+//! Limits the number of connections, and chooses which one ends when there are too many.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,10 @@ use rustix::net::{Shutdown, shutdown};
 /// Connections at a time.
 pub(crate) const MAX_CONNECTIONS: usize = 64;
 
-/// How long a new connection waits for the place of one that was told to end.
+/// Time that a new connection waits for the slot of an ended one.
 const EVICTION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The connections that there are.
+/// The current connections.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     state: Mutex<SlotState>,
@@ -29,7 +29,7 @@ struct SlotState {
 struct OpenConnection {
     id: u64,
     socket: Arc<OwnedFd>,
-    /// Since when it waits for a request; `None` while an operation runs, or once it was told to end.
+    /// Start of the wait for a request; `None` while an operation runs, or after it was told to end.
     idle_since: Option<Instant>,
 }
 
@@ -41,8 +41,8 @@ pub(crate) struct Slot {
 }
 
 impl Slots {
-    /// A place for a connection. Where there is none, the connection that has been idle longest is
-    /// ended for it; `None` where all of them are at work.
+    /// Returns a slot for a connection. If no slot is free, the connection that has been idle longest ends;
+    /// `None` if all of them are busy.
     pub(crate) fn take(slots: &Arc<Self>, socket: &Arc<OwnedFd>) -> Option<Slot> {
         let mut state = slots.lock();
         if state.connections.len() >= MAX_CONNECTIONS {

@@ -9,7 +9,7 @@ use super::error::OperationError;
 use crate::root::Root;
 use crate::run_state::RunState;
 
-/// How often init's word is looked at.
+/// Interval of checks of the state that init writes.
 const PERIOD: Duration = Duration::from_millis(20);
 
 pub(crate) fn wait(

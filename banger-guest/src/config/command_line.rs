@@ -16,8 +16,8 @@ pub struct KernelCommandLine {
 }
 
 impl KernelCommandLine {
-    /// Splits a line as the kernel does: at white space outside double quotes, and at the first
-    /// `=`. What follows `--` is for init, and is passed over.
+    /// Splits a line as the kernel does: at white space outside double quotes, and at the first `=`. Words
+    /// after `--` are for init, and are skipped.
     #[must_use]
     pub fn parse(line: &str) -> Self {
         let mut parameters = Vec::new();
@@ -39,13 +39,13 @@ impl KernelCommandLine {
         Self { parameters }
     }
 
-    /// The last value of a parameter; empty where it has none.
+    /// Returns the last value of a parameter; empty if it has no value.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
         self.parameters.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
-    /// Every value of a parameter, those that one value joins with commas apart.
+    /// Returns every value of a parameter; values are split at commas.
     pub fn list<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.parameters
             .iter()

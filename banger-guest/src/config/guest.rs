@@ -1,4 +1,4 @@
-//! `/etc/banger/guest.json`: what the injection decided about a guest.
+//! `/etc/banger/guest.json`: decisions of the injection about a guest.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use thiserror::Error;
 /// The version of [`GuestConfig`] that this crate writes, and the newest that it reads.
 pub const CONFIG_VERSION: u32 = 1;
 
-/// Where things are in a guest.
+/// Paths of files in a guest.
 pub mod paths {
     /// The configuration that the injection wrote, a [`GuestConfig`](super::GuestConfig).
     pub const GUEST_CONFIG: &str = "/etc/banger/guest.json";
@@ -19,7 +19,7 @@ pub mod paths {
     pub const NETWORK: &str = "/usr/local/libexec/banger-network-bootstrap";
     /// A hard link of it, to drive the first boot.
     pub const FIRST_BOOT: &str = "/usr/local/libexec/banger-first-boot";
-    /// What dispatches to the package manager of the distribution.
+    /// The script that calls the package manager of the distribution.
     pub const FIRST_BOOT_SCRIPT: &str = "/usr/local/libexec/banger-first-boot.sh";
     /// A hard link of it, to be process 1.
     pub const INIT: &str = "/usr/local/libexec/banger-init";
@@ -27,7 +27,7 @@ pub mod paths {
     pub const FIRST_BOOT_PENDING: &str = "/var/lib/banger/first-boot-pending";
     /// Appears when the first boot is done.
     pub const FIRST_BOOT_DONE: &str = "/var/lib/banger/first-boot-done";
-    /// What the first boot did and said.
+    /// Log of the first boot.
     pub const FIRST_BOOT_LOG: &str = "/var/log/banger-first-boot.log";
 }
 
@@ -46,7 +46,7 @@ pub enum BootContract {
     S6,
     /// busybox init with an inittab.
     Busybox,
-    /// banger-init: there is no usable init, or banger's was asked for.
+    /// banger-init: the image has no usable init, or the user asked for banger-init.
     Banger,
 }
 
@@ -76,14 +76,14 @@ impl fmt::Display for BootContract {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum InitMode {
-    /// The image's where it has one, banger's otherwise.
+    /// The init of the image if it has one, else banger-init.
     #[default]
     Auto,
     /// The image's, and nothing else.
     Image,
     /// banger's, always.
     Banger,
-    /// banger's, until the first boot has installed one.
+    /// banger-init, until the first boot has installed an init.
     Install,
 }
 
@@ -125,7 +125,7 @@ impl fmt::Display for InitMode {
     }
 }
 
-/// What the injection decided about a guest.
+/// Decisions of the injection about a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GuestConfig {
@@ -139,10 +139,11 @@ pub struct GuestConfig {
     /// An init of the image that banger-init becomes after its own work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handover: Option<String>,
-    /// What banger-init runs, out of the image's configuration.
+    /// The program for banger-init, from the image's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Entrypoint>,
-    /// Whether banger-init keeps a login shell on the console beside an entry point. Without an entry point there is always one.
+    /// Whether banger-init keeps a login shell on the console besides an entry point. Without an entry point
+    /// there is always a shell.
     #[serde(default)]
     pub console_shell: bool,
 }
@@ -210,12 +211,12 @@ impl GuestConfig {
         }
     }
 
-    /// Reads the content of `/etc/banger/guest.json`. What a later version added and this one does
-    /// not know is passed over, as long as the version says so.
+    /// Reads the content of `/etc/banger/guest.json`. Unknown fields of a later release are skipped, if the
+    /// version is the same.
     ///
     /// # Errors
     ///
-    /// Where it is not such a document, or of a newer version.
+    /// The content is not this document, or has a newer version.
     pub fn from_json(json: &[u8]) -> Result<Self, GuestConfigError> {
         let config: Self = serde_json::from_slice(json).map_err(GuestConfigError::Json)?;
         if config.version != CONFIG_VERSION {
@@ -239,15 +240,15 @@ impl GuestConfig {
 pub struct FirstBootMarker {
     /// How often the first boot was begun.
     pub attempt: u32,
-    /// What is or was being done.
+    /// The current or last stage.
     pub stage: Option<String>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
 }
 
 impl FirstBootMarker {
-    /// The marker in a file's content. What cannot be read counts as a first boot that never
-    /// began: a torn or empty marker still asks for one.
+    /// Returns the marker in a file's content. An unreadable marker counts as a first boot that never began:
+    /// a torn or empty marker still asks for one.
     #[must_use]
     pub fn from_json(json: &[u8]) -> Self {
         serde_json::from_slice(json).unwrap_or_default()

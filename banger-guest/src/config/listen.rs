@@ -1,4 +1,4 @@
-//! Where the agent listens.
+//! Addresses on which the agent listens.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,13 +10,13 @@ use thiserror::Error;
 use super::command_line::KernelCommandLine;
 use crate::protocol::DEFAULT_PORT;
 
-/// Where the agent listens, as `banger.agent=` names it on the kernel command line.
+/// An address on which the agent listens, as in `banger.agent=` on the kernel command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenAddress {
     /// `vsock:PORT`; from the host only.
     Vsock(u32),
-    /// `tcp:ADDRESS:PORT`. There is no authentication: whoever reaches the port is root.
+    /// `tcp:ADDRESS:PORT`, without authentication: everybody who reaches the port is root.
     Tcp(SocketAddr),
     /// `unix:PATH`.
     Unix(PathBuf),
@@ -32,12 +32,11 @@ pub struct ListenAddressError {
 }
 
 impl ListenAddress {
-    /// The addresses of `banger.agent=`, several apart by commas; vsock on the default port where
-    /// it is missing.
+    /// Returns the addresses of `banger.agent=`, separated by commas; by default vsock on the default port.
     ///
     /// # Errors
     ///
-    /// Where one of them is not understood.
+    /// One of them does not parse.
     pub fn from_command_line(line: &KernelCommandLine) -> Result<Vec<Self>, ListenAddressError> {
         let addresses: Vec<_> = line.list("banger.agent").map(str::parse).collect::<Result<_, _>>()?;
         Ok(if addresses.is_empty() { vec![Self::Vsock(DEFAULT_PORT)] } else { addresses })

@@ -2,7 +2,7 @@
 //!
 //! - [`GuestConfig`]: how the guest boots; the injection writes it.
 //! - [`NetworkConfig`]: the network; the VM manager writes it.
-//! - [`KernelCommandLine`]: what the kernel was started with.
+//! - [`KernelCommandLine`]: the parameters of the kernel.
 
 mod command_line;
 mod guest;

@@ -18,11 +18,11 @@ pub const NETWORK_FILE: &str = "/etc/banger-network.conf";
 #[serde(default)]
 #[non_exhaustive]
 pub struct NetworkConfig {
-    /// The interface; the only one that is no loopback where it is missing.
+    /// The interface; by default the only one that is not loopback.
     pub interface: Option<String>,
     /// Its addresses.
     pub addresses: Vec<InterfaceAddress>,
-    /// The default routes, at most one a family.
+    /// The default routes, at most one for each family.
     pub gateways: Vec<IpAddr>,
     /// The name servers.
     pub dns: Vec<IpAddr>,
@@ -40,12 +40,12 @@ setters! {
     }
 }
 
-/// What was read out of `/etc/banger-network.conf`.
+/// The content of `/etc/banger-network.conf`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkFile {
-    /// What it says.
+    /// The configuration.
     pub config: NetworkConfig,
-    /// Keys that have no meaning here, for a warning.
+    /// Unknown keys, for a warning.
     pub unknown_keys: Vec<String>,
 }
 
@@ -59,34 +59,34 @@ pub enum NetworkConfigError {
         /// Its number, from 1.
         line: usize,
     },
-    /// A value is not what its key needs.
+    /// A value does not fit its key.
     #[error("`{value}` is not a valid {expected} for {key}")]
     Value {
         /// The key, or the parameter of the kernel.
         key: String,
-        /// What it was given.
+        /// The given value.
         value: String,
-        /// What it needs.
+        /// The needed form.
         expected: &'static str,
     },
     /// Two default routes of one family.
     #[error("two gateways of one family: {first} and {second}")]
     Gateways {
-        /// The one that came first.
+        /// The first one.
         first: IpAddr,
-        /// The one that is too many.
+        /// The second one.
         second: IpAddr,
     },
 }
 
 impl NetworkConfig {
-    /// Reads the content of `/etc/banger-network.conf`: `key=value` lines, where `#` begins a
-    /// comment line, values may be quoted, and lists are apart by commas or spaces or by repeating
-    /// the key. Keys: `interface`, `address` (with `/prefix`), `gateway`, `dns`, `hostname`.
+    /// Reads the content of `/etc/banger-network.conf`: `key=value` lines. `#` begins a comment line, and
+    /// values may be quoted. Lists are separated by commas or spaces, or repeat the key. Keys: `interface`,
+    /// `address` (with `/prefix`), `gateway`, `dns`, `hostname`.
     ///
     /// # Errors
     ///
-    /// Where a line or a value is not understood.
+    /// A line or a value does not parse.
     pub fn parse_file(text: &str) -> Result<NetworkFile, NetworkConfigError> {
         let mut file = NetworkFile::default();
         for (index, line) in text.lines().enumerate() {
@@ -103,7 +103,7 @@ impl NetworkConfig {
         Ok(file)
     }
 
-    /// The content of `/etc/banger-network.conf` that says the same.
+    /// Returns the content of `/etc/banger-network.conf` for this configuration.
     #[must_use]
     pub fn to_file(&self) -> String {
         let mut text = String::new();
@@ -122,12 +122,13 @@ impl NetworkConfig {
         text
     }
 
-    /// What the kernel command line says about the network: `ip=` first, and `banger.net.interface`,
-    /// `.address`, `.gateway`, `.dns` and `banger.hostname` over it. `None` where it says nothing.
+    /// Returns the network configuration on the kernel command line: `ip=` first, then
+    /// `banger.net.interface`, `.address`, `.gateway`, `.dns` and `banger.hostname`, which win. `None`
+    /// without these parameters.
     ///
     /// # Errors
     ///
-    /// Where a value is not understood.
+    /// A value does not parse.
     pub fn from_command_line(line: &KernelCommandLine) -> Result<Option<Self>, NetworkConfigError> {
         let mut config = Self::default();
         for value in line.list("ip") {
@@ -154,7 +155,7 @@ impl NetworkConfig {
         Ok((config != Self::default()).then_some(config))
     }
 
-    /// This configuration, with what `over` says in place of what this one says.
+    /// Returns this configuration with the values of `over`, which win.
     #[must_use]
     pub fn overridden_by(self, over: Self) -> Self {
         fn list<T>(under: Vec<T>, over: Vec<T>) -> Vec<T> {
@@ -169,17 +170,17 @@ impl NetworkConfig {
         }
     }
 
-    /// Whether it says nothing about an interface.
+    /// Returns whether it has no setting for an interface.
     #[must_use]
     pub fn has_no_addresses(&self) -> bool {
         self.addresses.is_empty() && self.gateways.is_empty()
     }
 
-    /// Checks what [`parse_file`](Self::parse_file) checks, for one that came otherwise.
+    /// Makes the checks of [`parse_file`](Self::parse_file), for a configuration from another source.
     ///
     /// # Errors
     ///
-    /// Where a name is none, or there are two gateways of one family.
+    /// A name is invalid, or one family has two gateways.
     pub fn check(&self) -> Result<(), NetworkConfigError> {
         let mut again = Self::default();
         if let Some(interface) = &self.interface {
@@ -191,7 +192,7 @@ impl NetworkConfig {
         self.gateways.iter().try_for_each(|gateway| again.add_gateway(*gateway))
     }
 
-    /// Sets or adds to what a key says; `false` where the key has no meaning.
+    /// Sets the value of a key or adds to it; `false` for an unknown key.
     fn set(&mut self, key: &str, value: &str) -> Result<bool, NetworkConfigError> {
         let error =
             |expected| NetworkConfigError::Value { key: key.to_owned(), value: value.to_owned(), expected };
@@ -303,7 +304,7 @@ pub struct InterfaceAddress {
 }
 
 impl InterfaceAddress {
-    /// An address with a prefix; `None` where the prefix is longer than the address.
+    /// Returns an address with a prefix; `None` if the prefix is longer than the address.
     #[must_use]
     pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
         let bits = if address.is_ipv4() { 32 } else { 128 };
@@ -374,7 +375,7 @@ fn unquote(value: &str) -> &str {
     value
 }
 
-/// The fields between colons, where brackets keep colons together and are taken off.
+/// Returns the fields between colons. Brackets protect colons and are removed.
 fn colon_fields(value: &str) -> Vec<&str> {
     let mut depth = 0_u32;
     value
@@ -390,7 +391,8 @@ fn colon_fields(value: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The prefix of a netmask, which is a number of bits or, for IPv4, an address of ones and then zeros.
+/// Returns the prefix of a netmask, which is a number of bits or, for IPv4, an address of ones and then
+/// zeros.
 fn prefix_length(mask: &str, address: IpAddr) -> Option<u8> {
     if let Ok(mask) = mask.parse::<Ipv4Addr>() {
         let mask = u32::from(mask);
@@ -400,7 +402,7 @@ fn prefix_length(mask: &str, address: IpAddr) -> Option<u8> {
     mask.parse().ok()
 }
 
-/// The prefix that the kernel supposes where no netmask is told.
+/// Returns the prefix that the kernel supposes without a netmask.
 fn classful_prefix(address: Ipv4Addr) -> u8 {
     match address.octets()[0] {
         0..=127 => 8,

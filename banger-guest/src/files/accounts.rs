@@ -1,12 +1,12 @@
 //! `/etc/passwd` and `/etc/group`, as passwd(5) and group(5) specify them.
 
-/// Where the users are.
+/// The file of users.
 pub const PASSWD_FILE: &str = "/etc/passwd";
 
-/// Where the groups are.
+/// The file of groups.
 pub const GROUP_FILE: &str = "/etc/group";
 
-/// The longest line of either file that is read; a longer one is passed over.
+/// The longest line of both files; a longer line is skipped.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// A line of `/etc/passwd`. Names and paths are bytes: no encoding is promised.
@@ -37,7 +37,7 @@ pub struct GroupLine<'a> {
 }
 
 impl<'a> UserLine<'a> {
-    /// Returns the user of one line; `None` where the line has not seven fields, no name, or no valid numbers.
+    /// Returns the user of one line; `None` if the line does not have seven fields, a name and valid numbers.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let [name, _password, uid, gid, _comment, home, shell] = fields(line)?;
@@ -46,7 +46,8 @@ impl<'a> UserLine<'a> {
 }
 
 impl<'a> GroupLine<'a> {
-    /// Returns the group of one line; `None` where the line has not four fields, no name, or no valid number.
+    /// Returns the group of one line; `None` if the line does not have four fields, a name and a valid
+    /// number.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let [name, _password, gid, members] = fields(line)?;
@@ -59,18 +60,18 @@ impl<'a> GroupLine<'a> {
     }
 }
 
-/// Iterates over the users of a `/etc/passwd`, in its order. Lines that are not valid are passed over.
+/// Iterates over the users of a `/etc/passwd`, in its order. Skips invalid lines.
 pub fn users(passwd: &[u8]) -> impl Iterator<Item = UserLine<'_>> {
     super::lines(passwd, MAX_LINE_BYTES).filter_map(UserLine::parse)
 }
 
-/// Iterates over the groups of a `/etc/group`, in its order. Lines that are not valid are passed over.
+/// Iterates over the groups of a `/etc/group`, in its order. Skips invalid lines.
 pub fn groups(group: &[u8]) -> impl Iterator<Item = GroupLine<'_>> {
     super::lines(group, MAX_LINE_BYTES).filter_map(GroupLine::parse)
 }
 
-/// Returns the number that a text of decimal digits is. All ones is not a number of anybody: it means
-/// "do not change" to the kernel.
+/// Returns the number in a text of decimal digits. All ones is not a valid id: it means "do not change" to
+/// the kernel.
 ///
 /// ```
 /// use banger_guest::files::accounts::numeric_id;

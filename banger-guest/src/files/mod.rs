@@ -1,7 +1,7 @@
 //! Parsers of files that every Linux root file system has: [`os_release`] and [`accounts`].
 //!
-//! They take bytes and do no I/O, so that the guest binary, the injection and the host read the same file
-//! in the same way. Each one bounds what it looks at, because an image may put anything in these files.
+//! They take bytes and do no I/O, so the guest binary, the injection and the host read a file in the same
+//! way. Each parser limits its input, because an image may put anything in these files.
 //!
 //! ```
 //! use banger_guest::files::{accounts, os_release::OsRelease};

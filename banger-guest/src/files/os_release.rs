@@ -1,21 +1,21 @@
 //! `/etc/os-release`, as os-release(5) specifies it.
 
-/// Where the file is; the first one that says something counts.
+/// Paths of the file; the first one with content counts.
 pub const OS_RELEASE_FILES: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
 /// How much of the file is read: os-release(5) has few lines.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
-/// The longest line that is read; a longer one is passed over.
+/// The longest line; a longer line is skipped.
 pub const MAX_LINE_BYTES: usize = 4096;
 
-/// What a distribution says about itself.
+/// The names of a distribution.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OsRelease {
     /// `ID`: `debian`.
     pub id: Option<String>,
-    /// `ID_LIKE`: the distributions that this one is like, nearest first, separated by spaces.
+    /// `ID_LIKE`: similar distributions, nearest first, separated by spaces.
     pub id_like: Option<String>,
     /// `VERSION_ID`: `12`.
     pub version_id: Option<String>,
@@ -24,8 +24,7 @@ pub struct OsRelease {
 }
 
 impl OsRelease {
-    /// Returns what a file says. Bytes after [`MAX_FILE_BYTES`] and lines longer than [`MAX_LINE_BYTES`]
-    /// are passed over.
+    /// Parses a file. Bytes after [`MAX_FILE_BYTES`] and lines longer than [`MAX_LINE_BYTES`] are skipped.
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
         let mut release = Self::default();
@@ -34,7 +33,7 @@ impl OsRelease {
         release
     }
 
-    /// Takes one line, for callers that read a file line by line. The last line with a key wins.
+    /// Adds one line, for callers that read a file line by line. The last line with a key wins.
     pub fn take_line(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let Some((key, value)) = line.trim().split_once('=') else {
@@ -57,7 +56,7 @@ impl OsRelease {
     }
 }
 
-/// A value as the shell would read it: quotes off, and backslashes before what they protect.
+/// Returns a value as the shell would read it: without quotes and escaping backslashes.
 fn unquote(value: &str) -> String {
     let inner = ['"', '\'']
         .into_iter()

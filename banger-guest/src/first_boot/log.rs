@@ -13,14 +13,14 @@ use crate::root::Root;
 /// A log that is longer than this is begun anew: a guest that fails at every boot must not fill its disk.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Where the first boot says what it does.
+/// The log of the first boot.
 #[derive(Debug)]
 pub(crate) struct Log {
     file: Option<File>,
 }
 
 impl Log {
-    /// Opens the log. Where that cannot be, the console has to do.
+    /// Opens the log, or the console if that fails.
     pub(crate) fn open(root: &Root) -> Self {
         let path = root.path(paths::FIRST_BOOT_LOG);
         let file = open(&path)
@@ -36,7 +36,7 @@ impl Log {
         self.write(format!("{name}: {text}\n").as_bytes());
     }
 
-    /// What the script wrote.
+    /// Appends the output of the script.
     pub(crate) fn output(&mut self, bytes: &[u8]) {
         let _ = std::io::stderr().write_all(bytes);
         self.write(bytes);

@@ -1,8 +1,8 @@
-//! The driver of the first boot: keeps the marker, calls the script that knows package managers,
-//! and tells why it failed.
+//! The driver of the first boot: keeps the marker, calls the script that knows package managers, and reports
+//! why it failed.
 //!
-//! While `first-boot-pending` exists there is something to do. Each stage is written into it, and
-//! on the disk, before it begins; it goes only after `first-boot-done` is on the disk.
+//! While `first-boot-pending` exists, the first boot is not done. Each stage is written into it and flushed
+//! before it begins. It is removed only after `first-boot-done` is on the disk.
 
 mod log;
 mod script;
@@ -28,11 +28,11 @@ use script::{Script, StageError, TIMEOUT};
 /// The longest marker.
 const MARKER_BYTES: u64 = 64 * 1024;
 
-/// Where an sshd is, if there is one.
+/// Paths of sshd.
 const SSHD: [&str; 5] =
     ["/usr/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd", "/usr/local/sbin/sshd", "/usr/lib/ssh/sshd"];
 
-/// Why the first boot is not done. The text goes into the marker.
+/// The reason why the first boot is not done. The text goes into the marker.
 #[derive(Debug, Error)]
 enum FirstBootError {
     #[error("somebody else drives it")]
@@ -43,7 +43,7 @@ enum FirstBootError {
     Stage(#[from] StageError),
 }
 
-/// The role: does what there is to do, once.
+/// The role: does the pending work, once.
 pub(crate) fn run(options: &Options) -> ExitCode {
     let root = &options.root;
     let name = Role::FirstBoot.name();
@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// Whether a guest has something to do at a boot: the first one, or what an init does at the others.
+/// Returns whether a guest has work at a boot: the first boot, or the work of an init at later boots.
 pub(crate) fn is_needed(root: &Root, config: &GuestConfig) -> bool {
     let is_last_init = config.contract == BootContract::Banger
         && config.init != InitMode::Install
@@ -134,7 +134,7 @@ fn stages(root: &Root, log: &mut Log, marker: &mut FirstBootMarker) -> Result<()
     Ok(())
 }
 
-/// First what says that it is done, then, once that cannot be lost, the end of what says that it is not.
+/// Writes and flushes the marker of the finished first boot, then removes the pending one.
 fn finish(root: &Root, marker: &FirstBootMarker) -> Result<(), FirstBootError> {
     let done = FirstBootMarker { attempt: marker.attempt, stage: None, last_error: None };
     durable::replace(&root.path(paths::FIRST_BOOT_DONE), &done.to_json(), 0o644)
@@ -145,7 +145,7 @@ fn finish(root: &Root, marker: &FirstBootMarker) -> Result<(), FirstBootError> {
         .map_err(|source| FirstBootError::State { path: paths::FIRST_BOOT_PENDING, source })
 }
 
-/// The marker; one that cannot be read or is too long is that of a first boot that never began.
+/// Returns the marker; an unreadable or too long one counts as a first boot that never began.
 pub(crate) fn read_marker(root: &Root) -> FirstBootMarker {
     let json = bounded::read_whole(&root.path(paths::FIRST_BOOT_PENDING), MARKER_BYTES);
     FirstBootMarker::from_json(&json.unwrap_or_default())

@@ -1,4 +1,4 @@
-//! One call of the script: what it is told, how long it may take, and what its end means.
+//! One call of the script: its arguments, its time limit, and the meaning of its status.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,19 +18,19 @@ use crate::root::Root;
 use crate::spawn::{self, Input};
 use crate::sys::signal::{self, Target};
 
-/// What all stages together may take: a minute less than the unit that runs this.
+/// Time limit of all stages together: a minute less than that of the unit.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(14 * 60);
 
-/// How long a script that was told to end may take.
+/// Time for a script to end after it was told to.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long after its end others may write where it wrote.
+/// Time for other processes to write to its output after its end.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How the script begins the line that says why.
+/// The start of the line with the reason.
 const REASON_PREFIX: &str = "banger-first-boot: ";
 
-/// The longest line that is looked at for a reason.
+/// The longest line that may contain a reason.
 const MAX_LINE_BYTES: usize = 1024;
 
 /// Why a stage was not done.
@@ -54,7 +54,7 @@ pub(crate) enum StageError {
     Spawn(#[source] io::Error),
 }
 
-/// What the script said last about itself.
+/// The last reason of the script.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reason(Option<String>);
 
@@ -67,7 +67,7 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// The script and what it is told.
+/// The script and its arguments.
 #[derive(Debug)]
 pub(crate) struct Script<'a> {
     root: &'a Root,
@@ -122,7 +122,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// What the script's end means, as its own comment has it.
+/// Returns the meaning of the script's status, as in the comment of the script.
 fn meaning(stage: &'static str, status: ExitStatus, reason: Reason) -> StageError {
     match (status.code(), status.signal()) {
         (Some(10), _) => StageError::NoPackageManager(reason),
@@ -134,7 +134,7 @@ fn meaning(stage: &'static str, status: ExitStatus, reason: Reason) -> StageErro
     }
 }
 
-/// Waits for the script while its output is read; `None` where it had to be killed.
+/// Waits for the script and reads its output; `None` if it was killed.
 fn watch(
     child: &mut Child,
     deadline: Instant,
@@ -163,7 +163,7 @@ fn watch(
     }
 }
 
-/// What the script writes.
+/// The output of the script.
 struct ScriptOutput<'a> {
     pipe: Option<OwnedFd>,
     log: &'a mut Log,
@@ -177,7 +177,7 @@ impl<'a> ScriptOutput<'a> {
         Self { pipe: Some(pipe), log, line: Vec::new(), reason: None }
     }
 
-    /// Takes what there is, waiting so long for something; whether there was something.
+    /// Reads output, and waits at most this time for it; returns whether there was any.
     fn read(&mut self, timeout: Duration) -> io::Result<bool> {
         let Some(pipe) = &self.pipe else {
             std::thread::sleep(timeout);
@@ -200,7 +200,7 @@ impl<'a> ScriptOutput<'a> {
         Ok(true)
     }
 
-    /// Takes what is left after the script's end; services that it started may hold the pipe.
+    /// Reads the rest after the script's end; services that it started may hold the pipe open.
     fn drain(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         while self.pipe.is_some() && Instant::now() < deadline {

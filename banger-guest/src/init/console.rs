@@ -1,4 +1,4 @@
-//! The console: where init's own streams go, and which device programs get.
+//! The console: the target of init's streams, and the device of programs.
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Finds the console and puts this process's streams on it: without `/dev/console` in the image
-    /// the kernel started it with none.
+    /// Finds the console and puts this process's streams on it. Without `/dev/console` in the image, the
+    /// kernel started the process without streams.
     pub(super) fn open() -> Self {
         if let Ok(console) = open_terminal(Path::new("/dev/console")) {
             let _ = dup2_stdin(&console);
@@ -30,8 +30,8 @@ impl Console {
     }
 }
 
-/// The device behind `/dev/console`, which itself cannot control a session. The last one of the
-/// list is the one that `/dev/console` is.
+/// Returns the device behind `/dev/console`, which itself cannot control a session. The last device of the
+/// list is the one behind `/dev/console`.
 fn device() -> PathBuf {
     let active = std::fs::read_to_string("/sys/class/tty/console/active").unwrap_or_default();
     let name = active.split_ascii_whitespace().next_back().filter(|name| !name.contains('/'));

@@ -1,4 +1,4 @@
-//! The program that a guest is for, or the shell that stands in for it; and the init that takes over.
+//! The entry point of a guest or the shell in its place, and the init that takes over.
 
 use std::ffi::OsString;
 use std::io;
@@ -35,8 +35,8 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Starts what the image is for, as its configuration says. It writes to the console, and reads
-    /// from it where `interactive`.
+    /// Starts the entry point, as the image's configuration says. It writes to the console, and reads from it
+    /// if `interactive`.
     pub(super) fn entrypoint(
         root: &Root,
         entrypoint: &Entrypoint,
@@ -59,7 +59,7 @@ impl Program {
         Self::on_console(command, program, &identity, console, interactive)
     }
 
-    /// Starts a login shell: root's own, or the one that there is.
+    /// Starts a login shell: the shell of root, or an existing one.
     pub(super) fn shell(root: &Root, console: &Console) -> Result<Self, ProgramError> {
         const SHELLS: [&str; 5] = ["/bin/bash", "/bin/sh", "/bin/ash", "/bin/busybox", "/usr/bin/sh"];
         let identity = Accounts::of_guest(root).identity("root")?;

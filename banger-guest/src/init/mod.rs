@@ -1,8 +1,7 @@
-//! Process 1: brings up what a guest without an init needs, runs what the image is for, and goes
-//! down in order.
+//! Process 1 of a guest without an init: prepares the system, runs the entry point, and powers off in order.
 //!
-//! Its end would be a panic of the kernel. So nothing here returns: a panic of this code and a
-//! fault of this process are reported on the console, and the machine is powered off.
+//! The kernel panics if process 1 ends. So it never returns: a panic or fault of this process is reported on
+//! the console, and the machine powers off.
 
 mod console;
 mod entrypoint;
@@ -35,13 +34,13 @@ use services::{Ended, Services};
 /// How long the agent's peers may take to learn how the entry point ended.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How long the entry point may take to end once it was told to.
+/// Time for the entry point to end after it was told to.
 const ENTRYPOINT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a shell that ended waits to be started again.
 const SHELL_PAUSE: Duration = Duration::from_millis(500);
 
-/// The signals that init reads. The faults stay what they are.
+/// The signals that init reads. Faults keep their default action.
 const SIGNALS: [i32; 11] = [
     libc::SIGCHLD,
     libc::SIGTERM,
@@ -84,7 +83,7 @@ struct Init {
     shell_due: Instant,
 }
 
-/// What a signal asks init to do.
+/// The request of a signal to init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     GoDown(Power),
@@ -181,7 +180,7 @@ impl Init {
         }
     }
 
-    /// What follows from a child's end.
+    /// Handles the end of a child.
     fn ended(&mut self, pid: Pid, status: ExitStatus) -> Option<Power> {
         if self.services.ended(pid, status) == Some(Ended::FirstBoot) && self.config.init == InitMode::Install
         {
@@ -208,7 +207,7 @@ impl Init {
         Some(Power::Off)
     }
 
-    /// Lets those who are connected to the agent learn the end.
+    /// Waits until clients of the agent have learned the end.
     fn say_farewell(&self) {
         let deadline = Instant::now() + FAREWELL;
         while self.state.is_connected() && Instant::now() < deadline {
@@ -216,7 +215,7 @@ impl Init {
         }
     }
 
-    /// Starts the entry point, and the shell where there is none or it is asked for.
+    /// Starts the entry point, and a shell if there is no entry point or the shell is asked for.
     fn start_program(&mut self) {
         let entrypoint = self.config.entrypoint.clone().filter(|entrypoint| !entrypoint.argv.is_empty());
         self.wants_shell = entrypoint.is_none() || self.config.console_shell;
@@ -260,7 +259,7 @@ impl Init {
         }
     }
 
-    /// Tells the entry point to end, and waits for it; others are told by [`power::down`].
+    /// Tells the entry point to end, and waits for it; [`power::down`] tells other processes.
     fn end_program(&mut self, signals: &OwnedFd) {
         let Some(entrypoint) = self.entrypoint.take() else {
             return;
@@ -294,14 +293,14 @@ impl Init {
         signal::arrived(signals)
     }
 
-    /// Becomes the image's init; comes back where that cannot be.
+    /// Becomes the image's init; returns if that fails.
     fn hand_over(&self, init: &str) {
         say(NAME, format_args!("handing over to {init}"));
         let error = entrypoint::become_init(&self.root.path(init));
         say(NAME, format_args!("cannot hand over to {init}: {error}"));
     }
 
-    /// Becomes the init that the first boot has installed; a shell on the console where there is none.
+    /// Becomes the init that the first boot has installed; without one, starts a shell on the console.
     fn become_installed_init(&mut self) {
         const INITS: [&str; 5] = [
             "/lib/systemd/systemd",
@@ -328,7 +327,7 @@ impl Init {
     }
 }
 
-/// Whether two paths are names of one file: the binary has several.
+/// Returns whether two paths are names of one file: the binary has several names.
 fn same_file(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     match (std::fs::metadata(one), std::fs::metadata(other)) {
@@ -337,7 +336,7 @@ fn same_file(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// What a signal to process 1 means: busybox's way, and the entry point gets the rest.
+/// Returns the meaning of a signal to process 1, as in busybox; the entry point gets the rest.
 fn meaning(number: i32) -> Asked {
     match number {
         libc::SIGUSR2 | libc::SIGTERM | libc::SIGPWR => Asked::GoDown(Power::Off),

@@ -1,4 +1,4 @@
-//! The way down: everybody is told, then killed, what is on disks is flushed, and the machine stops.
+//! Shutdown: processes are told to end, then killed, disks are flushed, and the machine stops.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,16 +10,16 @@ use rustix::system::{RebootCommand, reboot};
 use crate::mounts;
 use crate::sys::signal::{self, Target};
 
-/// How long processes may take to end once they were told to.
+/// Time for processes to end after they were told to.
 const TERM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same for those that are killed.
+/// The same for killed processes.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Some VMMs end with a reset and know no power to switch off: `banger.poweroff=reboot`.
 static OFF_MEANS_REBOOT: AtomicBool = AtomicBool::new(false);
 
-/// What becomes of the machine.
+/// The final state of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Power {
     Off,
@@ -52,7 +52,7 @@ pub(crate) fn down(power: Power) -> ! {
     at_once(power)
 }
 
-/// Ends every process but this one and process 1: those that do not end when told to are killed.
+/// Ends every process but this one and process 1: tells them to end, then kills the rest.
 pub(super) fn end_everyone() {
     let _ = signal::send(Target::Everyone, libc::SIGTERM);
     // Those that were stopped would not see it.
@@ -78,7 +78,7 @@ pub(crate) fn at_once(power: Power) -> ! {
     }
 }
 
-/// Waits until there are no processes. Only process 1 can know; others just wait.
+/// Waits until no other process exists. Only process 1 can know that; others wait for a fixed time.
 fn wait_for_children(timeout: Duration) {
     let deadline = Instant::now() + timeout;
     let is_init = std::process::id() == 1;

@@ -1,4 +1,4 @@
-//! What init runs beside the program that the guest is for: network, agent, first boot.
+//! Services of init besides the entry point: network, agent, first boot.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use crate::sys::signal::{self, Target};
 
 const NAME: &str = Role::Init.name();
 
-/// How long the network may take; it takes milliseconds, or waits for a card that is not there.
+/// Time limit of the network: it takes milliseconds, or waits for a missing card.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long an agent that ended waits to be started again.
 const AGENT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often a first boot that failed is tried in one boot, and after which pauses: an address or
-/// a repository may be there a moment later.
+/// Attempts of a first boot in one boot, and the pauses between them: an address or a repository may appear a
+/// moment later.
 const FIRST_BOOT_TRIES: u32 = 3;
 const FIRST_BOOT_PAUSE: Duration = Duration::from_secs(20);
 
@@ -43,7 +43,7 @@ pub(super) struct Services {
     agent_due: Instant,
     first_boot: Option<Pid>,
     first_boot_tries: u32,
-    /// When it is tried again; `None` where it is not.
+    /// Time of the next attempt; `None` if there is none.
     first_boot_due: Option<Instant>,
 }
 
@@ -85,7 +85,7 @@ impl Services {
         self.agent_due = Instant::now() + AGENT_PAUSE;
     }
 
-    /// Begins the first boot, where there is one to be done, or starts what it has installed.
+    /// Begins a pending first boot, or starts the programs that it has installed.
     pub(super) fn start_first_boot(&mut self, config: &GuestConfig) {
         if first_boot::is_needed(&self.root, config) {
             self.first_boot_tries += 1;
@@ -116,7 +116,7 @@ impl Services {
         Some(Ended::FirstBoot)
     }
 
-    /// Starts what is due.
+    /// Starts services that are due.
     pub(super) fn tend(&mut self, config: &GuestConfig) {
         let now = Instant::now();
         if self.agent.is_none() && now >= self.agent_due {

@@ -1,5 +1,5 @@
-//! The network bootstrap: one interface, as `/etc/banger-network.conf` and the kernel command line
-//! say; what they say nothing about is left to the image.
+//! The network bootstrap: configures one interface, as in `/etc/banger-network.conf` and on the kernel
+//! command line. Everything else is left to the image.
 
 pub(crate) mod netlink;
 mod resolv;
@@ -47,7 +47,7 @@ pub(crate) enum NetworkError {
 }
 
 impl NetworkError {
-    /// The code under which the agent tells it.
+    /// The agent's code for this error.
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::Config { .. } | Self::Nothing => ErrorCode::Invalid,
@@ -63,7 +63,7 @@ impl NetworkError {
     }
 }
 
-/// The role: configures what there is to configure.
+/// The role: applies the configuration.
 pub(crate) fn run(options: &Options) -> ExitCode {
     let name = Role::Network.name();
     if options.root.prefix().is_none() {
@@ -98,7 +98,7 @@ pub(crate) fn loopback() -> Result<(), NetworkError> {
     Ok(())
 }
 
-/// Applies what the agent was asked to apply.
+/// Applies a configuration for the agent.
 pub(crate) fn set(root: &Root, set: &SetNetwork) -> Result<NetworkSet, NetworkError> {
     set.network.check().map_err(|source| NetworkError::Config { origin: "set_network", source })?;
     if let Some(hostname) = &set.network.hostname {
@@ -128,7 +128,7 @@ fn bootstrap(root: &Root) -> Result<String, NetworkError> {
     Ok(format!("{interface} has {}", addresses.join(", ")))
 }
 
-/// What is configured: the file, and the kernel command line over it.
+/// Returns the configuration: the file, and the kernel command line, which wins.
 fn configured(root: &Root) -> Result<NetworkConfig, NetworkError> {
     let file = match bounded::read_whole(&root.path(NETWORK_FILE), NETWORK_FILE_BYTES).and_then(text) {
         Ok(text) => NetworkConfig::parse_file(&text)
@@ -177,8 +177,7 @@ fn apply(root: &Root, config: &NetworkConfig) -> Result<String, NetworkError> {
     Ok(link.name)
 }
 
-/// Takes away the addresses that are not configured, in the families that are: those of a
-/// configuration before this one.
+/// Removes other addresses in the configured families: they come from an earlier configuration.
 fn remove_others(netlink: &mut Netlink, link: &Link, config: &NetworkConfig) -> Result<(), NetworkError> {
     let addresses = netlink.addresses().map_err(NetworkError::kernel("addresses"))?;
     for address in addresses {
@@ -193,7 +192,7 @@ fn remove_others(netlink: &mut Netlink, link: &Link, config: &NetworkConfig) -> 
     Ok(())
 }
 
-/// Whether an address of the configuration has a gateway in its network, or needs none to.
+/// Returns whether a gateway is in the network of a configured address, or does not need to be.
 fn is_reachable(config: &NetworkConfig, gateway: IpAddr) -> bool {
     let link_local = matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local());
     link_local

@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 /// How long the kernel may take for an answer; it does not take any.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a datagram of a dump can be: the kernel makes them as long as the buffer that it sees, up to 32 KiB.
+/// Largest datagram of a dump: the kernel makes it as long as the buffer that it sees, up to 32 KiB.
 const BUFFER_BYTES: usize = 32 * 1024;
 
 /// `struct nlmsghdr`.
@@ -47,7 +47,7 @@ const RTA_GATEWAY: u16 = 5;
 
 const IFF_UP: u32 = 0x1;
 const IFF_LOOPBACK: u32 = 0x8;
-/// No check whether somebody else has the address: it would not be usable for a second.
+/// Skips duplicate address detection, which would make the address unusable for a second.
 const IFA_F_NODAD: u32 = 0x2;
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_BOOT: u8 = 3;
@@ -83,7 +83,7 @@ impl Link {
         self.kind == ARPHRD_ETHER && !self.is_loopback()
     }
 
-    /// Its hardware address as text; `None` for one that has none.
+    /// Returns its hardware address as text; `None` if it has none.
     pub(crate) fn mac(&self) -> Option<String> {
         let octets: Vec<String> = self.hardware_address.iter().map(|octet| format!("{octet:02x}")).collect();
         (self.is_ethernet() && octets.len() == 6).then(|| octets.join(":"))
@@ -155,8 +155,8 @@ impl Netlink {
         self.ask(RTM_DELADDR, NLM_F_ACK, &address_message(address.index, address.address)).map(drop)
     }
 
-    /// Makes the route to everywhere go over a gateway on an interface; one that there is already is replaced.
-    /// `on_link` says that the gateway is there though no address of the interface has it in its network.
+    /// Sets the default route over a gateway on an interface; replaces an existing one. `on_link` means that
+    /// the gateway is reachable although it is in no network of the interface.
     pub(crate) fn set_default_route(
         &mut self,
         index: u32,
@@ -172,8 +172,8 @@ impl Netlink {
         self.ask(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, &body).map(drop)
     }
 
-    /// Sends a request and collects the answer: the bodies of messages up to the one that ends it,
-    /// each behind its header.
+    /// Sends a request and collects the answer: the bodies of messages up to the last one, each behind its
+    /// header.
     fn ask(&mut self, kind: u16, flags: u16, body: &[u8]) -> Result<Vec<Vec<u8>>, Errno> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = message(kind, NLM_F_REQUEST | flags, self.sequence, body);
@@ -250,7 +250,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// The first message of a datagram, with its header, and what follows it.
+/// Returns the first message of a datagram, with its header, and the rest.
 fn split_message(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = u32_at(bytes, 0)? as usize;
     if length < HEADER_BYTES {
@@ -310,7 +310,7 @@ fn parse_ip(octets: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// The attributes that bytes are; what is broken ends them.
+/// Returns the attributes in these bytes; stops at a malformed one.
 fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);

@@ -1,4 +1,4 @@
-//! `/etc/resolv.conf`, where nobody else writes it.
+//! Writes `/etc/resolv.conf`, if no other program writes it.
 
 use std::fmt::Write;
 use std::io;
@@ -11,14 +11,14 @@ use crate::root::Root;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// How much of it is looked at, to tell whether it is empty.
+/// Number of bytes that are read to check whether it is empty.
 const LOOK_BYTES: u64 = 64 * 1024;
 
 /// Marks a file as ours, to be written anew.
 const MARK: &str = "# Written by banger-network-bootstrap.\n";
 
-/// Names the servers, where the file is missing, empty, or written here before; whether it is now
-/// as told.
+/// Writes the name servers if the file is missing, empty, or was written here before. Returns whether the
+/// file has them now.
 pub(crate) fn write(root: &Root, servers: &[IpAddr]) -> io::Result<bool> {
     if servers.is_empty() {
         return Ok(true);
@@ -39,8 +39,8 @@ pub(crate) fn write(root: &Root, servers: &[IpAddr]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Where the file is written: behind a link into `/run`, which a resolver that starts later takes
-/// over; a link that leads anywhere else and to nothing is replaced.
+/// Returns the path to write to. A link into `/run` is followed: a resolver that starts later takes the file
+/// over. Another dead link is replaced.
 fn target(root: &Root, path: PathBuf) -> PathBuf {
     let Ok(link) = std::fs::read_link(&path) else {
         return path;

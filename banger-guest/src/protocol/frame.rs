@@ -8,18 +8,16 @@ pub const PROTOCOL_VERSION: u8 = 1;
 /// The bytes of a frame before its payload.
 pub const HEADER_BYTES: usize = 8;
 
-/// The longest payload of a frame. A longer one is refused by its header, before anything is
-/// reserved for it.
+/// The longest payload of a frame. A longer one is refused by its header, before memory is allocated.
 pub const MAX_PAYLOAD_BYTES: u32 = 128 * 1024;
 
-/// How much of a stream goes into one frame: less than the limit, so that streams that share a
-/// connection take turns.
+/// Bytes of a stream in one frame: less than the limit, so that streams on one connection take turns.
 pub const DATA_CHUNK_BYTES: usize = 32 * 1024;
 
 /// The first two bytes of every frame, so that something else is noticed at once.
 const MAGIC: [u8; 2] = *b"BG";
 
-/// What a frame is. The direction is part of the meaning.
+/// The kind of a frame. The direction is part of the meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FrameKind {
@@ -33,9 +31,9 @@ pub enum FrameKind {
     Control,
     /// Host to guest, bytes: standard input, or the content of a `copy_in`.
     Input,
-    /// Host to guest, empty: there is no more input.
+    /// Host to guest, empty: the end of the input.
     InputEnd,
-    /// Guest to host, bytes: standard output, what a PTY shows, or the content of a `copy_out`.
+    /// Guest to host, bytes: standard output, output of a PTY, or the content of a `copy_out`.
     Output,
     /// Guest to host, bytes: standard error.
     ErrorOutput,
@@ -86,7 +84,7 @@ pub enum FrameError {
         /// The two bytes in their place.
         found: [u8; 2],
     },
-    /// The other side speaks a version that this one does not.
+    /// The other side speaks an unknown version.
     #[error(
         "the other side speaks version {found} of the protocol; only version {PROTOCOL_VERSION} is supported"
     )]
@@ -94,7 +92,7 @@ pub enum FrameError {
         /// The version in the frame.
         found: u8,
     },
-    /// The kind has no meaning in this version.
+    /// The kind is unknown in this version.
     #[error("frames of kind {found} are unknown")]
     Kind {
         /// The kind in the frame.
@@ -128,7 +126,7 @@ impl FrameHeader {
     ///
     /// # Errors
     ///
-    /// Where the length is above the limit, or not one that the kind has.
+    /// The length is above the limit, or wrong for the kind.
     pub fn new(kind: FrameKind, length: usize) -> Result<Self, FrameError> {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         if length > MAX_PAYLOAD_BYTES {
@@ -165,7 +163,7 @@ impl FrameHeader {
     ///
     /// # Errors
     ///
-    /// Where it is not one of this version, or promises a payload above the limit.
+    /// The header has another version, or its payload is above the limit.
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, FrameError> {
         let [m0, m1, version, kind, a, b, c, d] = *bytes;
         if [m0, m1] != MAGIC {
@@ -186,14 +184,14 @@ impl FrameHeader {
 /// A frame that has arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// What it is.
+    /// Its kind.
     pub kind: FrameKind,
     /// Its bytes, at most [`MAX_PAYLOAD_BYTES`].
     pub payload: Vec<u8>,
 }
 
 impl Frame {
-    /// The number in a [`FrameKind::Credit`]; `None` in any other.
+    /// Returns the number in a [`FrameKind::Credit`]; `None` for any other kind.
     #[must_use]
     pub fn credit(&self) -> Option<u32> {
         let bytes = <[u8; 4]>::try_from(self.payload.as_slice()).ok()?;
@@ -204,7 +202,7 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// Where the payload's length is above the limit, or not one that the kind has.
+    /// The payload's length is above the limit, or wrong for the kind.
     pub fn encode_into(kind: FrameKind, payload: &[u8], wire: &mut Vec<u8>) -> Result<(), FrameError> {
         let header = FrameHeader::new(kind, payload.len())?;
         wire.extend_from_slice(&header.encode());
@@ -215,8 +213,8 @@ impl Frame {
 
 /// Cuts frames out of bytes that arrive in pieces.
 ///
-/// It keeps what was pushed and not yet returned; who pushes at most `n` bytes between two
-/// emptyings bounds it at `n` and one frame.
+/// It keeps the pushed bytes until they are returned. A caller that pushes at most `n` bytes before it takes
+/// all frames limits it to `n` bytes and one frame.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
     bytes: Vec<u8>,
@@ -234,12 +232,11 @@ impl FrameDecoder {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next frame; `None` where its end has not arrived.
+    /// Returns the next frame; `None` if its end has not arrived.
     ///
     /// # Errors
     ///
-    /// Where the bytes are not a frame. What follows them is not looked at: the same error comes
-    /// again.
+    /// The bytes are not a frame. Later bytes are ignored: the same error comes again.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let waiting = self.bytes.get(self.start..).unwrap_or_default();
         // At once, and not when a header's worth has come: what is not a frame may be shorter.

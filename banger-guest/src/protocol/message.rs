@@ -1,4 +1,4 @@
-//! The JSON messages: requests, replies, and what goes between them.
+//! The JSON messages: requests, replies, and messages between them.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use super::frame::{Frame, FrameKind};
 use super::stream::ProtocolError;
 use crate::config::{BootContract, NetworkConfig};
 
-/// A message that travels as JSON in a frame of its own kind.
+/// A message that is sent as JSON in its kind of frame.
 pub trait Message: Serialize + DeserializeOwned {
     /// The kind of the frame.
     const KIND: FrameKind;
@@ -16,7 +16,7 @@ pub trait Message: Serialize + DeserializeOwned {
     ///
     /// # Errors
     ///
-    /// Where the frame is of another kind, or its payload not this message.
+    /// The frame has another kind, or its payload is not this message.
     fn from_frame(frame: &Frame) -> Result<Self, ProtocolError> {
         if frame.kind != Self::KIND {
             return Err(ProtocolError::Unexpected { found: frame.kind, expected: Self::KIND });
@@ -29,10 +29,10 @@ pub trait Message: Serialize + DeserializeOwned {
 /// Begins an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Chosen by the host; the reply carries it back. On a serial line, where a reply to somebody
-    /// who left may still be on its way, it tells which reply is whose.
+    /// Chosen by the host; the reply has the same. On a serial line, a reply to an earlier host may still
+    /// arrive; the id distinguishes it.
     pub id: u64,
-    /// What to do.
+    /// The operation.
     #[serde(flatten)]
     pub operation: Operation,
 }
@@ -41,14 +41,14 @@ impl Message for Request {
     const KIND: FrameKind = FrameKind::Request;
 }
 
-/// What the agent is asked to do.
+/// The operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", content = "args", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Operation {
     /// Are you there?
     Health,
-    /// What is this guest, and how far has it come?
+    /// Asks for the state of the guest and of its first boot.
     Info,
     /// Run a program.
     Exec(Exec),
@@ -77,13 +77,13 @@ pub struct Exec {
     pub env: Vec<(String, String)>,
     /// Whether the program gets these variables only, without the agent's `PATH`, `HOME` and so on.
     pub clear_env: bool,
-    /// `name`, `uid`, `name:group` or `uid:gid`; root where it is missing.
+    /// `name`, `uid`, `name:group` or `uid:gid`; by default root.
     pub user: Option<String>,
-    /// The working directory; `/` where it is missing.
+    /// The working directory; by default `/`.
     pub working_dir: Option<String>,
-    /// Whether standard input is what the host sends; it is empty otherwise. A PTY always has input.
+    /// Whether the host sends standard input; it is empty otherwise. A PTY always has input.
     pub stdin: bool,
-    /// A terminal in place of pipes; there is no [`FrameKind::ErrorOutput`] then.
+    /// A terminal in place of pipes; then no [`FrameKind::ErrorOutput`] is sent.
     pub pty: Option<Pty>,
     /// After so many milliseconds the program is killed.
     pub timeout_ms: Option<u64>,
@@ -119,15 +119,15 @@ pub struct Pty {
     pub columns: u16,
 }
 
-/// A file to write. Its content follows as [`FrameKind::Input`]; at [`FrameKind::InputEnd`] it takes the
-/// place of what was there, at once or not at all.
+/// A file to write. Its content follows as [`FrameKind::Input`]; at [`FrameKind::InputEnd`] it atomically
+/// replaces an old file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct CopyIn {
-    /// Where, as an absolute path. A directory is not replaced.
+    /// The absolute path. A directory is not replaced.
     pub path: String,
-    /// Permission bits; those of the file that is replaced, or 0644.
+    /// Permission bits; by default those of the replaced file, or 0644.
     pub mode: Option<u32>,
     /// Owner; that of the file that is replaced, or root.
     pub uid: Option<u32>,
@@ -135,7 +135,7 @@ pub struct CopyIn {
     pub gid: Option<u32>,
     /// Whether missing parent directories are made.
     pub parents: bool,
-    /// How long the content will be. Where it is told and does not hold, nothing is written.
+    /// Length of the content. If it is given and wrong, nothing is written.
     pub size_bytes: Option<u64>,
 }
 
@@ -168,7 +168,7 @@ pub struct CopyOut {
 /// A network configuration to apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetNetwork {
-    /// What to apply.
+    /// The configuration to apply.
     pub network: NetworkConfig,
     /// Whether to write it to `/etc/banger-network.conf` too, for the boots to come.
     #[serde(default)]
@@ -197,7 +197,7 @@ pub enum ShutdownAction {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Wait {
-    /// After so many milliseconds the reply is [`ErrorCode::TimedOut`]; never where it is missing.
+    /// Time limit in milliseconds, after which the reply is [`ErrorCode::TimedOut`]; by default no limit.
     pub timeout_ms: Option<u64>,
 }
 
@@ -225,7 +225,7 @@ impl Message for Accepted {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CopyTarget {
-    /// Its size now; what follows may be shorter or longer where somebody writes to it.
+    /// Its size now; the content may be shorter or longer if a program writes to the file.
     pub size_bytes: u64,
     /// Permission bits.
     pub mode: u32,
@@ -268,7 +268,7 @@ impl Message for Control {
 /// Ends an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// The id of the request; 0 where none was understood.
+    /// The id of the request; 0 if no request was understood.
     pub id: u64,
     /// How it ended.
     #[serde(flatten)]
@@ -292,7 +292,7 @@ pub enum Outcome {
     Info(Box<Info>),
     /// To `exec`: how the program ended.
     Exec(ExitStatus),
-    /// To `copy_in`: it is there, and on the disk.
+    /// To `copy_in`: the file is complete and on the disk.
     CopyIn(CopyTaken),
     /// To `copy_out`: that was all.
     CopyOut(CopyTaken),
@@ -309,24 +309,24 @@ pub enum Outcome {
 /// Why an operation was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What a program can act on.
+    /// The code for programs.
     pub code: ErrorCode,
-    /// What a person can act on.
+    /// The message for people.
     pub message: String,
 }
 
-/// Why an operation was not done, in one word.
+/// The reason why an operation failed, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorCode {
     /// The frame or the message was not understood; the agent closes the connection.
     Malformed,
-    /// A value in the request has no meaning: a path that is not absolute, an empty argv.
+    /// A value in the request is invalid: a path that is not absolute, an empty argv.
     Invalid,
     /// The file, program, user or interface does not exist.
     NotFound,
-    /// The guest's kernel says no.
+    /// The guest's kernel refuses.
     Denied,
     /// The disk is full.
     NoSpace,
@@ -338,7 +338,7 @@ pub enum ErrorCode {
     Unsupported,
     /// No entry point to wait for.
     NoEntrypoint,
-    /// Something else went wrong.
+    /// Another failure.
     Failed,
     /// A code of a later version.
     #[serde(other)]
@@ -365,16 +365,16 @@ setters! {
     }
 }
 
-/// What a guest is, and how far it has come.
+/// The state of a guest and of its first boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Info {
     /// The version of banger that the agent came with.
     pub agent_version: String,
-    /// How the guest boots, with an init that its first boot has installed as soon as that runs;
-    /// missing where `/etc/banger/guest.json` is.
+    /// How the guest boots; an init that the first boot has installed counts as soon as it runs. Missing
+    /// without `/etc/banger/guest.json`.
     pub contract: Option<BootContract>,
-    /// What process 1 is: its executable, or its name where that cannot be read.
+    /// The executable of process 1, or its name if the executable cannot be read.
     pub init: String,
     /// The first boot.
     pub first_boot: FirstBoot,
@@ -384,13 +384,13 @@ pub struct Info {
     pub os: Option<OsInfo>,
     /// The hostname.
     pub hostname: String,
-    /// `/etc/machine-id`, where it is set.
+    /// `/etc/machine-id`, if it is set.
     pub machine_id: Option<String>,
     /// Another for every boot.
     pub boot_id: Option<String>,
-    /// The interfaces that there are.
+    /// The network interfaces.
     pub interfaces: Vec<Addresses>,
-    /// The entry point, where banger-init runs one.
+    /// The entry point, if banger-init runs one.
     pub entrypoint: Option<EntrypointState>,
     /// Milliseconds since the kernel started.
     pub uptime_ms: u64,
@@ -413,7 +413,7 @@ setters! {
     }
 }
 
-/// The first boot, as its files tell it.
+/// The state of the first boot, from its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FirstBoot {
@@ -421,7 +421,7 @@ pub struct FirstBoot {
     pub state: FirstBootState,
     /// Which attempt this is, from 1; 0 before the first.
     pub attempt: u32,
-    /// What is or was being done.
+    /// The current or last stage.
     pub stage: Option<String>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
@@ -444,7 +444,7 @@ setters! {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FirstBootState {
-    /// The image asks for none.
+    /// The image does not need one.
     #[default]
     None,
     /// It has not begun.
@@ -572,7 +572,7 @@ setters! {
     }
 }
 
-/// What a network configuration was applied to.
+/// Target of a network configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NetworkSet {

@@ -18,7 +18,7 @@ pub use message::{
 };
 pub use stream::{ProtocolError, read_frame, write_frame, write_message};
 
-/// The port on which the agent listens where nothing says otherwise.
+/// The default port of the agent.
 pub const DEFAULT_PORT: u32 = 5000;
 
 /// How many bytes of [`FrameKind::Input`] a host may send for an `exec` before the agent has

@@ -22,10 +22,10 @@ pub enum ProtocolError {
     Message {
         /// The frame that it was in.
         kind: FrameKind,
-        /// What the JSON lacks.
+        /// The fault of the JSON.
         source: serde_json::Error,
     },
-    /// A frame that has no meaning here.
+    /// A frame that is not allowed here.
     #[error("a {found:?} frame came in place of a {expected:?} frame")]
     Unexpected {
         /// The frame that came.
@@ -35,12 +35,12 @@ pub enum ProtocolError {
     },
 }
 
-/// Reads one frame; `None` at the end of the stream, where that is between frames.
+/// Reads one frame; `None` if the stream ends between frames.
 ///
 /// # Errors
 ///
-/// Where the stream fails or ends inside a frame, or the bytes are not a frame. Nothing is
-/// allocated for a payload that is longer than allowed.
+/// The stream fails or ends inside a frame, or the bytes are not a frame. No memory is allocated for a
+/// payload above the limit.
 pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>, ProtocolError> {
     let mut header = [0; HEADER_BYTES];
     let mut have = 0;
@@ -63,7 +63,7 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>, ProtocolError
 ///
 /// # Errors
 ///
-/// Where the payload is longer than allowed, or the stream fails.
+/// The payload is above the limit, or the stream fails.
 pub fn write_frame(stream: &mut impl Write, kind: FrameKind, payload: &[u8]) -> Result<(), ProtocolError> {
     let header = FrameHeader::new(kind, payload.len())?;
     // One write for what is short: two small packets would wait for each other's acknowledgement.
@@ -77,7 +77,7 @@ pub fn write_frame(stream: &mut impl Write, kind: FrameKind, payload: &[u8]) -> 
 ///
 /// # Errors
 ///
-/// Where the message is longer than a frame, or the stream fails.
+/// The message is longer than a frame, or the stream fails.
 pub fn write_message(
     stream: &mut impl Write,
     kind: FrameKind,

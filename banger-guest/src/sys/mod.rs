@@ -1,4 +1,4 @@
-//! The system calls that rustix has no safe form of. Each block of `unsafe` says why it is sound.
+//! The system calls without a safe form in rustix. Each block of `unsafe` says why it is sound.
 #![allow(
     unsafe_code,
     reason = "calls of the C library on values made here; nothing else in the binary has a raw pointer"
@@ -10,7 +10,7 @@ pub(crate) mod vsock;
 
 use rustix::io::Errno;
 
-/// What a call of the C library returned, or the error it left.
+/// Returns the result of a call of the C library, or its error.
 fn checked(returned: libc::c_int) -> Result<libc::c_int, Errno> {
     if returned >= 0 {
         return Ok(returned);

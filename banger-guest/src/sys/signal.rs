@@ -1,5 +1,4 @@
-//! Signals: sending any of them, reading them from a descriptor, and what process 1 does about those
-//! that would kill it.
+//! Signals: sending them, reading them from a descriptor, and handling fatal ones in process 1.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -13,7 +12,7 @@ use super::checked;
 /// The highest signal of Linux.
 const MAX_SIGNAL: i32 = 64;
 
-/// To whom a signal goes.
+/// The target of a signal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     Process(Pid),
@@ -22,7 +21,7 @@ pub(crate) enum Target {
     Everyone,
 }
 
-/// Sends a signal, a real-time one too, which rustix takes no number for.
+/// Sends a signal, also a real-time one, which rustix cannot send.
 pub(crate) fn send(target: Target, signal: i32) -> Result<(), Errno> {
     if !(1..=MAX_SIGNAL).contains(&signal) {
         return Err(Errno::INVAL);
@@ -64,8 +63,8 @@ pub(crate) fn arrived(descriptor: &OwnedFd) -> Vec<i32> {
     signals
 }
 
-/// Unblocks every signal and ignores none: a child inherits both of the process that made it, and a
-/// shell cannot catch what was ignored when it started.
+/// Unblocks every signal and ignores none. A child inherits both settings, and a shell cannot catch a signal
+/// that was ignored at its start.
 pub(crate) fn reset_all() -> Result<(), Errno> {
     for signal in 1..=MAX_SIGNAL {
         // SAFETY: an all-zero sigaction may be written over, and both calls may be made between fork
@@ -90,7 +89,7 @@ pub(crate) fn reset_all() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Makes the signals that ask a process to end mean nothing to this one.
+/// Ignores the signals that ask this process to end.
 pub(crate) fn ignore_termination() {
     for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
         // SAFETY: SIG_IGN is a disposition and no handler. It fails for no valid signal but KILL and STOP.
