@@ -69,7 +69,7 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "/dev/stderr"),
 ];
 
-/// Mounts under an init of the image, which may mount the rest in its own way.
+/// Mount points under an init of the image, which may mount the rest in its own way.
 const BASE: [&str; 4] = ["/proc", "/sys", "/dev/pts", "/run"];
 
 /// Mounts everything that is not mounted. Failures are reported: a guest without a mount is better than no
