@@ -21,10 +21,10 @@ pub(crate) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<(), InjectEr
     let found = edit.read(INITTAB)?;
     let rest = match &found {
         Some(text) => without_lines(text),
-        // An inittab takes the place of what busybox does without one.
+        // An inittab replaces busybox's defaults.
         None => DEFAULTS.as_bytes().to_vec(),
     };
-    // First of all: the network's bootstrap mounts what the lines of the image may need.
+    // First line: the network bootstrap mounts file systems that the lines of the image may need.
     edit.content(INITTAB, &[LINES.as_bytes(), &rest].concat(), 0o644)?;
     serial::fix(edit, facts, BootContract::Busybox)
 }

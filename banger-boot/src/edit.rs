@@ -143,7 +143,7 @@ impl<'a> Edit<'a> {
             Some(FileType::Symlink) => match lookup(self.rootfs, &place)? {
                 Some((real, stat)) if stat.file_type == FileType::Directory => Ok(real),
                 Some(_) => Err(in_the_way("a symlink to something that is no directory")),
-                // The link stays, and gets what it leads to.
+                // The link stays, and its target is made.
                 None if hops == 0 => Err(in_the_way("a symlink in a loop")),
                 None => {
                     let target = self.rootfs.read_link(&place)?;

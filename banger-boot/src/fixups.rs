@@ -68,7 +68,7 @@ fn machine_id(edit: &mut Edit<'_>) -> Result<(), InjectError> {
 
 fn ssh_host_keys(edit: &mut Edit<'_>) -> Result<(), InjectError> {
     for name in edit.names("/etc/ssh")? {
-        // Names that are not UTF-8 are none of sshd's.
+        // sshd has no names that are not UTF-8.
         let Ok(name) = String::from_utf8(name) else { continue };
         let is_key = name.strip_suffix(".pub").unwrap_or(&name).ends_with("_key");
         if name.starts_with("ssh_host_") && is_key {
@@ -83,7 +83,7 @@ fn says_exit_101(script: &[u8]) -> bool {
 }
 
 fn is_blank(edit: &Edit<'_>, path: &str) -> Result<bool, InjectError> {
-    // Lists of hosts may be long, and then they are no blanks.
+    // Lists of hosts may be long; a long list is not blank.
     const BLANKS_MAX: u64 = 4096;
     match edit.lookup(path)? {
         None => Ok(true),

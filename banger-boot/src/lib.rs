@@ -68,7 +68,7 @@ pub fn inject_guest_agents(
     match plan.pieces {
         BootContract::Systemd => {
             systemd::install(&mut edit, &facts)?;
-            // What is not installed yet has nothing to fix.
+            // An init that is not installed yet needs no fix.
             if plan.contract == BootContract::Systemd {
                 systemd::fix(&mut edit, &facts, agents)?;
             }

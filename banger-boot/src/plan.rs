@@ -65,7 +65,7 @@ impl Plan {
                             .to_owned(),
                     );
                 }
-                // An init that is installed takes over; the entry point has nobody to run it then.
+                // An installed init takes over, and nothing runs the entry point then.
                 plan.entrypoint = None;
                 Ok(Self { pieces, ..plan })
             }
@@ -76,7 +76,7 @@ impl Plan {
     /// The image's init is used.
     fn own(self, facts: &Facts, contract: BootContract) -> Self {
         let init = match contract {
-            // s6-overlay expects what a container runtime mounts; banger-init does it first.
+            // s6-overlay expects the mounts of a container runtime; banger-init makes them first.
             BootContract::S6 => InitLink::Banger,
             BootContract::Openrc if matches!(facts.init, InitKind::Missing | InitKind::Unusable) => {
                 InitLink::OpenrcInit

@@ -112,8 +112,8 @@ fn serial_getty(edit: &mut Edit<'_>, facts: &Facts, agents: &GuestAgents) -> Res
         }
         return want(edit, "console-getty.service", "console-getty.service");
     }
-    // Elsewhere the first serial port has other names, and waiting for one that is not there would
-    // hold up the boot; the console that the kernel was told has its getty in any case.
+    // On other processors the first serial port has other names, and a wait for a missing one would delay the
+    // boot. The console on the kernel command line has a getty in any case.
     if agents.binary.get(18..20) == Some(&X86_64) {
         want(edit, "serial-getty@ttyS0.service", TEMPLATE)?;
     }

@@ -37,7 +37,7 @@ pub(crate) struct Tools {
 /// Contents in a scratch directory, then an image made of them by the tools of e2fsprogs.
 #[derive(Debug)]
 pub(crate) struct E2fsprogsBuilder {
-    // Dropped in this order: the image first, then what it is made of.
+    // Dropped in this order: the image first, then its parts.
     image: BegunImage,
     contents: NumberedFiles,
     scratch: Scratch,
@@ -55,7 +55,7 @@ struct BegunImage {
 impl Drop for BegunImage {
     fn drop(&mut self) {
         if !self.kept {
-            // There is nobody left to tell.
+            // No caller is left for the error.
             let _ = fs::remove_file(&self.path);
         }
     }

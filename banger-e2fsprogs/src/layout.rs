@@ -75,7 +75,7 @@ impl Needs {
 
     /// Returns the smallest size in blocks that holds this and `numerator / 4` of it.
     fn blocks_with_room(self, inodes: Option<u32>, numerator: u64) -> u64 {
-        // What ext4 takes grows with the size, by a few percent of it: a few rounds settle.
+        // The metadata of ext4 grows with the size, by a few percent of it, so a few rounds are enough.
         let mut blocks = SIZE_MIN / BLOCK_BYTES;
         for _ in 0..64 {
             let wanted =

@@ -73,7 +73,7 @@ fn arguments(geometry: Geometry, options: &Ext4Options) -> Vec<OsString> {
         INODE_BYTES.to_string(),
         "-N".to_owned(),
         geometry.inodes.to_string(),
-        // Nothing is kept back from the guest's users: what is promised as free is free for all.
+        // No blocks are reserved for root: all users of the guest can use the free space.
         "-m".to_owned(),
         "0".to_owned(),
         "-J".to_owned(),

@@ -45,7 +45,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed stays under a name that says whose it is; there is nobody to tell.
+        // A leftover keeps a name that shows its owner; no caller is left for the error.
         let _ = host::remove_tree(&self.path);
     }
 }

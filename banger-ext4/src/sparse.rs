@@ -42,7 +42,7 @@ pub fn copy_sparse(from: &File, to: &File, cancellation: &Cancellation) -> io::R
 fn shares_blocks(from: &File, to: &File) -> bool {
     #[cfg(target_os = "linux")]
     {
-        // Whatever it says against it, the bytes can be copied.
+        // After any refusal, the bytes can be copied.
         rustix::fs::ioctl_ficlone(to, from).is_ok()
     }
     #[cfg(not(target_os = "linux"))]

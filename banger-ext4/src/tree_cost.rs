@@ -44,7 +44,7 @@ pub(crate) fn charge(tree: &Tree, budget: &Budget, cancellation: &Cancellation) 
         let inode = tree.inode(id);
         blocks += inode_blocks(tree, id);
         let given = &inode.attributes.xattrs;
-        // What does not fit is refused where it is written.
+        // The writer refuses attributes that do not fit.
         blocks += u64::from(
             !given.is_empty() && xattrs::place(given).is_ok_and(|placed| !placed.in_block.is_empty()),
         );

@@ -78,7 +78,7 @@ pub(crate) fn mount_all(name: &str) {
     make_root_writable(name);
     MOUNTS.iter().for_each(|mount| mount_one(name, mount));
     for (target, link) in LINKS {
-        // It is there already, as a rule.
+        // It usually exists already.
         let _ = symlink(target, link);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn of_guest(root: &Root) -> OsRelease {
 
 fn read(path: &Path) -> OsRelease {
     let mut release = OsRelease::default();
-    // A file that is missing, or longer than the limit, says what was read of it.
+    // For a file that is missing or longer than the limit, the part that was read counts.
     let _ = for_each_line(path, LIMITS, |line| {
         release.take_line(line);
         ControlFlow::Continue(())

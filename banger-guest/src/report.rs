@@ -9,8 +9,8 @@ use std::io::Write;
 pub(crate) fn say(name: &str, message: fmt::Arguments<'_>) {
     let line = format!("{name}: {message}\n");
     if std::io::stderr().write_all(line.as_bytes()).is_err() {
-        // Standard error can be a terminal that was hung up with its session. There is nobody left
-        // to tell if this fails too.
+        // Standard error can be a terminal that was hung up with its session. If this fails too, nothing can
+        // be reported.
         let _ = OpenOptions::new()
             .write(true)
             .open("/dev/console")

@@ -164,7 +164,7 @@ impl Accounts {
             if gids.len() < MAX_GROUPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         match read {
-            // Fewer groups are fewer rights; a file that is damaged keeps nobody out.
+            // Fewer groups are fewer rights; a damaged file must not lock users out.
             Err(UserError::File { .. }) => {}
             read => read?,
         }
@@ -193,7 +193,7 @@ fn each(
     take: impl FnMut(&[u8]) -> ControlFlow<()>,
 ) -> Result<(), UserError> {
     match for_each_line(path, LIMITS, take) {
-        // Not there, or something else than a file: nobody is in it.
+        // Missing or not a file: it has no users.
         Err(error)
             if matches!(
                 error.kind(),
@@ -297,7 +297,7 @@ mod tests {
         let identity = files.identity("last").expect("it is there");
         assert_eq!((identity.uid.as_raw(), identity.groups.len()), (5, MAX_GROUPS));
 
-        // Beyond the limit nobody is looked for, and nobody is said to be missing.
+        // Beyond the limit a user is not searched, and not reported as missing.
         let sparse = std::fs::OpenOptions::new().write(true).open(files.0.path().join("etc/passwd"));
         sparse.expect("a file").set_len(LIMITS.file_bytes + 1).expect("a hole");
         let error = files.identity("missing").expect_err("it is not there");

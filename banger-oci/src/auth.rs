@@ -156,7 +156,7 @@ impl Auth {
         let values = headers.get_all(WWW_AUTHENTICATE);
         let stated = values.iter().filter_map(|value| value.to_str().ok());
         let mut challenge = challenge::choose(stated).filter(|_| is_challenge);
-        // A registry that has said before what it wants need not say it again.
+        // A registry may send its challenge only once.
         challenge = challenge.or_else(|| self.challenge.clone().filter(|_| is_challenge));
         if challenge.is_none() && anonymous {
             challenge = match &self.root_challenge {
@@ -166,7 +166,7 @@ impl Auth {
             self.root_challenge = Some(challenge.clone());
         }
         if challenge.is_none() && is_challenge {
-            // Nobody says what is wanted, and there is a password for this registry.
+            // No challenge is known, but the user may have a password for this registry.
             let credential = self.credential(http).await?;
             challenge = matches!(credential, Some(Credential::Password { .. })).then_some(Challenge::Basic);
         }
@@ -185,7 +185,7 @@ impl Auth {
         match self.obtain(http, origin).await {
             Ok(()) if self.header == before => Ok(LoginAnswer::Refused(None)),
             Ok(()) => Ok(LoginAnswer::Retry),
-            // What was asked for may not be there, login or not.
+            // The object may not exist, with or without a login.
             Err(PullError::Unauthorized { .. }) if !is_challenge => Ok(LoginAnswer::Refused(None)),
             Err(error) => Err(error),
         }

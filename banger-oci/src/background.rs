@@ -49,7 +49,7 @@ impl Background {
     ) -> Result<T, PullError> {
         let (sender, receiver) = sync_channel(1);
         self.threads.spawn(&self.tasks, async move {
-            // Whoever asked waits for it.
+            // The caller waits for it.
             let _received = sender.send(work.await);
         });
         receiver.recv().unwrap_or_else(|_| {

@@ -159,7 +159,7 @@ impl BlobCache {
             // Removed between the two calls above: look again.
             if is_at(&file, &path) {
                 let len = file.metadata().map_err(PullError::io("read", &path))?.len();
-                // For `prune`, which goes by age. Files of somebody else keep their time.
+                // For `prune`, which selects by age. Files of another user keep their time.
                 let _not_ours = file.set_modified(SystemTime::now());
                 return Ok(Some(CachedBlob { file, path, len }));
             }
@@ -210,7 +210,7 @@ impl BlobCache {
         let Some(blob) = self.get(digest, watch)? else {
             return Ok(SmallBlob::Absent);
         };
-        // Too large to be what is asked for: the source decides what to say about it.
+        // Too large for the wanted document: the source words the error.
         if blob.len > limit_bytes {
             if hash_file(&blob.file, &blob.path, digest, watch.cancel)? == *digest {
                 return Ok(SmallBlob::Absent);
@@ -283,7 +283,7 @@ impl PartialBlob {
     /// Removes the partial file.
     pub(crate) fn discard(&self) {
         if is_at(&self.file, &self.path) {
-            // What cannot be removed is truncated at least, so that nobody resumes it.
+            // A file that cannot be removed is truncated, so that no download resumes it.
             let _kept = fs::remove_file(&self.path).or_else(|_| self.file.set_len(0));
         }
     }

@@ -338,7 +338,7 @@ mod tests {
             }
             let mut damaged = whole;
             let mut found = 0;
-            // Behind what tells that it is bzip2.
+            // Behind the magic number.
             for at in (10..damaged.len()).step_by(damaged.len() / 20) {
                 damaged[at] ^= 1;
                 // A few bits of a block mean nothing.

@@ -58,7 +58,7 @@ impl ForeignFormat {
         };
         let mut start = Vec::new();
         let unpacked = decompressor(Cursor::new(head.to_vec()));
-        // What comes before the end of the head, or before damage, is what there is to look at.
+        // Only the bytes before the end of the head, or before damage, can be checked.
         let _ = unpacked.and_then(|unpacked| read_start(unpacked, &mut start));
         Self::of(&start).map(|format| (format, compression.name()))
     }

@@ -253,7 +253,7 @@ impl Http {
             }
             return Ok(Step::Elsewhere(next));
         }
-        // What is wrong with HEAD need not be wrong with GET, whose answer explains itself, too.
+        // GET may succeed after HEAD has failed, and its answer has a better explanation.
         if request.method == Method::HEAD && !status.is_success() {
             return Ok(Step::Answer(response));
         }
@@ -275,7 +275,7 @@ impl Http {
     /// The explanation in an error answer: as much of it as comes soon.
     pub(crate) async fn detail(&self, mut response: Response) -> String {
         let hint = response.extensions().get::<LoginHint>().copied();
-        // What such an answer holds is content, and explains nothing.
+        // The body of a success is content, not an explanation.
         let mut body = Vec::new();
         if !response.status().is_success() {
             let read = async {

@@ -368,7 +368,7 @@ impl ImageManifest {
         match bare_type(&self.config.media_type).as_str() {
             OCI_CONFIG | DOCKER_CONFIG => {}
             OCI_EMPTY => return Err(not_an_image("its configuration is empty".to_owned())),
-            // What registries, and tools that copied from them, made of it (moby#22378).
+            // Some registries, and tools that copied from them, changed it to this (moby#22378).
             ""
             | "application/json"
             | "application/octet-stream"

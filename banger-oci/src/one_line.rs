@@ -7,7 +7,7 @@ const SHOWN_LEN: usize = 200;
 
 /// Returns foreign text as one short line without control characters and invisible ones.
 pub(crate) fn one_line(text: &str) -> String {
-    // What is not shown is not looked at: a text may be as long as a document.
+    // Only the shown part is read: a text may be as long as a document.
     let printable =
         text.trim_start().chars().take(SHOWN_LEN * 4).map(|c| if c.is_control() { ' ' } else { c });
     let joined = printable.collect::<String>();

@@ -94,7 +94,7 @@ impl Puller {
         let work = move || {
             let outcome = find_image(&engine, &reference, &cache, &options, &progress, &stop);
             drop(permit);
-            // Nobody waits for it any more where the future was dropped.
+            // If the future was dropped, nobody waits for the result.
             let _unwanted = sender.send(outcome);
         };
         std::thread::Builder::new().name("banger-find".to_owned()).spawn(work).map_err(|error| {

@@ -115,7 +115,7 @@ mod tests {
         for _ in 0..1000 {
             assert_eq!(meter.note(1100, Duration::from_secs(1)), Ok(()));
         }
-        // A fast beginning does not excuse what comes later.
+        // A fast beginning does not excuse a slow rest.
         assert_eq!(meter.note(1 << 30, Duration::from_secs(30)), Ok(()));
         assert!(meter.note(10, Duration::from_secs(30)).is_err());
         assert_eq!(rate(0).meter().note(0, Duration::from_secs(3600)), Ok(()));

@@ -119,7 +119,7 @@ impl Registry {
         let url = self.url(&access.origin, "manifests", tag)?;
         let mut request = Request::head(url, format!("the digest of {}", self.reference));
         request.headers.insert(ACCEPT, accept());
-        // Whatever is wrong with HEAD, GET is asked next, and its answer explains itself.
+        // After any failure of HEAD, GET is used, and its answer has a better explanation.
         let response = match access.once(http, &request).await {
             Ok(response) if response.status().is_success() => response,
             Ok(_)
@@ -142,7 +142,7 @@ impl Registry {
         let cap = self.options.manifest_cap();
         let (headers, bytes) =
             self.read_all(http, access, &request, cap, &what).await?.map_err(|detail| match expected {
-                // The image is there; a part of it, which nobody asked for by name, is not.
+                // The image exists, but a part of it is missing.
                 Some(_) if expected != self.reference.digest() => {
                     request.status_error(StatusCode::NOT_FOUND, detail)
                 }
@@ -167,7 +167,7 @@ impl Registry {
             Some(expected) => expected.clone(),
             None => Digest::of(&bytes),
         };
-        // What another tool would take for something else is not even kept.
+        // A document that another tool could read as another kind is not kept.
         Manifest::parse(&bytes, media_type.as_deref(), &what)?;
         Ok(Answer { digest, bytes, media_type })
     }

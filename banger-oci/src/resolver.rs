@@ -199,7 +199,7 @@ impl<'a> Resolver<'a> {
             return Ok(());
         }
         let own_names = || names_of(descriptor).into_iter().map(str::to_owned).collect::<Vec<_>>();
-        // Names inside a nested index are not what was asked for.
+        // Names inside a nested index do not count.
         let names = if place.depth == 1 { own_names() } else { place.names.to_vec() };
         let rank = match (kind, stated_rank.flatten()) {
             (ManifestKind::Image, Some(rank)) => Some(rank),
@@ -225,12 +225,12 @@ impl<'a> Resolver<'a> {
                         let chosen = self.image(document.digest, manifest)?;
                         self.fit(&chosen.platform)
                     }
-                    // An artifact beside the images of an index is none of our business.
+                    // An artifact beside the images of an index does not matter.
                     Err(error @ PullError::NotAnImage { .. }) => {
                         self.note_foreign(error);
                         None
                     }
-                    // Whatever a document is that nobody calls a manifest.
+                    // A document without the media type of a manifest.
                     Err(error @ PullError::Malformed { .. }) if kind == ManifestKind::Generic => {
                         self.note_foreign(error);
                         None
@@ -256,8 +256,7 @@ impl<'a> Resolver<'a> {
             if !differ(&best) {
                 return Ok(best.into_iter().next());
             }
-            // What looks like images by their entries may be signatures, or one image compressed in
-            // several ways.
+            // Entries that look like images may be signatures, or one image compressed in several ways.
             let mut images: Vec<Candidate> = Vec::new();
             let mut configs = HashSet::new();
             let mut judged: HashMap<Digest, bool> = HashMap::new();
@@ -333,7 +332,7 @@ impl<'a> Resolver<'a> {
     fn read(&mut self, descriptor: &Descriptor) -> Result<(Document, Manifest, Option<String>), PullError> {
         self.documents += 1;
         let what = format!("manifest {}", descriptor.digest);
-        // Reading again what was chosen is always allowed.
+        // It is always allowed to read a chosen document again.
         if self.documents > MAX_DOCUMENTS + 1 {
             return Err(PullError::Malformed {
                 what,
@@ -345,7 +344,7 @@ impl<'a> Resolver<'a> {
         self.options.manifest_cap().check(descriptor.size, &what)?;
         let document = self.source.document(descriptor)?;
         descriptor.check(&document.bytes, "its source")?;
-        // The descriptor has a say in what the document is, whatever its source called it.
+        // The kind of the document must fit its descriptor, too.
         let (manifest, warning) = self.parse(&document, Some(&descriptor.media_type))?;
         Ok((document, manifest, warning))
     }

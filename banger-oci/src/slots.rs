@@ -30,7 +30,8 @@ impl ReadSlots {
     pub(crate) fn acquire(self: &Arc<Self>, stop: &PullStop) -> Result<ReadPermit, PullError> {
         let slots = Arc::clone(self);
         let _guard = stop.on_stop(move || {
-            // Whoever is about to wait has looked at the stop before: the lock lets it wait first.
+            // A thread that is about to wait has checked the stop flag before. The lock makes this callback
+            // run after the wait has begun.
             drop(slots.free());
             slots.changed.notify_all();
         });

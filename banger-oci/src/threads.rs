@@ -101,8 +101,8 @@ impl Drop for Threads {
             return;
         };
         if !self.tasks.wait() {
-            // A disk that does not answer holds them up. A task that still runs when the timers of its
-            // runtime are gone panics, so the threads stay until the process ends.
+            // A disk that does not answer blocks them. A task that still runs without the timers of its
+            // runtime panics, so the threads stay until the process ends.
             std::mem::forget(runtime);
         } else if Handle::try_current().is_ok() {
             // Waiting for them is not allowed here. With no task left they end at once.

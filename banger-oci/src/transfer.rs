@@ -76,7 +76,7 @@ impl Transfers {
                 let outcome = transfers.fetch(&guard.0, permit).await;
                 guard.0.finish(outcome.map_err(|error| transfers.explain(error, &guard.0)));
             });
-            // What has ended need not be remembered.
+            // Ended tasks need no memory.
             while running.try_join_next().is_some() {}
         }
         while running.join_next().await.is_some() {}
@@ -91,7 +91,7 @@ impl Transfers {
         };
         match self.cancel.race(acquire).await? {
             (Ok(own), Ok(shared)) => Ok(DownloadPermit { _own: own, _shared: shared }),
-            // Nobody closes them.
+            // The semaphores are never closed.
             _ => Err(PullError::Cancelled),
         }
     }
@@ -116,7 +116,7 @@ impl Transfers {
                     // Written by another process: it is read once more to be sure of it.
                     let found = block_in_place(|| hash_file(&file, &blob.path, digest, &self.cancel))?;
                     if found == *digest {
-                        // The bytes are right; this image's descriptor is what is wrong.
+                        // The bytes are right; the descriptor of this image is wrong.
                         let (size, path) = (download.descriptor.size, &blob.path);
                         if blob.len != size {
                             let (digest, origin) = (digest.clone(), path.to_string());
@@ -164,7 +164,7 @@ impl Transfers {
         });
         let mut outcome = self.receive(&mut writer).await;
         if resumed_bytes > 0 && matches!(&outcome, Err(PullError::Mismatch { .. })) {
-            // What was there before may be to blame, such as after a power failure.
+            // The old bytes may be damaged, for example by a power failure.
             self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
             writer.start_over()?;
             outcome = self.receive(&mut writer).await;
@@ -265,7 +265,7 @@ impl Source<'_> {
                 Err(failure) => failure,
             };
             writer.flush()?;
-            // The same bytes once more are no progress, nor is a drip.
+            // Repeated bytes and a drip do not count as progress.
             if writer.download.committed() > before && !failure.is_slow() {
                 attempts.progressed();
             }

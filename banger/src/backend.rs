@@ -63,7 +63,7 @@ impl Backend {
 
 /// An image under construction, with the scratch directory that it needs.
 pub(crate) struct Begun {
-    // Dropped first: what it has in the scratch directory it removes itself.
+    // Dropped first: it removes its own files in the scratch directory.
     pub(crate) builder: Box<dyn Ext4Builder>,
     _scratch: Option<ScratchDir>,
 }

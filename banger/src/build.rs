@@ -145,7 +145,7 @@ pub(crate) fn build_rootfs(
 ) -> Result<BuiltFile, Error> {
     let run = BuildRun { request, events, cancellation };
     run.build(output).map_err(|error| match cancellation.is_cancelled() {
-        // What a read that was cut short says is not why the run ended.
+        // After a cancellation, the error of the interrupted read is not the reason.
         true => Error::Cancelled,
         false => error,
     })
@@ -248,7 +248,7 @@ impl BuildRun<'_> {
             let own = (source.metadata.dev(), source.metadata.ino());
             fs::metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == own)
         };
-        // By what directories are, not by what they are called: the way may lead over symlinks.
+        // Compare the directories themselves, not their names: the path may lead through symlinks.
         let parent = parent_of(output).as_std_path().canonicalize();
         let parent = parent.map_err(OutputError::io("write", output))?;
         if parent.ancestors().any(is_source) || is_source(output.as_std_path()) {

@@ -270,7 +270,7 @@ impl From<FlattenError> for Error {
     fn from(error: FlattenError) -> Self {
         match error {
             FlattenError::Cancelled => Self::Cancelled,
-            // What its source says of a layer says more than that it could not be read.
+            // The error of the layer's source is more helpful than "cannot be read".
             FlattenError::Open { ref source, .. } | FlattenError::Read { ref source, .. } => {
                 match PullError::from_io(source).cloned() {
                     Some(cause) => cause.into(),

@@ -183,7 +183,7 @@ impl EventHandler {
         if self.panic().is_some() {
             return;
         }
-        // The handler is not called again, so nobody sees what it left half-done.
+        // The handler is not called again, so its inconsistent state is never visible.
         match catch_unwind(AssertUnwindSafe(|| (self.handler)(event))) {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => cancellation.cancel(),

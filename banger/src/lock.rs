@@ -82,7 +82,7 @@ impl Lock {
     /// Creates the file `path` and returns the lock on it, or `None` if a sweep removed the file before the
     /// lock.
     pub(crate) fn create_new(path: &Utf8Path) -> io::Result<Option<Self>> {
-        // Private: nobody else is to hold the lock.
+        // Private: other users must not hold the lock.
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         match file.try_lock() {
             Ok(()) if file.metadata()?.nlink() > 0 => Ok(Some(Self { _file: file })),
@@ -145,7 +145,7 @@ impl TransientLock {
 
 impl Drop for TransientLock {
     fn drop(&mut self) {
-        // Before the lock is free, so that nobody else holds the file. What stays is swept.
+        // Before the lock is free, so that no other process holds the file. A leftover is swept later.
         let _ = fs::remove_file(&self.path);
     }
 }

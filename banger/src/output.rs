@@ -201,14 +201,14 @@ impl OutputFile {
 
 /// Fails if `output` would replace its source, or a file in it.
 pub(crate) fn check_not_source(output: &Utf8Path, source: &Utf8Path) -> Result<(), OutputError> {
-    // What cannot be opened is told when it is opened.
+    // A source that cannot be opened is reported when it is opened.
     let Ok(source_metadata) = fs::metadata(source) else { return Ok(()) };
     let is_source = |path: &std::path::Path| {
         fs::metadata(path)
             .is_ok_and(|found| (found.dev(), found.ino()) == (source_metadata.dev(), source_metadata.ino()))
     };
     let Ok(parent) = parent_of(output).as_std_path().canonicalize() else { return Ok(()) };
-    // By what directories are, not by what they are called: the way may lead over symlinks.
+    // Compare the directories themselves, not their names: the path may lead through symlinks.
     let is_inside = || parent.ancestors().any(is_source) && output.as_std_path().symlink_metadata().is_ok();
     match is_source(output.as_std_path()) || is_inside() {
         true => Err(OutputError::InSource { path: output.to_owned(), source_path: source.to_owned() }),

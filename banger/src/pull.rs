@@ -89,7 +89,7 @@ pub(crate) fn pull_to_file(
         check_not_source(output, source)?;
     }
     let mut file = OutputFile::create(output, request.force)?;
-    // What cannot be read is told when the image is looked for.
+    // A source that cannot be read is reported when the image is resolved.
     if let Some(metadata) = source.and_then(|source| std::fs::metadata(source).ok()) {
         file = file.limited_to(&metadata);
     }
@@ -244,7 +244,7 @@ impl PullRun<'_> {
                 Ok(built) => return Ok(built),
                 Err(error) => error,
             };
-            // Damage shows in many ways: layers do not inflate, are no tars, have another digest.
+            // Damage shows in many ways: layers do not inflate, are not tars, have another digest.
             if matches!(error, Error::Cancelled) || self.cancellation.is_cancelled() || !image.repair()? {
                 return Err(error);
             }
@@ -305,7 +305,7 @@ impl PullRun<'_> {
         let facts = self.facts(image);
         let odd_image = image.warnings.clone();
         let build = self.build_options(image, agents);
-        // Nothing is published before every blob is known to be what its digest says.
+        // Nothing is published before every blob has been checked against its digest.
         image.finish()?;
         self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
         let report = begun.build_ext4(&tree)?;
@@ -315,7 +315,7 @@ impl PullRun<'_> {
         for message in &warnings {
             self.emit(&Event::Warning { message: message.clone() });
         }
-        // These were told when the image was found.
+        // Events for these were sent when the image was found.
         warnings.splice(0..0, odd_image);
         Ok(Built { image: facts, report, build, injected, warnings })
     }

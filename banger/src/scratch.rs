@@ -22,7 +22,7 @@ impl ScratchDir {
             Some(parent) => parent.to_owned(),
             None => temporary_directory()?,
         };
-        // What others may not remove is not theirs to fail on.
+        // A failed sweep does not matter to this run.
         let _ = sweep(&parent, PREFIX, "");
         let path = parent.join(format!("{PREFIX}{}", ImageId::random()));
         Ok(Self(StagingDir::create(path.clone()).map_err(OutputError::io("create", &path))?))

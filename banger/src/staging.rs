@@ -31,11 +31,11 @@ impl StagingDir {
                 break lock;
             }
         };
-        // Nobody else reads an image before it is published, and a managed one at no time.
+        // Other users cannot read an image before it is published, and never a managed one.
         match fs::DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(error) => {
-                // What cannot be removed now is swept later.
+                // A leftover is swept later.
                 let _ = fs::remove_file(&lock_path);
                 Err(error)
             }
@@ -63,7 +63,7 @@ impl StagingDir {
 impl Drop for StagingDir {
     /// Leaves a published directory alone: it has its final name then.
     fn drop(&mut self) {
-        // What cannot be removed now is swept later.
+        // A leftover is swept later.
         let _ = remove_staging(&self.path);
     }
 }
@@ -147,7 +147,7 @@ mod tests {
         fs::write(parent.join("00000000000d.staging.lock"), "").unwrap();
         fs::create_dir(parent.join("00000000000d")).unwrap();
         fs::create_dir(parent.join("00000000000e.staging")).unwrap();
-        // Somebody's own.
+        // A directory of the user.
         fs::create_dir(parent.join("mine.staging")).unwrap();
         sweep(parent, "", ".staging").unwrap();
         let kept = ["00000000000a.staging", "00000000000a.staging.lock", "00000000000d", "mine.staging"];

@@ -76,7 +76,7 @@ impl DebugfsRootfs {
         let image = Image::open(&copy_path).map_err(failed)?;
         let loaded = Loaded::read(&image, &path)?;
         pass.verify_contents(&image, &loaded)?;
-        // Of its own will it changes nothing any more.
+        // A second e2fsck must find nothing to change.
         pass.check(&["-f", "-n"], &[0]).map_err(failed)?;
 
         let scratch = Scratch::create(&self.scratch_parent).map_err(failed)?;

@@ -51,7 +51,7 @@ impl ContentStore for Contents {
     fn release(&mut self, id: ContentId) -> Result<(), ContentError> {
         match self.new_id(id) {
             Some(id) => self.new.release(id),
-            // The commit frees what no name leads to any more.
+            // The commit frees contents without a name.
             None => Ok(()),
         }
     }

@@ -74,7 +74,8 @@ impl DebugfsRootfs {
         scratch_parent: &Utf8Path,
         tools: EditTools,
     ) -> Result<Self, RootfsError> {
-        // It names what is not known, and refuses what a journal or a check has to mend first.
+        // The native editor names unknown features, and refuses an image that needs a journal replay or a
+        // check first.
         drop(Ext4Editor::open(path)?);
         let path = path.canonicalize_utf8().map_err(|source| RootfsError::Io {
             action: "open",

@@ -126,7 +126,7 @@ impl Plan {
                 if target.len() > FAST_SYMLINK_MAX {
                     command.argument(target)
                 } else {
-                    // The comparison gives the inode what it is to hold.
+                    // The comparison then gives the symlink its real target.
                     command.argument(vec![b'x'; target.len()])
                 }
             }

@@ -122,8 +122,8 @@ pub(crate) fn seal(block: &mut [u8], seed: Checksum, end: usize) {
 
 /// Returns the checksum of an index block whose entries in use stop at `end`.
 pub(crate) fn checksum(block: &[u8], seed: Checksum, end: usize) -> u32 {
-    // Only the entries in use are covered, then `dt_reserved`, in which the kernel leaves what was
-    // there when the directory was a list, and the checksum's own place as zeros.
+    // The checksum covers the entries in use, then `dt_reserved`, and its own place as zeros. The kernel
+    // leaves old bytes of the list in `dt_reserved`.
     let tail = &block[block.len().saturating_sub(TAIL_SIZE)..];
     seed.with(&block[..end]).with(&tail[..4]).with(&[0; 4]).value()
 }

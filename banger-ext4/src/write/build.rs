@@ -38,7 +38,7 @@ pub(crate) fn build(store: &mut ImageStore, tree: &Tree) -> Result<BuildReport, 
     store.options.charge_tree(tree)?;
     let numbering = Numbering::new(tree)?;
     release_unnamed(store, tree, &numbering)?;
-    // From here on all free space is holes, whatever it held before.
+    // From here on all free space is holes, also if it had bytes before.
     for range in store.space.free().iter() {
         check_cancelled(&store.options.cancellation)?;
         store.file.punch(range).map_err(|source| store.file.error("punch a hole into", source))?;

@@ -39,7 +39,7 @@ impl ImageFile {
                 Ok(Self { file, path: path.to_owned(), buffer: None, buffer_offset: 0, keep: false, writer })
             }
             Err(source) => {
-                // It is empty, and nobody else's: it was made above.
+                // It is empty and belongs to this process: it was made above.
                 let _ = std::fs::remove_file(path);
                 Err(error("write")(source))
             }
@@ -132,7 +132,7 @@ impl ImageFile {
         if start >= end || punch_hole(&self.file, start, end - start) {
             return Ok(());
         }
-        // A host without holes: what was there must be gone all the same.
+        // A host without holes: the old bytes must vanish anyway.
         let zeros = vec![0; BUFFER_SIZE];
         let mut at = start;
         while at < end {
@@ -158,7 +158,7 @@ impl ImageFile {
 impl Drop for ImageFile {
     fn drop(&mut self) {
         if !self.keep {
-            // Nobody is left to tell; the caller's directory is temporary anyway.
+            // No caller is left for the error; the directory is temporary anyway.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -203,7 +203,7 @@ impl Finish<'_> {
         let options = self.options;
         let inodes = self.groups * self.layout.inodes_per_group;
         let own = self.layout.own_blocks_of_all(self.blocks);
-        // Before 1970 there is no time in a superblock.
+        // A superblock has no times before 1970.
         let time = options.timestamp.seconds.max(0).cast_unsigned();
         let time_hi = hi32(time).to_le_bytes()[0];
         let mut s_volume_name = [0; 16];
@@ -261,7 +261,7 @@ impl Finish<'_> {
             s_flags: sb::FLAGS_SIGNED_HASH,
             s_log_groups_per_flex: LOG_GROUPS_PER_FLEX,
             s_checksum_type: sb::CHECKSUM_CRC32C,
-            // What was placed, not what was written: that depends on how the bytes came.
+            // The placed bytes, not the written ones: these depend on how the bytes came.
             s_kbytes_written: self.output.space.used() * (BLOCK_BYTES / 1024),
             s_overhead_clusters: u32::try_from(own + u64::from(self.journal_blocks)).unwrap_or(0),
             ..Superblock::zeroed()

@@ -55,7 +55,7 @@ impl Layout {
         };
         let mut blocks = size_bytes / BLOCK_BYTES;
         if blocks == BLOCKS_MAX + 1 {
-            // 16 TiB to the byte is what people ask for.
+            // Users ask for exactly 16 TiB.
             blocks = BLOCKS_MAX;
         }
         if blocks > BLOCKS_MAX {

@@ -182,8 +182,8 @@ impl Space {
     fn frontier_segment(&self) -> Option<Range<u64>> {
         let mut start = self.frontier;
         let mut group = Block(start).group();
-        // At the start of a group its own metadata comes first. Further in it has been passed,
-        // and `own_blocks` may meanwhile count an inode table that is elsewhere.
+        // At the start of a group, skip its metadata. Further in the metadata lies behind, and `own_blocks`
+        // may meanwhile count an inode table that is elsewhere.
         if start == group.first_block().0 {
             start += self.layout.own_blocks(group);
             group = Block(start).group();

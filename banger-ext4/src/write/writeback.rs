@@ -18,7 +18,7 @@ impl Writeback {
     /// Takes note that `length` bytes were written at `offset` of `file`.
     pub(crate) fn note(&mut self, file: &File, offset: u64, length: u64) {
         if self.written.end != offset {
-            // What is left of the last piece is little and can wait for the flush.
+            // The rest of the last piece is small and can wait for the flush.
             self.written = offset..offset;
         }
         self.written.end += length;

@@ -143,7 +143,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.requests = None;
-        // Whoever wants to know how it went has settled before.
+        // A caller that needs the result has called `settle` before.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -167,7 +167,7 @@ impl Output {
                 Request::Write(mut buffer, offset) => {
                     self.write(buffer.bytes(), offset)?;
                     buffer.len = 0;
-                    // Nobody takes it when the image is thrown away.
+                    // The receiver may be gone when the image is dropped.
                     let _ = empty.send(buffer);
                 }
                 Request::Settle(answer) => {
@@ -250,7 +250,7 @@ mod tests {
             (8192, 1000, 4),
             (8192, 8192, 5),
             (12288, 9, 6),
-            // Past the page cache, over what is in it, and the other way round.
+            // A write past the page cache over cached bytes, and the other way round.
             (4096, DIRECT_BYTES_MIN as usize, 7),
             (8192, 4096, 8),
         ];

@@ -174,7 +174,7 @@ impl ExecRun<'_> {
 
     fn control(&mut self, frame: &Frame) -> Result<(), ConnectionError> {
         match Control::from_frame(frame).map_err(ConnectionError::Message)? {
-            // A number that is not a signal, or a program that is gone, is nobody's harm.
+            // An unknown signal number or an ended program does no harm.
             Control::Signal { number } => drop(self.child.signal(number)),
             Control::Resize(size) => self.child.resize(size),
             _ => {}

@@ -112,7 +112,7 @@ impl ExecChild {
     /// Returns how the program ended; `None` while it runs.
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
-            // An error says that somebody else has reaped it, which nobody does.
+            // An error would mean that another thread has reaped it, which never happens.
             self.status = self.child.try_wait().ok().flatten().map(exit_status);
         }
         self.status
@@ -186,7 +186,7 @@ pub(crate) fn read_output(stream: &OwnedFd, buffer: &mut [u8]) -> StreamRead {
         Ok(0) => StreamRead::End,
         Ok(read) => StreamRead::Bytes(read),
         Err(Errno::WOULDBLOCK | Errno::INTR) => StreamRead::Nothing,
-        // EIO is how a terminal says that its last user is gone.
+        // A terminal returns EIO when its last user is gone.
         Err(_) => StreamRead::End,
     }
 }

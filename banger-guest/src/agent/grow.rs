@@ -26,7 +26,7 @@ pub(crate) fn grow_root() -> Result<Grown, OperationError> {
     }
     let device = fstat(&root).map_err(|error| failed("/", error))?.st_dev;
     let sysfs = PathBuf::from(format!("/sys/dev/block/{}:{}", major(device), minor(device)));
-    // SCSI disks look at their size when told to; virtio disks do by themselves.
+    // SCSI disks check their size on request; virtio disks do so by themselves.
     let _ = std::fs::write(sysfs.join("device/rescan"), "1");
     let size = sysfs.join("size");
     let sectors: u64 = std::fs::read_to_string(&size)

@@ -122,7 +122,7 @@ fn tcp_listener(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 fn unix_listener(path: &Path) -> std::io::Result<UnixListener> {
-    // What an agent before this one left. Nothing but a socket is removed.
+    // Left by an earlier agent. Only a socket is removed.
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
         std::fs::remove_file(path)?;
     }

@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Ok(addresses) => addresses,
         Err(error) => {
             say(name, format_args!("kernel command line: {error}"));
-            // An agent on the usual port is of more use than none.
+            // An agent on the default port is better than no agent.
             vec![ListenAddress::Vsock(banger_guest::protocol::DEFAULT_PORT)]
         }
     };
@@ -62,6 +62,6 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     for listener in listeners {
         let _ = listener.join();
     }
-    // A listener ends only by a panic; whoever started the agent starts it again.
+    // A listener ends only by a panic; the init then starts the agent again.
     ExitCode::FAILURE
 }

@@ -19,7 +19,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// may be silent for ever.
 pub(crate) fn serve(agent: &Agent, mut connection: Connection, slot: Option<&Slot>) -> ConnectionError {
     let idle = slot.map(|_| IDLE_TIMEOUT);
-    // A device has no end that tells whether somebody is there; init need not wait for it.
+    // A device does not show whether a peer is connected; init need not wait for it.
     let _connected = slot.and_then(|_| RunState::of_guest(&agent.root).mark_connected().ok());
     let error = loop {
         let frame = match connection.next_frame(idle) {
@@ -90,7 +90,7 @@ fn operate(agent: &Agent, connection: &mut Connection, request: &Request) -> Res
             if let Err(error) = shutdown::check_guest(root) {
                 return refuse(connection, id, error);
             }
-            // The reply first: there may be nobody to send it afterwards.
+            // The reply first: the agent may be gone afterwards.
             connection.reply(id, Outcome::Shutdown)?;
             shutdown::shut_down(root, shutdown.action);
             return Ok(());

@@ -119,7 +119,7 @@ fn stages(root: &Root, log: &mut Log, marker: &mut FirstBootMarker) -> Result<()
         stages.push("install");
     }
     stages.push("keys");
-    // An init that has just been installed starts what the packages say; it does not run yet.
+    // A newly installed init starts the services of the packages; it does not run yet.
     if !installs_init || contract != Some(BootContract::Banger) {
         stages.push("enable");
     }
@@ -139,7 +139,7 @@ fn finish(root: &Root, marker: &FirstBootMarker) -> Result<(), FirstBootError> {
     let done = FirstBootMarker { attempt: marker.attempt, stage: None, last_error: None };
     durable::replace(&root.path(paths::FIRST_BOOT_DONE), &done.to_json(), 0o644)
         .map_err(|source| FirstBootError::State { path: paths::FIRST_BOOT_DONE, source })?;
-    // What the package manager wrote: it must not be lost where the marker is not there to ask again.
+    // Flush the files of the package manager: without the marker, lost files would not be installed again.
     rustix::fs::sync();
     durable::remove(&root.path(paths::FIRST_BOOT_PENDING))
         .map_err(|source| FirstBootError::State { path: paths::FIRST_BOOT_PENDING, source })

@@ -151,7 +151,7 @@ fn watch(
         let now = Instant::now();
         match told_to_end {
             None if now >= deadline => {
-                // A package manager that is told to end leaves its database in order.
+                // A package manager that gets SIGTERM leaves its database in order.
                 let _ = signal::send(group, libc::SIGTERM);
                 told_to_end = Some(now);
             }

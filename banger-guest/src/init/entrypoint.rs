@@ -46,7 +46,7 @@ impl Program {
         let identity = Accounts::of_guest(root).identity(entrypoint.user.as_deref().unwrap_or_default())?;
         let directory =
             entrypoint.working_dir.as_deref().filter(|directory| !directory.is_empty()).unwrap_or("/");
-        // Whoever runs containers makes it, too.
+        // Container runtimes make it, too.
         std::fs::create_dir_all(directory)
             .map_err(|source| ProgramError::WorkingDirectory { path: directory.to_owned(), source })?;
         let (program, arguments) =
@@ -88,7 +88,7 @@ impl Program {
     ) -> Result<Self, ProgramError> {
         let terminal = console.terminal().map_err(|error| ProgramError::Console(error.into()))?;
         let copy = || terminal.try_clone().map(Stdio::from).map_err(ProgramError::Console);
-        // Programs that reopen their streams need to own what they are on.
+        // Programs that reopen their streams must own the terminal.
         let _ = rustix::fs::fchown(&terminal, Some(identity.uid), None);
         command.stdin(if interactive { copy()? } else { Stdio::null() }).stdout(copy()?).stderr(copy()?);
         let input = if interactive { Input::Terminal } else { Input::Other };
@@ -107,7 +107,7 @@ impl Program {
 /// Replaces this process by an init; the error that it cannot be.
 pub(super) fn become_init(init: &Path) -> io::Error {
     let mut command = Command::new(init);
-    // Not a session of its own, nor a terminal: it is process 1, and does that itself.
+    // No new session and no terminal: it is process 1, and does that itself.
     spawn::reset_signals(&mut command);
     command.exec()
 }

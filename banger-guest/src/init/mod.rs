@@ -199,7 +199,7 @@ impl Init {
             ExitStatus::Killed { signal } => {
                 say(NAME, format_args!("entrypoint was killed by signal {signal}"))
             }
-            // There is no third way.
+            // A process ends only in these two ways.
             _ => {}
         }
         self.tell(EntrypointState::Ended(status));
@@ -315,8 +315,8 @@ impl Init {
             let is_own =
                 std::fs::canonicalize(&path).ok() == own || same_file(&path, Path::new("/proc/self/exe"));
             if path.exists() && !is_own {
-                // Agent, network and ssh server are the installed init's from here on: what holds
-                // their ports now, even what an installation has started, would have them fail.
+                // From here on the installed init runs agent, network and ssh server. Running programs that
+                // hold their ports, also those of an installation, would make them fail.
                 power::end_everyone();
                 self.hand_over(init);
                 self.services.start_agent();

@@ -42,7 +42,7 @@ pub(crate) fn set_off_means_reboot(it_does: bool) {
 /// Stops the machine in order.
 pub(crate) fn down(power: Power) -> ! {
     if std::process::id() != 1 {
-        // The supervisor of an agent that does this passes on what everybody is sent below.
+        // The supervisor of this agent passes on the signals that all processes get below.
         signal::ignore_termination();
     }
     end_everyone();

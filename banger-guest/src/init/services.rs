@@ -74,7 +74,7 @@ impl Services {
                     return;
                 }
                 Ok(None) => std::thread::sleep(Duration::from_millis(2)),
-                // What it could not do it has said.
+                // It has reported its failures itself.
                 Ok(Some(_)) | Err(_) => return,
             }
         }

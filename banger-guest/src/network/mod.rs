@@ -185,7 +185,7 @@ fn remove_others(netlink: &mut Netlink, link: &Link, config: &NetworkConfig) -> 
         let configured = config.addresses.contains(&address.address);
         let family = config.addresses.iter().any(|other| other.address().is_ipv4() == own.is_ipv4());
         if address.index == link.index && address.scope == 0 && family && !configured {
-            // It may be gone with the one before it.
+            // The kernel may have removed it with the address before it.
             let _ = netlink.remove_address(address);
         }
     }

@@ -108,7 +108,7 @@ pub(crate) struct Netlink {
 
 impl Netlink {
     pub(crate) fn open() -> Result<Self, Errno> {
-        // NETLINK_ROUTE is protocol 0, which is what none means.
+        // NETLINK_ROUTE is protocol 0, the value of `None`.
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         set_socket_timeout(&socket, Timeout::Recv, Some(TIMEOUT))?;
         Ok(Self { socket, sequence: 0 })
@@ -351,7 +351,7 @@ mod tests {
         let whole = message(RTM_NEWLINK, 0, 1, &body);
         assert_eq!(parse_link(&whole).map(|link| link.name).as_deref(), Some("eth0"));
         for cut in 0..whole.len() {
-            // The length in the header is what counts, and what is missing makes it no message.
+            // The length in the header counts; a truncated message is not a message.
             assert_eq!(split_message(&whole[..cut]), None, "{cut}");
             let _ = parse_link(&whole[..cut]);
             let _ = parse_address(&whole[..cut]);

@@ -28,7 +28,7 @@ pub(crate) fn write(root: &Root, servers: &[IpAddr]) -> io::Result<bool> {
     for server in servers {
         writeln!(text, "nameserver {server}").expect("a string takes everything");
     }
-    // One byte more than there is to be: a file that only begins like it is another.
+    // One byte more than expected: a file that only begins like it is a different file.
     let enough = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(1).max(LOOK_BYTES);
     match bounded::read_start(&path, enough) {
         Ok(now) if now == text.as_bytes() => return Ok(true),

@@ -239,7 +239,7 @@ impl FrameDecoder {
     /// The bytes are not a frame. Later bytes are ignored: the same error comes again.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let waiting = self.bytes.get(self.start..).unwrap_or_default();
-        // At once, and not when a header's worth has come: what is not a frame may be shorter.
+        // Check at once, before a whole header has arrived: bytes that are not a frame may be fewer.
         if let Some(&found) = waiting.first_chunk()
             && found != MAGIC
         {

@@ -66,7 +66,7 @@ pub fn read_frame(stream: &mut impl Read) -> Result<Option<Frame>, ProtocolError
 /// The payload is above the limit, or the stream fails.
 pub fn write_frame(stream: &mut impl Write, kind: FrameKind, payload: &[u8]) -> Result<(), ProtocolError> {
     let header = FrameHeader::new(kind, payload.len())?;
-    // One write for what is short: two small packets would wait for each other's acknowledgement.
+    // One write for a short frame: two small packets would wait for each other's acknowledgement.
     let mut wire = Vec::with_capacity(HEADER_BYTES + payload.len());
     wire.extend_from_slice(&header.encode());
     wire.extend_from_slice(payload);

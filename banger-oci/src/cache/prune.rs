@@ -94,7 +94,7 @@ impl BlobCache {
                 let Ok(digest) = format!("{algorithm}:{hex}").parse() else {
                     continue;
                 };
-                // Removed by somebody else since the directory was read, or no blob at all.
+                // Another process has removed it since the directory was read, or it is not a blob.
                 let Some(metadata) = item.metadata().ok().filter(std::fs::Metadata::is_file) else {
                     continue;
                 };

@@ -114,7 +114,7 @@ impl<R: BufRead> Read for Gzip<R> {
         loop {
             match self.state {
                 State::Next if self.input.fill_buf()?.is_empty() => return Ok(0),
-                // What tapes and tools that write whole blocks leave.
+                // Padding of tapes, and of tools that write whole blocks.
                 State::Next if self.input.fill_buf()?[0] == 0 => {
                     pass_zeros(&mut self.input, || damaged("is followed by zeros and then something else"))?;
                     self.notes.note_zeros_behind();

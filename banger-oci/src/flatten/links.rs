@@ -46,7 +46,7 @@ impl Applier<'_> {
             if self.origins.is_own(dir, name, existing) {
                 self.warn(path, WarningKind::Duplicate);
             }
-            // To itself, while that waits for its own target.
+            // A link to itself, while it waits for its target.
             if self.origins.placeholder(existing).is_some() && self.find(&target, 0)? == Some(existing) {
                 return Ok(());
             }

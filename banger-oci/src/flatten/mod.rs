@@ -122,7 +122,7 @@ pub fn flatten<S: LayerSource>(
             && *diff_id != applied.tar_digest
         {
             let expected = diff_id.clone();
-            // What the error says is worse.
+            // The error of the layer matters more than a failed removal.
             let _kept = layer.discard();
             return Err(FlattenError::DiffId { layer: name, expected, actual: applied.tar_digest });
         }
@@ -196,7 +196,7 @@ impl LayerRun<'_, '_> {
             self.applier.warn(b"", WarningKind::NoEndBlocks);
         }
         self.applier.end_layer().map_err(|(path, error)| self.entry_error(error, &path))?;
-        // What follows the end blocks is part of the layer's digests.
+        // Bytes after the end blocks are part of the layer's digests.
         let mut rest = reader.into_input();
         loop {
             match rest.fill_buf() {

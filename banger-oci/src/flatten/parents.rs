@@ -32,7 +32,7 @@ impl<'p> ParentWalk<'p> {
     ) -> Result<Self, EntryError> {
         let mut walk =
             Self { given: path, targets: Vec::new(), directories: vec![(root, 0)], hops: 0, components };
-        // What is shorter has fewer components than are free.
+        // A shorter path has only free components.
         if components > 0 || path.len() as u64 > 2 * FREE_PATH_COMPONENTS {
             walk.charge(path, account)?;
         }
@@ -74,7 +74,7 @@ impl<'p> ParentWalk<'p> {
         if self.hops > MAX_SYMLINK_HOPS {
             return Err(EntryError::TooManySymlinks);
         }
-        // Layers cannot say such a name, and AUFS's links are where no path of the image leads.
+        // A layer cannot contain this name, and no path of the image leads to AUFS's links.
         if leads_through_whiteout(target) {
             return Err(EntryError::WhiteoutDirectory);
         }

@@ -59,7 +59,7 @@ impl ReadAhead {
             }
         };
         let used = std::mem::replace(&mut self.current, next);
-        // Nobody takes it when all is read.
+        // The reader may have ended.
         let _ = self.emptied.send(used);
         self.at = 0;
         self.at_end = self.current.len == 0;

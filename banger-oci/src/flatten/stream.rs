@@ -128,7 +128,7 @@ impl LayerStream {
             return Ok(false);
         }
         if let Some(buffer) = self.current.take() {
-            // Nobody takes it when the decompression is through.
+            // The decompression may have ended.
             let _ = self.empty.send(buffer);
         }
         self.at = 0;

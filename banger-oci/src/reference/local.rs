@@ -185,7 +185,8 @@ mod tests {
             let found = split(text, there, &[]);
             assert_eq!(found, Ok(((*path).to_owned(), (*selector).to_owned())), "{text} with {there:?}");
         }
-        // What is of the right kind is preferred, and what is there at all to what is not.
+        // A path of the right kind wins over an existing path of another kind, and that wins over a missing
+        // one.
         assert_eq!(split("a:b:c", &["a:b"], &["a"]), Ok(("a:b".to_owned(), ":c".to_owned())));
         assert_eq!(split("a:b:c", &[], &["a:b"]), Ok(("a:b".to_owned(), ":c".to_owned())));
     }

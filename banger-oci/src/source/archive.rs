@@ -401,7 +401,7 @@ impl ArchiveIndex {
     /// may be needed.
     fn add(&mut self, entry: &TarEntry, header: u64, offset: Option<u64>) -> bool {
         self.any = true;
-        // Names that lead out of the archive cannot be asked for, and neither can endless ones.
+        // Names that lead out of the archive and endless names cannot be requested.
         let Some(name) = normalise(&entry.path, b"").filter(|name| name.len() <= MAX_NAME_LEN) else {
             return false;
         };
@@ -425,7 +425,7 @@ impl ArchiveIndex {
             TarEntryKind::HardLink if target_len <= MAX_NAME_LEN => {
                 Member::HardLink(entry.link_target.as_slice().into())
             }
-            // Nobody asks for a directory, but what it replaces is gone.
+            // A directory is never requested, but it replaces a file of its name.
             TarEntryKind::Directory if !self.members.contains_key(&name[..]) => return false,
             _ => Member::Other,
         };

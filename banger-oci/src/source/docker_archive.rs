@@ -182,7 +182,7 @@ impl ArchiveReading<'_> {
             let stored = self.found(name, stored)?;
             let place = (stored.offset, stored.len);
             let stored = Arc::clone(opened.entry(place).or_insert_with(|| Arc::new(stored)));
-            // An uncompressed layer is its own diff_id; of a compressed one nobody says the digest.
+            // The digest of an uncompressed layer is its diff_id; the digest of a compressed one is unknown.
             let digest = match is_plain(&stored)? {
                 true => diff_id.clone(),
                 false => self.hash(&stored)?,

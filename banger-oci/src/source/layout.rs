@@ -50,7 +50,7 @@ pub(crate) struct ArchiveFiles(pub(crate) Archive);
 impl LayoutFiles for DirFiles {
     fn open(&self, name: &str) -> Result<Option<Stored>, PullError> {
         let path = self.0.join(name);
-        // Opening a FIFO would wait for ever, so the type is looked at first.
+        // To open a FIFO would block for ever, so check the type first.
         match std::fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => {}
             Ok(_) => {

@@ -110,7 +110,7 @@ impl Fetcher {
                     downloads.push(FinishGuard(Arc::clone(&download)));
                     fresh.insert(digest.clone(), Content::Download(download));
                 }
-                // What an earlier download had left was wrong, and is right now.
+                // The bytes of an earlier download were wrong, and are right now.
                 Content::Download(download) if download.was_resumed() => {
                     found |= download.wait().is_ok() && download.take_roll_back();
                 }
@@ -307,7 +307,7 @@ impl ImageSource for Remote {
         let mut contents = Vec::new();
         for descriptor in descriptors {
             let content = match known.get(&descriptor.digest) {
-                // The same layer twice, such as an empty one.
+                // The same layer twice, for example an empty one.
                 Some(content) => content.clone(),
                 None => match self.stored(descriptor)? {
                     Some(content) => content,

@@ -83,7 +83,7 @@ pub(super) fn pax_time(text: &[u8]) -> Option<Timestamp> {
     if !negative {
         return Some(Timestamp { seconds: whole, nanoseconds });
     }
-    // What is cut off after nine digits moves a negative time one nanosecond further down.
+    // Digits after the ninth move a negative time one nanosecond further down.
     let cut = fraction.iter().skip(9).any(|digit| *digit != b'0');
     let nanoseconds = nanoseconds + u32::from(cut);
     Some(match nanoseconds {

@@ -234,7 +234,7 @@ impl<R: BufRead> TarReader<R> {
         })?;
         self.expect_data(size, offset)?;
         bytes.clear();
-        // Grows with what is there: a header alone cannot make us reserve its claim.
+        // The buffer grows with the data: a header alone cannot make us reserve its claimed size.
         while bytes.len() < length {
             let filled = bytes.len();
             bytes.resize(length.min(filled + 64 * 1024), 0);
@@ -299,7 +299,7 @@ impl<R: BufRead> TarReader<R> {
         let flag = header.type_flag();
         entry.kind = kind(flag, &entry.path, header.format, offset)?;
         entry.mode = header.mode()?;
-        // A pax record is there because the field cannot hold the number: do not even parse it.
+        // A pax record exists because the field cannot hold the number: do not even parse the field.
         entry.uid = pax.uid.map_or_else(|| header.uid(), Ok)?;
         entry.gid = pax.gid.map_or_else(|| header.gid(), Ok)?;
         entry.mtime = match pax.mtime {
@@ -328,8 +328,8 @@ impl<R: BufRead> TarReader<R> {
         let size = pax.size.map_or_else(|| header.size(), Ok)?;
         if entry.kind == TarEntryKind::Regular {
             self.begin_file(header, &pax, size, entry)?;
-            // Unix tars made by star say what the flag cannot. A trailing slash on a file without
-            // bytes is how directories were written before flag 5.
+            // star marks sockets in a record, as no type flag exists for them. Before flag 5, directories
+            // were written as files without bytes and with a trailing slash.
             if entry.size_bytes == 0 && pax.is_socket {
                 entry.kind = TarEntryKind::Socket;
             } else if entry.data_bytes == 0 && entry.size_bytes == 0 && entry.path.ends_with(b"/") {
@@ -339,8 +339,8 @@ impl<R: BufRead> TarReader<R> {
             // GNU's incremental dumps list a directory's names as its data.
             self.expect_data(size, offset)?;
         }
-        // Everything else has no data, whatever the size field says: it is a hint in POSIX, and the readers
-        // of most container tools take it as 0. Data that follows is not a header.
+        // Everything else has no data, with any size field: it is a hint in POSIX, and the readers of most
+        // container tools take it as 0. If data follows, it is not a header.
         Ok(())
     }
 

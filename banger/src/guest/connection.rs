@@ -87,7 +87,7 @@ impl Connection {
         let failed = |source: io::Error| self.error(ProtocolError::Io(source));
         let mut stream = self.socket.until(self.deadline);
         stream.write_all(format!("CONNECT {port}\n").as_bytes()).map_err(failed)?;
-        // Byte by byte: what follows the line is the agent's.
+        // Byte by byte: bytes after the line belong to the agent.
         let mut line = Vec::new();
         let mut byte = [0];
         while line.len() < CONNECT_ANSWER_BYTES && line.last() != Some(&b'\n') {
@@ -129,7 +129,7 @@ impl Connection {
                         return Ok(Answer::Done(outcome));
                     }
                 }
-                // On a serial line these may be for somebody who is gone.
+                // On a serial line these may be for an earlier host.
                 FrameKind::Output | FrameKind::ErrorOutput | FrameKind::Credit => {}
                 found => return Err(self.unexpected(found)),
             }
@@ -148,7 +148,7 @@ impl Connection {
     pub(super) fn outcome(&self, frame: &Frame) -> Result<Option<Outcome>, GuestError> {
         let reply = Reply::from_frame(frame).map_err(|source| self.error(source))?;
         match reply.outcome {
-            // Id 0 answers what the agent could not read.
+            // Id 0 answers a request that the agent could not read.
             Outcome::Error(failure) if reply.id == REQUEST_ID || reply.id == 0 => Err(GuestError::Refused {
                 operation: self.operation,
                 code: failure.code,

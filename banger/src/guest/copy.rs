@@ -44,7 +44,7 @@ impl GuestClient {
         connection.set_deadline(Deadline::after(COPY_TIMEOUT));
         let reply = match sent {
             Ok(()) => connection.reply()?,
-            // The agent may have said why it takes no more before it closed the connection.
+            // The agent may have sent a reason before it closed the connection.
             Err(error @ (GuestError::Closed { .. } | GuestError::Protocol { .. })) => {
                 return Err(match connection.reply() {
                     Err(refused @ GuestError::Refused { .. }) => refused,
@@ -142,7 +142,7 @@ fn send(connection: &mut Connection, content: &mut dyn Read) -> Result<(), Guest
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(source) => return Err(GuestError::Content { action: "read", source }),
         };
-        // What the host's own file or pipe takes is not the guest's fault.
+        // Time that the host's file or pipe takes is not the guest's fault.
         connection.set_deadline(Deadline::after(COPY_TIMEOUT));
         if read == 0 {
             return connection.write(FrameKind::InputEnd, &[]);

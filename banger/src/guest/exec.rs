@@ -219,7 +219,7 @@ impl ExecInput {
         let sent = write(&mut socket.until(Deadline::after(self.shared.write_timeout)));
         sent.map_err(|error| match error {
             ProtocolError::Io(error) => {
-                // Half a frame may have gone: nothing that follows would be understood.
+                // Half a frame may have been sent: the guest would not understand later frames.
                 self.shared.end();
                 socket.shut_down();
                 error

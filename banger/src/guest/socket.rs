@@ -61,7 +61,7 @@ impl TimedSocket {
         let connected = Self::new(Socket::new(domain, Type::STREAM, None)?, cancellation)?;
         connected.connect_to(&socket_address, deadline)?;
         if let GuestAddress::Tcp(_) = address {
-            // Frames are written whole: what waits for more only waits.
+            // Frames are written whole, so a delay to collect more bytes is useless.
             connected.0.socket.set_tcp_nodelay(true)?;
         }
         Ok(connected)
@@ -85,7 +85,7 @@ impl TimedSocket {
                 Ok(()) => return Ok(()),
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => {
                     while !self.wait(PollFlags::OUT, deadline, Some(CONNECT_LOOK))? {}
-                    // What shuts a socket down leaves no error in it.
+                    // A shutdown leaves no error in the socket.
                     self.check(deadline)?;
                     return socket.take_error()?.map_or(Ok(()), Err);
                 }
@@ -285,7 +285,7 @@ mod tests {
             assert!(read.join().expect("no panic").is_err());
             assert!(write.join().expect("no panic").is_err());
         });
-        // And what begins afterwards does not begin.
+        // Calls after the cancellation fail at once.
         let (late, _theirs) = pair(&cancellation);
         assert!(late.until(Deadline::NEVER).read(&mut [0; 8]).is_err());
     }

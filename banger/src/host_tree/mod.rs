@@ -177,7 +177,7 @@ impl HostWalk<'_> {
         if file_type == FileType::Directory {
             let below = openat(dir, file_name, DIRECTORY_FLAGS, Mode::empty())
                 .map_err(|error| self.io("open", error))?;
-            // Of what was opened, which another process may have put there since.
+            // Of the opened directory: another process may have replaced the name.
             let stat = fstat(&below).map_err(|error| self.io("read the attributes of", error))?;
             let attributes = self.attributes(&stat, Owner::Open(below.as_fd()))?;
             let id = self.insert(parent, name, NodeKind::empty_directory(), attributes)?;

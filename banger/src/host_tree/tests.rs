@@ -101,7 +101,7 @@ fn no_symlink_leads_out() {
         fs::rename(root.join("b"), root.join("was-b")).unwrap();
         std::os::unix::fs::symlink(&outside, root.join("b")).unwrap();
     });
-    // Listed before, looked at after: a symlink by now, and taken as one.
+    // Listed before and read after the change: it is a symlink by then, and taken as one.
     let tree = read.unwrap().tree;
     let paths: Vec<String> = tree.walk().map(|(path, _)| path.to_string()).collect();
     assert_eq!(paths, ["/", "/a", "/b"]);
@@ -115,7 +115,7 @@ fn a_directory_moved_while_it_is_read_is_an_error() {
     let deep = vec!["d"; MAX_OPEN + 5].join("/");
     let (dir, root) = directory_with(&[&format!("{deep}/file"), "z"]);
     let moved = dir.path().join("moved");
-    // So far up that it is no longer open when the file is read.
+    // So high up that it is no longer open when the file is read.
     let read = read_while(&root, || fs::rename(root.join("d/d"), &moved).unwrap());
     let error = read.map(|_| ()).expect_err("it was moved");
     assert!(matches!(error, DirectoryError::Changed { .. }), "{error}");

@@ -84,7 +84,7 @@ impl<'a> Place<'a> {
     fn of(owner: Owner<'a>) -> Self {
         match owner {
             Owner::Open(file) => Self::Open(file),
-            // Attributes that ext4 keeps are on such files under Linux only.
+            // Only under Linux these files have attributes that ext4 keeps.
             Owner::Named { .. } => Self::Nowhere,
         }
     }

@@ -89,7 +89,7 @@ impl Edit<'_> {
         mode: Option<&ModeChange>,
         owner: OwnerIds,
     ) -> Result<(), EditError> {
-        // As mkdir has it, a change such as g-w is one of all permissions.
+        // As in mkdir, a change like g-w starts from all permissions.
         let unmasked_mode = mode.map_or(0o777, |mode| mode.applied_to(0o777, true));
         let new = NewEntry {
             file_type: FileType::Directory,
@@ -99,7 +99,7 @@ impl Edit<'_> {
         };
         let mut attributes = self.new_attributes(place, &new)?;
         if let Some(mode) = mode {
-            // What it says goes before what a default ACL took away.
+            // The given mode wins over a default ACL.
             let mode = mode.applied_to(attributes.mode, true);
             set_mode(&mut attributes, mode);
         }

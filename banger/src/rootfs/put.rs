@@ -201,7 +201,8 @@ impl Edit<'_> {
             return self.put_directory(path, &metadata, place, terms);
         }
         if file_type.is_file() {
-            // What took its place since would be read from outside the directory, or wait for ever.
+            // Without these flags, a replaced file could be a symlink that leads out of the directory, or a
+            // FIFO that blocks for ever.
             let file = open(path, OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
             let metadata = file.metadata().map_err(host("read", path))?;
             self.put_file(place, &mut &file, Some(permissions(&metadata, FILE_BITS)), terms)?;

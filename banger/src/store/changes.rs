@@ -47,7 +47,7 @@ impl ImageStore {
         record.replaces = older.as_ref().map(|image| image.id.clone());
         let lease = staged.publish(&record)?;
         if let Some(older) = older {
-            // The record hides it already. What cannot be removed now is removed by the next change.
+            // The record hides it already. If it cannot be removed now, the next change removes it.
             let _ = self.replace(&older.id);
         }
         Ok(StoredImage { path: self.rootfs_path(&record.id), record, lease })
@@ -133,7 +133,7 @@ impl ImageStore {
             if name.strip_suffix(REMOVED_SUFFIX).is_some_and(ImageId::is_id) {
                 remove_tree(&path).map_err(|source| StoreError::io("remove", &path, source))?;
             } else if is_pull_lock(&name) {
-                // What cannot be removed is not in the way of a pull.
+                // A leftover does not block a pull.
                 let _ = TransientLock::remove_stale(&path);
             }
         }
@@ -214,7 +214,7 @@ impl ImageStore {
         // Left by a run that was killed here.
         remove_tree(&to).map_err(|source| StoreError::io("remove", &to, source))?;
         fs::rename(&from, &to).map_err(|source| StoreError::io("remove", &from, source))?;
-        // Who waited for a lease sees now that the image has gone.
+        // Threads that waited for a lease now see that the image was removed.
         drop(unused);
         remove_tree(&to).map_err(|source| StoreError::io("remove", &to, source))
     }

@@ -28,7 +28,7 @@ pub(super) fn make_directories(state: &Utf8Path, images: &Utf8Path) -> Result<()
 
 /// Fails if users other than this one and root may have put images into a store.
 fn check_trust(state: &Utf8Path, images: &Utf8Path) -> Result<(), StoreError> {
-    // In a directory with the sticky bit, such as `/tmp`, nobody moves what is another user's.
+    // In a directory with the sticky bit, for example `/tmp`, a user cannot move files of another user.
     for (path, with_sticky) in [(state, true), (images, false)] {
         // A symlink by its owner, too, who leads it wherever he likes.
         let found = [fs::symlink_metadata(path), fs::metadata(path)];

@@ -74,12 +74,12 @@ pub(super) struct UnusedImage {
 impl UnusedImage {
     /// Returns `None` if the image in `directory` is leased, or its file is being edited or copied.
     pub(super) fn take(directory: &Utf8Path) -> Option<Self> {
-        // What cannot be opened, or is not a directory, is not used.
+        // A place that cannot be opened, or is not a directory, is not in use.
         let Ok(opened) = open_directory(directory) else { return Some(Self { _locked: Vec::new() }) };
         let rootfs = open_plain(&opened, ROOTFS_FILE).ok();
         let locked: Vec<File> = [Some(opened), rootfs].into_iter().flatten().collect();
         for file in &locked {
-            // Where the host has no such locks, nobody holds one.
+            // If the host has no locks of this kind, nobody holds one.
             if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
                 return None;
             }

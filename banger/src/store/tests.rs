@@ -96,7 +96,7 @@ fn a_crash_between_publishing_and_replacing_is_mended() {
     let fixture = fixture();
     let old = publish(&fixture.store, "debian", "old");
     let other = publish(&fixture.store, "other", "new");
-    // As if the process died after the rename: both directories are there.
+    // As if the process died after the rename: both directories exist.
     let path = fixture.state.join("images").join(other.id.as_str());
     write_record(&path, &ImageRecord { name: old.name.clone(), replaces: Some(old.id), ..other.clone() })
         .unwrap();
@@ -167,7 +167,7 @@ fn a_leased_image_stays_at_its_path_until_the_sweep_after() {
     let first = publish_leased(store, "debian", "first");
     let error = store.remove("debian", &goes_on()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InUse, "{error}");
-    // Replaced twice: the first stays hidden when the one that hid it has gone.
+    // Replaced twice: the first image stays hidden after the removal of the second.
     publish(store, "debian", "second");
     let third = publish(store, "debian", "third");
     assert_eq!(store.list().unwrap().images, std::slice::from_ref(&third));
@@ -192,7 +192,7 @@ fn an_opened_image_is_in_use_and_so_is_one_that_is_edited() {
     let image = publish(store, "debian", "bytes");
     let opened = [(); 2].map(|()| store.open("debian", &goes_on()).unwrap());
     assert!(matches!(store.remove("debian", &goes_on()), Err(StoreError::InUse { .. })));
-    // The name is not what is leased.
+    // The lease holds the directory, not the name.
     store.rename("debian", "other".parse().unwrap(), &goes_on()).unwrap();
     assert!(matches!(store.remove("other", &goes_on()), Err(StoreError::InUse { .. })));
     drop(opened);

@@ -24,7 +24,7 @@ pub(crate) fn problems_of(inode: &Inode, file_type: FileType, has_imagic: bool) 
 pub(crate) fn problem_of_size(inode: &Inode, mapping: &Mapping, block_size: u64) -> Option<&'static str> {
     let size = inode.size();
     let end = mapping.runs.iter().rev().find(|run| run.written).map_or(0, |run| run.logical + run.len);
-    // A tree with blocks of its own ends with the file; a flat one may have one block more.
+    // A tree with index blocks ends with the file; a flat one may have one block more.
     let blocks = match mapping.index_blocks.is_empty() {
         true => size / block_size + 1,
         false => size.div_ceil(block_size),

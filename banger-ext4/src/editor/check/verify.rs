@@ -94,7 +94,7 @@ pub(crate) fn verify(disk: &Disk) -> Result<VerifyReport, RootfsError> {
     if !walk.is_cut_short {
         walk.links();
     }
-    // Where something cannot be read, what it uses is not known.
+    // The blocks of an unreadable structure are unknown.
     if walk.report.problem_count == 0 {
         walk.bitmaps(&superblock)?;
     }
@@ -211,7 +211,7 @@ impl VerifyWalk<'_> {
             return Ok(());
         }
         let file_type = FileType::from_mode_bits(inode.i_mode).expect("checked when the inode was read");
-        // Its names and targets cannot be looked at, and what they lead to would seem lost.
+        // Its names and targets cannot be read, so their inodes would seem lost.
         inodes::check_not_encrypted(self.disk, number, inode)?;
         if inode.i_flags & EXTENTS_FL != 0 && !self.disk.volume.extents {
             self.problem(format!("inode {} has extents, and the file system lacks the feature", number.0));
@@ -242,7 +242,7 @@ impl VerifyWalk<'_> {
             let mapping = self.counted(|walk| extents::mapping(walk.disk, number, inode, 0..LOGICAL_END));
             if let Some(mapping) = self.noted(mapping)? {
                 let block_size = self.disk.volume.block_size as u64;
-                // Hashes of verity lie behind the end, and what is to be cut off.
+                // Hashes of verity and pending truncations lie behind the end.
                 let has_more = inode.i_flags & VERITY_FL != 0 || self.unlinked.contains(&number.0);
                 if file_type == FileType::Regular
                     && !has_more
@@ -275,7 +275,7 @@ impl VerifyWalk<'_> {
             return Ok(());
         }
         if inode.i_links_count == 0 {
-            // It goes with the next recovery, and what is in it with it.
+            // The next recovery removes it with its content.
             let group = (number.0 - 1) / self.disk.volume.inodes_per_group;
             let directories = u64::from(file_type == FileType::Directory);
             *self.directories.entry(group).or_default() += directories;

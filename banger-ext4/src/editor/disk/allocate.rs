@@ -53,14 +53,14 @@ impl Disk {
         let mut best: Option<(u32, u64, u64)> = None;
         let mut searched = 0;
         for step in 0..=groups {
-            // The goal's group comes again at the end, for what lies before the goal.
+            // The goal's group comes again at the end, for its blocks before the goal.
             let group = (goal_group + step) % groups;
             let from = if step == 0 { goal_at } else { 0 };
             let desc = self.group_desc(View::Now, group)?;
             if desc.free_blocks() == 0 {
                 continue;
             }
-            // What was in use at the last commit must stay as it is until the next one.
+            // Blocks in use at the last commit must not change until the next one.
             let mut taken = self.block_bitmap(View::Now, group, &desc)?;
             let size = self.volume.blocks_of(group);
             if ones(&taken, 0..size) == size {

@@ -102,7 +102,7 @@ fn walk_map(
     let list = disk.blocks.read(View::Now, Block(block))?;
     walk.mapping.index_blocks.push(Block(block));
     let step = blocks_below(per_list, level - 1);
-    // Of a long list only what is wanted is looked at.
+    // Only the wanted part of a long list is read.
     let skipped = walk.wanted.start.saturating_sub(logical) / step;
     for (at, entry) in numbers_in(&list).enumerate().skip(skipped as usize) {
         let first = logical + at as u64 * step;

@@ -235,7 +235,7 @@ impl Blocks {
         for block in (block.0..block.0 + count).map(Block) {
             self.forget(block);
             self.clean.get_mut().remove(&block);
-            // It is free in the state that the journal leads to: nobody misses its old content.
+            // The block is free after a replay of the journal, so its old content is not needed.
             self.replayed.remove(&block);
         }
         let written = self.storage.write_at(start, bytes);

@@ -85,7 +85,7 @@ fn walk_node(
     if header.eh_magic != MAGIC || count > most || !fits {
         return Err(corrupt("a malformed node"));
     }
-    // The kernel leaves none, and one could be below every entry above it, level by level.
+    // The kernel leaves no empty node. A damaged tree could repeat them at every level.
     if count == 0 && header.eh_depth > 0 {
         return Err(corrupt("an empty index node"));
     }

@@ -69,7 +69,7 @@ pub(crate) fn move_out(
         put_moved(disk, block, bytes, file_type == Some(FileType::Directory))?;
     }
     inode.set_size(size);
-    // What is left are the other attributes.
+    // The rest are the other attributes.
     xattrs::write(disk, number, inode, &xattrs)?;
     inodes::write(disk, number, inode)
 }

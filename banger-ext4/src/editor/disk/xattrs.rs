@@ -115,7 +115,7 @@ pub(crate) fn write(
         inode.i_extra_isize = 0;
     } else {
         if inode.i_extra_isize < EXTRA_ISIZE {
-            // What begins here were xattrs, which are rewritten below.
+            // These bytes were xattrs, which are rewritten below.
             let mut bytes = inode.encode(inode_size);
             let end = GOOD_OLD_SIZE + usize::from(EXTRA_ISIZE);
             bytes[GOOD_OLD_SIZE + usize::from(inode.i_extra_isize).max(4)..end].fill(0);

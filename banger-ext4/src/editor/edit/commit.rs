@@ -43,7 +43,7 @@ impl Ext4Editor {
         self.is_half_committed = false;
         self.disk.blocks.committed();
         let freed = std::mem::take(&mut self.disk.freed);
-        // All changes are made: what goes wrong with the space of what they freed is not an error.
+        // All changes are on the disk. A failure to free space on the host is not an error.
         let _ = self.give_space_back(freed);
         Ok(())
     }

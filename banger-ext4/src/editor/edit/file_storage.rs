@@ -71,7 +71,7 @@ fn in_use() -> io::Error {
 
 impl Storage for FileStorage {
     fn size_bytes(&self) -> io::Result<u64> {
-        // A block device has no length of its own.
+        // A block device has no length in its metadata.
         rustix::fs::seek(&self.file, rustix::fs::SeekFrom::End(0)).map_err(io::Error::from)
     }
 

@@ -34,7 +34,7 @@ impl Volume {
         }
         let numbers_end = if self.desc_size == 64 && !self.resize_inode { 1 << 48 } else { 1 << 32 };
         if blocks == numbers_end {
-            // What is asked for is a power of two, and the last number is one less.
+            // The requested size is a power of two, and the largest number is one less.
             blocks -= 1;
         }
         if blocks > numbers_end {
@@ -118,7 +118,7 @@ impl Ext4Editor {
                 self.disk.blocks.undo_operation();
                 self.disk.blocks.set_blocks_count(before.blocks_count);
                 if self.disk.volume.bytes() > length {
-                    // The longer file is no harm, and nobody could be told more than the error.
+                    // The longer file does no harm, and the first error is the one to report.
                     let _ = self.disk.blocks.storage.set_size(length);
                 }
                 self.disk.volume = before;

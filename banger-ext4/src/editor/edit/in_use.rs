@@ -85,7 +85,7 @@ pub(crate) fn try_lock_for_monitors(file: &File) -> Result<(), TryLockError> {
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied) => {
             Err(TryLockError::WouldBlock)
         }
-        // Where there are no such locks, nobody holds one.
+        // If the host has no locks of this kind, nobody holds one.
         Err(_) => Ok(()),
     }
 }

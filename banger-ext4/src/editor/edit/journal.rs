@@ -108,7 +108,7 @@ impl Journal {
     /// Returns the superblock of the journal when its changes are in place, the last of which is
     /// before `next_sequence`.
     pub(crate) fn emptied_superblock(&self, next_sequence: u32) -> Option<(Block, Vec<u8>)> {
-        // Behind what may lie in the log, as e2fsck does: nothing of it may count again.
+        // Larger than any number in the log, as e2fsck does, so that no old transaction counts again.
         self.superblock(false, next_sequence.wrapping_add(1).max(1))
     }
 
@@ -147,7 +147,7 @@ impl Journal {
 
     /// Returns the superblock of the empty journal after the transaction.
     pub(crate) fn done_superblock(&self) -> Option<(Block, Vec<u8>)> {
-        // 0 is no sequence number.
+        // 0 is not a sequence number.
         self.superblock(false, self.sequence().wrapping_add(1).max(1))
     }
 

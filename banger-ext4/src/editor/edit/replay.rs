@@ -169,7 +169,7 @@ pub(crate) fn recover(disk: &Disk, journal: &Journal) -> Result<Recovered, Rootf
             _ => break,
         }
     }
-    // A commit block can get to the disk before what it commits.
+    // A commit block can reach the disk before its transaction.
     if let Some((_, copies)) = transactions.last()
         && has_wrong_copy(disk, copies)?
     {
@@ -181,7 +181,7 @@ pub(crate) fn recover(disk: &Disk, journal: &Journal) -> Result<Recovered, Rootf
     refuse_fast_commits(disk, journal, recovered.next_sequence)?;
     for (sequence, copies) in transactions {
         for (block, copy) in copies {
-            // A revoked block became content: the copies up to then are of what it was before.
+            // A revoked block became content: earlier copies are from its old use.
             if revokes.get(&block).is_none_or(|revoked| is_before(*revoked, sequence)) {
                 recovered.copies.insert(block, copy);
             }
@@ -270,7 +270,7 @@ fn read_revokes(
             [a, b, c, d] => u64::from(u32::from_be_bytes([*a, *b, *c, *d])),
             long => u64::from_be_bytes(long.try_into().expect("eight bytes")),
         };
-        // Of blocks that there are not, nothing is to be remembered.
+        // Ignore blocks outside the file system.
         if is_in_file(disk, Block(block)) {
             open.revoked.insert(Block(block));
         }

@@ -169,7 +169,7 @@ impl Ext4Editor {
                 } else if seen.insert(entry.inode) && names::parent_of(&self.disk, entry.inode)? == number {
                     pending.push(entry.inode);
                 } else {
-                    // What else leads to it would lead nowhere.
+                    // Its second name would lead nowhere.
                     return Err(directory::corrupt(&self.disk, entry.inode, "is in two directories"));
                 }
             }
@@ -220,7 +220,7 @@ impl Rootfs for Ext4Editor {
 
     fn read(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError> {
         let (number, inode) = self.file(path)?;
-        // A size may lie; and what is larger than the image is holes for the most part.
+        // A size may be wrong, and a file larger than the image is mostly holes.
         let most = self.disk.volume.blocks_count * self.disk.volume.block_size as u64;
         let too_large = || {
             let reason = format!("a file of {} bytes does not fit in memory; read it in parts", inode.size());
@@ -422,7 +422,7 @@ impl Rootfs for Ext4Editor {
             }
             let unchanged = inode.clone();
             set_attributes(&mut inode, &change.applied_to(&before));
-            // Times of access and birth are none of the attributes.
+            // Times of access and birth do not belong to the attributes.
             (inode.i_atime, inode.i_atime_extra) = (unchanged.i_atime, unchanged.i_atime_extra);
             (inode.i_crtime, inode.i_crtime_extra) = (unchanged.i_crtime, unchanged.i_crtime_extra);
             inodes::write(&mut editor.disk, number, &inode)
