@@ -94,7 +94,7 @@ pub enum FixupKind {
     UnitMasked,
     /// A login on the serial console.
     SerialGetty,
-    /// A service that mounts what every machine has.
+    /// A service that mounts the standard file systems of a machine.
     Runlevel,
     /// The machine has a name.
     Hostname,

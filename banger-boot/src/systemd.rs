@@ -77,7 +77,7 @@ fn version(edit: &Edit<'_>) -> Result<Option<u32>, InjectError> {
     Ok(None)
 }
 
-/// Unmasks what a machine needs, masks what would fail, and opens the serial console.
+/// Unmasks units that a machine needs, masks units that would fail, and opens the serial console.
 pub(crate) fn fix(edit: &mut Edit<'_>, facts: &Facts, agents: &GuestAgents) -> Result<(), InjectError> {
     let has_dbus = facts.dbus;
     for name in MASKED {

@@ -10,8 +10,8 @@
 //! version of the tools; between versions bytes differ.
 //!
 //! mke2fs searches the whole directory for each name that it adds, so the time for one directory grows with
-//! the square of its entries: seconds for some thousands, many minutes for a hundred thousand. Directories
-//! get no hash index.
+//! the square of its entries. It is seconds for some thousands, and many minutes for a hundred thousand.
+//! Directories get no hash index.
 //!
 //! A content belongs to one inode, and [`build_ext4`](banger_ext4::Ext4Builder::build_ext4) moves it out of
 //! the store. An xattr with a line break in its name is refused: debugfs reads lines.

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all, also after a power cut.
+//! Files that are complete or absent, also after a power cut.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -137,7 +137,7 @@ impl Auth {
     /// Finds a header for a request that was refused with `status`. The request had the header of
     /// `generation`, or no header if `anonymous`.
     ///
-    /// A registry need not send a challenge at every address. If the answer has none, `/v2/` is asked once
+    /// A registry may omit the challenge at some addresses. If the answer has none, `/v2/` is asked once
     /// (distribution-spec, "Determining Support").
     pub(crate) async fn answer(
         &mut self,

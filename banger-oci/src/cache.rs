@@ -74,7 +74,7 @@ pub(crate) struct CachedBlob {
     pub(crate) len: u64,
 }
 
-/// The right to write a partial download. Dropping it lets others go on where this one stopped.
+/// The right to write a partial download. A drop lets others continue the download.
 #[derive(Debug)]
 pub(crate) struct PartialBlob {
     pub(crate) file: Arc<File>,

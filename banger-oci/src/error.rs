@@ -213,7 +213,7 @@ pub enum PullError {
         /// The error.
         source: Arc<io::Error>,
     },
-    /// The environment lacks what the pull needs: a directory for the cache, certificates, threads.
+    /// The environment lacks a need of the pull: a directory for the cache, certificates, threads.
     #[error("{reason}")]
     Environment {
         /// The missing part, and the next step.

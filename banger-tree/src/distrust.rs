@@ -1,4 +1,4 @@
-//! Whether a directory of banger's own can be trusted: nobody else can have put files into it.
+//! Checks that a directory of banger can be trusted: no other user may have put files into it.
 
 /// Writable for everybody. A group may be the user's own, and is the user's business.
 const ALL_MAY_WRITE: u32 = 0o002;
@@ -15,9 +15,8 @@ pub enum Distrust {
 }
 
 impl Distrust {
-    /// Returns why user `own` cannot trust a directory with this owner and mode, if there is a reason.
-    /// With `allows_sticky` everybody may write to it where the sticky bit keeps files from others, as
-    /// in `/tmp`.
+    /// Returns the reason why user `own` cannot trust a directory with this owner and mode, if there is one.
+    /// With `allows_sticky`, every user may write to it if the sticky bit protects files, as in `/tmp`.
     pub fn of(owner: u32, mode: u32, own: u32, allows_sticky: bool) -> Option<Self> {
         if owner != own && owner != 0 {
             return Some(Self::AnotherUser);

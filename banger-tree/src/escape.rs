@@ -21,7 +21,7 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
 }
 
 /// Returns `text` on one line, escaped like [`escape_bytes`] but with backslashes unchanged. Use it for
-/// messages with parts that may be escaped already, and for text that nobody has to read back.
+/// messages with parts that may be escaped already, and for text that is never parsed again.
 pub fn escape_text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -33,7 +33,7 @@ pub fn escape_text(text: &str) -> String {
     escaped
 }
 
-/// Returns the bytes that [`escape_bytes`] made `text` of; `None` where an escape is malformed.
+/// Returns the original bytes of a `text` from [`escape_bytes`]; `None` if an escape is malformed.
 pub(crate) fn unescape_bytes(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -89,7 +89,7 @@ impl HostPlace {
         &self.name
     }
 
-    /// Returns the file that is there already, or `None`.
+    /// Returns the existing file, or `None`.
     ///
     /// # Errors
     /// The file exists and must stay, or it is not a regular file.

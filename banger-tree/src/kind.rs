@@ -102,7 +102,7 @@ pub enum NodeKind {
     Regular {
         /// Length in bytes, holes included.
         size_bytes: u64,
-        /// Where the bytes are; `None` exactly when `size_bytes` is 0.
+        /// The content with its bytes; `None` exactly when `size_bytes` is 0.
         content: Option<ContentId>,
     },
     /// A directory.

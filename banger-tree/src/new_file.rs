@@ -30,8 +30,8 @@ const PERMISSIONS: u32 = 0o777;
 /// A file that appears at its place when it is complete, or not at all; removed on drop.
 ///
 /// Until then it lies in the same directory under a random name, and only its owner can read it. It is made
-/// with `O_EXCL` and `O_NOFOLLOW`, so that nobody can put a file or a symlink in its way. Files that killed
-/// processes of this user left beside the place are removed first.
+/// with `O_EXCL` and `O_NOFOLLOW`, so that no other process can put a file or a symlink in its place. Files
+/// that killed processes of this user left beside the place are removed first.
 ///
 /// ```
 /// use std::io::Write as _;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::escape::{escape_bytes, unescape_bytes};
 use crate::failure::{ErrorContext, ErrorKind, Failure};
 
-/// Longest file name in bytes (Linux `NAME_MAX`, and what an ext4 directory entry can hold).
+/// Longest file name in bytes (Linux `NAME_MAX`, and the limit of an ext4 directory entry).
 pub const NAME_MAX: usize = 255;
 /// Longest path in bytes that is accepted (Linux `PATH_MAX`).
 pub const PATH_MAX: usize = 4096;
@@ -151,7 +151,7 @@ impl GuestPath {
         self.bytes == b"/"
     }
 
-    /// Returns the components from the root down; none for `/`.
+    /// Returns the components from the root down; empty for `/`.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
         self.bytes.split(|byte| *byte == b'/').filter(|component| !component.is_empty())
     }

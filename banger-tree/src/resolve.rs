@@ -63,7 +63,7 @@ pub trait Lookup {
 pub struct ResolveAccount {
     /// Charged with [`Cost::PathComponents`].
     pub budget: Budget,
-    /// Stops a resolution where it follows a symlink.
+    /// Stops a resolution when it follows a symlink.
     pub cancellation: Cancellation,
 }
 

@@ -1,8 +1,7 @@
 //! The commands for debugfs that give an image the names and the inodes of a tree.
 //!
 //! New inodes are made under temporary names in the root directory, where commands start, and then linked to
-//! their places. So their numbers need not be known, and a path in a command has at most one name of the
-//! tree.
+//! their places. So their numbers can be unknown, and a path in a command has at most one name of the tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -117,8 +117,8 @@ impl Signedness {
     }
 }
 
-/// Returns the words of input that the next bytes of a name make, four bytes each; the length of all
-/// that is left pads them.
+/// Returns the words of input that the next bytes of a name make, four bytes each; the length of the rest
+/// pads them.
 fn words_of<const WORDS: usize>(rest: &[u8], signedness: Signedness) -> [u32; WORDS] {
     let length = u32::try_from(rest.len()).expect("names have at most 255 bytes");
     let half = length | (length << 8);

@@ -76,7 +76,7 @@ impl Content {
         std::iter::once(self.first).chain(rest[first..].iter().copied())
     }
 
-    /// Returns whether all its bytes are there.
+    /// Returns whether it has all its bytes.
     pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Finished
     }

@@ -64,7 +64,7 @@ fn parse(header: &str) -> Vec<(String, BTreeMap<String, String>)> {
     }
 }
 
-/// A token or a quoted string, and what follows it.
+/// A token or a quoted string, and the rest.
 fn parse_value(text: &str) -> (String, &str) {
     let Some(quoted) = text.strip_prefix('"') else {
         let len = text.find([' ', '\t', ',']).unwrap_or(text.len());

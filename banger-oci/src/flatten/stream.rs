@@ -190,7 +190,7 @@ pub(super) struct ReportingStream<'a> {
 }
 
 impl ReportingStream<'_> {
-    /// Returns what was read. To be called after [`BufRead::fill_buf`] told the end.
+    /// Returns the results. Call it after [`BufRead::fill_buf`] has returned no bytes.
     pub(super) fn finish(self) -> ReadLayer {
         let stream = self.stream;
         ReadLayer {

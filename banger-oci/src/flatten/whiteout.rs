@@ -26,7 +26,7 @@ pub(super) enum Meaning<'a> {
     Opaque { directory: &'a [u8] },
     /// A file without a path in the image, which hard links may name.
     AufsLink { parent: &'a [u8], name: &'a [u8] },
-    /// Bookkeeping to pass over.
+    /// Bookkeeping, which is skipped.
     AufsMeta,
 }
 

@@ -109,7 +109,7 @@ fn no_symlink_leads_out() {
     assert!(matches!(tree.inode(b).kind, NodeKind::Symlink { .. }));
 }
 
-/// What is left again must be where it was.
+/// A directory that the walk leaves must be at its old place.
 #[test]
 fn a_directory_moved_while_it_is_read_is_an_error() {
     let deep = vec!["d"; MAX_OPEN + 5].join("/");

@@ -162,7 +162,7 @@ impl<'a> Edit<'a> {
         Ok(self.rootfs.commit()?)
     }
 
-    /// Commits what was done so far, as one step of several.
+    /// Commits the changes so far, as one step of several.
     pub(super) fn commit_step(&mut self) -> Result<(), EditError> {
         if self.is_changed {
             self.commit_now()?;
@@ -210,7 +210,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Returns `path` with the symlinks in its parents followed, which are there.
+    /// Returns `path` with the symlinks in its parents followed. The parents must exist.
     pub(super) fn place(&self, path: &GuestPath, advice: EditAdvice) -> Result<GuestPath, EditError> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(GuestPath::root());

@@ -55,7 +55,7 @@ pub struct Put {
     pub parents: bool,
     /// Replace a symlink at the destination, not its target.
     pub no_dereference: bool,
-    /// Leave files alone that are there.
+    /// Keep existing files.
     pub no_clobber: bool,
 }
 

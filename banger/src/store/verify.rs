@@ -56,8 +56,8 @@ impl ImageStore {
     /// walks its whole file system and checks every checksum. The bytes of files have no checksum.
     ///
     /// # Errors
-    /// The image does not exist, its record is damaged, its file cannot be read, or the caller asks to stop
-    /// while another process removes the image.
+    /// The image does not exist, its record is damaged, or its file cannot be read. Or the caller asks to
+    /// stop while another process removes the image.
     pub fn verify(&self, wanted: &str, cancellation: &Cancellation) -> Result<Verification, StoreError> {
         let StoredImage { record, path, lease: _lease } = self.open(wanted, cancellation)?;
         let mut found = Verification {

@@ -62,14 +62,14 @@ pub(crate) struct Volume {
     pub(crate) hash_seed: [u8; 16],
     pub(crate) signedness: Signedness,
     pub(crate) journal: Option<InodeNumber>,
-    /// Files of quotas, which no name leads to.
+    /// Files of quotas, which have no name.
     pub(crate) quota_inodes: Vec<InodeNumber>,
-    /// Whether it is mounted, or was not unmounted. As long as nothing has been written since the
-    /// mount, only this flag tells.
+    /// Whether it is mounted, or was not unmounted. Before the first write after a mount, only this flag
+    /// shows it.
     pub(crate) needs_recovery: bool,
-    /// The first of the unlinked files that are left over, 0 for none.
+    /// The first left-over unlinked file; 0 without one.
     pub(crate) last_orphan: u32,
-    /// The file for unlinked files, and whether there are some in it.
+    /// The file for unlinked files, and whether it has entries.
     pub(crate) orphan_file: Option<InodeNumber>,
     pub(crate) orphan_present: bool,
     /// Why it cannot be edited although it can be read.
@@ -95,7 +95,7 @@ impl Volume {
         Self::of_superblock(&bytes, size_bytes, image)
     }
 
-    /// Returns what a superblock says of the file system in an image of `size_bytes`.
+    /// Returns the facts in the superblock of an image of `size_bytes`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -307,7 +307,7 @@ impl Volume {
         RootfsError::Unsupported { image: self.image.clone(), reason: reason.into() }
     }
 
-    /// Returns where the primary superblock is.
+    /// Returns the position of the primary superblock.
     pub(crate) fn superblock_place(&self) -> (Block, usize) {
         if self.block_size == 1024 { (Block(1), 0) } else { (Block(0), sb::PRIMARY_OFFSET) }
     }
