@@ -1,4 +1,4 @@
-//! Images made by the programs of e2fsprogs: the reference that the native backend is held to.
+//! Images made by the programs of e2fsprogs: the reference that the native backend is compared with.
 //!
 //! Contents wait in numbered files of a scratch directory until the tree is final. Then a staging directory
 //! is written, and `mke2fs -d` copies it into the image. One pass of debugfs makes each inode equal to the

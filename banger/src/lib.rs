@@ -22,8 +22,10 @@
 //!
 //! Features:
 //!
-//! - `tokio`: `pull_async`, `pull_to_file_async` and `build_async`, the same calls as futures. A future
-//!   that is dropped stops its run.
+//! - `e2fsprogs` (default): the backend that runs mkfs.ext4 and debugfs of the host.
+//! - `embedded-guest` (default): embeds a guest binary, see [`embedded_guest`].
+//! - `tokio`: `pull_async`, `pull_to_file_async` and `build_async`, the same calls as futures. A dropped
+//!   future stops its run.
 //! - `tracing`: every [`Event`] goes to the program's `tracing` subscriber too.
 //!
 //! Limits: Linux and macOS hosts; file systems up to 16 TiB.

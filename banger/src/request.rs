@@ -89,7 +89,7 @@ pub struct PulledFile {
     pub path: Utf8PathBuf,
     /// Its record.
     pub record: ImageRecord,
-    /// Whether it was there already, at this digest and with these options.
+    /// Whether the image existed already, with this digest and these options.
     pub unchanged: bool,
     /// Keeps a managed image at its path; `None` for a file of the caller.
     pub lease: Option<ImageLease>,

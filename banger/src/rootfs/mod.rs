@@ -1,4 +1,4 @@
-//! Looking into ext4 files and editing them, without root or mount.
+//! Reads and edits ext4 files, without root or mount.
 //!
 //! [`open`] and [`View`] read, [`edit`] and [`Edit`] change; both work on any [`Rootfs`]. Each [`edit`] is
 //! atomic: after a crash the file has the old state or the new one. Changes that do not fit the journal of

@@ -3,10 +3,10 @@
 //! ```text
 //! <state>/images/<id>/rootfs.ext4    the file system
 //! <state>/images/<id>/image.json     its record
-//! <state>/images/<id>/replaced       there if another image has its name: it is listed no more
+//! <state>/images/<id>/replaced       exists if another image took its name: it is hidden
 //! <state>/images/<id>.staging/       under construction
-//! <state>/images/<id>.staging.lock   locked by the process that builds it, there before and after
-//! <state>/images/<id>.removed/       on its way out
+//! <state>/images/<id>.staging.lock   locked by the process that builds it
+//! <state>/images/<id>.removed/       being removed
 //! <state>/images/.pull-<name>.lock   locked by the pull that builds the image of this name
 //! <state>/images/.lock               locked while names change
 //! ```
