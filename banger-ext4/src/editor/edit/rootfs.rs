@@ -11,6 +11,7 @@ use banger_tree::{
 use super::Ext4Editor;
 use super::lookup::{Names, type_of};
 use crate::editor::disk::content;
+use crate::editor::disk::corruption::DirectoryFault;
 use crate::editor::disk::directory;
 use crate::editor::disk::entries;
 use crate::editor::disk::extents;
@@ -170,7 +171,7 @@ impl Ext4Editor {
                     pending.push(entry.inode);
                 } else {
                     // What else leads to it would lead nowhere.
-                    return Err(directory::corrupt(&self.disk, entry.inode, "is in two directories"));
+                    return Err(directory::corrupt(&self.disk, entry.inode, DirectoryFault::TwoParents));
                 }
             }
             let mut inode = dir.inode;
