@@ -8,6 +8,7 @@ use crate::tree_cost;
 /// Parameters of a new file system. Two builds with equal options, contents and tree are equal to
 /// the byte.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Ext4Options {
     /// How large it is.
     pub size: ImageSize,
@@ -29,8 +30,9 @@ pub struct Ext4Options {
     pub cancellation: Cancellation,
 }
 
-/// What tells one file system from another, apart from what is in it. See [`Ext4Options`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// UUID, hash seed and default time of a file system. See [`Ext4Options`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Identity {
     /// `s_uuid`.
     pub uuid: [u8; 16],
@@ -38,6 +40,27 @@ pub struct Identity {
     pub hash_seed: [u8; 16],
     /// Time of what has none of its own.
     pub timestamp: Timestamp,
+}
+
+banger_tree::setters! {
+    Ext4Options {
+        with_size => size: ImageSize,
+        with_inodes => inodes: Option<u32>,
+        with_uuid => uuid: [u8; 16],
+        with_hash_seed => hash_seed: [u8; 16],
+        with_label => label: String,
+        with_timestamp => timestamp: Timestamp,
+        with_budget => budget: Budget,
+        with_cancellation => cancellation: Cancellation,
+    }
+}
+
+banger_tree::setters! {
+    Identity {
+        with_uuid => uuid: [u8; 16],
+        with_hash_seed => hash_seed: [u8; 16],
+        with_timestamp => timestamp: Timestamp,
+    }
 }
 
 impl Ext4Options {
@@ -58,6 +81,7 @@ impl Ext4Options {
 
 /// Size of a new file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ImageSize {
     /// The content and a quarter more, at least `at_least_bytes`.
     Auto {
@@ -71,6 +95,27 @@ pub enum ImageSize {
 impl ImageSize {
     /// The default: content × 1.25, at least 1 GiB.
     pub const DEFAULT: Self = Self::Auto { at_least_bytes: 1 << 30 };
+
+    /// Returns the number of bytes asked for; `None` if the content decides.
+    pub const fn exact_bytes(self) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Auto { .. } => None,
+        }
+    }
+
+    /// Returns the smallest size that this allows.
+    pub const fn least_bytes(self) -> u64 {
+        match self {
+            Self::Auto { at_least_bytes: bytes } | Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl Default for ImageSize {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 impl Default for Ext4Options {

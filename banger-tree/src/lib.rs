@@ -45,6 +45,7 @@ pub mod places;
 mod resolve;
 mod resolve_error;
 mod rootfs;
+mod setters;
 mod timestamp;
 mod tree;
 mod tree_contents;

@@ -59,7 +59,6 @@ mod report;
 mod request;
 pub mod rootfs;
 mod scratch;
-mod setters;
 mod source;
 mod staging;
 mod store;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use banger_boot::{GuestAgents, InjectError, InjectReport, inject_guest_agents};
-use banger_ext4::{BuildReport, Ext4Options, ImageSize};
+use banger_ext4::{BuildReport, Ext4Options};
 use banger_oci::{
     BlobCache, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
     check_own_directory, flatten,
@@ -220,14 +220,10 @@ impl PullRun<'_> {
     }
 
     fn build_options(&self, image: &PulledImage, agents: Option<&GuestAgents>) -> BuildOptions {
-        let size_bytes = match self.request.size {
-            ImageSize::Bytes(bytes) => Some(bytes),
-            ImageSize::Auto { .. } => None,
-        };
         let guest =
             agents.map(|agents| GuestBuildOptions::new(agents.init.name(), digest_of(agents).to_string()));
         BuildOptions::new(self.request.backend.name())
-            .with_size_bytes(size_bytes)
+            .with_size_bytes(self.request.size.exact_bytes())
             .with_inodes(self.request.inodes)
             .with_timestamp_seconds(self.timestamp_seconds(image))
             .with_guest(guest)
@@ -266,16 +262,15 @@ impl PullRun<'_> {
         path: &Utf8Path,
     ) -> Result<Built, Error> {
         let budget = self.request.limits.budget();
-        let options = Ext4Options {
-            size: self.request.size,
-            inodes: self.request.inodes,
-            uuid: uuid_of(&image.digest, "uuid").into_bytes(),
-            hash_seed: uuid_of(&image.digest, "hash-seed").into_bytes(),
-            label: String::new(),
-            timestamp: self.timestamp(image),
-            budget: budget.clone(),
-            cancellation: self.cancellation.clone(),
-        };
+        let options = Ext4Options::default()
+            .with_size(self.request.size)
+            .with_inodes(self.request.inodes)
+            .with_uuid(uuid_of(&image.digest, "uuid").into_bytes())
+            .with_hash_seed(uuid_of(&image.digest, "hash-seed").into_bytes())
+            .with_label(String::new())
+            .with_timestamp(self.timestamp(image))
+            .with_budget(budget.clone())
+            .with_cancellation(self.cancellation.clone());
         let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
         let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
         let Flattened { mut tree, warnings, warning_count, .. } = {

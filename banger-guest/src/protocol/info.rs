@@ -19,9 +19,9 @@ pub struct Health {
 
 setters! {
     Health {
-        with_agent_version(agent_version: String),
-        with_protocol(protocol: u8),
-        with_uptime_ms(uptime_ms: u64),
+        with_agent_version => agent_version: String,
+        with_protocol => protocol: u8,
+        with_uptime_ms => uptime_ms: u64,
     }
 }
 
@@ -58,18 +58,18 @@ pub struct Info {
 
 setters! {
     Info {
-        with_agent_version(agent_version: String),
-        with_contract(contract: Option<BootContract>),
-        with_init(init: String),
-        with_first_boot(first_boot: FirstBoot),
-        with_kernel(kernel: KernelInfo),
-        with_os(os: Option<OsInfo>),
-        with_hostname(hostname: String),
-        with_machine_id(machine_id: Option<String>),
-        with_boot_id(boot_id: Option<String>),
-        with_interfaces(interfaces: Vec<Addresses>),
-        with_entrypoint(entrypoint: Option<EntrypointState>),
-        with_uptime_ms(uptime_ms: u64),
+        with_agent_version => agent_version: String,
+        with_contract => contract: Option<BootContract>,
+        with_init => init: String,
+        with_first_boot => first_boot: FirstBoot,
+        with_kernel => kernel: KernelInfo,
+        with_os => os: Option<OsInfo>,
+        with_hostname => hostname: String,
+        with_machine_id => machine_id: Option<String>,
+        with_boot_id => boot_id: Option<String>,
+        with_interfaces => interfaces: Vec<Addresses>,
+        with_entrypoint => entrypoint: Option<EntrypointState>,
+        with_uptime_ms => uptime_ms: u64,
     }
 }
 
@@ -91,11 +91,11 @@ pub struct FirstBoot {
 
 setters! {
     FirstBoot {
-        with_state(state: FirstBootState),
-        with_attempt(attempt: u32),
-        with_stage(stage: Option<String>),
-        with_last_error(last_error: Option<String>),
-        with_log_tail(log_tail: String),
+        with_state => state: FirstBootState,
+        with_attempt => attempt: u32,
+        with_stage => stage: Option<String>,
+        with_last_error => last_error: Option<String>,
+        with_log_tail => log_tail: String,
     }
 }
 
@@ -133,10 +133,10 @@ pub struct KernelInfo {
 
 setters! {
     KernelInfo {
-        with_release(release: String),
-        with_version(version: String),
-        with_machine(machine: String),
-        with_command_line(command_line: String),
+        with_release => release: String,
+        with_version => version: String,
+        with_machine => machine: String,
+        with_command_line => command_line: String,
     }
 }
 
@@ -154,9 +154,9 @@ pub struct OsInfo {
 
 setters! {
     OsInfo {
-        with_id(id: String),
-        with_version_id(version_id: Option<String>),
-        with_pretty_name(pretty_name: Option<String>),
+        with_id => id: String,
+        with_version_id => version_id: Option<String>,
+        with_pretty_name => pretty_name: Option<String>,
     }
 }
 
@@ -176,10 +176,10 @@ pub struct Addresses {
 
 setters! {
     Addresses {
-        with_interface(interface: String),
-        with_mac(mac: Option<String>),
-        with_up(up: bool),
-        with_addresses(addresses: Vec<String>),
+        with_interface => interface: String,
+        with_mac => mac: Option<String>,
+        with_up => up: bool,
+        with_addresses => addresses: Vec<String>,
     }
 }
 

@@ -45,22 +45,31 @@ pub struct CopyTarget {
 
 setters! {
     CopyTarget {
-        with_size_bytes(size_bytes: u64),
-        with_mode(mode: u32),
-        with_uid(uid: u32),
-        with_gid(gid: u32),
-        with_mtime_seconds(mtime_seconds: i64),
+        with_size_bytes => size_bytes: u64,
+        with_mode => mode: u32,
+        with_uid => uid: u32,
+        with_gid => gid: u32,
+        with_mtime_seconds => mtime_seconds: i64,
     }
 }
 
 /// Ends an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Reply {
     /// The id of the request; 0 where none was understood.
     pub id: u64,
     /// How it ended.
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+impl Reply {
+    /// Returns the reply to the request of this id.
+    #[must_use]
+    pub const fn new(id: u64, outcome: Outcome) -> Self {
+        Self { id, outcome }
+    }
 }
 
 impl Message for Reply {
@@ -96,11 +105,20 @@ pub enum Outcome {
 
 /// Why an operation was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Refusal {
     /// What a program can act on.
     pub code: ErrorCode,
     /// What a person can act on.
     pub message: String,
+}
+
+impl Refusal {
+    /// Returns why an operation was not done, for programs and for people.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
 }
 
 /// Why an operation was not done, in one word.
@@ -143,7 +161,7 @@ pub struct CopyTaken {
 
 setters! {
     CopyTaken {
-        with_bytes(bytes: u64),
+        with_bytes => bytes: u64,
     }
 }
 
@@ -157,7 +175,7 @@ pub struct NetworkSet {
 
 setters! {
     NetworkSet {
-        with_interface(interface: String),
+        with_interface => interface: String,
     }
 }
 
@@ -173,7 +191,7 @@ pub struct Grown {
 
 setters! {
     Grown {
-        with_before_bytes(before_bytes: u64),
-        with_after_bytes(after_bytes: u64),
+        with_before_bytes => before_bytes: u64,
+        with_after_bytes => after_bytes: u64,
     }
 }

@@ -8,6 +8,7 @@ use crate::config::NetworkConfig;
 
 /// Begins an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Request {
     /// Chosen by the host; the reply carries it back. On a serial line, where a reply to somebody
     /// who left may still be on its way, it tells which reply is whose.
@@ -15,6 +16,14 @@ pub struct Request {
     /// What to do.
     #[serde(flatten)]
     pub operation: Operation,
+}
+
+impl Request {
+    /// Returns a request for an operation, with an id that the reply will have.
+    #[must_use]
+    pub const fn new(id: u64, operation: Operation) -> Self {
+        Self { id, operation }
+    }
 }
 
 impl Message for Request {
@@ -79,24 +88,33 @@ impl Exec {
 
 setters! {
     Exec {
-        with_argv(argv: Vec<String>),
-        with_env(env: Vec<(String, String)>),
-        with_clear_env(clear_env: bool),
-        with_user(user: Option<String>),
-        with_working_dir(working_dir: Option<String>),
-        with_stdin(stdin: bool),
-        with_pty(pty: Option<Pty>),
-        with_timeout_ms(timeout_ms: Option<u64>),
+        with_argv => argv: Vec<String>,
+        with_env => env: Vec<(String, String)>,
+        with_clear_env => clear_env: bool,
+        with_user => user: Option<String>,
+        with_working_dir => working_dir: Option<String>,
+        with_stdin => stdin: bool,
+        with_pty => pty: Option<Pty>,
+        with_timeout_ms => timeout_ms: Option<u64>,
     }
 }
 
 /// The size of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Pty {
     /// Lines.
     pub rows: u16,
     /// Columns.
     pub columns: u16,
+}
+
+impl Pty {
+    /// Returns the size of a terminal with so many lines and columns.
+    #[must_use]
+    pub const fn new(rows: u16, columns: u16) -> Self {
+        Self { rows, columns }
+    }
 }
 
 /// A file to write. Its content follows as [`FrameKind::Input`]; at [`FrameKind::InputEnd`] it takes the
@@ -129,24 +147,34 @@ impl CopyIn {
 
 setters! {
     CopyIn {
-        with_path(path: String),
-        with_mode(mode: Option<u32>),
-        with_uid(uid: Option<u32>),
-        with_gid(gid: Option<u32>),
-        with_parents(parents: bool),
-        with_size_bytes(size_bytes: Option<u64>),
+        with_path => path: String,
+        with_mode => mode: Option<u32>,
+        with_uid => uid: Option<u32>,
+        with_gid => gid: Option<u32>,
+        with_parents => parents: bool,
+        with_size_bytes => size_bytes: Option<u64>,
     }
 }
 
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CopyOut {
     /// Which, as an absolute path; symlinks are followed.
     pub path: String,
 }
 
+impl CopyOut {
+    /// Returns a request to read the file at an absolute path.
+    #[must_use]
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into() }
+    }
+}
+
 /// A network configuration to apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SetNetwork {
     /// What to apply.
     pub network: NetworkConfig,
@@ -155,11 +183,35 @@ pub struct SetNetwork {
     pub persist: bool,
 }
 
+impl SetNetwork {
+    /// Returns a request to apply a configuration until the next boot.
+    #[must_use]
+    pub fn new(network: NetworkConfig) -> Self {
+        Self { network, persist: false }
+    }
+}
+
+setters! {
+    SetNetwork {
+        with_network => network: NetworkConfig,
+        with_persist => persist: bool,
+    }
+}
+
 /// How to go down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Shutdown {
     /// Off, or up again.
     pub action: ShutdownAction,
+}
+
+impl Shutdown {
+    /// Returns a request to go down like this.
+    #[must_use]
+    pub const fn new(action: ShutdownAction) -> Self {
+        Self { action }
+    }
 }
 
 /// Off, or up again.
@@ -176,9 +228,16 @@ pub enum ShutdownAction {
 /// How long to wait for the entry point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Wait {
     /// After so many milliseconds the reply is [`ErrorCode::TimedOut`]; never where it is missing.
     pub timeout_ms: Option<u64>,
+}
+
+setters! {
+    Wait {
+        with_timeout_ms => timeout_ms: Option<u64>,
+    }
 }
 
 /// To the running `exec`.

@@ -67,7 +67,7 @@ impl GuestClient {
     /// Where `content` cannot be written, the guest cannot be reached or cannot read the file, or the file is
     /// larger than it may be or than the guest announced.
     pub fn copy_out(&self, path: &str, content: &mut dyn Write) -> Result<(CopyTarget, u64), GuestError> {
-        let mut connection = self.open("copy_out", Operation::CopyOut(CopyOut { path: path.to_owned() }))?;
+        let mut connection = self.open("copy_out", Operation::CopyOut(CopyOut::new(path)))?;
         let target = match connection.answer()? {
             Answer::Accepted(Accepted::CopyOut(target)) => target,
             _ => return Err(connection.wrong_answer()),
