@@ -233,6 +233,8 @@ impl LayerRun<'_, '_> {
                 Some(StreamStop::OverBudget(over)) => {
                     FlattenError::Entry { layer, path: warning::shown(&entry.path), source: over.into() }
                 }
+                // The source may be cancelled, too, and tell it in its own way.
+                None if self.applier.check_cancelled().is_err() => FlattenError::Cancelled,
                 None => FlattenError::Read { layer, source },
             },
             source => FlattenError::Tar { layer, path: warning::shown(&entry.path), source },
