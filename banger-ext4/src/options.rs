@@ -27,6 +27,9 @@ pub struct Ext4Options {
     pub budget: Budget,
     /// Stops the build.
     pub cancellation: Cancellation,
+    /// Whether a thread of its own writes the file, which is faster where a processor is free for it; by
+    /// default it does.
+    pub writer_thread: bool,
 }
 
 /// What tells one file system from another, apart from what is in it. See [`Ext4Options`].
@@ -85,6 +88,7 @@ impl Default for Ext4Options {
             timestamp: Timestamp::default(),
             budget: Budget::unlimited(),
             cancellation: Cancellation::default(),
+            writer_thread: true,
         }
     }
 }

@@ -181,7 +181,10 @@ pub(crate) fn cancelled_pulls_leave_nothing(_host: &str) {
         if let Some(step) = hit {
             *hits.entry(step).or_default() += 1;
             // What its last step cancels may be done already.
-            assert!(outcome.is_err() || step == Step::Flatten, "round {round}: finished in spite of {step:?}");
+            assert!(
+                outcome.is_err() || step == Step::Flatten,
+                "round {round}: finished in spite of {step:?}"
+            );
         } else if at.is_some() {
             assert_eq!(outcome, Ok(()), "round {round}: nothing cancelled it");
         }
