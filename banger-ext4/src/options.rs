@@ -28,6 +28,9 @@ pub struct Ext4Options {
     pub budget: Budget,
     /// Stops the build.
     pub cancellation: Cancellation,
+    /// Whether a thread of its own writes the file, which is faster where a processor is free for it; by
+    /// default it does.
+    pub writer_thread: bool,
 }
 
 /// UUID, hash seed and default time of a file system. See [`Ext4Options`].
@@ -52,6 +55,7 @@ banger_tree::setters! {
         with_timestamp => timestamp: Timestamp,
         with_budget => budget: Budget,
         with_cancellation => cancellation: Cancellation,
+        with_writer_thread => writer_thread: bool,
     }
 }
 
@@ -130,6 +134,7 @@ impl Default for Ext4Options {
             timestamp: Timestamp::default(),
             budget: Budget::unlimited(),
             cancellation: Cancellation::default(),
+            writer_thread: true,
         }
     }
 }

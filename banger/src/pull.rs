@@ -262,6 +262,8 @@ impl PullRun<'_> {
         path: &Utf8Path,
     ) -> Result<Built, Error> {
         let budget = self.request.limits.budget();
+        // Threads read, decompress, hash and write: pulls of one puller take turns, and share them.
+        let permit = image.read_permit()?;
         let options = Ext4Options::default()
             .with_size(self.request.size)
             .with_inodes(self.request.inodes)
@@ -270,20 +272,19 @@ impl PullRun<'_> {
             .with_label(String::new())
             .with_timestamp(self.timestamp(image))
             .with_budget(budget.clone())
-            .with_cancellation(self.cancellation.clone());
+            .with_cancellation(self.cancellation.clone())
+            .with_writer_thread(permit.streams() > 0);
         let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
         let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
-        let Flattened { mut tree, warnings, warning_count, .. } = {
-            // Threads read, decompress and hash: pulls of one puller take turns.
-            let _permit = image.read_permit()?;
-            let flatten_options = FlattenOptions::default()
-                .with_limits(self.request.limits.clone())
-                .with_budget(Some(budget.clone()))
-                .with_cancellation(self.cancellation.clone());
+        let flatten_options = FlattenOptions::default()
+            .with_limits(self.request.limits.clone())
+            .with_budget(Some(budget.clone()))
+            .with_cancellation(self.cancellation.clone())
+            .with_streams(permit.streams());
+        let Flattened { mut tree, warnings, warning_count, .. } =
             flatten(&image.layers, &mut *begun.builder, &flatten_options, &|event| {
                 self.flatten_event(event, &sizes)
-            })?
-        };
+            })?;
         let missing_user =
             user_warning(&TreeRootfs::new(&mut tree, &mut *begun.builder), &image.config.config.user);
         let injected = match agents {
@@ -306,6 +307,7 @@ impl PullRun<'_> {
         image.finish()?;
         self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
         let report = begun.build_ext4(&tree)?;
+        drop(permit);
         let mut warnings = with_rest(warnings.iter().map(ToString::to_string).collect(), warning_count);
         warnings.extend(missing_user);
         warnings.extend(injected.iter().flat_map(|report| report.warnings.iter().cloned()));

@@ -108,7 +108,7 @@ impl ImageStore {
         // Journal, the resize inode's block, the root directory, lost+found.
         let journal = journal::default_blocks(if layout.size_is_fixed { layout.blocks_max } else { 0 });
         Ok(Self {
-            file: ImageFile::create(path)?,
+            file: ImageFile::create(path, options.writer_thread)?,
             space: Space::new(layout),
             layout,
             options: options.clone(),
