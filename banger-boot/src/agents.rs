@@ -7,6 +7,7 @@ use banger_tree::Timestamp;
 
 /// Options of an injection.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct GuestAgents {
     /// The guest's binary: a static executable for the guest's processor.
     pub binary: Arc<[u8]>,
@@ -22,6 +23,18 @@ pub struct GuestAgents {
     pub kernel_modules: bool,
     /// Modification time of written files and directories.
     pub timestamp: Timestamp,
+}
+
+banger_tree::setters! {
+    GuestAgents {
+        with_binary => binary: Arc<[u8]>,
+        with_init => init: InitMode,
+        with_entrypoint => entrypoint: Option<Entrypoint>,
+        with_console_shell => console_shell: bool,
+        with_hostname => hostname: String,
+        with_kernel_modules => kernel_modules: bool,
+        with_timestamp => timestamp: Timestamp,
+    }
 }
 
 impl GuestAgents {

@@ -5,11 +5,11 @@ use banger_tree::{ContentError, NodeKind, Tree};
 use crate::scratch::NumberedFiles;
 use crate::xattr;
 use banger_ext4::Ext4Error;
+use banger_ext4::Ext4Options;
 use banger_ext4::on_disk::{
     BLOCK_BYTES, BLOCKS_PER_GROUP, DESC_BYTES, EXTENT_MAX_BLOCKS, EXTENTS_IN_BLOCK, EXTENTS_IN_INODE,
     FAST_SYMLINK_MAX, INODE_BYTES, default_journal_blocks, has_superblock,
 };
-use banger_ext4::{Ext4Options, ImageSize};
 
 const INODES_PER_GROUP_MAX: u64 = 8 * BLOCK_BYTES;
 const BYTES_PER_INODE: u64 = 16 << 10;
@@ -103,11 +103,10 @@ impl Needs {
     /// # Errors
     /// It is too small or too large for ext4, or for the inodes.
     pub(crate) fn geometry(self, options: &Ext4Options) -> Result<Geometry, Ext4Error> {
-        let blocks = match options.size {
-            ImageSize::Bytes(bytes) => bytes / BLOCK_BYTES,
-            ImageSize::Auto { at_least_bytes } => {
-                self.blocks_with_room(options.inodes, 5).max(at_least_bytes.div_ceil(BLOCK_BYTES))
-            }
+        let size = options.size;
+        let blocks = match size.exact_bytes() {
+            Some(bytes) => bytes / BLOCK_BYTES,
+            None => self.blocks_with_room(options.inodes, 5).max(size.least_bytes().div_ceil(BLOCK_BYTES)),
         };
         let size_bytes = blocks.saturating_mul(BLOCK_BYTES);
         let invalid = |reason: &str| Ext4Error::InvalidSize { size_bytes, reason: reason.to_owned() };
@@ -121,8 +120,8 @@ impl Needs {
             blocks.div_ceil(BLOCKS_PER_GROUP).saturating_mul(INODES_PER_GROUP_MAX).min(u32::MAX.into());
         let least = self.least_inodes(blocks, options.inodes);
         // A size that is given may be too small for more inodes than there must be.
-        let inodes = match options.size {
-            ImageSize::Bytes(_) if self.blocks_with_room(options.inodes, 5) > blocks => least,
+        let inodes = match size.exact_bytes() {
+            Some(_) if self.blocks_with_room(options.inodes, 5) > blocks => least,
             _ => self.inode_count(blocks, options.inodes).min(most.max(least)),
         };
         if inodes > most {
@@ -176,11 +175,13 @@ fn journal_blocks(blocks: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use banger_ext4::ImageSize;
 
     #[test]
     fn sizes() {
         let needs = Needs { blocks: 1000, inodes: 100 };
-        let geometry = |size, inodes| needs.geometry(&Ext4Options { size, inodes, ..Ext4Options::default() });
+        let geometry =
+            |size, inodes| needs.geometry(&Ext4Options::default().with_size(size).with_inodes(inodes));
         assert_eq!(geometry(ImageSize::DEFAULT, None).unwrap().blocks, 262_144);
         assert_eq!(geometry(ImageSize::DEFAULT, None).unwrap().inodes, 65_536);
         // A quarter more than there are.
@@ -192,7 +193,7 @@ mod tests {
             assert!(matches!(geometry(size, None), Err(Ext4Error::InvalidSize { .. })), "{size:?}");
         }
         let many = Needs { blocks: 1000, inodes: 40_000 };
-        let options = Ext4Options { size: ImageSize::Bytes(64 << 20), ..Ext4Options::default() };
+        let options = Ext4Options::default().with_size(ImageSize::Bytes(64 << 20));
         assert!(matches!(
             many.geometry(&options),
             Err(Ext4Error::NoInodes { inodes: 32_768, needed: 40_000 })

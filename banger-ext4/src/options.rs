@@ -8,6 +8,7 @@ use crate::tree_cost;
 /// Parameters of a new file system. Two builds with equal options, contents and tree are equal to
 /// the byte.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Ext4Options {
     /// How large it is.
     pub size: ImageSize,
@@ -26,10 +27,14 @@ pub struct Ext4Options {
     pub budget: Budget,
     /// Stops the build.
     pub cancellation: Cancellation,
+    /// Whether a thread of its own writes the file, which is faster where a processor is free for it; by
+    /// default it does.
+    pub writer_thread: bool,
 }
 
 /// UUID, hash seed and default time of a file system. See [`Ext4Options`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Identity {
     /// `s_uuid`.
     pub uuid: [u8; 16],
@@ -37,6 +42,28 @@ pub struct Identity {
     pub hash_seed: [u8; 16],
     /// Time of everything without its own time.
     pub timestamp: Timestamp,
+}
+
+banger_tree::setters! {
+    Ext4Options {
+        with_size => size: ImageSize,
+        with_inodes => inodes: Option<u32>,
+        with_uuid => uuid: [u8; 16],
+        with_hash_seed => hash_seed: [u8; 16],
+        with_label => label: String,
+        with_timestamp => timestamp: Timestamp,
+        with_budget => budget: Budget,
+        with_cancellation => cancellation: Cancellation,
+        with_writer_thread => writer_thread: bool,
+    }
+}
+
+banger_tree::setters! {
+    Identity {
+        with_uuid => uuid: [u8; 16],
+        with_hash_seed => hash_seed: [u8; 16],
+        with_timestamp => timestamp: Timestamp,
+    }
 }
 
 impl Ext4Options {
@@ -57,6 +84,7 @@ impl Ext4Options {
 
 /// Size of a new file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ImageSize {
     /// The content and a quarter more, at least `at_least_bytes`.
     Auto {
@@ -70,6 +98,27 @@ pub enum ImageSize {
 impl ImageSize {
     /// The default: content × 1.25, at least 1 GiB.
     pub const DEFAULT: Self = Self::Auto { at_least_bytes: 1 << 30 };
+
+    /// Returns the number of bytes asked for; `None` if the content decides.
+    pub const fn exact_bytes(self) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Auto { .. } => None,
+        }
+    }
+
+    /// Returns the smallest size that this allows.
+    pub const fn least_bytes(self) -> u64 {
+        match self {
+            Self::Auto { at_least_bytes: bytes } | Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl Default for ImageSize {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 impl Default for Ext4Options {
@@ -84,6 +133,7 @@ impl Default for Ext4Options {
             timestamp: Timestamp::default(),
             budget: Budget::unlimited(),
             cancellation: Cancellation::default(),
+            writer_thread: true,
         }
     }
 }

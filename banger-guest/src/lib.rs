@@ -17,7 +17,7 @@
 //! use banger_guest::protocol::{FrameKind, Message, Operation, Request, read_frame, write_message};
 //!
 //! let mut wire = Vec::new();
-//! write_message(&mut wire, FrameKind::Request, &Request { id: 1, operation: Operation::Health })?;
+//! write_message(&mut wire, FrameKind::Request, &Request::new(1, Operation::Health))?;
 //! let frame = read_frame(&mut wire.as_slice())?.expect("one frame was written");
 //! assert_eq!(Request::from_frame(&frame)?.operation, Operation::Health);
 //! # Ok::<(), banger_guest::protocol::ProtocolError>(())

@@ -1,6 +1,7 @@
 //! The shared parts of all pulls of one [`Puller`](crate::Puller).
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 
 use tokio::sync::Semaphore;
 
@@ -19,16 +20,27 @@ pub struct PullerOptions {
     pub worker_threads: usize,
     /// Parallel downloads of all pulls together; each pull has its own limit, too. Default: 16.
     pub parallel_downloads: usize,
-    /// Images that holders of a [`ReadPermit`](crate::ReadPermit) read at a time. Each takes up to six
-    /// threads. Default: 4.
+    /// Images that are read and written at a time by holders of a [`ReadPermit`](crate::ReadPermit).
+    /// Default: one a processor, at least 4.
     pub parallel_reads: usize,
+    /// Layers that are decompressed at a time with threads of their own, of all pulls together; each takes
+    /// three threads. Running pulls share them, and where the share of one is none, it does its work on
+    /// the thread that called it. Default: one a processor, at least 2 and at most 16.
+    pub parallel_streams: usize,
     /// Threads that look for images on behalf of `pull_async`. Default: 4.
     pub parallel_async: usize,
 }
 
 impl Default for PullerOptions {
     fn default() -> Self {
-        Self { worker_threads: 2, parallel_downloads: 16, parallel_reads: 4, parallel_async: 4 }
+        let processors = available_parallelism().map_or(2, usize::from);
+        Self {
+            worker_threads: 2,
+            parallel_downloads: 16,
+            parallel_reads: processors.max(4),
+            parallel_streams: processors.clamp(2, 16),
+            parallel_async: 4,
+        }
     }
 }
 
@@ -36,6 +48,7 @@ crate::setters!(PullerOptions {
     worker_threads: usize => with_worker_threads,
     parallel_downloads: usize => with_parallel_downloads,
     parallel_reads: usize => with_parallel_reads,
+    parallel_streams: usize => with_parallel_streams,
     parallel_async: usize => with_parallel_async,
 });
 
@@ -65,7 +78,7 @@ impl Engine {
             threads: Mutex::default(),
             connections: Arc::default(),
             downloads: Arc::new(Semaphore::new(permits(options.parallel_downloads))),
-            reads: ReadSlots::new(options.parallel_reads),
+            reads: ReadSlots::new(options.parallel_reads, options.parallel_streams),
             #[cfg(feature = "tokio")]
             async_pulls: Arc::new(Semaphore::new(permits(options.parallel_async))),
             options,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use banger_tree::{Advice, OverBudget, Setting};
+use banger_tree::{Advice, ErrorKind, Failure as _, OverBudget, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::digest::Digest;
@@ -430,8 +430,13 @@ impl PullError {
         move |over| Self::OverBudget { what, over }
     }
 
+    /// Who reads a layer and asks no further must not take a network that fails for damage.
     pub(crate) fn into_io(self) -> io::Error {
-        io::Error::other(self)
+        let kind = match self.kind() {
+            ErrorKind::Network => io::ErrorKind::ConnectionAborted,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, self)
     }
 
     pub(crate) fn io(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Self {

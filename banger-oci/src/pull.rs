@@ -18,7 +18,7 @@ use crate::options::PullOptions;
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::resolver::{Chosen, Resolver};
-use crate::slots::ReadPermit;
+use crate::slots::{ReadPermit, RunningPull};
 use crate::source::{
     Archive, ArchiveFiles, ArchiveKind, DirFiles, DockerArchive, Fetcher, ImageSource, Layout, Remote,
 };
@@ -57,6 +57,7 @@ pub struct PulledImage {
     /// The downloads of the layers.
     fetcher: Option<Arc<Fetcher>>,
     stop: PullStop,
+    _running: RunningPull,
     /// Behind the fetcher: its threads end after its downloads.
     engine: Arc<Engine>,
 }
@@ -74,9 +75,8 @@ impl PulledImage {
     }
 
     /// Waits until fewer images than [`PullerOptions::parallel_reads`](crate::PullerOptions::parallel_reads)
-    /// of the same puller are being read. It is for callers that start threads to read the layers, as
-    /// [`flatten`](crate::flatten()) does. Others wait until the permit is dropped. Downloads go on
-    /// meanwhile.
+    /// of the same puller are read. Others wait until the permit is dropped; downloads go on meanwhile. The
+    /// permit also says how many [streams](ReadPermit::streams) [`flatten`](crate::flatten()) may have.
     ///
     /// # Errors
     ///
@@ -111,6 +111,7 @@ pub(crate) fn find_image(
     progress: &Progress,
     stop: &PullStop,
 ) -> Result<PulledImage, PullError> {
+    let running = engine.reads.enter();
     let progress = &progress.guarded(stop);
     progress.emit(PullEvent::Resolving { reference: reference.to_string() });
     stop.check()?;
@@ -148,6 +149,7 @@ pub(crate) fn find_image(
         layers,
         fetcher: source.keep(),
         stop: stop.clone(),
+        _running: running,
         engine: Arc::clone(engine),
     })
 }

@@ -272,6 +272,8 @@ fn serve(mut stream: TcpStream, script: &Script, log: &Mutex<Vec<Asked>>) -> io:
     if stream.peek(&mut first)? == 0 || first[0] == 0x16 {
         return Ok(());
     }
+    // Head and body are two writes, and the second one shall not wait for an answer to the first.
+    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(asked) = read_request(&mut reader)? {
         log.lock().unwrap_or_else(PoisonError::into_inner).push(asked.clone());

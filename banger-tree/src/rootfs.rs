@@ -5,6 +5,7 @@ use std::io::Read;
 use crate::attributes::{AttributeChange, Attributes};
 use crate::budget::OverBudget;
 use crate::content_error::ContentError;
+use crate::corruption::Corruption;
 use crate::failure::{Advice, ErrorContext, ErrorKind, Failure};
 use crate::kind::{FileType, NodeKind};
 use crate::path::{GuestPath, PathError};
@@ -152,12 +153,12 @@ pub enum RootfsError {
     #[error("interrupted")]
     Cancelled,
     /// The image is damaged.
-    #[error("{image} is damaged: {reason}")]
+    #[error("{image} is damaged: {damage}")]
     Corrupt {
         /// The image.
         image: String,
-        /// The damaged structure, with its number.
-        reason: String,
+        /// Which structure, with its number.
+        damage: Corruption,
     },
     /// The image has an unknown feature or state, so it cannot even be read.
     #[error("{image} cannot be read: {reason}")]
@@ -302,8 +303,8 @@ impl Failure for RootfsError {
             | Self::Source { path, .. }
             | Self::Limit { path, .. }
             | Self::TooManyChanges { path } => context.with("path", path),
-            Self::Corrupt { image, .. }
-            | Self::Unreadable { image, .. }
+            Self::Corrupt { image, damage } => damage.add_to(context.with("image", image)),
+            Self::Unreadable { image, .. }
             | Self::Unsupported { image, .. }
             | Self::InUse { image, .. }
             | Self::Io { image, .. } => context.with("image", image),

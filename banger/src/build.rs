@@ -17,7 +17,6 @@ use crate::host_file::parent_of;
 use crate::host_tree::{HostTree, read_directory};
 use crate::identity::{digest_of, uuid_of};
 use crate::output::{OutputError, OutputFile};
-use crate::setters::setters;
 use crate::source::{Source, TarSource};
 use crate::warnings::with_rest;
 
@@ -66,7 +65,7 @@ impl BuildRequest {
     }
 }
 
-setters! {
+banger_tree::setters! {
     BuildRequest {
         with_limits => limits: Limits,
         with_size => size: ImageSize,
@@ -213,14 +212,12 @@ impl BuildRun<'_> {
     /// Writes the file system of the source to `path`.
     fn write(&self, path: &Utf8Path, content: &SourceContent) -> Result<BuiltTree, Error> {
         let budget = self.request.limits.budget();
-        let options = Ext4Options {
-            size: self.request.size,
-            inodes: self.request.inodes,
-            label: self.request.label.clone(),
-            budget: budget.clone(),
-            cancellation: self.cancellation.clone(),
-            ..Ext4Options::default()
-        };
+        let options = Ext4Options::default()
+            .with_size(self.request.size)
+            .with_inodes(self.request.inodes)
+            .with_label(self.request.label.clone())
+            .with_budget(budget.clone())
+            .with_cancellation(self.cancellation.clone());
         let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
         let (source_kind, SourceTree { tree, warnings }) = match content {
             SourceContent::Directory => {
@@ -306,10 +303,9 @@ impl BuildRun<'_> {
         let digest = digest_of(tree);
         let of_root = tree.inode(tree.root()).attributes.mtime.seconds;
         let seconds = self.request.source_date_epoch.unwrap_or(of_root);
-        Identity {
-            uuid: self.request.uuid.unwrap_or_else(|| uuid_of(&digest, "uuid")).into_bytes(),
-            hash_seed: uuid_of(&digest, "hash-seed").into_bytes(),
-            timestamp: Timestamp::from_seconds(seconds).clamped_to_ext4(),
-        }
+        Identity::default()
+            .with_uuid(self.request.uuid.unwrap_or_else(|| uuid_of(&digest, "uuid")).into_bytes())
+            .with_hash_seed(uuid_of(&digest, "hash-seed").into_bytes())
+            .with_timestamp(Timestamp::from_seconds(seconds).clamped_to_ext4())
     }
 }

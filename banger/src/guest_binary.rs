@@ -11,7 +11,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::argument::ArgumentError;
 use crate::elf::check_executable;
-use crate::setters::setters;
 
 /// How an image is made to boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub struct GuestOptions {
     pub dir: Option<Utf8PathBuf>,
 }
 
-setters! {
+banger_tree::setters! {
     GuestOptions {
         with_init => init: InitMode,
         with_dir => dir: Option<Utf8PathBuf>,

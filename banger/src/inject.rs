@@ -10,7 +10,6 @@ use crate::elf::architecture_of;
 use crate::error::Error;
 use crate::guest_binary::{GuestOptions, guest_binary};
 use crate::rootfs::in_file;
-use crate::setters::setters;
 use crate::store::ImageConfigRecord;
 
 /// Options of an injection into a finished image.
@@ -30,7 +29,7 @@ pub struct InjectRequest {
     pub timestamp_seconds: Option<i64>,
 }
 
-setters! {
+banger_tree::setters! {
     InjectRequest {
         with_guest => guest: GuestOptions,
         with_architecture => architecture: Option<String>,
@@ -77,14 +76,13 @@ pub fn inject_rootfs(rootfs: &mut dyn Rootfs, request: &InjectRequest) -> Result
     };
     let binary = guest_binary(&architecture, request.guest.dir.as_deref())?;
     let seconds = request.timestamp_seconds.unwrap_or_else(|| jiff::Timestamp::now().as_second());
-    let defaults = GuestAgents::new(binary);
-    let agents = GuestAgents {
-        init: request.guest.init,
-        entrypoint: request.entrypoint.clone(),
-        hostname: request.hostname.clone().unwrap_or_else(|| defaults.hostname.clone()),
-        timestamp: Timestamp::from_seconds(seconds).clamped_to_ext4(),
-        ..defaults
-    };
+    let mut agents = GuestAgents::new(binary)
+        .with_init(request.guest.init)
+        .with_entrypoint(request.entrypoint.clone())
+        .with_timestamp(Timestamp::from_seconds(seconds).clamped_to_ext4());
+    if let Some(hostname) = &request.hostname {
+        agents.hostname.clone_from(hostname);
+    }
     Ok(inject_guest_agents(rootfs, &agents)?)
 }
 
@@ -96,12 +94,10 @@ pub(crate) fn agents_for(
     timestamp: Timestamp,
 ) -> Result<GuestAgents, Error> {
     let binary = guest_binary(architecture, options.dir.as_deref())?;
-    Ok(GuestAgents {
-        init: options.init,
-        entrypoint: entrypoint_of(config),
-        timestamp,
-        ..GuestAgents::new(binary)
-    })
+    Ok(GuestAgents::new(binary)
+        .with_init(options.init)
+        .with_entrypoint(entrypoint_of(config))
+        .with_timestamp(timestamp))
 }
 
 fn entrypoint_of(config: &ImageConfigRecord) -> Option<Entrypoint> {

@@ -61,7 +61,6 @@ mod report;
 mod request;
 pub mod rootfs;
 mod scratch;
-mod setters;
 mod source;
 mod staging;
 mod store;
@@ -88,10 +87,10 @@ pub use banger_oci::{
     PullerOptions, Reference, ReferenceError, RegistryReference, Removal, Selector,
 };
 pub use banger_tree::{
-    Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ContentError, ContentStore, Cost,
-    DirEntry, Distrust, ErrorContext, ErrorKind, Existing, Failure, FileType, GuestPath, HostPlace,
-    LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, OverBudget, PathError,
-    ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs, escape_bytes,
+    Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ContentError, ContentStore,
+    Corruption, Cost, DirEntry, Distrust, ErrorContext, ErrorKind, Existing, Failure, FileType, GuestPath,
+    HostPlace, LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, OverBudget,
+    PathError, ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs, escape_bytes,
     escape_text, is_hidden, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};

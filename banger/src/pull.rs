@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use banger_boot::{GuestAgents, InjectError, InjectReport, inject_guest_agents};
-use banger_ext4::{BuildReport, Ext4Options, ImageSize};
+use banger_ext4::{BuildReport, Ext4Options};
 use banger_oci::{
     BlobCache, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
     check_own_directory, flatten,
@@ -218,14 +218,10 @@ impl PullRun<'_> {
     }
 
     fn build_options(&self, image: &PulledImage, agents: Option<&GuestAgents>) -> BuildOptions {
-        let size_bytes = match self.request.size {
-            ImageSize::Bytes(bytes) => Some(bytes),
-            ImageSize::Auto { .. } => None,
-        };
         let guest =
             agents.map(|agents| GuestBuildOptions::new(agents.init.name(), digest_of(agents).to_string()));
         BuildOptions::new(self.request.backend.name())
-            .with_size_bytes(size_bytes)
+            .with_size_bytes(self.request.size.exact_bytes())
             .with_inodes(self.request.inodes)
             .with_timestamp_seconds(self.timestamp_seconds(image))
             .with_guest(guest)
@@ -264,29 +260,29 @@ impl PullRun<'_> {
         path: &Utf8Path,
     ) -> Result<Built, Error> {
         let budget = self.request.limits.budget();
-        let options = Ext4Options {
-            size: self.request.size,
-            inodes: self.request.inodes,
-            uuid: uuid_of(&image.digest, "uuid").into_bytes(),
-            hash_seed: uuid_of(&image.digest, "hash-seed").into_bytes(),
-            label: String::new(),
-            timestamp: self.timestamp(image),
-            budget: budget.clone(),
-            cancellation: self.cancellation.clone(),
-        };
+        // Threads read, decompress, hash and write: pulls of one puller take turns, and share them.
+        let permit = image.read_permit()?;
+        let options = Ext4Options::default()
+            .with_size(self.request.size)
+            .with_inodes(self.request.inodes)
+            .with_uuid(uuid_of(&image.digest, "uuid").into_bytes())
+            .with_hash_seed(uuid_of(&image.digest, "hash-seed").into_bytes())
+            .with_label(String::new())
+            .with_timestamp(self.timestamp(image))
+            .with_budget(budget.clone())
+            .with_cancellation(self.cancellation.clone())
+            .with_writer_thread(permit.streams() > 0);
         let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
         let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
-        let Flattened { mut tree, warnings, warning_count, .. } = {
-            // Threads read, decompress and hash: pulls of one puller take turns.
-            let _permit = image.read_permit()?;
-            let flatten_options = FlattenOptions::default()
-                .with_limits(self.request.limits.clone())
-                .with_budget(Some(budget.clone()))
-                .with_cancellation(self.cancellation.clone());
+        let flatten_options = FlattenOptions::default()
+            .with_limits(self.request.limits.clone())
+            .with_budget(Some(budget.clone()))
+            .with_cancellation(self.cancellation.clone())
+            .with_streams(permit.streams());
+        let Flattened { mut tree, warnings, warning_count, .. } =
             flatten(&image.layers, &mut *begun.builder, &flatten_options, &|event| {
                 self.flatten_event(event, &sizes)
-            })?
-        };
+            })?;
         let missing_user =
             user_warning(&TreeRootfs::new(&mut tree, &mut *begun.builder), &image.config.config.user);
         let injected = match agents {
@@ -309,6 +305,7 @@ impl PullRun<'_> {
         image.finish()?;
         self.emit(&Event::Building { backend: self.request.backend.name().to_owned() });
         let report = begun.build_ext4(&tree)?;
+        drop(permit);
         let mut warnings = with_rest(warnings.iter().map(ToString::to_string).collect(), warning_count);
         warnings.extend(missing_user);
         warnings.extend(injected.iter().flat_map(|report| report.warnings.iter().cloned()));

@@ -6,7 +6,6 @@ use camino::Utf8PathBuf;
 
 use crate::backend::Backend;
 use crate::guest_binary::GuestOptions;
-use crate::setters::setters;
 use crate::store::{ImageLease, ImageName, ImageRecord, StoredImage};
 
 /// An image to pull and how to turn it into a file system.
@@ -66,7 +65,7 @@ impl PullRequest {
     }
 }
 
-setters! {
+banger_tree::setters! {
     PullRequest {
         with_name => name: Option<ImageName>,
         with_pull => pull: PullOptions,

@@ -129,7 +129,7 @@ fn bases() -> &'static [Base] {
         ] {
             match options {
                 None => {
-                    let options = Ext4Options { size: ImageSize::Bytes(8 << 20), ..Ext4Options::default() };
+                    let options = Ext4Options::default().with_size(ImageSize::Bytes(8 << 20));
                     let builder = NativeBackend.create(&path, &options).expect("an image can be begun");
                     builder.build_ext4(&Tree::new()).expect("an empty image can be made");
                 }

@@ -57,7 +57,7 @@ fn layer(bytes: &[u8]) -> Layer {
 fuzz_target!(|bytes: &[u8]| {
     let dir = tempfile::tempdir_in("/dev/shm").expect("a directory in memory can be made");
     let path = Utf8PathBuf::from_path_buf(dir.path().join("image")).expect("a temporary name is UTF-8");
-    let options = Ext4Options { size: ImageSize::Bytes(16 << 20), ..Ext4Options::default() };
+    let options = Ext4Options::default().with_size(ImageSize::Bytes(16 << 20));
     let mut builder = NativeBackend.create(&path, &options).expect("an image can be begun");
     let Ok(flattened) = flatten(&layers(bytes), &mut *builder, &FlattenOptions::default(), &|_| {}) else {
         return;

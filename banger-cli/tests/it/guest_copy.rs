@@ -49,7 +49,7 @@ fn agent_with(
         proceed();
         let outcome = Outcome::CopyOut(CopyTaken::default().with_bytes(size_bytes));
         // An interrupted copy does not take it.
-        let _ = write_message(&mut stream, FrameKind::Reply, &Reply { id, outcome });
+        let _ = write_message(&mut stream, FrameKind::Reply, &Reply::new(id, outcome));
     })
 }
 

@@ -134,7 +134,7 @@ fn answer(operation: &Operation) -> Outcome {
 }
 
 fn reply(stream: &mut UnixStream, id: u64, outcome: Outcome) -> Option<()> {
-    write_message(stream, FrameKind::Reply, &Reply { id, outcome }).ok()
+    write_message(stream, FrameKind::Reply, &Reply::new(id, outcome)).ok()
 }
 
 /// A frame with JSON that is no message, which a parser repeats in its error.
@@ -148,7 +148,7 @@ type Script = fn(&mut UnixStream, Request) -> Option<()>;
 const SCRIPTS: [(&str, Script); 8] = [
     ("answers", |stream, request| reply(stream, request.id, answer(&request.operation))),
     ("refuses", |stream, request| {
-        reply(stream, request.id, Outcome::Error(Refusal { code: ErrorCode::Failed, message: nasty() }))
+        reply(stream, request.id, Outcome::Error(Refusal::new(ErrorCode::Failed, nasty())))
     }),
     ("refuses after it began", |stream, request| {
         let target = CopyTarget::default()
@@ -163,7 +163,7 @@ const SCRIPTS: [(&str, Script); 8] = [
             _ => Accepted::Exec { pid: u32::MAX },
         };
         write_message(stream, FrameKind::Accepted, &accepted).ok()?;
-        reply(stream, request.id, Outcome::Error(Refusal { code: ErrorCode::NoSpace, message: nasty() }))
+        reply(stream, request.id, Outcome::Error(Refusal::new(ErrorCode::NoSpace, nasty())))
     }),
     ("a result that nobody knows", |stream, request| {
         no_message(

@@ -3,7 +3,7 @@
 use std::io;
 
 use banger_ext4::Ext4Error;
-use banger_tree::RootfsError;
+use banger_tree::{Corruption, RootfsError};
 use camino::Utf8Path;
 
 /// Returns the error of a root file system that a build's error is.
@@ -11,7 +11,7 @@ pub(crate) fn rootfs_error(error: Ext4Error, image: &Utf8Path) -> RootfsError {
     let image = image.to_string();
     match error {
         Ext4Error::Io { action, source, .. } if source.kind() == io::ErrorKind::InvalidData => {
-            RootfsError::Corrupt { image, reason: format!("cannot {action}: {source}") }
+            RootfsError::Corrupt { image, damage: Corruption::new(format!("cannot {action}: {source}")) }
         }
         Ext4Error::Io { action, source, .. } => RootfsError::Io { action, image, source },
         Ext4Error::Limit { path, reason } => RootfsError::Limit { path, reason },

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use banger_tree::{
-    Attributes, ContentId, FileType, Inode, InodeId, NodeKind, RootfsError, Timestamp, Tree, Xattrs,
+    Attributes, ContentId, Corruption, FileType, Inode, InodeId, NodeKind, RootfsError, Timestamp, Tree,
+    Xattrs,
 };
 use camino::Utf8Path;
 
@@ -27,7 +28,7 @@ impl Loaded {
     /// # Errors
     /// The image is damaged, a tree cannot hold a part of it, or the host refuses.
     pub(crate) fn read(image: &Image, path: &Utf8Path) -> Result<Self, RootfsError> {
-        let corrupt = |reason: String| RootfsError::Corrupt { image: path.to_string(), reason };
+        let corrupt = |damage| RootfsError::Corrupt { image: path.to_string(), damage };
         let failed = |error| rootfs_error(error, path);
         let mut loaded = Self::default();
         let root = loaded.tree.root();
@@ -55,7 +56,10 @@ impl Loaded {
                         })
                     }
                 };
-                added.map_err(|error| corrupt(format!("directory inode {number}: {error}")))?;
+                added.map_err(|error| {
+                    let damage = Corruption::new(format!("directory inode {number}: {error}"));
+                    corrupt(damage.with_inode(number))
+                })?;
             }
         }
         Ok(loaded)
@@ -71,7 +75,8 @@ impl Loaded {
         let file_type = FileType::from_mode_bits(raw.mode()).filter(|_| raw.links_count() > 0);
         let file_type = file_type.ok_or_else(|| RootfsError::Corrupt {
             image: path.to_string(),
-            reason: format!("inode {number} is not in use: mode {:o}", raw.mode()),
+            damage: Corruption::new(format!("inode {number} is not in use: mode {:o}", raw.mode()))
+                .with_inode(number),
         })?;
         Ok(match file_type {
             FileType::Directory => NodeKind::empty_directory(),
@@ -111,7 +116,7 @@ fn attributes(image: &Image, raw: &RawInode, path: &Utf8Path) -> Result<Attribut
         let value = match &name[..] {
             ACL_ACCESS | ACL_DEFAULT => acl_from_disk(&value).ok_or_else(|| RootfsError::Corrupt {
                 image: path.to_string(),
-                reason: "it has a malformed ACL".to_owned(),
+                damage: Corruption::new("it has a malformed ACL"),
             })?,
             _ => value,
         };

@@ -26,15 +26,15 @@ pub(crate) struct ImageFile {
 }
 
 impl ImageFile {
-    /// Makes the file `path`, which must not exist.
+    /// Makes the file `path`, which must not exist; a thread of its own writes it if `has_thread`.
     ///
     /// # Errors
     /// It exists, or the host refuses.
-    pub(crate) fn create(path: &Utf8Path) -> Result<Self, Ext4Error> {
+    pub(crate) fn create(path: &Utf8Path, has_thread: bool) -> Result<Self, Ext4Error> {
         let error = |action| move |source| Ext4Error::Io { action, path: path.to_owned(), source };
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(error("create"))?;
-        match file.try_clone().and_then(|file| Writer::start(file, path)) {
+        match file.try_clone().and_then(|file| Writer::start(file, path, has_thread)) {
             Ok(writer) => {
                 Ok(Self { file, path: path.to_owned(), buffer: None, buffer_offset: 0, keep: false, writer })
             }
@@ -197,8 +197,8 @@ mod tests {
     fn reads_what_is_on_disk_and_in_memory() {
         let directory = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(directory.path().join("image")).unwrap();
-        let mut file = ImageFile::create(&path).unwrap();
-        assert!(ImageFile::create(&path).is_err(), "it exists");
+        let mut file = ImageFile::create(&path, true).unwrap();
+        assert!(ImageFile::create(&path, true).is_err(), "it exists");
         file.write(Block(0), &[1; 8192]).unwrap();
         file.write(Block(4), &[2; 4096]).unwrap();
         file.write(Block(5), &[3; 4096]).unwrap();

@@ -9,7 +9,7 @@ use crate::error::Ext4Error;
 use crate::format::{
     BLOCK_BYTES, BLOCKS_PER_GROUP, Block, DESCS_PER_BLOCK, Group, INODES_PER_BLOCK, journal,
 };
-use crate::options::{Ext4Options, ImageSize};
+use crate::options::Ext4Options;
 
 /// Bytes of size for each inode, by default.
 const BYTES_PER_INODE: u64 = 16384;
@@ -49,10 +49,8 @@ impl Layout {
     /// # Errors
     /// The size is too small for a file system, or too large for ext4.
     pub(crate) fn new(options: &Ext4Options) -> Result<Self, Ext4Error> {
-        let (size_bytes, size_is_fixed) = match options.size {
-            ImageSize::Auto { at_least_bytes } => (at_least_bytes, false),
-            ImageSize::Bytes(bytes) => (bytes, true),
-        };
+        let size_bytes = options.size.least_bytes();
+        let size_is_fixed = options.size.exact_bytes().is_some();
         let mut blocks = size_bytes / BLOCK_BYTES;
         if blocks == BLOCKS_MAX + 1 {
             // Users ask for exactly 16 TiB.
@@ -207,9 +205,10 @@ pub(crate) fn with_a_quarter(blocks: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::ImageSize;
 
     fn layout(size: ImageSize) -> Result<Layout, Ext4Error> {
-        Layout::new(&Ext4Options { size, ..Ext4Options::default() })
+        Layout::new(&Ext4Options::default().with_size(size))
     }
 
     #[test]
@@ -226,10 +225,9 @@ mod tests {
     fn t15_inodes_by_ratio() {
         assert_eq!(layout(ImageSize::DEFAULT).unwrap().inodes_per_group, 8192);
         assert_eq!(layout(ImageSize::Bytes(8 << 20)).unwrap().inodes_per_group, 512);
-        let options =
-            Ext4Options { size: ImageSize::Bytes(1 << 30), inodes: Some(100_000), ..Ext4Options::default() };
+        let options = Ext4Options::default().with_size(ImageSize::Bytes(1 << 30)).with_inodes(Some(100_000));
         assert_eq!(Layout::new(&options).unwrap().inodes_per_group, 12512);
-        let options = Ext4Options { size: ImageSize::Bytes(8 << 20), inodes: Some(40_000), ..options };
+        let options = options.with_size(ImageSize::Bytes(8 << 20)).with_inodes(Some(40_000));
         assert!(matches!(Layout::new(&options), Err(Ext4Error::NoInodes { inodes: 32768, needed: 40_000 })));
     }
 

@@ -108,7 +108,7 @@ impl ImageStore {
         // Journal, the resize inode's block, the root directory, lost+found.
         let journal = journal::default_blocks(if layout.size_is_fixed { layout.blocks_max } else { 0 });
         Ok(Self {
-            file: ImageFile::create(path)?,
+            file: ImageFile::create(path, options.writer_thread)?,
             space: Space::new(layout),
             layout,
             options: options.clone(),
@@ -351,7 +351,7 @@ mod tests {
     fn store(size_bytes: u64) -> (tempfile::TempDir, ImageStore) {
         let directory = tempfile::tempdir().unwrap();
         let path = camino::Utf8PathBuf::from_path_buf(directory.path().join("image")).unwrap();
-        let options = Ext4Options { size: ImageSize::Bytes(size_bytes), ..Ext4Options::default() };
+        let options = Ext4Options::default().with_size(ImageSize::Bytes(size_bytes));
         let store = ImageStore::create(&path, &options).unwrap();
         (directory, store)
     }

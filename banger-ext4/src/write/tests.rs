@@ -23,12 +23,10 @@ impl Image {
     fn build(size_bytes: u64, fill: impl Fn(&mut dyn Ext4Builder, &mut Tree)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(directory.path().join("image")).unwrap();
-        let options = Ext4Options {
-            size: ImageSize::Bytes(size_bytes),
-            uuid: UUID,
-            timestamp: Timestamp::from_seconds(5_000_000_000),
-            ..Ext4Options::default()
-        };
+        let options = Ext4Options::default()
+            .with_size(ImageSize::Bytes(size_bytes))
+            .with_uuid(UUID)
+            .with_timestamp(Timestamp::from_seconds(5_000_000_000));
         let mut builder = NativeBackend.create(&path, &options).unwrap();
         let mut tree = Tree::new();
         fill(&mut *builder, &mut tree);

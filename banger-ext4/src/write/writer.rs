@@ -1,4 +1,5 @@
-//! A thread that writes the image file, so that the producer of the bytes does not wait for the host.
+//! What writes the image file: a thread, so that whoever makes its bytes does not wait for the host
+//! to take them; or the caller, where so many images are made that a thread for each helps nobody.
 //!
 //! Buffers go round between the two and their number is fixed, so memory is bounded. Pieces are written in
 //! their order, so a later piece replaces an earlier one.
@@ -64,34 +65,69 @@ enum Request {
     Settle(Sender<()>),
 }
 
-/// The handle of the writing thread.
+/// The writing thread, as those see it who have something to write. Or no thread: then whoever has
+/// something to write waits for the host.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    /// `None` tells it to end.
+pub(crate) struct Writer(WriterKind);
+
+#[derive(Debug)]
+enum WriterKind {
+    Thread(WriterThread),
+    Caller(Box<CallerWriter>),
+}
+
+#[derive(Debug)]
+struct WriterThread {
+    /// `None` when it shall end.
     requests: Option<Sender<Request>>,
     emptied: Receiver<Buffer>,
     buffers: usize,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
+#[derive(Debug)]
+struct CallerWriter {
+    output: Output,
+    spare: Option<Buffer>,
+    has_failed: bool,
+}
+
 impl Writer {
-    /// Starts to write `file`, the file at `path`.
+    /// Starts to write `file`, which is the one at `path`, on a thread if `has_thread`.
     ///
     /// # Errors
-    /// The host cannot start a thread.
-    pub(crate) fn start(file: File, path: &Utf8Path) -> io::Result<Self> {
-        Self::start_after(file, open_direct(path), CACHED_BYTES)
+    /// The host has no thread to give.
+    pub(crate) fn start(file: File, path: &Utf8Path, has_thread: bool) -> io::Result<Self> {
+        Self::start_after(file, open_direct(path), CACHED_BYTES, has_thread)
     }
 
-    /// Starts to write `file`: first through the page cache, and after `cached_bytes` through `direct`.
-    fn start_after(file: File, direct: Option<File>, cached_bytes: u64) -> io::Result<Self> {
+    /// Starts to write `file`: through the page cache at first, and what comes after `cached_bytes`
+    /// through `direct`.
+    fn start_after(
+        file: File,
+        direct: Option<File>,
+        cached_bytes: u64,
+        has_thread: bool,
+    ) -> io::Result<Self> {
+        let output = Output { file, direct, cached_bytes, length: 0, writeback: Writeback::default() };
+        if !has_thread {
+            return Ok(Self(WriterKind::Caller(Box::new(CallerWriter {
+                output,
+                spare: None,
+                has_failed: false,
+            }))));
+        }
         let (requests, received) = channel();
         let (empty, emptied) = channel();
-        let output = Output { file, direct, cached_bytes, length: 0, writeback: Writeback::default() };
         let thread = thread::Builder::new()
             .name("ext4-writer".to_owned())
             .spawn(move || output.run(&received, &empty))?;
-        Ok(Self { requests: Some(requests), emptied, buffers: 0, thread: Some(thread) })
+        Ok(Self(WriterKind::Thread(WriterThread {
+            requests: Some(requests),
+            emptied,
+            buffers: 0,
+            thread: Some(thread),
+        })))
     }
 
     /// Returns an empty buffer; waits for one if all are in use.
@@ -99,6 +135,60 @@ impl Writer {
     /// # Errors
     /// An earlier write failed.
     pub(crate) fn buffer(&mut self) -> io::Result<Buffer> {
+        match &mut self.0 {
+            WriterKind::Thread(thread) => thread.buffer(),
+            WriterKind::Caller(writer) if writer.has_failed => Err(self.failure()),
+            WriterKind::Caller(writer) => Ok(writer.spare.take().unwrap_or_else(Buffer::new)),
+        }
+    }
+
+    /// Has `buffer` written at `offset`.
+    ///
+    /// # Errors
+    /// This write failed, or an earlier one.
+    pub(crate) fn write(&mut self, mut buffer: Buffer, offset: u64) -> io::Result<()> {
+        match &mut self.0 {
+            WriterKind::Thread(thread) => match thread.send(Request::Write(buffer, offset)) {
+                true => Ok(()),
+                false => Err(self.failure()),
+            },
+            WriterKind::Caller(writer) if writer.has_failed => Err(self.failure()),
+            WriterKind::Caller(writer) => {
+                let written = writer.output.write(buffer.bytes(), offset);
+                writer.has_failed = written.is_err();
+                buffer.len = 0;
+                writer.spare = Some(buffer);
+                written
+            }
+        }
+    }
+
+    /// Waits until all is written; returns whether it could be.
+    pub(crate) fn settle(&self) -> bool {
+        match &self.0 {
+            WriterKind::Thread(thread) => {
+                let (answer, answered) = channel();
+                thread.send(Request::Settle(answer)) && answered.recv().is_ok()
+            }
+            WriterKind::Caller(writer) => !writer.has_failed,
+        }
+    }
+
+    /// Returns why an earlier write failed, as far as that was not told before.
+    pub(crate) fn failure(&mut self) -> io::Error {
+        match &mut self.0 {
+            WriterKind::Thread(thread) => thread.failure(),
+            WriterKind::Caller(_) => told_before(),
+        }
+    }
+}
+
+fn told_before() -> io::Error {
+    io::Error::other("an earlier write failed")
+}
+
+impl WriterThread {
+    fn buffer(&mut self) -> io::Result<Buffer> {
         if let Ok(buffer) = self.emptied.try_recv() {
             return Ok(buffer);
         }
@@ -109,29 +199,11 @@ impl Writer {
         self.emptied.recv().map_err(|_| self.failure())
     }
 
-    /// Has `buffer` written at `offset`.
-    ///
-    /// # Errors
-    /// An earlier write failed.
-    pub(crate) fn write(&mut self, buffer: Buffer, offset: u64) -> io::Result<()> {
-        match self.send(Request::Write(buffer, offset)) {
-            true => Ok(()),
-            false => Err(self.failure()),
-        }
-    }
-
-    /// Waits until all is written; returns whether it could be.
-    pub(crate) fn settle(&self) -> bool {
-        let (answer, answered) = channel();
-        self.send(Request::Settle(answer)) && answered.recv().is_ok()
-    }
-
-    /// Returns why the thread ended.
-    pub(crate) fn failure(&mut self) -> io::Error {
+    fn failure(&mut self) -> io::Error {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(Err(error))) => error,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
-            Some(Ok(Ok(()))) | None => io::Error::other("an earlier write failed"),
+            Some(Ok(Ok(()))) | None => told_before(),
         }
     }
 
@@ -140,7 +212,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for WriterThread {
     fn drop(&mut self) {
         self.requests = None;
         // A caller that needs the result has called `settle` before.
@@ -148,7 +220,8 @@ impl Drop for Writer {
     }
 }
 
-/// The state of the thread.
+/// What writes; the thread owns it.
+#[derive(Debug)]
 struct Output {
     file: File,
     /// The same file, to be written past the page cache, which saves the copy and the bookkeeping
@@ -258,10 +331,13 @@ mod tests {
         for (offset, len, value) in pieces {
             want[offset..offset + len].fill(value);
         }
-        for cached_bytes in [0, 1 << 20, CACHED_BYTES] {
+        let kinds =
+            [true, false].map(|has_thread| [0, 1 << 20, CACHED_BYTES].map(|cached| (cached, has_thread)));
+        for (cached_bytes, has_thread) in kinds.into_iter().flatten() {
             let (_directory, path, file) = file();
             let direct = open_direct(&path);
-            let mut writer = Writer::start_after(file.try_clone().unwrap(), direct, cached_bytes).unwrap();
+            let mut writer =
+                Writer::start_after(file.try_clone().unwrap(), direct, cached_bytes, has_thread).unwrap();
             for (offset, len, value) in pieces {
                 put(&mut writer, &vec![value; len], offset as u64).unwrap();
             }
@@ -296,13 +372,19 @@ mod tests {
     fn a_failure_reaches_whoever_writes_next() {
         let (_directory, path, _) = file();
         let read_only = File::open(&path).unwrap();
-        let mut writer = Writer::start_after(read_only, None, 0).unwrap();
+        let mut writer = Writer::start_after(read_only, None, 0, true).unwrap();
         put(&mut writer, b"x", 0).unwrap();
         assert!(!writer.settle());
         assert_eq!(writer.failure().raw_os_error(), Some(9), "EBADF");
         for _ in 0..BUFFERS_MAX {
             let _ = writer.buffer();
         }
+        assert!(writer.buffer().is_err());
+
+        let read_only = File::open(&path).unwrap();
+        let mut writer = Writer::start_after(read_only, None, 0, false).unwrap();
+        assert_eq!(put(&mut writer, b"x", 0).unwrap_err().raw_os_error(), Some(9), "EBADF");
+        assert!(!writer.settle());
         assert!(writer.buffer().is_err());
     }
 }

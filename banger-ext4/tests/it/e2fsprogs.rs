@@ -47,14 +47,12 @@ impl Workplace {
 }
 
 pub(crate) fn options() -> Ext4Options {
-    Ext4Options {
-        size: ImageSize::Bytes(96 << 20),
-        uuid: *b"uuid of an image",
-        hash_seed: *b"seed for hashing",
-        label: "a label".to_owned(),
-        timestamp: Timestamp::from_seconds(1_700_000_000),
-        ..Ext4Options::default()
-    }
+    Ext4Options::default()
+        .with_size(ImageSize::Bytes(96 << 20))
+        .with_uuid(*b"uuid of an image")
+        .with_hash_seed(*b"seed for hashing")
+        .with_label("a label".to_owned())
+        .with_timestamp(Timestamp::from_seconds(1_700_000_000))
 }
 
 pub(crate) fn build(
@@ -242,7 +240,7 @@ fn what_does_not_fit_is_said_with_the_size_that_would() {
         for number in 0..30 {
             fixture.file(format!("/{number}"), &vec![number + 1; 1_000_000]);
         }
-        let sized = |bytes| Ext4Options { size: ImageSize::Bytes(bytes), ..options() };
+        let sized = |bytes| options().with_size(ImageSize::Bytes(bytes));
         // The native backend has said so by now: see `native_limits`.
         if backend.name() == "e2fsprogs" {
             let error = build(backend, &image, &sized(20 << 20), &fixture).unwrap_err();
@@ -254,7 +252,7 @@ fn what_does_not_fit_is_said_with_the_size_that_would() {
             std::fs::remove_file(&image).unwrap();
         }
 
-        let auto = Ext4Options { size: ImageSize::Auto { at_least_bytes: 0 }, ..options() };
+        let auto = options().with_size(ImageSize::Auto { at_least_bytes: 0 });
         let report = build(backend, &image, &auto, &fixture).unwrap();
         assert!((40 << 20..60 << 20).contains(&report.size_bytes), "{report:?}");
         check_image(&image, &fixture.tree, &fixture.store);
@@ -270,14 +268,14 @@ fn what_does_not_fit_is_said_with_the_size_that_would() {
         check_image(&image, &many.tree, &many.store);
         std::fs::remove_file(&image).unwrap();
 
-        let too_many = Ext4Options { inodes: Some(100_000), ..sized(64 << 20) };
+        let too_many = sized(64 << 20).with_inodes(Some(100_000));
         let error = build(backend, &image, &too_many, &fixture).unwrap_err();
         assert!(matches!(error, Ext4Error::NoInodes { inodes: 32_768, needed: 100_000 }), "{error}");
         for bytes in [0, 1 << 20, u64::MAX] {
             let error = build(backend, &image, &sized(bytes), &fixture).unwrap_err();
             assert!(matches!(error, Ext4Error::InvalidSize { .. }), "{error}");
         }
-        let label = Ext4Options { label: "seventeen bytes..".to_owned(), ..options() };
+        let label = options().with_label("seventeen bytes..".to_owned());
         let error = build(backend, &image, &label, &fixture).unwrap_err();
         assert!(matches!(error, Ext4Error::InvalidLabel { .. }), "{error}");
         assert_eq!(place.leftovers(), [""; 0]);

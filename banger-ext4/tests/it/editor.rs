@@ -58,12 +58,10 @@ const HASH_SEED: &str = "hash_seed=62616e67-6572-4220-b465-737420736565";
 pub(crate) fn make(maker: &Maker, path: &Utf8Path) -> Result<(), Skip> {
     match maker {
         Maker::Native => {
-            let options = Ext4Options {
-                size: ImageSize::Bytes(64 << 20),
-                uuid: *b"banger edit test",
-                hash_seed: [3; 16],
-                ..Ext4Options::default()
-            };
+            let options = Ext4Options::default()
+                .with_size(ImageSize::Bytes(64 << 20))
+                .with_uuid(*b"banger edit test")
+                .with_hash_seed([3; 16]);
             NativeBackend.create(path, &options).unwrap().build_ext4(&Tree::new()).unwrap();
         }
         Maker::Mkfs { newer, size, options } => {

@@ -194,7 +194,7 @@ fn a_flipped_bit_anywhere_is_found() {
                 flips += 1;
                 found += usize::from(!errors.is_empty());
                 let is_named = errors.iter().any(|error| match error {
-                    RootfsError::Corrupt { reason, .. } => reason.contains(want),
+                    RootfsError::Corrupt { damage, .. } => damage.to_string().contains(want),
                     RootfsError::Unsupported { .. } | RootfsError::Unreadable { .. } => true,
                     _ => false,
                 });

@@ -209,7 +209,7 @@ fn a_group_that_counts_free_blocks_it_has_not() {
 fn a_file_larger_than_memory_is_an_error() {
     let place = Place::new();
     let image = place.root.join("image");
-    let options = Ext4Options { size: ImageSize::Bytes(2 << 40), ..Ext4Options::default() };
+    let options = Ext4Options::default().with_size(ImageSize::Bytes(2 << 40));
     let mut builder = NativeBackend.create(&image, &options).unwrap();
     let size_bytes = 1 << 40;
     let id = builder.begin(LayerIndex(0), size_bytes).unwrap();

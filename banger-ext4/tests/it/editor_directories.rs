@@ -15,7 +15,7 @@ fn t03_a_directory_with_full_index_blocks_takes_names_through_a_small_journal() 
         let image = place.root.join("image");
         let _ = std::fs::remove_file(&image);
         let size = ImageSize::Bytes(100 << 20);
-        let options = Ext4Options { size, hash_seed: [3; 16], ..Ext4Options::default() };
+        let options = Ext4Options::default().with_size(size).with_hash_seed([3; 16]);
         let mut tree = Tree::new();
         let root = tree.root();
         let dir = tree.insert(root, b"many", Inode::new(NodeKind::empty_directory(), mode(0o755))).unwrap();

@@ -22,7 +22,7 @@ fn binary() -> Vec<u8> {
 }
 
 fn agents(init: InitMode) -> GuestAgents {
-    GuestAgents { init, timestamp: Timestamp::from_seconds(1_650_000_000), ..GuestAgents::new(binary()) }
+    GuestAgents::new(binary()).with_init(init).with_timestamp(Timestamp::from_seconds(1_650_000_000))
 }
 
 fn path(text: &str) -> GuestPath {
@@ -523,7 +523,7 @@ fn the_binary_is_one_inode_under_all_its_names() {
         assert_eq!(rootfs.read_link(&path("/lib")).unwrap(), b"usr/lib");
 
         // A newer binary takes the place of all of them.
-        let newer = GuestAgents { binary: vec![1; 60_000].into(), ..agents(InitMode::Auto) };
+        let newer = agents(InitMode::Auto).with_binary(vec![1; 60_000].into());
         let report = inject_guest_agents(rootfs, &newer).unwrap();
         assert_eq!(report.injected.len(), 4, "{report:?}");
         assert_eq!(report.contract, BootContract::Banger);
@@ -657,7 +657,7 @@ fn entrypoint(argv: &[&str]) -> Option<Entrypoint> {
 
 #[test]
 fn banger_init_runs_what_the_image_is_for() {
-    let with = |init, argv: &[&str]| GuestAgents { entrypoint: entrypoint(argv), ..agents(init) };
+    let with = |init, argv: &[&str]| agents(init).with_entrypoint(entrypoint(argv));
     injected(scratch(), &with(InitMode::Auto, &["/app", "x"]), |rootfs, report| {
         assert_eq!(config(rootfs).entrypoint, entrypoint(&["/app", "x"]));
         assert!(!report.first_boot_pending);
@@ -798,7 +798,7 @@ fn hostnames_and_hosts_are_filled_only_where_empty() {
         (Some("kept\n"), None, "kept\n", "127.0.1.1\tkept\n"),
         (Some("kept\n"), Some("1.2.3.4 x\n"), "kept\n", "1.2.3.4 x\n"),
     ] {
-        let agents = GuestAgents { hostname: "vm".to_owned(), ..agents(InitMode::Auto) };
+        let agents = agents(InitMode::Auto).with_hostname("vm".to_owned());
         injected(with_hostname(hostname, hosts), &agents, |rootfs, _| {
             assert_eq!(text(rootfs, "/etc/hostname"), want_hostname);
             assert!(text(rootfs, "/etc/hosts").contains(want_hosts));
@@ -813,7 +813,7 @@ fn hostnames_and_hosts_are_filled_only_where_empty() {
 #[test]
 fn vsock_is_loaded_only_where_modules_come_in() {
     for (kernel_modules, want) in [(false, false), (true, true)] {
-        let agents = GuestAgents { kernel_modules, ..agents(InitMode::Auto) };
+        let agents = agents(InitMode::Auto).with_kernel_modules(kernel_modules);
         injected(debian(), &agents, |rootfs, _| {
             let found = rootfs.stat(&path("/etc/modules-load.d/banger-vsock.conf")).unwrap();
             assert_eq!(found.is_some(), want);

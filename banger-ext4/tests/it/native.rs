@@ -1,6 +1,6 @@
 //! The native backend.
 
-use banger_ext4::{Ext4Backend, Ext4Options, ImageSize, NativeBackend};
+use banger_ext4::{Ext4Backend, ImageSize, NativeBackend};
 use banger_testkit::{
     Access, Ignore, Image, Mounted, assert_clean, assert_same_tree, reference_tree, require, snapshot,
 };
@@ -31,7 +31,7 @@ fn real_images_come_out_as_they_are_unpacked() {
         let reference = require!(reference_tree(made));
         let place = Workplace::new();
         let image = place.image("image");
-        let options = Ext4Options { size: ImageSize::DEFAULT, ..options() };
+        let options = options().with_size(ImageSize::DEFAULT);
         let mut builder = NativeBackend.create(&image, &options).unwrap();
         let tree = import(&reference, &mut *builder);
         let report = builder.build_ext4(&tree).unwrap();

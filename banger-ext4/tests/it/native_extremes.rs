@@ -15,7 +15,7 @@ use crate::support::judge::with_mounted;
 use crate::support::{Fixture, check_image};
 
 fn sized(size: ImageSize) -> Ext4Options {
-    Ext4Options { size, ..options() }
+    options().with_size(size)
 }
 
 fn put(builder: &mut dyn Ext4Builder, bytes: &[u8]) -> ContentId {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
-use banger_ext4::{Ext4Options, ImageSize, NativeBackend};
+use banger_ext4::{ImageSize, NativeBackend};
 use banger_testkit::{assert_silent, assert_silent_after_kernel, require};
 use camino::Utf8Path;
 
@@ -80,7 +80,7 @@ fn t14_used_and_grown_to_four_times_the_size() {
     for size_bytes in [48 << 20, 96 << 20, 1 << 30, (9 << 27) + (40 << 20), 4 << 30] {
         let place = Workplace::new();
         let image = place.image("image");
-        let options = Ext4Options { size: ImageSize::Bytes(size_bytes), inodes: Some(4096), ..options() };
+        let options = options().with_size(ImageSize::Bytes(size_bytes)).with_inodes(Some(4096));
         let report = build(&NativeBackend, &image, &options, &fixture).unwrap();
         {
             let mounted = Mounted::new(&image);

@@ -12,7 +12,7 @@ use crate::support::fixture::mode;
 use crate::support::{Fixture, check_image};
 
 fn sized(bytes: u64) -> Ext4Options {
-    Ext4Options { size: ImageSize::Bytes(bytes), ..options() }
+    options().with_size(ImageSize::Bytes(bytes))
 }
 
 /// Builds an image of `size_bytes` with one file of `blocks` blocks.
@@ -63,13 +63,13 @@ fn a_tree_that_does_not_fit_says_what_would() {
     for number in 0..1500 {
         fixture.dir(format!("/{number}"));
     }
-    let asked = Ext4Options { inodes: Some(2000), ..sized(10 << 20) };
+    let asked = sized(10 << 20).with_inodes(Some(2000));
     let error = build(&NativeBackend, &image, &asked, &fixture).unwrap_err();
     let Ext4Error::NoSpace { size_bytes, needed_bytes } = error else { panic!("{error}") };
     assert_eq!(size_bytes, 10 << 20);
     assert!((10 << 20..20 << 20).contains(&needed_bytes), "{needed_bytes}");
     assert_eq!(place.leftovers(), [""; 0]);
-    let enough = Ext4Options { size: ImageSize::Bytes(needed_bytes), ..asked };
+    let enough = asked.with_size(ImageSize::Bytes(needed_bytes));
     build(&NativeBackend, &image, &enough, &fixture).unwrap();
     check_image(&image, &fixture.tree, &fixture.store);
 }
@@ -91,7 +91,7 @@ fn t15_inodes_enough_for_the_tree_and_for_more() {
         for number in 0..26_000 {
             fixture.file(format!("/d/{number}"), if number % 100 == 0 { b"x" } else { b"" });
         }
-        let options = Ext4Options { size, inodes, ..options() };
+        let options = options().with_size(size).with_inodes(inodes);
         let report = build(&NativeBackend, &image, &options, &fixture).unwrap();
         assert!(report.inodes >= report.used_inodes + report.used_inodes / 5, "{report:?}");
         assert!(report.inodes >= inodes.unwrap_or(0), "{report:?}");
@@ -186,7 +186,7 @@ fn t01_t14_t15_sizes_at_the_ends_of_groups() {
     for (at, blocks) in sizes.into_iter().enumerate() {
         // One for 16 KiB, hardly any, an odd number, as many as a bitmap has bits.
         let inodes = [None, Some(12), Some(10_001), Some(32768 * 2)][at % 4];
-        let options = Ext4Options { inodes, ..sized(blocks * 4096) };
+        let options = sized(blocks * 4096).with_inodes(inodes);
         let mut fixture = Fixture::default();
         fixture.file("/file", &[3; 300_000]);
         let built = build(&NativeBackend, &image, &options, &fixture);

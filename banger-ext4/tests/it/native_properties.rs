@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path as HostPath;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use banger_ext4::{Ext4Backend, Ext4Builder, Ext4Options, ImageSize, NativeBackend};
+use banger_ext4::{Ext4Backend, Ext4Builder, ImageSize, NativeBackend};
 use banger_testkit::{assert_clean, property_config, require};
 use banger_tree::{
     Attributes, ContentError, ContentId, ContentStore, FileType, Inode, InodeId, LayerIndex, MemoryStore,
@@ -272,7 +272,7 @@ fn random_trees_read_back_equal() {
     proptest!(config, |(steps in vec(step(), 0..60), size in sizes, seed in any::<[u8; 16]>())| {
         let place = directory_in_memory();
         let image = Utf8PathBuf::from_path_buf(place.path().join("image")).unwrap();
-        let options = Ext4Options { size, hash_seed: seed, ..options() };
+        let options = options().with_size(size).with_hash_seed(seed);
         let native = NativeBackend.create(&image, &options).unwrap();
         let mut store = Both { native, memory: MemoryStore::default() };
         let tree = make(&steps, &mut store);

@@ -1,6 +1,6 @@
 //! Inodes for later growth, and what the budget says to directories.
 
-use banger_ext4::{Ext4Backend, Ext4Error, Ext4Options, ImageSize, NativeBackend};
+use banger_ext4::{Ext4Backend, Ext4Error, ImageSize, NativeBackend};
 use banger_testkit::{assert_clean, require};
 use banger_tree::{Attributes, Budget, Cost, Inode, InodeId, LayerIndex, NodeKind, Setting, Tree};
 
@@ -34,7 +34,7 @@ fn t15_a_quarter_more_inodes_than_entries_or_the_default() {
     for (count, least) in [(3200, 4096), (3400, 4250), (4080, 5100)] {
         for backend in backends {
             let image = place.image(&format!("{}-{count}", backend.name()));
-            let options = Ext4Options { size: ImageSize::Bytes(64 << 20), ..options() };
+            let options = options().with_size(ImageSize::Bytes(64 << 20));
             let report = backend.create(&image, &options).unwrap().build_ext4(&fifos(count)).unwrap();
             let name = backend.name();
             assert!((least..least + 600).contains(&report.inodes), "{name}, {count}: {}", report.inodes);
@@ -48,7 +48,7 @@ fn t15_a_quarter_more_inodes_than_entries_or_the_default() {
 fn t15_the_default_size_leaves_room_beside_65500_files() {
     let place = Workplace::new();
     let image = place.image("image");
-    let options = Ext4Options { size: ImageSize::DEFAULT, ..options() };
+    let options = options().with_size(ImageSize::DEFAULT);
     let mut builder = NativeBackend.create(&image, &options).unwrap();
     // Content that the larger tables have to make way for.
     let id = builder.begin(LayerIndex(0), 1 << 20).unwrap();
@@ -76,7 +76,7 @@ fn b29_directories_are_charged_before_they_are_written() {
     for backend in backends {
         for (limit, good) in [(needed, true), (needed - 1, false)] {
             let budget = Budget::default().with_limit(Cost::ImageBytes, limit);
-            let options = Ext4Options { budget, ..options() };
+            let options = options().with_budget(budget);
             let image = place.image(&format!("{}-{good}", backend.name()));
             let built = backend.create(&image, &options).unwrap().build_ext4(&tree);
             match built {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use banger_e2fsprogs::E2fsprogsBackend;
-use banger_ext4::{Ext4Backend, Ext4Error, Ext4Options};
+use banger_ext4::{Ext4Backend, Ext4Error};
 use banger_tree::Cancellation;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -125,7 +125,7 @@ fn cancelling_kills_the_tool_at_once() {
     let place = Workplace::new();
     let mke2fs = fake(&place, "mke2fs", "mke2fs 1.47.0 (5-Feb-2023)", "exec sleep 60");
     let cancellation = Cancellation::default();
-    let with = Ext4Options { cancellation: cancellation.clone(), ..options() };
+    let with = options().with_cancellation(cancellation.clone());
     let started = Instant::now();
     let later = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(200));

@@ -125,7 +125,7 @@ impl Connection {
 
     /// Sends the reply to a request.
     pub(crate) fn reply(&mut self, id: u64, outcome: Outcome) -> Result<(), ConnectionError> {
-        self.send_message(&Reply { id, outcome })
+        self.send_message(&Reply::new(id, outcome))
     }
 
     /// Sends the reply with an error.
@@ -137,7 +137,7 @@ impl Connection {
     ) -> Result<(), ConnectionError> {
         // It repeats a part of the request, which may be as long as a frame.
         let message = bounded::clip(message, MAX_MESSAGE);
-        self.reply(id, Outcome::Error(Refusal { code, message }))
+        self.reply(id, Outcome::Error(Refusal::new(code, message)))
     }
 
     /// Appends a frame to the bytes to send.

@@ -150,11 +150,11 @@ pub struct GuestConfig {
 
 setters! {
     GuestConfig {
-        with_contract(contract: BootContract),
-        with_init(init: InitMode),
-        with_handover(handover: Option<String>),
-        with_entrypoint(entrypoint: Option<Entrypoint>),
-        with_console_shell(console_shell: bool),
+        with_contract => contract: BootContract,
+        with_init => init: InitMode,
+        with_handover => handover: Option<String>,
+        with_entrypoint => entrypoint: Option<Entrypoint>,
+        with_console_shell => console_shell: bool,
     }
 }
 
@@ -175,10 +175,10 @@ pub struct Entrypoint {
 
 setters! {
     Entrypoint {
-        with_argv(argv: Vec<String>),
-        with_env(env: Vec<String>),
-        with_user(user: Option<String>),
-        with_working_dir(working_dir: Option<String>),
+        with_argv => argv: Vec<String>,
+        with_env => env: Vec<String>,
+        with_user => user: Option<String>,
+        with_working_dir => working_dir: Option<String>,
     }
 }
 

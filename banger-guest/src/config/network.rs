@@ -32,16 +32,17 @@ pub struct NetworkConfig {
 
 setters! {
     NetworkConfig {
-        with_interface(interface: Option<String>),
-        with_addresses(addresses: Vec<InterfaceAddress>),
-        with_gateways(gateways: Vec<IpAddr>),
-        with_dns(dns: Vec<IpAddr>),
-        with_hostname(hostname: Option<String>),
+        with_interface => interface: Option<String>,
+        with_addresses => addresses: Vec<InterfaceAddress>,
+        with_gateways => gateways: Vec<IpAddr>,
+        with_dns => dns: Vec<IpAddr>,
+        with_hostname => hostname: Option<String>,
     }
 }
 
 /// The content of `/etc/banger-network.conf`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NetworkFile {
     /// The configuration.
     pub config: NetworkConfig,
@@ -298,6 +299,7 @@ impl NetworkConfig {
 
 /// An address of an interface and the length of its network's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct InterfaceAddress {
     address: IpAddr,
     prefix: u8,

@@ -215,7 +215,7 @@ fn exec_does_not_wait_for_daemons() {
 #[test]
 fn exec_is_killed_with_its_connection() {
     let agent = Agent::start();
-    for pty in [None, Some(Pty { rows: 24, columns: 80 })] {
+    for pty in [None, Some(Pty::new(24, 80))] {
         let mut client = agent.connect();
         let mut ran = client.begin(sh("sleep 100 & echo $!; wait").with_pty(pty));
         while !ran.text().contains('\n') {
@@ -234,13 +234,13 @@ fn exec_is_killed_with_its_connection() {
 fn exec_on_a_terminal() {
     let agent = Agent::start();
     let mut client = agent.connect();
-    let pty = Some(Pty { rows: 31, columns: 97 });
+    let pty = Some(Pty::new(31, 97));
     let mut ran = client.begin(sh("trap 'stty size; exit 6' WINCH; tty -s && stty size; stty -echo; echo $TERM; read a; echo \"<$a>\"; while :; do sleep 0.1; done").with_pty(pty));
     client.data(FrameKind::Input, b"hello\n");
     while !ran.text().contains("<hello>") {
         client.step(&mut ran);
     }
-    client.send(&Control::Resize(Pty { rows: 50, columns: 120 }));
+    client.send(&Control::Resize(Pty::new(50, 120)));
     client.finish(&mut ran);
     assert_eq!(ran.status(), 6);
     let text = ran.text();
@@ -282,7 +282,7 @@ fn copy_in(client: &mut Client, target: CopyIn, content: &[u8]) -> Outcome {
 }
 
 fn copy_out(client: &mut Client, path: &str) -> Result<(Vec<u8>, u32), ErrorCode> {
-    client.request(Operation::CopyOut(CopyOut { path: path.into() }));
+    client.request(Operation::CopyOut(CopyOut::new(path)));
     let mut content = Vec::new();
     let mut mode = 0;
     loop {
@@ -415,12 +415,15 @@ fn wait_answers_when_the_entry_point_ends() {
     };
     state(EntrypointState::Running { pid: 12 });
     assert_eq!(info(&agent).entrypoint, Some(EntrypointState::Running { pid: 12 }));
-    assert_code(&client.error(Operation::Wait(Wait { timeout_ms: Some(50) })), ErrorCode::TimedOut);
+    assert_code(
+        &client.error(Operation::Wait(Wait::default().with_timeout_ms(Some(50)))),
+        ErrorCode::TimedOut,
+    );
     let id = client.request(Operation::Wait(Wait::default()));
     std::thread::sleep(std::time::Duration::from_millis(100));
     state(EntrypointState::Ended(ExitStatus::Exited { status: 9 }));
     let reply = Reply::from_frame(&client.frame()).unwrap();
-    assert_eq!(reply, Reply { id, outcome: Outcome::Wait(ExitStatus::Exited { status: 9 }) });
+    assert_eq!(reply, Reply::new(id, Outcome::Wait(ExitStatus::Exited { status: 9 })));
     // Whoever comes later learns it too.
     let outcome = agent.connect().call(Operation::Wait(Wait::default()));
     assert_eq!(outcome, Outcome::Wait(ExitStatus::Exited { status: 9 }));
@@ -472,11 +475,10 @@ fn a_serial_line_is_served_and_recovers_from_noise() {
         // Two in a row: it goes on after a frame, too.
         for _ in 0..2 {
             id += 1;
-            write_message(&mut line.0, FrameKind::Request, &Request { id, operation: Operation::Health })
-                .unwrap();
+            write_message(&mut line.0, FrameKind::Request, &Request::new(id, Operation::Health)).unwrap();
             let reply = Reply::from_frame(&read_frame(&mut line).unwrap().unwrap()).unwrap();
             assert!(
-                matches!(reply, Reply { id: found, outcome: Outcome::Health(_) } if found == id),
+                matches!(reply, Reply { id: found, outcome: Outcome::Health(_), .. } if found == id),
                 "{reply:?}"
             );
         }
@@ -489,7 +491,7 @@ fn outside_of_guests_nothing_is_shut_down() {
     let agent = Agent::start();
     let mut client = agent.connect();
     for action in [ShutdownAction::PowerOff, ShutdownAction::Reboot] {
-        assert_code(&client.error(Operation::Shutdown(Shutdown { action })), ErrorCode::Unsupported);
+        assert_code(&client.error(Operation::Shutdown(Shutdown::new(action))), ErrorCode::Unsupported);
     }
     assert_code(&client.error(Operation::Grow), ErrorCode::Unsupported);
 }
@@ -510,7 +512,7 @@ fn listens_on_tcp_and_on_several_addresses_and_takes_over_a_stale_socket() {
     wait_until("it listens on the socket", || UnixStream::connect(&socket).is_ok());
     assert_eq!(std::fs::metadata(&socket).unwrap().mode() & 0o777, 0o600);
     let mut stream = std::net::TcpStream::connect(port).unwrap();
-    write_message(&mut stream, FrameKind::Request, &Request { id: 3, operation: Operation::Health }).unwrap();
+    write_message(&mut stream, FrameKind::Request, &Request::new(3, Operation::Health)).unwrap();
     let reply = Reply::from_frame(&read_frame(&mut stream).unwrap().unwrap()).unwrap();
-    assert!(matches!(reply, Reply { id: 3, outcome: Outcome::Health(_) }));
+    assert!(matches!(reply, Reply { id: 3, outcome: Outcome::Health(_), .. }));
 }

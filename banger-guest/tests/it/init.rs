@@ -305,11 +305,11 @@ fn the_agent_tells_the_exit_code_and_stops_the_machine() {
         wait_until("the agent listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
         let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
         let operation = if shut_down {
-            Operation::Shutdown(Shutdown { action: ShutdownAction::PowerOff })
+            Operation::Shutdown(Shutdown::new(ShutdownAction::PowerOff))
         } else {
             Operation::Wait(Wait::default())
         };
-        write_message(&mut stream, FrameKind::Request, &Request { id: 1, operation }).unwrap();
+        write_message(&mut stream, FrameKind::Request, &Request::new(1, operation)).unwrap();
         std::fs::write(machine.path("/go"), "").unwrap();
         let reply = Reply::from_frame(&read_frame(&mut stream).unwrap().unwrap()).unwrap();
         let expected =

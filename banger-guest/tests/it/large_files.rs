@@ -150,7 +150,7 @@ fn only_regular_files_are_copied_out() {
     for path in
         [fifo.to_str().unwrap(), "/dev/zero", "/dev/null", "/proc", directory.path().to_str().unwrap()]
     {
-        let failure = agent.connect().error(Operation::CopyOut(CopyOut { path: path.to_owned() }));
+        let failure = agent.connect().error(Operation::CopyOut(CopyOut::new(path)));
         assert_code(&failure, ErrorCode::Invalid);
         assert!(failure.message.contains("regular"), "{path}: {}", failure.message);
     }
@@ -162,7 +162,7 @@ fn an_error_about_a_long_name_is_told() {
     let agent = Agent::start();
     let long = "\u{1}".repeat(20_000);
     assert!(serde_json::to_string(&long).unwrap().len() < MAX_PAYLOAD_BYTES as usize);
-    let failure = agent.connect().error(Operation::CopyOut(CopyOut { path: format!("/{long}") }));
+    let failure = agent.connect().error(Operation::CopyOut(CopyOut::new(format!("/{long}"))));
     assert!(failure.message.chars().count() < 3000, "{} characters", failure.message.chars().count());
     let failure = agent.connect().error(Operation::Exec(Exec::default().with_argv(vec![long.clone()])));
     assert!(failure.message.starts_with('\u{1}') && failure.message.ends_with('…'));

@@ -116,7 +116,7 @@ fn every_operation() -> Vec<Operation> {
                 .with_user(Some("nobody".into()))
                 .with_working_dir(Some("/tmp".into()))
                 .with_stdin(true)
-                .with_pty(Some(Pty { rows: 24, columns: 80 }))
+                .with_pty(Some(Pty::new(24, 80)))
                 .with_timeout_ms(Some(u64::MAX)),
         ),
         Operation::CopyIn(
@@ -128,11 +128,11 @@ fn every_operation() -> Vec<Operation> {
                 .with_parents(true)
                 .with_size_bytes(Some(3)),
         ),
-        Operation::CopyOut(CopyOut { path: "/etc/motd".into() }),
-        Operation::SetNetwork(SetNetwork { network, persist: true }),
+        Operation::CopyOut(CopyOut::new("/etc/motd")),
+        Operation::SetNetwork(SetNetwork::new(network).with_persist(true)),
         Operation::Grow,
-        Operation::Shutdown(Shutdown { action: ShutdownAction::Reboot }),
-        Operation::Wait(Wait { timeout_ms: Some(1) }),
+        Operation::Shutdown(Shutdown::new(ShutdownAction::Reboot)),
+        Operation::Wait(Wait::default().with_timeout_ms(Some(1))),
     ]
 }
 
@@ -178,7 +178,7 @@ fn info() -> Info {
 
 fn every_outcome() -> Vec<Outcome> {
     vec![
-        Outcome::Error(Refusal { code: ErrorCode::NotFound, message: "no such file".into() }),
+        Outcome::Error(Refusal::new(ErrorCode::NotFound, "no such file")),
         Outcome::Health(
             Health::default().with_agent_version("0.1.0".into()).with_protocol(1).with_uptime_ms(5),
         ),
@@ -203,10 +203,10 @@ fn assert_round_trip<M: Message + PartialEq + std::fmt::Debug>(message: &M) {
 #[test]
 fn every_message_comes_back() {
     for (id, operation) in (1..).zip(every_operation()) {
-        assert_round_trip(&Request { id, operation });
+        assert_round_trip(&Request::new(id, operation));
     }
     for (id, outcome) in (u64::MAX - 20..).zip(every_outcome()) {
-        assert_round_trip(&Reply { id, outcome });
+        assert_round_trip(&Reply::new(id, outcome));
     }
     let target = CopyTarget::default()
         .with_size_bytes(1)
@@ -217,7 +217,7 @@ fn every_message_comes_back() {
     for accepted in [Accepted::Exec { pid: 7 }, Accepted::CopyIn, Accepted::CopyOut(target)] {
         assert_round_trip(&accepted);
     }
-    for control in [Control::Signal { number: 15 }, Control::Resize(Pty { rows: 1, columns: 2 })] {
+    for control in [Control::Signal { number: 15 }, Control::Resize(Pty::new(1, 2))] {
         assert_round_trip(&control);
     }
     for state in [EntrypointState::Starting, EntrypointState::Running { pid: 2 }, EntrypointState::Failed] {
@@ -243,21 +243,23 @@ fn documented_messages_are_understood() {
         ),
         (
             r#"{"id":1,"op":"shutdown","args":{"action":"power_off"}}"#,
-            Operation::Shutdown(Shutdown { action: ShutdownAction::PowerOff }),
+            Operation::Shutdown(Shutdown::new(ShutdownAction::PowerOff)),
         ),
         (
             r#"{"id":1,"op":"set_network","args":{"network":{"addresses":["10.0.0.2/24"]}}}"#,
-            Operation::SetNetwork(SetNetwork {
-                network: NetworkConfig::default().with_addresses(vec!["10.0.0.2/24".parse().unwrap()]),
-                persist: false,
-            }),
+            Operation::SetNetwork(
+                SetNetwork::new(
+                    NetworkConfig::default().with_addresses(vec!["10.0.0.2/24".parse().unwrap()]),
+                )
+                .with_persist(false),
+            ),
         ),
     ];
     for (json, operation) in operations {
         let frame = Frame { kind: FrameKind::Request, payload: json.into() };
-        assert_eq!(Request::from_frame(&frame).unwrap(), Request { id: 1, operation }, "{json}");
+        assert_eq!(Request::from_frame(&frame).unwrap(), Request::new(1, operation), "{json}");
     }
-    let reply = Reply { id: 7, outcome: Outcome::Exec(ExitStatus::Exited { status: 0 }) };
+    let reply = Reply::new(7, Outcome::Exec(ExitStatus::Exited { status: 0 }));
     let json = r#"{"id":7,"result":"exec","value":{"how":"exited","status":0}}"#;
     assert_eq!(serde_json::to_string(&reply).unwrap(), json);
     let reply: Reply =

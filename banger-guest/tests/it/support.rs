@@ -123,7 +123,7 @@ impl Client {
     pub(crate) fn request(&mut self, operation: Operation) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.send(&Request { id, operation });
+        self.send(&Request::new(id, operation));
         id
     }
 
@@ -222,7 +222,7 @@ impl Client {
         let frame = std::iter::from_fn(|| read_frame(&mut frames).unwrap())
             .find(|frame| frame.kind == FrameKind::Reply)?;
         match Reply::from_frame(&frame).unwrap() {
-            Reply { id: 0, outcome: Outcome::Error(failure) } => Some(failure),
+            Reply { id: 0, outcome: Outcome::Error(failure), .. } => Some(failure),
             other => panic!("{other:?}"),
         }
     }

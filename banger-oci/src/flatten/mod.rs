@@ -8,6 +8,7 @@ mod applier;
 mod apply;
 mod error;
 mod event;
+mod inline;
 mod links;
 mod name;
 mod options;
@@ -30,6 +31,8 @@ pub use apply::is_storable_xattr;
 pub use error::{EntryError, FlattenError};
 pub use event::FlattenEvent;
 pub use name::LayerName;
+#[cfg(feature = "registry")]
+pub(crate) use options::default_streams;
 pub use options::{FlattenOptions, Limits};
 pub use source::{LayerSource, TarLayer};
 pub use stats::LayerStats;
@@ -60,9 +63,9 @@ pub struct Flattened {
 /// A small layer that is listed more than once is decompressed and hashed once. It is applied each time,
 /// since its effect depends on the layers below it.
 ///
-/// Decompression and hashing run on separate threads, ahead of the tar that is being applied.
-/// [`FlattenOptions::queue_bytes`] limits how far. The calls to `store` depend only on the layers, never on
-/// timing. `events` is called only on the calling thread.
+/// Decompression and hashing run on threads of their own, ahead of the tar that is being applied
+/// by as many buffers as [`FlattenOptions::queue_bytes`] allows, unless [`FlattenOptions::streams`] is 0. What reaches `store` depends on
+/// the layers alone, never on timing. `events` is called on the calling thread only.
 ///
 /// On failure `store` holds contents that nothing names; it is the caller's to throw away. Threads
 /// that still wait in a source's `read` are not waited for: they own nothing but that reader, and
@@ -146,7 +149,8 @@ fn open(
     layer
         .open()
         .and_then(|reader| {
-            LayerStream::start(reader, layer.diff_id(), queue_bytes, &options.cancellation, budget)
+            let on_threads = (options.streams > 0).then_some(queue_bytes);
+            LayerStream::start(reader, layer.diff_id(), on_threads, &options.cancellation, budget)
         })
         .map_err(|source| FlattenError::Open { layer: layer.name(), source })
 }
@@ -233,6 +237,8 @@ impl LayerRun<'_, '_> {
                 Some(StreamStop::OverBudget(over)) => {
                     FlattenError::Entry { layer, path: warning::shown(&entry.path), source: over.into() }
                 }
+                // The source may be cancelled, too, and tell it in its own way.
+                None if self.applier.check_cancelled().is_err() => FlattenError::Cancelled,
                 None => FlattenError::Read { layer, source },
             },
             source => FlattenError::Tar { layer, path: warning::shown(&entry.path), source },

@@ -16,13 +16,15 @@ pub struct FlattenOptions {
     /// The account of the run, if other stages share it. Default: a new one with the numbers of `limits`. See
     /// [`Limits::budget`].
     pub budget: Option<Budget>,
-    /// Stops the run at its next buffer or, while it waits for one, within 50 ms.
+    /// Stops the run at its next buffer or, while it waits for one, within 50 ms; without streams, when the
+    /// layer's reader returns.
     pub cancellation: Cancellation,
     /// Memory for decompressed bytes on their way, over all layers; default 8 MiB. At least four
     /// buffers of 512 KiB are used for each layer.
     pub queue_bytes: usize,
-    /// Layers that are decompressed at a time, including the one being applied. Default: one for each
-    /// processor, at most 4.
+    /// Layers that are decompressed at a time, the one being applied among them, each with three threads of
+    /// its own; default: one a processor, at most 4. With 0 no thread is started: the calling one reads,
+    /// decompresses and hashes each layer when it applies it.
     pub streams: usize,
 }
 
@@ -33,9 +35,14 @@ impl Default for FlattenOptions {
             budget: None,
             cancellation: Cancellation::default(),
             queue_bytes: 8 << 20,
-            streams: available_parallelism().map_or(2, |count| count.get().min(4)),
+            streams: default_streams(),
         }
     }
+}
+
+/// [`FlattenOptions::streams`] where nobody sets it.
+pub(crate) fn default_streams() -> usize {
+    available_parallelism().map_or(2, |count| count.get().min(4))
 }
 
 /// How much an image may ask for. A bomb is refused before its bytes are written.

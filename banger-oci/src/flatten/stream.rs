@@ -1,4 +1,5 @@
-//! The bytes of one layer's tar. Three threads run ahead: one reads, one decompresses, one hashes.
+//! The bytes of one layer's tar, made ahead by three threads: one reads, one decompresses, one
+//! hashes. Or made by the thread that takes them, see [`InlineDecoder`].
 //!
 //! Buffers go round: decompressed → hashed → parsed → back. Their number is fixed, so a slow parser stops the
 //! decompression, and memory is bounded. A drop of the stream closes both ends, and then the threads end. A
@@ -17,22 +18,29 @@ use banger_tree::{Budget, Cancellation, Cost, OverBudget};
 use crate::decompress::{Checksums, DecodeNotes, buffered_decompressor};
 use crate::digest::{Algorithm, Digest, Hasher};
 
+use super::inline::InlineDecoder;
 use super::read_ahead::ReadAhead;
 
-/// Length of one buffer. It is short enough to stay in the processor's cache, and long enough that a wake of
-/// the next thread costs little.
-const BUFFER_LEN: usize = 512 * 1024;
+/// Length of one buffer: short enough to stay in the processor's cache while it is handed on, long
+/// enough that waking the next thread costs little.
+pub(super) const BUFFER_LEN: usize = 512 * 1024;
 /// Fewest buffers of a stream: one in each stage, and one to hand over.
 const MIN_BUFFERS: usize = 4;
 /// How often a cancellation is looked for while no buffer comes.
 const POLL: Duration = Duration::from_millis(50);
 
-struct Buffer {
-    bytes: Box<[u8]>,
-    filled: usize,
+pub(super) struct Buffer {
+    pub(super) bytes: Box<[u8]>,
+    pub(super) filled: usize,
 }
 
-enum Message {
+impl Buffer {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; BUFFER_LEN].into_boxed_slice(), filled: 0 }
+    }
+}
+
+pub(super) enum Message {
     Buffer(Buffer),
     Failed(io::Error),
     /// All bytes were read; behind the hashing thread, with their digest.
@@ -57,12 +65,10 @@ impl StreamStop {
 
 /// A layer whose decompression has begun.
 pub(super) struct LayerStream {
-    buffers: Receiver<Message>,
-    empty: Sender<Buffer>,
+    source: BufferSource,
     current: Option<Buffer>,
     at: usize,
     digest: Option<Digest>,
-    threads: Vec<JoinHandle<()>>,
     cancellation: Cancellation,
     budget: Budget,
     /// Bytes read of the published layer; bytes of the tar.
@@ -71,13 +77,19 @@ pub(super) struct LayerStream {
     notes: Arc<DecodeNotes>,
 }
 
+/// Who makes the buffers.
+enum BufferSource {
+    Threads { buffers: Receiver<Message>, empty: Sender<Buffer>, threads: Vec<JoinHandle<()>> },
+    Caller(Box<InlineDecoder>),
+}
+
 impl LayerStream {
-    /// Starts to decompress `reader`, whose tar should have the digest `diff_id`, into at most
-    /// `queue_bytes` of buffers.
+    /// Starts to decompress `reader`, whose tar should have the digest `diff_id`, on threads into at most
+    /// `queue_bytes` of buffers; without that, the caller of this stream decompresses.
     pub(super) fn start(
         reader: Box<dyn Read + Send>,
         diff_id: Option<&Digest>,
-        queue_bytes: usize,
+        queue_bytes: Option<usize>,
         cancellation: &Cancellation,
         budget: &Budget,
     ) -> io::Result<Self> {
@@ -89,25 +101,18 @@ impl LayerStream {
         let reader = Counting { reader, bytes: Arc::clone(&published_bytes) };
         let notes = Arc::new(DecodeNotes::default());
         let noted = Arc::clone(&notes);
-        let (to_hasher, from_decompressor) = channel();
-        let (to_parser, from_hasher) = channel();
-        let (empty, emptied) = channel();
-        let max_buffers = (queue_bytes / BUFFER_LEN).max(MIN_BUFFERS);
-        let threads = vec![
-            thread::Builder::new()
-                .name("decompress layer".to_owned())
-                .spawn(move || decompress(reader, (checksums, &noted), max_buffers, &emptied, &to_hasher))?,
-            thread::Builder::new()
-                .name("hash layer".to_owned())
-                .spawn(move || hash(algorithm, &from_decompressor, &to_parser))?,
-        ];
+        let source = match queue_bytes {
+            Some(queue_bytes) => {
+                let max_buffers = (queue_bytes / BUFFER_LEN).max(MIN_BUFFERS);
+                BufferSource::start(reader, algorithm, (checksums, noted), max_buffers)?
+            }
+            None => BufferSource::Caller(Box::new(InlineDecoder::new(reader, algorithm, (checksums, noted)))),
+        };
         Ok(Self {
-            buffers: from_hasher,
-            empty,
+            source,
             current: None,
             at: 0,
             digest: None,
-            threads,
             cancellation: cancellation.clone(),
             budget: budget.clone(),
             published_bytes,
@@ -128,8 +133,11 @@ impl LayerStream {
             return Ok(false);
         }
         if let Some(buffer) = self.current.take() {
-            // The decompression may have ended.
-            let _ = self.empty.send(buffer);
+            match &mut self.source {
+                // Nobody takes it when the decompression is through.
+                BufferSource::Threads { empty, .. } => drop(empty.send(buffer)),
+                BufferSource::Caller(decoder) => decoder.take_back(buffer),
+            }
         }
         self.at = 0;
         match self.receive()? {
@@ -154,12 +162,16 @@ impl LayerStream {
             if self.cancellation.is_cancelled() {
                 return Err(io::Error::other(StreamStop::Cancelled));
             }
-            match self.buffers.recv_timeout(POLL) {
+            let (buffers, threads) = match &mut self.source {
+                BufferSource::Threads { buffers, threads, .. } => (buffers, threads),
+                BufferSource::Caller(decoder) => return Ok(decoder.next()),
+            };
+            match buffers.recv_timeout(POLL) {
                 Ok(message) => return Ok(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     // Both threads send a last message before they end, unless they panic.
-                    for thread in self.threads.drain(..) {
+                    for thread in threads.drain(..) {
                         thread.join().unwrap_or_else(|panic| resume_unwind(panic));
                     }
                     return Err(io::ErrorKind::BrokenPipe.into());
@@ -169,7 +181,30 @@ impl LayerStream {
     }
 }
 
-/// The results of reading a layer.
+impl BufferSource {
+    /// Starts the threads.
+    fn start(
+        reader: Counting,
+        algorithm: Algorithm,
+        (checksums, notes): (Checksums, Arc<DecodeNotes>),
+        max_buffers: usize,
+    ) -> io::Result<Self> {
+        let (to_hasher, from_decompressor) = channel();
+        let (to_parser, from_hasher) = channel();
+        let (empty, emptied) = channel();
+        let threads = vec![
+            thread::Builder::new()
+                .name("decompress layer".to_owned())
+                .spawn(move || decompress(reader, (checksums, &notes), max_buffers, &emptied, &to_hasher))?,
+            thread::Builder::new()
+                .name("hash layer".to_owned())
+                .spawn(move || hash(algorithm, &from_decompressor, &to_parser))?,
+        ];
+        Ok(Self::Threads { buffers: from_hasher, empty, threads })
+    }
+}
+
+/// What was read of a layer.
 pub(super) struct ReadLayer {
     pub(super) tar_digest: Digest,
     pub(super) tar_bytes: u64,
@@ -239,8 +274,8 @@ impl Read for ReportingStream<'_> {
     }
 }
 
-/// Counts the bytes read.
-struct Counting {
+/// Counts what is read.
+pub(super) struct Counting {
     reader: Box<dyn Read + Send>,
     bytes: Arc<AtomicU64>,
 }
@@ -276,7 +311,7 @@ fn decompress(
             Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) if made < max_buffers => {
                 made += 1;
-                Buffer { bytes: vec![0; BUFFER_LEN].into_boxed_slice(), filled: 0 }
+                Buffer::new()
             }
             Err(TryRecvError::Empty) => match emptied.recv() {
                 Ok(buffer) => buffer,
@@ -303,7 +338,7 @@ fn decompress(
 }
 
 /// Fills `buffer`; returns whether the reader is at its end.
-fn fill(reader: &mut impl Read, buffer: &mut Buffer) -> io::Result<bool> {
+pub(super) fn fill(reader: &mut impl Read, buffer: &mut Buffer) -> io::Result<bool> {
     while buffer.filled < buffer.bytes.len() {
         match reader.read(&mut buffer.bytes[buffer.filled..]) {
             Ok(0) => return Ok(true),

@@ -183,7 +183,9 @@ fn b29_a_layer_listed_again_is_read_once_and_applied_each_time() {
     let first = layer(Tar::new().dir("usr").file("lib/x", "1").symlink("lib", "usr").file("f", "1"));
     let second = layer(Tar::new().file("f", "2").file(".wh.usr", ""));
     let big = layer(Tar::new().file("big", vec![b'x'; 9 << 20]));
-    for (order, streams) in [([0, 1, 0, 0, 1, 0], 1), ([0, 1, 0, 0, 1, 0], 4), ([2, 2, 0, 2, 0, 0], 4)] {
+    for (order, streams) in
+        [([0, 1, 0, 0, 1, 0], 1), ([0, 1, 0, 0, 1, 0], 4), ([2, 2, 0, 2, 0, 0], 4), ([2, 2, 0, 2, 0, 0], 0)]
+    {
         let all = [&first, &second, &big];
         all.iter().for_each(|layer| layer.1.store(0, Ordering::Relaxed));
         let layers: Vec<Opened> = order.iter().map(|number| all[*number].clone()).collect();

@@ -50,12 +50,10 @@ impl Workplace {
 }
 
 fn options() -> Ext4Options {
-    Ext4Options {
-        size: ImageSize::Auto { at_least_bytes: 64 << 20 },
-        uuid: *b"uuid of an image",
-        hash_seed: *b"seed for hashing",
-        ..Ext4Options::default()
-    }
+    Ext4Options::default()
+        .with_size(ImageSize::Auto { at_least_bytes: 64 << 20 })
+        .with_uuid(*b"uuid of an image")
+        .with_hash_seed(*b"seed for hashing")
 }
 
 /// Fails unless images of `layers` hold what `tree` says with the contents of `store`.

@@ -73,7 +73,27 @@ pub(crate) fn apply_layers<S: LayerSource>(
         }
         Err(error) => images::check_refused(layers, options, error),
     }
+    check_without_threads(layers, options, &applied);
     applied
+}
+
+/// Fails unless the calling thread alone has the same result.
+fn check_without_threads<S: LayerSource>(
+    layers: &[S],
+    options: &FlattenOptions,
+    want: &Result<Outcome, FlattenError>,
+) {
+    let mut options = options.clone().with_streams(0);
+    options.budget = options.budget.as_ref().map(banger_tree::Budget::renewed);
+    match (apply_to_memory(layers, &options), want) {
+        (Ok(found), Ok(want)) => {
+            assert_eq!(found.listing(), want.listing());
+            assert_eq!(found.warnings(), want.warnings());
+            assert_eq!(found.flattened.layers, want.flattened.layers);
+        }
+        (Err(found), Err(want)) => assert_eq!(found.to_string(), want.to_string()),
+        (found, want) => panic!("{:?} and not {:?}", found.map(|found| found.listing()), want.as_ref().err()),
+    }
 }
 
 /// Applies layers to a store in memory alone, for what is done thousands of times.

@@ -19,6 +19,9 @@ use camino::Utf8Path;
 mod pull_support;
 use pull_support::*;
 
+mod cancelled;
+use cancelled::cancelled_pulls_leave_nothing;
+
 /// Far beyond what any of these takes.
 const LONG: Duration = Duration::from_secs(60);
 const IMAGES: u32 = 32;
@@ -125,57 +128,6 @@ fn thirty_two_pulls_take_few_threads(host: &str) {
     assert!(most < 40, "{most}");
     drop(puller);
     assert_settles("threads", threads, 1);
-}
-
-fn cancelled_pulls_leave_nothing(host: &str) {
-    let rounds: u64 = std::env::var("BANGER_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
-    let mut state = banger_testkit::seed() | 1;
-    let bench = Bench::new();
-    // The first runtime of a process opens two descriptors for signals, which tokio never closes.
-    drop(pull(
-        &format!("{host}/r:t0").parse().unwrap(),
-        &bench.cache,
-        &bench.options,
-        &Progress::none(),
-        &Cancellation::new(),
-    ));
-    assert_settles("threads", threads, 1);
-    let (threads_before, descriptors_before) = (threads(), descriptors());
-    let puller = Puller::new(PullerOptions::default());
-    let (mut cancelled, mut finished) = (0, 0);
-    for round in 0..rounds {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let delay = Duration::from_micros(state % 60_000);
-        bench.cache.prune(&banger_oci::PruneOptions::default().with_all(true)).unwrap();
-        let reference = format!("{host}/r:t{}", round % u64::from(IMAGES)).parse().unwrap();
-        let cancellation = Cancellation::new();
-        let outcome = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                std::thread::sleep(delay);
-                cancellation.cancel();
-            });
-            let progress = Progress::none();
-            // The shared puller, and one for each pull.
-            let image = match round % 2 {
-                0 => puller.pull(&reference, &bench.cache, &bench.options, &progress, &cancellation),
-                _ => pull(&reference, &bench.cache, &bench.options, &progress, &cancellation),
-            }?;
-            read_layers(&image)?;
-            image.finish()
-        });
-        match outcome {
-            Ok(()) => finished += 1,
-            Err(PullError::Cancelled) => cancelled += 1,
-            Err(error) => panic!("round {round}: {error}"),
-        }
-    }
-    drop(puller);
-    println!("({rounds} rounds: {cancelled} cancelled, {finished} finished)");
-    assert!(cancelled > 0, "none was cancelled in time");
-    assert_settles("threads", threads, threads_before);
-    assert_settles("file descriptors", descriptors, descriptors_before);
 }
 
 fn pulls_run_and_end_inside_a_runtime(host: &str) {

@@ -230,7 +230,7 @@ impl GuestClient {
     ///
     /// The agent cannot be reached, or its kernel refuses.
     pub fn set_network(&self, network: &NetworkConfig, persist: bool) -> Result<String, GuestError> {
-        let request = SetNetwork { network: network.clone(), persist };
+        let request = SetNetwork::new(network.clone()).with_persist(persist);
         let connection = self.open("set_network", Operation::SetNetwork(request))?;
         match connection.reply()? {
             Outcome::SetNetwork(set) => Ok(set.interface),
@@ -258,7 +258,7 @@ impl GuestClient {
     ///
     /// The agent cannot be reached.
     pub fn shutdown(&self, action: ShutdownAction) -> Result<(), GuestError> {
-        let connection = self.open("shutdown", Operation::Shutdown(Shutdown { action }))?;
+        let connection = self.open("shutdown", Operation::Shutdown(Shutdown::new(action)))?;
         match connection.reply()? {
             Outcome::Shutdown => Ok(()),
             _ => Err(connection.wrong_answer()),
@@ -273,7 +273,8 @@ impl GuestClient {
     /// The agent cannot be reached, the guest has no entry point, or the entry point still runs.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<ExitStatus, GuestError> {
         let timeout_ms = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-        let mut connection = self.open("wait", Operation::Wait(Wait { timeout_ms }))?;
+        let mut connection =
+            self.open("wait", Operation::Wait(Wait::default().with_timeout_ms(timeout_ms)))?;
         connection.set_deadline(match timeout {
             Some(timeout) => Deadline::after(timeout.saturating_add(self.timeouts.reply)),
             None => Deadline::NEVER,

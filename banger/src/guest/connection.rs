@@ -72,7 +72,7 @@ impl Connection {
             connection.ask_vmm(*port)?;
         }
         connection.set_deadline(Deadline::after(call.reply).earlier(call.all));
-        let request = Request { id: REQUEST_ID, operation };
+        let request = Request::new(REQUEST_ID, operation);
         match write_message(&mut connection.socket.until(connection.deadline), FrameKind::Request, &request) {
             Ok(()) => Ok(connection),
             Err(ProtocolError::Frame(FrameError::Oversize { length })) => {

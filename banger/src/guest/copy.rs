@@ -67,7 +67,7 @@ impl GuestClient {
     /// `content` cannot be written, or the guest cannot be reached or cannot read the file. Or the file is
     /// larger than allowed or than announced.
     pub fn copy_out(&self, path: &str, content: &mut dyn Write) -> Result<(CopyTarget, u64), GuestError> {
-        let mut connection = self.open("copy_out", Operation::CopyOut(CopyOut { path: path.to_owned() }))?;
+        let mut connection = self.open("copy_out", Operation::CopyOut(CopyOut::new(path)))?;
         let target = match connection.answer()? {
             Answer::Accepted(Accepted::CopyOut(target)) => target,
             _ => return Err(connection.wrong_answer()),

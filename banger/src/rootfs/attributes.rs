@@ -8,7 +8,6 @@ use super::edit::{Edit, Operand, WalkedDirs};
 use super::error::{EditAdvice, EditError};
 use super::mode::ModeChange;
 use super::owner::{OwnerChange, OwnerIds};
-use crate::setters::setters;
 
 const SET_UID: u16 = 0o4000;
 const SET_GID: u16 = 0o2000;
@@ -24,7 +23,7 @@ pub struct ChangeOwner {
     pub dereference: bool,
 }
 
-setters! {
+banger_tree::setters! {
     ChangeOwner {
         with_recursive => recursive: bool,
         with_dereference => dereference: bool,

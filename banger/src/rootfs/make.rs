@@ -7,7 +7,6 @@ use super::error::{EditAdvice, EditError};
 use super::inherit::{NewEntry, set_mode};
 use super::mode::ModeChange;
 use super::owner::{OwnerChange, OwnerIds};
-use crate::setters::setters;
 
 /// Default mode of new directories.
 const DIRECTORY_MODE: u16 = 0o755;
@@ -24,7 +23,7 @@ pub struct MakeDirectory {
     pub owner: Option<OwnerChange>,
 }
 
-setters! {
+banger_tree::setters! {
     MakeDirectory {
         with_parents => parents: bool,
         with_mode => mode: Option<ModeChange>,
@@ -46,7 +45,7 @@ pub struct MakeLink {
     pub no_dereference: bool,
 }
 
-setters! {
+banger_tree::setters! {
     MakeLink {
         with_symbolic => symbolic: bool,
         with_force => force: bool,

@@ -4,7 +4,6 @@ use banger_tree::{FileType, GuestPath, Stat};
 
 use super::edit::{Destination, Edit, Operand};
 use super::error::{EditAdvice, EditError};
-use crate::setters::setters;
 
 /// How things are moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,7 +13,7 @@ pub struct Move {
     pub no_clobber: bool,
 }
 
-setters! {
+banger_tree::setters! {
     Move {
         with_no_clobber => no_clobber: bool,
     }

@@ -17,7 +17,6 @@ use super::inherit::{NewEntry, set_mode};
 use super::mode::ModeChange;
 use super::owner::{OwnerChange, OwnerIds};
 use super::patient::PatientReader;
-use crate::setters::setters;
 
 /// Mode of files whose source has no mode.
 const FILE_MODE: u16 = 0o644;
@@ -59,7 +58,7 @@ pub struct Put {
     pub no_clobber: bool,
 }
 
-setters! {
+banger_tree::setters! {
     Put {
         with_mode => mode: Option<ModeChange>,
         with_owner => owner: Option<OwnerChange>,

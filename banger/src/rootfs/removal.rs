@@ -4,7 +4,6 @@ use banger_tree::{DirEntry, FileType, GuestPath, RootfsError, Setting};
 
 use super::edit::{Edit, Operand, WalkedDirs};
 use super::error::{EditAdvice, EditError};
-use crate::setters::setters;
 
 const RECURSIVE: Setting = Setting("recursive");
 
@@ -20,7 +19,7 @@ pub struct Remove {
     pub empty_directories: bool,
 }
 
-setters! {
+banger_tree::setters! {
     Remove {
         with_recursive => recursive: bool,
         with_force => force: bool,

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::name::ImageName;
 use crate::id::ImageId;
-use crate::setters::setters;
 use crate::time::now;
 
 /// Version of the record's format; readers refuse newer ones.
@@ -101,7 +100,7 @@ impl BuildOptions {
     }
 }
 
-setters! {
+banger_tree::setters! {
     BuildOptions {
         with_size_bytes => size_bytes: Option<u64>,
         with_inodes => inodes: Option<u32>,

@@ -87,11 +87,11 @@ impl ImageStore {
         let report = match Ext4Editor::open(&path).and_then(|editor| editor.verify()) {
             Ok(report) => report,
             Err(RootfsError::Io { action, source, .. }) => return Err(StoreError::io(action, &path, source)),
-            Err(
-                RootfsError::Corrupt { reason, .. }
-                | RootfsError::Unsupported { reason, .. }
-                | RootfsError::Unreadable { reason, .. },
-            ) => {
+            Err(RootfsError::Corrupt { damage, .. }) => {
+                found.problems.push(damage.to_string());
+                return Ok(found);
+            }
+            Err(RootfsError::Unsupported { reason, .. } | RootfsError::Unreadable { reason, .. }) => {
                 found.problems.push(reason);
                 return Ok(found);
             }

@@ -63,11 +63,11 @@ fn request(stream: &mut UnixStream) -> Request {
 }
 
 fn reply(stream: &mut UnixStream, id: u64, outcome: Outcome) {
-    write_message(stream, FrameKind::Reply, &Reply { id, outcome }).unwrap();
+    write_message(stream, FrameKind::Reply, &Reply::new(id, outcome)).unwrap();
 }
 
 fn failure(code: ErrorCode) -> Outcome {
-    Outcome::Error(Refusal { code, message: "as the script says".to_owned() })
+    Outcome::Error(Refusal::new(code, "as the script says"))
 }
 
 fn health() -> Health {
@@ -84,7 +84,7 @@ fn the_vmm_is_asked_for_the_port_and_nothing_of_the_agent_is_lost() {
             assert_eq!(line, "CONNECT 5123\n");
             // The answer of the VMM and that of the agent in one piece.
             let mut wire = b"OK 1073741824\n".to_vec();
-            let answer = Reply { id: 1, outcome: Outcome::Health(health()) };
+            let answer = Reply::new(1, Outcome::Health(health()));
             write_message(&mut wire, FrameKind::Reply, &answer).unwrap();
             stream.write_all(&wire).unwrap();
             assert_eq!(request(&mut stream).operation, Operation::Health);
@@ -226,7 +226,7 @@ fn a_guest_that_is_not_there_yet_is_waited_for() {
 fn a_program_gets_input_as_it_takes_it_and_signals_past_it() {
     let window = usize::try_from(INPUT_WINDOW_BYTES).unwrap();
     let guest = scripted(move |mut stream| {
-        let Request { id, operation } = request(&mut stream);
+        let Request { id, operation, .. } = request(&mut stream);
         let Operation::Exec(exec) = operation else { panic!("{operation:?}") };
         assert_eq!(exec.argv, ["sort"]);
         write_message(&mut stream, FrameKind::Accepted, &Accepted::Exec { pid: 42 }).unwrap();
@@ -238,7 +238,7 @@ fn a_program_gets_input_as_it_takes_it_and_signals_past_it() {
                 FrameKind::Input => received += frame.payload.len(),
                 FrameKind::Control => match Control::from_frame(&frame).unwrap() {
                     Control::Signal { number } => signalled = number == 15,
-                    Control::Resize(size) => resized = size == Pty { rows: 5, columns: 6 },
+                    Control::Resize(size) => resized = size == Pty::new(5, 6),
                     other => panic!("{other:?}"),
                 },
                 other => panic!("{other:?}"),
@@ -268,7 +268,7 @@ fn a_program_gets_input_as_it_takes_it_and_signals_past_it() {
         input.close().unwrap();
         input
     });
-    session.input().resize(Pty { rows: 5, columns: 6 }).unwrap();
+    session.input().resize(Pty::new(5, 6)).unwrap();
     session.input().signal(15).unwrap();
     let mut events = Vec::new();
     while !matches!(events.last(), Some(ExecEvent::Ended(_))) {
@@ -308,7 +308,7 @@ fn a_copy_arrives_whole_or_says_why_not() {
     let content: Vec<u8> = (0..3_000_000_u32).map(|number| number.to_le_bytes()[1]).collect();
     let expected = content.clone();
     let guest = scripted(move |mut stream| {
-        let Request { id, operation } = request(&mut stream);
+        let Request { id, operation, .. } = request(&mut stream);
         assert!(matches!(operation, Operation::CopyIn(copy) if copy.path == "/etc/x"));
         write_message(&mut stream, FrameKind::Accepted, &Accepted::CopyIn).unwrap();
         let mut received = Vec::new();

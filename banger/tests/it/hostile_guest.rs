@@ -74,7 +74,7 @@ pub(crate) fn request(stream: &mut UnixStream) -> Option<Request> {
 }
 
 pub(crate) fn reply(stream: &mut UnixStream, id: u64, outcome: Outcome) -> Option<()> {
-    write_message(stream, FrameKind::Reply, &Reply { id, outcome }).ok()
+    write_message(stream, FrameKind::Reply, &Reply::new(id, outcome)).ok()
 }
 
 pub(crate) fn health() -> Outcome {
@@ -105,7 +105,7 @@ fn foreign_replies_for_ever(stream: &mut UnixStream) -> Option<()> {
 
 fn byte_by_byte(stream: &mut UnixStream) -> Option<()> {
     let mut wire = Vec::new();
-    write_message(&mut wire, FrameKind::Reply, &Reply { id: 1, outcome: health() }).ok()?;
+    write_message(&mut wire, FrameKind::Reply, &Reply::new(1, health())).ok()?;
     for byte in wire.iter().cycle() {
         stream.write_all(&[*byte]).ok()?;
         std::thread::sleep(Duration::from_millis(50));

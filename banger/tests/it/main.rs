@@ -7,6 +7,7 @@ mod guest;
 mod guest_cancel;
 mod hostile_guest;
 mod leases;
+mod many_pulls;
 mod one_crate;
 mod rootfs_cost;
 mod sigpipe;

@@ -84,7 +84,7 @@ pub(super) fn size() -> Pty {
         .into_iter()
         .find_map(|file| tcgetwinsize(file).ok())
         .filter(|size| size.ws_row > 0 && size.ws_col > 0)
-        .map_or(Pty { rows: 24, columns: 80 }, |size| Pty { rows: size.ws_row, columns: size.ws_col })
+        .map_or(Pty::new(24, 80), |size| Pty::new(size.ws_row, size.ws_col))
 }
 
 #[cfg(test)]

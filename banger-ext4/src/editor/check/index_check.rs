@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use banger_tree::RootfsError;
 
 use crate::editor::disk::Disk;
+use crate::editor::disk::corruption::DirectoryFault;
 use crate::editor::disk::directory;
 use crate::editor::disk::directory::Dir;
 use crate::editor::disk::index::LEVELS_OFFSET;
@@ -32,29 +33,29 @@ struct Walk<'a> {
 /// Checks the index of a directory with sound blocks: it must have each block once, and a search must find
 /// each name.
 pub(crate) fn check(disk: &Disk, dir: &Dir) -> Result<(), RootfsError> {
-    let corrupt = |what: &str| Err(directory::corrupt(disk, dir.number, what));
+    let corrupt = |fault| Err(directory::corrupt(disk, dir.number, fault));
     let (_, root) = directory::block(disk, dir, 0)?;
     let levels = root[LEVELS_OFFSET];
     if root[RESERVED] != [0; 4] || root[INFO_LENGTH_OFFSET] != 8 || levels > disk.volume.index_levels_max() {
-        return corrupt("has a malformed index");
+        return corrupt(DirectoryFault::Index);
     }
     let rec_len = u16::from_le_bytes([root[16], root[17]]);
     if entry_length(rec_len, root.len()) != root.len() - 12 {
-        return corrupt("has a malformed index");
+        return corrupt(DirectoryFault::Index);
     }
     if root[FLAGS_OFFSET] & FLAG_INCOMPAT != 0 {
-        return corrupt("has an index with an unknown flag");
+        return corrupt(DirectoryFault::IndexFlag);
     }
     let hash_version = root[HASH_VERSION_OFFSET];
     if index_node::hash_by(disk, hash_version, b"").is_none() {
-        return corrupt("has an index by an unknown hash");
+        return corrupt(DirectoryFault::IndexHash);
     }
     let mut walk = Walk { dir, hash_version, seen: BTreeSet::from([0]) };
     let entries = index_node::entries_of(disk, dir, &root, ROOT_ENTRIES_OFFSET)?;
     check_entries(disk, &mut walk, &entries, 0..=u32::MAX, levels)?;
     match walk.seen.len() as u64 == dir.len() {
         true => Ok(()),
-        false => corrupt("has a block that its index does not lead to"),
+        false => corrupt(DirectoryFault::BlockNotIndexed),
     }
 }
 
@@ -67,29 +68,29 @@ fn check_entries(
     levels_below: u8,
 ) -> Result<(), RootfsError> {
     let dir = walk.dir;
-    let corrupt = |what: &str| Err(directory::corrupt(disk, dir.number, what));
+    let corrupt = |fault| Err(directory::corrupt(disk, dir.number, fault));
     for (at, entry) in entries.iter().enumerate() {
         let first = if at == 0 { *hashes.start() } else { entry.hash & !1 };
         let last = match entries.get(at + 1) {
             None => *hashes.end(),
             Some(next) if at > 0 && next.hash < entry.hash => {
-                return corrupt("has an index out of order");
+                return corrupt(DirectoryFault::IndexOrder);
             }
             // Equal hashes may go on in the next block, if it says so.
             Some(next) if next.hash & 1 == 1 => next.hash & !1,
             Some(next) => next.hash.saturating_sub(1),
         };
         if first < *hashes.start() || last > *hashes.end() {
-            return corrupt("has an index out of order");
+            return corrupt(DirectoryFault::IndexOrder);
         }
         if !walk.seen.insert(entry.block) {
-            return corrupt("has an index that leads to a block twice");
+            return corrupt(DirectoryFault::IndexTwice);
         }
         let (_, bytes) = directory::block(disk, dir, entry.block.into())?;
         if levels_below > 0 {
             // The name of the entry that the index hides behind.
             if bytes[6..8] != [0; 2] {
-                return corrupt("has a malformed index");
+                return corrupt(DirectoryFault::Index);
             }
             let below = index_node::entries_of(disk, dir, &bytes, NODE_ENTRIES_OFFSET)?;
             check_entries(disk, walk, &below, first..=last, levels_below - 1)?;
@@ -102,7 +103,7 @@ fn check_entries(
             let hash =
                 index_node::hash_by(disk, walk.hash_version, &record.entry.name).map(|hash| hash.major);
             if record.entry.inode.0 != 0 && !hash.is_some_and(|hash| (first..=last).contains(&hash)) {
-                return corrupt("has a name that its index does not lead to");
+                return corrupt(DirectoryFault::NameNotIndexed);
             }
         }
     }

@@ -87,11 +87,11 @@ impl VerifyWalk<'_> {
     pub(super) fn noted<T>(&mut self, result: Result<T, RootfsError>) -> Result<Option<T>, RootfsError> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(
-                RootfsError::Corrupt { reason, .. }
-                | RootfsError::Unsupported { reason, .. }
-                | RootfsError::Unreadable { reason, .. },
-            ) => {
+            Err(RootfsError::Corrupt { damage, .. }) => {
+                self.problem(damage.to_string());
+                Ok(None)
+            }
+            Err(RootfsError::Unsupported { reason, .. } | RootfsError::Unreadable { reason, .. }) => {
                 self.problem(reason);
                 Ok(None)
             }

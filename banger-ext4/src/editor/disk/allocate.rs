@@ -6,6 +6,7 @@ use super::Disk;
 use super::blocks::View;
 use super::groups::{bit, ones, set_bits};
 use super::volume::GroupChecksum;
+use crate::editor::disk::corruption::{CorruptionKind, InodeFault};
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::{Block, InodeNumber};
 
@@ -64,9 +65,7 @@ impl Disk {
             let mut taken = self.block_bitmap(View::Now, group, &desc)?;
             let size = self.volume.blocks_of(group);
             if ones(&taken, 0..size) == size {
-                return Err(self
-                    .volume
-                    .corrupt(format!("group {group} has fewer free blocks than it counts")));
+                return Err(self.volume.corrupt(CorruptionKind::FewerFree { group, what: "blocks" }));
             }
             let committed = self.group_desc(View::Committed, group)?;
             let committed = self.block_bitmap(View::Committed, group, &committed)?;
@@ -91,9 +90,7 @@ impl Disk {
         let mut bitmap = self.block_bitmap(View::Now, group, &desc)?;
         set_bits(&mut bitmap, at..at + len, true);
         let free = u64::from(desc.free_blocks()).checked_sub(len);
-        let free = free.ok_or_else(|| {
-            self.volume.corrupt(format!("group {group} has more free blocks than it counts"))
-        })?;
+        let free = free.ok_or_else(|| self.volume.corrupt(CorruptionKind::MoreFreeBlocks { group }))?;
         set_free_blocks(&mut desc, free);
         self.put_block_bitmap(group, desc, bitmap)?;
         self.change_free_blocks(len, false)?;
@@ -112,13 +109,13 @@ impl Disk {
         while next < end {
             let place = self.volume.group_of(Block(next));
             let (group, at) =
-                place.ok_or_else(|| self.volume.corrupt(format!("block {next} does not exist")))?;
+                place.ok_or_else(|| self.volume.corrupt(CorruptionKind::NoBlock(Block(next))))?;
             let len = (end - next).min(self.volume.blocks_of(group) - at);
             let mut desc = self.group_desc(View::Now, group)?;
             let mut bitmap = self.block_bitmap(View::Now, group, &desc)?;
             if let Some(free) = (at..at + len).find(|at| !bit(&bitmap, *at)) {
                 let block = self.volume.first_block(group) + free;
-                return Err(self.volume.corrupt(format!("block {block} is in use and counts as free")));
+                return Err(self.volume.corrupt(CorruptionKind::BlockCountsAsFree(Block(block))));
             }
             set_bits(&mut bitmap, at..at + len, false);
             let free = u64::from(desc.free_blocks()) + len;
@@ -171,9 +168,7 @@ impl Disk {
             // The reserved ones at the start are in use by definition.
             let from = if group == 0 { self.volume.first_inode.saturating_sub(1) } else { 0 };
             let Some((at, _)) = free_run(&bitmap, u64::from(from), u64::from(per_group), 1) else {
-                return Err(self
-                    .volume
-                    .corrupt(format!("group {group} has fewer free inodes than it counts")));
+                return Err(self.volume.corrupt(CorruptionKind::FewerFree { group, what: "inodes" }));
             };
             set_bits(&mut bitmap, at..at + 1, true);
             let at = u32::try_from(at).expect("below the inodes of a group");
@@ -207,7 +202,9 @@ impl Disk {
         let mut desc = self.group_desc(View::Now, group)?;
         let mut bitmap = self.inode_bitmap(group, &desc)?;
         if !bit(&bitmap, at.into()) || number.0 < self.volume.first_inode {
-            return Err(self.volume.corrupt(format!("inode {} is in use and counts as free", number.0)));
+            return Err(self
+                .volume
+                .corrupt(CorruptionKind::Inode { inode: number, fault: InodeFault::CountsAsFree }));
         }
         set_bits(&mut bitmap, at.into()..u64::from(at) + 1, false);
         let used_dirs = desc.used_dirs().saturating_sub(u32::from(is_dir));

@@ -9,6 +9,7 @@ use banger_tree::RootfsError;
 use super::Disk;
 use super::blocks::View;
 use super::runs::{Mapping, Run};
+use crate::editor::disk::corruption::{BlockListFault, CorruptionKind};
 use crate::format::block_map::{DIRECT, LEVELS, numbers_in};
 use crate::format::inode::{EXTENTS_FL, Inode};
 use crate::format::{Block, InodeNumber};
@@ -81,23 +82,22 @@ fn walk_map(
     if entry == 0 || logical >= walk.wanted.end || logical + below <= walk.wanted.start {
         return Ok(());
     }
-    let corrupt = |what: &str| {
-        Err(disk.volume.corrupt(format!("the list of blocks of inode {} has {what}", walk.number.0)))
-    };
+    let inode = walk.number;
+    let corrupt = |fault| Err(disk.volume.corrupt(CorruptionKind::BlockList { inode, fault }));
     let block = u64::from(entry);
     if block <= disk.volume.first_data_block || block >= disk.volume.blocks_count {
-        return corrupt("a block beyond the file system");
+        return corrupt(BlockListFault::Beyond);
     }
     if level == 0 {
         walk.blocks += 1;
         if walk.blocks > disk.volume.blocks_count {
-            return corrupt("more blocks than there are");
+            return corrupt(BlockListFault::TooManyBlocks);
         }
         walk.add(logical, block);
         return Ok(());
     }
     if !walk.lists.insert(entry) {
-        return corrupt("the same list twice");
+        return corrupt(BlockListFault::ListTwice);
     }
     let list = disk.blocks.read(View::Now, Block(block))?;
     walk.mapping.index_blocks.push(Block(block));

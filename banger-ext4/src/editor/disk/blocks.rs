@@ -9,6 +9,7 @@ use std::sync::Arc;
 use banger_tree::RootfsError;
 
 use super::storage::Storage;
+use crate::editor::disk::corruption::CorruptionKind;
 use crate::format::Block;
 use crate::format::crc32c::{self, Checksum};
 use crate::format::journal::MAGIC;
@@ -102,8 +103,7 @@ impl Blocks {
         let read = self.storage.read_at(self.offset(copy.place)?, &mut bytes);
         read.map_err(|error| self.io("read", error))?;
         if copy.checksum.is_some_and(|checksum| checksum.is_wrong(&bytes)) {
-            let reason = format!("the journal's copy of block {} has a wrong checksum", block.0);
-            return Err(RootfsError::Corrupt { image: self.image.clone(), reason });
+            return Err(self.corrupt(CorruptionKind::CopyChecksum(block)));
         }
         if copy.is_escaped {
             bytes[..4].copy_from_slice(&MAGIC.to_be_bytes());
@@ -137,10 +137,14 @@ impl Blocks {
 
     fn offset(&self, block: Block) -> Result<u64, RootfsError> {
         if block.0 >= self.blocks_count {
-            let reason = format!("something refers to block {}, of {}", block.0, self.blocks_count);
-            return Err(RootfsError::Corrupt { image: self.image.clone(), reason });
+            let blocks_count = self.blocks_count;
+            return Err(self.corrupt(CorruptionKind::BlockBeyond { block, blocks_count }));
         }
         Ok(block.0 * self.block_size as u64)
+    }
+
+    fn corrupt(&self, kind: CorruptionKind) -> RootfsError {
+        RootfsError::Corrupt { image: self.image.clone(), damage: kind.into() }
     }
 
     pub(crate) fn io(&self, action: &'static str, source: io::Error) -> RootfsError {

@@ -12,6 +12,7 @@ use super::inline;
 use super::inodes;
 use super::runs::{LOGICAL_END, Run};
 use super::whole_inode::WholeInode;
+use crate::editor::disk::corruption::{CorruptionKind, InodeFault};
 use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX};
 use crate::format::superblock::ro_compat;
 use crate::format::{Block, InodeNumber};
@@ -134,12 +135,16 @@ pub(crate) fn target_of(
     inodes::check_not_encrypted(disk, number, inode)?;
     let size = usize::try_from(inode.size()).unwrap_or(usize::MAX);
     if size == 0 || size >= disk.volume.block_size.max(FAST_SYMLINK_MAX + 1) {
-        return Err(disk.volume.corrupt(format!("inode {} is a symlink of {size} bytes", number.0)));
+        return Err(disk
+            .volume
+            .corrupt(CorruptionKind::Inode { inode: number, fault: InodeFault::SymlinkLength(size) }));
     }
     if inode.is_inline() {
         let mut target = inline::data(disk, number, inode)?;
         if target.len() < size {
-            return Err(disk.volume.corrupt(format!("inode {} is a symlink without target", number.0)));
+            return Err(disk
+                .volume
+                .corrupt(CorruptionKind::Inode { inode: number, fault: InodeFault::NoTarget }));
         }
         target.truncate(size);
         return Ok(target);
@@ -150,6 +155,6 @@ pub(crate) fn target_of(
     let runs = extents::mapping(disk, number, inode, 0..1)?.runs;
     match runs.first() {
         Some(run) if run.written => Ok(disk.blocks.read(View::Now, Block(run.start))?[..size].to_vec()),
-        _ => Err(disk.volume.corrupt(format!("inode {} is a symlink without target", number.0))),
+        _ => Err(disk.volume.corrupt(CorruptionKind::Inode { inode: number, fault: InodeFault::NoTarget })),
     }
 }

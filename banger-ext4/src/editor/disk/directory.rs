@@ -11,6 +11,7 @@ use super::extents;
 use super::inodes;
 use super::runs::{LOGICAL_END, Run};
 use super::whole_inode::WholeInode;
+use crate::editor::disk::corruption::{CorruptionKind, DirectoryFault};
 use crate::format::crc32c::Checksum;
 use crate::format::inode::{CASEFOLD_FL, INDEX_FL};
 use crate::format::{Block, InodeNumber};
@@ -46,15 +47,15 @@ impl Dir {
     }
 }
 
-pub(crate) fn corrupt(disk: &Disk, number: InodeNumber, what: &str) -> RootfsError {
-    disk.volume.corrupt(format!("directory inode {} {what}", number.0))
+pub(crate) fn corrupt(disk: &Disk, number: InodeNumber, fault: DirectoryFault) -> RootfsError {
+    disk.volume.corrupt(CorruptionKind::Directory { inode: number, fault })
 }
 
 /// Returns a directory's inode and the positions of its blocks.
 pub(crate) fn open(disk: &Disk, number: InodeNumber) -> Result<Dir, RootfsError> {
     let inode = inodes::read(disk, number)?;
     if FileType::from_mode_bits(inode.i_mode) != Some(FileType::Directory) {
-        return Err(corrupt(disk, number, "is none"));
+        return Err(corrupt(disk, number, DirectoryFault::NotOne));
     }
     inodes::check_not_encrypted(disk, number, &inode)?;
     let known = disk.known.borrow().mapping(number).cloned();
@@ -83,19 +84,19 @@ fn dir_mapping(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<D
     let mut end = 0;
     for run in &mapping.runs {
         if run.logical != end || !run.written {
-            return Err(corrupt(disk, number, "has holes"));
+            return Err(corrupt(disk, number, DirectoryFault::Holes));
         }
         end += run.len;
     }
     let is_whole = end > 0 && inode.size() == end * disk.volume.block_size as u64;
     if !is_whole && !inode.is_inline() {
-        return Err(corrupt(disk, number, "has another size than its blocks"));
+        return Err(corrupt(disk, number, DirectoryFault::Size));
     }
     // Else a few blocks could be as many as there are numbers, and each has names.
     let mut places: Vec<(u64, u64)> = mapping.runs.iter().map(|run| (run.start, run.len)).collect();
     places.sort_unstable();
     if places.windows(2).any(|pair| pair[0].0 + pair[0].1 > pair[1].0) {
-        return Err(corrupt(disk, number, "has a block twice"));
+        return Err(corrupt(disk, number, DirectoryFault::BlockTwice));
     }
     Ok(DirMapping {
         runs: Arc::new(mapping.runs),
@@ -106,9 +107,7 @@ fn dir_mapping(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<D
 }
 
 pub(crate) fn block(disk: &Disk, dir: &Dir, logical: u64) -> Result<(Block, Bytes), RootfsError> {
-    let block = dir
-        .block(logical)
-        .ok_or_else(|| corrupt(disk, dir.number, "has an index that leads beyond its end"))?;
+    let block = dir.block(logical).ok_or_else(|| corrupt(disk, dir.number, DirectoryFault::IndexBeyond))?;
     disk.check_cancelled()?;
     Ok((block, disk.blocks.read(View::Now, block)?))
 }

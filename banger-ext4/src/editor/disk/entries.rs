@@ -1,6 +1,6 @@
 //! All entries of a directory.
 
-use banger_tree::{RootfsError, check_name, escape_bytes};
+use banger_tree::{RootfsError, check_name};
 
 use super::Disk;
 use super::directory;
@@ -9,6 +9,7 @@ use super::index_node;
 use super::inline;
 use super::leaf;
 use super::leaf::{LeafRecord, NameEntry};
+use crate::editor::disk::corruption::DirectoryFault;
 
 /// Calls `visit` with each entry but `.` and `..`.
 pub(super) fn for_each(disk: &Disk, dir: &Dir, mut visit: impl FnMut(&NameEntry)) -> Result<(), RootfsError> {
@@ -40,14 +41,10 @@ pub(super) fn for_each(disk: &Disk, dir: &Dir, mut visit: impl FnMut(&NameEntry)
 pub(super) fn check_entry(disk: &Disk, dir: &Dir, entry: &NameEntry) -> Result<(), RootfsError> {
     let number = entry.inode.0;
     if check_name(&entry.name).is_err() {
-        return Err(directory::corrupt(
-            disk,
-            dir.number,
-            &format!("has the name {}", escape_bytes(&entry.name)),
-        ));
+        return Err(directory::corrupt(disk, dir.number, DirectoryFault::Name(entry.name.clone())));
     }
     if number < disk.volume.first_inode || number > disk.volume.inodes_count {
-        return Err(directory::corrupt(disk, dir.number, &format!("has an entry for inode {number}")));
+        return Err(directory::corrupt(disk, dir.number, DirectoryFault::EntryOf(number)));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::inodes;
 use super::runs::{LOGICAL_END, Mapping, Run};
 use super::whole_inode::WholeInode;
 use super::xattr_entries;
+use crate::editor::disk::corruption::{CorruptionKind, ExtentFault};
 use crate::format::crc32c::is_wrong;
 use crate::format::extent::{
     EXTENT_MAX_BLOCKS, Extent, ExtentHeader, ExtentIndex, MAGIC, ROOT_ENTRIES, encode_root, entries_of_block,
@@ -76,29 +77,29 @@ fn walk_node(
     depth: Option<u16>,
     span: Range<u64>,
 ) -> Result<(), RootfsError> {
-    let number = walk.number.0;
-    let corrupt = |what: &str| disk.volume.corrupt(format!("the extent tree of inode {number} has {what}"));
+    let inode = walk.number;
+    let corrupt = |fault| disk.volume.corrupt(CorruptionKind::ExtentTree { inode, fault });
     let header = ExtentHeader::decode(node[..ExtentHeader::SIZE].try_into().expect("a header's length"));
     let (count, most) = (usize::from(header.eh_entries), usize::from(header.eh_max));
     // As e2fsprogs has it, a node may leave room for two entries unused.
     let fits = (entries_of_block(node.len()) - 2..=entries_of_block(node.len())).contains(&most);
     if header.eh_magic != MAGIC || count > most || !fits {
-        return Err(corrupt("a malformed node"));
+        return Err(corrupt(ExtentFault::Malformed));
     }
     // The kernel leaves no empty node. A damaged tree could repeat them at every level.
     if count == 0 && header.eh_depth > 0 {
-        return Err(corrupt("an empty index node"));
+        return Err(corrupt(ExtentFault::EmptyNode));
     }
     if header.eh_depth > DEPTH_MAX || depth.is_some_and(|depth| depth != header.eh_depth) {
-        return Err(corrupt("a node of wrong depth"));
+        return Err(corrupt(ExtentFault::Depth));
     }
     if depth.is_some()
         && let Some(seed) = disk.volume.seed_of(walk.number, walk.inode.i_generation)
     {
         let at = tail_offset(most);
-        let stored = node.get(at..at + 4).ok_or_else(|| corrupt("a node without checksum"))?;
+        let stored = node.get(at..at + 4).ok_or_else(|| corrupt(ExtentFault::NoChecksum))?;
         if is_wrong(stored, &seed.with(&node[..at]).value().to_le_bytes()[..]) {
-            return Err(corrupt("a wrong checksum"));
+            return Err(corrupt(ExtentFault::Checksum));
         }
     }
     let (entries, _) = node[ExtentHeader::SIZE..].as_chunks::<12>();
@@ -106,7 +107,7 @@ fn walk_node(
     // Each kind of entry begins with the first block of the file that it is for.
     let first = entries.first().map(|entry| u64::from(ExtentIndex::decode(entry).ei_block));
     if depth.is_some() && first.is_some_and(|first| first != span.start) {
-        return Err(corrupt("a node that begins elsewhere than the entry above it"));
+        return Err(corrupt(ExtentFault::NodeStart));
     }
     if header.eh_depth == 0 {
         for extent in entries.iter().map(Extent::decode) {
@@ -116,15 +117,15 @@ fn walk_node(
             let run = Run { logical: extent.ee_block.into(), len, start: extent.start().0, written };
             let (end, stop) = (run.logical + len, run.start.saturating_add(len));
             if run.logical < walk.end.max(span.start) || end > span.end || len == 0 {
-                return Err(corrupt("extents out of order"));
+                return Err(corrupt(ExtentFault::Order));
             }
             if run.start <= disk.volume.first_data_block || stop > disk.volume.blocks_count {
-                return Err(corrupt("an extent beyond the file system"));
+                return Err(corrupt(ExtentFault::Beyond));
             }
             walk.end = end;
             walk.blocks += len;
             if walk.blocks > disk.volume.blocks_count {
-                return Err(corrupt("more blocks than there are"));
+                return Err(corrupt(ExtentFault::TooManyBlocks));
             }
             if run.logical < walk.wanted.end && end > walk.wanted.start {
                 walk.mapping.runs.push(run);
@@ -137,13 +138,13 @@ fn walk_node(
         let start = u64::from(index.ei_block);
         let end = indexes.get(at + 1).map_or(span.end, |next| next.ei_block.into());
         if start < span.start || start >= end || end > span.end {
-            return Err(corrupt("index entries out of order"));
+            return Err(corrupt(ExtentFault::IndexOrder));
         }
         if start >= walk.wanted.end || end <= walk.wanted.start {
             continue;
         }
         if index.leaf().0 <= disk.volume.first_data_block {
-            return Err(corrupt("an index entry that leads to the superblock"));
+            return Err(corrupt(ExtentFault::IndexToSuperblock));
         }
         let below = disk.blocks.read(View::Now, index.leaf())?;
         walk.mapping.index_blocks.push(index.leaf());

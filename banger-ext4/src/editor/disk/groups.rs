@@ -5,6 +5,7 @@ use banger_tree::RootfsError;
 use super::Disk;
 use super::blocks::View;
 use super::volume::{GroupChecksum, Volume};
+use crate::editor::disk::corruption::{CorruptionKind, DescriptorField};
 use crate::format::crc32c::is_wrong;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::superblock::Superblock;
@@ -183,7 +184,7 @@ impl Disk {
     /// Returns a group's descriptor, checked.
     pub(crate) fn group_desc(&self, view: View, group: u32) -> Result<GroupDesc, RootfsError> {
         let volume = &self.volume;
-        let corrupt = |what: &str| Err(volume.corrupt(format!("the descriptor of group {group} has {what}")));
+        let corrupt = |field| Err(volume.corrupt(CorruptionKind::GroupDescriptor { group, field }));
         let (block, offset) = volume.desc_place(group);
         let block = self.blocks.read(view, block)?;
         let bytes = &block[offset..offset + volume.desc_size];
@@ -191,7 +192,7 @@ impl Disk {
         whole[..bytes.len()].copy_from_slice(bytes);
         let desc = GroupDesc::decode(&whole);
         if volume.desc_checksum(group, bytes).is_some_and(|csum| is_wrong(&desc.bg_checksum, &csum)) {
-            return corrupt("a wrong checksum");
+            return corrupt(DescriptorField::Checksum);
         }
         let table_end = desc.inode_table().0.checked_add(volume.inode_table_blocks());
         let inside = |block: Block| block.0 > volume.first_data_block && block.0 < volume.blocks_count;
@@ -200,14 +201,14 @@ impl Disk {
             || !inside(desc.inode_table())
             || table_end.is_none_or(|end| end > volume.blocks_count)
         {
-            return corrupt("places beyond the file system");
+            return corrupt(DescriptorField::Places);
         }
         if u64::from(desc.free_blocks()) > volume.blocks_of(group)
             || desc.free_inodes() > volume.inodes_per_group
             || desc.used_dirs() > volume.inodes_per_group
             || desc.itable_unused() > volume.inodes_per_group
         {
-            return corrupt("impossible counts");
+            return corrupt(DescriptorField::Counts);
         }
         Ok(desc)
     }
@@ -246,7 +247,7 @@ impl Disk {
     fn check_bitmap(
         &self,
         group: u32,
-        what: &str,
+        bitmap: &'static str,
         found: &GroupDesc,
         want: &GroupDesc,
     ) -> Result<(), RootfsError> {
@@ -256,9 +257,7 @@ impl Disk {
             (lower, (self.volume.desc_size == 64).then_some(upper))
         };
         if is_wrong(&sums(found), &sums(want)) {
-            return Err(self
-                .volume
-                .corrupt(format!("the checksum of the {what} bitmap of group {group} is wrong")));
+            return Err(self.volume.corrupt(CorruptionKind::BitmapChecksum { group, bitmap }));
         }
         Ok(())
     }

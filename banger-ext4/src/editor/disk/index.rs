@@ -13,6 +13,7 @@ use super::inodes;
 use super::leaf;
 use super::leaf::NameEntry;
 use super::runs::Run;
+use crate::editor::disk::corruption::DirectoryFault;
 use crate::format::dirent::entry_size;
 use crate::format::hash::{NameHash, half_md4};
 use crate::format::htree::{self, DxEntry, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET, limit_at};
@@ -87,7 +88,7 @@ pub(crate) fn probe(disk: &Disk, dir: &Dir, name: &[u8]) -> Result<Option<Path>,
     // `struct dx_root_info`: a reserved word, then these.
     let [hash_version, info_length, levels, _] = root[28..32] else { unreachable!("four bytes") };
     if info_length != 8 || levels > disk.volume.index_levels_max() {
-        return Err(directory::corrupt(disk, dir.number, "has a malformed index"));
+        return Err(directory::corrupt(disk, dir.number, DirectoryFault::Index));
     }
     let Some(NameHash { major: hash, .. }) = index_node::hash_by(disk, hash_version, name) else {
         return Ok(None);
@@ -114,7 +115,7 @@ pub(crate) fn next_leaf_of_hash(disk: &Disk, dir: &Dir, path: &mut Path) -> Resu
     path.leaves_left = path
         .leaves_left
         .checked_sub(1)
-        .ok_or_else(|| directory::corrupt(disk, dir.number, "has an index that leads to a block twice"))?;
+        .ok_or_else(|| directory::corrupt(disk, dir.number, DirectoryFault::IndexTwice))?;
     let mut below = next.block;
     for deeper in level + 1..path.steps.len() {
         let mut step = step_at(disk, dir, below.into(), NODE_ENTRIES_OFFSET, path.hash)?;
@@ -275,7 +276,7 @@ pub(crate) fn rebuild(disk: &mut Disk, mut dir: Dir, entry: NameEntry) -> Result
 }
 
 fn block_of(disk: &Disk, dir: &Dir, logical: u64) -> Result<Block, RootfsError> {
-    dir.block(logical).ok_or_else(|| directory::corrupt(disk, dir.number, "has too few blocks"))
+    dir.block(logical).ok_or_else(|| directory::corrupt(disk, dir.number, DirectoryFault::TooFewBlocks))
 }
 
 /// Changes the number of blocks of a directory.

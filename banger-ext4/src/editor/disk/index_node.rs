@@ -5,6 +5,7 @@ use banger_tree::RootfsError;
 use super::Disk;
 use super::directory;
 use super::directory::Dir;
+use crate::editor::disk::corruption::DirectoryFault;
 use crate::format::crc32c::is_wrong;
 use crate::format::dirent::entry_length;
 use crate::format::hash::{NameHash, name_hash};
@@ -25,13 +26,13 @@ pub(crate) fn entries_of(
     let number = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
     let (limit, count) = (number(offset), number(offset + 2));
     if limit != limit_at(offset, bytes.len(), dir.seed.is_some()) || count == 0 || count > limit {
-        return Err(directory::corrupt(disk, dir.number, "has a malformed index"));
+        return Err(directory::corrupt(disk, dir.number, DirectoryFault::Index));
     }
     let end = offset + 8 * count;
     if let Some(seed) = dir.seed
         && is_wrong(&bytes[bytes.len() - 4..], &htree::checksum(bytes, seed, end).to_le_bytes()[..])
     {
-        return Err(directory::corrupt(disk, dir.number, "has an index block with a wrong checksum"));
+        return Err(directory::corrupt(disk, dir.number, DirectoryFault::IndexChecksum));
     }
     let (places, _) = bytes[offset..end].as_chunks::<8>();
     let mut entries: Vec<DxEntry> = places

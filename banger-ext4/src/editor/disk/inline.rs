@@ -9,6 +9,7 @@ use super::Disk;
 use super::leaf;
 use super::leaf::LeafRecord;
 use super::whole_inode::WholeInode;
+use crate::editor::disk::corruption::{CorruptionKind, InodeFault};
 use crate::format::InodeNumber;
 use crate::format::inode::Inode;
 use crate::format::xattr::{self, FoundEntry};
@@ -25,7 +26,7 @@ fn parts(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<(Vec<u8
     let entries = if has_xattrs { xattr::decode_all(&space[4..], 0) } else { None };
     let data = entries.into_iter().flatten().find(FoundEntry::is_inline_data);
     let data = data.filter(|found| found.value_inode.is_none()).ok_or_else(|| {
-        disk.volume.corrupt(format!("inode {} is said to hold its content, and does not", number.0))
+        disk.volume.corrupt(CorruptionKind::Inode { inode: number, fault: InodeFault::NoInlineContent })
     })?;
     Ok((inode.i_block[..IN_PLACE].to_vec(), data.entry.value.into_owned()))
 }

@@ -11,6 +11,7 @@ use super::leaf::NameEntry;
 use super::runs::Run;
 use super::whole_inode::WholeInode;
 use super::xattrs;
+use crate::editor::disk::corruption::{CorruptionKind, InodeFault};
 use crate::format::dirent::{file_type_code, seal};
 use crate::format::inode::{EXTENTS_FL, FAST_SYMLINK_MAX, INLINE_DATA_FL};
 use crate::format::{Block, InodeNumber};
@@ -47,7 +48,7 @@ pub(crate) fn move_out(
             let mut bytes = inline::data(disk, number, inode)?;
             let length = usize::try_from(size).ok().filter(|size| *size <= bytes.len().min(block_size));
             let length = length.ok_or_else(|| {
-                disk.volume.corrupt(format!("inode {} is longer than what it holds", number.0))
+                disk.volume.corrupt(CorruptionKind::Inode { inode: number, fault: InodeFault::InlineLength })
             })?;
             bytes.truncate(length);
             (bytes, size)

@@ -5,6 +5,7 @@ use banger_tree::{Attributes, FileType, RootfsError};
 use super::Disk;
 use super::blocks::View;
 use super::whole_inode::WholeInode;
+use crate::editor::disk::corruption::{CorruptionKind, InodeFault};
 use crate::format::crc32c::is_wrong;
 use crate::format::inode::{
     ENCRYPT_FL, EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, GOOD_OLD_SIZE, HUGE_FILE_FL, INLINE_DATA_FL,
@@ -65,7 +66,7 @@ fn without_extra_fields(inode: &WholeInode) -> WholeInode {
 fn place(disk: &Disk, number: InodeNumber) -> Result<(Block, usize), RootfsError> {
     let volume = &disk.volume;
     let index = number.0.checked_sub(1).filter(|index| *index < volume.inodes_count);
-    let index = index.ok_or_else(|| volume.corrupt(format!("something refers to inode {}", number.0)))?;
+    let index = index.ok_or_else(|| volume.corrupt(CorruptionKind::NoInode(number)))?;
     let desc = disk.group_desc(View::Now, index / volume.inodes_per_group)?;
     let offset = (index % volume.inodes_per_group) as usize * volume.inode_size;
     let block = desc.inode_table().0 + (offset / volume.block_size) as u64;
@@ -83,30 +84,29 @@ fn bytes_of(disk: &Disk, number: InodeNumber) -> Result<Vec<u8>, RootfsError> {
 pub(crate) fn read(disk: &Disk, number: InodeNumber) -> Result<WholeInode, RootfsError> {
     let inode = read_unlinked(disk, number)?;
     if inode.i_links_count == 0 {
-        let mode = inode.i_mode;
-        let reason = format!("inode {} is not in use: mode {mode:o}, 0 links", number.0);
-        return Err(disk.volume.corrupt(reason));
+        let fault = InodeFault::NotInUse { mode: inode.i_mode, links: 0 };
+        return Err(disk.volume.corrupt(CorruptionKind::Inode { inode: number, fault }));
     }
     Ok(inode)
 }
 
 /// Returns an inode in use, checked, which may have lost its last name and be still open.
 pub(crate) fn read_unlinked(disk: &Disk, number: InodeNumber) -> Result<WholeInode, RootfsError> {
-    let corrupt = |what: String| Err(disk.volume.corrupt(format!("inode {} {what}", number.0)));
+    let corrupt = |fault| Err(disk.volume.corrupt(CorruptionKind::Inode { inode: number, fault }));
     let bytes = bytes_of(disk, number)?;
     let inode = WholeInode::decode(&bytes);
     if !is_extra_isize(inode.i_extra_isize, disk.volume.inode_size) {
-        return corrupt(format!("has {} bytes of extra fields", inode.i_extra_isize));
+        return corrupt(InodeFault::ExtraSize(inode.i_extra_isize));
     }
     if disk.volume.seed.is_some() && is_wrong(&bytes, &sealed(disk, number, &inode)) {
-        return corrupt("has a wrong checksum".to_owned());
+        return corrupt(InodeFault::Checksum);
     }
     if FileType::from_mode_bits(inode.i_mode).is_none() {
-        return corrupt(format!("is not in use: mode {:o}, {} links", inode.i_mode, inode.i_links_count));
+        return corrupt(InodeFault::NotInUse { mode: inode.i_mode, links: inode.i_links_count });
     }
     let foreign = disk.volume.foreign_flags.iter().find(|(flag, _)| inode.i_flags & flag != 0);
     if let Some((_, feature)) = foreign {
-        return corrupt(format!("has a flag of the feature {feature}, which the file system has not"));
+        return corrupt(InodeFault::ForeignFlag(feature));
     }
     Ok(inode)
 }
@@ -132,7 +132,9 @@ pub(crate) fn check_reserved(disk: &Disk, number: InodeNumber) -> Result<(), Roo
     let is_sealed = disk.volume.seed.is_none() || sealed(disk, number, &WholeInode::decode(&bytes)) == bytes;
     match is_sealed || bytes.iter().all(|byte| *byte == 0) {
         true => Ok(()),
-        false => Err(disk.volume.corrupt(format!("inode {} has a wrong checksum", number.0))),
+        false => {
+            Err(disk.volume.corrupt(CorruptionKind::Inode { inode: number, fault: InodeFault::Checksum }))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use banger_tree::RootfsError;
 use super::Disk;
 use super::directory;
 use super::directory::Dir;
+use crate::editor::disk::corruption::DirectoryFault;
 use crate::format::crc32c::is_wrong;
 use crate::format::dirent::{
     HEADER_SIZE, TAIL_FILE_TYPE, TAIL_SIZE, encode_entry, entry_length, entry_size, seal,
@@ -40,7 +41,7 @@ pub(crate) fn records(disk: &Disk, dir: &Dir, bytes: &[u8]) -> Result<Vec<LeafRe
         if tail[..8] != [0, 0, 0, 0, 12, 0, 0, TAIL_FILE_TYPE]
             || is_wrong(&tail[8..], &seed.with(&bytes[..space]).value().to_le_bytes()[..])
         {
-            return Err(directory::corrupt(disk, dir.number, "has a block with a wrong checksum"));
+            return Err(directory::corrupt(disk, dir.number, DirectoryFault::BlockChecksum));
         }
     }
     records_in(disk, dir.number, &bytes[..space])
@@ -52,7 +53,7 @@ pub(crate) fn records_in(
     number: InodeNumber,
     bytes: &[u8],
 ) -> Result<Vec<LeafRecord>, RootfsError> {
-    let malformed = || directory::corrupt(disk, number, "has a malformed entry");
+    let malformed = || directory::corrupt(disk, number, DirectoryFault::Entry);
     let space = bytes.len();
     let mut records = Vec::new();
     let mut offset = 0;

@@ -6,6 +6,7 @@ mod allocate;
 pub(crate) mod block_map;
 pub(crate) mod blocks;
 pub(crate) mod content;
+pub(crate) mod corruption;
 pub(crate) mod dir_cache;
 pub(crate) mod directory;
 pub(crate) mod entries;

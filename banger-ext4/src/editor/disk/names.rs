@@ -18,6 +18,7 @@ use super::inline_out;
 use super::inodes;
 use super::leaf;
 use super::leaf::{LeafRecord, NameEntry};
+use crate::editor::disk::corruption::DirectoryFault;
 use crate::format::dirent::{TAIL_SIZE, encode_entry, entry_size};
 use crate::format::{Block, InodeNumber, htree};
 
@@ -199,7 +200,7 @@ pub(crate) fn remove(disk: &mut Disk, number: InodeNumber, name: &[u8]) -> Resul
     let dir = directory::open(disk, number)?;
     let found = find(disk, &dir, name)?;
     let Found { logical, block, bytes, records, at } =
-        found.ok_or_else(|| directory::corrupt(disk, number, "lost a name"))?;
+        found.ok_or_else(|| directory::corrupt(disk, number, DirectoryFault::LostName))?;
     let mut bytes = bytes.to_vec();
     let record = &records[at];
     let known = disk.known.get_mut();
@@ -224,7 +225,7 @@ pub(crate) fn replace(disk: &mut Disk, number: InodeNumber, entry: &NameEntry) -
     let dir = directory::open(disk, number)?;
     let found = find(disk, &dir, &entry.name)?;
     let Found { block, bytes, records, at, .. } =
-        found.ok_or_else(|| directory::corrupt(disk, number, "lost a name"))?;
+        found.ok_or_else(|| directory::corrupt(disk, number, DirectoryFault::LostName))?;
     let mut bytes = bytes.to_vec();
     let record = &records[at];
     encode_entry(
@@ -244,11 +245,11 @@ pub(crate) fn parent_of(disk: &Disk, number: InodeNumber) -> Result<InodeNumber,
     }
     let runs = extents::mapping(disk, number, &inode, 0..1)?.runs;
     let first = runs.first().filter(|run| run.logical == 0);
-    let first = first.ok_or_else(|| directory::corrupt(disk, number, "has holes"))?;
+    let first = first.ok_or_else(|| directory::corrupt(disk, number, DirectoryFault::Holes))?;
     let bytes = disk.blocks.read(View::Now, Block(first.start))?;
     // `.` takes the first 12 bytes, always.
     if bytes[4..6] != [12, 0] || bytes[18] != 2 || bytes[20..22] != *b".." {
-        return Err(directory::corrupt(disk, number, "does not start with . and .."));
+        return Err(directory::corrupt(disk, number, DirectoryFault::NoDots));
     }
     Ok(InodeNumber(u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]])))
 }

@@ -4,6 +4,7 @@ use banger_tree::RootfsError;
 
 use super::features::{Verdict, verdict_of};
 use super::storage::Storage;
+use crate::editor::disk::corruption::{CorruptionKind, SuperblockField};
 use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::hash::Signedness;
 use crate::format::inode::{CASEFOLD_FL, EA_INODE_FL, ENCRYPT_FL, GOOD_OLD_SIZE, INLINE_DATA_FL, VERITY_FL};
@@ -104,7 +105,8 @@ impl Volume {
         size_bytes: u64,
         image: &str,
     ) -> Result<Self, RootfsError> {
-        let corrupt = |reason: String| RootfsError::Corrupt { image: image.to_owned(), reason };
+        let corrupt =
+            |kind: CorruptionKind| RootfsError::Corrupt { image: image.to_owned(), damage: kind.into() };
         let unreadable = |reason: String| RootfsError::Unreadable { image: image.to_owned(), reason };
         let superblock = Superblock::decode(bytes);
         if superblock.s_magic != sb::MAGIC {
@@ -124,27 +126,25 @@ impl Volume {
                 return Err(unreadable(reason));
             }
             if is_wrong(bytes, &superblock.encode_with_checksum()) {
-                return Err(corrupt("the checksum of the superblock is wrong".to_owned()));
+                return Err(corrupt(CorruptionKind::SuperblockChecksum));
             }
         }
         check_state(&superblock, &mut verdict).map_err(unreadable)?;
         let mut volume =
             Self::with_geometry(&superblock, image, metadata_csum).map_err(|error| match error {
-                Refusal::Corrupt(reason) => corrupt(reason),
+                Refusal::Corrupt(field) => corrupt(CorruptionKind::Superblock(field)),
                 Refusal::Unreadable(reason) => unreadable(reason),
             })?;
         (volume.uneditable, volume.notes) = (verdict.uneditable, verdict.notes);
-        let needed = u128::from(volume.blocks_count) * volume.block_size as u128;
-        if u128::from(size_bytes) < needed {
-            return Err(corrupt(format!(
-                "the file is cut off: it has {size_bytes} bytes and the file system {needed}"
-            )));
+        let needed_bytes = u128::from(volume.blocks_count) * volume.block_size as u128;
+        if u128::from(size_bytes) < needed_bytes {
+            return Err(corrupt(CorruptionKind::CutOff { size_bytes, needed_bytes }));
         }
         Ok(volume)
     }
 
     fn with_geometry(superblock: &Superblock, image: &str, metadata_csum: bool) -> Result<Self, Refusal> {
-        let corrupt = |reason: &str| Err(Refusal::Corrupt(format!("the superblock has {reason}")));
+        let corrupt = |field| Err(Refusal::Corrupt(field));
         let block_size: usize = match superblock.s_log_block_size {
             log @ 0..=6 => 1024 << log,
             log => {
@@ -160,20 +160,20 @@ impl Volume {
         let cluster_blocks = match cluster_log {
             Some(0) => 1,
             Some(log @ 1..=20) if has_bigalloc => 1_u64 << log,
-            _ => return corrupt("a wrong size of clusters"),
+            _ => return corrupt(SuperblockField::ClusterSize),
         };
         let is_dynamic = superblock.s_rev_level == sb::REV_DYNAMIC;
         let inode_size = if is_dynamic { usize::from(superblock.s_inode_size) } else { GOOD_OLD_SIZE };
         if !inode_size.is_power_of_two() || !(GOOD_OLD_SIZE..=block_size).contains(&inode_size) {
-            return corrupt("a wrong size of inodes");
+            return corrupt(SuperblockField::InodeSize);
         }
         let first_data_block = u64::from(superblock.s_first_data_block);
         if first_data_block != u64::from(block_size == 1024 && cluster_blocks == 1) {
-            return corrupt("a wrong first data block");
+            return corrupt(SuperblockField::FirstDataBlock);
         }
         let is_64bit = superblock.s_feature_incompat & incompat::BIT64 != 0;
         if is_64bit && superblock.s_desc_size != 64 {
-            return corrupt("a wrong size of group descriptors");
+            return corrupt(SuperblockField::DescriptorSize);
         }
         let blocks_count = match is_64bit {
             true => superblock.blocks_count(),
@@ -185,37 +185,37 @@ impl Volume {
             || blocks_per_group > bits * cluster_blocks
             || !blocks_per_group.is_multiple_of(8 * cluster_blocks)
         {
-            return corrupt("a wrong number of blocks in a group");
+            return corrupt(SuperblockField::BlocksPerGroup);
         }
         if u64::from(superblock.s_clusters_per_group) * cluster_blocks != blocks_per_group {
-            return corrupt("a wrong number of clusters in a group");
+            return corrupt(SuperblockField::ClustersPerGroup);
         }
         if blocks_count <= first_data_block || blocks_count > 1 << 48 {
-            return corrupt("a wrong number of blocks");
+            return corrupt(SuperblockField::BlocksCount);
         }
         let inodes_per_group = superblock.s_inodes_per_group;
         let per_block = u32::try_from(block_size / inode_size).expect("at most 512");
         if inodes_per_group == 0 || u64::from(inodes_per_group) > bits || !inodes_per_group.is_multiple_of(8)
         {
-            return corrupt("a wrong number of inodes in a group");
+            return corrupt(SuperblockField::InodesPerGroup);
         }
         if !inodes_per_group.is_multiple_of(per_block) {
-            return corrupt("a number of inodes in a group that fills no whole blocks");
+            return corrupt(SuperblockField::PartialInodeTable);
         }
         let groups = (blocks_count - first_data_block).div_ceil(blocks_per_group);
-        let Ok(groups) = u32::try_from(groups) else { return corrupt("too many groups") };
+        let Ok(groups) = u32::try_from(groups) else { return corrupt(SuperblockField::Groups) };
         if u64::from(groups) * u64::from(inodes_per_group) != u64::from(superblock.s_inodes_count) {
-            return corrupt("a wrong number of inodes");
+            return corrupt(SuperblockField::InodesCount);
         }
         let first_inode = if is_dynamic { superblock.s_first_ino } else { InodeNumber::FIRST.0 };
         if first_inode < InodeNumber::FIRST.0 || first_inode > superblock.s_inodes_count {
-            return corrupt("a wrong first inode");
+            return corrupt(SuperblockField::FirstInode);
         }
         let has_incompat = |bit: u32| superblock.s_feature_incompat & bit != 0;
         let first_meta_bg = has_incompat(incompat::META_BG).then(|| u64::from(superblock.s_first_meta_bg));
         let mmp_block = has_incompat(incompat::MMP).then_some(Block(superblock.s_mmp_block));
         if mmp_block.is_some_and(|block| block.0 <= first_data_block || block.0 >= blocks_count) {
-            return corrupt("a wrong place of the block that tells who has it mounted (mmp)");
+            return corrupt(SuperblockField::MmpBlock);
         }
         let quotas = [superblock.s_usr_quota_inum, superblock.s_grp_quota_inum, superblock.s_prj_quota_inum];
         let has_quota = superblock.s_feature_ro_compat & ro_compat::QUOTA != 0;
@@ -290,8 +290,8 @@ impl Volume {
         })
     }
 
-    pub(crate) fn corrupt(&self, reason: impl Into<String>) -> RootfsError {
-        RootfsError::Corrupt { image: self.image.clone(), reason: reason.into() }
+    pub(crate) fn corrupt(&self, kind: CorruptionKind) -> RootfsError {
+        RootfsError::Corrupt { image: self.image.clone(), damage: kind.into() }
     }
 
     /// Returns that the file system cannot be made `size_bytes` large.
@@ -361,7 +361,7 @@ impl Volume {
 }
 
 enum Refusal {
-    Corrupt(String),
+    Corrupt(SuperblockField),
     Unreadable(String),
 }
 

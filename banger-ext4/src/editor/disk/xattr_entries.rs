@@ -5,6 +5,7 @@ use banger_tree::RootfsError;
 use super::Disk;
 use super::blocks::{Bytes, View};
 use super::whole_inode::WholeInode;
+use crate::editor::disk::corruption::{AttributeBlockFault, CorruptionKind};
 use crate::format::crc32c::is_wrong;
 use crate::format::xattr::{
     BLOCK_HEADER_SIZE, FoundEntry, MAGIC, ValueInode, decode_all, has_wrong_hash, seal_block,
@@ -42,9 +43,7 @@ pub(super) fn for_each(
     inode: &WholeInode,
     mut visit: impl FnMut(&Disk, &FoundEntry<'_>) -> Result<(), RootfsError>,
 ) -> Result<(), RootfsError> {
-    let malformed = |place: &str| {
-        disk.volume.corrupt(format!("the extended attributes of inode {}, {place}, are malformed", number.0))
-    };
+    let malformed = |place| disk.volume.corrupt(CorruptionKind::Attributes { inode: number, place });
     let space = inode.xattr_space(disk.volume.inode_size);
     if space.len() > 4 && space[..4] == MAGIC.to_le_bytes() {
         let entries = decode_all(&space[4..], 0).ok_or_else(|| malformed("in the inode"))?;
@@ -93,20 +92,20 @@ pub(super) fn check_no_value_inodes(
 
 pub(super) fn xattr_block(disk: &Disk, number: InodeNumber, block: Block) -> Result<Bytes, RootfsError> {
     let corrupt =
-        |what: &str| Err(disk.volume.corrupt(format!("the xattr block of inode {} {what}", number.0)));
+        |fault| Err(disk.volume.corrupt(CorruptionKind::AttributeBlock { inode: number, block, fault }));
     if block.0 <= disk.volume.first_data_block {
-        return corrupt("is the superblock");
+        return corrupt(AttributeBlockFault::Superblock);
     }
     let bytes = disk.blocks.read(View::Now, block)?;
     // `h_magic`, then `h_refcount`, then `h_blocks`.
     if bytes[0..4] != MAGIC.to_le_bytes() || bytes[8..12] != 1_u32.to_le_bytes() {
-        return corrupt("is none");
+        return corrupt(AttributeBlockFault::NotOne);
     }
     if let Some(seed) = disk.volume.seed {
         let mut sealed = bytes.to_vec();
         seal_block(&mut sealed, seed, block);
         if is_wrong(&bytes[..], &sealed[..]) {
-            return corrupt("has a wrong checksum");
+            return corrupt(AttributeBlockFault::Checksum);
         }
     }
     Ok(bytes)

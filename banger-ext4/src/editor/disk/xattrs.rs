@@ -7,6 +7,7 @@ use super::content;
 use super::inodes;
 use super::whole_inode::WholeInode;
 use super::xattr_entries;
+use crate::editor::disk::corruption::{CorruptionKind, InodeFault};
 use crate::format::inode::{EA_INODE_FL, EXTRA_ISIZE, GOOD_OLD_SIZE};
 use crate::format::superblock::compat;
 use crate::format::xattr::{
@@ -49,8 +50,9 @@ fn collect(
         None => entry.value.to_vec(),
     };
     let value = match entry.name_index {
-        2 | 3 => acl::from_disk(&value)
-            .ok_or_else(|| disk.volume.corrupt(format!("inode {} has a malformed ACL", number.0)))?,
+        2 | 3 => acl::from_disk(&value).ok_or_else(|| {
+            disk.volume.corrupt(CorruptionKind::Inode { inode: number, fault: InodeFault::Acl })
+        })?,
         _ => value,
     };
     xattrs.insert(name, value);
@@ -62,8 +64,9 @@ fn value_of(disk: &Disk, number: InodeNumber, value: ValueInode) -> Result<Vec<u
     let inode = inodes::read(disk, value.number)?;
     let size = u64::from(value.size);
     if inode.i_flags & EA_INODE_FL == 0 || value.size > VALUE_MAX || inode.size() != size {
-        let reason = format!("inode {}, the value of an attribute of {}, is none", value.number.0, number.0);
-        return Err(disk.volume.corrupt(reason));
+        return Err(disk
+            .volume
+            .corrupt(CorruptionKind::AttributeValue { value: value.number, inode: number }));
     }
     let mut bytes = vec![0; value.size as usize];
     content::read(disk, value.number, &inode, 0, &mut bytes)?;

@@ -7,6 +7,7 @@ use banger_tree::RootfsError;
 use super::Ext4Editor;
 use super::journal::Journal;
 use crate::editor::disk::blocks::View;
+use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
 use crate::editor::disk::groups::{bit, change_superblock};
 use crate::editor::edit::journal;
 use crate::format::Block;
@@ -162,8 +163,8 @@ impl Ext4Editor {
     }
 
     fn put_journal_superblock(&mut self, place: Option<(Block, Vec<u8>)>) -> Result<(), RootfsError> {
-        let (block, bytes) =
-            place.ok_or_else(|| self.disk.volume.corrupt("the journal has no first block"))?;
+        let (block, bytes) = place
+            .ok_or_else(|| self.disk.volume.corrupt(CorruptionKind::Journal(JournalFault::NoFirstBlock)))?;
         self.disk.blocks.write_through(block, &bytes)?;
         self.disk.blocks.sync()
     }

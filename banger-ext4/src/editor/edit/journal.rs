@@ -4,6 +4,7 @@ use banger_tree::RootfsError;
 
 use crate::editor::disk::Disk;
 use crate::editor::disk::blocks::{Bytes, View};
+use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
 use crate::editor::disk::extents;
 use crate::editor::disk::inodes;
 use crate::editor::disk::runs::{LOGICAL_END, Run};
@@ -298,7 +299,7 @@ pub(crate) fn writable(disk: &Disk) -> Result<Journal, RootfsError> {
 pub(crate) fn read(disk: &Disk) -> Result<Option<Journal>, RootfsError> {
     let volume = &disk.volume;
     let Some(number) = volume.journal else { return Ok(None) };
-    let corrupt = |what: &str| Err(volume.corrupt(format!("the journal {what}")));
+    let corrupt = |fault| Err(volume.corrupt(CorruptionKind::Journal(fault)));
     let (size_bytes, runs) = match inodes::read(disk, number) {
         Ok(inode) => (inode.size(), extents::mapping(disk, number, &inode, 0..LOGICAL_END)?.runs),
         // Where the journal is has to be known before its changes are.
@@ -309,13 +310,13 @@ pub(crate) fn read(disk: &Disk) -> Result<Option<Journal>, RootfsError> {
         },
     };
     let Some(first) = runs.first().filter(|run| run.logical == 0 && run.written) else {
-        return corrupt("has no first block");
+        return corrupt(JournalFault::NoFirstBlock);
     };
     let bytes = disk.blocks.read(View::Committed, Block(first.start))?;
     let bytes = bytes[..JournalSuperblock::SIZE].try_into().expect("blocks have 1024 bytes at least");
     let superblock = JournalSuperblock::decode(bytes);
     if superblock.h_magic.0 != MAGIC || !matches!(superblock.h_blocktype.0, SUPERBLOCK_V1 | SUPERBLOCK_V2) {
-        return corrupt("has no superblock");
+        return corrupt(JournalFault::NoSuperblock);
     }
     let journal = Journal { superblock, runs, block_size: volume.block_size };
     let superblock = &journal.superblock;
@@ -327,12 +328,12 @@ pub(crate) fn read(disk: &Disk) -> Result<Option<Journal>, RootfsError> {
     }
     if journal.seed().is_some() {
         if superblock.s_checksum_type != CHECKSUM_CRC32C {
-            return corrupt("has checksums of an unknown type");
+            return corrupt(JournalFault::ChecksumType);
         }
         let mut covered = *bytes;
         covered[SUPERBLOCK_CHECKSUM..SUPERBLOCK_CHECKSUM + 4].fill(0);
         if is_wrong(&superblock.s_checksum.0, &Checksum::EMPTY.with(&covered).value()) {
-            return corrupt("has a superblock with a wrong checksum");
+            return corrupt(JournalFault::SuperblockChecksum);
         }
     }
     let (first, length) = (superblock.s_first.0, superblock.s_maxlen.0);
@@ -351,7 +352,7 @@ pub(crate) fn read(disk: &Disk) -> Result<Option<Journal>, RootfsError> {
         || users > 1
         || has_block_twice(&journal.runs)
     {
-        return corrupt("has a malformed superblock");
+        return corrupt(JournalFault::Superblock);
     }
     if superblock.s_errno.0 != 0 {
         return Err(volume.unreadable("its journal tells of an error; run e2fsck on it"));

@@ -144,12 +144,14 @@ impl Ext4Editor {
         }
         editor.disk.blocks.start_operation();
         editor.recount_free()?;
-        unlinked::settle(&mut editor.disk).map_err(|error| match error {
-            RootfsError::Corrupt { reason, .. } | RootfsError::Unsupported { reason, .. } => {
-                let reason = format!("unlinked files are left over: {reason}; run e2fsck -p on it first");
-                editor.disk.volume.unsupported(reason)
-            }
-            other => other,
+        unlinked::settle(&mut editor.disk).map_err(|error| {
+            let reason = match error {
+                RootfsError::Corrupt { damage, .. } => damage.to_string(),
+                RootfsError::Unsupported { reason, .. } => reason,
+                other => return other,
+            };
+            let reason = format!("unlinked files are left over: {reason}; run e2fsck -p on it first");
+            editor.disk.volume.unsupported(reason)
         })?;
         Ok(editor)
     }

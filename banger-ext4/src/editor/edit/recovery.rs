@@ -5,6 +5,7 @@ use banger_tree::RootfsError;
 
 use super::Ext4Editor;
 use crate::editor::disk::blocks::View;
+use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
 use crate::editor::disk::volume::Volume;
 use crate::editor::edit::journal;
 use crate::editor::edit::replay;
@@ -41,7 +42,7 @@ impl Ext4Editor {
             self.disk.blocks.storage.size_bytes().map_err(|error| self.disk.blocks.io("measure", error))?;
         let mut volume = Volume::of_superblock(bytes, length, &self.disk.volume.image)?;
         if volume.block_size != self.disk.volume.block_size {
-            return Err(self.disk.volume.corrupt("the journal has a superblock with another size of blocks"));
+            return Err(self.disk.volume.corrupt(CorruptionKind::Journal(JournalFault::BlockSize)));
         }
         volume.needs_recovery = true;
         if recovered.has_torn_end {
@@ -59,8 +60,9 @@ impl Ext4Editor {
         if let Some(next_sequence) = self.unfinished {
             let journal = journal::read(&self.disk)?;
             let emptied = journal.and_then(|journal| journal.emptied_superblock(next_sequence));
-            let (block, bytes) =
-                emptied.ok_or_else(|| self.disk.volume.corrupt("the journal has no first block"))?;
+            let (block, bytes) = emptied.ok_or_else(|| {
+                self.disk.volume.corrupt(CorruptionKind::Journal(JournalFault::NoFirstBlock))
+            })?;
             // The superblock may say that there is nothing to recover: so it comes last.
             self.disk.blocks.put_replayed(self.disk.volume.superblock_place().0)?;
             self.disk.blocks.write_through(block, &bytes)?;

@@ -11,6 +11,7 @@ use banger_tree::RootfsError;
 use super::journal::Journal;
 use crate::editor::disk::Disk;
 use crate::editor::disk::blocks::{Bytes, CopyChecksum, JournalCopies, JournalCopy};
+use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
 use crate::format::crc32c::is_wrong;
 use crate::format::journal::{
     COMMIT, COMMIT_CHECKSUM, DESCRIPTOR, FLAG_ESCAPE, FLAG_LAST_TAG, FLAG_SAME_UUID, HEADER_SIZE, MAGIC,
@@ -92,7 +93,7 @@ impl Log<'_> {
         let (first, end) = self.journal.log();
         let place = self.journal.place(self.next);
         self.next = if self.next + 1 >= end { first } else { self.next + 1 };
-        let lost = || self.disk.volume.corrupt("the journal does not have all its blocks");
+        let lost = || self.disk.volume.corrupt(CorruptionKind::Journal(JournalFault::LostBlocks));
         place.map(Some).ok_or_else(lost)
     }
 
@@ -129,7 +130,7 @@ pub(crate) fn recover(disk: &Disk, journal: &Journal) -> Result<Recovered, Rootf
     };
     let (first, end) = journal.log();
     if !(first..end).contains(&start) {
-        return Err(disk.volume.corrupt("the journal starts outside its log"));
+        return Err(disk.volume.corrupt(CorruptionKind::Journal(JournalFault::Start)));
     }
     let mut log = Log { disk, journal, next: start, left: end - first };
     let mut recovered = Recovered { next_sequence: journal.sequence(), ..Recovered::default() };
@@ -195,9 +196,7 @@ fn check_last(disk: &Disk, log: &mut Log<'_>, sequence: u32) -> Result<(), Rootf
     let Some(place) = log.step()? else { return Ok(()) };
     let bytes = log.read(place)?;
     match be32(&bytes, 0) == MAGIC && be32(&bytes, 8) == sequence.wrapping_add(1) {
-        true => {
-            Err(disk.volume.corrupt(format!("transaction {sequence} of the journal has a wrong checksum")))
-        }
+        true => Err(disk.volume.corrupt(CorruptionKind::Transaction { sequence })),
         false => Ok(()),
     }
 }
@@ -233,8 +232,7 @@ fn read_tags(
             open.crc32 = crc32_be(open.crc32, &log.read(place)?);
         }
         if !is_in_file(disk, block) {
-            let reason = format!("the journal has a copy of block {}, which there is not", block.0);
-            return Err(disk.volume.corrupt(reason));
+            return Err(disk.volume.corrupt(CorruptionKind::CopyOfNoBlock(block)));
         }
         open.copies.push((block, JournalCopy { place, is_escaped: flags & FLAG_ESCAPE != 0, checksum }));
         at += tag_size;
@@ -263,7 +261,7 @@ fn read_revokes(
     let used = be32(bytes, HEADER_SIZE) as usize;
     let size = if journal.has(incompat::BIT64) { 8 } else { 4 };
     if used < REVOKE_HEADER || used > bytes.len() - journal.tail_size() {
-        return Err(disk.volume.corrupt("the journal has a malformed block of revoked blocks"));
+        return Err(disk.volume.corrupt(CorruptionKind::Journal(JournalFault::Revokes)));
     }
     for record in bytes[REVOKE_HEADER..used].chunks_exact(size) {
         let block = match record {

@@ -4,6 +4,7 @@ use banger_tree::RootfsError;
 
 use crate::editor::disk::Disk;
 use crate::editor::disk::blocks::View;
+use crate::editor::disk::corruption::{CorruptionKind, ResizeInodeFault};
 use crate::editor::disk::inodes;
 use crate::editor::disk::volume::Volume;
 use crate::format::block_map::{DIND_PLACE, bytes_of, number_at, numbers_in};
@@ -15,11 +16,11 @@ use crate::format::{Block, InodeNumber};
 /// The inode has a block of numbers, by the number of the descriptor block, of the reserved
 /// blocks of group 0; each of these has the numbers of its copies.
 pub(super) fn extend(disk: &mut Disk, before: &Volume) -> Result<(), RootfsError> {
-    let corrupt = |disk: &Disk, what: &str| disk.volume.corrupt(format!("the resize inode {what}"));
+    let corrupt = |disk: &Disk, fault| disk.volume.corrupt(CorruptionKind::ResizeInode(fault));
     let mut inode = inodes::read(disk, InodeNumber::RESIZE)?;
     let dind_block = Block(number_at(&inode.i_block, DIND_PLACE).into());
     if dind_block.0 <= before.first_data_block || dind_block.0 >= before.blocks_count {
-        return Err(corrupt(disk, "has no block of block numbers"));
+        return Err(corrupt(disk, ResizeInodeFault::NoList));
     }
     let mut dind = numbers_in(&disk.blocks.read(View::Now, dind_block)?).collect::<Vec<_>>();
     let per_block = dind.len() as u64;
@@ -31,20 +32,21 @@ pub(super) fn extend(disk: &mut Disk, before: &Volume) -> Result<(), RootfsError
         .map(|group| u64::from(group) * disk.volume.blocks_per_group)
         .collect();
     if had_copies + new_copies.len() > dind.len() || before.reserved_gdt_blocks > per_block {
-        return Err(corrupt(disk, "is too small"));
+        return Err(corrupt(disk, ResizeInodeFault::TooSmall));
     }
     for at in had..had + before.reserved_gdt_blocks {
         let entry = (at % per_block) as usize;
         let reserved = Block(first_desc + at);
         if u64::from(dind[entry]) != reserved.0 {
-            return Err(corrupt(disk, "does not have the reserved blocks in their order"));
+            return Err(corrupt(disk, ResizeInodeFault::Order));
         }
         if at < has {
             dind[entry] = 0;
         } else if !new_copies.is_empty() {
             let mut copies = numbers_in(&disk.blocks.read(View::Now, reserved)?).collect::<Vec<_>>();
             for (at, distance) in new_copies.iter().enumerate() {
-                let copy = u32::try_from(reserved.0 + distance).map_err(|_| corrupt(disk, "is too small"))?;
+                let copy = u32::try_from(reserved.0 + distance)
+                    .map_err(|_| corrupt(disk, ResizeInodeFault::TooSmall))?;
                 copies[had_copies + at] = copy;
             }
             disk.blocks.write(reserved, bytes_of(&copies))?;

@@ -11,6 +11,7 @@ use banger_tree::{
 use super::Ext4Editor;
 use super::lookup::{Names, type_of};
 use crate::editor::disk::content;
+use crate::editor::disk::corruption::DirectoryFault;
 use crate::editor::disk::directory;
 use crate::editor::disk::entries;
 use crate::editor::disk::extents;
@@ -169,8 +170,8 @@ impl Ext4Editor {
                 } else if seen.insert(entry.inode) && names::parent_of(&self.disk, entry.inode)? == number {
                     pending.push(entry.inode);
                 } else {
-                    // Its second name would lead nowhere.
-                    return Err(directory::corrupt(&self.disk, entry.inode, "is in two directories"));
+                    // What else leads to it would lead nowhere.
+                    return Err(directory::corrupt(&self.disk, entry.inode, DirectoryFault::TwoParents));
                 }
             }
             let mut inode = dir.inode;

@@ -5,6 +5,7 @@ use banger_tree::{FileType, RootfsError};
 
 use crate::editor::disk::Disk;
 use crate::editor::disk::blocks::View;
+use crate::editor::disk::corruption::{CorruptionKind, InodeFault};
 use crate::editor::disk::extents;
 use crate::editor::disk::inodes;
 use crate::editor::disk::orphans;
@@ -23,7 +24,9 @@ pub(crate) fn settle(disk: &mut Disk) -> Result<(), RootfsError> {
     }
     for number in orphans::list(disk)? {
         if number.0 < disk.volume.first_inode {
-            return Err(disk.volume.corrupt(format!("inode {} is among the unlinked files", number.0)));
+            return Err(disk
+                .volume
+                .corrupt(CorruptionKind::Inode { inode: number, fault: InodeFault::Unlinked }));
         }
         let mut inode = inodes::read_unlinked(disk, number)?;
         inode.i_dtime = 0;

@@ -1,10 +1,12 @@
-//! The setters of option structs.
+//! The setters of option structs, in all crates of the project above this one.
 
 /// Gives an option struct one chainable setter for each field, called `with_` and the field's name.
 /// A setter of an optional field takes the value itself or an `Option`.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! setters {
     ($type:ty { $($rest:tt)* }) => {
-        impl $type { setters!(@ $($rest)*); }
+        impl $type { $crate::setters!(@ $($rest)*); }
     };
     (@) => {};
     (@ $setter:ident => $field:ident: Option<$kind:ty>, $($rest:tt)*) => {
@@ -14,7 +16,7 @@ macro_rules! setters {
             self.$field = $field.into();
             self
         }
-        setters!(@ $($rest)*);
+        $crate::setters!(@ $($rest)*);
     };
     (@ $setter:ident => $field:ident: $kind:ty, $($rest:tt)*) => {
         #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
@@ -23,8 +25,6 @@ macro_rules! setters {
             self.$field = $field;
             self
         }
-        setters!(@ $($rest)*);
+        $crate::setters!(@ $($rest)*);
     };
 }
-
-pub(crate) use setters;
