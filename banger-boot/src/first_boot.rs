@@ -26,7 +26,7 @@ pub(crate) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<bool, Inject
         return Ok(true);
     }
     let is_done = edit.stat(paths::FIRST_BOOT_DONE)?.is_some();
-    // Keys that were removed have to be made again.
+    // Removed keys must be made again.
     if is_done && !edit.fixed(FixupKind::SshHostKey) {
         return Ok(false);
     }

@@ -27,8 +27,8 @@ pub struct Ext4Options {
     pub budget: Budget,
     /// Stops the build.
     pub cancellation: Cancellation,
-    /// Whether a thread of its own writes the file, which is faster where a processor is free for it; by
-    /// default it does.
+    /// Whether a separate thread writes the file, which is faster if a processor is free for it. Default:
+    /// yes.
     pub writer_thread: bool,
 }
 

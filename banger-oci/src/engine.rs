@@ -23,9 +23,9 @@ pub struct PullerOptions {
     /// Images that are read and written at a time by holders of a [`ReadPermit`](crate::ReadPermit).
     /// Default: one a processor, at least 4.
     pub parallel_reads: usize,
-    /// Layers that are decompressed at a time with threads of their own, of all pulls together; each takes
-    /// three threads. Running pulls share them, and where the share of one is none, it does its work on
-    /// the thread that called it. Default: one a processor, at least 2 and at most 16.
+    /// Layers of all pulls together that are decompressed on separate threads at a time; each takes three
+    /// threads. Running pulls share them. A pull with a share of 0 does its work on the calling thread.
+    /// Default: one for each processor, at least 2 and at most 16.
     pub parallel_streams: usize,
     /// Threads that look for images on behalf of `pull_async`. Default: 4.
     pub parallel_async: usize,

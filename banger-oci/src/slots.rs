@@ -32,10 +32,10 @@ pub struct ReadPermit {
 }
 
 impl ReadPermit {
-    /// Returns how many layers the holder may decompress at a time with threads of their own: its share of
-    /// [`PullerOptions::parallel_streams`](crate::PullerOptions::parallel_streams), at most what
-    /// [`FlattenOptions`](crate::FlattenOptions) has by default. With 0, so many pulls run that each does
-    /// its work on the thread that called it.
+    /// Returns the number of layers that the holder may decompress on separate threads at a time. It is its
+    /// share of [`PullerOptions::parallel_streams`](crate::PullerOptions::parallel_streams), at most the
+    /// default of [`FlattenOptions`](crate::FlattenOptions). With 0, many pulls run, and each does its work
+    /// on the calling thread.
     #[must_use]
     pub fn streams(&self) -> usize {
         self.streams
@@ -62,7 +62,7 @@ impl ReadSlots {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a pull: streams are shared among all that run.
+    /// Counts a pull: all running pulls share the streams.
     pub(crate) fn enter(self: &Arc<Self>) -> RunningPull {
         self.free().pulls += 1;
         RunningPull(Arc::clone(self))

@@ -1,12 +1,12 @@
-//! What is damaged in an image.
+//! Damage of an image.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::failure::ErrorContext;
 
-/// One damaged structure of an image. Its text says what is wrong with it; each implementation of
-/// [`Rootfs`](crate::Rootfs) has kinds of damage of its own, which are not part of the API.
+/// One damaged structure of an image. Its text describes the damage. Each implementation of
+/// [`Rootfs`](crate::Rootfs) has its own kinds of damage, which are not part of the API.
 #[derive(Debug)]
 pub struct Corruption {
     kind: Box<dyn Error + Send + Sync>,
@@ -57,7 +57,7 @@ impl Corruption {
         self.group
     }
 
-    /// Adds the numbers to what is known of a failure.
+    /// Adds the numbers to the context of a failure.
     pub(crate) fn add_to(&self, context: ErrorContext) -> ErrorContext {
         let numbers = [
             ("inode", self.inode.map(u64::from)),

@@ -193,7 +193,7 @@ fn inodes_per_group(blocks: u64, wanted: Option<u32>, size_is_fixed: bool) -> Re
         let needed = u64::from(wanted.unwrap_or_default());
         return Err(Ext4Error::NoInodes { inodes: most * groups, needed });
     }
-    // Where the size is open it grows until there are enough.
+    // An open size grows until the inodes are enough.
     Ok(u32::try_from(inodes.min(most)).expect("at most 32768"))
 }
 

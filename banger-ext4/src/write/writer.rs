@@ -1,5 +1,5 @@
-//! What writes the image file: a thread, so that whoever makes its bytes does not wait for the host
-//! to take them; or the caller, where so many images are made that a thread for each helps nobody.
+//! The writer of the image file. It is a thread, so that the producer of the bytes does not wait for the
+//! host. If many images are made at a time, the caller writes, as a thread for each would not help.
 //!
 //! Buffers go round between the two and their number is fixed, so memory is bounded. Pieces are written in
 //! their order, so a later piece replaces an earlier one.
@@ -65,8 +65,7 @@ enum Request {
     Settle(Sender<()>),
 }
 
-/// The writing thread, as those see it who have something to write. Or no thread: then whoever has
-/// something to write waits for the host.
+/// The handle of the writing thread. Without a thread, the caller waits for the host.
 #[derive(Debug)]
 pub(crate) struct Writer(WriterKind);
 
@@ -101,8 +100,7 @@ impl Writer {
         Self::start_after(file, open_direct(path), CACHED_BYTES, has_thread)
     }
 
-    /// Starts to write `file`: through the page cache at first, and what comes after `cached_bytes`
-    /// through `direct`.
+    /// Starts to write `file`: first through the page cache, and after `cached_bytes` through `direct`.
     fn start_after(
         file: File,
         direct: Option<File>,
@@ -174,7 +172,7 @@ impl Writer {
         }
     }
 
-    /// Returns why an earlier write failed, as far as that was not told before.
+    /// Returns the error of an earlier write, if it was not returned before.
     pub(crate) fn failure(&mut self) -> io::Error {
         match &mut self.0 {
             WriterKind::Thread(thread) => thread.failure(),
@@ -220,7 +218,7 @@ impl Drop for WriterThread {
     }
 }
 
-/// What writes; the thread owns it.
+/// The state of the writer; the thread owns it.
 #[derive(Debug)]
 struct Output {
     file: File,

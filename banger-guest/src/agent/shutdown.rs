@@ -44,7 +44,7 @@ pub(crate) fn shut_down(root: &Root, action: ShutdownAction) {
         power::down(power)
     };
     if let Err(error) = std::thread::Builder::new().spawn(by_force) {
-        // Where the init was asked, that has to do.
+        // If the init was asked, that must be enough.
         say(Role::Agent.name(), format_args!("cannot watch the shutdown: {error}"));
     }
 }

@@ -1,4 +1,4 @@
-//! What an agent tells about its guest.
+//! Answers of an agent about its guest.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,16 +25,16 @@ setters! {
     }
 }
 
-/// What a guest is, and how far it has come.
+/// The state of a guest and of its first boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Info {
     /// The version of banger that the agent came with.
     pub agent_version: String,
-    /// How the guest boots, with an init that its first boot has installed as soon as that runs;
-    /// missing where `/etc/banger/guest.json` is.
+    /// How the guest boots; an init that the first boot has installed counts as soon as it runs. Missing
+    /// without `/etc/banger/guest.json`.
     pub contract: Option<BootContract>,
-    /// What process 1 is: its executable, or its name where that cannot be read.
+    /// The executable of process 1, or its name if the executable cannot be read.
     pub init: String,
     /// The first boot.
     pub first_boot: FirstBoot,
@@ -44,13 +44,13 @@ pub struct Info {
     pub os: Option<OsInfo>,
     /// The hostname.
     pub hostname: String,
-    /// `/etc/machine-id`, where it is set.
+    /// `/etc/machine-id`, if it is set.
     pub machine_id: Option<String>,
     /// Another for every boot.
     pub boot_id: Option<String>,
-    /// The interfaces that there are.
+    /// The network interfaces.
     pub interfaces: Vec<Addresses>,
-    /// The entry point, where banger-init runs one.
+    /// The entry point, if banger-init runs one.
     pub entrypoint: Option<EntrypointState>,
     /// Milliseconds since the kernel started.
     pub uptime_ms: u64,
@@ -73,7 +73,7 @@ setters! {
     }
 }
 
-/// The first boot, as its files tell it.
+/// The state of the first boot, from its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FirstBoot {
@@ -81,7 +81,7 @@ pub struct FirstBoot {
     pub state: FirstBootState,
     /// Which attempt this is, from 1; 0 before the first.
     pub attempt: u32,
-    /// What is or was being done.
+    /// The current or last stage.
     pub stage: Option<String>,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
@@ -104,7 +104,7 @@ setters! {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FirstBootState {
-    /// The image asks for none.
+    /// The image does not need one.
     #[default]
     None,
     /// It has not begun.

@@ -1,4 +1,4 @@
-//! What the agent sends: that an operation has begun, and how it ended.
+//! Messages of the agent: the begin of an operation, and its result.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ impl Message for Accepted {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CopyTarget {
-    /// Its size now; what follows may be shorter or longer where somebody writes to it.
+    /// Its size now; the content may be shorter or longer if a program writes to the file.
     pub size_bytes: u64,
     /// Permission bits.
     pub mode: u32,
@@ -57,7 +57,7 @@ setters! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reply {
-    /// The id of the request; 0 where none was understood.
+    /// The id of the request; 0 if no request was understood.
     pub id: u64,
     /// How it ended.
     #[serde(flatten)]
@@ -89,7 +89,7 @@ pub enum Outcome {
     Info(Box<Info>),
     /// To `exec`: how the program ended.
     Exec(ExitStatus),
-    /// To `copy_in`: it is there, and on the disk.
+    /// To `copy_in`: the file is complete and on the disk.
     CopyIn(CopyTaken),
     /// To `copy_out`: that was all.
     CopyOut(CopyTaken),
@@ -107,9 +107,9 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// What a program can act on.
+    /// The code for programs.
     pub code: ErrorCode,
-    /// What a person can act on.
+    /// The message for people.
     pub message: String,
 }
 
@@ -121,18 +121,18 @@ impl Refusal {
     }
 }
 
-/// Why an operation was not done, in one word.
+/// The reason why an operation failed, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorCode {
     /// The frame or the message was not understood; the agent closes the connection.
     Malformed,
-    /// A value in the request has no meaning: a path that is not absolute, an empty argv.
+    /// A value in the request is invalid: a path that is not absolute, an empty argv.
     Invalid,
     /// The file, program, user or interface does not exist.
     NotFound,
-    /// The guest's kernel says no.
+    /// The guest's kernel refuses.
     Denied,
     /// The disk is full.
     NoSpace,
@@ -142,9 +142,9 @@ pub enum ErrorCode {
     TimedOut,
     /// The guest cannot do that: its kernel or file system does not know how.
     Unsupported,
-    /// There is no entry point to wait for.
+    /// No entry point to wait for.
     NoEntrypoint,
-    /// Something else went wrong.
+    /// Another failure.
     Failed,
     /// A code of a later version.
     #[serde(other)]
@@ -165,7 +165,7 @@ setters! {
     }
 }
 
-/// What a network configuration was applied to.
+/// Target of a network configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NetworkSet {

@@ -1,4 +1,4 @@
-//! What the host sends: requests, and what goes to a running program.
+//! Messages of the host: requests, and control of a running program.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,10 +10,10 @@ use crate::config::NetworkConfig;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Request {
-    /// Chosen by the host; the reply carries it back. On a serial line, where a reply to somebody
-    /// who left may still be on its way, it tells which reply is whose.
+    /// Chosen by the host; the reply has the same. On a serial line, a reply to an earlier host may still
+    /// arrive; the id distinguishes it.
     pub id: u64,
-    /// What to do.
+    /// The operation.
     #[serde(flatten)]
     pub operation: Operation,
 }
@@ -30,14 +30,14 @@ impl Message for Request {
     const KIND: FrameKind = FrameKind::Request;
 }
 
-/// What the agent is asked to do.
+/// The operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", content = "args", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Operation {
     /// Are you there?
     Health,
-    /// What is this guest, and how far has it come?
+    /// Asks for the state of the guest and of its first boot.
     Info,
     /// Run a program.
     Exec(Exec),
@@ -66,13 +66,13 @@ pub struct Exec {
     pub env: Vec<(String, String)>,
     /// Whether the program gets these variables only, without the agent's `PATH`, `HOME` and so on.
     pub clear_env: bool,
-    /// `name`, `uid`, `name:group` or `uid:gid`; root where it is missing.
+    /// `name`, `uid`, `name:group` or `uid:gid`; by default root.
     pub user: Option<String>,
-    /// The working directory; `/` where it is missing.
+    /// The working directory; by default `/`.
     pub working_dir: Option<String>,
-    /// Whether standard input is what the host sends; it is empty otherwise. A PTY always has input.
+    /// Whether the host sends standard input; it is empty otherwise. A PTY always has input.
     pub stdin: bool,
-    /// A terminal in place of pipes; there is no [`FrameKind::ErrorOutput`] then.
+    /// A terminal in place of pipes; then no [`FrameKind::ErrorOutput`] is sent.
     pub pty: Option<Pty>,
     /// After so many milliseconds the program is killed.
     pub timeout_ms: Option<u64>,
@@ -117,15 +117,15 @@ impl Pty {
     }
 }
 
-/// A file to write. Its content follows as [`FrameKind::Input`]; at [`FrameKind::InputEnd`] it takes the
-/// place of what was there, at once or not at all.
+/// A file to write. Its content follows as [`FrameKind::Input`]; at [`FrameKind::InputEnd`] it atomically
+/// replaces an old file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct CopyIn {
-    /// Where, as an absolute path. A directory is not replaced.
+    /// The absolute path. A directory is not replaced.
     pub path: String,
-    /// Permission bits; those of the file that is replaced, or 0644.
+    /// Permission bits; by default those of the replaced file, or 0644.
     pub mode: Option<u32>,
     /// Owner; that of the file that is replaced, or root.
     pub uid: Option<u32>,
@@ -133,7 +133,7 @@ pub struct CopyIn {
     pub gid: Option<u32>,
     /// Whether missing parent directories are made.
     pub parents: bool,
-    /// How long the content will be. Where it is told and does not hold, nothing is written.
+    /// Length of the content. If it is given and wrong, nothing is written.
     pub size_bytes: Option<u64>,
 }
 
@@ -176,7 +176,7 @@ impl CopyOut {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SetNetwork {
-    /// What to apply.
+    /// The configuration to apply.
     pub network: NetworkConfig,
     /// Whether to write it to `/etc/banger-network.conf` too, for the boots to come.
     #[serde(default)]
@@ -230,7 +230,7 @@ pub enum ShutdownAction {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Wait {
-    /// After so many milliseconds the reply is [`ErrorCode::TimedOut`]; never where it is missing.
+    /// Time limit in milliseconds, after which the reply is [`ErrorCode::TimedOut`]; by default no limit.
     pub timeout_ms: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! The bytes of one layer's tar, made by the thread that takes them: for pulls of which so many run that
-//! their own threads keep all processors busy.
+//! The bytes of one layer's tar, made by the thread that reads them. It is for many parallel pulls, whose own
+//! threads keep all processors busy.
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ enum DecoderState {
     /// Nothing is read yet.
     New(Counting, (Checksums, Arc<DecodeNotes>)),
     Reading(Box<dyn Read + Send>),
-    /// What comes behind the last buffer.
+    /// The bytes behind the last buffer.
     Ended(io::Result<()>),
 }
 

@@ -63,9 +63,10 @@ pub struct Flattened {
 /// A small layer that is listed more than once is decompressed and hashed once. It is applied each time,
 /// since its effect depends on the layers below it.
 ///
-/// Decompression and hashing run on threads of their own, ahead of the tar that is being applied
-/// by as many buffers as [`FlattenOptions::queue_bytes`] allows, unless [`FlattenOptions::streams`] is 0. What reaches `store` depends on
-/// the layers alone, never on timing. `events` is called on the calling thread only.
+/// Decompression and hashing run on separate threads, ahead of the tar that is being applied.
+/// [`FlattenOptions::queue_bytes`] limits how far. If [`FlattenOptions::streams`] is 0, they run on the
+/// calling thread. The calls to `store` depend only on the layers, never on timing. `events` is called only
+/// on the calling thread.
 ///
 /// On failure `store` holds contents that nothing names; it is the caller's to throw away. Threads
 /// that still wait in a source's `read` are not waited for: they own nothing but that reader, and

@@ -22,8 +22,8 @@ pub struct FlattenOptions {
     /// Memory for decompressed bytes on their way, over all layers; default 8 MiB. At least four
     /// buffers of 512 KiB are used for each layer.
     pub queue_bytes: usize,
-    /// Layers that are decompressed at a time, the one being applied among them, each with three threads of
-    /// its own; default: one a processor, at most 4. With 0 no thread is started: the calling one reads,
+    /// Layers that are decompressed at a time, including the one being applied; each takes three threads.
+    /// Default: one for each processor, at most 4. With 0 no thread is started: the calling thread reads,
     /// decompresses and hashes each layer when it applies it.
     pub streams: usize,
 }
@@ -40,22 +40,21 @@ impl Default for FlattenOptions {
     }
 }
 
-/// [`FlattenOptions::streams`] where nobody sets it.
+/// Default of [`FlattenOptions::streams`].
 pub(crate) fn default_streams() -> usize {
     available_parallelism().map_or(2, |count| count.get().min(4))
 }
 
-/// How much an image may ask for. A bomb is refused before its bytes are written.
+/// Limits on an image. A bomb is refused before its bytes are written.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// File bytes of all layers together and the directories of the result, in whole blocks of 4 KiB:
-    /// files hidden later among them, holes not; default 64 GiB.
+    /// File bytes of all layers together and the directories of the result, in whole blocks of 4 KiB. Files
+    /// that are hidden later count, holes do not. Default 64 GiB.
     pub max_content_bytes: u64,
     /// Decompressed bytes of all layers together, including padding and bytes after the end; default 128 GiB.
     pub max_tar_bytes: u64,
-    /// Entries of all layers together, directories made for missing parents among them; default
-    /// 10,000,000.
+    /// Entries of all layers together, including directories made for missing parents; default 10,000,000.
     pub max_entries: u64,
     /// Directories on the way to one path; default 1024.
     pub max_depth: u64,
@@ -67,8 +66,8 @@ pub struct Limits {
     /// Memory for the tree beyond 300 bytes for each entry, which a usual entry needs. Long names and
     /// targets, extended attributes and implied directories need more. Default 96 MiB.
     pub max_metadata_bytes: u64,
-    /// Components of paths and of symlinks on the way that are resolved, all together; the first 32 of
-    /// each path are free. Default 4,194,304.
+    /// Resolved components of all paths and of symlinks on the way; the first 32 of each path are free.
+    /// Default 4,194,304.
     pub max_path_components: u64,
     /// Layers; default 512.
     pub max_layers: u64,

@@ -21,8 +21,8 @@ use crate::digest::{Algorithm, Digest, Hasher};
 use super::inline::InlineDecoder;
 use super::read_ahead::ReadAhead;
 
-/// Length of one buffer: short enough to stay in the processor's cache while it is handed on, long
-/// enough that waking the next thread costs little.
+/// Length of one buffer. It is short enough to stay in the processor's cache, and long enough that a wake of
+/// the next thread costs little.
 pub(super) const BUFFER_LEN: usize = 512 * 1024;
 /// Fewest buffers of a stream: one in each stage, and one to hand over.
 const MIN_BUFFERS: usize = 4;
@@ -204,7 +204,7 @@ impl BufferSource {
     }
 }
 
-/// What was read of a layer.
+/// The results of reading a layer.
 pub(super) struct ReadLayer {
     pub(super) tar_digest: Digest,
     pub(super) tar_bytes: u64,
@@ -274,7 +274,7 @@ impl Read for ReportingStream<'_> {
     }
 }
 
-/// Counts what is read.
+/// Counts the bytes read.
 pub(super) struct Counting {
     reader: Box<dyn Read + Send>,
     bytes: Arc<AtomicU64>,

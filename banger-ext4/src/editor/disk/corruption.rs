@@ -4,7 +4,7 @@ use banger_tree::{Corruption, escape_bytes};
 
 use crate::format::{Block, InodeNumber};
 
-/// What is damaged.
+/// The damaged structure.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CorruptionKind {
     #[error("the checksum of the superblock is wrong")]
@@ -101,7 +101,7 @@ pub(crate) enum DescriptorField {
     Counts,
 }
 
-/// What an inode has or does wrong.
+/// The fault of an inode.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum InodeFault {
     #[error("has a wrong checksum")]
@@ -128,7 +128,7 @@ pub(crate) enum InodeFault {
     InlineLength,
 }
 
-/// What a block of extended attributes is or has.
+/// The fault of a block of extended attributes.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum AttributeBlockFault {
     #[error("is the superblock")]
@@ -139,7 +139,7 @@ pub(crate) enum AttributeBlockFault {
     Checksum,
 }
 
-/// What an extent tree has.
+/// The fault of an extent tree.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum ExtentFault {
     #[error("a malformed node")]
@@ -166,7 +166,7 @@ pub(crate) enum ExtentFault {
     IndexToSuperblock,
 }
 
-/// What a list of blocks has.
+/// The fault of a list of blocks.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum BlockListFault {
     #[error("a block beyond the file system")]
@@ -177,7 +177,7 @@ pub(crate) enum BlockListFault {
     ListTwice,
 }
 
-/// What a directory has or does wrong.
+/// The fault of a directory.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum DirectoryFault {
     #[error("is none")]
@@ -224,7 +224,7 @@ pub(crate) enum DirectoryFault {
     NameNotIndexed,
 }
 
-/// What the resize inode has or does wrong.
+/// The fault of the resize inode.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum ResizeInodeFault {
     #[error("is no file with lists of blocks and nothing else")]
@@ -241,7 +241,7 @@ pub(crate) enum ResizeInodeFault {
     TooMany,
 }
 
-/// What the journal has or does wrong.
+/// The fault of the journal.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum JournalFault {
     #[error("has no first block")]

@@ -92,7 +92,7 @@ fn dir_mapping(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<D
     if !is_whole && !inode.is_inline() {
         return Err(corrupt(disk, number, DirectoryFault::Size));
     }
-    // Else a few blocks could be as many as there are numbers, and each has names.
+    // Otherwise few blocks could count as very many, each with names.
     let mut places: Vec<(u64, u64)> = mapping.runs.iter().map(|run| (run.start, run.len)).collect();
     places.sort_unstable();
     if places.windows(2).any(|pair| pair[0].0 + pair[0].1 > pair[1].0) {

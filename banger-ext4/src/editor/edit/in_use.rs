@@ -95,7 +95,7 @@ pub(crate) fn try_lock_for_monitors(file: &File) -> Result<(), TryLockError> {
 #[cfg(target_os = "linux")]
 fn lock_all_bytes(file: &File) -> io::Result<()> {
     use nix::libc;
-    // A length of 0 means up to the end, wherever that moves; the process has to be 0.
+    // A length of 0 means up to the end, even if the end moves; the process must be 0.
     let all = libc::flock {
         l_type: libc::c_short::try_from(libc::F_WRLCK).expect("a kind of lock is small"),
         l_whence: libc::c_short::try_from(libc::SEEK_SET).expect("a kind of offset is small"),

@@ -302,7 +302,7 @@ pub(crate) fn read(disk: &Disk) -> Result<Option<Journal>, RootfsError> {
     let corrupt = |fault| Err(volume.corrupt(CorruptionKind::Journal(fault)));
     let (size_bytes, runs) = match inodes::read(disk, number) {
         Ok(inode) => (inode.size(), extents::mapping(disk, number, &inode, 0..LOGICAL_END)?.runs),
-        // Where the journal is has to be known before its changes are.
+        // The place of the journal must be known before its changes.
         Err(error) if !volume.needs_recovery => return Err(error),
         Err(error) => match backup(disk)? {
             Some(inode) => (inode.size(), extents::mapping(disk, number, &inode, 0..LOGICAL_END)?.runs),

@@ -170,7 +170,7 @@ impl Ext4Editor {
                 } else if seen.insert(entry.inode) && names::parent_of(&self.disk, entry.inode)? == number {
                     pending.push(entry.inode);
                 } else {
-                    // What else leads to it would lead nowhere.
+                    // Its second name would lead nowhere.
                     return Err(directory::corrupt(&self.disk, entry.inode, DirectoryFault::TwoParents));
                 }
             }
