@@ -36,6 +36,7 @@ mod backend;
 mod build;
 mod calls;
 mod dirs;
+mod discard_store;
 mod elf;
 mod error;
 mod event;
@@ -93,7 +94,7 @@ pub use banger_tree::{
     escape_text, is_hidden, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};
-pub use calls::{build_rootfs, pull, pull_to_file};
+pub use calls::{build_rootfs, image_metadata, pull, pull_to_file};
 pub use dirs::{Dirs, DirsError};
 pub use error::Error;
 pub use event::{Event, EventHandler, LayerBlob};
