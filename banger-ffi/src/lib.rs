@@ -25,4 +25,6 @@ mod sized;
 mod store;
 mod string;
 mod task;
+#[cfg(test)]
+mod tests;
 mod version;
