@@ -8,14 +8,14 @@
 compile_error!("banger-ffi needs panic = \"unwind\": a panic becomes error 510");
 
 mod call;
-mod cancel;
-mod error;
-mod event;
-mod image;
-mod options;
-mod pull;
+pub mod cancel;
+pub mod error;
+pub mod event;
+pub mod image;
+pub mod options;
+pub mod pull;
 mod request;
-mod store;
-mod string;
+pub mod store;
+pub mod string;
 mod task;
-mod version;
+pub mod version;
