@@ -38,6 +38,8 @@ mod backend;
 mod build;
 mod calls;
 mod dirs;
+mod discard_store;
+mod document;
 mod elf;
 mod error;
 mod event;
@@ -89,13 +91,14 @@ pub use banger_oci::{
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ContentError, ContentStore,
     Corruption, Cost, DirEntry, Distrust, ErrorContext, ErrorKind, Existing, Failure, FileType, GuestPath,
-    HostPlace, LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, OverBudget,
+    HostPlace, LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, NodeKind, OverBudget,
     PathError, ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs, escape_bytes,
     escape_text, is_hidden, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};
-pub use calls::{build_rootfs, pull, pull_to_file};
+pub use calls::{build_rootfs, image_metadata, pull, pull_to_file};
 pub use dirs::{Dirs, DirsError};
+pub use document::{BlobDocument, CacheDocument, ImageDocument, ListingDocument, PruneDocument};
 pub use error::Error;
 pub use event::{Event, EventHandler, LayerBlob};
 pub use guest_binary::{GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};

@@ -2,6 +2,7 @@
 //! end sends.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use banger_guest::protocol::{
@@ -175,6 +176,12 @@ impl Connection {
         self.socket.has_input()
     }
 
+    /// Waits until there is a frame to read, for `timeout`; whether there is.
+    pub(super) fn wait_for_input(&self, timeout: Duration) -> Result<bool, GuestError> {
+        let waited = self.socket.wait_for_input(self.deadline, timeout);
+        waited.map_err(|source| self.error(ProtocolError::Io(source)))
+    }
+
     /// The flag that ends the connection.
     pub(super) fn cancellation(&self) -> &Cancellation {
         self.socket.cancellation()
@@ -223,7 +230,13 @@ impl Connection {
     }
 }
 
-/// Returns whether a time limit ran out: the limit of this side, or the kernel's limit for a lost peer.
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Whether a time limit ran out: this side's, or the kernel's for a peer that is gone.
 fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut
 }

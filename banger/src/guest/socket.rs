@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +119,21 @@ impl TimedSocket {
         }
     }
 
-    /// Ends the connection for all its handles.
+    /// Waits until the other end has said something that was not read yet or has gone, for `timeout`; whether
+    /// it has.
+    pub(super) fn wait_for_input(&self, deadline: Deadline, timeout: Duration) -> io::Result<bool> {
+        let end = Deadline::after(timeout);
+        loop {
+            if self.wait(PollFlags::IN, deadline, end.left())? {
+                return Ok(true);
+            }
+            if end.left() == Some(Duration::ZERO) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Ends the connection, whoever else has a handle of it.
     pub(super) fn shut_down(&self) {
         shut_down(&self.0.socket);
     }
@@ -167,7 +182,13 @@ impl TimedSocket {
     }
 }
 
-/// Ends a connection. It fails if the other end has closed it, or before it is made.
+impl AsFd for TimedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.socket.as_fd()
+    }
+}
+
+/// Ends a connection. It fails where the other end has closed it, or there is none yet.
 fn shut_down(socket: &Socket) {
     let _ = socket.shutdown(Shutdown::Both);
 }

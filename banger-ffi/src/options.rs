@@ -1,0 +1,507 @@
+//! Options of all calls: values under numbered keys.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{c_char, c_int};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::call::{borrowed_mut, guarded_unit};
+use crate::error::{Fault, banger_error};
+use crate::string::{bytes, text};
+
+use banger_option::*;
+
+/// The options. The number of a key never changes. A call that does not use an option that is set fails with
+/// error 512; docs/ffi.md lists which call uses which.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum banger_option {
+    /// Text: name of the managed image. Default: made from the reference.
+    BANGER_OPT_NAME = 1,
+    /// Text: platform of the image, "linux/arm64". Default: Linux on the host's processor.
+    BANGER_OPT_PLATFORM = 2,
+    /// Number: size of the file system in bytes. Default: content x 1.25, at least 1 GiB.
+    BANGER_OPT_SIZE_BYTES = 3,
+    /// Number: least size of the file system, where SIZE_BYTES is not set. Default: 1 GiB.
+    BANGER_OPT_SIZE_AT_LEAST_BYTES = 4,
+    /// Number: least number of inodes. Default: one for every 16 KiB.
+    BANGER_OPT_INODES = 5,
+    /// Text: what writes the file system: "native" or "e2fsprogs". Default: "native".
+    BANGER_OPT_BACKEND = 6,
+    /// Text: init of the guest: "auto", "image", "banger" or "install". Default: "auto".
+    BANGER_OPT_INIT = 7,
+    /// Boolean: whether the image is made to boot. Default: true.
+    BANGER_OPT_INJECT = 8,
+    /// Text: directory with guest binaries, banger-guest-amd64 and so on. Default: the library's own.
+    BANGER_OPT_GUEST_DIR = 9,
+    /// Boolean: build again what is up to date, and replace an output file. Default: false.
+    BANGER_OPT_FORCE = 10,
+    /// Number: seconds since 1970 for what the input gives no time to. The environment is not read.
+    BANGER_OPT_SOURCE_DATE_EPOCH = 11,
+    /// Text: directory for scratch files of the e2fsprogs backend. Default: $TMPDIR.
+    BANGER_OPT_SCRATCH_DIR = 12,
+    /// Text: label of the file system, at most 16 bytes. Default: empty.
+    BANGER_OPT_LABEL = 13,
+    /// Text: UUID of the file system. Default: made from the files.
+    BANGER_OPT_UUID = 14,
+    /// Number: how many layers are downloaded at a time, 1 to 64. Default: 4.
+    BANGER_OPT_JOBS = 15,
+    /// Boolean: use http for any registry. Default: false.
+    BANGER_OPT_PLAIN_HTTP = 16,
+    /// Text: PEM file with certificates to trust besides those of the system.
+    BANGER_OPT_CA_CERT = 17,
+    /// Text: where credentials come from: "anonymous" or "user", which reads the files of docker and podman
+    /// and runs the programs they name. Default: "anonymous".
+    BANGER_OPT_AUTH = 18,
+    /// Text: user name for the registry; PASSWORD goes with it.
+    BANGER_OPT_USER = 19,
+    /// Text: password or access token for the registry; USER goes with it.
+    BANGER_OPT_PASSWORD = 20,
+    /// Text: refresh token for the registry, in the place of user name and password.
+    BANGER_OPT_IDENTITY_TOKEN = 21,
+    /// List of texts: credential files in the format of docker, in the place of the user's own.
+    BANGER_OPT_AUTH_FILE = 22,
+    /// Text: directory of the credential helpers that files of AUTH_FILE name. Default: $PATH.
+    BANGER_OPT_HELPER_DIR = 23,
+    /// Number: how long such a helper may take. Default: 30000.
+    BANGER_OPT_HELPER_TIMEOUT_MS = 24,
+    /// Number: how often a request is tried before the pull fails. Default: 5.
+    BANGER_OPT_ATTEMPTS = 25,
+    /// Number: pause after the first failed attempt; it doubles with each further one. Default: 500.
+    BANGER_OPT_BACKOFF_MS = 26,
+    /// Number: longest pause between two attempts. Default: 60000.
+    BANGER_OPT_MAX_BACKOFF_MS = 27,
+    /// Number: how long to wait for a connection. Default: 10000.
+    BANGER_OPT_CONNECT_TIMEOUT_MS = 28,
+    /// Number: how long a transfer may stand still. Default: 30000.
+    BANGER_OPT_STALL_TIMEOUT_MS = 29,
+    /// Number: least bytes a second of a transfer; 0 allows any rate. Default: 1024.
+    BANGER_OPT_MIN_RATE_BYTES = 30,
+    /// Number: how long a transfer may be slower than MIN_RATE_BYTES. Default: 30000.
+    BANGER_OPT_RATE_WINDOW_MS = 31,
+    /// Number: longest time of all pauses between attempts together. Default: 600000.
+    BANGER_OPT_MAX_WAIT_MS = 32,
+    /// Number: longest time of all requests and downloads together. Default: 43200000.
+    BANGER_OPT_MAX_TIME_MS = 33,
+    /// Number: largest manifest or index. Default: 4 MiB.
+    BANGER_OPT_MAX_MANIFEST_BYTES = 34,
+    /// Number: largest image configuration. Default: 16 MiB.
+    BANGER_OPT_MAX_CONFIG_BYTES = 35,
+    /// Number: largest total of compressed layers. Default: 1 TiB.
+    BANGER_OPT_MAX_DOWNLOAD_BYTES = 36,
+    /// Number: largest total of files and directories, in whole blocks. Default: 64 GiB.
+    BANGER_OPT_MAX_CONTENT_BYTES = 37,
+    /// Number: largest total of uncompressed layers. Default: 128 GiB.
+    BANGER_OPT_MAX_TAR_BYTES = 38,
+    /// Number: most entries of all layers together. Default: 10000000.
+    BANGER_OPT_MAX_ENTRIES = 39,
+    /// Number: most directories on the way to one path. Default: 1024.
+    BANGER_OPT_MAX_DEPTH = 40,
+    /// Number: largest file, holes included. Default: 1 TiB.
+    BANGER_OPT_MAX_FILE_BYTES = 41,
+    /// Number: most room for the extended attributes of one file. Default: 4144.
+    BANGER_OPT_MAX_XATTR_BYTES = 42,
+    /// Number: most memory for names, targets and attributes, besides 300 bytes an entry. Default: 96 MiB.
+    BANGER_OPT_MAX_METADATA_BYTES = 43,
+    /// Number: most components of paths and symlinks to resolve, besides 32 a path. Default: 4194304.
+    BANGER_OPT_MAX_PATH_COMPONENTS = 44,
+    /// Number: most layers of an image. Default: 512.
+    BANGER_OPT_MAX_LAYERS = 45,
+    /// Number: most warnings that are kept; the rest is counted. Default: 100.
+    BANGER_OPT_MAX_WARNINGS = 46,
+    /// Number: largest extended header of a tar. Default: 1 MiB.
+    BANGER_OPT_MAX_EXTENDED_BYTES = 47,
+    /// Number: most pieces of one sparse file. Default: 1048576.
+    BANGER_OPT_MAX_SPARSE_EXTENTS = 48,
+    /// Number: most addresses of foreign layers that are tried. Default: 64.
+    BANGER_OPT_MAX_URLS = 49,
+    /// Number: remove blobs that were last used longer ago than this.
+    BANGER_OPT_OLDER_THAN_MS = 50,
+    /// Number: remove the least recently used blobs until the cache is no larger than this.
+    BANGER_OPT_MAX_SIZE_BYTES = 51,
+    /// Boolean: remove all blobs. Default: false.
+    BANGER_OPT_ALL = 52,
+    /// Boolean: tell what would be removed, and remove nothing. Default: false.
+    BANGER_OPT_DRY_RUN = 53,
+    /// Number: most bytes that a call returns: output of a program, or a file. Default: 64 MiB.
+    BANGER_OPT_MAX_OUTPUT_BYTES = 100,
+    /// Number: largest file that is copied out of a guest. Default: 64 GiB.
+    BANGER_OPT_MAX_COPY_BYTES = 101,
+    /// Number: how long a guest may take to answer. Default: 30000.
+    BANGER_OPT_REPLY_TIMEOUT_MS = 102,
+    /// Text: processor of the guest, "amd64". Default: that of the programs in the image.
+    BANGER_OPT_ARCHITECTURE = 103,
+    /// Text: name of the machine. Default: the image's own, or "banger".
+    BANGER_OPT_HOSTNAME = 104,
+    /// List of texts: a program and its arguments.
+    BANGER_OPT_EXEC_ARGV = 105,
+    /// List of texts: variables of the program, each "NAME=VALUE".
+    BANGER_OPT_EXEC_ENV = 106,
+    /// Boolean: whether the program gets these variables only. Default: false.
+    BANGER_OPT_EXEC_CLEAR_ENV = 107,
+    /// Text: user of the program: "name", "uid", "name:group" or "uid:gid". Default: root.
+    BANGER_OPT_EXEC_USER = 108,
+    /// Text: working directory of the program. Default: "/".
+    BANGER_OPT_EXEC_WORKING_DIR = 109,
+    /// Boolean: whether the caller writes to standard input, which is empty otherwise. Default: false.
+    BANGER_OPT_EXEC_STDIN = 110,
+    /// Number: lines of a terminal for the program, in the place of pipes; EXEC_COLUMNS goes with it.
+    BANGER_OPT_EXEC_ROWS = 111,
+    /// Number: columns of a terminal for the program; EXEC_ROWS goes with it.
+    BANGER_OPT_EXEC_COLUMNS = 112,
+    /// Number: after this time the program is killed. Default: no limit.
+    BANGER_OPT_EXEC_TIMEOUT_MS = 113,
+    /// Text: interface of the guest. Default: its only one.
+    BANGER_OPT_NETWORK_INTERFACE = 114,
+    /// List of texts: addresses of the interface, each with the length of its prefix: "10.0.0.2/24".
+    BANGER_OPT_NETWORK_ADDRESS = 115,
+    /// List of texts: default routes, at most one for IPv4 and one for IPv6.
+    BANGER_OPT_NETWORK_GATEWAY = 116,
+    /// List of texts: name servers.
+    BANGER_OPT_NETWORK_DNS = 117,
+    /// Boolean: whether the guest keeps the network for later boots. Default: false.
+    BANGER_OPT_NETWORK_PERSIST = 118,
+    /// Number: permissions of the file, 0 to 07777. Default: those of the file that is replaced, or 0644.
+    BANGER_OPT_COPY_MODE = 119,
+    /// Number: owner of the file. Default: that of the file that is replaced, or 0.
+    BANGER_OPT_COPY_UID = 120,
+    /// Number: group of the file. Default: that of the file that is replaced, or 0.
+    BANGER_OPT_COPY_GID = 121,
+    /// Boolean: whether missing parent directories are made. Default: false.
+    BANGER_OPT_COPY_PARENTS = 122,
+    /// Makes the type 32 bits wide; not an option.
+    BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
+}
+
+/// The type of an option's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ValueKind {
+    Text,
+    Number,
+    Flag,
+    Bytes,
+    List,
+}
+
+impl ValueKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Number => "a number",
+            Self::Flag => "a boolean",
+            Self::Bytes => "bytes",
+            Self::List => "a list of texts",
+        }
+    }
+}
+
+const OPTIONS: &[(banger_option, ValueKind)] = &[
+    (BANGER_OPT_NAME, ValueKind::Text),
+    (BANGER_OPT_PLATFORM, ValueKind::Text),
+    (BANGER_OPT_SIZE_BYTES, ValueKind::Number),
+    (BANGER_OPT_SIZE_AT_LEAST_BYTES, ValueKind::Number),
+    (BANGER_OPT_INODES, ValueKind::Number),
+    (BANGER_OPT_BACKEND, ValueKind::Text),
+    (BANGER_OPT_INIT, ValueKind::Text),
+    (BANGER_OPT_INJECT, ValueKind::Flag),
+    (BANGER_OPT_GUEST_DIR, ValueKind::Text),
+    (BANGER_OPT_FORCE, ValueKind::Flag),
+    (BANGER_OPT_SOURCE_DATE_EPOCH, ValueKind::Number),
+    (BANGER_OPT_SCRATCH_DIR, ValueKind::Text),
+    (BANGER_OPT_LABEL, ValueKind::Text),
+    (BANGER_OPT_UUID, ValueKind::Text),
+    (BANGER_OPT_JOBS, ValueKind::Number),
+    (BANGER_OPT_PLAIN_HTTP, ValueKind::Flag),
+    (BANGER_OPT_CA_CERT, ValueKind::Text),
+    (BANGER_OPT_AUTH, ValueKind::Text),
+    (BANGER_OPT_USER, ValueKind::Text),
+    (BANGER_OPT_PASSWORD, ValueKind::Text),
+    (BANGER_OPT_IDENTITY_TOKEN, ValueKind::Text),
+    (BANGER_OPT_AUTH_FILE, ValueKind::List),
+    (BANGER_OPT_HELPER_DIR, ValueKind::Text),
+    (BANGER_OPT_HELPER_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_ATTEMPTS, ValueKind::Number),
+    (BANGER_OPT_BACKOFF_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_BACKOFF_MS, ValueKind::Number),
+    (BANGER_OPT_CONNECT_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_STALL_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_MIN_RATE_BYTES, ValueKind::Number),
+    (BANGER_OPT_RATE_WINDOW_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_WAIT_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_TIME_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_MANIFEST_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_CONFIG_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_DOWNLOAD_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_CONTENT_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_TAR_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_ENTRIES, ValueKind::Number),
+    (BANGER_OPT_MAX_DEPTH, ValueKind::Number),
+    (BANGER_OPT_MAX_FILE_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_XATTR_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_METADATA_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_PATH_COMPONENTS, ValueKind::Number),
+    (BANGER_OPT_MAX_LAYERS, ValueKind::Number),
+    (BANGER_OPT_MAX_WARNINGS, ValueKind::Number),
+    (BANGER_OPT_MAX_EXTENDED_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_SPARSE_EXTENTS, ValueKind::Number),
+    (BANGER_OPT_MAX_URLS, ValueKind::Number),
+    (BANGER_OPT_OLDER_THAN_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_SIZE_BYTES, ValueKind::Number),
+    (BANGER_OPT_ALL, ValueKind::Flag),
+    (BANGER_OPT_DRY_RUN, ValueKind::Flag),
+    (BANGER_OPT_MAX_OUTPUT_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_COPY_BYTES, ValueKind::Number),
+    (BANGER_OPT_REPLY_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_ARCHITECTURE, ValueKind::Text),
+    (BANGER_OPT_HOSTNAME, ValueKind::Text),
+    (BANGER_OPT_EXEC_ARGV, ValueKind::List),
+    (BANGER_OPT_EXEC_ENV, ValueKind::List),
+    (BANGER_OPT_EXEC_CLEAR_ENV, ValueKind::Flag),
+    (BANGER_OPT_EXEC_USER, ValueKind::Text),
+    (BANGER_OPT_EXEC_WORKING_DIR, ValueKind::Text),
+    (BANGER_OPT_EXEC_STDIN, ValueKind::Flag),
+    (BANGER_OPT_EXEC_ROWS, ValueKind::Number),
+    (BANGER_OPT_EXEC_COLUMNS, ValueKind::Number),
+    (BANGER_OPT_EXEC_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_NETWORK_INTERFACE, ValueKind::Text),
+    (BANGER_OPT_NETWORK_ADDRESS, ValueKind::List),
+    (BANGER_OPT_NETWORK_GATEWAY, ValueKind::List),
+    (BANGER_OPT_NETWORK_DNS, ValueKind::List),
+    (BANGER_OPT_NETWORK_PERSIST, ValueKind::Flag),
+    (BANGER_OPT_COPY_MODE, ValueKind::Number),
+    (BANGER_OPT_COPY_UID, ValueKind::Number),
+    (BANGER_OPT_COPY_GID, ValueKind::Number),
+    (BANGER_OPT_COPY_PARENTS, ValueKind::Flag),
+];
+
+#[derive(Debug)]
+enum OptionValue {
+    Text(String),
+    Number(u64),
+    Flag(bool),
+    Bytes(Vec<u8>),
+    List(Vec<String>),
+}
+
+/// Options of a call. One thread at a time may use it; calls only read it. Free it with banger_options_free.
+#[derive(Debug, Default)]
+pub struct banger_options {
+    values: BTreeMap<banger_option, OptionValue>,
+}
+
+impl banger_options {
+    /// Returns the option of the number `key`, which takes a value of `given`.
+    fn key(key: c_int, given: ValueKind) -> Result<banger_option, Fault> {
+        let found = OPTIONS.iter().find(|(option, _)| *option as c_int == key);
+        let (option, takes) =
+            found.ok_or_else(|| Fault::option(format!("this version has no option {key}")))?;
+        if *takes == given {
+            Ok(*option)
+        } else {
+            Err(Fault::argument(format!("{option:?} takes {}, not {}", takes.name(), given.name())))
+        }
+    }
+}
+
+/// Returns options without values. Never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn banger_options_new() -> *mut banger_options {
+    Box::into_raw(Box::default())
+}
+
+/// Frees options. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_options_free(options: *mut banger_options) {
+    // SAFETY: the caller got the pointer of this library and frees it once.
+    unsafe { crate::call::free(options) };
+}
+
+/// Sets an option that takes a text.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_options_set_string(
+    options: *mut banger_options,
+    key: c_int,
+    value: *const c_char,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded_unit(error, || {
+            let options = borrowed_mut(options, "options")?;
+            let key = banger_options::key(key, ValueKind::Text)?;
+            options.values.insert(key, OptionValue::Text(text(value, "value")?.to_owned()));
+            Ok(())
+        })
+    }
+}
+
+/// Sets an option that takes a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_options_set_u64(
+    options: *mut banger_options,
+    key: c_int,
+    value: u64,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded_unit(error, || {
+            let options = borrowed_mut(options, "options")?;
+            let key = banger_options::key(key, ValueKind::Number)?;
+            options.values.insert(key, OptionValue::Number(value));
+            Ok(())
+        })
+    }
+}
+
+/// Sets an option that takes a boolean.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_options_set_bool(
+    options: *mut banger_options,
+    key: c_int,
+    value: bool,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded_unit(error, || {
+            let options = borrowed_mut(options, "options")?;
+            let key = banger_options::key(key, ValueKind::Flag)?;
+            options.values.insert(key, OptionValue::Flag(value));
+            Ok(())
+        })
+    }
+}
+
+/// Sets an option that takes bytes. The bytes are copied.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_options_set_bytes(
+    options: *mut banger_options,
+    key: c_int,
+    data: *const u8,
+    length: usize,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded_unit(error, || {
+            let options = borrowed_mut(options, "options")?;
+            let key = banger_options::key(key, ValueKind::Bytes)?;
+            options.values.insert(key, OptionValue::Bytes(bytes(data, length, "data")?.to_owned()));
+            Ok(())
+        })
+    }
+}
+
+/// Adds a text to an option that takes a list.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_options_add_string(
+    options: *mut banger_options,
+    key: c_int,
+    value: *const c_char,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded_unit(error, || {
+            let options = borrowed_mut(options, "options")?;
+            let key = banger_options::key(key, ValueKind::List)?;
+            let value = text(value, "value")?.to_owned();
+            match options.values.entry(key).or_insert_with(|| OptionValue::List(Vec::new())) {
+                OptionValue::List(list) => list.push(value),
+                other => *other = OptionValue::List(vec![value]),
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Reads the options of one call, and finds those that the call does not use.
+#[derive(Debug)]
+pub(crate) struct OptionReader<'a> {
+    options: Option<&'a banger_options>,
+    used: RefCell<BTreeSet<banger_option>>,
+}
+
+impl<'a> OptionReader<'a> {
+    /// Reads `options`; NULL has none.
+    ///
+    /// # Safety
+    /// `options` is NULL or alive, and nobody changes it during the call.
+    pub(crate) unsafe fn of(options: *const banger_options) -> Self {
+        // SAFETY: as the function's own condition.
+        Self { options: unsafe { options.as_ref() }, used: RefCell::default() }
+    }
+
+    fn value(&self, key: banger_option) -> Option<&'a OptionValue> {
+        self.used.borrow_mut().insert(key);
+        self.options?.values.get(&key)
+    }
+
+    /// Returns the text under `key`.
+    pub(crate) fn text(&self, key: banger_option) -> Option<&'a str> {
+        match self.value(key)? {
+            OptionValue::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the text under `key`, parsed.
+    pub(crate) fn parsed<T: FromStr>(&self, key: banger_option) -> Result<Option<T>, Fault>
+    where
+        Fault: From<T::Err>,
+    {
+        Ok(self.text(key).map(str::parse).transpose()?)
+    }
+
+    /// Returns the number under `key`, which has to fit the type.
+    pub(crate) fn number<T: TryFrom<u64>>(&self, key: banger_option) -> Result<Option<T>, Fault>
+    where
+        T::Error: Display,
+    {
+        let Some(OptionValue::Number(number)) = self.value(key) else { return Ok(None) };
+        let failed = |reason| Fault::argument(format!("{key:?} cannot be {number}: {reason}"));
+        T::try_from(*number).map(Some).map_err(failed)
+    }
+
+    /// Returns the boolean under `key`.
+    pub(crate) fn flag(&self, key: banger_option) -> Option<bool> {
+        match self.value(key)? {
+            OptionValue::Flag(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    /// Returns the bytes under `key`.
+    pub(crate) fn bytes(&self, key: banger_option) -> Option<&'a [u8]> {
+        match self.value(key)? {
+            OptionValue::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Returns the texts under `key`.
+    pub(crate) fn list(&self, key: banger_option) -> &'a [String] {
+        match self.value(key) {
+            Some(OptionValue::List(list)) => list,
+            _ => &[],
+        }
+    }
+
+    /// Returns the texts under `key`, parsed.
+    pub(crate) fn parsed_list<T: FromStr<Err: Display>>(&self, key: banger_option) -> Result<Vec<T>, Fault> {
+        let failed = |text: &str, reason| Fault::argument(format!("{key:?} cannot be {text:?}: {reason}"));
+        self.list(key).iter().map(|text| text.parse().map_err(|error| failed(text, error))).collect()
+    }
+
+    /// Ends the reading: an option that is set and was not asked for is an error.
+    pub(crate) fn finish(self, call: &str) -> Result<(), Fault> {
+        let used = self.used.into_inner();
+        let unused = self.options.and_then(|options| options.values.keys().find(|key| !used.contains(key)));
+        match unused {
+            Some(key) => Err(Fault::option(format!("{call} does not use {key:?}"))),
+            None => Ok(()),
+        }
+    }
+}
