@@ -265,7 +265,7 @@ pub unsafe extern "C" fn banger_exec_input_resize(
     unsafe {
         guarded_unit(error, || {
             let input = borrowed(input, "input")?;
-            input.input.resize(Pty { rows, columns }).map_err(|source| input.fault(source))
+            input.input.resize(Pty::new(rows, columns)).map_err(|source| input.fault(source))
         })
     }
 }

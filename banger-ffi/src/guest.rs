@@ -356,7 +356,7 @@ pub(crate) fn exec_request(given: OptionReader<'_>, call: &str) -> Result<Exec, 
     let (rows, columns) = (given.number(BANGER_OPT_EXEC_ROWS)?, given.number(BANGER_OPT_EXEC_COLUMNS)?);
     let pty = match (rows, columns) {
         (None, None) => None,
-        (Some(rows), Some(columns)) => Some(Pty { rows, columns }),
+        (Some(rows), Some(columns)) => Some(Pty::new(rows, columns)),
         _ => {
             let (rows, columns) = (BANGER_OPT_EXEC_ROWS, BANGER_OPT_EXEC_COLUMNS);
             return Err(Fault::argument(format!("{rows:?} and {columns:?} go together")));

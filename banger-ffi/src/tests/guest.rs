@@ -27,7 +27,7 @@ pub(super) fn accept(stream: &mut UnixStream, accepted: &Accepted) -> Option<()>
 
 /// An agent that does what it is asked.
 fn obliging(stream: &mut UnixStream) -> Option<()> {
-    let Request { id, operation } = request(stream)?;
+    let Request { id, operation, .. } = request(stream)?;
     let outcome = match operation {
         Operation::Health => Outcome::Health(Health::default().with_agent_version("1.2.3".to_owned())),
         Operation::Info => Outcome::Info(Box::new(Info::default().with_hostname("vm7".to_owned()))),
@@ -39,7 +39,7 @@ fn obliging(stream: &mut UnixStream) -> Option<()> {
         Operation::Grow => Outcome::Grow(Grown::default().with_before_bytes(1).with_after_bytes(2)),
         Operation::Shutdown(_) => Outcome::Shutdown,
         Operation::Wait(wait) if wait.timeout_ms == Some(1) => {
-            Outcome::Error(Refusal { code: ErrorCode::TimedOut, message: "it runs".to_owned() })
+            Outcome::Error(Refusal::new(ErrorCode::TimedOut, "it runs"))
         }
         Operation::Wait(_) => Outcome::Wait(ExitStatus::Killed { signal: 9 }),
         Operation::CopyIn(copy) => {
@@ -65,7 +65,7 @@ fn obliging(stream: &mut UnixStream) -> Option<()> {
         }
         _ => return None,
     };
-    write_message(stream, FrameKind::Reply, &Reply { id, outcome }).ok()?;
+    write_message(stream, FrameKind::Reply, &Reply::new(id, outcome)).ok()?;
     // Until the client has gone.
     stream.read(&mut [0]).ok().map(drop)
 }
