@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 
-use banger_tree::{ContentError, ContentId, ContentStore, LayerIndex};
+use banger_tree::{Advice, ContentError, ContentId, ContentStore, LayerIndex, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::host;
@@ -114,10 +114,12 @@ impl NumberedFiles {
         let store = self.path(id).into_string();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ContentError::NoSpace {
-                store: format!(
-                    "{store}; free some space on that disk, or set TMPDIR to a directory on another"
-                ),
+                store,
                 needed_bytes: bytes,
+                advice: Some(Advice::with_setting(
+                    "free some space on that disk, or set {setting} to a directory on another",
+                    Setting("scratch_dir"),
+                )),
             },
             _ => ContentError::Io { action, store, source },
         }

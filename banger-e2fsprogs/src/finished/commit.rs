@@ -9,7 +9,7 @@ use banger_tree::{Cancellation, ContentStore as _, GuestPath, InodeId, NodeKind,
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::NamedTempFile;
 
-use super::error::rootfs_error;
+use super::error::{NO_FREE_BLOCK, NO_FREE_INODE, rootfs_error};
 use super::load::Loaded;
 use super::plan::Plan;
 use super::{Contents, DebugfsRootfs, Edited};
@@ -135,7 +135,7 @@ impl Pass<'_> {
         if complaints.is_empty() {
             return Ok(());
         }
-        for (said, reason) in [(NO_BLOCK, "there is no free block"), (NO_INODE, "all inodes are in use")] {
+        for (said, reason) in [(NO_BLOCK, NO_FREE_BLOCK), (NO_INODE, NO_FREE_INODE)] {
             if complaints.contains(said) {
                 return Err(Ext4Error::Limit { path: GuestPath::root(), reason: reason.to_owned() });
             }
