@@ -21,6 +21,7 @@ mod detect;
 mod edit;
 mod error;
 mod first_boot;
+mod first_boot_script;
 mod fixups;
 mod init;
 mod openrc;
@@ -87,7 +88,7 @@ pub fn inject_guest_agents(
 /// Returns every text that an injection may write, for digests that tell one banger's images from
 /// another's.
 pub fn injected_texts() -> impl Iterator<Item = &'static str> {
-    let scripts = [first_boot::SCRIPT].into_iter();
+    let scripts = [first_boot_script::SCRIPT].into_iter();
     scripts
         .chain(systemd::texts())
         .chain(openrc::texts())
