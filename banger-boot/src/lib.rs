@@ -40,7 +40,7 @@ pub use agents::GuestAgents;
 use detect::Facts;
 use edit::Edit;
 pub use error::InjectError;
-use plan::Plan;
+use plan::BootPlan;
 pub use report::{Change, Fixup, FixupKind, InjectReport};
 
 /// Makes `rootfs` boot as a virtual machine: decides on the boot contract, puts the guest's binary
@@ -57,7 +57,7 @@ pub fn inject_guest_agents(
     agents: &GuestAgents,
 ) -> Result<InjectReport, InjectError> {
     let facts = Facts::of(rootfs)?;
-    let plan = Plan::new(&facts, agents)?;
+    let plan = BootPlan::new(&facts, agents)?;
     let mut edit = Edit::new(rootfs, agents.timestamp);
     fixups::apply(&mut edit, agents)?;
     edit.file(paths::AGENT, &agents.binary, 0o755)?;
@@ -97,7 +97,7 @@ pub fn injected_texts() -> impl Iterator<Item = &'static str> {
         .chain(busybox::texts())
 }
 
-fn config(plan: &Plan, agents: &GuestAgents) -> GuestConfig {
+fn config(plan: &BootPlan, agents: &GuestAgents) -> GuestConfig {
     GuestConfig::new(plan.contract)
         .with_init(agents.init)
         .with_handover(plan.handover.clone())

@@ -54,13 +54,13 @@ impl Drop for Scratch {
 #[derive(Debug)]
 pub(crate) struct NumberedFiles {
     directory: Utf8PathBuf,
-    contents: Vec<Option<Content>>,
+    contents: Vec<Option<StoredContent>>,
     open: Option<Open>,
 }
 
 /// What is known of one content.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Content {
+pub(crate) struct StoredContent {
     size_bytes: u64,
     finished: bool,
     /// Blocks that have data.
@@ -94,7 +94,7 @@ impl NumberedFiles {
     ///
     /// # Errors
     /// There is none of this id.
-    pub(crate) fn finished(&self, id: ContentId) -> Result<&Content, ContentError> {
+    pub(crate) fn finished(&self, id: ContentId) -> Result<&StoredContent, ContentError> {
         let content = self.contents.get(id.index()).and_then(Option::as_ref);
         content.filter(|content| content.finished).ok_or(ContentError::Unknown { id })
     }
@@ -148,7 +148,7 @@ impl ContentStore for NumberedFiles {
         }
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|error| self.io_error("create", id, size_bytes, error))?;
-        self.contents.push(Some(Content { size_bytes, finished: false, blocks: 0, runs: 0 }));
+        self.contents.push(Some(StoredContent { size_bytes, finished: false, blocks: 0, runs: 0 }));
         self.open = Some(Open { id, file, written_bytes: 0, next_block: 0 });
         Ok(id)
     }

@@ -89,7 +89,7 @@ impl Writer {
     fn start_after(file: File, direct: Option<File>, cached_bytes: u64) -> io::Result<Self> {
         let (requests, received) = channel();
         let (empty, emptied) = channel();
-        let output = Output { file, direct, cached_bytes, length: 0, writeback: Writeback::default() };
+        let output = WriterOutput { file, direct, cached_bytes, length: 0, writeback: Writeback::default() };
         let thread = thread::Builder::new()
             .name("ext4-writer".to_owned())
             .spawn(move || output.run(&received, &empty))?;
@@ -151,7 +151,7 @@ impl Drop for Writer {
 }
 
 /// What the thread owns.
-struct Output {
+struct WriterOutput {
     file: File,
     /// The same file, to be written past the page cache, which saves the copy and the bookkeeping
     /// of every page; the flush before publication finds nothing left to do.
@@ -162,7 +162,7 @@ struct Output {
     writeback: Writeback,
 }
 
-impl Output {
+impl WriterOutput {
     fn run(mut self, requests: &Receiver<Request>, empty: &Sender<Buffer>) -> io::Result<()> {
         for request in requests {
             match request {
@@ -278,7 +278,7 @@ mod tests {
     fn falls_back_where_direct_writes_are_refused() {
         let (_directory, path, file) = file();
         // One of the two starts at an odd address, which most devices refuse.
-        let mut output = Output {
+        let mut output = WriterOutput {
             file: file.try_clone().unwrap(),
             direct: open_direct(&path),
             cached_bytes: 0,
