@@ -6,6 +6,7 @@ use banger_tree::{FileType, GuestPath, Rootfs, RootfsError};
 
 use crate::edit::{lookup, lstat, path, read_text};
 use crate::error::InjectError;
+use crate::first_boot_script;
 
 /// The path at which the kernel and this crate look for init.
 pub(crate) const INIT: &str = "/sbin/init";
@@ -54,8 +55,6 @@ pub(crate) struct Facts {
 
 const PROGRAM_DIRS: [&str; 6] =
     ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
-const PACKAGE_MANAGERS: [&str; 10] =
-    ["apt-get", "dnf5", "dnf", "microdnf", "tdnf", "yum", "zypper", "apk", "pacman", "xbps-install"];
 
 impl Facts {
     pub(crate) fn of(rootfs: &dyn Rootfs) -> Result<Self, InjectError> {
@@ -76,7 +75,7 @@ impl Facts {
         let config = read_text(rootfs, paths::GUEST_CONFIG)?;
         let config = config.and_then(|json| GuestConfig::from_json(&json).ok());
         let mut package_manager = false;
-        for name in PACKAGE_MANAGERS {
+        for name in first_boot_script::package_managers() {
             package_manager = package_manager || any_program(rootfs, name)?;
         }
         Ok(Self {

@@ -1,15 +1,14 @@
-//! The script of the first boot, and the marker that asks for one.
+//! Putting in the script of the first boot, and the marker that asks for one.
 
 use banger_guest::config::{FirstBootMarker, paths};
 
 use crate::detect::Facts;
 use crate::edit::Edit;
 use crate::error::InjectError;
+use crate::first_boot_script::SCRIPT;
 use crate::report::FixupKind;
 
-pub(crate) const SCRIPT: &str = include_str!("../assets/first-boot.sh");
-
-/// Writes both if a first boot can do something; returns whether one is pending.
+/// Writes both where a first boot can do something; returns whether one is pending.
 pub(crate) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<bool, InjectError> {
     edit.dir("/var/lib/banger")?;
     edit.dir("/var/log")?;

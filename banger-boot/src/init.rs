@@ -6,11 +6,11 @@ use banger_tree::FileType;
 use crate::detect::{INIT, OPENRC_INIT};
 use crate::edit::Edit;
 use crate::error::InjectError;
-use crate::plan::{InitLink, MOVED_INIT, Plan};
+use crate::plan::{BootPlan, InitLink, MOVED_INIT};
 use crate::report::FixupKind;
 
-/// Makes `/sbin/init` as planned.
-pub(crate) fn install(edit: &mut Edit<'_>, plan: &Plan) -> Result<(), InjectError> {
+/// Makes `/sbin/init` what the plan says.
+pub(crate) fn install(edit: &mut Edit<'_>, plan: &BootPlan) -> Result<(), InjectError> {
     let target = match plan.init {
         InitLink::Keep => return Ok(()),
         InitLink::Banger => paths::INIT,

@@ -21,6 +21,7 @@ mod detect;
 mod edit;
 mod error;
 mod first_boot;
+mod first_boot_script;
 mod fixups;
 mod init;
 mod openrc;
@@ -39,7 +40,7 @@ pub use agents::GuestAgents;
 use detect::Facts;
 use edit::Edit;
 pub use error::InjectError;
-use plan::Plan;
+use plan::BootPlan;
 pub use report::{Change, Fixup, FixupKind, InjectReport};
 
 /// Makes `rootfs` boot as a virtual machine. Chooses the boot contract, adds the guest binary and services
@@ -56,7 +57,7 @@ pub fn inject_guest_agents(
     agents: &GuestAgents,
 ) -> Result<InjectReport, InjectError> {
     let facts = Facts::of(rootfs)?;
-    let plan = Plan::new(&facts, agents)?;
+    let plan = BootPlan::new(&facts, agents)?;
     let mut edit = Edit::new(rootfs, agents.timestamp);
     fixups::apply(&mut edit, agents)?;
     edit.file(paths::AGENT, &agents.binary, 0o755)?;
@@ -87,7 +88,7 @@ pub fn inject_guest_agents(
 /// Returns every text that an injection may write, for digests that distinguish images of different versions
 /// of banger.
 pub fn injected_texts() -> impl Iterator<Item = &'static str> {
-    let scripts = [first_boot::SCRIPT].into_iter();
+    let scripts = [first_boot_script::SCRIPT].into_iter();
     scripts
         .chain(systemd::texts())
         .chain(openrc::texts())
@@ -96,7 +97,7 @@ pub fn injected_texts() -> impl Iterator<Item = &'static str> {
         .chain(busybox::texts())
 }
 
-fn config(plan: &Plan, agents: &GuestAgents) -> GuestConfig {
+fn config(plan: &BootPlan, agents: &GuestAgents) -> GuestConfig {
     GuestConfig::new(plan.contract)
         .with_init(agents.init)
         .with_handover(plan.handover.clone())

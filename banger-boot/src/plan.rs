@@ -23,7 +23,7 @@ pub(crate) enum InitLink {
 
 /// How the guest boots.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct BootPlan {
     pub(crate) contract: BootContract,
     /// The init that services are written for.
     pub(crate) pieces: BootContract,
@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) warnings: Vec<String>,
 }
 
-impl Plan {
+impl BootPlan {
     pub(crate) fn new(facts: &Facts, agents: &GuestAgents) -> Result<Self, InjectError> {
         let own = own_contract(facts);
         let plan = Self {

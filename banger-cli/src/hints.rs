@@ -13,12 +13,13 @@ use crate::failure::CommandError;
 
 /// The options that are not called as the library's setting is. All others are: `max_tar_bytes` is
 /// `--max-tar`, `no_dereference` is `--no-dereference`.
-const FLAGS: [(&str, &str); 7] = [
+const FLAGS: [(&str, &str); 8] = [
     ("cache", "--cache-dir"),
     ("dir", "--guest-dir"),
     ("empty_directories", "--dir"),
     ("guest", "--no-inject"),
     ("max_copy_bytes", "--max-size"),
+    ("scratch_dir", "TMPDIR"),
     ("source_date_epoch", "SOURCE_DATE_EPOCH"),
     ("state", "--state-dir"),
 ];
@@ -132,6 +133,9 @@ fn edit_hint(file_exists: bool, error: &EditError) -> Option<String> {
         EditError::Rootfs(RootfsError::Io { action: "open", .. }) if !file_exists => {
             "give the path of an ext4 file, for a managed image the one that `banger image show NAME` tells"
         }
+        EditError::Rootfs(RootfsError::NoSpace { .. }) => {
+            "make the file system larger with `banger rootfs resize`, or remove files from it"
+        }
         EditError::NotFound { advice, .. }
         | EditError::NotADirectory { advice, .. }
         | EditError::Directory { advice, .. }
@@ -191,6 +195,7 @@ mod tests {
             ("guest cp", "max_copy_bytes", "--max-size"),
             ("guest exec", "max_output_bytes", "--max-output"),
             ("image pull", "source_date_epoch", "SOURCE_DATE_EPOCH"),
+            ("image pull", "scratch_dir", "TMPDIR"),
             ("image list", "max_time", "the option `max_time`"),
         ] {
             assert_eq!(path(command).flag_of(Setting(setting)), want, "{command} {setting}");

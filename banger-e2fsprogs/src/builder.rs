@@ -16,7 +16,7 @@ use crate::limits;
 use crate::mkfs::{self, Made};
 use crate::scratch::{NumberedFiles, Scratch};
 use crate::staging;
-use crate::tools::{Run, Tool};
+use crate::tools::{Tool, ToolRun};
 use crate::xattr;
 use banger_ext4::Ext4Error;
 use banger_ext4::on_disk::BLOCK_BYTES;
@@ -196,8 +196,8 @@ impl E2fsprogsBuilder {
         Scope { lost_and_found: Some(self.options.timestamp), kept: &[] }
     }
 
-    fn run(&self) -> Run<'_> {
-        Run {
+    fn run(&self) -> ToolRun<'_> {
+        ToolRun {
             directory: self.scratch.path(),
             cancellation: &self.options.cancellation,
             // The tools take 0 for "not set".

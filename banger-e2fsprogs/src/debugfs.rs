@@ -11,7 +11,7 @@ use camino::Utf8PathBuf;
 use crate::difference::Difference;
 use crate::host;
 use crate::scratch::{Scratch, make_directory};
-use crate::tools::{Run, Tool};
+use crate::tools::{Tool, ToolRun};
 use banger_ext4::Ext4Error;
 
 /// Name of the link to the image in the scratch directory. Tools get this name, because the path of the image
@@ -26,11 +26,11 @@ const LINE_MAX: usize = 8000;
 
 /// One command for debugfs.
 #[derive(Clone, Debug)]
-pub(crate) struct Command {
+pub(crate) struct DebugfsCommand {
     line: Vec<u8>,
 }
 
-impl Command {
+impl DebugfsCommand {
     /// Returns the command `name` without arguments.
     pub(crate) fn new(name: &str) -> Self {
         Self { line: name.as_bytes().to_vec() }
@@ -56,10 +56,10 @@ impl Command {
 /// # Errors
 /// The host fails, debugfs ends badly, or the run is cancelled.
 pub(crate) fn run_commands(
-    commands: impl Iterator<Item = Command>,
+    commands: impl Iterator<Item = DebugfsCommand>,
     scratch: &Scratch,
     debugfs: &Tool,
-    run: &Run<'_>,
+    run: &ToolRun<'_>,
 ) -> Result<String, Ext4Error> {
     let path = scratch.path().join(SCRIPT);
     let script = |lines: &mut Vec<u8>| {
@@ -89,8 +89,8 @@ pub(crate) fn run_commands(
     if lines.is_empty() { Ok(String::new()) } else { script(&mut lines) }
 }
 
-/// Runs debugfs; returns its complaints.
-fn run_debugfs(debugfs: &Tool, arguments: [OsString; 4], run: &Run<'_>) -> Result<String, Ext4Error> {
+/// Runs debugfs; returns what it complains about.
+fn run_debugfs(debugfs: &Tool, arguments: [OsString; 4], run: &ToolRun<'_>) -> Result<String, Ext4Error> {
     let outcome = debugfs.run(&arguments, run)?;
     let complaints = outcome.complaints("debugfs");
     if outcome.status.success() || !complaints.is_empty() {
@@ -200,7 +200,7 @@ impl Script {
     ///
     /// # Errors
     /// The host fails, debugfs ends badly, or the build is cancelled.
-    pub(crate) fn run(mut self, debugfs: &Tool, run: &Run<'_>) -> Result<String, Ext4Error> {
+    pub(crate) fn run(mut self, debugfs: &Tool, run: &ToolRun<'_>) -> Result<String, Ext4Error> {
         if self.commands == 0 {
             return Ok(String::new());
         }

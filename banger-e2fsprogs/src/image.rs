@@ -55,7 +55,7 @@ pub(crate) struct RawInode {
 
 /// Blocks of a file that follow each other in the image, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
+struct BlockRun {
     logical: u64,
     start: u64,
     len: u64,
@@ -358,14 +358,14 @@ impl Image {
         Ok(self.runs(inode)?.into_iter().flat_map(|run| run.start..run.start + run.len).collect())
     }
 
-    /// Returns the places of an inode's data, in order.
-    fn runs(&self, inode: &RawInode) -> io::Result<Vec<Run>> {
+    /// Returns where an inode's data is, in order.
+    fn runs(&self, inode: &RawInode) -> io::Result<Vec<BlockRun>> {
         let mut runs = Vec::new();
         if inode.flags() & EXTENTS_FL == 0 {
             // Slow symlinks of old versions: one block, named directly.
             let block = inode.block()[0];
             if block != 0 {
-                runs.push(Run { logical: 0, start: block.into(), len: 1, written: true });
+                runs.push(BlockRun { logical: 0, start: block.into(), len: 1, written: true });
             }
         } else {
             self.extents(&inode.bytes[0x28..0x64], EXTENT_DEPTH_MAX, &mut 0, &mut runs)?;
@@ -377,9 +377,15 @@ impl Image {
         Ok(runs)
     }
 
-    /// Adds the extents of `node`. All of them must cover blocks of the file from `next` on, so no node comes
-    /// twice, and the walk ends.
-    fn extents(&self, node: &[u8], depth_max: u16, next: &mut u64, runs: &mut Vec<Run>) -> io::Result<()> {
+    /// Adds the extents of `node`, all of which are of blocks of the file from `next` on: so no
+    /// node comes twice, and there is an end.
+    fn extents(
+        &self,
+        node: &[u8],
+        depth_max: u16,
+        next: &mut u64,
+        runs: &mut Vec<BlockRun>,
+    ) -> io::Result<()> {
         let (entries, depth) = (usize::from(u16_at(node, 2)), u16_at(node, 6));
         if u16_at(node, 0) != EXTENT_MAGIC || depth > depth_max || 12 * (entries + 1) > node.len() {
             return Err(corrupt("an extent tree is damaged"));
@@ -394,7 +400,7 @@ impl Image {
                 let length = u32::from(u16_at(entry, 4));
                 let written = length <= EXTENT_MAX_BLOCKS;
                 let len = u64::from(if written { length } else { length - EXTENT_MAX_BLOCKS });
-                runs.push(Run { logical, start, len, written });
+                runs.push(BlockRun { logical, start, len, written });
                 *next = logical + len;
             } else {
                 let child = u64::from(u32_at(entry, 4)) | u64::from(u16_at(entry, 8)) << 32;

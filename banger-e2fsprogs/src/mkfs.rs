@@ -6,7 +6,7 @@ use std::io;
 use crate::debugfs::IMAGE_LINK;
 use crate::layout::Geometry;
 use crate::staging;
-use crate::tools::{Run, Tool};
+use crate::tools::{Tool, ToolRun};
 use banger_ext4::Ext4Error;
 use banger_ext4::Ext4Options;
 use banger_ext4::on_disk::{BLOCK_BYTES, INODE_BYTES};
@@ -33,7 +33,7 @@ pub(crate) fn make(
     mke2fs: &Tool,
     geometry: Geometry,
     options: &Ext4Options,
-    run: &Run<'_>,
+    run: &ToolRun<'_>,
 ) -> Result<Made, Ext4Error> {
     let outcome = mke2fs.run(&arguments(geometry, options), run)?;
     if outcome.status.success() {

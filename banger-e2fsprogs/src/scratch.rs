@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 
-use banger_tree::{ContentError, ContentId, ContentStore, LayerIndex};
+use banger_tree::{Advice, ContentError, ContentId, ContentStore, LayerIndex, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::host;
@@ -54,13 +54,13 @@ impl Drop for Scratch {
 #[derive(Debug)]
 pub(crate) struct NumberedFiles {
     directory: Utf8PathBuf,
-    contents: Vec<Option<Content>>,
+    contents: Vec<Option<StoredContent>>,
     open: Option<Open>,
 }
 
 /// State of one content.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Content {
+pub(crate) struct StoredContent {
     size_bytes: u64,
     finished: bool,
     /// Blocks that have data.
@@ -93,8 +93,8 @@ impl NumberedFiles {
     /// Returns the state of a finished content.
     ///
     /// # Errors
-    /// The id is unknown.
-    pub(crate) fn finished(&self, id: ContentId) -> Result<&Content, ContentError> {
+    /// There is none of this id.
+    pub(crate) fn finished(&self, id: ContentId) -> Result<&StoredContent, ContentError> {
         let content = self.contents.get(id.index()).and_then(Option::as_ref);
         content.filter(|content| content.finished).ok_or(ContentError::Unknown { id })
     }
@@ -114,10 +114,12 @@ impl NumberedFiles {
         let store = self.path(id).into_string();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ContentError::NoSpace {
-                store: format!(
-                    "{store}; free some space on that disk, or set TMPDIR to a directory on another"
-                ),
+                store,
                 needed_bytes: bytes,
+                advice: Some(Advice::with_setting(
+                    "free some space on that disk, or set {setting} to a directory on another",
+                    Setting("scratch_dir"),
+                )),
             },
             _ => ContentError::Io { action, store, source },
         }
@@ -146,7 +148,7 @@ impl ContentStore for NumberedFiles {
         }
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|error| self.io_error("create", id, size_bytes, error))?;
-        self.contents.push(Some(Content { size_bytes, finished: false, blocks: 0, runs: 0 }));
+        self.contents.push(Some(StoredContent { size_bytes, finished: false, blocks: 0, runs: 0 }));
         self.open = Some(Open { id, file, written_bytes: 0, next_block: 0 });
         Ok(id)
     }

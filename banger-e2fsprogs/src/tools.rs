@@ -55,7 +55,7 @@ pub(crate) struct Outcome {
 
 /// Context of a run.
 #[derive(Debug)]
-pub(crate) struct Run<'a> {
+pub(crate) struct ToolRun<'a> {
     /// Directory that the program starts in; its file arguments are relative to it, so that odd
     /// characters in the paths of the host never meet the programs' own syntax.
     pub(crate) directory: &'a Utf8Path,
@@ -107,7 +107,7 @@ impl Tool {
     ///
     /// # Errors
     /// It cannot be started or watched, or the run is cancelled: then it was killed.
-    pub(crate) fn run(&self, arguments: &[OsString], run: &Run<'_>) -> Result<Outcome, Ext4Error> {
+    pub(crate) fn run(&self, arguments: &[OsString], run: &ToolRun<'_>) -> Result<Outcome, Ext4Error> {
         let log = run.directory.join("stderr");
         let stderr = File::create(&log).map_err(|error| host::failed("create", &log, error))?;
         let started = Command::new(&self.path)

@@ -171,3 +171,51 @@ impl Failure for Ext4Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use banger_tree::{Budget, Cost};
+
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_kind() {
+        let (tool, reason) = (|| "mkfs.ext4".to_owned(), || "of this".to_owned());
+        let full = ContentError::NoSpace { store: "disk".to_owned(), needed_bytes: 1, advice: None };
+        let over = Budget::unlimited().with_limit(Cost::Entries, 0).charge(Cost::Entries, 1).unwrap_err();
+        let table = [
+            (Ext4Error::NoSpace { size_bytes: 1, needed_bytes: 2 }, ErrorKind::NoSpace),
+            (Ext4Error::NoInodes { inodes: 1, needed: 2 }, ErrorKind::NoSpace),
+            (Ext4Error::InvalidSize { size_bytes: 1, reason: reason() }, ErrorKind::Argument),
+            (Ext4Error::InvalidLabel { label: reason() }, ErrorKind::Argument),
+            (Ext4Error::Limit { path: GuestPath::root(), reason: reason() }, ErrorKind::Limit),
+            (Ext4Error::ToolMissing { tool: tool() }, ErrorKind::NotFound),
+            (
+                Ext4Error::ToolUnfit { tool: tool(), version: tool(), reason: reason() },
+                ErrorKind::Unsupported,
+            ),
+            (Ext4Error::ToolFailed { tool: tool(), version: tool(), reason: reason() }, ErrorKind::Internal),
+            (Ext4Error::Content(full), ErrorKind::NoSpace),
+            (Ext4Error::Content(ContentError::Cancelled), ErrorKind::Cancelled),
+            (
+                Ext4Error::Io {
+                    action: "write",
+                    path: "x".into(),
+                    source: io::ErrorKind::StorageFull.into(),
+                },
+                ErrorKind::NoSpace,
+            ),
+            (Ext4Error::OverBudget(over), ErrorKind::Limit),
+            (Ext4Error::Cancelled, ErrorKind::Cancelled),
+        ];
+        let mut codes: Vec<u32> = table.iter().map(|(error, _)| error.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        // Each variant has a code of its own.
+        assert_eq!(codes, (300..=311).collect::<Vec<_>>());
+        for (error, kind) in table {
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(!error.to_string().contains(';'), "advice in the message: {error}");
+        }
+    }
+}

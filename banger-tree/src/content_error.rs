@@ -1,7 +1,7 @@
 //! Why a content store fails.
 
 use crate::content_id::ContentId;
-use crate::failure::{ErrorContext, ErrorKind, Failure};
+use crate::failure::{Advice, ErrorContext, ErrorKind, Failure};
 
 /// Error of a content store.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,8 @@ pub enum ContentError {
         store: String,
         /// Bytes that did not fit.
         needed_bytes: u64,
+        /// What to do, if something helps.
+        advice: Option<Advice>,
     },
     /// The number of bytes differs from the announced one.
     #[error("file content of {declared_bytes} bytes got {written_bytes}")]
@@ -76,10 +78,18 @@ impl Failure for ContentError {
         }
     }
 
+    fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::NoSpace { advice, .. } => advice.clone(),
+            Self::Io { source, .. } => Advice::on_full_disk(source),
+            _ => None,
+        }
+    }
+
     fn context(&self) -> ErrorContext {
         let context = ErrorContext::default();
         match self {
-            Self::NoSpace { store, needed_bytes } => {
+            Self::NoSpace { store, needed_bytes, .. } => {
                 context.with("store", store).with("needed_bytes", needed_bytes)
             }
             Self::WrongLength { declared_bytes, written_bytes } => {
@@ -88,6 +98,48 @@ impl Failure for ContentError {
             Self::Unknown { id } => context.with("content", id.0),
             Self::Cancelled | Self::Xattrs { .. } => context,
             Self::Io { store, .. } => context.with("store", store),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_kind() {
+        let io = |kind: io::ErrorKind| ContentError::Io {
+            action: "write",
+            store: "scratch".to_owned(),
+            source: kind.into(),
+        };
+        let advice = Some(Advice::new("free some space"));
+        let table = [
+            (
+                ContentError::NoSpace { store: "scratch".to_owned(), needed_bytes: 1, advice },
+                ErrorKind::NoSpace,
+            ),
+            (ContentError::WrongLength { declared_bytes: 1, written_bytes: 2 }, ErrorKind::Damaged),
+            (ContentError::Unknown { id: ContentId::from_index(0) }, ErrorKind::Internal),
+            (ContentError::Cancelled, ErrorKind::Cancelled),
+            (ContentError::Xattrs { reason: "too many".to_owned() }, ErrorKind::Limit),
+            (io(io::ErrorKind::PermissionDenied), ErrorKind::Access),
+            (io(io::ErrorKind::StorageFull), ErrorKind::NoSpace),
+        ];
+        for (error, kind) in &table {
+            // A new variant does not compile until it is here, and then it needs a line above.
+            match error {
+                ContentError::NoSpace { .. }
+                | ContentError::WrongLength { .. }
+                | ContentError::Unknown { .. }
+                | ContentError::Cancelled
+                | ContentError::Xattrs { .. }
+                | ContentError::Io { .. } => assert_eq!(error.kind(), *kind, "{error}"),
+            }
+            let has_advice = error.kind() == ErrorKind::NoSpace;
+            assert_eq!(error.advice().is_some(), has_advice, "{error}");
         }
     }
 }

@@ -42,8 +42,11 @@ impl Content {
         if written_bytes > self.declared_bytes {
             return Err(ContentError::WrongLength { declared_bytes: self.declared_bytes, written_bytes });
         }
-        usize::try_from(written_bytes)
-            .map_err(|_| ContentError::NoSpace { store: "memory".to_owned(), needed_bytes: length_bytes })
+        usize::try_from(written_bytes).map_err(|_| ContentError::NoSpace {
+            store: "memory".to_owned(),
+            needed_bytes: length_bytes,
+            advice: None,
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::kind::{FileType, NodeKind};
 use crate::path::GuestPath;
 use crate::resolve::{Lookup, Resolved};
-use crate::rootfs::RootfsError;
+use crate::rootfs_error::RootfsError;
 
 /// The old place and the new one.
 pub type FromTo<N> = (Resolved<N>, Resolved<N>);
@@ -77,6 +77,7 @@ where
         other => Err(RootfsError::Limit {
             path: path.clone(),
             reason: format!("mknod makes devices, FIFOs and sockets, not {other:?}"),
+            advice: None,
         }),
     }
 }

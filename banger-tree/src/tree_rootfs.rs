@@ -7,6 +7,7 @@ use crate::attributes::{AttributeChange, Attributes};
 use crate::content::{ContentStore, LayerIndex};
 use crate::content_error::ContentError;
 use crate::content_id::ContentId;
+use crate::failure::Advice;
 use crate::inode::Inode;
 use crate::inode_id::InodeId;
 use crate::kind::{FileType, NodeKind};
@@ -14,7 +15,8 @@ use crate::path::{GuestPath, SYMLINK_TARGET_MAX};
 use crate::places;
 use crate::resolve::{Lookup, ResolveAccount, Resolved, resolve};
 use crate::resolve_error::ResolveError;
-use crate::rootfs::{DirEntry, Rootfs, RootfsError, Stat};
+use crate::rootfs::{DirEntry, Rootfs, Stat};
+use crate::rootfs_error::RootfsError;
 use crate::tree::Tree;
 use crate::tree_error::TreeError;
 
@@ -179,7 +181,8 @@ impl Rootfs for TreeRootfs<'_> {
         let Some(id) = content else { return Ok(Vec::new()) };
         let size = usize::try_from(size_bytes).map_err(|_| RootfsError::Limit {
             path: path.clone(),
-            reason: format!("a file of {size_bytes} bytes does not fit in memory; read it in parts"),
+            reason: format!("a file of {size_bytes} bytes does not fit in memory"),
+            advice: Some(Advice::new("read it in parts")),
         })?;
         let mut bytes = vec![0; size];
         let mut done = 0;
@@ -260,7 +263,7 @@ impl Rootfs for TreeRootfs<'_> {
             let reason =
                 format!("a symlink's target of {} bytes is not of 1 to {SYMLINK_TARGET_MAX}", target.len());
             let path = path.clone();
-            return Err(RootfsError::Limit { path, reason });
+            return Err(RootfsError::Limit { path, reason, advice: None });
         }
         self.insert(&place, Inode::new(NodeKind::Symlink { target: target.into() }, attributes.clone()))
     }

@@ -9,15 +9,15 @@ use banger_tree::{Cancellation, ContentStore as _, GuestPath, InodeId, NodeKind,
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::NamedTempFile;
 
-use super::error::rootfs_error;
+use super::error::{NO_FREE_BLOCK, NO_FREE_INODE, rootfs_error};
 use super::load::Loaded;
-use super::plan::Plan;
+use super::plan::CommitPlan;
 use super::{Contents, DebugfsRootfs, Edited};
 use crate::debugfs::{IMAGE_LINK, Script, run_commands};
 use crate::difference::{self, Difference, Scope};
 use crate::image::{Image, ROOT_INODE, RawInode};
 use crate::scratch::{NumberedFiles, Scratch};
-use crate::tools::{Run, Tool};
+use crate::tools::{Tool, ToolRun};
 use banger_ext4::Ext4Error;
 use banger_ext4::ImageLock;
 use banger_ext4::copy_sparse;
@@ -54,7 +54,7 @@ impl DebugfsRootfs {
         let pass = Pass {
             edited,
             scratch: &self.scratch,
-            run: Run {
+            run: ToolRun {
                 directory: self.scratch.path(),
                 cancellation: &Cancellation::default(),
                 now_seconds: 1,
@@ -68,7 +68,7 @@ impl DebugfsRootfs {
         for (id, number) in &self.numbers {
             pass.kept[id.index()] = *number;
         }
-        let plan = Plan::new(&pass.edited.tree, &pass.edited.contents, &self.numbers, &self.loaded);
+        let plan = CommitPlan::new(&pass.edited.tree, &pass.edited.contents, &self.numbers, &self.loaded);
         pass.run_plan(plan.map_err(failed)?).map_err(failed)?;
         pass.adjust().map_err(failed)?;
         pass.check(&["-f", "-y"], &[0, 1]).map_err(failed)?;
@@ -119,7 +119,7 @@ impl DebugfsRootfs {
 struct Pass<'a> {
     edited: &'a Edited,
     scratch: &'a Scratch,
-    run: Run<'a>,
+    run: ToolRun<'a>,
     debugfs: &'a Tool,
     e2fsck: &'a Tool,
     kept: Vec<u32>,
@@ -135,7 +135,7 @@ impl Pass<'_> {
         if complaints.is_empty() {
             return Ok(());
         }
-        for (said, reason) in [(NO_BLOCK, "there is no free block"), (NO_INODE, "all inodes are in use")] {
+        for (said, reason) in [(NO_BLOCK, NO_FREE_BLOCK), (NO_INODE, NO_FREE_INODE)] {
             if complaints.contains(said) {
                 return Err(Ext4Error::Limit { path: GuestPath::root(), reason: reason.to_owned() });
             }
@@ -143,7 +143,7 @@ impl Pass<'_> {
         Err(self.debugfs.failed(complaints))
     }
 
-    fn run_plan(&self, plan: Plan) -> Result<(), Ext4Error> {
+    fn run_plan(&self, plan: CommitPlan) -> Result<(), Ext4Error> {
         let complaints = run_commands(plan.commands(), self.scratch, self.debugfs, &self.run)?;
         self.complain(&complaints)
     }

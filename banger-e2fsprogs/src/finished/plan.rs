@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use banger_tree::{InodeId, NodeKind, Tree};
 
 use super::contents::Contents;
-use crate::debugfs::Command;
+use crate::debugfs::DebugfsCommand;
 use crate::image::{Image, RawEntry};
 use crate::scratch::NumberedFiles;
 use banger_ext4::Ext4Error;
@@ -20,17 +20,17 @@ const NEW: &str = ".banger-new-";
 
 /// Commands in their order.
 #[derive(Debug, Default)]
-pub(crate) struct Plan {
-    unlink: Vec<Command>,
-    kill: Vec<Command>,
-    create: Vec<Command>,
-    link: Vec<Command>,
-    tidy: Vec<Command>,
+pub(crate) struct CommitPlan {
+    unlink: Vec<DebugfsCommand>,
+    kill: Vec<DebugfsCommand>,
+    create: Vec<DebugfsCommand>,
+    link: Vec<DebugfsCommand>,
+    tidy: Vec<DebugfsCommand>,
 }
 
-impl Plan {
-    /// Returns the commands that change the image of `contents` into `tree`. `numbers` has the numbers of
-    /// inodes that are in the image, and `loaded` all that were there before.
+impl CommitPlan {
+    /// Returns what changes the image of `contents` into `tree`; `numbers` has the numbers of its
+    /// inodes that are in the image, and `loaded` all that were.
     ///
     /// # Errors
     /// The image cannot be read.
@@ -61,15 +61,15 @@ impl Plan {
         }
         for number in loaded.iter().filter(|number| !live.contains(number)) {
             // With links left it would count as in use for e2fsck.
-            let set = Command::new("set_inode_field").argument(inode(*number));
+            let set = DebugfsCommand::new("set_inode_field").argument(inode(*number));
             plan.kill.push(set.argument("links_count").argument("0"));
-            plan.kill.push(Command::new("kill_file").argument(inode(*number)));
+            plan.kill.push(DebugfsCommand::new("kill_file").argument(inode(*number)));
         }
         Ok(plan)
     }
 
     /// Returns all commands.
-    pub(crate) fn commands(self) -> impl Iterator<Item = Command> {
+    pub(crate) fn commands(self) -> impl Iterator<Item = DebugfsCommand> {
         [self.unlink, self.kill, self.create, self.link, self.tidy].into_iter().flatten()
     }
 
@@ -88,24 +88,24 @@ impl Plan {
             match found.remove(&name[..]) {
                 Some(entry) if entry.inode == number_of(numbers, *child) => {}
                 Some(_) => {
-                    self.unlink.push(Command::new("unlink").argument(joined(&place, name)));
+                    self.unlink.push(DebugfsCommand::new("unlink").argument(joined(&place, name)));
                     added.push((name, *child));
                 }
                 None => added.push((name, *child)),
             }
         }
         for name in found.keys() {
-            self.unlink.push(Command::new("unlink").argument(joined(&place, name)));
+            self.unlink.push(DebugfsCommand::new("unlink").argument(joined(&place, name)));
         }
         for (name, child) in added {
             let needed = dirent_bytes(name.len());
             if !take(&mut gaps, needed) {
-                self.link.push(Command::new("expand_dir").argument(place.clone()));
+                self.link.push(DebugfsCommand::new("expand_dir").argument(place.clone()));
                 gaps.push(contents.image.directory_space());
                 take(&mut gaps, needed);
             }
             let source = reference(numbers, child);
-            self.link.push(Command::new("ln").argument(source).argument(joined(&place, name)));
+            self.link.push(DebugfsCommand::new("ln").argument(source).argument(joined(&place, name)));
         }
         Ok(())
     }
@@ -114,14 +114,14 @@ impl Plan {
         let kind = &tree.inode(id).kind;
         let name = new_name(id);
         let command = match kind {
-            NodeKind::Directory { .. } => Command::new("mkdir").argument(name.clone()),
+            NodeKind::Directory { .. } => DebugfsCommand::new("mkdir").argument(name.clone()),
             NodeKind::Regular { content, .. } => {
                 let content = content.and_then(|content| contents.new_id(content));
                 let path = content.map_or_else(|| "/dev/null".to_owned(), NumberedFiles::relative_path);
-                Command::new("write").argument(path).argument(name.clone())
+                DebugfsCommand::new("write").argument(path).argument(name.clone())
             }
             NodeKind::Symlink { target } => {
-                let command = Command::new("symlink").argument(name.clone());
+                let command = DebugfsCommand::new("symlink").argument(name.clone());
                 if target.len() > FAST_SYMLINK_MAX {
                     command.argument(target)
                 } else {
@@ -129,14 +129,14 @@ impl Plan {
                     command.argument(vec![b'x'; target.len()])
                 }
             }
-            _ => Command::new("mknod").argument(name.clone()).argument("p"),
+            _ => DebugfsCommand::new("mknod").argument(name.clone()).argument("p"),
         };
         self.create.push(command);
         // Names take the type that their inode has by then.
         let mode = kind.file_type().mode_bits();
-        let set = Command::new("set_inode_field").argument(name.clone()).argument("mode");
+        let set = DebugfsCommand::new("set_inode_field").argument(name.clone()).argument("mode");
         self.create.push(set.argument(format!("0{mode:o}")));
-        self.tidy.push(Command::new("unlink").argument(name));
+        self.tidy.push(DebugfsCommand::new("unlink").argument(name));
     }
 }
 

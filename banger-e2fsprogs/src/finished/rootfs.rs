@@ -31,7 +31,11 @@ impl DebugfsRootfs {
     }
 
     fn check(path: &GuestPath, kind: &NodeKind, xattrs: &Xattrs) -> Result<(), RootfsError> {
-        limits::check_node(kind, xattrs).map_err(|reason| RootfsError::Limit { path: path.clone(), reason })
+        limits::check_node(kind, xattrs).map_err(|reason| RootfsError::Limit {
+            path: path.clone(),
+            reason,
+            advice: None,
+        })
     }
 }
 
@@ -93,7 +97,7 @@ impl Rootfs for DebugfsRootfs {
         let most = self.edited.get_mut().contents.image.symlink_max();
         if target.is_empty() || target.len() > most {
             let reason = format!("a symlink's target of {} bytes is not of 1 to {most}", target.len());
-            return Err(RootfsError::Limit { path: path.clone(), reason });
+            return Err(RootfsError::Limit { path: path.clone(), reason, advice: None });
         }
         Self::check(path, &NodeKind::Symlink { target: target.into() }, &attributes.xattrs)?;
         self.change(|tree| tree.symlink(path, target, attributes))
@@ -104,7 +108,7 @@ impl Rootfs for DebugfsRootfs {
         let (id, _) = places::for_link(tree, existing, path)?;
         if tree.inode(id).names() >= LINK_MAX {
             let reason = format!("it would have more than {LINK_MAX} links");
-            return Err(RootfsError::Limit { path: path.clone(), reason });
+            return Err(RootfsError::Limit { path: path.clone(), reason, advice: None });
         }
         self.change(|tree| tree.hard_link(existing, path))
     }

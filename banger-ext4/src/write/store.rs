@@ -2,7 +2,7 @@
 
 use std::io;
 
-use banger_tree::{Cancellation, ContentError, ContentId, ContentStore, LayerIndex, Xattrs};
+use banger_tree::{Advice, Cancellation, ContentError, ContentId, ContentStore, LayerIndex, Setting, Xattrs};
 use camino::Utf8Path;
 
 use super::file::ImageFile;
@@ -175,8 +175,9 @@ impl ImageStore {
             let Some(run) = self.space.take(wanted, self.reserve) else {
                 let needed_bytes = bytes.len() as u64;
                 let size_bytes = self.layout.blocks_max * BLOCK_BYTES;
-                let store = format!("the image of {size_bytes} bytes; choose a larger --size");
-                return Err(ContentError::NoSpace { store, needed_bytes });
+                let store = format!("the image of {size_bytes} bytes");
+                let advice = Some(Advice::with_setting("choose a larger {setting}", Setting("size")));
+                return Err(ContentError::NoSpace { store, needed_bytes, advice });
             };
             let len = u32::try_from(run.len).expect("a run stays in its group");
             let logical = u32::try_from(current.logical).expect("checked when the content was begun");
@@ -193,8 +194,9 @@ impl ImageStore {
         let store = self.file.path().to_string();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ContentError::NoSpace {
-                store: format!("{store}; free some space on that disk, or write to another"),
+                store,
                 needed_bytes: BLOCK_BYTES,
+                advice: Advice::on_full_disk(&source),
             },
             _ => ContentError::Io { action, store, source },
         }
@@ -248,6 +250,7 @@ impl ContentStore for ImageStore {
             return Err(ContentError::NoSpace {
                 store: "one file of ext4".to_owned(),
                 needed_bytes: size_bytes,
+                advice: None,
             });
         }
         let tail = self.current.take().map_or_else(|| Vec::with_capacity(BLOCK_SIZE), |current| current.tail);

@@ -86,7 +86,7 @@ struct WriterThread {
 
 #[derive(Debug)]
 struct CallerWriter {
-    output: Output,
+    output: WriterOutput,
     spare: Option<Buffer>,
     has_failed: bool,
 }
@@ -107,7 +107,7 @@ impl Writer {
         cached_bytes: u64,
         has_thread: bool,
     ) -> io::Result<Self> {
-        let output = Output { file, direct, cached_bytes, length: 0, writeback: Writeback::default() };
+        let output = WriterOutput { file, direct, cached_bytes, length: 0, writeback: Writeback::default() };
         if !has_thread {
             return Ok(Self(WriterKind::Caller(Box::new(CallerWriter {
                 output,
@@ -220,7 +220,7 @@ impl Drop for WriterThread {
 
 /// The state of the writer; the thread owns it.
 #[derive(Debug)]
-struct Output {
+struct WriterOutput {
     file: File,
     /// The same file, to be written past the page cache, which saves the copy and the bookkeeping
     /// of every page; the flush before publication finds nothing left to do.
@@ -231,7 +231,7 @@ struct Output {
     writeback: Writeback,
 }
 
-impl Output {
+impl WriterOutput {
     fn run(mut self, requests: &Receiver<Request>, empty: &Sender<Buffer>) -> io::Result<()> {
         for request in requests {
             match request {
@@ -350,7 +350,7 @@ mod tests {
     fn falls_back_where_direct_writes_are_refused() {
         let (_directory, path, file) = file();
         // One of the two starts at an odd address, which most devices refuse.
-        let mut output = Output {
+        let mut output = WriterOutput {
             file: file.try_clone().unwrap(),
             direct: open_direct(&path),
             cached_bytes: 0,

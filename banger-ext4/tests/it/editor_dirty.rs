@@ -14,6 +14,7 @@ use crate::editor::{Place, path};
 use crate::support::crash::{Recorder, check_crashes};
 use crate::support::fixture::mode;
 use crate::support::is_root;
+use crate::support::rootfs::told;
 
 /// How an image is made, mounted and written to before the machine is killed.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +161,7 @@ fn images_of_killed_machines_read_as_e2fsck_leaves_them() {
         let mut editor = match Ext4Editor::open_to_edit(&image) {
             Ok(editor) => editor,
             Err(error) => {
-                let text = error.to_string();
+                let text = told(&error);
                 assert!(text.contains("e2fsck -p") || text.contains("bigalloc"), "{how:?}: {text}");
                 continue;
             }
@@ -240,7 +241,7 @@ fn unlinked_files_that_are_open_are_passed_over_and_freed_by_an_edit() {
         }
         drop(editor);
         if mkfs.contains(&"^has_journal") {
-            let error = Ext4Editor::open_to_edit(&held).unwrap_err().to_string();
+            let error = told(&Ext4Editor::open_to_edit(&held).unwrap_err());
             assert!(error.contains("e2fsck -p"), "{error}");
             continue;
         }
@@ -276,7 +277,7 @@ fn fast_commits_that_are_to_be_replayed_are_refused_by_name() {
     let image = killed(&place, &full, fsync);
     match Ext4Editor::open(&image) {
         Err(error) => {
-            let text = error.to_string();
+            let text = told(&error);
             assert!(text.contains("fast_commit") && text.contains("e2fsck -p"), "{text}");
         }
         // A kernel may have made a whole commit of it.

@@ -16,6 +16,7 @@ use crate::support::fixture::mode;
 use crate::support::import::import;
 use crate::support::is_root;
 use crate::support::judge::with_mounted;
+use crate::support::rootfs::told;
 
 /// What a maker of images has besides the defaults, and whether it is edited here.
 #[derive(Clone, Copy, Debug)]
@@ -343,7 +344,7 @@ fn a_file_system_that_another_host_has_mounted_is_only_read() {
     with_superblock(&image, offset - 1024 + 4, &7_u32.to_le_bytes());
     with_superblock(&image, offset - 1024 + 16, b"other-host\0");
     assert_eq!(Ext4Editor::open(&image).unwrap().read_dir(&path("/")).unwrap().len(), 1);
-    let text = Ext4Editor::open_to_edit(&image).unwrap_err().to_string();
+    let text = told(&Ext4Editor::open_to_edit(&image).unwrap_err());
     assert!(text.contains("mmp") && text.contains("other-host") && text.contains("clear_mmp"), "{text}");
 }
 

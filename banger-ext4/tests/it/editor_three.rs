@@ -189,7 +189,7 @@ fn the_limits_of_ext4_are_the_same_errors() {
         let mut rootfs = backend.open(image).unwrap();
         let written = rootfs.write_file(&path("/x"), &mut &zeros_and_ones[..], &mode(0o644));
         let outcome = written.and_then(|()| rootfs.commit());
-        assert!(matches!(outcome, Err(RootfsError::Limit { .. })), "{}: {outcome:?}", backend.name());
+        assert!(matches!(outcome, Err(RootfsError::NoSpace { .. })), "{}: {outcome:?}", backend.name());
         drop(rootfs);
         if backend.name() != "native" {
             assert!(std::fs::read(image).unwrap() == bytes, "the image is as it was");

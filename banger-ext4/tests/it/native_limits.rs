@@ -44,7 +44,7 @@ fn an_exactly_full_image_builds_and_one_block_less_does_not() {
 
         // One block more of content, or one less of image.
         let error = with_blocks(&image, size_bytes, 2 + free_blocks).unwrap_err();
-        let Ext4Error::Content(ContentError::NoSpace { store, needed_bytes: 4096 }) = &error else {
+        let Ext4Error::Content(ContentError::NoSpace { store, needed_bytes: 4096, .. }) = &error else {
             panic!("{error}");
         };
         assert!(store.contains(&size_bytes.to_string()), "{error}");

@@ -19,6 +19,7 @@ use crate::editor::disk::extents;
 use crate::editor::disk::groups::bit;
 use crate::editor::disk::inline;
 use crate::editor::disk::inodes;
+use crate::editor::disk::obstacle::Obstacle;
 use crate::editor::disk::orphans;
 use crate::editor::disk::runs::{LOGICAL_END, Mapping};
 use crate::editor::disk::whole_inode::WholeInode;
@@ -40,7 +41,9 @@ const DOT_DOT: std::ops::Range<usize> = 12..16;
 pub(crate) fn verify(disk: &Disk) -> Result<VerifyReport, RootfsError> {
     let volume = &disk.volume;
     if volume.cluster_blocks > 1 {
-        return Err(volume.unreadable("it has the feature bigalloc; run e2fsck -fn on it to check it"));
+        return Err(volume.unreadable(
+            Obstacle::new("it has the feature bigalloc").with_advice("run e2fsck -fn on it to check it"),
+        ));
     }
     let (block, offset) = volume.superblock_place();
     let block = disk.blocks.read(View::Now, block)?;

@@ -81,10 +81,9 @@ impl Disk {
             }
         }
         let Some((group, at, len)) = best else {
-            return Err(self.limit(
-                "there is no free block, or none until the changes made so far are committed; \
-                            `banger rootfs resize` makes more",
-            ));
+            return Err(
+                self.no_space("there is no free block, or none until the changes made so far are committed")
+            );
         };
         let mut desc = self.group_desc(View::Now, group)?;
         let mut bitmap = self.block_bitmap(View::Now, group, &desc)?;
@@ -192,7 +191,7 @@ impl Disk {
             })?;
             return Ok(InodeNumber(group * per_group + at + 1));
         }
-        Err(self.limit(format!("all {} inodes are in use", self.volume.inodes_count)))
+        Err(self.no_space(format!("all {} inodes are in use", self.volume.inodes_count)))
     }
 
     /// Marks an inode as free.

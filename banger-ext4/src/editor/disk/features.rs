@@ -2,6 +2,7 @@
 //!
 //! `docs/ext4.md` has the same as a table.
 
+use super::obstacle::Obstacle;
 use crate::format::superblock::{Superblock, incompat, ro_compat};
 
 /// The possible operations on a file system with a feature.
@@ -9,13 +10,15 @@ use crate::format::superblock::{Superblock, incompat, ro_compat};
 enum Support {
     /// It is read and edited.
     Edited,
-    /// It is only read: the reason, and the next step.
+    /// It is read; why it is not edited.
     Read(&'static str),
+    /// It is read; why it is not edited, and what to do.
+    ReadUnless(&'static str, &'static str),
     /// It is not read; why not.
     Refused(&'static str),
 }
 
-use Support::{Edited, Read, Refused};
+use Support::{Edited, Read, ReadUnless, Refused};
 
 type Table = [(u32, &'static str, Support)];
 
@@ -53,17 +56,24 @@ const RO_COMPAT: [(u32, &str, Support); 17] = [
     (
         ro_compat::QUOTA,
         "quota",
-        Read("its quota files would become wrong; tune2fs -O ^quota removes them, and -O quota counts again"),
+        ReadUnless(
+            "its quota files would become wrong",
+            "remove them with tune2fs -O ^quota; -O quota counts again",
+        ),
     ),
     (
         ro_compat::BIGALLOC,
         "bigalloc",
-        Read("clusters of several blocks are only read here; mount it to change it"),
+        ReadUnless("clusters of several blocks are only read here", "mount it to change it"),
     ),
     (0x800, "replica", Read("it is a replica")),
-    (0x1000, "read-only", Read("it is marked so; tune2fs -O ^read-only takes the mark away")),
+    (0x1000, "read-only", ReadUnless("it is marked so", "remove the mark with tune2fs -O ^read-only")),
     (ro_compat::PROJECT, "project", Edited),
-    (0x4000, "shared_blocks", Read("its files share blocks; e2fsck -E unshare_blocks makes copies")),
+    (
+        0x4000,
+        "shared_blocks",
+        ReadUnless("its files share blocks", "make copies with e2fsck -E unshare_blocks"),
+    ),
     (ro_compat::VERITY, "verity", Edited),
     (ro_compat::ORPHAN_PRESENT, "orphan_present", Edited),
     (0x4, "btree_dir", Read("it is not known here")),
@@ -73,20 +83,20 @@ const RO_COMPAT: [(u32, &str, Support); 17] = [
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// Why it cannot even be read.
-    pub(crate) unreadable: Option<String>,
+    pub(crate) unreadable: Option<Obstacle>,
     /// Why it cannot be edited, the first reason.
-    pub(crate) uneditable: Option<String>,
-    /// Warnings for readers.
+    pub(crate) uneditable: Option<Obstacle>,
+    /// What one who reads it should know.
     pub(crate) notes: Vec<String>,
 }
 
 impl Verdict {
     fn refuse_to_read(&mut self, reason: String) {
-        self.unreadable.get_or_insert(reason);
+        self.unreadable.get_or_insert(reason.into());
     }
 
-    fn refuse_to_edit(&mut self, reason: String) {
-        self.uneditable.get_or_insert(reason);
+    fn refuse_to_edit(&mut self, obstacle: impl Into<Obstacle>) {
+        self.uneditable.get_or_insert(obstacle.into());
     }
 
     fn look_up(&mut self, bits: u32, table: &Table, kind: &str) {
@@ -94,6 +104,9 @@ impl Verdict {
             match support {
                 Edited => {}
                 Read(reason) => self.refuse_to_edit(format!("it has the feature {name}: {reason}")),
+                ReadUnless(reason, advice) => self.refuse_to_edit(
+                    Obstacle::new(format!("it has the feature {name}: {reason}")).with_advice(*advice),
+                ),
                 Refused(reason) => self.refuse_to_read(format!("it has the {kind} {name}: {reason}")),
             }
         }
@@ -134,7 +147,9 @@ pub(crate) fn verdict_of(superblock: &Superblock) -> Verdict {
         verdict.refuse_to_edit(reason);
     }
     if incompat & incompat::FILETYPE == 0 {
-        verdict.refuse_to_edit("it lacks the feature filetype; tune2fs -O filetype adds it".to_owned());
+        verdict.refuse_to_edit(
+            Obstacle::new("it lacks the feature filetype").with_advice("add it with tune2fs -O filetype"),
+        );
     }
     if superblock.s_log_block_size > 2 {
         let size = 1_u64 << u64::from(superblock.s_log_block_size.min(20));

@@ -20,6 +20,7 @@ pub(crate) mod inline_out;
 pub(crate) mod inodes;
 pub(crate) mod leaf;
 pub(crate) mod names;
+pub(crate) mod obstacle;
 pub(crate) mod orphans;
 pub(crate) mod removal;
 pub(crate) mod runs;
@@ -36,6 +37,7 @@ use banger_tree::{Cancellation, GuestPath, RootfsError};
 
 use blocks::Blocks;
 use dir_cache::DirCache;
+use obstacle::Obstacle;
 use storage::Storage;
 use volume::Volume;
 
@@ -72,9 +74,15 @@ impl Disk {
         })
     }
 
-    /// Returns the error for a limit of the file system.
-    pub(crate) fn limit(&self, reason: impl Into<String>) -> RootfsError {
-        RootfsError::Limit { path: self.subject.clone(), reason: reason.into() }
+    /// Returns that the file system cannot hold what is asked for.
+    pub(crate) fn limit(&self, obstacle: impl Into<Obstacle>) -> RootfsError {
+        let Obstacle { reason, advice } = obstacle.into();
+        RootfsError::Limit { path: self.subject.clone(), reason, advice }
+    }
+
+    /// Returns that blocks or inodes are used up.
+    pub(crate) fn no_space(&self, reason: impl Into<String>) -> RootfsError {
+        RootfsError::NoSpace { path: self.subject.clone(), reason: reason.into() }
     }
 
     pub(crate) fn check_cancelled(&self) -> Result<(), RootfsError> {

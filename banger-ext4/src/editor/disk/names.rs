@@ -19,6 +19,7 @@ use super::inodes;
 use super::leaf;
 use super::leaf::{LeafRecord, NameEntry};
 use crate::editor::disk::corruption::DirectoryFault;
+use crate::editor::disk::obstacle::Obstacle;
 use crate::format::dirent::{TAIL_SIZE, encode_entry, entry_size};
 use crate::format::{Block, InodeNumber, htree};
 
@@ -140,8 +141,10 @@ pub(crate) fn insert(disk: &mut Disk, number: InodeNumber, entry: NameEntry) -> 
     let dir = directory::open(disk, number)?;
     if dir.has_casefold() {
         return Err(disk.limit(
-            "its directory compares names without letter case (casefold), and no names are added there; \
-             mount it to add them",
+            Obstacle::new(
+                "its directory compares names without letter case (casefold), and no names are added there",
+            )
+            .with_advice("mount it to add them"),
         ));
     }
     if dir.is_indexed {

@@ -5,6 +5,7 @@ use banger_tree::RootfsError;
 use super::features::{Verdict, verdict_of};
 use super::storage::Storage;
 use crate::editor::disk::corruption::{CorruptionKind, SuperblockField};
+use crate::editor::disk::obstacle::Obstacle;
 use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::hash::Signedness;
 use crate::format::inode::{CASEFOLD_FL, EA_INODE_FL, ENCRYPT_FL, GOOD_OLD_SIZE, INLINE_DATA_FL, VERITY_FL};
@@ -74,8 +75,8 @@ pub(crate) struct Volume {
     pub(crate) orphan_file: Option<InodeNumber>,
     pub(crate) orphan_present: bool,
     /// Why it cannot be edited although it can be read.
-    pub(crate) uneditable: Option<String>,
-    /// Warnings for readers.
+    pub(crate) uneditable: Option<Obstacle>,
+    /// What one who reads it should know.
     pub(crate) notes: Vec<String>,
 }
 
@@ -89,7 +90,7 @@ impl Volume {
         let size_bytes = storage.size_bytes().map_err(io)?;
         if size_bytes < (sb::PRIMARY_OFFSET + Superblock::SIZE) as u64 {
             let reason = "it is too short to be a file system".to_owned();
-            return Err(RootfsError::Unreadable { image: image.to_owned(), reason });
+            return Err(RootfsError::Unreadable { image: image.to_owned(), reason, advice: None });
         }
         let mut bytes = [0; Superblock::SIZE];
         storage.read_at(sb::PRIMARY_OFFSET as u64, &mut bytes).map_err(io)?;
@@ -107,7 +108,9 @@ impl Volume {
     ) -> Result<Self, RootfsError> {
         let corrupt =
             |kind: CorruptionKind| RootfsError::Corrupt { image: image.to_owned(), damage: kind.into() };
-        let unreadable = |reason: String| RootfsError::Unreadable { image: image.to_owned(), reason };
+        let unreadable_for =
+            |Obstacle { reason, advice }| RootfsError::Unreadable { image: image.to_owned(), reason, advice };
+        let unreadable = |reason: String| unreadable_for(reason.into());
         let superblock = Superblock::decode(bytes);
         if superblock.s_magic != sb::MAGIC {
             return Err(unreadable("it is no ext4 file system, nor ext2 or ext3".to_owned()));
@@ -116,8 +119,8 @@ impl Volume {
             return Err(unreadable(format!("it is of revision {}, not known here", superblock.s_rev_level)));
         }
         let mut verdict = verdict_of(&superblock);
-        if let Some(reason) = verdict.unreadable.take() {
-            return Err(unreadable(reason));
+        if let Some(obstacle) = verdict.unreadable.take() {
+            return Err(unreadable_for(obstacle));
         }
         let metadata_csum = superblock.s_feature_ro_compat & ro_compat::METADATA_CSUM != 0;
         if metadata_csum {
@@ -129,7 +132,7 @@ impl Volume {
                 return Err(corrupt(CorruptionKind::SuperblockChecksum));
             }
         }
-        check_state(&superblock, &mut verdict).map_err(unreadable)?;
+        check_state(&superblock, &mut verdict).map_err(unreadable_for)?;
         let mut volume =
             Self::with_geometry(&superblock, image, metadata_csum).map_err(|error| match error {
                 Refusal::Corrupt(field) => corrupt(CorruptionKind::Superblock(field)),
@@ -299,12 +302,14 @@ impl Volume {
         RootfsError::Size { image: self.image.clone(), size_bytes, reason: reason.into() }
     }
 
-    pub(crate) fn unreadable(&self, reason: impl Into<String>) -> RootfsError {
-        RootfsError::Unreadable { image: self.image.clone(), reason: reason.into() }
+    pub(crate) fn unreadable(&self, obstacle: impl Into<Obstacle>) -> RootfsError {
+        let Obstacle { reason, advice } = obstacle.into();
+        RootfsError::Unreadable { image: self.image.clone(), reason, advice }
     }
 
-    pub(crate) fn unsupported(&self, reason: impl Into<String>) -> RootfsError {
-        RootfsError::Unsupported { image: self.image.clone(), reason: reason.into() }
+    pub(crate) fn unsupported(&self, obstacle: impl Into<Obstacle>) -> RootfsError {
+        let Obstacle { reason, advice } = obstacle.into();
+        RootfsError::Unsupported { image: self.image.clone(), reason, advice }
     }
 
     /// Returns the position of the primary superblock.
@@ -365,33 +370,33 @@ enum Refusal {
     Unreadable(String),
 }
 
-fn check_state(superblock: &Superblock, verdict: &mut Verdict) -> Result<(), String> {
+fn check_state(superblock: &Superblock, verdict: &mut Verdict) -> Result<(), Obstacle> {
     if superblock.s_state & sb::STATE_ERROR != 0 {
-        return Err("the kernel has found errors in it; run e2fsck -f on it".to_owned());
+        return Err(Obstacle::new("the kernel has found errors in it").with_advice("run e2fsck -f on it"));
     }
     let has_journal = superblock.s_feature_compat & compat::HAS_JOURNAL != 0;
     if superblock.s_feature_incompat & incompat::RECOVER != 0 && !has_journal {
-        return Err("a journal is to be looked into, and there is none; run e2fsck on it".to_owned());
+        return Err(Obstacle::new("a journal is to be looked into, and there is none")
+            .with_advice("run e2fsck on it"));
     }
     if superblock.s_journal_dev != 0 && has_journal {
         if superblock.s_feature_incompat & incompat::RECOVER != 0 {
-            return Err(
-                "its journal has changes, and is on another device; mount it with that device".to_owned()
-            );
+            return Err(Obstacle::new("its journal has changes, and is on another device")
+                .with_advice("mount it with that device"));
         }
-        verdict.uneditable.get_or_insert("its journal is on another device".to_owned());
+        verdict.uneditable.get_or_insert("its journal is on another device".into());
     }
     if superblock.s_state & sb::STATE_VALID == 0 {
         let reason = "it was not unmounted cleanly";
-        verdict.uneditable.get_or_insert(format!("{reason}; run e2fsck -p on it first"));
+        verdict.uneditable.get_or_insert(Obstacle::new(reason).with_advice("run e2fsck -p on it first"));
         if !has_journal {
             verdict.notes.push(format!("{reason} and has no journal: what is read may be half changed"));
         }
     }
     if superblock.s_rev_level != sb::REV_DYNAMIC {
-        verdict
-            .uneditable
-            .get_or_insert("it is of revision 0, before ext3; mount it to change it".to_owned());
+        verdict.uneditable.get_or_insert(
+            Obstacle::new("it is of revision 0, before ext3").with_advice("mount it to change it"),
+        );
     }
     Ok(())
 }

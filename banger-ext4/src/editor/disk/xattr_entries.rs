@@ -6,6 +6,7 @@ use super::Disk;
 use super::blocks::{Bytes, View};
 use super::whole_inode::WholeInode;
 use crate::editor::disk::corruption::{AttributeBlockFault, CorruptionKind};
+use crate::editor::disk::obstacle::Obstacle;
 use crate::format::crc32c::is_wrong;
 use crate::format::xattr::{
     BLOCK_HEADER_SIZE, FoundEntry, MAGIC, ValueInode, decode_all, has_wrong_hash, seal_block,
@@ -82,11 +83,13 @@ pub(super) fn check_no_value_inodes(
 ) -> Result<(), RootfsError> {
     match value_inodes_of(disk, number, inode)?.is_empty() {
         true => Ok(()),
-        false => Err(disk.volume.unsupported(format!(
-            "extended attributes of inode {} are in inodes of their own (ea_inode), which is only read \
-             here; mount it to change them",
-            number.0
-        ))),
+        false => Err(disk.volume.unsupported(
+            Obstacle::new(format!(
+                "extended attributes of inode {} are in inodes of their own (ea_inode), which is only read here",
+                number.0
+            ))
+            .with_advice("mount it to change them"),
+        )),
     }
 }
 

@@ -6,9 +6,11 @@ use banger_tree::RootfsError;
 
 use super::Ext4Editor;
 use super::journal::Journal;
+use super::journal::RECOVER;
 use crate::editor::disk::blocks::View;
 use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
 use crate::editor::disk::groups::{bit, change_superblock};
+use crate::editor::disk::obstacle::Obstacle;
 use crate::editor::edit::journal;
 use crate::format::Block;
 use crate::format::superblock::{Superblock, incompat};
@@ -51,9 +53,11 @@ impl Ext4Editor {
 
     pub(super) fn cannot_lock(&self, error: std::io::Error) -> RootfsError {
         match error.kind() {
-            std::io::ErrorKind::ResourceBusy => {
-                RootfsError::InUse { image: self.disk.volume.image.clone(), user: error.to_string() }
-            }
+            std::io::ErrorKind::ResourceBusy => RootfsError::InUse {
+                image: self.disk.volume.image.clone(),
+                user: error.to_string(),
+                advice: None,
+            },
             _ => self.disk.blocks.io("lock", error),
         }
     }
@@ -114,7 +118,7 @@ impl Ext4Editor {
             true => Err(self
                 .disk
                 .volume
-                .unsupported("an earlier commit was cut short; mount it once or run e2fsck -fp on it")),
+                .unsupported(Obstacle::new("an earlier commit was cut short").with_advice(RECOVER))),
             false => Ok(()),
         }
     }

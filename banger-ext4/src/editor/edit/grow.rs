@@ -124,7 +124,9 @@ impl Ext4Editor {
                 self.disk.volume = before;
             }
             return Err(match error {
-                RootfsError::Limit { .. } | RootfsError::TooManyChanges { .. } => {
+                RootfsError::NoSpace { .. }
+                | RootfsError::Limit { .. }
+                | RootfsError::TooManyChanges { .. } => {
                     let reason = "its journal is too small for so much in one step; grow to less first";
                     self.disk.volume.refused_size(size_bytes, reason)
                 }

@@ -3,22 +3,21 @@
 use std::fs::{File, TryLockError};
 use std::io;
 
+use banger_tree::Advice;
 use camino::Utf8Path;
 
 /// The reason why an image cannot be locked exclusively.
 pub(crate) enum Refusal {
-    /// A program uses it: its name, and the next step.
-    InUse(String),
+    /// Somebody uses it: who, and what to do.
+    InUse { user: String, advice: Option<Advice> },
     /// The host refuses.
     Io(io::Error),
 }
 
 impl Refusal {
     pub(crate) fn locked() -> Self {
-        Self::InUse(
-            "another program holds a lock on it, such as a running virtual machine or another edit"
-                .to_owned(),
-        )
+        let user = "another program holds a lock on it, such as a running virtual machine or another edit";
+        Self::InUse { user: user.to_owned(), advice: None }
     }
 }
 
@@ -41,14 +40,16 @@ pub(crate) fn open(path: &Utf8Path) -> Result<File, Refusal> {
             let exclusive = rustix::fs::OFlags::EXCL.bits();
             options.custom_flags(i32::try_from(exclusive).expect("flags of open fit in an int"));
         } else if let Some(device) = loop_device_of(&metadata) {
-            return Err(Refusal::InUse(format!(
-                "it is attached to {device}, and perhaps mounted; unmount it, then losetup -d {device}"
-            )));
+            return Err(Refusal::InUse {
+                advice: Some(Advice::new(format!("unmount it, then run losetup -d {device}"))),
+                user: format!("it is attached to {device}, and perhaps mounted"),
+            });
         }
     }
     match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-            Err(Refusal::InUse("it is mounted; unmount it first".to_owned()))
+            let advice = Some(Advice::new("unmount it first"));
+            Err(Refusal::InUse { user: "it is mounted".to_owned(), advice })
         }
         other => Ok(other?),
     }

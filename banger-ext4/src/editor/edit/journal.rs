@@ -7,6 +7,7 @@ use crate::editor::disk::blocks::{Bytes, View};
 use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
 use crate::editor::disk::extents;
 use crate::editor::disk::inodes;
+use crate::editor::disk::obstacle::Obstacle;
 use crate::editor::disk::runs::{LOGICAL_END, Run};
 use crate::format::crc32c::{Checksum, is_wrong};
 use crate::format::inode::{EXTENTS_FL, Inode};
@@ -269,25 +270,29 @@ fn has_blocks(runs: &[Run], blocks: u64) -> bool {
     end >= blocks
 }
 
+/// What brings changes that are only in the journal to their places.
+pub(super) const RECOVER: &str = "mount it once or run e2fsck -fp on it";
+
 /// Returns the journal, which is empty and can be written.
 pub(crate) fn writable(disk: &Disk) -> Result<Journal, RootfsError> {
     let volume = &disk.volume;
     let Some(journal) = read(disk)? else {
-        let reason = "it has no journal, without which a change cannot be all or nothing; \
-                      add one with tune2fs -j";
-        return Err(volume.unsupported(reason));
+        let reason = "it has no journal, without which a change cannot be all or nothing";
+        return Err(volume.unsupported(Obstacle::new(reason).with_advice("add one with tune2fs -j")));
     };
     if journal.has(incompat::CSUM_V2) && !journal.has(incompat::CSUM_V3) {
-        let reason = "its journal has checksums of version 2 (kernels 3.5 to 3.17); mount it once";
-        return Err(volume.unsupported(reason));
+        let reason = "its journal has checksums of version 2 (kernels 3.5 to 3.17)";
+        return Err(volume.unsupported(Obstacle::new(reason).with_advice("mount it once")));
     }
     if volume.blocks_count > 1 << 32 && !journal.has(incompat::BIT64) {
-        return Err(volume.unsupported("its journal has 32 bits for block numbers; mount it once"));
+        return Err(volume.unsupported(
+            Obstacle::new("its journal has 32 bits for block numbers").with_advice("mount it once"),
+        ));
     }
     if journal.start().is_some() {
-        let reason = "its journal has changes that are not in their place yet: it is mounted, or \
-                      was not unmounted; mount it once or run e2fsck -fp on it";
-        return Err(volume.unsupported(reason));
+        let reason =
+            "its journal has changes that are not in their place yet: it is mounted, or was not unmounted";
+        return Err(volume.unsupported(Obstacle::new(reason).with_advice(RECOVER)));
     }
     Ok(journal)
 }
@@ -355,7 +360,9 @@ pub(crate) fn read(disk: &Disk) -> Result<Option<Journal>, RootfsError> {
         return corrupt(JournalFault::Superblock);
     }
     if superblock.s_errno.0 != 0 {
-        return Err(volume.unreadable("its journal tells of an error; run e2fsck on it"));
+        return Err(
+            volume.unreadable(Obstacle::new("its journal tells of an error").with_advice("run e2fsck on it"))
+        );
     }
     Ok(Some(journal))
 }

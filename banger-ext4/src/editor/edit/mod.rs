@@ -19,6 +19,7 @@ use std::cell::{Cell, RefCell};
 use banger_tree::{Cancellation, GuestPath, ResolveAccount, RootfsError};
 use camino::Utf8Path;
 
+use crate::editor::disk::obstacle::Obstacle;
 pub(crate) use file_storage::FileStorage;
 use paths::PathCache;
 
@@ -102,7 +103,9 @@ impl Ext4Editor {
     /// to a loop device. Or the host does not allow writes, or another program has locked the image.
     pub fn open_to_edit(path: &Utf8Path) -> Result<Self, RootfsError> {
         let storage = FileStorage::open_alone(path).map_err(|refusal| match refusal {
-            in_use::Refusal::InUse(user) => RootfsError::InUse { image: path.to_string(), user },
+            in_use::Refusal::InUse { user, advice } => {
+                RootfsError::InUse { image: path.to_string(), user, advice }
+            }
             in_use::Refusal::Io(source) => cannot_open(path, source),
         })?;
         Self::open_alone_on(Box::new(storage), path.as_str())
@@ -140,6 +143,7 @@ impl Ext4Editor {
             return Err(RootfsError::InUse {
                 image: image.to_owned(),
                 user: format!("it was not unmounted, and {user} has it open"),
+                advice: None,
             });
         }
         editor.disk.blocks.start_operation();
@@ -150,8 +154,8 @@ impl Ext4Editor {
                 RootfsError::Unsupported { reason, .. } => reason,
                 other => return other,
             };
-            let reason = format!("unlinked files are left over: {reason}; run e2fsck -p on it first");
-            editor.disk.volume.unsupported(reason)
+            let reason = format!("unlinked files are left over: {reason}");
+            editor.disk.volume.unsupported(Obstacle::new(reason).with_advice("run e2fsck -p on it first"))
         })?;
         Ok(editor)
     }

@@ -6,6 +6,7 @@ use banger_tree::RootfsError;
 use super::Ext4Editor;
 use crate::editor::disk::blocks::View;
 use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
+use crate::editor::disk::obstacle::Obstacle;
 use crate::editor::disk::volume::Volume;
 use crate::editor::edit::journal;
 use crate::editor::edit::replay;
@@ -24,7 +25,8 @@ impl Ext4Editor {
             return match journal.start() {
                 None => Ok(()),
                 Some(_) => Err(self.disk.volume.unreadable(
-                    "its journal has changes, and the superblock says that there are none; run e2fsck -p on it",
+                    Obstacle::new("its journal has changes, and the superblock says that there are none")
+                        .with_advice("run e2fsck -p on it"),
                 )),
             };
         }
@@ -88,8 +90,8 @@ impl Ext4Editor {
     /// Refuses to change an image with a feature that can only be read, or an image that a kernel may be
     /// changing.
     pub(crate) fn check_editable(&self) -> Result<(), RootfsError> {
-        if let Some(reason) = &self.disk.volume.uneditable {
-            return Err(self.disk.volume.unsupported(reason.clone()));
+        if let Some(obstacle) = &self.disk.volume.uneditable {
+            return Err(self.disk.volume.unsupported(obstacle.clone()));
         }
         self.check_not_mounted()?;
         let Some(block) = self.disk.volume.mmp_block else { return Ok(()) };
@@ -99,11 +101,13 @@ impl Ext4Editor {
             return Ok(());
         }
         let name = bytes[MMP_NODENAME].split(|byte| *byte == 0).next().unwrap_or_default();
-        Err(self.disk.volume.unsupported(format!(
-            "its mmp block says that host {:?} has it mounted, or was stopped while it had; \
-             unmount it there, or run e2fsck -p and tune2fs -f -E clear_mmp on it",
-            banger_tree::escape_bytes(name)
-        )))
+        Err(self.disk.volume.unsupported(
+            Obstacle::new(format!(
+                "its mmp block says that host {:?} has it mounted, or was stopped while it had",
+                banger_tree::escape_bytes(name)
+            ))
+            .with_advice("unmount it there, or run e2fsck -p and tune2fs -f -E clear_mmp on it"),
+        ))
     }
 
     /// Refuses to change an image that a kernel may be changing.
@@ -111,7 +115,8 @@ impl Ext4Editor {
         let is_in_use = self.disk.volume.needs_recovery || self.disk.volume.has_orphans();
         match is_in_use && !self.is_alone {
             true => Err(self.disk.volume.unsupported(
-                "it is mounted, or was not unmounted; unmount it, or mount it once or run e2fsck -fp on it",
+                Obstacle::new("it is mounted, or was not unmounted")
+                    .with_advice("unmount it, or mount it once or run e2fsck -fp on it"),
             )),
             false => Ok(()),
         }

@@ -12,6 +12,7 @@ use super::journal::Journal;
 use crate::editor::disk::Disk;
 use crate::editor::disk::blocks::{Bytes, CopyChecksum, JournalCopies, JournalCopy};
 use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
+use crate::editor::disk::obstacle::Obstacle;
 use crate::format::crc32c::is_wrong;
 use crate::format::journal::{
     COMMIT, COMMIT_CHECKSUM, DESCRIPTOR, FLAG_ESCAPE, FLAG_LAST_TAG, FLAG_SAME_UUID, HEADER_SIZE, MAGIC,
@@ -296,8 +297,8 @@ fn refuse_fast_commits(disk: &Disk, journal: &Journal, sequence: u32) -> Result<
     match tag == FAST_COMMIT_HEAD && of == sequence {
         false => Ok(()),
         true => Err(disk.volume.unreadable(
-            "its journal has fast commits (fast_commit), which are not known here; \
-             mount it once or run e2fsck -p on it",
+            Obstacle::new("its journal has fast commits (fast_commit), which are not known here")
+                .with_advice("mount it once or run e2fsck -p on it"),
         )),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use banger_tree::{
-    AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, Resolved, Rootfs,
+    Advice, AttributeChange, Attributes, DirEntry, FileType, GuestPath, Lookup, NodeKind, Resolved, Rootfs,
     RootfsError, Stat, Timestamp, places, resolve,
 };
 
@@ -21,6 +21,7 @@ use crate::editor::disk::inodes::{new_inode, set_attributes};
 use crate::editor::disk::leaf;
 use crate::editor::disk::leaf::NameEntry;
 use crate::editor::disk::names;
+use crate::editor::disk::obstacle::Obstacle;
 use crate::editor::disk::removal;
 use crate::editor::disk::runs::Run;
 use crate::editor::disk::whole_inode::WholeInode;
@@ -77,7 +78,10 @@ impl Ext4Editor {
         let entry = NameEntry { name, inode: number, file_type: file_type_code(type_of(&inode)) };
         match place.node {
             Some(before) if inodes::read(&self.disk, before)?.i_flags & VERITY_FL != 0 => {
-                Err(self.disk.limit("it is protected by verity, and does not change; remove it first"))
+                Err(self.disk.limit(
+                    Obstacle::new("it is protected by verity, and does not change")
+                        .with_advice("remove it first"),
+                ))
             }
             Some(before) => {
                 self.known.get_mut().forget_walked(&place.path);
@@ -224,8 +228,9 @@ impl Rootfs for Ext4Editor {
         // A size may be wrong, and a file larger than the image is mostly holes.
         let most = self.disk.volume.blocks_count * self.disk.volume.block_size as u64;
         let too_large = || {
-            let reason = format!("a file of {} bytes does not fit in memory; read it in parts", inode.size());
-            RootfsError::Limit { path: path.clone(), reason }
+            let reason = format!("a file of {} bytes does not fit in memory", inode.size());
+            let advice = Some(Advice::new("read it in parts"));
+            RootfsError::Limit { path: path.clone(), reason, advice }
         };
         let size = usize::try_from(inode.size()).ok().filter(|_| inode.size() <= most);
         let size = size.ok_or_else(too_large)?;

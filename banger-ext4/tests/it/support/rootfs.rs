@@ -2,7 +2,7 @@
 
 use banger_ext4::{Ext4Backend, NativeBackend};
 use banger_testkit::{assert_equal, assert_silent};
-use banger_tree::{Rootfs, TreeRootfs};
+use banger_tree::{Failure as _, Rootfs, RootfsError, TreeRootfs};
 
 use super::Fixture;
 use crate::e2fsprogs::{Workplace, build, has_tools, options};
@@ -33,4 +33,12 @@ pub(crate) fn with_each<T: PartialEq + std::fmt::Debug>(
         }
     }
     want
+}
+
+/// Returns what a failure tells people: the message, and what to do.
+pub(crate) fn told(error: &RootfsError) -> String {
+    match error.advice() {
+        Some(advice) => format!("{error}; {advice}"),
+        None => error.to_string(),
+    }
 }
