@@ -20,6 +20,8 @@
 
 pub mod decompress;
 pub mod digest;
+#[cfg(test)]
+mod error_table;
 pub mod flatten;
 mod foreign_format;
 mod one_line;
