@@ -14,7 +14,12 @@ use crate::request::{PullRequest, PulledFile};
 /// of the same name.
 ///
 /// An image that is there already, at the same digest and with the same options, is left as it is
-/// unless the request says otherwise.
+/// unless the request says otherwise. Pulls of one name, by threads or by processes, go one after the
+/// other: a second pull of the same image waits for the first
+/// ([`Event::PullWaiting`](crate::Event::PullWaiting)) and returns its result as unchanged.
+///
+/// The image stays at its path until what is returned is dropped: it holds a
+/// [lease](crate::ImageLease).
 ///
 /// # Errors
 /// Any stage; then nothing is published and nothing but downloaded blobs is left.

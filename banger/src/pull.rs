@@ -29,19 +29,7 @@ use crate::store::{
 use crate::time::created_seconds;
 use crate::warnings::with_rest;
 
-/// Pulls an image and publishes it in the image store under `dirs`, in the place of an older one
-/// of the same name.
-///
-/// An image that is there already, at the same digest and with the same options, is left as it is
-/// unless the request says otherwise. Pulls of one name, by threads or by processes, go one after the
-/// other: a second pull of the same image waits for the first ([`Event::PullWaiting`]) and returns its
-/// result as unchanged.
-///
-/// The image stays at its path until what is returned is dropped: it holds a
-/// [lease](crate::ImageLease).
-///
-/// # Errors
-/// Any stage; then nothing is published and nothing but downloaded blobs is left.
+/// The work of [`pull`](crate::pull).
 pub(crate) fn pull(
     request: &PullRequest,
     dirs: &Dirs,
@@ -73,11 +61,7 @@ pub(crate) fn pull(
     Ok(run.done(PulledFile::stored(stored, false)))
 }
 
-/// Pulls an image into the single ext4 file `output`, which is complete when this returns and
-/// absent when it fails.
-///
-/// # Errors
-/// Any stage, or the file exists and the request does not say to replace it.
+/// The work of [`pull_to_file`](crate::pull_to_file).
 pub(crate) fn pull_to_file(
     request: &PullRequest,
     output: &Utf8Path,

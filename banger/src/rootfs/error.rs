@@ -2,7 +2,7 @@
 
 use std::io;
 
-use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, RootfsError, Setting};
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, ResolveError, RootfsError, Setting};
 
 /// Why a command on a root file system failed. Paths are those inside it, unless they are called
 /// the host's.
@@ -153,12 +153,12 @@ impl EditError {
         match self {
             Self::Rootfs(error) => error.code(),
             Self::EmptyPath => 724,
-            Self::ManyToOne { .. } => 701,
+            Self::ManyToOne { .. } => ResolveError::NOT_A_DIRECTORY_CODE,
             Self::NoDestination { .. } => 724,
             Self::DirectoryTwice { .. } => 713,
             Self::Partly { source } => source.code(),
-            Self::NotFound { .. } => 700,
-            Self::NotADirectory { .. } => 701,
+            Self::NotFound { .. } => ResolveError::NOT_FOUND_CODE,
+            Self::NotADirectory { .. } => ResolveError::NOT_A_DIRECTORY_CODE,
             Self::Directory { .. } => 702,
             Self::Exists { .. } => 705,
             Self::Mode { .. } => 720,
