@@ -54,6 +54,13 @@ pub enum ResolveError {
 }
 
 impl ResolveError {
+    /// Code of a path that leads nowhere; of the errors of file systems, too.
+    pub const NOT_FOUND_CODE: u32 = 700;
+    /// Code of something that should be a directory; of the errors of file systems, too.
+    pub const NOT_A_DIRECTORY_CODE: u32 = 701;
+    /// Code of symlinks that lead to no path; of the errors of file systems, too.
+    pub const SYMLINKS_CODE: u32 = 708;
+
     /// Returns the path the error is about.
     pub fn path(&self) -> &GuestPath {
         match self {
@@ -69,9 +76,9 @@ impl ResolveError {
     /// Returns a number that stays the same for this failure in all versions.
     pub fn code(&self) -> u32 {
         match self {
-            Self::NotFound { .. } => 700,
-            Self::NotADirectory { .. } => 701,
-            Self::TooManySymlinks { .. } | Self::BadTarget { .. } => 708,
+            Self::NotFound { .. } => Self::NOT_FOUND_CODE,
+            Self::NotADirectory { .. } => Self::NOT_A_DIRECTORY_CODE,
+            Self::TooManySymlinks { .. } | Self::BadTarget { .. } => Self::SYMLINKS_CODE,
             Self::OverBudget { source, .. } => source.code(),
             Self::Cancelled { .. } => 505,
         }

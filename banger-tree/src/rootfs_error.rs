@@ -188,15 +188,15 @@ impl RootfsError {
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
-            Self::NotFound { .. } => 700,
-            Self::NotADirectory { .. } => 701,
+            Self::NotFound { .. } => ResolveError::NOT_FOUND_CODE,
+            Self::NotADirectory { .. } => ResolveError::NOT_A_DIRECTORY_CODE,
             Self::IsADirectory { .. } => 702,
             Self::NotAFile { .. } => 703,
             Self::NotASymlink { .. } => 704,
             Self::AlreadyExists { .. } => 705,
             Self::Root => 706,
             Self::BelowItself { .. } => 707,
-            Self::Symlinks(_) => 708,
+            Self::Symlinks(_) => ResolveError::SYMLINKS_CODE,
             Self::Path(_) => 709,
             Self::Content { .. } => 710,
             Self::Source { .. } => 711,

@@ -3,6 +3,7 @@
 use crate::failure::{ErrorContext, ErrorKind, Failure};
 use crate::inode_id::InodeId;
 use crate::path::PathError;
+use crate::resolve_error::ResolveError;
 
 /// Error of a change to a tree.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +31,7 @@ impl TreeError {
     pub fn code(&self) -> u32 {
         match self {
             Self::Name(error) => error.code(),
-            Self::NotADirectory(_) => 701,
+            Self::NotADirectory(_) => ResolveError::NOT_A_DIRECTORY_CODE,
             Self::Exists { .. } => 705,
             Self::DirectoryLink(_) => 702,
         }

@@ -13,7 +13,11 @@ use crate::request::{PullRequest, PulledFile};
 /// Pulls an image and publishes it in the image store under `dirs`. Replaces an older image of the same name.
 ///
 /// If the store has this image with the same digest and options, the call returns it unchanged, unless the
-/// request asks for a new build.
+/// request asks for a new build. Pulls under one name, by threads or by processes, wait for each other. A
+/// second pull of the same image waits for the first ([`Event::PullWaiting`](crate::Event::PullWaiting)) and
+/// returns its result as unchanged.
+///
+/// The image stays at its path until the result is dropped: the result holds a [lease](crate::ImageLease).
 ///
 /// # Errors
 /// Any stage; then nothing is published and nothing but downloaded blobs is left.

@@ -33,17 +33,7 @@ use crate::store::{
 use crate::time::created_seconds;
 use crate::warnings::with_rest;
 
-/// Pulls an image and publishes it in the image store under `dirs`. Replaces an older image of the same name.
-///
-/// If the store has this image with the same digest and options, the call returns it unchanged, unless the
-/// request asks for a new build. Pulls under one name, by threads or by processes, wait for each other. A
-/// second pull of the same image waits for the first ([`Event::PullWaiting`]) and returns its result as
-/// unchanged.
-///
-/// The image stays at its path until the result is dropped: the result holds a [lease](crate::ImageLease).
-///
-/// # Errors
-/// Any stage; then nothing is published and nothing but downloaded blobs is left.
+/// The work of [`pull`](crate::pull).
 pub(crate) fn pull(
     request: &PullRequest,
     dirs: &Dirs,
@@ -75,11 +65,7 @@ pub(crate) fn pull(
     Ok(run.done(PulledFile::stored(stored, false)))
 }
 
-/// Pulls an image into the single ext4 file `output`, which is complete when this returns and
-/// absent when it fails.
-///
-/// # Errors
-/// A stage fails, or the file exists and the request does not allow to replace it.
+/// The work of [`pull_to_file`](crate::pull_to_file).
 pub(crate) fn pull_to_file(
     request: &PullRequest,
     output: &Utf8Path,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, RootfsError, Setting};
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, ResolveError, RootfsError, Setting};
 
 /// Error of a command on a root file system. Paths are inside it, unless they are called the host's.
 #[derive(Debug, thiserror::Error)]
@@ -159,12 +159,12 @@ impl EditError {
         match self {
             Self::Rootfs(error) => error.code(),
             Self::EmptyPath => 724,
-            Self::ManyToOne { .. } => 701,
+            Self::ManyToOne { .. } => ResolveError::NOT_A_DIRECTORY_CODE,
             Self::NoDestination { .. } => 724,
             Self::DirectoryTwice { .. } => 713,
             Self::Partly { source } => source.code(),
-            Self::NotFound { .. } => 700,
-            Self::NotADirectory { .. } => 701,
+            Self::NotFound { .. } => ResolveError::NOT_FOUND_CODE,
+            Self::NotADirectory { .. } => ResolveError::NOT_A_DIRECTORY_CODE,
             Self::Directory { .. } => 702,
             Self::Exists { .. } => 705,
             Self::Mode { .. } => 720,

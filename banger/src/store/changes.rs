@@ -37,33 +37,42 @@ impl ImageStore {
     pub fn publish(
         &self,
         staged: StagedImage,
-        mut record: ImageRecord,
+        record: ImageRecord,
         cancellation: &Cancellation,
     ) -> Result<StoredImage, StoreError> {
         let _names = self.lock_names(cancellation)?;
         self.finish_replacements()?;
         let older = self.list()?.images.into_iter().find(|image| image.name == record.name);
-        record.id = staged.id().clone();
-        record.replaces = older.as_ref().map(|image| image.id.clone());
-        let lease = staged.publish(&record)?;
+        let older = older.map(|image| image.id);
+        let stored = self.make_visible(staged, record, older.clone())?;
         if let Some(older) = older {
             // The record hides it already. If it cannot be removed now, the next change removes it.
-            let _ = self.replace(&older.id);
+            let _ = self.replace(&older);
         }
-        Ok(StoredImage { path: self.rootfs_path(&record.id), record, lease })
+        Ok(stored)
     }
 
     /// Makes `staged` visible as the image `record` describes, whose name must be free.
     pub(super) fn publish_new(
         &self,
         staged: StagedImage,
-        mut record: ImageRecord,
+        record: ImageRecord,
         cancellation: &Cancellation,
     ) -> Result<StoredImage, StoreError> {
         let _names = self.lock_names(cancellation)?;
         self.check_vacant(&record.name)?;
+        self.make_visible(staged, record, None)
+    }
+
+    /// Publishes `staged`; its record hides the image `replaces` from then on.
+    fn make_visible(
+        &self,
+        staged: StagedImage,
+        mut record: ImageRecord,
+        replaces: Option<ImageId>,
+    ) -> Result<StoredImage, StoreError> {
         record.id = staged.id().clone();
-        record.replaces = None;
+        record.replaces = replaces;
         let lease = staged.publish(&record)?;
         Ok(StoredImage { path: self.rootfs_path(&record.id), record, lease })
     }

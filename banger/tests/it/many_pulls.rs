@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use banger::{Cancellation, Dirs, Event, EventHandler, ImageName, PullRequest, Puller, PullerOptions, pull};
+use banger::{
+    Cancellation, Dirs, Event, EventHandler, ImageName, ImageSize, PullRequest, Puller, PullerOptions, pull,
+};
 use banger_testkit::{Compression, ImageBuilder, Layer, LayerBuilder, LayoutBuilder, ScriptedServer};
 use camino::Utf8Path;
 
@@ -24,9 +26,10 @@ const THREADS_MAX: usize = 40;
 fn process() {
     let Ok(host) = std::env::var(HOST) else { return };
     let before = threads();
-    let most = pull_at_once(&host, before);
-    println!("\n{PULLS} pulls: {most} threads, {before} before");
-    assert!(most >= before + PULLS, "{most}: the pulls do not run at the same time");
+    // The harness of the tests may have a thread beside this one.
+    let most = pull_at_once(&host, before) - (before - 1);
+    println!("\n{PULLS} pulls: {most} threads");
+    assert!(most > PULLS, "{most}: the pulls do not run at the same time");
     assert!(most < THREADS_MAX, "{most} threads");
 }
 
@@ -38,6 +41,7 @@ fn request(host: &str, number: usize, puller: &Puller) -> PullRequest {
     let name: ImageName = format!("t{number}").parse().unwrap();
     let mut request =
         PullRequest::new(format!("{host}/app:{name}").parse().unwrap()).with_guest(None).with_name(name);
+    request.size = ImageSize::Bytes(64 << 20);
     request.pull.plain_http = true;
     request.pull.platform = Some("linux/amd64".parse().unwrap());
     request.puller = Some(puller.clone());

@@ -1,0 +1,178 @@
+//! A blob that is being downloaded into the cache, with its readers.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::registry::cache::remove_if_at;
+use crate::registry::error::PullError;
+use crate::registry::manifest::Descriptor;
+
+/// The state of a download, shared by the task that writes and the threads that read.
+#[derive(Debug)]
+pub(crate) struct Download {
+    pub(crate) descriptor: Descriptor,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The partial file, then the finished one: a rename keeps the open file.
+    file: Option<Arc<File>>,
+    /// Path of the finished file.
+    path: Utf8PathBuf,
+    /// Readers may read up to here.
+    committed: u64,
+    /// Whether a reader may have to read again.
+    rolled_back: bool,
+    /// Whether the first bytes were left by an earlier download.
+    resumed: bool,
+    /// Counts how often bytes below `committed` turned out to be wrong.
+    generation: u32,
+    outcome: Option<Result<(), PullError>>,
+}
+
+impl Download {
+    pub(crate) fn new(descriptor: Descriptor) -> Arc<Self> {
+        Arc::new(Self { descriptor, state: Mutex::default(), changed: Condvar::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is a single assignment, so a panic elsewhere leaves no half-made state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives readers the file to read from, which is at `path` when it is complete.
+    pub(crate) fn attach(&self, file: Arc<File>, path: &Utf8Path) {
+        let mut state = self.state();
+        state.file = Some(file);
+        path.clone_into(&mut state.path);
+    }
+
+    /// Removes the finished blob from the cache.
+    pub(crate) fn discard(&self) -> Result<(), PullError> {
+        let state = self.state();
+        state.file.as_ref().map_or(Ok(()), |file| remove_if_at(file, &state.path))
+    }
+
+    /// Lets readers read up to `len`.
+    pub(crate) fn commit(&self, len: u64) {
+        let mut state = self.state();
+        state.committed = state.committed.max(len);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Undoes a commit: the bytes behind `len` were wrong.
+    pub(crate) fn roll_back(&self, len: u64) {
+        let mut state = self.state();
+        if state.committed > len {
+            state.committed = len;
+            state.generation += 1;
+            state.rolled_back = true;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Whether readers may have been given bytes that turned out to be wrong since this was asked
+    /// last.
+    pub(crate) fn take_roll_back(&self) -> bool {
+        std::mem::take(&mut self.state().rolled_back)
+    }
+
+    /// Whether this began with bytes of an earlier download.
+    pub(crate) fn was_resumed(&self) -> bool {
+        self.state().resumed
+    }
+
+    /// Notes that the first bytes come from an earlier download.
+    pub(crate) fn note_resumed(&self) {
+        self.state().resumed = true;
+    }
+
+    pub(crate) fn committed(&self) -> u64 {
+        self.state().committed
+    }
+
+    /// Ends the download; the first outcome counts.
+    pub(crate) fn finish(&self, outcome: Result<(), PullError>) {
+        let mut state = self.state();
+        if state.outcome.is_none() {
+            state.outcome = Some(outcome);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits for the end of the download.
+    pub(crate) fn wait(&self) -> Result<(), PullError> {
+        let mut state = self.state();
+        loop {
+            if let Some(outcome) = &state.outcome {
+                return outcome.clone();
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Returns a reader of the blob from its start, which waits for bytes that have not arrived yet.
+    pub(crate) fn reader(self: &Arc<Self>) -> FollowReader {
+        FollowReader { download: Arc::clone(self), position: 0, generation: None }
+    }
+}
+
+/// Reads a blob while it is downloaded. The end is reported only after the digest was checked.
+#[derive(Debug)]
+pub(crate) struct FollowReader {
+    download: Arc<Download>,
+    position: u64,
+    /// The generation of the bytes read so far.
+    generation: Option<u32>,
+}
+
+impl Read for FollowReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let mut state = self.download.state();
+        let (file, available) = loop {
+            if let Some(Err(error)) = &state.outcome {
+                return Err(error.clone().into_io());
+            }
+            if self.generation.is_some_and(|generation| generation != state.generation) {
+                return Err(PullError::Mismatch {
+                    digest: self.download.descriptor.digest.clone(),
+                    origin: "the cache".to_owned(),
+                    reason: "what an interrupted download had left was damaged and has been \
+                             discarded; pull again"
+                        .to_owned(),
+                }
+                .into_io());
+            }
+            if state.committed > self.position
+                && let Some(file) = &state.file
+            {
+                break (Arc::clone(file), state.committed - self.position);
+            }
+            if state.outcome.is_some() {
+                return Ok(0);
+            }
+            state = self.download.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        self.generation = Some(state.generation);
+        drop(state);
+        let len = usize::try_from(available).unwrap_or(usize::MAX).min(buffer.len());
+        let count = file.read_at(&mut buffer[..len], self.position)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.position += count as u64;
+        Ok(count)
+    }
+}

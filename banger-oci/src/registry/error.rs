@@ -1,0 +1,446 @@
+//! Errors of a pull.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use banger_tree::{Advice, ErrorKind, Failure as _, OverBudget, Setting};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::digest::Digest;
+use crate::one_line::one_line;
+use crate::reference::ReferenceError;
+use crate::registry::json::JsonError;
+
+mod failure;
+
+pub(crate) use failure::is_transient_status;
+
+/// Error of a pull. Each message is one line; [`advice`](banger_tree::Failure::advice) has the next step.
+///
+/// The type is cheap to clone: the same failure of a download reaches every reader of the layer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PullError {
+    /// The reference does not parse.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The registry, layout or archive exists, but not the image.
+    #[error("there is no image `{reference}`: {detail}")]
+    UnknownImage {
+        /// The value asked for.
+        reference: String,
+        /// The message of the registry, or the existing tags.
+        detail: String,
+    },
+    /// The image exists, for other platforms only.
+    #[error("`{reference}` is not built for {wanted}, only for {}", available.join(", "))]
+    NoPlatform {
+        /// The value asked for.
+        reference: String,
+        /// The platform asked for.
+        wanted: String,
+        /// The existing platforms.
+        available: Vec<String>,
+    },
+    /// Several images fit the reference.
+    #[error("`{reference}` fits {count} images: {}", list_of_images(images, *count))]
+    Ambiguous {
+        /// The value asked for.
+        reference: String,
+        /// How many images fit.
+        count: usize,
+        /// The first of them.
+        images: Vec<FittingImage>,
+        /// The way to choose one.
+        advice: Advice,
+    },
+    /// The configuration of an image names another platform than its index.
+    #[error("the index says that image {digest} is built for {stated}, its configuration says {found}")]
+    PlatformMismatch {
+        /// The image manifest.
+        digest: Digest,
+        /// The platform in the index.
+        stated: String,
+        /// The platform in the configuration.
+        found: String,
+    },
+    /// The registry or its token server refuses access.
+    #[error("{host} refuses access: {detail}")]
+    Unauthorized {
+        /// The host that refused.
+        host: String,
+        /// Its message.
+        detail: String,
+    },
+    /// A credential helper failed, hung, or does not exist.
+    #[error("credential helper {helper} {reason}")]
+    CredentialHelper {
+        /// The program's name.
+        helper: String,
+        /// The failure.
+        reason: String,
+        /// The configuration file that names it.
+        config: Utf8PathBuf,
+    },
+    /// A file with credentials cannot be read or understood.
+    #[error("cannot use the credentials in {path}: {reason}")]
+    CredentialFile {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// The registry names a token server that must not be given credentials.
+    #[error("{registry} names an unacceptable token server {realm}: {reason}")]
+    Realm {
+        /// The registry.
+        registry: String,
+        /// The address it gave.
+        realm: String,
+        /// The reason.
+        reason: String,
+    },
+    /// No answer from a host, after all attempts.
+    #[error("cannot reach {host}: {reason}")]
+    Unreachable {
+        /// The host.
+        host: String,
+        /// The last failure.
+        reason: String,
+        /// The next step.
+        advice: Advice,
+        /// Whether a later attempt may succeed.
+        is_transient: bool,
+    },
+    /// The host answered with an error status, after all attempts.
+    #[error("{host} answered {status} to {method} {path}: {detail}")]
+    Status {
+        /// The host.
+        host: String,
+        /// The HTTP status.
+        status: u16,
+        /// The method of the request.
+        method: &'static str,
+        /// The path of the request.
+        path: String,
+        /// Its message.
+        detail: String,
+    },
+    /// A redirect that must not be followed.
+    #[error("{host} redirects to {target}: {reason}")]
+    Redirect {
+        /// The host that redirects.
+        host: String,
+        /// The target.
+        target: String,
+        /// Why that is refused.
+        reason: String,
+    },
+    /// A blob does not fit its descriptor. It is not kept.
+    #[error("blob {digest} from {origin} is refused: {reason}")]
+    Mismatch {
+        /// The digest of the descriptor.
+        digest: Digest,
+        /// The host or file it came from.
+        origin: String,
+        /// The wrong size or digest, and the expected one.
+        reason: String,
+    },
+    /// A manifest, index or configuration cannot be understood.
+    #[error("{what} is malformed: {reason}")]
+    Malformed {
+        /// Which document.
+        what: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The manifest is of an artifact that is not an image.
+    #[error("{what} is not a container image: {reason}")]
+    NotAnImage {
+        /// Which manifest.
+        what: String,
+        /// The actual kind of document.
+        reason: String,
+    },
+    /// A manifest in the format before 2016.
+    #[error("{what} is a schema 1 manifest, which is not supported")]
+    Schema1 {
+        /// Which manifest.
+        what: String,
+    },
+    /// The numbers of layers in the manifest and in its configuration differ, or the image has no layers.
+    #[error("image {digest} has {layers} layers and {diff_ids} diff_ids")]
+    LayerCount {
+        /// The manifest.
+        digest: Digest,
+        /// Layers in the manifest.
+        layers: usize,
+        /// Entries of `rootfs.diff_ids` in the configuration.
+        diff_ids: usize,
+    },
+    /// Something is larger than the caller allows.
+    #[error("{what} is {size_bytes} bytes large, more than the {limit_bytes} that are allowed")]
+    TooLarge {
+        /// The object that is too large.
+        what: String,
+        /// Its size.
+        size_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+        /// The field of [`PullOptions`](crate::PullOptions) that sets the limit.
+        setting: Setting,
+    },
+    /// An image layout or archive is broken.
+    #[error("{path} is not usable: {reason}")]
+    Layout {
+        /// The directory or archive.
+        path: Utf8PathBuf,
+        /// The reason.
+        reason: String,
+        /// The next step, if there is one.
+        advice: Option<Advice>,
+        /// Whether it may be a root file system, of which a file system can be built without an image.
+        may_be_root: bool,
+    },
+    /// A file of this machine cannot be read or written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// The action that failed.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// The error.
+        source: Arc<io::Error>,
+    },
+    /// The environment lacks a need of the pull: a directory for the cache, certificates, threads.
+    #[error("{reason}")]
+    Environment {
+        /// The missing part, and the next step.
+        reason: String,
+    },
+    /// A server takes longer than the caller allows.
+    #[error("{what} takes too long: {reason}")]
+    TooSlow {
+        /// The slow operation.
+        what: String,
+        /// How slow it was.
+        reason: String,
+        /// The next step, with the option that sets the limit.
+        advice: Advice,
+    },
+    /// The registry answered with a page for people, as a login page or a proxy does.
+    #[error("{who} answered with a web page{title} where {what} was expected ({host})")]
+    WebPage {
+        /// Who answered: the registry or the token server.
+        who: &'static str,
+        /// The host that answered.
+        host: String,
+        /// The title of the page, with a space and quotes, or nothing.
+        title: String,
+        /// The value asked for.
+        what: String,
+    },
+    /// A blob of the cache was damaged. It has been removed, and cannot be fetched again.
+    #[error(
+        "blob {digest} in the cache {cache} was damaged and has been removed; fetching it again failed: {source}"
+    )]
+    CacheDamaged {
+        /// The blob.
+        digest: Digest,
+        /// The directory of the cache.
+        cache: Utf8PathBuf,
+        /// Why it cannot be fetched.
+        source: Box<PullError>,
+    },
+    /// A file or directory of the cache was not made by banger.
+    #[error("{path} of the cache is not usable: {reason}")]
+    CachePlace {
+        /// The file or directory.
+        path: Utf8PathBuf,
+        /// The reason.
+        reason: String,
+        /// The next step.
+        advice: Advice,
+    },
+    /// The image costs more than the caller allows.
+    #[error("{what}: {over}")]
+    OverBudget {
+        /// The exceeded limit.
+        what: String,
+        /// Which limit was reached.
+        over: OverBudget,
+    },
+    /// The handler of the pull's events panicked, or a task of the pull did.
+    #[error("{who} panicked: {message}")]
+    Panicked {
+        /// The part that panicked.
+        who: &'static str,
+        /// The message of the panic.
+        message: String,
+    },
+    /// The caller's [`Cancellation`](banger_tree::Cancellation) stopped the pull.
+    #[error("the pull was cancelled")]
+    Cancelled,
+}
+
+/// Number of entries of a foreign list that a message shows.
+const MAX_LISTED: usize = 20;
+
+/// One of several images that fit the reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FittingImage {
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Its names, the fullest first.
+    pub names: Vec<String>,
+    /// Its platform, if that is known.
+    pub platform: Option<String>,
+}
+
+impl fmt::Display for FittingImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.names[..] {
+            [] => f.write_str("one without a name")?,
+            names => f.write_str(&one_line(&names.join(" = ")))?,
+        }
+        match &self.platform {
+            Some(platform) => write!(f, " ({}, @{})", one_line(platform), self.digest),
+            None => write!(f, " (@{})", self.digest),
+        }
+    }
+}
+
+fn list_of_images(images: &[FittingImage], count: usize) -> String {
+    let mut list: Vec<String> = images.iter().map(ToString::to_string).collect();
+    let more = count.saturating_sub(images.len());
+    if more > 0 {
+        list.push(format!("and {more} more"));
+    }
+    list.join(", ")
+}
+
+impl PullError {
+    /// A number that stays the same for this kind of failure in all versions.
+    #[must_use]
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Reference(_) => 100,
+            Self::UnknownImage { .. } => 101,
+            Self::NoPlatform { .. } => 102,
+            Self::Unauthorized { .. } => 103,
+            Self::CredentialHelper { .. } => 104,
+            Self::CredentialFile { .. } => 105,
+            Self::Realm { .. } => 106,
+            Self::Unreachable { .. } => 107,
+            Self::Status { .. } => 108,
+            Self::Redirect { .. } => 109,
+            Self::Mismatch { .. } => 110,
+            Self::Malformed { .. } => 111,
+            Self::NotAnImage { .. } => 112,
+            Self::Schema1 { .. } => 113,
+            Self::LayerCount { .. } => 114,
+            Self::TooLarge { .. } => 115,
+            Self::Layout { .. } => 116,
+            Self::Io { .. } => 117,
+            Self::Environment { .. } => 118,
+            Self::Cancelled => 119,
+            Self::TooSlow { .. } => 130,
+            Self::WebPage { .. } => 131,
+            Self::CacheDamaged { .. } => 132,
+            Self::CachePlace { .. } => 133,
+            Self::Ambiguous { .. } => 120,
+            Self::PlatformMismatch { .. } => 121,
+            Self::OverBudget { .. } => 134,
+            Self::Panicked { .. } => 135,
+        }
+    }
+
+    /// Returns the pull error inside an [`io::Error`] of a [`LayerReader`](crate::LayerReader), also if a
+    /// decompressor passed it on.
+    #[must_use]
+    pub fn from_io(error: &io::Error) -> Option<&Self> {
+        let mut inner: &(dyn std::error::Error + 'static) = error.get_ref()?;
+        loop {
+            if let Some(found) = inner.downcast_ref::<Self>() {
+                return Some(found);
+            }
+            inner = match inner.downcast_ref::<io::Error>() {
+                Some(nested) => nested.get_ref()?,
+                None => inner.source()?,
+            };
+        }
+    }
+
+    /// Returns the texts in this error that may be foreign.
+    pub(crate) fn foreign_texts(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::UnknownImage { detail, .. } => vec![detail],
+            Self::NoPlatform { available, .. } => {
+                let more = available.len().saturating_sub(MAX_LISTED);
+                if more > 0 {
+                    available.truncate(MAX_LISTED);
+                    available.push(format!("and {more} more"));
+                }
+                available.iter_mut().collect()
+            }
+            Self::Unauthorized { host, detail } => vec![host, detail],
+            Self::CredentialHelper { reason, .. } | Self::CredentialFile { reason, .. } => vec![reason],
+            Self::Realm { realm, reason, .. } => vec![realm, reason],
+            Self::Unreachable { host, reason, .. } => vec![host, reason],
+            Self::Status { host, path, detail, .. } => vec![host, path, detail],
+            Self::Redirect { host, target, reason } => vec![host, target, reason],
+            Self::Mismatch { origin, reason, .. } => vec![origin, reason],
+            Self::Malformed { what, reason } | Self::NotAnImage { what, reason } => vec![what, reason],
+            Self::Schema1 { what } | Self::TooLarge { what, .. } => vec![what],
+            Self::Layout { reason, .. } => vec![reason],
+            Self::TooSlow { what, reason, .. } => vec![what, reason],
+            Self::WebPage { host, title, what, .. } => vec![host, title, what],
+            Self::CacheDamaged { source, .. } => source.foreign_texts(),
+            Self::OverBudget { what, .. } => vec![what],
+            Self::Ambiguous { images, .. } => images.iter_mut().flat_map(|image| &mut image.names).collect(),
+            Self::PlatformMismatch { stated, found, .. } => vec![stated, found],
+            Self::Reference(_)
+            | Self::LayerCount { .. }
+            | Self::Io { .. }
+            | Self::Environment { .. }
+            | Self::CachePlace { .. }
+            | Self::Cancelled
+            | Self::Panicked { .. } => Vec::new(),
+        }
+    }
+
+    /// Makes errors for JSON documents that cannot be used.
+    pub(crate) fn document(what: impl Into<String>) -> impl FnOnce(JsonError) -> Self {
+        let what = what.into();
+        move |error| match error {
+            JsonError::Malformed(reason) => Self::Malformed { what, reason: one_line(&reason) },
+            JsonError::OverBudget(over) => Self::OverBudget { what, over },
+        }
+    }
+
+    /// A layout or archive that is broken.
+    pub(crate) fn layout(path: &Utf8Path, reason: impl Into<String>) -> Self {
+        Self::Layout { path: path.to_owned(), reason: reason.into(), advice: None, may_be_root: false }
+    }
+
+    pub(crate) fn over_budget(what: impl Into<String>) -> impl FnOnce(OverBudget) -> Self {
+        let what = what.into();
+        move |over| Self::OverBudget { what, over }
+    }
+
+    /// Who reads a layer and asks no further must not take a network that fails for damage.
+    pub(crate) fn into_io(self) -> io::Error {
+        let kind = match self.kind() {
+            ErrorKind::Network => io::ErrorKind::ConnectionAborted,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, self)
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source: Arc::new(source) }
+    }
+}

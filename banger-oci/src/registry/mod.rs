@@ -1,0 +1,51 @@
+//! Images of registries, image layouts and archives: references to them lead to verified layers. All of the
+//! feature `registry`.
+
+mod access;
+mod attempt;
+mod auth;
+mod background;
+mod blob_writer;
+mod cache;
+mod cap;
+mod clients;
+mod config;
+mod content_range;
+mod download;
+mod engine;
+mod error;
+mod event;
+mod foreign_text;
+mod http;
+mod json;
+mod layer;
+mod logins;
+pub mod manifest;
+mod options;
+mod origin;
+mod pull;
+mod puller;
+mod rate;
+mod redirect;
+mod repository;
+mod resolver;
+mod secrets;
+mod slots;
+mod source;
+mod stop;
+mod threads;
+mod trace;
+mod transfer;
+
+pub use auth::{Credential, CredentialSource};
+pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal, check_own_directory};
+pub use config::{ContainerConfig, ImageConfig, RootfsConfig};
+pub use engine::PullerOptions;
+pub use error::{FittingImage, PullError};
+pub use event::{Progress, PullEvent, PullPhase, ResolvedLayer};
+pub use layer::{Layer, LayerReader};
+pub use manifest::{Descriptor, ImageManifest};
+pub use options::PullOptions;
+pub use pull::PulledImage;
+pub use puller::{Puller, pull};
+pub use slots::ReadPermit;

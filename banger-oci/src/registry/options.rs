@@ -1,0 +1,131 @@
+//! Options and limits of a pull.
+
+use std::time::Duration;
+
+use banger_tree::{Budget, Cost, OverBudget, Setting};
+use camino::Utf8PathBuf;
+
+use crate::platform::Platform;
+use crate::registry::auth::CredentialSource;
+use crate::registry::cap::Cap;
+use crate::registry::error::PullError;
+
+/// How an image is pulled.
+///
+/// ```
+/// use banger_oci::PullOptions;
+///
+/// let options = PullOptions::default().with_jobs(8).with_plain_http(true);
+/// assert_eq!(options.jobs, 8);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PullOptions {
+    /// The wanted platform; `None` is that of this machine.
+    pub platform: Option<Platform>,
+    /// How many layers are downloaded at a time. Default: 4.
+    pub jobs: usize,
+    /// Use plain http for the registry. For registries of this machine (`localhost`, `127.0.0.0/8`, `[::1]`)
+    /// plain http is used anyway if https does not answer.
+    pub plain_http: bool,
+    /// A file with trusted PEM certificates, in addition to those of the system.
+    pub ca_cert: Option<Utf8PathBuf>,
+    /// Sources of user names and passwords. Default: no source, pulls are anonymous.
+    pub credentials: CredentialSource,
+    /// How often a request is made in vain before the pull fails. Default: 5.
+    pub attempts: u32,
+    /// The pause after the first failed attempt; it doubles with each further attempt. Default: 500 ms.
+    pub backoff: Duration,
+    /// The longest pause between two attempts, also if Retry-After asks for more. Default: 60 s.
+    pub max_backoff: Duration,
+    /// How long to wait for a connection. Default: 10 s.
+    pub connect_timeout: Duration,
+    /// How long a transfer may stand still before it counts as broken. Default: 30 s.
+    pub stall_timeout: Duration,
+    /// The lowest rate of a transfer in bytes per second, over [`rate_window`](Self::rate_window). A slower
+    /// transfer counts as broken; 0 allows any rate. Default: 1 KiB.
+    pub min_rate_bytes: u64,
+    /// How long a transfer may be slower than [`min_rate_bytes`](Self::min_rate_bytes). Default: 30 s.
+    pub rate_window: Duration,
+    /// The longest time that all pauses between attempts take together. Default: 10 min.
+    pub max_wait: Duration,
+    /// The longest time of all requests of a pull together. Default: 12 h.
+    pub max_time: Duration,
+    /// Limits on the cost of the image. Default: the default limits.
+    pub budget: Budget,
+    /// The largest manifest or index. Default: 4 MiB, the size that registries must accept.
+    pub max_manifest_bytes: u64,
+    /// The largest image configuration that is read. Default: 16 MiB.
+    pub max_config_bytes: u64,
+    /// The largest total of compressed layers. Default: 1 TiB.
+    pub max_download_bytes: u64,
+}
+
+crate::setters!(PullOptions {
+    platform: Option<Platform> => with_platform,
+    jobs: usize => with_jobs,
+    plain_http: bool => with_plain_http,
+    ca_cert: Option<Utf8PathBuf> => with_ca_cert,
+    credentials: CredentialSource => with_credentials,
+    attempts: u32 => with_attempts,
+    backoff: Duration => with_backoff,
+    max_backoff: Duration => with_max_backoff,
+    connect_timeout: Duration => with_connect_timeout,
+    stall_timeout: Duration => with_stall_timeout,
+    min_rate_bytes: u64 => with_min_rate_bytes,
+    rate_window: Duration => with_rate_window,
+    max_wait: Duration => with_max_wait,
+    max_time: Duration => with_max_time,
+    budget: Budget => with_budget,
+    max_manifest_bytes: u64 => with_max_manifest_bytes,
+    max_config_bytes: u64 => with_max_config_bytes,
+    max_download_bytes: u64 => with_max_download_bytes,
+});
+
+impl PullOptions {
+    /// Checks the number of layers of `what`.
+    pub(crate) fn check_layers(&self, layers: usize, what: &str) -> Result<(), PullError> {
+        let limit = self.budget.limit(Cost::Layers);
+        match layers as u64 > limit {
+            true => Err(PullError::over_budget(what)(OverBudget { cost: Cost::Layers, limit })),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn manifest_cap(&self) -> Cap {
+        Cap::new(self.max_manifest_bytes, Setting("max_manifest_bytes"))
+    }
+
+    pub(crate) fn config_cap(&self) -> Cap {
+        Cap::new(self.max_config_bytes, Setting("max_config_bytes"))
+    }
+
+    pub(crate) fn download_cap(&self) -> Cap {
+        Cap::new(self.max_download_bytes, Setting("max_download_bytes"))
+    }
+}
+
+impl Default for PullOptions {
+    fn default() -> Self {
+        Self {
+            platform: None,
+            jobs: 4,
+            plain_http: false,
+            ca_cert: None,
+            credentials: CredentialSource::default(),
+            attempts: 5,
+            backoff: Duration::from_millis(500),
+            max_backoff: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(30),
+            min_rate_bytes: 1 << 10,
+            rate_window: Duration::from_secs(30),
+            max_wait: Duration::from_secs(600),
+            max_time: Duration::from_secs(12 * 3600),
+            budget: Budget::default(),
+            max_manifest_bytes: 4 << 20,
+            max_config_bytes: 16 << 20,
+            max_download_bytes: 1 << 40,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! From a reference to a verified image: the platform is chosen, the layers are on their way.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use banger_tree::Advice;
+use camino::Utf8Path;
+
+use crate::digest::Digest;
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::registry::cache::BlobCache;
+use crate::registry::config::ImageConfig;
+use crate::registry::engine::Engine;
+use crate::registry::error::PullError;
+use crate::registry::event::{Progress, PullEvent, ResolvedLayer};
+use crate::registry::layer::Layer;
+use crate::registry::manifest::ImageManifest;
+use crate::registry::options::PullOptions;
+use crate::registry::resolver::{Chosen, Resolver};
+use crate::registry::slots::{ReadPermit, RunningPull};
+use crate::registry::source::{
+    Archive, ArchiveFiles, ArchiveKind, DirFiles, DockerArchive, Fetcher, ImageSource, Layout, Remote,
+};
+use crate::registry::stop::PullStop;
+use crate::registry::trace::trace;
+
+/// An image with a checked manifest and configuration. Its layers can be read, while some of them may still
+/// be downloading.
+///
+/// A drop stops the downloads. Partial downloads stay in the cache, and the next pull resumes them. While the
+/// value exists, [`BlobCache::prune`] does not remove its blobs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PulledImage {
+    /// The value asked for.
+    pub reference: Reference,
+    /// The digest of the image manifest. Docker archives have no manifest, so banger makes one for each
+    /// image.
+    pub digest: Digest,
+    /// The digest of the index the image was chosen from.
+    pub index_digest: Option<Digest>,
+    /// The platform of the image.
+    pub platform: Platform,
+    /// The image manifest.
+    pub manifest: ImageManifest,
+    /// The image configuration.
+    pub config: ImageConfig,
+    /// The image configuration as published.
+    pub config_bytes: Vec<u8>,
+    /// The digest of the image configuration.
+    pub config_digest: Digest,
+    /// The layers, base first.
+    pub layers: Vec<Layer>,
+    /// Odd facts about the image that do not fail the pull.
+    pub warnings: Vec<String>,
+    /// The downloads of the layers.
+    fetcher: Option<Arc<Fetcher>>,
+    stop: PullStop,
+    _running: RunningPull,
+    /// Behind the fetcher: its threads end after its downloads.
+    engine: Arc<Engine>,
+}
+
+impl PulledImage {
+    /// Waits for all downloads. Afterwards every layer of a registry's image is complete in the
+    /// cache, and all layers, wherever they are, have been read and found to match.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a layer, base first; [`PullError::Panicked`] if the handler of the events panicked.
+    pub fn finish(&self) -> Result<(), PullError> {
+        self.layers.iter().try_for_each(Layer::settle)?;
+        self.stop.check_handler()
+    }
+
+    /// Waits until fewer images than [`PullerOptions::parallel_reads`](crate::PullerOptions::parallel_reads)
+    /// of the same puller are read. Others wait until the permit is dropped; downloads go on meanwhile. The
+    /// permit also says how many [streams](ReadPermit::streams) [`flatten`](crate::flatten()) may have.
+    ///
+    /// # Errors
+    ///
+    /// [`PullError::Cancelled`], and other errors that stop the pull.
+    pub fn read_permit(&self) -> Result<ReadPermit, PullError> {
+        self.engine.reads.acquire(&self.stop)
+    }
+
+    /// Call this after a layer could not be read or had a wrong digest. It checks the layers in the cache,
+    /// removes damaged ones and fetches them again in the background. Then the layers can be read again from
+    /// their start. Returns whether a layer was damaged.
+    ///
+    /// A layer is fetched again at most once.
+    ///
+    /// # Errors
+    ///
+    /// [`PullError::Cancelled`], or [`PullError::Io`] if the cache cannot be read.
+    pub fn repair(&mut self) -> Result<bool, PullError> {
+        match &self.fetcher {
+            Some(fetcher) => fetcher.repair(&mut self.layers).map_err(|error| fetcher.shown(error)),
+            None => Ok(false),
+        }
+    }
+}
+
+/// Finds an image and starts its downloads; `stop` stops all of it.
+pub(crate) fn find_image(
+    engine: &Arc<Engine>,
+    reference: &Reference,
+    cache: &BlobCache,
+    options: &PullOptions,
+    progress: &Progress,
+    stop: &PullStop,
+) -> Result<PulledImage, PullError> {
+    let running = engine.reads.enter();
+    let progress = &progress.guarded(stop);
+    progress.emit(PullEvent::Resolving { reference: reference.to_string() });
+    stop.check()?;
+    let source: Box<dyn ImageSource> = match reference {
+        Reference::Registry(registry) => {
+            Box::new(Remote::new(engine, registry, cache, options, progress, stop)?)
+        }
+        Reference::OciLayout { dir, selector } => {
+            if !dir.is_dir() {
+                return Err(no_directory(dir));
+            }
+            Box::new(Layout::new(DirFiles(dir.clone()), selector, options, progress))
+        }
+        Reference::OciArchive { file, selector } => {
+            let archive = open_archive(file, ArchiveKind::Layout, cache, options, stop)?;
+            Box::new(Layout::new(ArchiveFiles(archive), selector, options, progress))
+        }
+        Reference::DockerArchive { file, selector } => {
+            let archive = open_archive(file, ArchiveKind::Docker, cache, options, stop)?;
+            Box::new(DockerArchive::new(&archive, selector, options, progress, stop)?)
+        }
+    };
+    let outcome = find(&*source, reference, options, progress, stop);
+    let (chosen, layers) = outcome.map_err(|error| source.shown(error))?;
+    Ok(PulledImage {
+        reference: reference.clone(),
+        digest: chosen.digest,
+        index_digest: chosen.index_digest,
+        platform: chosen.platform,
+        config_digest: chosen.manifest.config.digest.clone(),
+        manifest: chosen.manifest,
+        config: chosen.config,
+        config_bytes: chosen.config_bytes,
+        warnings: chosen.warnings,
+        layers,
+        fetcher: source.keep(),
+        stop: stop.clone(),
+        _running: running,
+        engine: Arc::clone(engine),
+    })
+}
+
+/// Finds an image in a source, and its layers.
+fn find(
+    source: &dyn ImageSource,
+    reference: &Reference,
+    options: &PullOptions,
+    progress: &Progress,
+    stop: &PullStop,
+) -> Result<(Chosen, Vec<Layer>), PullError> {
+    let chosen = Resolver::new(source, reference, options, stop).resolve()?;
+    let layers = chosen.layers(source, options, progress)?;
+    stop.check()?;
+    Ok((chosen, layers))
+}
+
+impl Chosen {
+    fn layers(
+        &self,
+        source: &dyn ImageSource,
+        options: &PullOptions,
+        progress: &Progress,
+    ) -> Result<Vec<Layer>, PullError> {
+        let descriptors = &self.manifest.layers;
+        let diff_ids = &self.config.rootfs.diff_ids;
+        if descriptors.is_empty() || descriptors.len() != diff_ids.len() {
+            return Err(PullError::LayerCount {
+                digest: self.digest.clone(),
+                layers: descriptors.len(),
+                diff_ids: diff_ids.len(),
+            });
+        }
+        options.check_layers(descriptors.len(), &format!("image {}", self.digest))?;
+        let total = descriptors.iter().try_fold(0_u64, |sum, layer| sum.checked_add(layer.size));
+        let total = total.unwrap_or(u64::MAX);
+        options.download_cap().check(total, &format!("the layers of {}", self.digest))?;
+        let mut sizes = HashMap::new();
+        for layer in descriptors {
+            if *sizes.entry(&layer.digest).or_insert(layer.size) != layer.size {
+                return Err(PullError::Malformed {
+                    what: format!("manifest {}", self.digest),
+                    reason: format!("it gives layer {} two sizes", layer.digest),
+                });
+            }
+        }
+        trace!(
+            DEBUG,
+            digest = self.digest.to_string().as_str(),
+            layers = descriptors.len(),
+            "the image is known"
+        );
+        progress.emit(PullEvent::Resolved {
+            digest: self.digest.clone(),
+            platform: self.platform.clone(),
+            layers: descriptors
+                .iter()
+                .map(|layer| ResolvedLayer { digest: layer.digest.clone(), size_bytes: layer.size })
+                .collect(),
+            total_bytes: sizes.values().fold(0, |sum, size| sum.saturating_add(*size)),
+        });
+        let contents = source.layers(descriptors)?;
+        let parts = descriptors.iter().zip(diff_ids).zip(contents);
+        Ok(parts
+            .map(|((descriptor, diff_id), content)| Layer {
+                descriptor: descriptor.clone(),
+                diff_id: diff_id.clone(),
+                content,
+            })
+            .collect())
+    }
+}
+
+/// Returns the reason why a path is not a layout; the path may not exist.
+fn no_directory(dir: &Utf8Path) -> PullError {
+    let (reason, advice) = match dir.is_file() {
+        true => ("it is a file", Some("write oci-archive: or docker-archive: before it")),
+        false if dir.as_str().starts_with("//") => {
+            ("there is no such directory", Some("write oci:DIR, without slashes before a relative path"))
+        }
+        false => ("there is no such directory", None),
+    };
+    let (path, reason, advice) = (dir.to_owned(), reason.to_owned(), advice.map(Advice::new));
+    PullError::Layout { path, reason, advice, may_be_root: false }
+}
+
+fn open_archive(
+    file: &Utf8Path,
+    kind: ArchiveKind,
+    cache: &BlobCache,
+    options: &PullOptions,
+    stop: &PullStop,
+) -> Result<Archive, PullError> {
+    let opened = Archive::open(file, kind, cache, options, stop);
+    opened.map_err(|error| match error {
+        PullError::Io { .. } if file.as_str().starts_with("//") && !file.exists() => PullError::Layout {
+            path: file.to_owned(),
+            reason: "there is no such file".to_owned(),
+            advice: Some(Advice::new("leave the slashes out before a relative path")),
+            may_be_root: false,
+        },
+        other => other,
+    })
+}

@@ -1,0 +1,138 @@
+//! Many pulls that share threads, connections, tokens and limits.
+
+use std::sync::Arc;
+
+use banger_tree::Cancellation;
+
+use crate::reference::Reference;
+use crate::registry::cache::BlobCache;
+use crate::registry::engine::{Engine, PullerOptions};
+use crate::registry::error::PullError;
+use crate::registry::event::Progress;
+use crate::registry::options::PullOptions;
+use crate::registry::pull::{PulledImage, find_image};
+use crate::registry::stop::PullStop;
+
+/// Pulls images. Clones share the threads, the connections, the tokens of registries, and the limits
+/// on parallel work; use one for all pulls of a program.
+///
+/// The threads start with the first pull from a registry, and end when the last clone and the last
+/// [`PulledImage`] are dropped.
+///
+/// ```no_run
+/// use banger_oci::{BlobCache, Progress, PullOptions, Puller, PullerOptions};
+/// use banger_tree::Cancellation;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let puller = Puller::new(PullerOptions::default());
+/// let cache = BlobCache::open("/var/cache/images")?;
+/// let (options, cancellation) = (PullOptions::default(), Cancellation::new());
+/// for name in ["debian:bookworm", "alpine"] {
+///     let image = puller.pull(&name.parse()?, &cache, &options, &Progress::none(), &cancellation)?;
+///     image.finish()?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Puller(Arc<Engine>);
+
+impl Puller {
+    /// Returns a puller with these limits. It starts no thread yet.
+    #[must_use]
+    pub fn new(options: PullerOptions) -> Self {
+        Self(Engine::new(options))
+    }
+
+    /// Finds an image and starts its downloads, which go on in the background when this returns.
+    ///
+    /// A tag is looked up at the registry each time. Content that was fetched before comes from the cache. A
+    /// digest with all its content in the cache needs no request at all.
+    ///
+    /// Blocks the thread. May be called on any thread and from many threads at a time, but not from a handler
+    /// of events. On a thread of an async runtime it holds up the tasks of that thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`PullError`]. Errors of layers come later, from their readers and from
+    /// [`PulledImage::finish`].
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        cache: &BlobCache,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<PulledImage, PullError> {
+        find_image(&self.0, reference, cache, options, progress, &PullStop::new(cancellation))
+    }
+
+    /// Like [`pull`](Self::pull), but does not block the thread. The work runs on a thread of the puller,
+    /// which has at most [`PullerOptions::parallel_async`] of them. Needs no particular runtime.
+    ///
+    /// Dropping the future cancels the pull. Dropping the [`PulledImage`] waits for its downloads to
+    /// stop, for a second at most.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`pull`](Self::pull).
+    #[cfg(feature = "tokio")]
+    pub async fn pull_async(
+        &self,
+        reference: &Reference,
+        cache: &BlobCache,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<PulledImage, PullError> {
+        let stop = PullStop::new(cancellation);
+        let mut unfinished = StopOnDrop(Some(stop.clone()));
+        let permit = stop.race(Arc::clone(&self.0.async_pulls).acquire_owned()).await?;
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let (engine, reference, cache) = (Arc::clone(&self.0), reference.clone(), cache.clone());
+        let (options, progress) = (options.clone(), progress.clone());
+        let work = move || {
+            let outcome = find_image(&engine, &reference, &cache, &options, &progress, &stop);
+            drop(permit);
+            // If the future was dropped, nobody waits for the result.
+            let _unwanted = sender.send(outcome);
+        };
+        std::thread::Builder::new().name("banger-find".to_owned()).spawn(work).map_err(|error| {
+            PullError::Environment { reason: format!("cannot start a thread for the pull: {error}") }
+        })?;
+        let outcome = receiver.await.unwrap_or_else(|_| {
+            Err(PullError::Panicked { who: "a thread of the pull", message: "no message".to_owned() })
+        });
+        unfinished.0 = None;
+        outcome
+    }
+}
+
+/// Stops a pull whose future is dropped.
+#[cfg(feature = "tokio")]
+#[derive(Debug)]
+struct StopOnDrop(Option<PullStop>);
+
+#[cfg(feature = "tokio")]
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if let Some(stop) = self.0.take() {
+            stop.cancel();
+        }
+    }
+}
+
+/// Finds an image and starts its downloads, with a new [`Puller`]: see [`Puller::pull`].
+///
+/// # Errors
+///
+/// The errors of [`Puller::pull`].
+pub fn pull(
+    reference: &Reference,
+    cache: &BlobCache,
+    options: &PullOptions,
+    progress: &Progress,
+    cancellation: &Cancellation,
+) -> Result<PulledImage, PullError> {
+    Puller::new(PullerOptions::default()).pull(reference, cache, options, progress, cancellation)
+}

@@ -1,0 +1,70 @@
+//! The common interface of all sources of images.
+
+use std::sync::Arc;
+
+use crate::digest::Digest;
+use crate::registry::error::PullError;
+use crate::registry::layer::Content;
+use crate::registry::manifest::{Descriptor, ImageIndex};
+use crate::registry::secrets::Secrets;
+
+mod archive;
+mod docker_archive;
+mod docker_legacy;
+mod docker_reading;
+mod layout;
+mod names;
+mod no_image;
+mod remote;
+mod window;
+
+pub(crate) use archive::{Archive, ArchiveKind};
+pub(crate) use docker_archive::DockerArchive;
+pub(crate) use layout::{ArchiveFiles, DirFiles, Layout};
+pub(crate) use names::names_of;
+pub(crate) use no_image::NoImage;
+pub(crate) use remote::{Fetcher, Remote};
+
+/// The target of a reference.
+#[derive(Debug)]
+pub(crate) enum Root {
+    /// A manifest or an index.
+    Document(Document),
+    /// Several manifests to choose from by platform; each has its own names.
+    Choice(ImageIndex),
+}
+
+/// A manifest or index whose digest has been checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: Vec<u8>,
+    /// The type its source gave it.
+    pub(crate) media_type: Option<String>,
+}
+
+/// A place that holds an image. It checks digest and size of everything that it returns, except layers, which
+/// are checked when they are read.
+pub(crate) trait ImageSource {
+    /// Returns the target of the reference.
+    fn root(&self) -> Result<Root, PullError>;
+
+    /// A manifest or an index.
+    fn document(&self, descriptor: &Descriptor) -> Result<Document, PullError>;
+
+    /// An image configuration.
+    fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError>;
+
+    /// The layers of the image chosen, in their order.
+    fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError>;
+
+    /// Values that must live as long as the image.
+    fn keep(self: Box<Self>) -> Option<Arc<Fetcher>> {
+        None
+    }
+
+    /// An error as it may be shown: no longer than anybody reads, and without secrets.
+    fn shown(&self, error: PullError) -> PullError {
+        Secrets::default().hide_in_error(error)
+    }
+}

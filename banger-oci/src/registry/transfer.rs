@@ -1,0 +1,390 @@
+//! The download of one layer into the cache: once, resumed, and checked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use banger_tree::{Budget, Cost};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use reqwest::{Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinSet, block_in_place};
+use url::Url;
+
+use crate::one_line::one_line;
+use crate::registry::access::Access;
+use crate::registry::attempt::{Attempts, FailedAttempt};
+use crate::registry::blob_writer::Writer;
+use crate::registry::cache::{BlobCache, Claim, DamagedBlobs, Watch, hash_file};
+use crate::registry::content_range::{content_range, is_rest};
+use crate::registry::download::Download;
+use crate::registry::error::PullError;
+use crate::registry::event::{Progress, PullEvent};
+use crate::registry::foreign_text::web_page_title;
+use crate::registry::http::{Http, Pieces, Request};
+use crate::registry::manifest::size_reason;
+use crate::registry::origin::host_of;
+use crate::registry::repository::Registry;
+use crate::registry::stop::PullStop;
+use crate::registry::trace::trace;
+
+/// Interval at which a process checks whether another one has finished a download.
+const BUSY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The shared parts of the downloads of a pull.
+#[derive(Debug, Clone)]
+pub(crate) struct Transfers {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) cache: BlobCache,
+    pub(crate) progress: Progress,
+    pub(crate) cancel: PullStop,
+    /// Limits the downloads of this pull.
+    pub(crate) jobs: Arc<Semaphore>,
+    /// Limits the downloads of all pulls.
+    pub(crate) downloads: Arc<Semaphore>,
+    pub(crate) budget: Budget,
+    pub(crate) damaged: DamagedBlobs,
+}
+
+/// Ends a download that its task leaves unfinished, so that no reader waits for ever.
+#[derive(Debug)]
+pub(crate) struct FinishGuard(pub(crate) Arc<Download>);
+
+impl Drop for FinishGuard {
+    fn drop(&mut self) {
+        self.0.finish(Err(PullError::Cancelled));
+    }
+}
+
+/// The right to download.
+#[derive(Debug)]
+struct DownloadPermit {
+    _own: OwnedSemaphorePermit,
+    _shared: OwnedSemaphorePermit,
+}
+
+impl Transfers {
+    /// Runs all downloads, started in their order, with a limit on parallel ones. Returns when the last one
+    /// has ended, so that nothing keeps running unseen.
+    pub(crate) async fn run(self, downloads: Vec<FinishGuard>) {
+        let mut running = JoinSet::new();
+        for guard in downloads {
+            let Ok(permit) = self.permit().await else {
+                break;
+            };
+            let transfers = self.clone();
+            running.spawn(async move {
+                let outcome = transfers.fetch(&guard.0, permit).await;
+                guard.0.finish(outcome.map_err(|error| transfers.explain(error, &guard.0)));
+            });
+            // Ended tasks need no memory.
+            while running.try_join_next().is_some() {}
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Waits until another download may run.
+    async fn permit(&self) -> Result<DownloadPermit, PullError> {
+        let acquire = async {
+            let own = Arc::clone(&self.jobs).acquire_owned().await;
+            let shared = Arc::clone(&self.downloads).acquire_owned().await;
+            (own, shared)
+        };
+        match self.cancel.race(acquire).await? {
+            (Ok(own), Ok(shared)) => Ok(DownloadPermit { _own: own, _shared: shared }),
+            // The semaphores are never closed.
+            _ => Err(PullError::Cancelled),
+        }
+    }
+
+    /// The error as the reader of the layer gets it.
+    fn explain(&self, error: PullError, download: &Download) -> PullError {
+        let error = self.registry.shown(error);
+        self.damaged.explain(error, &download.descriptor.digest, &self.cache)
+    }
+
+    async fn fetch(&self, download: &Arc<Download>, permit: DownloadPermit) -> Result<(), PullError> {
+        let digest = &download.descriptor.digest;
+        let mut permit = Some(permit);
+        let mut waited = false;
+        let watch = Watch { progress: &self.progress, cancel: &self.cancel };
+        let partial = loop {
+            self.cancel.check()?;
+            match block_in_place(|| self.cache.claim(digest, &watch))? {
+                Claim::Complete(blob) => {
+                    let file = Arc::new(blob.file);
+                    download.attach(Arc::clone(&file), &blob.path);
+                    // Written by another process: it is read once more to be sure of it.
+                    let found = block_in_place(|| hash_file(&file, &blob.path, digest, &self.cancel))?;
+                    if found == *digest {
+                        // The bytes are right; the descriptor of this image is wrong.
+                        let (size, path) = (download.descriptor.size, &blob.path);
+                        if blob.len != size {
+                            let (digest, origin) = (digest.clone(), path.to_string());
+                            let reason = size_reason(size, blob.len);
+                            return Err(PullError::Mismatch { digest, origin, reason });
+                        }
+                        download.commit(blob.len);
+                        self.progress.emit(PullEvent::LayerDone { digest: digest.clone() });
+                        return Ok(());
+                    }
+                    self.cache.discard_damaged(&file, digest)?;
+                    self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
+                }
+                Claim::Busy => {
+                    if !waited {
+                        waited = true;
+                        let event = PullEvent::LayerWaiting { digest: digest.clone() };
+                        self.progress.emit(event);
+                    }
+                    // The wait must not keep other layers from being downloaded.
+                    drop(permit.take());
+                    self.cancel.race(tokio::time::sleep(BUSY_INTERVAL)).await?;
+                }
+                Claim::Partial(partial) => break partial,
+            }
+        };
+        let _permit = match permit {
+            Some(permit) => permit,
+            None => self.permit().await?,
+        };
+        let mut writer = Writer::new(&self.progress, &self.cancel, download, partial);
+        writer.resume()?;
+        let resumed_bytes = writer.offset;
+        trace!(
+            DEBUG,
+            digest = digest.to_string().as_str(),
+            size_bytes = download.descriptor.size,
+            resumed_bytes,
+            "a download starts"
+        );
+        self.progress.emit(PullEvent::LayerStarted {
+            digest: digest.clone(),
+            size_bytes: download.descriptor.size,
+            resumed_bytes,
+        });
+        let mut outcome = self.receive(&mut writer).await;
+        if resumed_bytes > 0 && matches!(&outcome, Err(PullError::Mismatch { .. })) {
+            // The old bytes may be damaged, for example by a power failure.
+            self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
+            writer.start_over()?;
+            outcome = self.receive(&mut writer).await;
+        }
+        match outcome {
+            Ok(()) => {
+                block_in_place(|| writer.partial.complete(&self.cancel))?;
+                trace!(DEBUG, digest = digest.to_string().as_str(), "a blob is complete in the cache");
+                self.progress.emit(PullEvent::LayerDone { digest: digest.clone() });
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(&error, PullError::Mismatch { .. }) {
+                    writer.partial.discard();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Receives the missing bytes and checks the whole blob.
+    async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
+        let descriptor = &writer.download.descriptor;
+        if writer.offset < descriptor.size {
+            let (http, access) = self.registry.connection().await?;
+            let request = self.registry.blob_request(access, &descriptor.digest)?;
+            let own = Source { http, request, access: Some(access) };
+            let mut outcome = own.receive(writer).await;
+            // Foreign layers live elsewhere, and registries may have them all the same.
+            for url in &descriptor.urls {
+                match &outcome {
+                    Err(error) if is_another_place_worth_asking(error) => {}
+                    _ => break,
+                }
+                self.budget.charge(Cost::Urls, 1).map_err(|over| PullError::OverBudget {
+                    what: format!("layer {}", descriptor.digest),
+                    over,
+                })?;
+                outcome = match foreign_url(url, &access.origin, &descriptor.digest.to_string()) {
+                    Ok(url) => {
+                        let what = format!("layer {} from {}", descriptor.digest.short(), host_of(&url));
+                        let foreign = Source { http, request: Request::get(url, what), access: None };
+                        foreign.receive(writer).await
+                    }
+                    Err(error) => Err(error),
+                };
+            }
+            outcome?;
+        }
+        writer.verify()
+    }
+}
+
+/// Returns whether the next place may be asked after this error. A wrong layer ends the search.
+fn is_another_place_worth_asking(error: &PullError) -> bool {
+    matches!(
+        error,
+        PullError::Status { .. }
+            | PullError::Unauthorized { .. }
+            | PullError::Unreachable { .. }
+            | PullError::Redirect { .. }
+            | PullError::Malformed { .. }
+            | PullError::WebPage { .. }
+            | PullError::TooSlow { .. }
+    )
+}
+
+/// Checks the address of a foreign layer.
+fn foreign_url(text: &str, origin: &Url, digest: &str) -> Result<Url, PullError> {
+    let malformed = |reason: &str| PullError::Malformed {
+        what: format!("the urls of layer {digest}"),
+        reason: format!("`{}` {reason}", one_line(text)),
+    };
+    let url = Url::parse(text).map_err(|_| malformed("is not a URL"))?;
+    match (url.scheme(), origin.scheme()) {
+        ("https", _) | ("http", "http") => Ok(url),
+        ("http", _) => Err(malformed("is plain http where the registry is not")),
+        _ => Err(malformed("is not a web address")),
+    }
+}
+
+/// A place that has a blob.
+struct Source<'a> {
+    http: &'a Http,
+    request: Request,
+    access: Option<&'a Access>,
+}
+
+impl Source<'_> {
+    async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
+        let mut attempts = Attempts::default();
+        // A server that answers ranges wrongly is asked for the whole.
+        let mut ranges = true;
+        while writer.offset < writer.download.descriptor.size {
+            let before = writer.download.committed();
+            let failure = match self.attempt(writer, &mut ranges).await {
+                Ok(()) => continue,
+                Err(failure) => failure,
+            };
+            writer.flush()?;
+            // Repeated bytes and a drip do not count as progress.
+            if writer.download.committed() > before && !failure.is_slow() {
+                attempts.progressed();
+            }
+            self.http.pause(&mut attempts, &self.request.what, failure).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes one request and takes the bytes of its answer.
+    async fn attempt(&self, writer: &mut Writer<'_>, ranges: &mut bool) -> Result<(), FailedAttempt> {
+        let size = writer.download.descriptor.size;
+        let mut request = self.request.clone();
+        if *ranges && writer.offset > 0 {
+            let range = format!("bytes={}-", writer.offset);
+            let range = HeaderValue::from_str(&range).expect("digits are fit for a header");
+            request.headers.insert(RANGE, range);
+        }
+        let response = match self.access {
+            Some(access) => access.once(self.http, &request).await?,
+            None => self.http.once(&request).await?,
+        };
+        let host = host_of(response.url());
+        let ranged = request.headers.contains_key(RANGE);
+        match response.status() {
+            StatusCode::OK => {
+                if let Some(len) = response.content_length()
+                    && len != size
+                    && !is_page(response.headers())
+                {
+                    let mut reason = size_reason(size, len);
+                    if let Some(encoding) = response.headers().get(CONTENT_ENCODING) {
+                        let encoding = one_line(&String::from_utf8_lossy(encoding.as_bytes()));
+                        reason = format!("{reason}, and was encoded as `{encoding}` on the way");
+                    }
+                    return Err(FailedAttempt::Final(writer.refuse(&host, reason)));
+                }
+                writer.rewind();
+            }
+            // The part that is the whole.
+            StatusCode::PARTIAL_CONTENT if !ranged => {
+                let header = content_range(response.headers());
+                if !is_rest(&header, 0, size) {
+                    let reason =
+                        format!("asked for the whole, {host} answered with Content-Range `{header}`");
+                    return Err(FailedAttempt::broken(&host, reason));
+                }
+                writer.rewind();
+            }
+            StatusCode::PARTIAL_CONTENT if ranged => {
+                let header = content_range(response.headers());
+                if !is_rest(&header, writer.offset, size) {
+                    *ranges = false;
+                    let reason = format!(
+                        "asked for the bytes from {}, {host} answered with Content-Range `{header}`",
+                        writer.offset,
+                    );
+                    return Err(FailedAttempt::broken(&host, reason));
+                }
+            }
+            // Some do not take a range without an end, some no range at all.
+            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST if ranged => {
+                *ranges = false;
+                return Err(FailedAttempt::broken(&host, "the range is not available".to_owned()));
+            }
+            status => {
+                let detail = self.http.detail(response).await;
+                return Err(FailedAttempt::Final(request.status_error(status, detail)));
+            }
+        }
+        self.take(writer, response, &host).await
+    }
+
+    async fn take(
+        &self,
+        writer: &mut Writer<'_>,
+        mut response: Response,
+        host: &str,
+    ) -> Result<(), FailedAttempt> {
+        let size = writer.download.descriptor.size;
+        let may_be_page = is_page(response.headers());
+        let mut pieces = Pieces::new(self.http);
+        while let Some(chunk) = pieces.next(&mut response, host).await? {
+            if may_be_page && writer.offset == 0 && writer.buffer.is_empty() {
+                let text = self.http.secrets.hide(&String::from_utf8_lossy(&chunk));
+                if let Some(title) = web_page_title(&text) {
+                    let (who, host, what) = ("the registry", host.to_owned(), self.request.what.clone());
+                    return Err(FailedAttempt::Final(PullError::WebPage { who, host, title, what }));
+                }
+            }
+            writer.push(&chunk, host)?;
+        }
+        writer.flush()?;
+        if writer.offset < size {
+            let reason = format!("the connection ended after {} of {size} bytes", writer.offset);
+            return Err(FailedAttempt::broken(host, reason));
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether an answer is declared as a web page.
+fn is_page(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b43_foreign_urls() {
+        let https = Url::parse("https://r.io/").unwrap();
+        let http = Url::parse("http://127.0.0.1:5000/").unwrap();
+        assert!(foreign_url("https://elsewhere.example/layer", &https, "d").is_ok());
+        assert!(foreign_url("http://127.0.0.1/layer", &http, "d").is_ok());
+        for bad in ["http://elsewhere.example/layer", "file:///etc/passwd", "nothing"] {
+            assert!(foreign_url(bad, &https, "d").is_err(), "{bad}");
+        }
+    }
+}
