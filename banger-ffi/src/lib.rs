@@ -7,15 +7,24 @@
 #[cfg(panic = "abort")]
 compile_error!("banger-ffi needs panic = \"unwind\": a panic becomes error 510");
 
+pub mod boot;
 mod call;
 pub mod cancel;
 pub mod error;
 pub mod event;
+pub mod exec;
+pub mod guest;
 pub mod image;
+pub mod metadata;
 pub mod options;
 pub mod pull;
 mod request;
+pub mod rootfs;
+pub mod rootfs_edit;
+mod sized;
 pub mod store;
 pub mod string;
 mod task;
+#[cfg(test)]
+mod tests;
 pub mod version;
