@@ -31,9 +31,8 @@ pub unsafe extern "C" fn banger_rootfs_apply_ownership(
     unsafe {
         guarded_object(error, json, || {
             let (rootfs, metadata) = (borrowed(rootfs, "rootfs")?, borrowed(metadata, "metadata")?);
-            let report = rootfs.edit(&cancellation(cancel), |fs| {
-                pipeline::apply_ownership(fs, metadata.metadata())
-            })?;
+            let report = rootfs
+                .edit(&cancellation(cancel), |fs| pipeline::apply_ownership(fs, metadata.metadata()))?;
             banger_string::json(&FileDocument::new(rootfs.file(), report))
         })
     }

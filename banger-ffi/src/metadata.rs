@@ -144,9 +144,7 @@ pub unsafe extern "C" fn banger_metadata_json(
     error: *mut *mut banger_error,
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_object(error, json, || banger_string::json(&borrowed(metadata, "metadata")?.metadata))
-    }
+    unsafe { guarded_object(error, json, || banger_string::json(&borrowed(metadata, "metadata")?.metadata)) }
 }
 
 /// Returns the number of entries. 0 for NULL.
