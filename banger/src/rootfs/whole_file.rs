@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use banger_tree::{Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp};
+use banger_tree::{Advice, Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp};
 
 use super::capability::CAPABILITY;
 use super::error::EditError;
@@ -21,9 +21,9 @@ pub fn read_up_to(rootfs: &dyn Rootfs, path: &GuestPath, max_bytes: u64) -> Resu
         && stat.size_bytes > max_bytes
     {
         let size_bytes = stat.size_bytes;
-        let reason =
-            format!("it has {size_bytes} bytes, more than the allowed {max_bytes}; read it in parts");
-        return Err(RootfsError::Limit { path: path.clone(), reason }.into());
+        let reason = format!("it has {size_bytes} bytes, more than the allowed {max_bytes}");
+        let advice = Some(Advice::new("read it in parts"));
+        return Err(RootfsError::Limit { path: path.clone(), reason, advice }.into());
     }
     Ok(rootfs.read(path)?)
 }
