@@ -154,6 +154,10 @@ func callContext(
 	}
 	cancel := C.banger_cancel_new()
 	defer C.banger_cancel_free(cancel)
+	if ctx.Err() != nil {
+		// The goroutine below may come too late for a short call.
+		C.banger_cancel_cancel(cancel)
+	}
 	returned, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -168,7 +172,11 @@ func callContext(
 		close(returned)
 		<-watched
 	}()
-	err := call(func(failure **C.banger_error) C.int { return function(cancel, failure) })
+	return withCause(ctx, call(func(failure **C.banger_error) C.int { return function(cancel, failure) }))
+}
+
+// withCause gives err the error of ctx, if that is why the call was cancelled.
+func withCause(ctx context.Context, err error) error {
 	if e := (*Error)(nil); errors.As(err, &e) && e.Kind == KindCancelled && ctx.Err() != nil {
 		e.cause = ctx.Err()
 		if cause := context.Cause(ctx); cause != e.cause {

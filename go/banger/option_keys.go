@@ -77,7 +77,9 @@ func WithAuthFile(texts ...string) Option { return listOption(C.BANGER_OPT_AUTH_
 func WithHelperDir(text string) Option { return textOption(C.BANGER_OPT_HELPER_DIR, text) }
 
 // WithHelperTimeout sets how long such a helper may take. Default: 30 seconds.
-func WithHelperTimeout(d time.Duration) Option { return durationOption(C.BANGER_OPT_HELPER_TIMEOUT_MS, d) }
+func WithHelperTimeout(d time.Duration) Option {
+	return durationOption(C.BANGER_OPT_HELPER_TIMEOUT_MS, d)
+}
 
 // WithAttempts sets how often a request is tried before the pull fails. Default: 5.
 func WithAttempts(n uint64) Option { return numberOption(C.BANGER_OPT_ATTEMPTS, n) }
@@ -89,10 +91,14 @@ func WithBackoff(d time.Duration) Option { return durationOption(C.BANGER_OPT_BA
 func WithMaxBackoff(d time.Duration) Option { return durationOption(C.BANGER_OPT_MAX_BACKOFF_MS, d) }
 
 // WithConnectTimeout sets how long to wait for a connection. Default: 10 seconds.
-func WithConnectTimeout(d time.Duration) Option { return durationOption(C.BANGER_OPT_CONNECT_TIMEOUT_MS, d) }
+func WithConnectTimeout(d time.Duration) Option {
+	return durationOption(C.BANGER_OPT_CONNECT_TIMEOUT_MS, d)
+}
 
 // WithStallTimeout sets how long a transfer may stand still. Default: 30 seconds.
-func WithStallTimeout(d time.Duration) Option { return durationOption(C.BANGER_OPT_STALL_TIMEOUT_MS, d) }
+func WithStallTimeout(d time.Duration) Option {
+	return durationOption(C.BANGER_OPT_STALL_TIMEOUT_MS, d)
+}
 
 // WithMinRateBytes sets the least bytes a second of a transfer; 0 allows any rate. Default: 1024.
 func WithMinRateBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MIN_RATE_BYTES, n) }
@@ -167,3 +173,80 @@ func WithAll(on bool) Option { return flagOption(C.BANGER_OPT_ALL, on) }
 
 // WithDryRun tells what would be removed, and removes nothing.
 func WithDryRun(on bool) Option { return flagOption(C.BANGER_OPT_DRY_RUN, on) }
+
+// WithMaxOutputBytes sets the most bytes that a call returns: output of a program, or a file. Default: 64 MiB.
+func WithMaxOutputBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_OUTPUT_BYTES, n) }
+
+// WithMaxCopyBytes sets the largest file that is copied out of a guest. Default: 64 GiB.
+func WithMaxCopyBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_COPY_BYTES, n) }
+
+// WithReplyTimeout sets how long a guest may take to answer. Default: 30 seconds.
+func WithReplyTimeout(d time.Duration) Option {
+	return durationOption(C.BANGER_OPT_REPLY_TIMEOUT_MS, d)
+}
+
+// WithArchitecture sets the processor of the guest, "amd64". Default: that of the programs in the image.
+func WithArchitecture(text string) Option { return textOption(C.BANGER_OPT_ARCHITECTURE, text) }
+
+// WithHostname sets the name of the machine. [Rootfs.Inject] gives it to an image that has none; default: "banger".
+func WithHostname(text string) Option { return textOption(C.BANGER_OPT_HOSTNAME, text) }
+
+// WithExecArgv sets a program and its arguments.
+func WithExecArgv(texts ...string) Option { return listOption(C.BANGER_OPT_EXEC_ARGV, texts) }
+
+// WithExecEnv adds variables of the program, each "NAME=VALUE".
+func WithExecEnv(texts ...string) Option { return listOption(C.BANGER_OPT_EXEC_ENV, texts) }
+
+// WithExecClearEnv sets whether the program gets the variables of [WithExecEnv] only. Default: false.
+func WithExecClearEnv(on bool) Option { return flagOption(C.BANGER_OPT_EXEC_CLEAR_ENV, on) }
+
+// WithExecUser sets the user of the program: "name", "uid", "name:group" or "uid:gid". Default: root.
+func WithExecUser(text string) Option { return textOption(C.BANGER_OPT_EXEC_USER, text) }
+
+// WithExecWorkingDir sets the working directory of the program. Default: "/".
+func WithExecWorkingDir(text string) Option { return textOption(C.BANGER_OPT_EXEC_WORKING_DIR, text) }
+
+// WithExecStdin sets whether the caller writes to the standard input, which is empty otherwise. Default: false.
+func WithExecStdin(on bool) Option { return flagOption(C.BANGER_OPT_EXEC_STDIN, on) }
+
+// WithExecRows sets the lines of a terminal for the program, in the place of pipes; [WithExecColumns] goes with it.
+func WithExecRows(n uint64) Option { return numberOption(C.BANGER_OPT_EXEC_ROWS, n) }
+
+// WithExecColumns sets the columns of a terminal for the program; [WithExecRows] goes with it.
+func WithExecColumns(n uint64) Option { return numberOption(C.BANGER_OPT_EXEC_COLUMNS, n) }
+
+// WithExecTimeout sets the time after which the program is killed. Default: no limit.
+func WithExecTimeout(d time.Duration) Option { return durationOption(C.BANGER_OPT_EXEC_TIMEOUT_MS, d) }
+
+// WithNetworkInterface sets the interface of the guest. Default: its only one.
+func WithNetworkInterface(text string) Option {
+	return textOption(C.BANGER_OPT_NETWORK_INTERFACE, text)
+}
+
+// WithNetworkAddress adds addresses of the interface, each with the length of its prefix: "10.0.0.2/24".
+func WithNetworkAddress(texts ...string) Option {
+	return listOption(C.BANGER_OPT_NETWORK_ADDRESS, texts)
+}
+
+// WithNetworkGateway adds default routes, at most one for IPv4 and one for IPv6.
+func WithNetworkGateway(texts ...string) Option {
+	return listOption(C.BANGER_OPT_NETWORK_GATEWAY, texts)
+}
+
+// WithNetworkDNS adds name servers.
+func WithNetworkDNS(texts ...string) Option { return listOption(C.BANGER_OPT_NETWORK_DNS, texts) }
+
+// WithNetworkPersist sets whether the guest keeps the network for later boots. Default: false.
+func WithNetworkPersist(on bool) Option { return flagOption(C.BANGER_OPT_NETWORK_PERSIST, on) }
+
+// WithCopyMode sets the permissions of the file, 0 to 0o7777. Default: those of the file that is replaced, or 0644.
+func WithCopyMode(n uint64) Option { return numberOption(C.BANGER_OPT_COPY_MODE, n) }
+
+// WithCopyUID sets the owner of the file. Default: that of the file that is replaced, or 0.
+func WithCopyUID(n uint64) Option { return numberOption(C.BANGER_OPT_COPY_UID, n) }
+
+// WithCopyGID sets the group of the file. Default: that of the file that is replaced, or 0.
+func WithCopyGID(n uint64) Option { return numberOption(C.BANGER_OPT_COPY_GID, n) }
+
+// WithCopyParents sets whether missing parent directories are made. Default: false.
+func WithCopyParents(on bool) Option { return flagOption(C.BANGER_OPT_COPY_PARENTS, on) }

@@ -1,11 +1,11 @@
 package banger
 
+// #include <stdlib.h>
 // #include "bridge.h"
 import "C"
 
 import (
 	"time"
-	"unsafe"
 )
 
 // Option changes how a call works. A call fails with code 512 where it does not use an option that it gets.
@@ -18,7 +18,7 @@ type settings struct {
 }
 
 // setting writes an option for C.
-type setting func(options *C.banger_options, failure **C.banger_error) C.int
+type setting func(options *C.banger_options) error
 
 // WithProgress tells function of each event of the call. It runs on the goroutine of the caller, only during the
 // call, so it needs no locks. Cancel the context of the call to stop it. A panic of function stops the call and
@@ -31,30 +31,39 @@ func (s *settings) add(value setting) { s.values = append(s.values, value) }
 
 func textOption(key C.int, text string) Option {
 	return func(s *settings) {
-		s.add(func(options *C.banger_options, failure **C.banger_error) C.int {
-			copied := C.CString(text)
-			defer C.free(unsafe.Pointer(copied))
-			return C.banger_options_set_string(options, key, copied, failure)
-		})
+		s.add(func(options *C.banger_options) error { return setText(options, key, text, false) })
 	}
 }
 
 func listOption(key C.int, texts []string) Option {
 	return func(s *settings) {
 		for _, text := range texts {
-			s.add(func(options *C.banger_options, failure **C.banger_error) C.int {
-				copied := C.CString(text)
-				defer C.free(unsafe.Pointer(copied))
-				return C.banger_options_add_string(options, key, copied, failure)
-			})
+			s.add(func(options *C.banger_options) error { return setText(options, key, text, true) })
 		}
 	}
 }
 
+// setText sets the option key, or adds to it.
+func setText(options *C.banger_options, key C.int, text string, add bool) error {
+	copied, free, err := cText("the text of an option", text)
+	if err != nil {
+		return err
+	}
+	defer free()
+	return call(func(failure **C.banger_error) C.int {
+		if add {
+			return C.banger_options_add_string(options, key, copied, failure)
+		}
+		return C.banger_options_set_string(options, key, copied, failure)
+	})
+}
+
 func numberOption(key C.int, n uint64) Option {
 	return func(s *settings) {
-		s.add(func(options *C.banger_options, failure **C.banger_error) C.int {
-			return C.banger_options_set_u64(options, key, C.uint64_t(n), failure)
+		s.add(func(options *C.banger_options) error {
+			return call(func(failure **C.banger_error) C.int {
+				return C.banger_options_set_u64(options, key, C.uint64_t(n), failure)
+			})
 		})
 	}
 }
@@ -73,16 +82,10 @@ func milliseconds(d time.Duration) uint64 {
 
 func flagOption(key C.int, on bool) Option {
 	return func(s *settings) {
-		s.add(func(options *C.banger_options, failure **C.banger_error) C.int {
-			return C.banger_options_set_bool(options, key, C.bool(on), failure)
-		})
-	}
-}
-
-func bytesOption(key C.int, data []byte) Option {
-	return func(s *settings) {
-		s.add(func(options *C.banger_options, failure **C.banger_error) C.int {
-			return C.banger_options_set_bytes(options, key, bytePointer(data), C.size_t(len(data)), failure)
+		s.add(func(options *C.banger_options) error {
+			return call(func(failure **C.banger_error) C.int {
+				return C.banger_options_set_bool(options, key, C.bool(on), failure)
+			})
 		})
 	}
 }
@@ -96,7 +99,7 @@ func withOptions(given []Option, function func(options *C.banger_options, tell *
 	options := C.banger_options_new()
 	defer C.banger_options_free(options)
 	for _, value := range s.values {
-		if err := call(func(failure **C.banger_error) C.int { return value(options, failure) }); err != nil {
+		if err := value(options); err != nil {
 			return err
 		}
 	}

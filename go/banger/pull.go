@@ -36,6 +36,12 @@ func (s *Store) pull(ctx context.Context, reference string, file *C.char, given 
 		return s.handle.share(func(store *C.banger_store) error {
 			function, userData, finish := tell.start()
 			defer finish()
+			defer func() {
+				// Nobody gets it where the progress function panicked.
+				if tell.panicked {
+					C.banger_image_free(image)
+				}
+			}()
 			user := C.banger_go_handle(C.uintptr_t(userData))
 			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
 				if file == nil {
@@ -68,6 +74,12 @@ func Build(ctx context.Context, source, file string, given ...Option) ([]byte, e
 	err = withOptions(given, func(options *C.banger_options, tell *progress) error {
 		function, userData, finish := tell.start()
 		defer finish()
+		defer func() {
+			// Nobody gets it where the progress function panicked.
+			if tell.panicked {
+				C.banger_string_free(json)
+			}
+		}()
 		user := C.banger_go_handle(C.uintptr_t(userData))
 		return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
 			return C.banger_build(

@@ -8,7 +8,6 @@ import (
 	"context"
 	"io/fs"
 	"os"
-	"runtime"
 	"time"
 	"unsafe"
 )
@@ -286,7 +285,6 @@ func (r *Rootfs) Mkdir(path string, attributes *Attributes) error {
 func (r *Rootfs) WriteFile(ctx context.Context, path string, data []byte, attributes *Attributes) error {
 	attrs := attributes.forC()
 	at, n := bytesOf(path)
-	defer runtime.KeepAlive(path)
 	return r.run(ctx, func(rootfs *C.banger_rootfs, cancel *C.banger_cancel, failure **C.banger_error) C.int {
 		return C.banger_rootfs_write(
 			rootfs, at, n, bytePointer(data), C.size_t(len(data)), attrs, C.sizeof_banger_attrs, cancel, failure)
@@ -298,7 +296,6 @@ func (r *Rootfs) WriteFile(ctx context.Context, path string, data []byte, attrib
 func (r *Rootfs) WriteFrom(ctx context.Context, path string, file *os.File, attributes *Attributes) error {
 	attrs := attributes.forC()
 	at, n := bytesOf(path)
-	defer runtime.KeepAlive(path)
 	return withFD(file, func(fd C.int) error {
 		return r.run(ctx, func(rootfs *C.banger_rootfs, cancel *C.banger_cancel, failure **C.banger_error) C.int {
 			return C.banger_rootfs_write_from_fd(
@@ -311,7 +308,6 @@ func (r *Rootfs) WriteFrom(ctx context.Context, path string, file *os.File, attr
 func (r *Rootfs) Symlink(target, path string, attributes *Attributes) error {
 	attrs := attributes.forC()
 	to, toLength := bytesOf(target)
-	defer runtime.KeepAlive(target)
 	return r.look(path, func(rootfs *C.banger_rootfs, at *C.char, n C.size_t, failure **C.banger_error) C.int {
 		return C.banger_rootfs_symlink(rootfs, at, n, to, toLength, attrs, C.sizeof_banger_attrs, failure)
 	})
@@ -320,7 +316,6 @@ func (r *Rootfs) Symlink(target, path string, attributes *Attributes) error {
 // Link gives existing, which is not a directory, the further name path.
 func (r *Rootfs) Link(existing, path string) error {
 	from, fromLength := bytesOf(existing)
-	defer runtime.KeepAlive(existing)
 	return r.look(path, func(rootfs *C.banger_rootfs, at *C.char, n C.size_t, failure **C.banger_error) C.int {
 		return C.banger_rootfs_hard_link(rootfs, from, fromLength, at, n, failure)
 	})
@@ -341,7 +336,6 @@ func (r *Rootfs) Mknod(path string, fileType fs.FileMode, major, minor uint32, a
 // many changes: remove parts, with commits in between.
 func (r *Rootfs) RemoveAll(ctx context.Context, path string) error {
 	at, n := bytesOf(path)
-	defer runtime.KeepAlive(path)
 	return r.run(ctx, func(rootfs *C.banger_rootfs, cancel *C.banger_cancel, failure **C.banger_error) C.int {
 		return C.banger_rootfs_remove(rootfs, at, n, cancel, failure)
 	})
@@ -350,7 +344,6 @@ func (r *Rootfs) RemoveAll(ctx context.Context, path string) error {
 // Rename moves from to path, which must not exist.
 func (r *Rootfs) Rename(from, path string) error {
 	old, oldLength := bytesOf(from)
-	defer runtime.KeepAlive(from)
 	return r.look(path, func(rootfs *C.banger_rootfs, at *C.char, n C.size_t, failure **C.banger_error) C.int {
 		return C.banger_rootfs_rename(rootfs, old, oldLength, at, n, failure)
 	})
@@ -455,7 +448,6 @@ func (r *Rootfs) look(
 	function func(rootfs *C.banger_rootfs, path *C.char, length C.size_t, failure **C.banger_error) C.int,
 ) error {
 	at, n := bytesOf(path)
-	defer runtime.KeepAlive(path)
 	return r.handle.share(func(rootfs *C.banger_rootfs) error {
 		return call(func(failure **C.banger_error) C.int { return function(rootfs, at, n, failure) })
 	})

@@ -5,6 +5,7 @@ package banger
 import "C"
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"unsafe"
@@ -28,13 +29,16 @@ func optionalText(name, text string) (*C.char, func(), error) {
 	return cText(name, text)
 }
 
+// argumentError is the error of an argument that C cannot take.
 func argumentError(message string) *Error {
-	return &Error{
-		Code:    C.BANGER_ERROR_ARGUMENT,
-		Kind:    KindArgument,
-		Message: message,
-		json:    fmt.Sprintf(`{"version":1,"code":%d,"kind":"argument","message":%q,"context":{}}`, C.BANGER_ERROR_ARGUMENT, message),
+	report, err := json.Marshal(map[string]any{
+		"version": 1, "code": C.BANGER_ERROR_ARGUMENT, "kind": KindArgument.String(), "message": message,
+		"context": map[string]string{},
+	})
+	if err != nil {
+		panic(err) // Texts and numbers are always JSON.
 	}
+	return &Error{Code: C.BANGER_ERROR_ARGUMENT, Kind: KindArgument, Message: message, json: string(report)}
 }
 
 // bytesOf returns the bytes of a text or path that is passed with its length. C only reads them, during the call.
