@@ -53,7 +53,7 @@ func run(ctx context.Context, state, cache, reference, file string, m machine) e
 		return err
 	}
 	defer store.Close()
-	bar := progressBar{layers: map[string]uint64{}}
+	var bar progressBar
 	image, err := store.PullToFile(ctx, reference, file,
 		banger.WithInject(false), banger.WithProgress(bar.tell))
 	bar.end()
@@ -103,11 +103,12 @@ func prepare(ctx context.Context, file string, m machine) error {
 	return rootfs.Commit(ctx)
 }
 
-// progressBar shows the bytes of all layers together on standard error.
+// progressBar shows on standard error how much of all layers together is downloaded and unpacked.
 type progressBar struct {
-	layers      map[string]uint64
+	downloaded  map[string]uint64
+	unpacked    map[int]uint64
 	total       uint64
-	message     string
+	isDone      bool
 	isDisplayed bool
 }
 
@@ -115,26 +116,39 @@ func (b *progressBar) tell(event banger.Event) {
 	switch event.Kind {
 	case banger.EventResolved:
 		b.total = event.SizeBytes
-	case banger.EventBlobStarted, banger.EventBlobProgress:
-		b.layers[event.Digest] = event.DoneBytes
-	case banger.EventBlobDone:
-		b.message = "unpacking"
+		b.downloaded, b.unpacked = map[string]uint64{}, map[int]uint64{}
+	case banger.EventBlobProgress:
+		b.downloaded[event.Digest] = event.DoneBytes
+	case banger.EventLayerProgress:
+		b.unpacked[event.Layer] = event.DoneBytes
+	case banger.EventDone:
+		b.isDone = true
 	case banger.EventWarning, banger.EventRetry:
 		b.end()
 		fmt.Fprintln(os.Stderr, "note:", event.Message)
 	}
-	var done uint64
-	for _, bytes := range b.layers {
-		done += bytes
-	}
-	percent := 0
-	if b.total > 0 {
-		percent = int(min(done, b.total) * 100 / b.total)
-	}
 	const width = 40
-	bar := bytes.Repeat([]byte("#"), percent*width/100)
-	fmt.Fprintf(os.Stderr, "\r[%-*s] %3d %% %s", width, bar, percent, b.message)
+	unpacked := percent(b.unpacked, b.total)
+	if b.isDone {
+		unpacked = 100
+	}
+	bar := bytes.Repeat([]byte("#"), unpacked*width/100)
+	fmt.Fprintf(os.Stderr, "\r[%-*s] %3d %%", width, bar, unpacked)
+	if len(b.downloaded) > 0 {
+		fmt.Fprintf(os.Stderr, ", downloaded %3d %%", percent(b.downloaded, b.total))
+	}
 	b.isDisplayed = true
+}
+
+func percent[K comparable](parts map[K]uint64, total uint64) int {
+	var done uint64
+	for _, part := range parts {
+		done += part
+	}
+	if total == 0 {
+		return 0
+	}
+	return int(min(done, total) * 100 / total)
 }
 
 func (b *progressBar) end() {
