@@ -109,7 +109,7 @@ fn errors_of_layers() {
     let open: io::Error = io::ErrorKind::NotFound.into();
     let tar = |source| FlattenError::Tar { layer: layer(), path: "etc/x".to_owned(), source };
     let limit = EntryError::Limit { setting: Cost::Entries.setting(), what: "entries", maximum: 7 };
-    let content = ContentError::NoSpace { store: "the image".to_owned(), needed_bytes: 5 };
+    let content = ContentError::NoSpace { store: "the image".to_owned(), needed_bytes: 5, advice: None };
     let at_byte = TarError::TypeFlag { offset: 512, flag: b'V' };
     let rows = vec![
         (FlattenError::Open { layer: layer(), source: open }, 200, NotFound, false, &["layer"][..]),
@@ -164,7 +164,7 @@ fn errors_of_archives() {
 fn errors_of_entries() {
     use ErrorKind::{Argument, Cancelled, Damaged, Limit, NoSpace, Unsupported};
     let target = "etc/y".to_owned();
-    let content = ContentError::NoSpace { store: "the image".to_owned(), needed_bytes: 5 };
+    let content = ContentError::NoSpace { store: "the image".to_owned(), needed_bytes: 5, advice: None };
     let tree = banger_tree::TreeError::Exists { name: b"x".to_vec() };
     let limit = EntryError::Limit { setting: None, what: "entries", maximum: 7 };
     let rows = [

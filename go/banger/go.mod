@@ -1,0 +1,3 @@
+module github.com/banger-project/banger/go/banger
+
+go 1.25

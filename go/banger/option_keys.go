@@ -1,0 +1,252 @@
+package banger
+
+// #include "bridge.h"
+import "C"
+
+import "time"
+
+// WithName sets the name of the managed image. Default: made from the reference.
+func WithName(text string) Option { return textOption(C.BANGER_OPT_NAME, text) }
+
+// WithPlatform sets the platform of the image, "linux/arm64". Default: Linux on the host's processor.
+func WithPlatform(text string) Option { return textOption(C.BANGER_OPT_PLATFORM, text) }
+
+// WithSizeBytes sets the size of the file system in bytes. Default: content x 1.25, at least 1 GiB.
+func WithSizeBytes(n uint64) Option { return numberOption(C.BANGER_OPT_SIZE_BYTES, n) }
+
+// WithSizeAtLeastBytes sets the least size of the file system, where [WithSizeBytes] is not set. Default: 1 GiB.
+func WithSizeAtLeastBytes(n uint64) Option { return numberOption(C.BANGER_OPT_SIZE_AT_LEAST_BYTES, n) }
+
+// WithInodes sets the least number of inodes. Default: one for every 16 KiB.
+func WithInodes(n uint64) Option { return numberOption(C.BANGER_OPT_INODES, n) }
+
+// WithBackend sets what writes the file system: "native" or "e2fsprogs". Default: "native".
+func WithBackend(text string) Option { return textOption(C.BANGER_OPT_BACKEND, text) }
+
+// WithInit sets the init of the guest: "auto", "image", "banger" or "install". Default: "auto".
+func WithInit(text string) Option { return textOption(C.BANGER_OPT_INIT, text) }
+
+// WithInject sets whether the image is made to boot. Default: true.
+func WithInject(on bool) Option { return flagOption(C.BANGER_OPT_INJECT, on) }
+
+// WithGuestDir sets the directory with guest binaries, banger-guest-amd64 and so on. Default: the library's own.
+func WithGuestDir(text string) Option { return textOption(C.BANGER_OPT_GUEST_DIR, text) }
+
+// WithForce builds again what is up to date, and replaces an output file.
+func WithForce(on bool) Option { return flagOption(C.BANGER_OPT_FORCE, on) }
+
+// WithSourceDateEpoch sets the time, in seconds since 1970, of what has none in the input. The environment is not
+// read.
+func WithSourceDateEpoch(n uint64) Option { return numberOption(C.BANGER_OPT_SOURCE_DATE_EPOCH, n) }
+
+// WithScratchDir sets the directory for scratch files of the e2fsprogs backend. Default: $TMPDIR.
+func WithScratchDir(text string) Option { return textOption(C.BANGER_OPT_SCRATCH_DIR, text) }
+
+// WithLabel sets the label of the file system, at most 16 bytes. Default: empty.
+func WithLabel(text string) Option { return textOption(C.BANGER_OPT_LABEL, text) }
+
+// WithUUID sets the UUID of the file system. Default: made from the files.
+func WithUUID(text string) Option { return textOption(C.BANGER_OPT_UUID, text) }
+
+// WithJobs sets how many layers are downloaded at a time, 1 to 64. Default: 4.
+func WithJobs(n uint64) Option { return numberOption(C.BANGER_OPT_JOBS, n) }
+
+// WithPlainHTTP uses http for any registry.
+func WithPlainHTTP(on bool) Option { return flagOption(C.BANGER_OPT_PLAIN_HTTP, on) }
+
+// WithCACert sets a PEM file with certificates to trust besides those of the system.
+func WithCACert(text string) Option { return textOption(C.BANGER_OPT_CA_CERT, text) }
+
+// WithAuth sets where credentials come from: "anonymous" or "user". The latter reads the files of docker and podman
+// and runs the programs they name. Default: "anonymous".
+func WithAuth(text string) Option { return textOption(C.BANGER_OPT_AUTH, text) }
+
+// WithUser sets the user name for the registry; [WithPassword] goes with it.
+func WithUser(text string) Option { return textOption(C.BANGER_OPT_USER, text) }
+
+// WithPassword sets the password or access token for the registry; [WithUser] goes with it.
+func WithPassword(text string) Option { return textOption(C.BANGER_OPT_PASSWORD, text) }
+
+// WithIdentityToken sets the refresh token for the registry, in the place of user name and password.
+func WithIdentityToken(text string) Option { return textOption(C.BANGER_OPT_IDENTITY_TOKEN, text) }
+
+// WithAuthFile adds credential files in the format of docker, in the place of the user's own.
+func WithAuthFile(texts ...string) Option { return listOption(C.BANGER_OPT_AUTH_FILE, texts) }
+
+// WithHelperDir sets the directory of the credential helpers that files of [WithAuthFile] name. Default: $PATH.
+func WithHelperDir(text string) Option { return textOption(C.BANGER_OPT_HELPER_DIR, text) }
+
+// WithHelperTimeout sets how long such a helper may take. Default: 30 seconds.
+func WithHelperTimeout(d time.Duration) Option {
+	return durationOption(C.BANGER_OPT_HELPER_TIMEOUT_MS, d)
+}
+
+// WithAttempts sets how often a request is tried before the pull fails. Default: 5.
+func WithAttempts(n uint64) Option { return numberOption(C.BANGER_OPT_ATTEMPTS, n) }
+
+// WithBackoff sets the pause after the first failed attempt; it doubles with each further one. Default: 500 ms.
+func WithBackoff(d time.Duration) Option { return durationOption(C.BANGER_OPT_BACKOFF_MS, d) }
+
+// WithMaxBackoff sets the longest pause between two attempts. Default: 1 minute.
+func WithMaxBackoff(d time.Duration) Option { return durationOption(C.BANGER_OPT_MAX_BACKOFF_MS, d) }
+
+// WithConnectTimeout sets how long to wait for a connection. Default: 10 seconds.
+func WithConnectTimeout(d time.Duration) Option {
+	return durationOption(C.BANGER_OPT_CONNECT_TIMEOUT_MS, d)
+}
+
+// WithStallTimeout sets how long a transfer may stand still. Default: 30 seconds.
+func WithStallTimeout(d time.Duration) Option {
+	return durationOption(C.BANGER_OPT_STALL_TIMEOUT_MS, d)
+}
+
+// WithMinRateBytes sets the least bytes a second of a transfer; 0 allows any rate. Default: 1024.
+func WithMinRateBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MIN_RATE_BYTES, n) }
+
+// WithRateWindow sets how long a transfer may be slower than [WithMinRateBytes]. Default: 30 seconds.
+func WithRateWindow(d time.Duration) Option { return durationOption(C.BANGER_OPT_RATE_WINDOW_MS, d) }
+
+// WithMaxWait sets the longest time of all pauses between attempts together. Default: 10 minutes.
+func WithMaxWait(d time.Duration) Option { return durationOption(C.BANGER_OPT_MAX_WAIT_MS, d) }
+
+// WithMaxTime sets the longest time of all requests and downloads together. Default: 12 hours.
+func WithMaxTime(d time.Duration) Option { return durationOption(C.BANGER_OPT_MAX_TIME_MS, d) }
+
+// WithMaxManifestBytes sets the largest manifest or index. Default: 4 MiB.
+func WithMaxManifestBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_MANIFEST_BYTES, n) }
+
+// WithMaxConfigBytes sets the largest image configuration. Default: 16 MiB.
+func WithMaxConfigBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_CONFIG_BYTES, n) }
+
+// WithMaxDownloadBytes sets the largest total of compressed layers. Default: 1 TiB.
+func WithMaxDownloadBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_DOWNLOAD_BYTES, n) }
+
+// WithMaxContentBytes sets the largest total of files and directories, in whole blocks. Default: 64 GiB.
+func WithMaxContentBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_CONTENT_BYTES, n) }
+
+// WithMaxTarBytes sets the largest total of uncompressed layers. Default: 128 GiB.
+func WithMaxTarBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_TAR_BYTES, n) }
+
+// WithMaxEntries sets the most entries of all layers together. Default: 10000000.
+func WithMaxEntries(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_ENTRIES, n) }
+
+// WithMaxDepth sets the most directories on the way to one path. Default: 1024.
+func WithMaxDepth(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_DEPTH, n) }
+
+// WithMaxFileBytes sets the largest file, holes included. Default: 1 TiB.
+func WithMaxFileBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_FILE_BYTES, n) }
+
+// WithMaxXattrBytes sets the most room for the extended attributes of one file. Default: 4144.
+func WithMaxXattrBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_XATTR_BYTES, n) }
+
+// WithMaxMetadataBytes sets the most memory for names, targets and attributes, besides 300 bytes an entry. Default:
+// 96 MiB.
+func WithMaxMetadataBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_METADATA_BYTES, n) }
+
+// WithMaxPathComponents sets the most components of paths and symlinks to resolve, besides 32 a path. Default:
+// 4194304.
+func WithMaxPathComponents(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_PATH_COMPONENTS, n) }
+
+// WithMaxLayers sets the most layers of an image. Default: 512.
+func WithMaxLayers(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_LAYERS, n) }
+
+// WithMaxWarnings sets the most warnings that are kept; the rest is counted. Default: 100.
+func WithMaxWarnings(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_WARNINGS, n) }
+
+// WithMaxExtendedBytes sets the largest extended header of a tar. Default: 1 MiB.
+func WithMaxExtendedBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_EXTENDED_BYTES, n) }
+
+// WithMaxSparseExtents sets the most pieces of one sparse file. Default: 1048576.
+func WithMaxSparseExtents(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_SPARSE_EXTENTS, n) }
+
+// WithMaxURLs sets the most addresses of foreign layers that are tried. Default: 64.
+func WithMaxURLs(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_URLS, n) }
+
+// WithOlderThan removes blobs that were last used longer ago than this.
+func WithOlderThan(d time.Duration) Option { return durationOption(C.BANGER_OPT_OLDER_THAN_MS, d) }
+
+// WithMaxSizeBytes removes the least recently used blobs until the cache is no larger than this.
+func WithMaxSizeBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_SIZE_BYTES, n) }
+
+// WithAll removes all blobs.
+func WithAll(on bool) Option { return flagOption(C.BANGER_OPT_ALL, on) }
+
+// WithDryRun tells what would be removed, and removes nothing.
+func WithDryRun(on bool) Option { return flagOption(C.BANGER_OPT_DRY_RUN, on) }
+
+// WithMaxOutputBytes sets the most bytes that a call returns: output of a program, or a file. Default: 64 MiB.
+func WithMaxOutputBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_OUTPUT_BYTES, n) }
+
+// WithMaxCopyBytes sets the largest file that is copied out of a guest. Default: 64 GiB.
+func WithMaxCopyBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_COPY_BYTES, n) }
+
+// WithReplyTimeout sets how long a guest may take to answer. Default: 30 seconds.
+func WithReplyTimeout(d time.Duration) Option {
+	return durationOption(C.BANGER_OPT_REPLY_TIMEOUT_MS, d)
+}
+
+// WithArchitecture sets the processor of the guest, "amd64". Default: that of the programs in the image.
+func WithArchitecture(text string) Option { return textOption(C.BANGER_OPT_ARCHITECTURE, text) }
+
+// WithHostname sets the name of the machine. [Rootfs.Inject] gives it to an image that has none; default: "banger".
+func WithHostname(text string) Option { return textOption(C.BANGER_OPT_HOSTNAME, text) }
+
+// WithExecArgv sets a program and its arguments.
+func WithExecArgv(texts ...string) Option { return listOption(C.BANGER_OPT_EXEC_ARGV, texts) }
+
+// WithExecEnv adds variables of the program, each "NAME=VALUE".
+func WithExecEnv(texts ...string) Option { return listOption(C.BANGER_OPT_EXEC_ENV, texts) }
+
+// WithExecClearEnv sets whether the program gets the variables of [WithExecEnv] only. Default: false.
+func WithExecClearEnv(on bool) Option { return flagOption(C.BANGER_OPT_EXEC_CLEAR_ENV, on) }
+
+// WithExecUser sets the user of the program: "name", "uid", "name:group" or "uid:gid". Default: root.
+func WithExecUser(text string) Option { return textOption(C.BANGER_OPT_EXEC_USER, text) }
+
+// WithExecWorkingDir sets the working directory of the program. Default: "/".
+func WithExecWorkingDir(text string) Option { return textOption(C.BANGER_OPT_EXEC_WORKING_DIR, text) }
+
+// WithExecStdin sets whether the caller writes to the standard input, which is empty otherwise. Default: false.
+func WithExecStdin(on bool) Option { return flagOption(C.BANGER_OPT_EXEC_STDIN, on) }
+
+// WithExecRows sets the lines of a terminal for the program, in the place of pipes; [WithExecColumns] goes with it.
+func WithExecRows(n uint64) Option { return numberOption(C.BANGER_OPT_EXEC_ROWS, n) }
+
+// WithExecColumns sets the columns of a terminal for the program; [WithExecRows] goes with it.
+func WithExecColumns(n uint64) Option { return numberOption(C.BANGER_OPT_EXEC_COLUMNS, n) }
+
+// WithExecTimeout sets the time after which the program is killed. Default: no limit.
+func WithExecTimeout(d time.Duration) Option { return durationOption(C.BANGER_OPT_EXEC_TIMEOUT_MS, d) }
+
+// WithNetworkInterface sets the interface of the guest. Default: its only one.
+func WithNetworkInterface(text string) Option {
+	return textOption(C.BANGER_OPT_NETWORK_INTERFACE, text)
+}
+
+// WithNetworkAddress adds addresses of the interface, each with the length of its prefix: "10.0.0.2/24".
+func WithNetworkAddress(texts ...string) Option {
+	return listOption(C.BANGER_OPT_NETWORK_ADDRESS, texts)
+}
+
+// WithNetworkGateway adds default routes, at most one for IPv4 and one for IPv6.
+func WithNetworkGateway(texts ...string) Option {
+	return listOption(C.BANGER_OPT_NETWORK_GATEWAY, texts)
+}
+
+// WithNetworkDNS adds name servers.
+func WithNetworkDNS(texts ...string) Option { return listOption(C.BANGER_OPT_NETWORK_DNS, texts) }
+
+// WithNetworkPersist sets whether the guest keeps the network for later boots. Default: false.
+func WithNetworkPersist(on bool) Option { return flagOption(C.BANGER_OPT_NETWORK_PERSIST, on) }
+
+// WithCopyMode sets the permissions of the file, 0 to 0o7777. Default: those of the file that is replaced, or 0644.
+func WithCopyMode(n uint64) Option { return numberOption(C.BANGER_OPT_COPY_MODE, n) }
+
+// WithCopyUID sets the owner of the file. Default: that of the file that is replaced, or 0.
+func WithCopyUID(n uint64) Option { return numberOption(C.BANGER_OPT_COPY_UID, n) }
+
+// WithCopyGID sets the group of the file. Default: that of the file that is replaced, or 0.
+func WithCopyGID(n uint64) Option { return numberOption(C.BANGER_OPT_COPY_GID, n) }
+
+// WithCopyParents sets whether missing parent directories are made. Default: false.
+func WithCopyParents(on bool) Option { return flagOption(C.BANGER_OPT_COPY_PARENTS, on) }

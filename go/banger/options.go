@@ -1,0 +1,107 @@
+package banger
+
+// #include <stdlib.h>
+// #include "bridge.h"
+import "C"
+
+import (
+	"time"
+)
+
+// Option changes how a call works. A call fails with code 512 where it does not use an option that it gets.
+type Option func(*settings)
+
+// settings are the options of one call.
+type settings struct {
+	values   []setting
+	progress func(Event)
+}
+
+// setting writes an option for C.
+type setting func(options *C.banger_options) error
+
+// WithProgress tells function of each event of the call. It runs on the goroutine of the caller, only during the
+// call, so it needs no locks. Cancel the context of the call to stop it. A panic of function stops the call and
+// comes out of it. It must not call [runtime.Goexit], as the FailNow of a test does.
+func WithProgress(function func(Event)) Option {
+	return func(s *settings) { s.progress = function }
+}
+
+func (s *settings) add(value setting) { s.values = append(s.values, value) }
+
+func textOption(key C.int, text string) Option {
+	return func(s *settings) {
+		s.add(func(options *C.banger_options) error { return setText(options, key, text, false) })
+	}
+}
+
+func listOption(key C.int, texts []string) Option {
+	return func(s *settings) {
+		for _, text := range texts {
+			s.add(func(options *C.banger_options) error { return setText(options, key, text, true) })
+		}
+	}
+}
+
+// setText sets the option key, or adds to it.
+func setText(options *C.banger_options, key C.int, text string, add bool) error {
+	copied, free, err := cText("the text of an option", text)
+	if err != nil {
+		return err
+	}
+	defer free()
+	return call(func(failure **C.banger_error) C.int {
+		if add {
+			return C.banger_options_add_string(options, key, copied, failure)
+		}
+		return C.banger_options_set_string(options, key, copied, failure)
+	})
+}
+
+func numberOption(key C.int, n uint64) Option {
+	return func(s *settings) {
+		s.add(func(options *C.banger_options) error {
+			return call(func(failure **C.banger_error) C.int {
+				return C.banger_options_set_u64(options, key, C.uint64_t(n), failure)
+			})
+		})
+	}
+}
+
+func durationOption(key C.int, d time.Duration) Option {
+	return numberOption(key, milliseconds(d))
+}
+
+// milliseconds rounds up, so that no wait becomes shorter.
+func milliseconds(d time.Duration) uint64 {
+	if d <= 0 {
+		return 0
+	}
+	return uint64((d + time.Millisecond - 1) / time.Millisecond)
+}
+
+func flagOption(key C.int, on bool) Option {
+	return func(s *settings) {
+		s.add(func(options *C.banger_options) error {
+			return call(func(failure **C.banger_error) C.int {
+				return C.banger_options_set_bool(options, key, C.bool(on), failure)
+			})
+		})
+	}
+}
+
+// withOptions runs function with the options for C, and with the progress function.
+func withOptions(given []Option, function func(options *C.banger_options, tell *progress) error) error {
+	var s settings
+	for _, option := range given {
+		option(&s)
+	}
+	options := C.banger_options_new()
+	defer C.banger_options_free(options)
+	for _, value := range s.values {
+		if err := value(options); err != nil {
+			return err
+		}
+	}
+	return function(options, &progress{tell: s.progress})
+}

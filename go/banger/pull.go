@@ -1,0 +1,93 @@
+package banger
+
+// #include "bridge.h"
+import "C"
+
+import (
+	"context"
+)
+
+// Pull pulls an image into the store, in the place of an older image of its name. reference is as for
+// `banger image pull`: "debian:bookworm", "oci:DIR:NAME", "docker-archive:FILE".
+func (s *Store) Pull(ctx context.Context, reference string, options ...Option) (*Image, error) {
+	return s.pull(ctx, reference, nil, options)
+}
+
+// PullToFile pulls an image into the ext4 file file, which no store knows. The file is complete when this succeeds
+// and absent when it fails.
+func (s *Store) PullToFile(ctx context.Context, reference, file string, options ...Option) (*Image, error) {
+	path, free, err := cText("file", file)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return s.pull(ctx, reference, path, options)
+}
+
+// pull pulls to file; nil is the store.
+func (s *Store) pull(ctx context.Context, reference string, file *C.char, given []Option) (*Image, error) {
+	text, free, err := cText("reference", reference)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	var image *C.banger_image
+	err = withOptions(given, func(options *C.banger_options, tell *progress) error {
+		return s.handle.share(func(store *C.banger_store) error {
+			function, userData, finish := tell.start()
+			defer finish()
+			defer func() {
+				// Nobody gets it where the progress function panicked.
+				if tell.panicked {
+					C.banger_image_free(image)
+				}
+			}()
+			user := C.banger_go_handle(C.uintptr_t(userData))
+			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
+				if file == nil {
+					return C.banger_pull(store, text, options, cancel, function, user, &image, failure)
+				}
+				return C.banger_pull_to_file(store, text, file, options, cancel, function, user, &image, failure)
+			})
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newImage(image), nil
+}
+
+// Build builds the ext4 file file from source, a directory or a tar, and returns the document of `banger rootfs
+// build --json`. The file is complete when this succeeds and absent when it fails.
+func Build(ctx context.Context, source, file string, given ...Option) ([]byte, error) {
+	sourcePath, freeSource, err := cText("source", source)
+	if err != nil {
+		return nil, err
+	}
+	defer freeSource()
+	filePath, freeFile, err := cText("file", file)
+	if err != nil {
+		return nil, err
+	}
+	defer freeFile()
+	var json *C.banger_string
+	err = withOptions(given, func(options *C.banger_options, tell *progress) error {
+		function, userData, finish := tell.start()
+		defer finish()
+		defer func() {
+			// Nobody gets it where the progress function panicked.
+			if tell.panicked {
+				C.banger_string_free(json)
+			}
+		}()
+		user := C.banger_go_handle(C.uintptr_t(userData))
+		return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
+			return C.banger_build(
+				sourcePath, filePath, options, cancel, function, user, &json, failure)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return takeBytes(json), nil
+}
