@@ -17,12 +17,113 @@ use banger_option::*;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum banger_option {
-    /// Text: name of the managed image. Default: made of the reference.
+    /// Text: name of the managed image. Default: made from the reference.
     BANGER_OPT_NAME = 1,
     /// Text: platform of the image, "linux/arm64". Default: Linux on the host's processor.
     BANGER_OPT_PLATFORM = 2,
-    /// Number: size of the file system in bytes.
+    /// Number: size of the file system in bytes. Default: content x 1.25, at least 1 GiB.
     BANGER_OPT_SIZE_BYTES = 3,
+    /// Number: least size of the file system, where SIZE_BYTES is not set. Default: 1 GiB.
+    BANGER_OPT_SIZE_AT_LEAST_BYTES = 4,
+    /// Number: least number of inodes. Default: one for every 16 KiB.
+    BANGER_OPT_INODES = 5,
+    /// Text: what writes the file system: "native" or "e2fsprogs". Default: "native".
+    BANGER_OPT_BACKEND = 6,
+    /// Text: init of the guest: "auto", "image", "banger" or "install". Default: "auto".
+    BANGER_OPT_INIT = 7,
+    /// Boolean: whether the image is made to boot. Default: true.
+    BANGER_OPT_INJECT = 8,
+    /// Text: directory with guest binaries, banger-guest-amd64 and so on. Default: the library's own.
+    BANGER_OPT_GUEST_DIR = 9,
+    /// Boolean: build again what is up to date, and replace an output file. Default: false.
+    BANGER_OPT_FORCE = 10,
+    /// Number: seconds since 1970 for what the input gives no time to. The environment is not read.
+    BANGER_OPT_SOURCE_DATE_EPOCH = 11,
+    /// Text: directory for scratch files of the e2fsprogs backend. Default: $TMPDIR.
+    BANGER_OPT_SCRATCH_DIR = 12,
+    /// Text: label of the file system, at most 16 bytes. Default: empty.
+    BANGER_OPT_LABEL = 13,
+    /// Text: UUID of the file system. Default: made from the files.
+    BANGER_OPT_UUID = 14,
+    /// Number: how many layers are downloaded at a time, 1 to 64. Default: 4.
+    BANGER_OPT_JOBS = 15,
+    /// Boolean: use http for any registry. Default: false.
+    BANGER_OPT_PLAIN_HTTP = 16,
+    /// Text: PEM file with certificates to trust besides those of the system.
+    BANGER_OPT_CA_CERT = 17,
+    /// Text: where credentials come from: "anonymous" or "user", which reads the files of docker and podman
+    /// and runs the programs they name. Default: "anonymous".
+    BANGER_OPT_AUTH = 18,
+    /// Text: user name for the registry; PASSWORD goes with it.
+    BANGER_OPT_USER = 19,
+    /// Text: password or access token for the registry; USER goes with it.
+    BANGER_OPT_PASSWORD = 20,
+    /// Text: refresh token for the registry, in the place of user name and password.
+    BANGER_OPT_IDENTITY_TOKEN = 21,
+    /// List of texts: credential files in the format of docker, in the place of the user's own.
+    BANGER_OPT_AUTH_FILE = 22,
+    /// Text: directory of the credential helpers that files of AUTH_FILE name. Default: $PATH.
+    BANGER_OPT_HELPER_DIR = 23,
+    /// Number: how long such a helper may take. Default: 30000.
+    BANGER_OPT_HELPER_TIMEOUT_MS = 24,
+    /// Number: how often a request is tried before the pull fails. Default: 5.
+    BANGER_OPT_ATTEMPTS = 25,
+    /// Number: pause after the first failed attempt; it doubles with each further one. Default: 500.
+    BANGER_OPT_BACKOFF_MS = 26,
+    /// Number: longest pause between two attempts. Default: 60000.
+    BANGER_OPT_MAX_BACKOFF_MS = 27,
+    /// Number: how long to wait for a connection. Default: 10000.
+    BANGER_OPT_CONNECT_TIMEOUT_MS = 28,
+    /// Number: how long a transfer may stand still. Default: 30000.
+    BANGER_OPT_STALL_TIMEOUT_MS = 29,
+    /// Number: least bytes a second of a transfer; 0 allows any rate. Default: 1024.
+    BANGER_OPT_MIN_RATE_BYTES = 30,
+    /// Number: how long a transfer may be slower than MIN_RATE_BYTES. Default: 30000.
+    BANGER_OPT_RATE_WINDOW_MS = 31,
+    /// Number: longest time of all pauses between attempts together. Default: 600000.
+    BANGER_OPT_MAX_WAIT_MS = 32,
+    /// Number: longest time of all requests and downloads together. Default: 43200000.
+    BANGER_OPT_MAX_TIME_MS = 33,
+    /// Number: largest manifest or index. Default: 4 MiB.
+    BANGER_OPT_MAX_MANIFEST_BYTES = 34,
+    /// Number: largest image configuration. Default: 16 MiB.
+    BANGER_OPT_MAX_CONFIG_BYTES = 35,
+    /// Number: largest total of compressed layers. Default: 1 TiB.
+    BANGER_OPT_MAX_DOWNLOAD_BYTES = 36,
+    /// Number: largest total of files and directories, in whole blocks. Default: 64 GiB.
+    BANGER_OPT_MAX_CONTENT_BYTES = 37,
+    /// Number: largest total of uncompressed layers. Default: 128 GiB.
+    BANGER_OPT_MAX_TAR_BYTES = 38,
+    /// Number: most entries of all layers together. Default: 10000000.
+    BANGER_OPT_MAX_ENTRIES = 39,
+    /// Number: most directories on the way to one path. Default: 1024.
+    BANGER_OPT_MAX_DEPTH = 40,
+    /// Number: largest file, holes included. Default: 1 TiB.
+    BANGER_OPT_MAX_FILE_BYTES = 41,
+    /// Number: most room for the extended attributes of one file. Default: 4144.
+    BANGER_OPT_MAX_XATTR_BYTES = 42,
+    /// Number: most memory for names, targets and attributes, besides 300 bytes an entry. Default: 96 MiB.
+    BANGER_OPT_MAX_METADATA_BYTES = 43,
+    /// Number: most components of paths and symlinks to resolve, besides 32 a path. Default: 4194304.
+    BANGER_OPT_MAX_PATH_COMPONENTS = 44,
+    /// Number: most layers of an image. Default: 512.
+    BANGER_OPT_MAX_LAYERS = 45,
+    /// Number: most warnings that are kept; the rest is counted. Default: 100.
+    BANGER_OPT_MAX_WARNINGS = 46,
+    /// Number: largest extended header of a tar. Default: 1 MiB.
+    BANGER_OPT_MAX_EXTENDED_BYTES = 47,
+    /// Number: most pieces of one sparse file. Default: 1048576.
+    BANGER_OPT_MAX_SPARSE_EXTENTS = 48,
+    /// Number: most addresses of foreign layers that are tried. Default: 64.
+    BANGER_OPT_MAX_URLS = 49,
+    /// Number: remove blobs that were last used longer ago than this.
+    BANGER_OPT_OLDER_THAN_MS = 50,
+    /// Number: remove the least recently used blobs until the cache is no larger than this.
+    BANGER_OPT_MAX_SIZE_BYTES = 51,
+    /// Boolean: remove all blobs. Default: false.
+    BANGER_OPT_ALL = 52,
+    /// Boolean: tell what would be removed, and remove nothing. Default: false.
+    BANGER_OPT_DRY_RUN = 53,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
@@ -53,6 +154,56 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_NAME, ValueKind::Text),
     (BANGER_OPT_PLATFORM, ValueKind::Text),
     (BANGER_OPT_SIZE_BYTES, ValueKind::Number),
+    (BANGER_OPT_SIZE_AT_LEAST_BYTES, ValueKind::Number),
+    (BANGER_OPT_INODES, ValueKind::Number),
+    (BANGER_OPT_BACKEND, ValueKind::Text),
+    (BANGER_OPT_INIT, ValueKind::Text),
+    (BANGER_OPT_INJECT, ValueKind::Flag),
+    (BANGER_OPT_GUEST_DIR, ValueKind::Text),
+    (BANGER_OPT_FORCE, ValueKind::Flag),
+    (BANGER_OPT_SOURCE_DATE_EPOCH, ValueKind::Number),
+    (BANGER_OPT_SCRATCH_DIR, ValueKind::Text),
+    (BANGER_OPT_LABEL, ValueKind::Text),
+    (BANGER_OPT_UUID, ValueKind::Text),
+    (BANGER_OPT_JOBS, ValueKind::Number),
+    (BANGER_OPT_PLAIN_HTTP, ValueKind::Flag),
+    (BANGER_OPT_CA_CERT, ValueKind::Text),
+    (BANGER_OPT_AUTH, ValueKind::Text),
+    (BANGER_OPT_USER, ValueKind::Text),
+    (BANGER_OPT_PASSWORD, ValueKind::Text),
+    (BANGER_OPT_IDENTITY_TOKEN, ValueKind::Text),
+    (BANGER_OPT_AUTH_FILE, ValueKind::List),
+    (BANGER_OPT_HELPER_DIR, ValueKind::Text),
+    (BANGER_OPT_HELPER_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_ATTEMPTS, ValueKind::Number),
+    (BANGER_OPT_BACKOFF_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_BACKOFF_MS, ValueKind::Number),
+    (BANGER_OPT_CONNECT_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_STALL_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_MIN_RATE_BYTES, ValueKind::Number),
+    (BANGER_OPT_RATE_WINDOW_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_WAIT_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_TIME_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_MANIFEST_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_CONFIG_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_DOWNLOAD_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_CONTENT_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_TAR_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_ENTRIES, ValueKind::Number),
+    (BANGER_OPT_MAX_DEPTH, ValueKind::Number),
+    (BANGER_OPT_MAX_FILE_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_XATTR_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_METADATA_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_PATH_COMPONENTS, ValueKind::Number),
+    (BANGER_OPT_MAX_LAYERS, ValueKind::Number),
+    (BANGER_OPT_MAX_WARNINGS, ValueKind::Number),
+    (BANGER_OPT_MAX_EXTENDED_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_SPARSE_EXTENTS, ValueKind::Number),
+    (BANGER_OPT_MAX_URLS, ValueKind::Number),
+    (BANGER_OPT_OLDER_THAN_MS, ValueKind::Number),
+    (BANGER_OPT_MAX_SIZE_BYTES, ValueKind::Number),
+    (BANGER_OPT_ALL, ValueKind::Flag),
+    (BANGER_OPT_DRY_RUN, ValueKind::Flag),
 ];
 
 #[derive(Debug)]

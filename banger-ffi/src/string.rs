@@ -28,9 +28,7 @@ impl banger_string {
 
     /// Returns `value` as a JSON document.
     pub(crate) fn json(value: &impl serde::Serialize) -> Result<Box<Self>, Fault> {
-        let text =
-            serde_json::to_vec(value).map_err(|error| Fault::argument(format!("not JSON: {error}")))?;
-        Ok(Self::of(text))
+        Ok(Self::of(json_text(value)?))
     }
 }
 
@@ -53,6 +51,11 @@ pub unsafe extern "C" fn banger_string_length(string: *const banger_string) -> u
 pub unsafe extern "C" fn banger_string_free(string: *mut banger_string) {
     // SAFETY: the caller got the pointer of this library and frees it once.
     unsafe { crate::call::free(string) };
+}
+
+/// Returns `value` as the text of a JSON document.
+pub(crate) fn json_text(value: &impl serde::Serialize) -> Result<Vec<u8>, Fault> {
+    serde_json::to_vec(value).map_err(|error| Fault::argument(format!("not JSON: {error}")))
 }
 
 /// Returns the text for C. Messages have no NUL; one that has is cut there.

@@ -36,6 +36,7 @@ mod backend;
 mod build;
 mod calls;
 mod dirs;
+mod document;
 mod elf;
 mod error;
 mod event;
@@ -95,6 +96,7 @@ pub use banger_tree::{
 pub use build::{BuildRequest, BuiltFile, SourceKind};
 pub use calls::{build_rootfs, pull, pull_to_file};
 pub use dirs::{Dirs, DirsError};
+pub use document::{BlobDocument, CacheDocument, ImageDocument, ListingDocument, PruneDocument};
 pub use error::Error;
 pub use event::{Event, EventHandler, LayerBlob};
 pub use guest_binary::{GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};

@@ -1,9 +1,6 @@
 //! `banger image cache list | prune`.
 
-use std::time::SystemTime;
-
-use banger::{BlobCache, CacheEntry, Dirs, PruneOptions};
-use serde::Serialize;
+use banger::{BlobCache, CacheDocument, Dirs, PruneDocument, PruneOptions};
 
 use crate::args::PruneArguments;
 use crate::failure::{CommandError, output};
@@ -11,41 +8,15 @@ use crate::printer::Printer;
 use crate::text::{Text, table};
 use crate::units::{Size, age_text};
 
-#[derive(Serialize)]
-struct BlobRow {
-    digest: String,
-    size_bytes: u64,
-    unused_seconds: u64,
-    partial: bool,
-    in_use: bool,
-}
-
-impl From<&CacheEntry> for BlobRow {
-    fn from(entry: &CacheEntry) -> Self {
-        Self {
-            digest: entry.digest.to_string(),
-            size_bytes: entry.size_bytes,
-            unused_seconds: SystemTime::now().duration_since(entry.used).map_or(0, |age| age.as_secs()),
-            partial: entry.partial,
-            in_use: entry.in_use,
-        }
-    }
-}
-
 /// Opens the cache; makes no directories.
 fn cache_of(dirs: &Dirs) -> BlobCache {
     BlobCache::at(dirs.cache.join("oci"))
 }
 
 pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct Document {
-        version: u32,
-        blobs: Vec<BlobRow>,
-    }
-    let blobs: Vec<BlobRow> = cache_of(dirs).list()?.iter().map(BlobRow::from).collect();
+    let document = CacheDocument::new(&cache_of(dirs).list()?);
     let mut rows = vec![["DIGEST", "SIZE", "UNUSED", "STATE"].map(str::to_owned)];
-    rows.extend(blobs.iter().map(|blob| {
+    rows.extend(document.blobs.iter().map(|blob| {
         let state = match (blob.partial, blob.in_use) {
             (_, true) => "in use",
             (true, false) => "partial",
@@ -54,18 +25,10 @@ pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
         let age = age_text(blob.unused_seconds);
         [blob.digest.clone(), Size(blob.size_bytes).to_string(), age, state.to_owned()]
     }));
-    output(printer.result(&Document { version: 1, blobs }, table(&rows)))
+    output(printer.result(&document, table(&rows)))
 }
 
 pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct Document {
-        version: u32,
-        removed: Vec<BlobRow>,
-        in_use: Vec<BlobRow>,
-        kept_bytes: u64,
-        dry_run: bool,
-    }
     if !arguments.all && arguments.older_than.is_none() && arguments.max_size.is_none() {
         let error = CommandError::argument("image cache prune", "", "nothing says what to remove");
         return Err(error.advised("give --older-than AGE, --max-size SIZE or --all"));
@@ -86,12 +49,5 @@ pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) 
         Size(report.kept_bytes)
     ));
     let text: Text = report.removed.iter().map(|entry| entry.digest.to_string()).collect();
-    let document = Document {
-        version: 1,
-        removed: report.removed.iter().map(BlobRow::from).collect(),
-        in_use: report.in_use.iter().map(BlobRow::from).collect(),
-        kept_bytes: report.kept_bytes,
-        dry_run: arguments.dry_run,
-    };
-    output(printer.result(&document, text))
+    output(printer.result(&PruneDocument::new(&report, arguments.dry_run), text))
 }

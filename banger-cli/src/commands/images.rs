@@ -1,7 +1,7 @@
 //! `banger image list | show | rm | rename | export | clone | verify`.
 
-use banger::{DamagedImage, Dirs, ImageRecord, ImageStore, StoreError, Verification};
-use camino::{Utf8Path, Utf8PathBuf};
+use banger::{DamagedImage, Dirs, ImageDocument, ImageStore, ListingDocument, StoreError, Verification};
+use camino::Utf8Path;
 use serde::Serialize;
 
 use crate::failure::{CommandError, output};
@@ -10,27 +10,7 @@ use crate::printer::Printer;
 use crate::text::{Text, table};
 use crate::units::Size;
 
-/// A record with where its file is.
-#[derive(Serialize)]
-pub(super) struct ImageDocument<'a> {
-    #[serde(flatten)]
-    record: &'a ImageRecord,
-    path: Utf8PathBuf,
-}
-
-impl<'a> ImageDocument<'a> {
-    pub(super) fn new(record: &'a ImageRecord, store: &ImageStore) -> Self {
-        Self { record, path: store.rootfs_path(&record.id) }
-    }
-}
-
 pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        version: u32,
-        images: Vec<ImageDocument<'a>>,
-        damaged: &'a [DamagedImage],
-    }
     let store = ImageStore::new(&dirs.state);
     let listing = store.list()?;
     for damaged in &listing.damaged {
@@ -52,19 +32,18 @@ pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
             image.source.clone(),
         ]
     }));
-    let images = listing.images.iter().map(|record| ImageDocument::new(record, &store)).collect();
-    let document = Document { version: 1, images, damaged: &listing.damaged };
-    output(printer.result(&document, table(&rows)))
+    output(printer.result(&ListingDocument::new(&listing, &store), table(&rows)))
 }
 
 pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     let store = ImageStore::new(&dirs.state);
     let image = store.find(name)?;
+    let path = store.rootfs_path(&image.id);
     let mut text = Text::default();
     let mut line = |key: &str, value: &str| text.field(key, value);
     line("name", image.name.as_str());
     line("id", image.id.as_str());
-    line("path", store.rootfs_path(&image.id).as_str());
+    line("path", path.as_str());
     line("source", &image.source);
     line("digest", &image.digest);
     if let Some(original) = &image.cloned_from {
@@ -101,7 +80,7 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Com
     for warning in &image.warnings {
         line("warning", warning);
     }
-    output(printer.result(&ImageDocument::new(&image, &store), text))
+    output(printer.result(&ImageDocument::new(&image, path.as_path()), text))
 }
 
 pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
@@ -132,7 +111,8 @@ pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(),
 pub(super) fn rename(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     let store = ImageStore::new(&dirs.state);
     let image = store.rename(name, new_name.parse::<banger::ImageName>()?, &cancel_on_signal(printer))?;
-    output(printer.result(&ImageDocument::new(&image, &store), &format!("{}\n", image.name)))
+    let path = store.rootfs_path(&image.id);
+    output(printer.result(&ImageDocument::new(&image, path.as_path()), &format!("{}\n", image.name)))
 }
 
 pub(super) fn export(
@@ -142,24 +122,16 @@ pub(super) fn export(
     dirs: &Dirs,
     printer: &Printer,
 ) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        #[serde(flatten)]
-        record: &'a ImageRecord,
-        path: &'a Utf8Path,
-    }
     let cancellation = cancel_on_signal(printer);
     let record = ImageStore::new(&dirs.state).export(name, file, force, &cancellation)?;
-    output(printer.result(&Document { record: &record, path: file }, &format!("{file}\n")))
+    output(printer.result(&ImageDocument::new(&record, file), &format!("{file}\n")))
 }
 
 pub(super) fn clone(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     let store = ImageStore::new(&dirs.state);
     let cancellation = cancel_on_signal(printer);
     let image = store.clone_image(name, new_name.parse::<banger::ImageName>()?, &cancellation)?;
-    let document = ImageDocument::new(&image.record, &store);
-    let text = format!("{}\n", document.path);
-    output(printer.result(&document, &text))
+    output(printer.result(&ImageDocument::from(&image), &format!("{}\n", image.path)))
 }
 
 pub(super) fn verify(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {

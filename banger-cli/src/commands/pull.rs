@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use banger::{Cost, Dirs, ImageName, ImageSize, PullRequest, PulledFile};
-use serde::Serialize;
+use banger::{Cost, Dirs, ImageDocument, ImageName, ImageSize, PullRequest, PulledFile};
 
 use crate::args::{ProgressStyle, PullArguments};
 use crate::commands::limits;
@@ -19,13 +18,6 @@ pub(super) fn pull(
     style: ProgressStyle,
     printer: &Printer,
 ) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        #[serde(flatten)]
-        record: &'a banger::ImageRecord,
-        path: &'a str,
-        unchanged: bool,
-    }
     let request = request(arguments)?;
     let started = Instant::now();
     let cancellation = cancel_on_signal(printer);
@@ -37,9 +29,7 @@ pub(super) fn pull(
     // Bars are gone before the last words.
     drop(events);
     printer.note(&summary(&pulled, arguments.output.is_none(), started));
-    let document =
-        Document { record: &pulled.record, path: pulled.path.as_str(), unchanged: pulled.unchanged };
-    output(printer.result(&document, &format!("{}\n", pulled.path)))
+    output(printer.result(&ImageDocument::from(&pulled), &format!("{}\n", pulled.path)))
 }
 
 fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {

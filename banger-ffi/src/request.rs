@@ -1,0 +1,191 @@
+//! Requests of the library, made from options.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use pipeline::{
+    BuildRequest, Cost, Credential, CredentialSource, GuestOptions, ImageSize, Limits, PullOptions,
+    PullRequest, Reference, Uuid, parse_init_mode, parse_uuid,
+};
+
+use crate::error::Fault;
+use crate::options::{OptionReader, banger_option, banger_option::*};
+
+/// How long a credential helper may take where nothing is said.
+const HELPER_TIMEOUT_MS: u64 = 30_000;
+
+/// Returns the request of a pull. `call` is its name; a pull to a file takes no name.
+pub(crate) fn pull_request(
+    reference: Reference,
+    given: OptionReader<'_>,
+    is_to_file: bool,
+    call: &str,
+) -> Result<PullRequest, Fault> {
+    let mut request = PullRequest::new(reference);
+    if !is_to_file {
+        request.name = given.parsed(BANGER_OPT_NAME)?;
+    }
+    request.pull = pull_options(&given)?;
+    request.limits = limits(&given)?;
+    request.size = size(&given)?;
+    request.inodes = given.number(BANGER_OPT_INODES)?;
+    request.backend = given.parsed(BANGER_OPT_BACKEND)?.unwrap_or_default();
+    let guest = guest_options(&given)?;
+    request.guest = given.flag(BANGER_OPT_INJECT).unwrap_or(true).then_some(guest);
+    request.force = given.flag(BANGER_OPT_FORCE).unwrap_or(false);
+    request.source_date_epoch = given.number(BANGER_OPT_SOURCE_DATE_EPOCH)?;
+    request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
+    given.finish(call)?;
+    Ok(request)
+}
+
+/// Returns the request of a build.
+pub(crate) fn build_request(
+    source: &Utf8Path,
+    given: OptionReader<'_>,
+    call: &str,
+) -> Result<BuildRequest, Fault> {
+    let mut request = BuildRequest::new(source);
+    request.limits = limits(&given)?;
+    request.size = size(&given)?;
+    request.inodes = given.number(BANGER_OPT_INODES)?;
+    request.backend = given.parsed(BANGER_OPT_BACKEND)?.unwrap_or_default();
+    request.label = given.text(BANGER_OPT_LABEL).unwrap_or_default().to_owned();
+    request.uuid = uuid(&given)?;
+    request.force = given.flag(BANGER_OPT_FORCE).unwrap_or(false);
+    request.source_date_epoch = given.number(BANGER_OPT_SOURCE_DATE_EPOCH)?;
+    request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
+    given.finish(call)?;
+    Ok(request)
+}
+
+/// Returns how an image is made to boot.
+pub(crate) fn guest_options(given: &OptionReader<'_>) -> Result<GuestOptions, Fault> {
+    let init = given.text(BANGER_OPT_INIT).map(parse_init_mode).transpose()?.unwrap_or_default();
+    Ok(GuestOptions::default().with_init(init).with_dir(path(given, BANGER_OPT_GUEST_DIR)))
+}
+
+fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
+    let mut options = PullOptions::default();
+    options.platform = given.parsed(BANGER_OPT_PLATFORM)?;
+    if let Some(jobs) = given.number::<u16>(BANGER_OPT_JOBS)? {
+        options.jobs = usize::from(jobs);
+    }
+    options.plain_http = given.flag(BANGER_OPT_PLAIN_HTTP).unwrap_or(false);
+    options.ca_cert = path(given, BANGER_OPT_CA_CERT);
+    options.credentials = credentials(given)?;
+    put(&mut options.attempts, given.number(BANGER_OPT_ATTEMPTS)?);
+    for (time, key) in [
+        (&mut options.backoff, BANGER_OPT_BACKOFF_MS),
+        (&mut options.max_backoff, BANGER_OPT_MAX_BACKOFF_MS),
+        (&mut options.connect_timeout, BANGER_OPT_CONNECT_TIMEOUT_MS),
+        (&mut options.stall_timeout, BANGER_OPT_STALL_TIMEOUT_MS),
+        (&mut options.rate_window, BANGER_OPT_RATE_WINDOW_MS),
+        (&mut options.max_wait, BANGER_OPT_MAX_WAIT_MS),
+        (&mut options.max_time, BANGER_OPT_MAX_TIME_MS),
+    ] {
+        put(time, given.number(key)?.map(Duration::from_millis));
+    }
+    for (limit, key) in [
+        (&mut options.min_rate_bytes, BANGER_OPT_MIN_RATE_BYTES),
+        (&mut options.max_manifest_bytes, BANGER_OPT_MAX_MANIFEST_BYTES),
+        (&mut options.max_config_bytes, BANGER_OPT_MAX_CONFIG_BYTES),
+        (&mut options.max_download_bytes, BANGER_OPT_MAX_DOWNLOAD_BYTES),
+    ] {
+        put(limit, given.number(key)?);
+    }
+    if let Some(urls) = given.number(BANGER_OPT_MAX_URLS)? {
+        options.budget = options.budget.with_limit(Cost::Urls, urls);
+    }
+    Ok(options)
+}
+
+/// Returns the one source of credentials that the options name.
+fn credentials(given: &OptionReader<'_>) -> Result<CredentialSource, Fault> {
+    let auth = match given.text(BANGER_OPT_AUTH) {
+        None => None,
+        Some("anonymous") => Some(CredentialSource::Anonymous),
+        Some("user") => Some(CredentialSource::User),
+        Some(other) => {
+            return Err(Fault::argument(format!(
+                "{BANGER_OPT_AUTH:?} cannot be {other:?}: it is \"anonymous\" or \"user\""
+            )));
+        }
+    };
+    let password = match (given.text(BANGER_OPT_USER), given.text(BANGER_OPT_PASSWORD)) {
+        (None, None) => None,
+        (Some(user), Some(password)) => {
+            Some(Credential::Password { user: user.to_owned(), password: password.to_owned() })
+        }
+        _ => {
+            return Err(Fault::argument(format!(
+                "{BANGER_OPT_USER:?} and {BANGER_OPT_PASSWORD:?} go together"
+            )));
+        }
+    };
+    let token = given.text(BANGER_OPT_IDENTITY_TOKEN);
+    let token = token.map(|token| Credential::IdentityToken(token.to_owned()));
+    let files = given.list(BANGER_OPT_AUTH_FILE);
+    let helper_dir = path(given, BANGER_OPT_HELPER_DIR);
+    let helper_timeout = given.number(BANGER_OPT_HELPER_TIMEOUT_MS)?;
+    if files.is_empty() && (helper_dir.is_some() || helper_timeout.is_some()) {
+        return Err(Fault::argument(format!("options of helpers go with {BANGER_OPT_AUTH_FILE:?}")));
+    }
+    let files = (!files.is_empty()).then(|| CredentialSource::Files {
+        files: files.iter().map(Utf8PathBuf::from).collect(),
+        helper_dir,
+        helper_timeout: Duration::from_millis(helper_timeout.unwrap_or(HELPER_TIMEOUT_MS)),
+    });
+    let fixed = [password, token].map(|credential| credential.map(CredentialSource::Fixed));
+    let mut sources = [auth, files].into_iter().chain(fixed).flatten();
+    match (sources.next(), sources.next()) {
+        (source, None) => Ok(source.unwrap_or_default()),
+        _ => Err(Fault::argument("the options name more than one source of credentials")),
+    }
+}
+
+fn limits(given: &OptionReader<'_>) -> Result<Limits, Fault> {
+    let mut limits = Limits::default();
+    for (limit, key) in [
+        (&mut limits.max_content_bytes, BANGER_OPT_MAX_CONTENT_BYTES),
+        (&mut limits.max_tar_bytes, BANGER_OPT_MAX_TAR_BYTES),
+        (&mut limits.max_entries, BANGER_OPT_MAX_ENTRIES),
+        (&mut limits.max_depth, BANGER_OPT_MAX_DEPTH),
+        (&mut limits.max_file_bytes, BANGER_OPT_MAX_FILE_BYTES),
+        (&mut limits.max_xattr_bytes, BANGER_OPT_MAX_XATTR_BYTES),
+        (&mut limits.max_metadata_bytes, BANGER_OPT_MAX_METADATA_BYTES),
+        (&mut limits.max_path_components, BANGER_OPT_MAX_PATH_COMPONENTS),
+        (&mut limits.max_layers, BANGER_OPT_MAX_LAYERS),
+        (&mut limits.max_extended_bytes, BANGER_OPT_MAX_EXTENDED_BYTES),
+        (&mut limits.max_sparse_extents, BANGER_OPT_MAX_SPARSE_EXTENTS),
+    ] {
+        put(limit, given.number(key)?);
+    }
+    put(&mut limits.max_warnings, given.number(BANGER_OPT_MAX_WARNINGS)?);
+    Ok(limits)
+}
+
+fn size(given: &OptionReader<'_>) -> Result<ImageSize, Fault> {
+    match (given.number(BANGER_OPT_SIZE_BYTES)?, given.number(BANGER_OPT_SIZE_AT_LEAST_BYTES)?) {
+        (None, None) => Ok(ImageSize::DEFAULT),
+        (Some(bytes), None) => Ok(ImageSize::Bytes(bytes)),
+        (None, Some(at_least_bytes)) => Ok(ImageSize::Auto { at_least_bytes }),
+        (Some(_), Some(_)) => Err(Fault::argument(format!(
+            "{BANGER_OPT_SIZE_BYTES:?} and {BANGER_OPT_SIZE_AT_LEAST_BYTES:?} exclude each other"
+        ))),
+    }
+}
+
+fn uuid(given: &OptionReader<'_>) -> Result<Option<Uuid>, Fault> {
+    Ok(given.text(BANGER_OPT_UUID).map(parse_uuid).transpose()?)
+}
+
+fn path(given: &OptionReader<'_>, key: banger_option) -> Option<Utf8PathBuf> {
+    given.text(key).map(Utf8PathBuf::from)
+}
+
+fn put<T>(place: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *place = given;
+    }
+}

@@ -1,0 +1,125 @@
+//! Documents about the store and the cache, as programs get them: the command line and the C library
+//! print the same ones.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use banger_oci::{CacheEntry, PruneReport};
+use camino::Utf8Path;
+use serde::Serialize;
+
+use crate::request::PulledFile;
+use crate::store::{DamagedImage, ImageRecord, ImageStore, Listing, StoredImage};
+
+/// A record with where the image's file is.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageDocument<'a> {
+    #[serde(flatten)]
+    record: &'a ImageRecord,
+    path: Cow<'a, Utf8Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unchanged: Option<bool>,
+}
+
+impl<'a> ImageDocument<'a> {
+    /// Returns the document of the image `record` whose file is at `path`.
+    pub fn new(record: &'a ImageRecord, path: impl Into<Cow<'a, Utf8Path>>) -> Self {
+        Self { record, path: path.into(), unchanged: None }
+    }
+}
+
+impl<'a> From<&'a StoredImage> for ImageDocument<'a> {
+    fn from(image: &'a StoredImage) -> Self {
+        Self::new(&image.record, image.path.as_path())
+    }
+}
+
+impl<'a> From<&'a PulledFile> for ImageDocument<'a> {
+    fn from(pulled: &'a PulledFile) -> Self {
+        Self { unchanged: Some(pulled.unchanged), ..Self::new(&pulled.record, pulled.path.as_path()) }
+    }
+}
+
+/// What the store holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListingDocument<'a> {
+    version: u32,
+    images: Vec<ImageDocument<'a>>,
+    damaged: &'a [DamagedImage],
+}
+
+impl<'a> ListingDocument<'a> {
+    /// Returns the document of `listing`, which `store` gave.
+    pub fn new(listing: &'a Listing, store: &ImageStore) -> Self {
+        let listed = |record: &'a ImageRecord| ImageDocument::new(record, store.rootfs_path(&record.id));
+        Self { version: 1, images: listing.images.iter().map(listed).collect(), damaged: &listing.damaged }
+    }
+}
+
+/// A blob of the cache.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct BlobDocument {
+    /// The blob's digest.
+    pub digest: String,
+    /// Bytes of the file.
+    pub size_bytes: u64,
+    /// Seconds since it was last used.
+    pub unused_seconds: u64,
+    /// Whether it is the beginning of a download.
+    pub partial: bool,
+    /// Whether a process is using it now.
+    pub in_use: bool,
+}
+
+impl From<&CacheEntry> for BlobDocument {
+    fn from(entry: &CacheEntry) -> Self {
+        Self {
+            digest: entry.digest.to_string(),
+            size_bytes: entry.size_bytes,
+            unused_seconds: SystemTime::now().duration_since(entry.used).map_or(0, |age| age.as_secs()),
+            partial: entry.partial,
+            in_use: entry.in_use,
+        }
+    }
+}
+
+/// What the cache holds.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct CacheDocument {
+    version: u32,
+    /// The blobs, the longest unused first.
+    pub blobs: Vec<BlobDocument>,
+}
+
+impl CacheDocument {
+    /// Returns the document of what a cache lists.
+    pub fn new(entries: &[CacheEntry]) -> Self {
+        Self { version: 1, blobs: entries.iter().map(BlobDocument::from).collect() }
+    }
+}
+
+/// What was removed of the cache.
+#[derive(Clone, Debug, Serialize)]
+pub struct PruneDocument {
+    version: u32,
+    removed: Vec<BlobDocument>,
+    in_use: Vec<BlobDocument>,
+    kept_bytes: u64,
+    dry_run: bool,
+}
+
+impl PruneDocument {
+    /// Returns the document of `report`; `dry_run` says that nothing was removed.
+    pub fn new(report: &PruneReport, dry_run: bool) -> Self {
+        let rows = |entries: &[CacheEntry]| entries.iter().map(BlobDocument::from).collect();
+        Self {
+            version: 1,
+            removed: rows(&report.removed),
+            in_use: rows(&report.in_use),
+            kept_bytes: report.kept_bytes,
+            dry_run,
+        }
+    }
+}
