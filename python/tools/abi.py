@@ -35,25 +35,17 @@ INTEGERS = {
 # Bytes with a length, which may hold NUL bytes: ctypes must not cut them.
 COUNTED_RESULTS = {"banger_string_data"}
 
-BEGIN = '''"""The C ABI, made of include/banger.h by tools/abi.py. Do not edit."""
+BEGIN = """\
+\"\"\"The C ABI, made of include/banger.h by tools/abi.py. Do not edit.\"\"\"
 
 from __future__ import annotations
 
 import ctypes
 from ctypes import (
-    c_bool,
-    c_char_p,
-    c_int,
-    c_int32,
-    c_int64,
-    c_size_t,
-    c_uint8,
-    c_uint32,
-    c_uint64,
-    c_void_p,
+    {}
 )
 from typing import Any
-'''
+"""
 
 
 def without_comments(text: str) -> str:
@@ -72,9 +64,13 @@ def enums(text: str) -> dict[str, dict[str, int]]:
     return found
 
 
+LIMITS = {"UINT32_MAX": (1 << 32) - 1, "SIZE_MAX": (1 << 64) - 1, "UINTPTR_MAX": (1 << 64) - 1}
+
+
 def defines(text: str) -> dict[str, int]:
-    lines = re.findall(r"^\s*#define\s+(BANGER_\w+)\s+\(?(-?\d+)[uUlL]*\)?\s*$", text, flags=re.M)
-    return {name: int(value) for name, value in lines}
+    lines = re.findall(r"^\s*#define\s+(BANGER_\w+)\s+\(?(-?\w+?)[uUlL]*\)?\s*$", text, flags=re.M)
+    found = {name: LIMITS.get(value, value) for name, value in lines if re.match(r"-?\d|.*_MAX$", value)}
+    return {name: int(str(value), 0) for name, value in found.items()}
 
 
 def type_of(text: str, *, is_result: bool = False) -> str:
@@ -125,7 +121,7 @@ def functions(text: str) -> dict[str, tuple[str, list[str]]]:
 def module(header: str) -> str:
     constants = defines(header)
     text = without_comments(header)
-    lines = [BEGIN]
+    lines: list[str] = []
     for values in (constants, *enums(text).values()):
         lines += [f"{name} = {value}" for name, value in values.items()] + [""]
     for name, fields in structs(text).items():
@@ -138,7 +134,9 @@ def module(header: str) -> str:
     for name, (result, arguments) in sorted(functions(text).items()):
         lines.append(f'    "{name}": ({result}, [{", ".join(arguments)}]),')
     lines += ["}", ""]
-    return "\n".join(lines)
+    body = "\n".join(lines)
+    names = sorted(set(re.findall(r"\bc_\w+", body)))
+    return BEGIN.format("\n    ".join(f"{name}," for name in names)) + "\n" + body
 
 
 def main() -> int:

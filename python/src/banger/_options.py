@@ -128,6 +128,15 @@ class PullOptions(FileSystemOptions, total=False):
     """Most addresses of foreign layers that are tried."""
 
 
+class RootfsOptions(TypedDict, total=False):
+    """Options of `Rootfs`."""
+
+    source_date_epoch: int
+    """Seconds since 1970: the time of what is written. Default: now."""
+    max_output_bytes: int
+    """The largest file that `Rootfs.read` returns. Default: 64 MiB."""
+
+
 class PruneOptions(TypedDict, total=False):
     """Which blobs leave the cache; without options none does."""
 
