@@ -7,14 +7,21 @@
 #[cfg(panic = "abort")]
 compile_error!("banger-ffi needs panic = \"unwind\": a panic becomes error 510");
 
+mod boot;
 mod call;
 mod cancel;
 mod error;
 mod event;
+mod exec;
+mod guest;
 mod image;
+mod metadata;
 mod options;
 mod pull;
 mod request;
+mod rootfs;
+mod rootfs_edit;
+mod sized;
 mod store;
 mod string;
 mod task;

@@ -124,6 +124,52 @@ pub enum banger_option {
     BANGER_OPT_ALL = 52,
     /// Boolean: tell what would be removed, and remove nothing. Default: false.
     BANGER_OPT_DRY_RUN = 53,
+    /// Number: most bytes that a call returns: output of a program, or a file. Default: 64 MiB.
+    BANGER_OPT_MAX_OUTPUT_BYTES = 100,
+    /// Number: largest file that is copied out of a guest. Default: 64 GiB.
+    BANGER_OPT_MAX_COPY_BYTES = 101,
+    /// Number: how long a guest may take to answer. Default: 30000.
+    BANGER_OPT_REPLY_TIMEOUT_MS = 102,
+    /// Text: processor of the guest, "amd64". Default: that of the programs in the image.
+    BANGER_OPT_ARCHITECTURE = 103,
+    /// Text: name of the machine. Default: the image's own, or "banger".
+    BANGER_OPT_HOSTNAME = 104,
+    /// List of texts: a program and its arguments.
+    BANGER_OPT_EXEC_ARGV = 105,
+    /// List of texts: variables of the program, each "NAME=VALUE".
+    BANGER_OPT_EXEC_ENV = 106,
+    /// Boolean: whether the program gets these variables only. Default: false.
+    BANGER_OPT_EXEC_CLEAR_ENV = 107,
+    /// Text: user of the program: "name", "uid", "name:group" or "uid:gid". Default: root.
+    BANGER_OPT_EXEC_USER = 108,
+    /// Text: working directory of the program. Default: "/".
+    BANGER_OPT_EXEC_WORKING_DIR = 109,
+    /// Boolean: whether the caller writes to standard input, which is empty otherwise. Default: false.
+    BANGER_OPT_EXEC_STDIN = 110,
+    /// Number: lines of a terminal for the program, in the place of pipes; EXEC_COLUMNS goes with it.
+    BANGER_OPT_EXEC_ROWS = 111,
+    /// Number: columns of a terminal for the program; EXEC_ROWS goes with it.
+    BANGER_OPT_EXEC_COLUMNS = 112,
+    /// Number: after this time the program is killed. Default: no limit.
+    BANGER_OPT_EXEC_TIMEOUT_MS = 113,
+    /// Text: interface of the guest. Default: its only one.
+    BANGER_OPT_NETWORK_INTERFACE = 114,
+    /// List of texts: addresses of the interface, each with the length of its prefix: "10.0.0.2/24".
+    BANGER_OPT_NETWORK_ADDRESS = 115,
+    /// List of texts: default routes, at most one for IPv4 and one for IPv6.
+    BANGER_OPT_NETWORK_GATEWAY = 116,
+    /// List of texts: name servers.
+    BANGER_OPT_NETWORK_DNS = 117,
+    /// Boolean: whether the guest keeps the network for later boots. Default: false.
+    BANGER_OPT_NETWORK_PERSIST = 118,
+    /// Number: permissions of the file, 0 to 07777. Default: those of the file that is replaced, or 0644.
+    BANGER_OPT_COPY_MODE = 119,
+    /// Number: owner of the file. Default: that of the file that is replaced, or 0.
+    BANGER_OPT_COPY_UID = 120,
+    /// Number: group of the file. Default: that of the file that is replaced, or 0.
+    BANGER_OPT_COPY_GID = 121,
+    /// Boolean: whether missing parent directories are made. Default: false.
+    BANGER_OPT_COPY_PARENTS = 122,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
@@ -204,6 +250,29 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_MAX_SIZE_BYTES, ValueKind::Number),
     (BANGER_OPT_ALL, ValueKind::Flag),
     (BANGER_OPT_DRY_RUN, ValueKind::Flag),
+    (BANGER_OPT_MAX_OUTPUT_BYTES, ValueKind::Number),
+    (BANGER_OPT_MAX_COPY_BYTES, ValueKind::Number),
+    (BANGER_OPT_REPLY_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_ARCHITECTURE, ValueKind::Text),
+    (BANGER_OPT_HOSTNAME, ValueKind::Text),
+    (BANGER_OPT_EXEC_ARGV, ValueKind::List),
+    (BANGER_OPT_EXEC_ENV, ValueKind::List),
+    (BANGER_OPT_EXEC_CLEAR_ENV, ValueKind::Flag),
+    (BANGER_OPT_EXEC_USER, ValueKind::Text),
+    (BANGER_OPT_EXEC_WORKING_DIR, ValueKind::Text),
+    (BANGER_OPT_EXEC_STDIN, ValueKind::Flag),
+    (BANGER_OPT_EXEC_ROWS, ValueKind::Number),
+    (BANGER_OPT_EXEC_COLUMNS, ValueKind::Number),
+    (BANGER_OPT_EXEC_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_NETWORK_INTERFACE, ValueKind::Text),
+    (BANGER_OPT_NETWORK_ADDRESS, ValueKind::List),
+    (BANGER_OPT_NETWORK_GATEWAY, ValueKind::List),
+    (BANGER_OPT_NETWORK_DNS, ValueKind::List),
+    (BANGER_OPT_NETWORK_PERSIST, ValueKind::Flag),
+    (BANGER_OPT_COPY_MODE, ValueKind::Number),
+    (BANGER_OPT_COPY_UID, ValueKind::Number),
+    (BANGER_OPT_COPY_GID, ValueKind::Number),
+    (BANGER_OPT_COPY_PARENTS, ValueKind::Flag),
 ];
 
 #[derive(Debug)]
@@ -418,6 +487,12 @@ impl<'a> OptionReader<'a> {
             Some(OptionValue::List(list)) => list,
             _ => &[],
         }
+    }
+
+    /// Returns the texts under `key`, parsed.
+    pub(crate) fn parsed_list<T: FromStr<Err: Display>>(&self, key: banger_option) -> Result<Vec<T>, Fault> {
+        let failed = |text: &str, reason| Fault::argument(format!("{key:?} cannot be {text:?}: {reason}"));
+        self.list(key).iter().map(|text| text.parse().map_err(|error| failed(text, error))).collect()
     }
 
     /// Ends the reading: an option that is set and was not asked for is an error.

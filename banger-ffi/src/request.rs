@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use pipeline::guest::NetworkConfig;
 use pipeline::{
     BuildRequest, Cost, Credential, CredentialSource, GuestOptions, ImageSize, Limits, PullOptions,
     PullRequest, Reference, Uuid, parse_init_mode, parse_uuid,
@@ -35,6 +36,19 @@ pub(crate) fn pull_request(
     request.force = given.flag(BANGER_OPT_FORCE).unwrap_or(false);
     request.source_date_epoch = given.number(BANGER_OPT_SOURCE_DATE_EPOCH)?;
     request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
+    given.finish(call)?;
+    Ok(request)
+}
+
+/// Returns the request for the metadata of an image.
+pub(crate) fn metadata_request(
+    reference: Reference,
+    given: OptionReader<'_>,
+    call: &str,
+) -> Result<PullRequest, Fault> {
+    let mut request = PullRequest::new(reference);
+    request.pull = pull_options(&given)?;
+    request.limits = limits(&given)?;
     given.finish(call)?;
     Ok(request)
 }
@@ -188,4 +202,23 @@ fn put<T>(place: &mut T, given: Option<T>) {
     if let Some(given) = given {
         *place = given;
     }
+}
+
+/// Returns the network of a guest.
+pub(crate) fn network_config(given: &OptionReader<'_>) -> Result<NetworkConfig, Fault> {
+    Ok(NetworkConfig::default()
+        .with_interface(given.text(BANGER_OPT_NETWORK_INTERFACE).map(str::to_owned))
+        .with_addresses(given.parsed_list(BANGER_OPT_NETWORK_ADDRESS)?)
+        .with_gateways(given.parsed_list(BANGER_OPT_NETWORK_GATEWAY)?)
+        .with_dns(given.parsed_list(BANGER_OPT_NETWORK_DNS)?)
+        .with_hostname(given.text(BANGER_OPT_HOSTNAME).map(str::to_owned)))
+}
+
+/// Returns the variables of a program.
+pub(crate) fn environment(given: &OptionReader<'_>) -> Result<Vec<(String, String)>, Fault> {
+    let variable = |text: &String| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Fault::argument(format!("{BANGER_OPT_EXEC_ENV:?} cannot be {text:?}: it is NAME=VALUE"))),
+    };
+    given.list(BANGER_OPT_EXEC_ENV).iter().map(variable).collect()
 }

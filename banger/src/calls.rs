@@ -1,7 +1,7 @@
 //! The calls that run the whole pipeline. They block, stop when they are cancelled, and clean up behind
 //! them. A panic of the event handler stops the run and unwinds from the call.
 
-use banger_tree::Cancellation;
+use banger_tree::{Cancellation, Metadata};
 use camino::Utf8Path;
 
 use crate::build::{self, BuildRequest, BuiltFile};
@@ -47,6 +47,28 @@ pub fn pull_to_file(
 ) -> Result<PulledFile, Error> {
     events.during(cancellation, |events, cancellation| {
         crate::pull::pull_to_file(request, output, dirs, events, cancellation)
+    })
+}
+
+/// Downloads an image and returns the metadata of the root file system that its layers make: type,
+/// permissions, owner, time and extended attributes of every path. It makes no file but those of the cache.
+///
+/// [`apply_ownership`](crate::apply_ownership) puts the metadata into a file system that an unprivileged copy
+/// of the image became.
+///
+/// # Errors
+/// Any stage but the writing of a file system.
+///
+/// # Panics
+/// The event handler panicked.
+pub fn image_metadata(
+    request: &PullRequest,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<Metadata, Error> {
+    events.during(cancellation, |events, cancellation| {
+        crate::pull::image_metadata(request, dirs, events, cancellation)
     })
 }
 

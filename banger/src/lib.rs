@@ -36,6 +36,7 @@ mod backend;
 mod build;
 mod calls;
 mod dirs;
+mod discard_store;
 mod document;
 mod elf;
 mod error;
@@ -89,12 +90,12 @@ pub use banger_oci::{
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ContentError, ContentStore, Cost,
     DirEntry, Distrust, ErrorContext, ErrorKind, Existing, Failure, FileType, GuestPath, HostPlace,
-    LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, OverBudget, PathError,
+    LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, NodeKind, OverBudget, PathError,
     ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs, escape_bytes,
     escape_text, is_hidden, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};
-pub use calls::{build_rootfs, pull, pull_to_file};
+pub use calls::{build_rootfs, image_metadata, pull, pull_to_file};
 pub use dirs::{Dirs, DirsError};
 pub use document::{BlobDocument, CacheDocument, ImageDocument, ListingDocument, PruneDocument};
 pub use error::Error;

@@ -8,11 +8,14 @@ use banger_oci::{
     BlobCache, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
     check_own_directory, flatten,
 };
-use banger_tree::{Cancellation, LayerIndex, ResolveAccount, RootfsError, Timestamp, TreeRootfs};
+use banger_tree::{
+    Budget, Cancellation, ContentStore, LayerIndex, Metadata, ResolveAccount, RootfsError, Timestamp, TreeRootfs,
+};
 use camino::Utf8Path;
 
 use crate::backend::named;
 use crate::dirs::Dirs;
+use crate::discard_store::DiscardStore;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::guest_binary::digest_of;
@@ -103,6 +106,30 @@ pub(crate) fn pull_to_file(
     let record = run.record(name, built);
     file.publish()?;
     Ok(run.done(PulledFile { path: output.to_owned(), record, unchanged: false, lease: None }))
+}
+
+/// Returns the metadata of the root file system that the layers of an image make, and makes no file.
+///
+/// # Errors
+/// Any stage but the writing of the file system.
+pub(crate) fn image_metadata(
+    request: &PullRequest,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<Metadata, Error> {
+    let run = PullRun { request, events, cancellation };
+    let mut image = run.resolve(dirs)?;
+    run.with_repair(&mut image, |image| {
+        let budget = request.limits.budget();
+        let Flattened { tree, warnings, warning_count, .. } =
+            run.flatten(image, &mut DiscardStore::default(), &budget)?;
+        image.finish()?;
+        for message in with_rest(warnings.iter().map(ToString::to_string).collect(), warning_count) {
+            run.emit(&Event::Warning { message });
+        }
+        Ok(Metadata::of(&tree))
+    })
 }
 
 /// Returns the directory or archive of this host that an image comes from.
@@ -233,30 +260,59 @@ impl PullRun<'_> {
             .with_guest(guest)
     }
 
-    /// Writes the image's file system to `path`. Where that fails because of a damaged cache, once
-    /// more with what is fetched again.
+    /// Writes the image's file system to `path`.
     fn build(
         &self,
         mut image: PulledImage,
         agents: Option<GuestAgents>,
         path: &Utf8Path,
     ) -> Result<Built, Error> {
+        let mut is_again = false;
+        self.with_repair(&mut image, |image| {
+            if std::mem::replace(&mut is_again, true)
+                && let Err(source) = std::fs::remove_file(path)
+                && source.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(OutputError::io("begin again with", path)(source).into());
+            }
+            self.attempt(image, agents.as_ref(), path)
+        })
+    }
+
+    /// Does `work` with an image. Where that fails because of a damaged cache, once more with what is
+    /// fetched again.
+    fn with_repair<T>(
+        &self,
+        image: &mut PulledImage,
+        mut work: impl FnMut(&PulledImage) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         loop {
-            let error = match self.attempt(&image, agents.as_ref(), path) {
-                Ok(built) => return Ok(built),
+            let error = match work(image) {
+                Ok(done) => return Ok(done),
                 Err(error) => error,
             };
             // Damage shows in many ways: layers do not inflate, are no tars, have another digest.
             if matches!(error, Error::Cancelled) || self.cancellation.is_cancelled() || !image.repair()? {
                 return Err(error);
             }
-            match std::fs::remove_file(path) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(OutputError::io("begin again with", path)(source).into());
-                }
-                _ => {}
-            }
         }
+    }
+
+    /// Merges the layers of an image; the bytes of files go to `store`.
+    fn flatten(
+        &self,
+        image: &PulledImage,
+        store: &mut dyn ContentStore,
+        budget: &Budget,
+    ) -> Result<Flattened, Error> {
+        let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
+        // Threads read, decompress and hash: pulls of one puller take turns.
+        let _permit = image.read_permit()?;
+        let options = FlattenOptions::default()
+            .with_limits(self.request.limits.clone())
+            .with_budget(Some(budget.clone()))
+            .with_cancellation(self.cancellation.clone());
+        Ok(flatten(&image.layers, store, &options, &|event| self.flatten_event(event, &sizes))?)
     }
 
     fn attempt(
@@ -277,23 +333,13 @@ impl PullRun<'_> {
             cancellation: self.cancellation.clone(),
         };
         let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
-        let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.descriptor.size).collect();
-        let Flattened { mut tree, warnings, warning_count, .. } = {
-            // Threads read, decompress and hash: pulls of one puller take turns.
-            let _permit = image.read_permit()?;
-            let flatten_options = FlattenOptions::default()
-                .with_limits(self.request.limits.clone())
-                .with_budget(Some(budget.clone()))
-                .with_cancellation(self.cancellation.clone());
-            flatten(&image.layers, &mut *begun.builder, &flatten_options, &|event| {
-                self.flatten_event(event, &sizes)
-            })?
-        };
+        let Flattened { mut tree, warnings, warning_count, .. } =
+            self.flatten(image, &mut *begun.builder, &budget)?;
         let missing_user =
             user_warning(&TreeRootfs::new(&mut tree, &mut *begun.builder), &image.config.config.user);
         let injected = match agents {
             Some(agents) => {
-                let above = LayerIndex(u32::try_from(sizes.len()).unwrap_or(u32::MAX));
+                let above = LayerIndex(u32::try_from(image.layers.len()).unwrap_or(u32::MAX));
                 let account = ResolveAccount { budget, cancellation: self.cancellation.clone() };
                 let mut rootfs =
                     TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above).with_account(account);

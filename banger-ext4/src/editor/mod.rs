@@ -21,7 +21,8 @@ impl Ext4Editor {
     /// compares what uses blocks and inodes with what is marked in use, and names with link counts.
     ///
     /// # Errors
-    /// The host cannot read the image. What is wrong with the image is in the report.
+    /// The host cannot read the image, or the caller asked to stop. What is wrong with the image is in the
+    /// report.
     pub fn verify(&self) -> Result<VerifyReport, RootfsError> {
         check::verify(self.disk())
     }

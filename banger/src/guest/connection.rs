@@ -2,6 +2,7 @@
 //! however much the other end says.
 
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use banger_guest::protocol::{
@@ -175,6 +176,12 @@ impl Connection {
         self.socket.has_input()
     }
 
+    /// Waits until there is a frame to read, for `timeout`; whether there is.
+    pub(super) fn wait_for_input(&self, timeout: Duration) -> Result<bool, GuestError> {
+        let waited = self.socket.wait_for_input(self.deadline, timeout);
+        waited.map_err(|source| self.error(ProtocolError::Io(source)))
+    }
+
     /// The flag that ends the connection.
     pub(super) fn cancellation(&self) -> &Cancellation {
         self.socket.cancellation()
@@ -220,6 +227,12 @@ impl Connection {
             }
             _ => GuestError::Protocol { address, operation, source },
         }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

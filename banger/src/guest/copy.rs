@@ -29,7 +29,7 @@ impl GuestClient {
     /// stays until everything has arrived.
     ///
     /// A cancellation ends the call while it waits for the guest. It does not end a read of `content`
-    /// that blocks: such a reader has to end by itself.
+    /// that blocks: such a reader has to end by itself, as [`PatientReader`](crate::rootfs::PatientReader) does.
     ///
     /// # Errors
     ///
@@ -82,9 +82,12 @@ impl GuestClient {
                 FrameKind::Output => {
                     let bytes = u64::try_from(frame.payload.len()).expect("a frame is short");
                     self.check_size(path, target.size_bytes, received + bytes)?;
-                    content
-                        .write_all(&frame.payload)
-                        .map_err(|source| GuestError::Content { action: "write", source })?;
+                    content.write_all(&frame.payload).map_err(|source| {
+                        match connection.cancellation().is_cancelled() {
+                            true => GuestError::Cancelled,
+                            false => GuestError::Content { action: "write", source },
+                        }
+                    })?;
                     received += bytes;
                     progress.moved(&mut connection, bytes);
                 }
@@ -140,6 +143,8 @@ fn send(connection: &mut Connection, content: &mut dyn Read) -> Result<(), Guest
         let read = match content.read(&mut buffer) {
             Ok(read) => read,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            // A reader that the same flag ends fails for that reason.
+            Err(_) if connection.cancellation().is_cancelled() => return Err(GuestError::Cancelled),
             Err(source) => return Err(GuestError::Content { action: "read", source }),
         };
         // What the host's own file or pipe takes is not the guest's fault.

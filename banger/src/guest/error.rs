@@ -100,6 +100,12 @@ pub enum GuestError {
         /// The host's error.
         source: io::Error,
     },
+    /// A program takes no input or signal any more: it has ended, or the connection to the guest has.
+    #[error("the program takes no input any more: {source}")]
+    Input {
+        /// The error of [`ExecInput`](super::ExecInput).
+        source: io::Error,
+    },
     /// The arguments and variables of a program, or a path, are too long for a request.
     #[error("the request for {operation} has {bytes} bytes, more than the allowed {MAX_PAYLOAD_BYTES}")]
     RequestTooLarge {
@@ -151,7 +157,7 @@ impl GuestError {
             Self::Unreachable { .. } => 901,
             Self::NoAgent { .. } => 902,
             Self::TimedOut { .. } => 903,
-            Self::Closed { .. } => 904,
+            Self::Closed { .. } | Self::Input { .. } => 904,
             Self::Protocol { .. } => 905,
             Self::Answer { .. } => 906,
             Self::Content { .. } => 907,
@@ -223,6 +229,7 @@ impl Failure for GuestError {
             | Self::Closed { .. }
             | Self::Protocol { .. }
             | Self::Answer { .. }
+            | Self::Input { .. }
             | Self::CopyGrew { .. } => ErrorKind::Guest,
             Self::Refused { code, .. } => match code {
                 ErrorCode::Invalid => ErrorKind::Argument,
@@ -307,7 +314,7 @@ impl Failure for GuestError {
             Self::CopyGrew { path, announced_bytes, bytes } => {
                 context.with("path", path).with("announced_bytes", announced_bytes).with("bytes", bytes)
             }
-            Self::Cancelled => context,
+            Self::Input { .. } | Self::Cancelled => context,
         }
     }
 }

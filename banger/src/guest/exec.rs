@@ -1,6 +1,7 @@
 //! A program that runs in a guest.
 
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -93,22 +94,45 @@ impl ExecSession {
     /// Where the connection breaks, the program's time limit has passed, or the caller cancels.
     pub fn next_event(&mut self) -> Result<ExecEvent, GuestError> {
         loop {
-            let frame = self.connection.read()?;
-            match frame.kind {
-                FrameKind::Output => return Ok(ExecEvent::Output(frame.payload)),
-                FrameKind::ErrorOutput => return Ok(ExecEvent::ErrorOutput(frame.payload)),
-                FrameKind::Credit => self.input.shared.grant(frame.credit().unwrap_or(0)),
-                FrameKind::Reply => match self.connection.outcome(&frame)? {
-                    Some(Outcome::Exec(status)) => {
-                        self.input.shared.end();
-                        return Ok(ExecEvent::Ended(status));
-                    }
-                    Some(_) => return Err(self.connection.wrong_answer()),
-                    None => {}
-                },
-                found => return Err(self.connection.unexpected(found)),
+            if let Some(event) = self.read_frame()? {
+                return Ok(event);
             }
         }
+    }
+
+    /// Waits for what the program does next, at most for `timeout`; `None` if it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`next_event`](Self::next_event).
+    pub fn next_event_within(&mut self, timeout: Duration) -> Result<Option<ExecEvent>, GuestError> {
+        let end = Deadline::after(timeout);
+        while self.connection.wait_for_input(end.left().unwrap_or(Duration::MAX))? {
+            if let Some(event) = self.read_frame()? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads one frame; `None` if it is not for the caller.
+    fn read_frame(&mut self) -> Result<Option<ExecEvent>, GuestError> {
+        let frame = self.connection.read()?;
+        match frame.kind {
+            FrameKind::Output => return Ok(Some(ExecEvent::Output(frame.payload))),
+            FrameKind::ErrorOutput => return Ok(Some(ExecEvent::ErrorOutput(frame.payload))),
+            FrameKind::Credit => self.input.shared.grant(frame.credit().unwrap_or(0)),
+            FrameKind::Reply => match self.connection.outcome(&frame)? {
+                Some(Outcome::Exec(status)) => {
+                    self.input.shared.end();
+                    return Ok(Some(ExecEvent::Ended(status)));
+                }
+                Some(_) => return Err(self.connection.wrong_answer()),
+                None => {}
+            },
+            found => return Err(self.connection.unexpected(found)),
+        }
+        Ok(None)
     }
 
     /// Waits for the program's end and returns what it wrote, at most
@@ -143,6 +167,14 @@ impl ExecSession {
             }
             kept.extend_from_slice(&bytes);
         }
+    }
+}
+
+/// The connection to the guest: it can be read when the program did something. For event loops, which then
+/// call [`next_event_within`](ExecSession::next_event_within) with no time to wait; nobody else may read it.
+impl AsFd for ExecSession {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,6 +119,20 @@ impl TimedSocket {
         }
     }
 
+    /// Waits until the other end has said something that was not read yet or has gone, for `timeout`; whether
+    /// it has.
+    pub(super) fn wait_for_input(&self, deadline: Deadline, timeout: Duration) -> io::Result<bool> {
+        let end = Deadline::after(timeout);
+        loop {
+            if self.wait(PollFlags::IN, deadline, end.left())? {
+                return Ok(true);
+            }
+            if end.left() == Some(Duration::ZERO) {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Ends the connection, whoever else has a handle of it.
     pub(super) fn shut_down(&self) {
         shut_down(&self.0.socket);
@@ -164,6 +179,12 @@ impl TimedSocket {
     /// other end had closed it.
     fn unless_cancelled<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if self.0.cancellation.is_cancelled() { Err(cancelled()) } else { result }
+    }
+}
+
+impl AsFd for TimedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.socket.as_fd()
     }
 }
 

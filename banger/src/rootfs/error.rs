@@ -93,6 +93,14 @@ pub enum EditError {
         /// The file in the image.
         database: String,
     },
+    /// A path has no extended attribute of this name.
+    #[error("{path} has no extended attribute {name}")]
+    NoXattr {
+        /// The path.
+        path: GuestPath,
+        /// The name, escaped.
+        name: String,
+    },
     /// A file of the host could not be read.
     #[error("cannot {action} {path} of this host: {source}")]
     Host {
@@ -165,6 +173,7 @@ impl EditError {
             Self::Owner { .. } => 721,
             Self::UnknownName { .. } => 722,
             Self::Host { .. } => 723,
+            Self::NoXattr { .. } => 727,
             Self::Cancelled => 505,
         }
     }
@@ -198,7 +207,7 @@ impl Failure for EditError {
         match self {
             Self::Rootfs(error) => error.kind(),
             Self::Partly { source } => source.kind(),
-            Self::NotFound { .. } | Self::UnknownName { .. } => ErrorKind::NotFound,
+            Self::NotFound { .. } | Self::UnknownName { .. } | Self::NoXattr { .. } => ErrorKind::NotFound,
             Self::Exists { .. } => ErrorKind::Exists,
             Self::DirectoryTwice { .. } => ErrorKind::Damaged,
             Self::Host { source, .. } => ErrorKind::of_io(source),
@@ -236,7 +245,7 @@ impl Failure for EditError {
             Self::Mode { .. } => "write one as 644, u+x or go=rX",
             Self::Owner { .. } => "write one as 1000, 1000:50, user:group or :group",
             Self::UnknownName { .. } => "give a number",
-            Self::Host { .. } | Self::Cancelled => return None,
+            Self::NoXattr { .. } | Self::Host { .. } | Self::Cancelled => return None,
         };
         Some(Advice::new(text))
     }
@@ -255,6 +264,7 @@ impl Failure for EditError {
             Self::NoDestination { path } => context.with("path", path),
             Self::Mode { text } | Self::Owner { text } => context.with("value", text),
             Self::UnknownName { name, database } => context.with("name", name).with("database", database),
+            Self::NoXattr { path, name } => context.with("path", path).with("name", name),
             Self::Host { path, .. } => context.with("host_path", path),
             Self::EmptyPath | Self::Cancelled => context,
         }

@@ -19,17 +19,21 @@
 mod acl;
 mod attributes;
 mod capability;
+mod document;
 mod edit;
 mod error;
 mod inherit;
 mod look;
 mod make;
+mod metadata;
 mod mode;
 mod moving;
 mod owner;
 mod patient;
 mod put;
 mod removal;
+mod whole_file;
+mod xattr;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,17 +44,21 @@ pub use banger_tree::{
     Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp, Xattrs, escape_bytes,
 };
 use camino::Utf8Path;
+pub use document::FileDocument;
 pub use edit::{Destination, Edit, Operand};
 pub use error::{EditAdvice, EditError};
 pub use look::{CopyError, Listing, RootfsEntry, View, time_text};
 pub use make::{MakeDirectory, MakeLink};
+pub use metadata::metadata_of;
 pub use mode::ModeChange;
 pub use moving::Move;
 pub use owner::OwnerChange;
-pub use patient::PatientReader;
+pub use patient::{PatientReader, PatientWriter};
 pub use put::{Put, PutSource};
 pub use removal::Remove;
 use serde::Serialize;
+pub use whole_file::{read_up_to, write_over};
+pub use xattr::{remove_xattr, set_xattr, xattr};
 
 use crate::error::Error;
 use crate::time::source_date_epoch;

@@ -6,13 +6,11 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use banger::guest::{CopyIn, GuestClient, GuestError};
+use banger::guest::{AnswerDocument, CopyAnswer, CopyIn, GuestClient, GuestError};
 use banger::{Existing, NewFile};
 use camino::Utf8Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use serde::Serialize;
 
-use super::answer::Document;
 use crate::args::guest::{CopyArguments, CopyEnd};
 use crate::failure::{CommandError, output};
 use crate::printer::{Printer, raw_output};
@@ -20,11 +18,6 @@ use crate::printer::{Printer, raw_output};
 /// What a file from a guest may be at most, before the umask.
 const WIDEST_MODE: u32 = 0o777;
 const INTERRUPTED_STATUS: i32 = 130;
-
-#[derive(Serialize)]
-struct Answer {
-    bytes: u64,
-}
 
 pub(super) fn copy(
     arguments: &CopyArguments,
@@ -38,14 +31,14 @@ pub(super) fn copy(
         }
         (source, CopyEnd::Guest(path)) => {
             let bytes = copy_in(arguments, &source, path, guest)?;
-            output(printer.result(&Document::new(Answer { bytes }), ""))
+            output(printer.result(&AnswerDocument::new(CopyAnswer { bytes }), ""))
         }
         (CopyEnd::Guest(path), target) => {
             let bytes = copy_out(&path, &target, guest)?;
             // With the content on standard output there is no place for a document.
             match target {
                 CopyEnd::Standard => Ok(()),
-                _ => output(printer.result(&Document::new(Answer { bytes }), "")),
+                _ => output(printer.result(&AnswerDocument::new(CopyAnswer { bytes }), "")),
             }
         }
         _ => Err(option("cp", &arguments.target, "one of the two must be in the guest: write it as :/PATH")),

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{TrySendError, channel, sync_channel};
 use std::time::{Duration, Instant};
 
-use banger::guest::{Exec, ExecEvent, ExecInput, ExecSession, ExitStatus, GuestClient};
+use banger::guest::{AnswerDocument, Exec, ExecEvent, ExecInput, ExecSession, ExitStatus, GuestClient};
 use serde::Serialize;
 
-use super::answer::{Document, ended};
+use super::answer::ended;
 use super::terminal;
 use crate::args::guest::ExecArguments;
 use crate::failure::{CommandError, output};
@@ -58,7 +58,7 @@ pub(super) fn exec(
         let result = session.output_up_to(arguments.max_output.0)?;
         let answer =
             Answer { status: result.status, stdout: text(result.stdout), stderr: text(result.stderr) };
-        output(printer.result(&Document::new(answer), ""))?;
+        output(printer.result(&AnswerDocument::new(answer), ""))?;
         result.status
     } else {
         if raw.is_some() {

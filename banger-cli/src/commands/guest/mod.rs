@@ -7,10 +7,12 @@ mod terminal;
 
 use std::time::Duration;
 
-use banger::guest::{EntrypointState, ExitStatus, GuestClient, Info, NetworkConfig, ShutdownAction};
-use serde::Serialize;
+use banger::guest::{
+    AnswerDocument, EntrypointState, ExitStatus, GuestClient, Info, InterfaceAnswer, NetworkConfig, ShutdownAction,
+    ShutdownAnswer,
+};
 
-use self::answer::{Document, ended};
+use self::answer::ended;
 use crate::args::guest::{GuestArguments, GuestCommand, SetNetworkArguments};
 use crate::failure::{CommandError, output};
 use crate::printer::Printer;
@@ -23,12 +25,12 @@ pub(super) fn run(command: &GuestCommand, printer: &Printer) -> Result<(), Comma
             let health = client(guest).wait_until_ready(Duration::from_secs(*wait))?;
             let uptime = Duration::from_millis(health.uptime_ms).as_secs_f64();
             let text = format!("agent {} up {uptime:.1} s\n", health.agent_version);
-            output(printer.result(&Document::new(health), &text))
+            output(printer.result(&AnswerDocument::new(health), &text))
         }
         GuestCommand::Info { guest } => {
             let info = client(guest).info()?;
             let text = info_text(&info);
-            output(printer.result(&Document::new(info), text))
+            output(printer.result(&AnswerDocument::new(info), text))
         }
         GuestCommand::Exec(arguments) => exec::exec(arguments, &client(&arguments.guest), printer),
         GuestCommand::Cp(arguments) => {
@@ -39,21 +41,17 @@ pub(super) fn run(command: &GuestCommand, printer: &Printer) -> Result<(), Comma
         GuestCommand::Grow { guest } => {
             let grown = client(guest).grow()?;
             let text = format!("{} → {}\n", Size(grown.before_bytes), Size(grown.after_bytes));
-            output(printer.result(&Document::new(grown), &text))
+            output(printer.result(&AnswerDocument::new(grown), &text))
         }
         GuestCommand::Wait { guest, timeout } => {
             let status = client(guest).wait(timeout.map(Duration::from_secs))?;
-            output(printer.result(&Document::new(status), ""))?;
+            output(printer.result(&AnswerDocument::new(status), ""))?;
             ended(status)
         }
         GuestCommand::Shutdown { guest, reboot } => {
             let action = if *reboot { ShutdownAction::Reboot } else { ShutdownAction::PowerOff };
             client(guest).shutdown(action)?;
-            #[derive(Serialize)]
-            struct Answer {
-                action: ShutdownAction,
-            }
-            output(printer.result(&Document::new(Answer { action }), ""))
+            output(printer.result(&AnswerDocument::new(ShutdownAnswer { action }), ""))
         }
     }
 }
@@ -70,12 +68,8 @@ fn set_network(arguments: &SetNetworkArguments, printer: &Printer) -> Result<(),
         .with_dns(arguments.dns.clone())
         .with_hostname(arguments.hostname.clone());
     let interface = client(&arguments.guest).set_network(&network, arguments.persist)?;
-    #[derive(Serialize)]
-    struct Answer {
-        interface: String,
-    }
     let text = format!("{interface}\n");
-    output(printer.result(&Document::new(Answer { interface }), &text))
+    output(printer.result(&AnswerDocument::new(InterfaceAnswer { interface }), &text))
 }
 
 fn info_text(info: &Info) -> Text {

@@ -8,11 +8,10 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 use banger::rootfs::{
-    ChangeOwner, Destination, Edit, EditError, GuestPath, MakeDirectory, MakeLink, ModeChange, Move, Operand,
+    ChangeOwner, Destination, Edit, EditError, FileDocument, GuestPath, MakeDirectory, MakeLink, ModeChange, Move, Operand,
     OwnerChange, PatientReader, Put, PutSource, Remove,
 };
-use banger::{Cancellation, InjectReport, InjectRequest};
-use camino::Utf8Path;
+use banger::{Cancellation, InjectRequest};
 use serde::Serialize;
 
 use super::operand::{STANDARD_INPUT, guest_path};
@@ -32,9 +31,7 @@ fn edit(
     work: impl FnOnce(&mut Edit<'_>, &Cancellation) -> Result<Vec<GuestPath>, EditError>,
 ) -> Result<(), CommandError> {
     #[derive(Serialize)]
-    struct Document<'a> {
-        version: u32,
-        file: &'a Utf8Path,
+    struct ChangedPaths {
         paths: Vec<GuestPath>,
     }
     let file = &file.file;
@@ -42,7 +39,7 @@ fn edit(
     let paths = banger::rootfs::edit(file, banger::rootfs::timestamp()?, &cancellation, |edit| {
         work(edit, &cancellation)
     })?;
-    output(printer.result(&Document { version: 1, file, paths }, ""))
+    output(printer.result(&FileDocument::new(file, ChangedPaths { paths }), ""))
 }
 
 /// Splits paths into what goes somewhere, and where that is.
@@ -171,13 +168,6 @@ pub(super) fn chown(arguments: &ChownArguments, printer: &Printer) -> Result<(),
 }
 
 pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        version: u32,
-        file: &'a Utf8Path,
-        #[serde(flatten)]
-        report: &'a InjectReport,
-    }
     let file = &arguments.file.file;
     let request = InjectRequest::default()
         .with_guest(arguments.guest.options())
@@ -198,22 +188,15 @@ pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(
             format!("{file} boots with {}; {} paths put into it", report.contract, report.injected.len())
         }
     });
-    output(printer.result(&Document { version: 1, file, report: &report }, ""))
+    output(printer.result(&FileDocument::new(file, &report), ""))
 }
 
 pub(super) fn resize(arguments: &ResizeArguments, printer: &Printer) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        version: u32,
-        file: &'a Utf8Path,
-        #[serde(flatten)]
-        resized: banger::rootfs::Resized,
-    }
     let file = &arguments.file.file;
     // So that an interrupt does not stop it where only its journal knows what it was about.
     let cancellation = cancel_on_signal(printer);
     let resized = banger::rootfs::resize(file, arguments.size.0, &cancellation)?;
     let (before, size) = (Size(resized.before_bytes), Size(resized.size_bytes));
     printer.note(&format!("{file} had {before} and has {size}"));
-    output(printer.result(&Document { version: 1, file, resized }, ""))
+    output(printer.result(&FileDocument::new(file, resized), ""))
 }

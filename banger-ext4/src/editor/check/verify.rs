@@ -163,6 +163,7 @@ impl VerifyWalk<'_> {
             let bitmap = self.disk.inode_bitmap(group, &desc);
             let Some(bitmap) = self.noted(bitmap)? else { continue };
             for at in (0..volume.inodes_per_group).filter(|at| bit(&bitmap, u64::from(*at))) {
+                self.disk.check_cancelled()?;
                 let number = InodeNumber(group * volume.inodes_per_group + at + 1);
                 let is_reserved = number.0 < volume.first_inode && number != InodeNumber::ROOT;
                 if number == InodeNumber::RESIZE && volume.resize_inode {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use banger_tree::{FileType, RootfsError};
+use serde::{Serialize, Serializer};
 
 use crate::editor::disk::Disk;
 use crate::editor::disk::groups::{ones, set_bits};
@@ -13,10 +14,11 @@ use crate::format::{Block, InodeNumber};
 const PROBLEMS_MAX: usize = 100;
 
 /// What a file system says of itself, and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// UUID.
+    /// UUID; in JSON in its usual form.
+    #[serde(serialize_with = "uuid_text")]
     pub uuid: [u8; 16],
     /// Bytes of the file system.
     pub size_bytes: u64,
@@ -30,6 +32,13 @@ pub struct VerifyReport {
     pub problems: Vec<String>,
     /// How many problems there are.
     pub problem_count: u64,
+}
+
+fn uuid_text<S: Serializer>(uuid: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+    let hex = |range: std::ops::Range<usize>| -> String {
+        uuid[range].iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    serializer.serialize_str(&[hex(0..4), hex(4..6), hex(6..8), hex(8..10), hex(10..16)].join("-"))
 }
 
 /// What is known of an inode in use.

@@ -88,8 +88,10 @@ pub(crate) fn write(
     let mut buffer = vec![0; CHUNK_BYTES];
     let (mut size, mut goal) = (0_u64, inodes::goal_of(disk, number));
     loop {
-        let length = read_full(content, &mut buffer)
-            .map_err(|source| RootfsError::Source { path: disk.subject.clone(), source })?;
+        let read = read_full(content, &mut buffer);
+        // A reader that was cancelled, too, fails for that reason.
+        disk.check_cancelled()?;
+        let length = read.map_err(|source| RootfsError::Source { path: disk.subject.clone(), source })?;
         let blocks = length.div_ceil(block_size);
         buffer[length..blocks * block_size].fill(0);
         let first = size / block_size as u64;
