@@ -13,8 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import banger
 import pytest
+
+import banger
 
 WORKSPACE = Path(__file__).resolve().parents[2]
 
@@ -26,7 +27,17 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> str:
     if named:
         return named
     place = tmp_path_factory.mktemp("image") / "layout"
-    command = ["cargo", "run", "--quiet", "--locked", "--package", "xtask", "--", "example-layout", str(place)]
+    command = [
+        "cargo",
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "xtask",
+        "--",
+        "example-layout",
+        str(place),
+    ]
     return subprocess.run(command, cwd=WORKSPACE, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -112,7 +123,9 @@ class Registry:
                 content = (layout / "blobs" / wanted.replace(":", "/")).read_bytes()
                 media_type = "application/octet-stream"
                 if kind.endswith("/manifests"):
-                    media_type = json.loads(content).get("mediaType", "application/vnd.oci.image.manifest.v1+json")
+                    media_type = json.loads(content).get(
+                        "mediaType", "application/vnd.oci.image.manifest.v1+json"
+                    )
                 self._answer(content, media_type)
 
             do_HEAD = do_GET

@@ -7,9 +7,10 @@ import os
 import threading
 from pathlib import Path
 
-import banger
 import pytest
 from conftest import SilentServer
+
+import banger
 
 
 def test_a_pull_lets_the_loop_go_on(store: banger.Store, layout: str) -> None:
@@ -53,9 +54,7 @@ def test_cancelling_the_asyncio_task_stops_the_pull(store: banger.Store, silent_
     files = os.listdir("/proc/self/fd")
 
     async def work() -> None:
-        pull = asyncio.ensure_future(
-            store.pull_async(f"127.0.0.1:{silent_server.port}/a", plain_http=True)
-        )
+        pull = asyncio.ensure_future(store.pull_async(f"127.0.0.1:{silent_server.port}/a", plain_http=True))
         while not silent_server.accepted.is_set():
             await asyncio.sleep(0.01)
         pull.cancel()
@@ -78,7 +77,9 @@ def test_a_timeout_stops_the_pull(store: banger.Store, silent_server: SilentServ
     asyncio.run(work())
 
 
-def test_failures_come_out_of_the_await(store: banger.Store, layout: str, silent_server: SilentServer) -> None:
+def test_failures_come_out_of_the_await(
+    store: banger.Store, layout: str, silent_server: SilentServer
+) -> None:
     class Oops(Exception):
         pass
 
@@ -92,9 +93,7 @@ def test_failures_come_out_of_the_await(store: banger.Store, layout: str, silent
         with pytest.raises(TypeError, match="nonsense"):
             await store.pull_async(layout, nonsense=1)  # type: ignore[call-arg]
         with pytest.raises(Oops):
-            await store.pull_async(
-                f"127.0.0.1:{silent_server.port}/a", plain_http=True, progress=progress
-            )
+            await store.pull_async(f"127.0.0.1:{silent_server.port}/a", plain_http=True, progress=progress)
 
     asyncio.run(work())
 

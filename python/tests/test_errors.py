@@ -6,8 +6,9 @@ import errno
 import pickle
 from pathlib import Path
 
-import banger
 import pytest
+
+import banger
 from banger import _abi, _errors
 
 

@@ -37,7 +37,9 @@ except KeyboardInterrupt:
     [PULL.format(options=""), PULL.format(options=", progress=lambda event: None"), GUEST],
     ids=["pull", "pull with progress", "guest"],
 )
-def test_an_interrupt_ends_a_call_that_waits(program: str, tmp_path: Path, silent_server: SilentServer) -> None:
+def test_an_interrupt_ends_a_call_that_waits(
+    program: str, tmp_path: Path, silent_server: SilentServer
+) -> None:
     command = [sys.executable, "-c", program, str(tmp_path), f"127.0.0.1:{silent_server.port}/a"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert silent_server.accepted.wait(60)

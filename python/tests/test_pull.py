@@ -6,9 +6,10 @@ import threading
 import time
 from pathlib import Path
 
-import banger
 import pytest
 from conftest import Registry, SilentServer
+
+import banger
 
 
 def test_a_pull_tells_its_steps_and_returns_the_image(store: banger.Store, layout: str) -> None:

@@ -64,7 +64,12 @@ def enums(text: str) -> dict[str, dict[str, int]]:
     return found
 
 
-LIMITS = {"UINT32_MAX": (1 << 32) - 1, "SIZE_MAX": (1 << 64) - 1, "UINTPTR_MAX": (1 << 64) - 1}
+LIMITS = {
+    "SIZE_MAX": (1 << 64) - 1,
+    "UINT32_MAX": (1 << 32) - 1,
+    "UINT64_MAX": (1 << 64) - 1,
+    "UINTPTR_MAX": (1 << 64) - 1,
+}
 
 
 def defines(text: str) -> dict[str, int]:
@@ -92,7 +97,10 @@ def structs(text: str) -> dict[str, list[tuple[str, str]]]:
     for name, body in re.findall(r"\bstruct\s+(banger_\w+)\s*\{(.*?)\}", text, flags=re.S):
         fields = []
         for field in filter(None, (line.strip() for line in body.split(";"))):
-            kind, field_name, length = re.fullmatch(r"(.*?)(\w+)\s*(\[\d+\])?", field, flags=re.S).groups()
+            parts = re.fullmatch(r"(.*?)(\w+)\s*(\[\d+\])?", field, flags=re.S)
+            if parts is None:
+                raise SystemExit(f"{name} has a field that this script does not know: {field}")
+            kind, field_name, length = parts.groups()
             made = type_of(kind)
             # A pointer to bytes with a length beside it must not be read up to a NUL.
             made = "c_void_p" if made == "c_char_p" else made

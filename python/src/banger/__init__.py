@@ -39,7 +39,15 @@ from ._image import Image
 from ._metadata import Metadata, MetadataEntry
 from ._native import Cancellation, GuestPath, HostPath, features, version
 from ._network import NetworkConfig
-from ._options import BuildOptions, InjectOptions, PruneOptions, PullOptions
+from ._options import (
+    BuildOptions,
+    ExecOptions,
+    GuestOptions,
+    InjectOptions,
+    PruneOptions,
+    PullOptions,
+    RootfsOptions,
+)
 from ._rootfs import DirEntry, Rootfs, Stat
 from ._store import Store, build, build_async
 from ._version import VERSION as __version__
@@ -56,10 +64,12 @@ __all__ = [
     "DirEntry",
     "Event",
     "Exec",
+    "ExecOptions",
     "ExistsError",
     "Exit",
     "Guest",
     "GuestError",
+    "GuestOptions",
     "GuestPath",
     "HostPath",
     "Image",
@@ -77,6 +87,7 @@ __all__ = [
     "PruneOptions",
     "PullOptions",
     "Rootfs",
+    "RootfsOptions",
     "Stat",
     "Store",
     "UnsupportedError",

@@ -7,9 +7,11 @@ from ctypes import (
     c_bool,
     c_char_p,
     c_int,
+    c_int32,
     c_int64,
     c_size_t,
     c_uint,
+    c_uint16,
     c_uint32,
     c_uint64,
     c_void_p,
@@ -22,8 +24,11 @@ BANGER_ERROR_ARGUMENT = 511
 BANGER_ERROR_OPTION = 512
 BANGER_ERROR_RESOURCES = 513
 BANGER_ERROR_CANCELLED = 505
+BANGER_FOREVER = 18446744073709551615
 BANGER_EDIT = 1
 BANGER_TIME_NOW = 1073741823
+BANGER_KEEP_ID = 4294967295
+BANGER_STRLEN = 18446744073709551615
 BANGER_FEATURE_GUEST_AMD64 = 1
 BANGER_FEATURE_GUEST_ARM64 = 2
 BANGER_FEATURE_E2FSPROGS = 4
@@ -58,6 +63,16 @@ BANGER_EVENT_WARNING = 13
 BANGER_EVENT_BUILDING = 14
 BANGER_EVENT_DONE = 15
 BANGER_EVENT_OTHER = 16
+
+BANGER_EXEC_NOTHING = 0
+BANGER_EXEC_OUTPUT = 1
+BANGER_EXEC_ERROR_OUTPUT = 2
+BANGER_EXEC_ENDED = 3
+BANGER_EXEC_OTHER = 4
+
+BANGER_EXIT_EXITED = 1
+BANGER_EXIT_KILLED = 2
+BANGER_EXIT_OTHER = 3
 
 BANGER_OPT_NAME = 1
 BANGER_OPT_PLATFORM = 2
@@ -112,6 +127,29 @@ BANGER_OPT_OLDER_THAN_MS = 50
 BANGER_OPT_MAX_SIZE_BYTES = 51
 BANGER_OPT_ALL = 52
 BANGER_OPT_DRY_RUN = 53
+BANGER_OPT_MAX_OUTPUT_BYTES = 100
+BANGER_OPT_MAX_COPY_BYTES = 101
+BANGER_OPT_REPLY_TIMEOUT_MS = 102
+BANGER_OPT_ARCHITECTURE = 103
+BANGER_OPT_HOSTNAME = 104
+BANGER_OPT_EXEC_ARGV = 105
+BANGER_OPT_EXEC_ENV = 106
+BANGER_OPT_EXEC_CLEAR_ENV = 107
+BANGER_OPT_EXEC_USER = 108
+BANGER_OPT_EXEC_WORKING_DIR = 109
+BANGER_OPT_EXEC_STDIN = 110
+BANGER_OPT_EXEC_ROWS = 111
+BANGER_OPT_EXEC_COLUMNS = 112
+BANGER_OPT_EXEC_TIMEOUT_MS = 113
+BANGER_OPT_NETWORK_INTERFACE = 114
+BANGER_OPT_NETWORK_ADDRESS = 115
+BANGER_OPT_NETWORK_GATEWAY = 116
+BANGER_OPT_NETWORK_DNS = 117
+BANGER_OPT_NETWORK_PERSIST = 118
+BANGER_OPT_COPY_MODE = 119
+BANGER_OPT_COPY_UID = 120
+BANGER_OPT_COPY_GID = 121
+BANGER_OPT_COPY_PARENTS = 122
 
 BANGER_FILE_FIFO = 1
 BANGER_FILE_CHAR_DEVICE = 2
@@ -120,6 +158,24 @@ BANGER_FILE_BLOCK_DEVICE = 6
 BANGER_FILE_REGULAR = 8
 BANGER_FILE_SYMLINK = 10
 BANGER_FILE_SOCKET = 12
+
+
+class banger_exec_event(ctypes.Structure):
+    _fields_ = [
+        ("data", c_void_p),
+        ("length", c_size_t),
+        ("kind", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class banger_exit(ctypes.Structure):
+    _fields_ = [
+        ("kind", c_uint32),
+        ("status", c_int32),
+        ("signal", c_int32),
+        ("reserved", c_uint32),
+    ]
 
 
 class banger_metadata_entry(ctypes.Structure):
@@ -200,7 +256,31 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_event_layer": (c_uint32, [c_void_p]),
     "banger_event_message": (c_char_p, [c_void_p]),
     "banger_event_size_bytes": (c_uint64, [c_void_p]),
+    "banger_exec_exit": (c_int, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    "banger_exec_fd": (c_int, [c_void_p]),
+    "banger_exec_free": (None, [c_void_p]),
+    "banger_exec_input_close": (c_int, [c_void_p, c_void_p]),
+    "banger_exec_input_free": (None, [c_void_p]),
+    "banger_exec_input_resize": (c_int, [c_void_p, c_uint16, c_uint16, c_void_p]),
+    "banger_exec_input_signal": (c_int, [c_void_p, c_int, c_void_p]),
+    "banger_exec_input_write": (c_int, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    "banger_exec_next": (c_int, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p]),
+    "banger_exec_open_input": (c_int, [c_void_p, c_void_p, c_void_p]),
+    "banger_exec_pid": (c_uint32, [c_void_p]),
+    "banger_exec_start": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_features": (c_uint64, []),
+    "banger_guest_copy_in_fd": (c_int, [c_void_p, c_char_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_guest_copy_out_fd": (c_int, [c_void_p, c_char_p, c_int, c_void_p, c_void_p, c_void_p]),
+    "banger_guest_free": (None, [c_void_p]),
+    "banger_guest_grow": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_guest_health": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_guest_info": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_guest_new": (c_int, [c_char_p, c_void_p, c_void_p, c_void_p]),
+    "banger_guest_run": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p]),
+    "banger_guest_set_network": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_guest_shutdown": (c_int, [c_void_p, c_bool, c_void_p, c_void_p]),
+    "banger_guest_wait": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_size_t, c_void_p]),
+    "banger_guest_wait_ready": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_void_p]),
     "banger_image_digest": (c_char_p, [c_void_p]),
     "banger_image_free": (None, [c_void_p]),
     "banger_image_id": (c_char_p, [c_void_p]),
@@ -226,12 +306,14 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_pull": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_pull_start": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_pull_to_file": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_rootfs_apply_ownership": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_commit": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_create_dir": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, c_void_p]),
     "banger_rootfs_entry": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
     "banger_rootfs_free": (None, [c_void_p]),
     "banger_rootfs_grow": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_hard_link": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p]),
+    "banger_rootfs_inject": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_is_commit_due": (c_bool, [c_void_p]),
     "banger_rootfs_mknod": (c_int, [c_void_p, c_char_p, c_size_t, c_uint32, c_uint32, c_uint32, c_void_p, c_size_t, c_void_p]),
     "banger_rootfs_open": (c_int, [c_char_p, c_uint, c_void_p, c_void_p, c_void_p]),
@@ -253,6 +335,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_rootfs_verify": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_write": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p]),
     "banger_rootfs_write_from_fd": (c_int, [c_void_p, c_char_p, c_size_t, c_int, c_void_p, c_size_t, c_void_p, c_void_p]),
+    "banger_rootfs_write_network": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_xattr": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_void_p, c_void_p]),
     "banger_rootfs_xattrs": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
     "banger_store_clone": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p]),

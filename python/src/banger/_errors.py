@@ -147,5 +147,7 @@ def error_of(document: bytes, *, is_transient: bool, errno: int) -> BangerError:
     return _BY_KIND.get(report.get("kind"), BangerError)(report, is_transient=is_transient, errno=errno)
 
 
-def _again(kind: type[BangerError], report: dict[str, Any], is_transient: bool, errno: int | None) -> BangerError:
+def _again(
+    kind: type[BangerError], report: dict[str, Any], is_transient: bool, errno: int | None
+) -> BangerError:
     return kind(report, is_transient=is_transient, errno=errno or 0)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 @contextmanager
 def readable_fd(file: BinaryIO) -> Iterator[int]:
-    """Lends a file descriptor that gives what `file` gives; a file without one is copied to a temporary one."""
+    """Lends a file descriptor that gives what `file` gives; one without is copied to a temporary file."""
     try:
         fd = file.fileno()
         # What Python has read ahead is not lost: the descriptor is put where the file is.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _abi
 from ._native import Cancellation, Handle, bytes_of, call, flag, library, patient_call, text

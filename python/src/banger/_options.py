@@ -137,6 +137,61 @@ class RootfsOptions(TypedDict, total=False):
     """The largest file that `Rootfs.read` returns. Default: 64 MiB."""
 
 
+class InjectOptions(TypedDict, total=False):
+    """Options of `Rootfs.inject`."""
+
+    init: str
+    """Init of the guest: "auto", "image", "banger" or "install"."""
+    guest_dir: HostPath
+    """Directory with guest binaries, `banger-guest-amd64` and so on. Default: the library's own."""
+    architecture: str
+    """Processor of the guest, "amd64". Default: that of the programs in the image."""
+    hostname: str
+    """Name of the machine. Default: the image's own, or "banger"."""
+    source_date_epoch: int
+    """Seconds since 1970: the time of what is written. Default: now."""
+    exec_argv: Sequence[str]
+    """The program that banger-init runs, and its arguments."""
+    exec_env: Sequence[str]
+    """Variables of the program, each "NAME=VALUE"."""
+    exec_user: str
+    """User of the program: "name", "uid", "name:group" or "uid:gid". Default: root."""
+    exec_working_dir: str
+    """Working directory of the program. Default: "/"."""
+
+
+class GuestOptions(TypedDict, total=False):
+    """Options of `Guest`."""
+
+    connect_timeout_ms: int
+    """How long to wait for a connection. Default: 10000."""
+    reply_timeout_ms: int
+    """How long a guest may take to answer. Default: 30000."""
+    max_copy_bytes: int
+    """Largest file that is copied out of a guest. Default: 64 GiB."""
+    max_output_bytes: int
+    """Most output of a program that `Guest.run` returns. Default: 64 MiB."""
+
+
+class ExecOptions(TypedDict, total=False):
+    """Options of `Guest.run` and `Guest.exec`."""
+
+    env: Mapping[str, str]
+    """Variables of the program."""
+    clear_env: bool
+    """Whether the program gets these variables only."""
+    user: str
+    """User of the program: "name", "uid", "name:group" or "uid:gid". Default: root."""
+    working_dir: str
+    """Working directory of the program. Default: "/"."""
+    timeout_ms: int
+    """After this time the program is killed. Default: no limit."""
+    rows: int
+    """Lines of a terminal for the program, in the place of pipes; `columns` goes with it."""
+    columns: int
+    """Columns of a terminal for the program; `rows` goes with it."""
+
+
 class PruneOptions(TypedDict, total=False):
     """Which blobs leave the cache; without options none does."""
 

@@ -114,9 +114,11 @@ class DirEntry(Generic[AnyStr]):
 class _Attributes:
     """Attributes of a new entry, and their size, as the library takes them: NULL where nothing is given."""
 
-    def __init__(self, mode: int | None, uid: int | None, gid: int | None, mtime_ns: int | None, default: int) -> None:
+    def __init__(
+        self, mode: int | None, uid: int | None, gid: int | None, mtime_ns: int | None, default: int
+    ) -> None:
         self._made = _abi.banger_attrs()
-        self._is_given = not mode is uid is gid is mtime_ns is None
+        self._is_given = any(value is not None for value in (mode, uid, gid, mtime_ns))
         self._made.mode = default if mode is None else _unsigned("mode", mode)
         self._made.uid = _unsigned("uid", uid or 0)
         self._made.gid = _unsigned("gid", gid or 0)
@@ -205,20 +207,23 @@ class Rootfs(Handle):
 
     def stat(self, path: GuestPath) -> Stat:
         """Returns what is known of a path; symlinks are followed."""
-        return self.lstat(self.realpath(path))
+        return self.lstat(self._resolved(path))
 
     def exists(self, path: GuestPath) -> bool:
         """Returns whether the path leads somewhere; symlinks are followed."""
         try:
-            self.realpath(path)
+            self._resolved(path)
         except FileNotFoundError:
             return False
         return True
 
     def realpath(self, path: AnyStr) -> AnyStr:
         """Returns the path without symlinks of something that exists."""
+        return _as(path, self._resolved(path))
+
+    def _resolved(self, path: GuestPath) -> bytes:
         with self._use() as rootfs:
-            return _as(path, bytes_of("banger_rootfs_resolve", rootfs, *guest_path(path)))
+            return bytes_of("banger_rootfs_resolve", rootfs, *guest_path(path))
 
     def readlink(self, path: AnyStr) -> AnyStr:
         """Returns the target of a symlink."""
@@ -230,7 +235,7 @@ class Rootfs(Handle):
 
         A file larger than the option `max_output_bytes` (default: 64 MiB) is a `LimitError`: `open` it.
         """
-        resolved = guest_path(self.realpath(path))
+        resolved = guest_path(self._resolved(path))
         with self._use() as rootfs:
             return bytes_of("banger_rootfs_read", rootfs, *resolved)
 
@@ -241,7 +246,7 @@ class Rootfs(Handle):
     def read_at(self, path: GuestPath, offset: int, size: int) -> bytes:
         """Returns up to `size` bytes of a regular file from `offset` on; fewer at its end."""
         buffer = ctypes.create_string_buffer(size)
-        return buffer.raw[: self._read_into(self.realpath(path), offset, buffer, size)]
+        return buffer.raw[: self._read_into(self._resolved(path), offset, buffer, size)]
 
     def _read_into(self, path: GuestPath, offset: int, buffer: Any, size: int) -> int:
         got = ctypes.c_size_t()
@@ -252,7 +257,7 @@ class Rootfs(Handle):
 
     def open(self, path: GuestPath) -> io.BufferedReader:
         """Opens a regular file for reading in pieces; symlinks are followed. Close it before the `Rootfs`."""
-        resolved = self.realpath(path)
+        resolved = self._resolved(path)
         found = self.lstat(resolved)
         if not found.is_file():
             raise OSError(errno.EINVAL, "not a regular file", os.fsdecode(path))
@@ -264,7 +269,7 @@ class Rootfs(Handle):
         found: list[tuple[bytes, int, int]] = []
         entry = _abi.banger_dirent()
         place, size = ctypes.byref(entry), ctypes.sizeof(entry)
-        resolved = guest_path(self.realpath(path))
+        resolved = guest_path(self._resolved(path))
         with self._use() as rootfs:
             call("banger_rootfs_read_dir", rootfs, *resolved, ctypes.byref(directory))
         try:
@@ -365,7 +370,7 @@ class Rootfs(Handle):
         uid: int | None = None,
         gid: int | None = None,
     ) -> None:
-        """Makes a directory, and those on the way that are missing, as 0755. One that is there stays as it is."""
+        """Makes a directory, and those on the way that are missing, as 0755. One that exists is kept."""
         if self.exists(path):
             return
         parent = os.path.dirname(os.fsencode(path).rstrip(b"/"))
@@ -504,16 +509,18 @@ class Rootfs(Handle):
             made: dict[str, Any] = patient_json_of(stop, name, rootfs, given, pointer)
         return made
 
-    def inject(self, **options: Unpack[InjectOptions]) -> dict[str, Any]:
+    def inject(
+        self, *, cancel: Cancellation | None = None, **options: Unpack[InjectOptions]
+    ) -> dict[str, Any]:
         """Makes the file system boot, and returns the document of `banger rootfs inject --json`."""
-        with self._use() as rootfs, options_of(options) as pointer:
-            made: dict[str, Any] = json_of("banger_rootfs_inject", rootfs, pointer)
+        with self._use() as rootfs, options_of(options) as given, flag(cancel) as (stop, pointer):
+            made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_inject", rootfs, given, pointer)
         return made
 
     def write_network(self, network: NetworkConfig) -> None:
-        """Writes the network that the guest gets when it boots."""
-        with self._use() as rootfs:
-            call("banger_rootfs_write_network", rootfs, text(network.to_json()))
+        """Writes the network that the guest gets at each boot: `/etc/banger-network.conf`."""
+        with self._use() as rootfs, options_of(network._options()) as given:
+            call("banger_rootfs_write_network", rootfs, given)
 
 
 class _GuestFile(io.RawIOBase):

@@ -213,8 +213,6 @@ async def build_async(
     return await task.driven(progress, task.document)
 
 
-def _build_task(
-    source: HostPath, file: HostPath, cancel: Cancellation | None, options: BuildOptions
-) -> Task:
+def _build_task(source: HostPath, file: HostPath, cancel: Cancellation | None, options: BuildOptions) -> Task:
     with options_of(options) as made, flag(cancel) as (_, stop):
         return Task.start("banger_build_start", host_path(source), host_path(file), made, stop)
