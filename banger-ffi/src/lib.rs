@@ -7,22 +7,22 @@
 #[cfg(panic = "abort")]
 compile_error!("banger-ffi needs panic = \"unwind\": a panic becomes error 510");
 
-mod boot;
+pub mod boot;
 mod call;
-mod cancel;
-mod error;
-mod event;
-mod exec;
-mod guest;
-mod image;
-mod metadata;
-mod options;
-mod pull;
+pub mod cancel;
+pub mod error;
+pub mod event;
+pub mod exec;
+pub mod guest;
+pub mod image;
+pub mod metadata;
+pub mod options;
+pub mod pull;
 mod request;
-mod rootfs;
-mod rootfs_edit;
+pub mod rootfs;
+pub mod rootfs_edit;
 mod sized;
-mod store;
-mod string;
+pub mod store;
+pub mod string;
 mod task;
-mod version;
+pub mod version;

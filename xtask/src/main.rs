@@ -9,6 +9,7 @@ mod contenders;
 mod cost;
 mod example_layout;
 mod growth;
+mod header;
 mod layout_blobs;
 mod lines;
 mod measure;
@@ -41,6 +42,8 @@ enum Task {
     Packages(packages::PackagesArguments),
     /// Check that `docs/behaviours.md` names the tests of each behaviour.
     Behaviours(behaviours::BehavioursArguments),
+    /// Write `include/banger.h`, the header of the C library.
+    Header(header::HeaderArguments),
     /// Write the OCI layout that `scripts/test-embed` pulls from.
     ExampleLayout(example_layout::ExampleLayoutArguments),
     /// Run one script and print what it took: a process of its own, so that its children alone
@@ -66,6 +69,7 @@ fn main() -> anyhow::Result<()> {
         Task::Lines => lines::lines(),
         Task::Packages(arguments) => packages::packages(&arguments),
         Task::Behaviours(arguments) => behaviours::behaviours(&arguments),
+        Task::Header(arguments) => header::header(&arguments),
         Task::ExampleLayout(arguments) => example_layout::example_layout(&arguments),
         Task::MeasureCommand { home, program, arguments } => {
             cost::measure_command(&home, &program, &arguments)
