@@ -53,6 +53,12 @@
 #define BANGER_STRLEN SIZE_MAX
 
 /**
+ * banger_rootfs_open: open the file to change it, alone. Other programs that lock it are kept out until
+ * banger_rootfs_free.
+ */
+#define BANGER_EDIT 1
+
+/**
  * A pointer is NULL that must not be, a text is not UTF-8, or an option has a value of another type.
  */
 #define BANGER_ERROR_ARGUMENT 511
@@ -92,7 +98,74 @@
  */
 #define BANGER_FEATURE_GUEST_ARM64 2
 
+/**
+ * In an argument of milliseconds: no limit.
+ */
+#define BANGER_FOREVER UINT64_MAX
 
+/**
+ * `banger_rootfs_set_owner`: keep this one as it is, as chown(2) does with -1.
+ */
+#define BANGER_KEEP_ID UINT32_MAX
+
+
+
+/**
+ * In a field of nanoseconds: the time of the call, as UTIME_NOW of utimensat(2).
+ */
+#define BANGER_TIME_NOW 1073741823
+
+/**
+ * What a program did. Expect kinds that this header does not know.
+ */
+typedef enum banger_exec_kind {
+    /**
+     * Nothing within the time.
+     */
+    BANGER_EXEC_NOTHING = 0,
+    /**
+     * It wrote to standard output, or to its terminal.
+     */
+    BANGER_EXEC_OUTPUT = 1,
+    /**
+     * It wrote to standard error.
+     */
+    BANGER_EXEC_ERROR_OUTPUT = 2,
+    /**
+     * It ended: banger_exec_exit tells how. Nothing follows.
+     */
+    BANGER_EXEC_ENDED = 3,
+    /**
+     * Something that this version has no kind for.
+     */
+    BANGER_EXEC_OTHER = 4,
+    /**
+     * Makes the type 32 bits wide; not a kind.
+     */
+    BANGER_EXEC_FORCE_32BIT = 2147483647,
+} banger_exec_kind;
+
+/**
+ * How a program ended. Expect kinds that this header does not know.
+ */
+typedef enum banger_exit_kind {
+    /**
+     * It exited, with a status.
+     */
+    BANGER_EXIT_EXITED = 1,
+    /**
+     * A signal killed it.
+     */
+    BANGER_EXIT_KILLED = 2,
+    /**
+     * Something that this version has no kind for.
+     */
+    BANGER_EXIT_OTHER = 3,
+    /**
+     * Makes the type 32 bits wide; not a kind.
+     */
+    BANGER_EXIT_FORCE_32BIT = 2147483647,
+} banger_exit_kind;
 
 /**
  * The kind of a failure: what a program decides by. Expect kinds that this header does not know.
@@ -157,78 +230,42 @@ typedef enum banger_failure_kind {
 } banger_failure_kind;
 
 /**
- * What an event tells. Expect kinds that this header does not know.
+ * Type of a file: the numbers of d_type in dirent.h. Expect types that this header does not know.
  */
-typedef enum banger_step_kind {
+typedef enum banger_file_type {
     /**
-     * Nothing happened for 200 ms: the time to look at a signal, or to cancel.
+     * A named pipe.
      */
-    BANGER_EVENT_IDLE = 1,
+    BANGER_FILE_FIFO = 1,
     /**
-     * The reference is being turned into a digest.
+     * A character device.
      */
-    BANGER_EVENT_RESOLVING = 2,
+    BANGER_FILE_CHAR_DEVICE = 2,
     /**
-     * The image is known: digest, and the size of all layers.
+     * A directory.
      */
-    BANGER_EVENT_RESOLVED = 3,
+    BANGER_FILE_DIRECTORY = 4,
     /**
-     * A blob starts to come in: digest and size.
+     * A block device.
      */
-    BANGER_EVENT_BLOB_STARTED = 4,
+    BANGER_FILE_BLOCK_DEVICE = 6,
     /**
-     * Another process downloads the blob; this one waits for it.
+     * A regular file.
      */
-    BANGER_EVENT_BLOB_WAITING = 5,
+    BANGER_FILE_REGULAR = 8,
     /**
-     * Another thread or process pulls an image of this name; this one waits for it.
+     * A symbolic link.
      */
-    BANGER_EVENT_PULL_WAITING = 6,
+    BANGER_FILE_SYMLINK = 10,
     /**
-     * More of a blob came in: digest, bytes so far, size.
+     * A Unix socket.
      */
-    BANGER_EVENT_BLOB_PROGRESS = 7,
+    BANGER_FILE_SOCKET = 12,
     /**
-     * A blob is whole, checked, and in the cache.
+     * Makes the type 32 bits wide; not a type.
      */
-    BANGER_EVENT_BLOB_DONE = 8,
-    /**
-     * A request failed and is tried again: the message says what and why.
-     */
-    BANGER_EVENT_RETRY = 9,
-    /**
-     * A layer is being applied: layer, published bytes so far, published bytes in all.
-     */
-    BANGER_EVENT_LAYER_PROGRESS = 10,
-    /**
-     * A layer is applied.
-     */
-    BANGER_EVENT_LAYER_DONE = 11,
-    /**
-     * More of a directory of the host was read.
-     */
-    BANGER_EVENT_DIRECTORY_PROGRESS = 12,
-    /**
-     * Something was changed or left out: the message says what and why.
-     */
-    BANGER_EVENT_WARNING = 13,
-    /**
-     * The file system is being written.
-     */
-    BANGER_EVENT_BUILDING = 14,
-    /**
-     * All is done.
-     */
-    BANGER_EVENT_DONE = 15,
-    /**
-     * Something that this version has no kind for: read the JSON.
-     */
-    BANGER_EVENT_OTHER = 16,
-    /**
-     * Makes the type 32 bits wide; not a kind.
-     */
-    BANGER_EVENT_FORCE_32BIT = 2147483647,
-} banger_step_kind;
+    BANGER_FILE_FORCE_32BIT = 2147483647,
+} banger_file_type;
 
 /**
  * The options. The number of a key never changes. A call that does not use an option that is set fails with
@@ -449,16 +486,188 @@ typedef enum banger_option {
      */
     BANGER_OPT_DRY_RUN = 53,
     /**
+     * Number: most bytes that a call returns: output of a program, or a file. Default: 64 MiB.
+     */
+    BANGER_OPT_MAX_OUTPUT_BYTES = 100,
+    /**
+     * Number: largest file that is copied out of a guest. Default: 64 GiB.
+     */
+    BANGER_OPT_MAX_COPY_BYTES = 101,
+    /**
+     * Number: how long a guest may take to answer. Default: 30000.
+     */
+    BANGER_OPT_REPLY_TIMEOUT_MS = 102,
+    /**
+     * Text: processor of the guest, "amd64". Default: that of the programs in the image.
+     */
+    BANGER_OPT_ARCHITECTURE = 103,
+    /**
+     * Text: name of the machine. Default: the image's own, or "banger".
+     */
+    BANGER_OPT_HOSTNAME = 104,
+    /**
+     * List of texts: a program and its arguments.
+     */
+    BANGER_OPT_EXEC_ARGV = 105,
+    /**
+     * List of texts: variables of the program, each "NAME=VALUE".
+     */
+    BANGER_OPT_EXEC_ENV = 106,
+    /**
+     * Boolean: whether the program gets these variables only. Default: false.
+     */
+    BANGER_OPT_EXEC_CLEAR_ENV = 107,
+    /**
+     * Text: user of the program: "name", "uid", "name:group" or "uid:gid". Default: root.
+     */
+    BANGER_OPT_EXEC_USER = 108,
+    /**
+     * Text: working directory of the program. Default: "/".
+     */
+    BANGER_OPT_EXEC_WORKING_DIR = 109,
+    /**
+     * Boolean: whether the caller writes to standard input, which is empty otherwise. Default: false.
+     */
+    BANGER_OPT_EXEC_STDIN = 110,
+    /**
+     * Number: lines of a terminal for the program, in the place of pipes; EXEC_COLUMNS goes with it.
+     */
+    BANGER_OPT_EXEC_ROWS = 111,
+    /**
+     * Number: columns of a terminal for the program; EXEC_ROWS goes with it.
+     */
+    BANGER_OPT_EXEC_COLUMNS = 112,
+    /**
+     * Number: after this time the program is killed. Default: no limit.
+     */
+    BANGER_OPT_EXEC_TIMEOUT_MS = 113,
+    /**
+     * Text: interface of the guest. Default: its only one.
+     */
+    BANGER_OPT_NETWORK_INTERFACE = 114,
+    /**
+     * List of texts: addresses of the interface, each with the length of its prefix: "10.0.0.2/24".
+     */
+    BANGER_OPT_NETWORK_ADDRESS = 115,
+    /**
+     * List of texts: default routes, at most one for IPv4 and one for IPv6.
+     */
+    BANGER_OPT_NETWORK_GATEWAY = 116,
+    /**
+     * List of texts: name servers.
+     */
+    BANGER_OPT_NETWORK_DNS = 117,
+    /**
+     * Boolean: whether the guest keeps the network for later boots. Default: false.
+     */
+    BANGER_OPT_NETWORK_PERSIST = 118,
+    /**
+     * Number: permissions of the file, 0 to 07777. Default: those of the file that is replaced, or 0644.
+     */
+    BANGER_OPT_COPY_MODE = 119,
+    /**
+     * Number: owner of the file. Default: that of the file that is replaced, or 0.
+     */
+    BANGER_OPT_COPY_UID = 120,
+    /**
+     * Number: group of the file. Default: that of the file that is replaced, or 0.
+     */
+    BANGER_OPT_COPY_GID = 121,
+    /**
+     * Boolean: whether missing parent directories are made. Default: false.
+     */
+    BANGER_OPT_COPY_PARENTS = 122,
+    /**
      * Makes the type 32 bits wide; not an option.
      */
     BANGER_OPT_FORCE_32BIT = 2147483647,
 } banger_option;
 
 /**
+ * What an event tells. Expect kinds that this header does not know.
+ */
+typedef enum banger_step_kind {
+    /**
+     * Nothing happened for 200 ms: the time to look at a signal, or to cancel.
+     */
+    BANGER_EVENT_IDLE = 1,
+    /**
+     * The reference is being turned into a digest.
+     */
+    BANGER_EVENT_RESOLVING = 2,
+    /**
+     * The image is known: digest, and the size of all layers.
+     */
+    BANGER_EVENT_RESOLVED = 3,
+    /**
+     * A blob starts to come in: digest and size.
+     */
+    BANGER_EVENT_BLOB_STARTED = 4,
+    /**
+     * Another process downloads the blob; this one waits for it.
+     */
+    BANGER_EVENT_BLOB_WAITING = 5,
+    /**
+     * Another thread or process pulls an image of this name; this one waits for it.
+     */
+    BANGER_EVENT_PULL_WAITING = 6,
+    /**
+     * More of a blob came in: digest, bytes so far, size.
+     */
+    BANGER_EVENT_BLOB_PROGRESS = 7,
+    /**
+     * A blob is whole, checked, and in the cache.
+     */
+    BANGER_EVENT_BLOB_DONE = 8,
+    /**
+     * A request failed and is tried again: the message says what and why.
+     */
+    BANGER_EVENT_RETRY = 9,
+    /**
+     * A layer is being applied: layer, published bytes so far, published bytes in all.
+     */
+    BANGER_EVENT_LAYER_PROGRESS = 10,
+    /**
+     * A layer is applied.
+     */
+    BANGER_EVENT_LAYER_DONE = 11,
+    /**
+     * More of a directory of the host was read.
+     */
+    BANGER_EVENT_DIRECTORY_PROGRESS = 12,
+    /**
+     * Something was changed or left out: the message says what and why.
+     */
+    BANGER_EVENT_WARNING = 13,
+    /**
+     * The file system is being written.
+     */
+    BANGER_EVENT_BUILDING = 14,
+    /**
+     * All is done.
+     */
+    BANGER_EVENT_DONE = 15,
+    /**
+     * Something that this version has no kind for: read the JSON.
+     */
+    BANGER_EVENT_OTHER = 16,
+    /**
+     * Makes the type 32 bits wide; not a kind.
+     */
+    BANGER_EVENT_FORCE_32BIT = 2147483647,
+} banger_step_kind;
+
+/**
  * A flag that stops calls. Threads may share it. Free it with banger_cancel_free after the last call that
  * uses it has returned.
  */
 typedef struct banger_cancel banger_cancel;
+
+/**
+ * The entries of a directory, as they were when it was read. One thread at a time may use it. Free it with
+ * banger_dir_free.
+ */
+typedef struct banger_dir banger_dir;
 
 /**
  * Why a call failed. Free it with banger_error_free.
@@ -471,15 +680,48 @@ typedef struct banger_error banger_error;
 typedef struct banger_event banger_event;
 
 /**
+ * A program that runs in a guest. One thread at a time reads it with banger_exec_next; other functions may be called
+ * by any thread meanwhile. Free it with banger_exec_free.
+ */
+typedef struct banger_exec banger_exec;
+
+/**
+ * The input of a program: bytes, signals, the size of its terminal. Threads may share it. Free it with
+ * banger_exec_input_free, before or after the banger_exec.
+ */
+typedef struct banger_exec_input banger_exec_input;
+
+/**
+ * The agent of a guest. Threads may share it. Each call is a connection of its own, so it stays valid when the
+ * guest reboots. Free it with banger_guest_free.
+ */
+typedef struct banger_guest banger_guest;
+
+/**
  * An image: an ext4 file and what is known of it. A managed image keeps its path until this is freed, even if
  * another image takes its name. Threads may share it. Free it with banger_image_free.
  */
 typedef struct banger_image banger_image;
 
 /**
+ * Type, permissions, owner, time and extended attributes of each path of a file system, parents before children.
+ * Threads may share it. Free it with banger_metadata_free.
+ */
+typedef struct banger_metadata banger_metadata;
+
+/**
  * Options of a call. One thread at a time may use it; calls only read it. Free it with banger_options_free.
  */
 typedef struct banger_options banger_options;
+
+/**
+ * The file system in an ext4 file. Threads may share it: their calls take turns. Free it with
+ * banger_rootfs_free.
+ *
+ * Paths are absolute and are bytes; symlinks in parents are followed inside the file system, the last component
+ * is not (banger_rootfs_resolve follows it). A path goes with its length, or with BANGER_STRLEN.
+ */
+typedef struct banger_rootfs banger_rootfs;
 
 /**
  * A store of images with its cache of blobs. Threads may share it. Pulls by one store share threads,
@@ -503,6 +745,204 @@ typedef struct banger_task banger_task;
  * the call. It returns 0 to go on and another number to cancel.
  */
 typedef int (*banger_progress_fn)(const struct banger_event *event, void *user_data);
+
+/**
+ * One entry of a directory.
+ */
+typedef struct banger_dirent {
+    /**
+     * The name, never "." or "..", with a NUL byte behind it; NULL at the end of the directory. It lives as long
+     * as the banger_dir.
+     */
+    const char *name;
+    /**
+     * Bytes of the name.
+     */
+    size_t name_length;
+    /**
+     * Number of the inode, as in banger_stat.
+     */
+    uint64_t inode;
+    /**
+     * Type: a banger_file_type.
+     */
+    uint32_t file_type;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+} banger_dirent;
+
+/**
+ * How a program ended.
+ */
+typedef struct banger_exit {
+    /**
+     * How: a banger_exit_kind.
+     */
+    uint32_t kind;
+    /**
+     * The status, 0 to 255, if it exited.
+     */
+    int32_t status;
+    /**
+     * The number of the signal on Linux, if one killed it.
+     */
+    int32_t signal;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+} banger_exit;
+
+/**
+ * One thing that a program did.
+ */
+typedef struct banger_exec_event {
+    /**
+     * The bytes that it wrote; NULL if it wrote nothing. They live until the next banger_exec_next for the program.
+     */
+    const void *data;
+    /**
+     * Number of the bytes.
+     */
+    size_t length;
+    /**
+     * What it did: a banger_exec_kind.
+     */
+    uint32_t kind;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+} banger_exec_event;
+
+/**
+ * What is known of one path.
+ */
+typedef struct banger_metadata_entry {
+    /**
+     * The absolute path, with a NUL byte behind it. It lives as long as the banger_metadata.
+     */
+    const char *path;
+    /**
+     * Bytes of the path.
+     */
+    size_t path_length;
+    /**
+     * Last modification: seconds since 1970, rounded down.
+     */
+    int64_t mtime_seconds;
+    /**
+     * Last modification: nanoseconds behind the seconds.
+     */
+    uint32_t mtime_nanoseconds;
+    /**
+     * Type: a banger_file_type.
+     */
+    uint32_t file_type;
+    /**
+     * Permissions with setuid, setgid and sticky: 0 to 07777, without type.
+     */
+    uint32_t mode;
+    /**
+     * Owner.
+     */
+    uint32_t uid;
+    /**
+     * Group.
+     */
+    uint32_t gid;
+    /**
+     * Number of extended attributes; banger_metadata_json has them.
+     */
+    uint32_t xattr_count;
+    /**
+     * Major number of a device.
+     */
+    uint32_t device_major;
+    /**
+     * Minor number of a device.
+     */
+    uint32_t device_minor;
+} banger_metadata_entry;
+
+/**
+ * Permissions, owner and time of something that is made. Extended attributes are set later, with
+ * banger_rootfs_set_xattr.
+ */
+typedef struct banger_attrs {
+    /**
+     * Last modification: seconds since 1970, rounded down.
+     */
+    int64_t mtime_seconds;
+    /**
+     * Last modification: nanoseconds behind the seconds, or BANGER_TIME_NOW.
+     */
+    uint32_t mtime_nanoseconds;
+    /**
+     * Permissions with setuid, setgid and sticky: 0 to 07777, without type.
+     */
+    uint32_t mode;
+    /**
+     * Owner.
+     */
+    uint32_t uid;
+    /**
+     * Group.
+     */
+    uint32_t gid;
+} banger_attrs;
+
+/**
+ * What is at a path: as lstat(2) tells.
+ */
+typedef struct banger_stat {
+    /**
+     * Number of the inode: equal for hard links of one file, stable until the next change.
+     */
+    uint64_t inode;
+    /**
+     * Bytes of a regular file or of the target of a symlink; 0 for other types.
+     */
+    uint64_t size_bytes;
+    /**
+     * Last modification: seconds since 1970, rounded down.
+     */
+    int64_t mtime_seconds;
+    /**
+     * Last modification: nanoseconds behind the seconds.
+     */
+    uint32_t mtime_nanoseconds;
+    /**
+     * Type: a banger_file_type.
+     */
+    uint32_t file_type;
+    /**
+     * Permissions with setuid, setgid and sticky: 0 to 07777, without type.
+     */
+    uint32_t mode;
+    /**
+     * Owner.
+     */
+    uint32_t uid;
+    /**
+     * Group.
+     */
+    uint32_t gid;
+    /**
+     * Number of hard links.
+     */
+    uint32_t nlink;
+    /**
+     * Major number of a device.
+     */
+    uint32_t device_major;
+    /**
+     * Minor number of a device.
+     */
+    uint32_t device_minor;
+} banger_stat;
 
 #ifdef __cplusplus
 extern "C" {
@@ -567,6 +1007,19 @@ bool banger_cancel_is_cancelled(const struct banger_cancel *cancel);
  * Returns a flag that is not set. Never NULL.
  */
 struct banger_cancel *banger_cancel_new(void);
+
+/**
+ * Frees the entries of a directory. NULL is fine.
+ */
+void banger_dir_free(struct banger_dir *dir);
+
+/**
+ * Writes the next entry to `entry`, whose name is NULL at the end. `size` is sizeof(banger_dirent).
+ */
+int banger_dir_next(struct banger_dir *dir,
+                    struct banger_dirent *entry,
+                    size_t size,
+                    struct banger_error **error);
 
 /**
  * Returns what the caller can do, naming options as docs/ffi.md does. It lives as long as the error. "" if
@@ -646,9 +1099,215 @@ const char *banger_event_message(const struct banger_event *event);
 uint64_t banger_event_size_bytes(const struct banger_event *event);
 
 /**
+ * Tells how the program ended, after banger_exec_next has told that it did. `size` is sizeof(banger_exit).
+ */
+int banger_exec_exit(const struct banger_exec *exec,
+                     struct banger_exit *exit,
+                     size_t size,
+                     struct banger_error **error);
+
+/**
+ * Returns a file descriptor that is readable when the program did something, for poll, select or epoll: then call
+ * banger_exec_next with a timeout of 0. It belongs to the banger_exec: do not read from it, and do not close it. -1
+ * for NULL.
+ */
+int banger_exec_fd(const struct banger_exec *exec);
+
+/**
+ * Ends the connection, which kills a program that still runs, and frees it. NULL is fine.
+ */
+void banger_exec_free(struct banger_exec *exec);
+
+/**
+ * Ends the standard input of the program; on a terminal it sends the end-of-file character.
+ */
+int banger_exec_input_close(const struct banger_exec_input *input, struct banger_error **error);
+
+/**
+ * Frees an input; the input of the program stays open. NULL is fine.
+ */
+void banger_exec_input_free(struct banger_exec_input *input);
+
+/**
+ * Gives the terminal of the program another size.
+ */
+int banger_exec_input_resize(const struct banger_exec_input *input,
+                             uint16_t rows,
+                             uint16_t columns,
+                             struct banger_error **error);
+
+/**
+ * Sends a signal to the process group of the program. `number` is that of Linux.
+ */
+int banger_exec_input_signal(const struct banger_exec_input *input, int number, struct banger_error **error);
+
+/**
+ * Writes all `length` bytes at `data` to the program's standard input or terminal. Waits while the program does not
+ * take them, as long as another thread reads it with banger_exec_next. It is error 904 once the program has ended.
+ */
+int banger_exec_input_write(const struct banger_exec_input *input,
+                            const uint8_t *data,
+                            size_t length,
+                            struct banger_error **error);
+
+/**
+ * Waits for what the program does next, for at most `timeout_ms` (0 does not wait, BANGER_FOREVER has no limit), and
+ * writes it to `event`. `size` is sizeof(banger_exec_event).
+ */
+int banger_exec_next(struct banger_exec *exec,
+                     uint64_t timeout_ms,
+                     struct banger_exec_event *event,
+                     size_t size,
+                     struct banger_error **error);
+
+/**
+ * Returns the input of the program, for other threads.
+ */
+int banger_exec_open_input(const struct banger_exec *exec,
+                           struct banger_exec_input **input,
+                           struct banger_error **error);
+
+/**
+ * Returns the process id of the program in the guest. 0 for NULL.
+ */
+uint32_t banger_exec_pid(const struct banger_exec *exec);
+
+/**
+ * Starts a program in the guest. Options: as for banger_guest_run, and EXEC_STDIN. `cancel` ends all calls for the
+ * program and kills it, also later: it has to live until banger_exec_start returns, and may be freed then.
+ */
+int banger_exec_start(const struct banger_guest *guest,
+                      const struct banger_options *options,
+                      const struct banger_cancel *cancel,
+                      struct banger_exec **exec,
+                      struct banger_error **error);
+
+/**
  * Returns what the library was built with: a set of BANGER_FEATURE_* bits.
  */
 uint64_t banger_features(void);
+
+/**
+ * Writes the file `path` of the guest with all bytes that can be read from the file descriptor `fd`, from its
+ * position on; it may be a pipe, and stays open. Writes their number to `copied_bytes`. An earlier file stays until
+ * everything has arrived. Options: COPY_MODE, COPY_UID, COPY_GID (default: those of the earlier file, or 0644 of
+ * 0:0), COPY_PARENTS.
+ */
+int banger_guest_copy_in_fd(const struct banger_guest *guest,
+                            const char *path,
+                            int fd,
+                            const struct banger_options *options,
+                            const struct banger_cancel *cancel,
+                            uint64_t *copied_bytes,
+                            struct banger_error **error);
+
+/**
+ * Reads the file `path` of the guest and writes its bytes to the file descriptor `fd`, which may be a pipe and stays
+ * open. Returns JSON with `bytes`. A file larger than the option MAX_COPY_BYTES of banger_guest_new (default: 64 GiB)
+ * is error 921. A pipe that nobody reads is an error; it raises no SIGPIPE.
+ */
+int banger_guest_copy_out_fd(const struct banger_guest *guest,
+                             const char *path,
+                             int fd,
+                             const struct banger_cancel *cancel,
+                             struct banger_string **json,
+                             struct banger_error **error);
+
+/**
+ * Frees a client. NULL is fine.
+ */
+void banger_guest_free(struct banger_guest *guest);
+
+/**
+ * Grows the root file system of the guest to the size of its block device. Returns JSON with `before_bytes` and
+ * `after_bytes`.
+ */
+int banger_guest_grow(const struct banger_guest *guest,
+                      const struct banger_cancel *cancel,
+                      struct banger_string **json,
+                      struct banger_error **error);
+
+/**
+ * Asks whether the agent is there. Returns JSON with `agent_version`, `protocol` and `uptime_ms`.
+ */
+int banger_guest_health(const struct banger_guest *guest,
+                        const struct banger_cancel *cancel,
+                        struct banger_string **json,
+                        struct banger_error **error);
+
+/**
+ * Asks what the guest is and how far it has come. Returns JSON as `banger guest info --json`.
+ */
+int banger_guest_info(const struct banger_guest *guest,
+                      const struct banger_cancel *cancel,
+                      struct banger_string **json,
+                      struct banger_error **error);
+
+/**
+ * Makes a client of the agent at `address`: "PATH:PORT", the Unix socket in which a VMM offers the guest's vsock;
+ * "vsock:CID:PORT", "unix:PATH" or "tcp:ADDRESS:PORT". The port is 5000 if it is missing. Nothing is connected yet.
+ * Options: CONNECT_TIMEOUT_MS, REPLY_TIMEOUT_MS, MAX_COPY_BYTES, MAX_OUTPUT_BYTES.
+ *
+ * Every call ends by its time limit, and within 200 ms after its banger_cancel is set, also while the guest or the
+ * VMM is silent. A guest is not trusted: text of it may hold control characters.
+ */
+int banger_guest_new(const char *address,
+                     const struct banger_options *options,
+                     struct banger_guest **guest,
+                     struct banger_error **error);
+
+/**
+ * Runs a program in the guest to its end, without input, and tells how it ended. `size` is sizeof(banger_exit).
+ * What it wrote goes to `output` and `error_output`, each of which may be NULL: both together are at most the option
+ * MAX_OUTPUT_BYTES of banger_guest_new (default: 64 MiB), else it is error 920. Options: EXEC_ARGV, EXEC_ENV,
+ * EXEC_CLEAR_ENV, EXEC_USER, EXEC_WORKING_DIR, EXEC_TIMEOUT_MS, EXEC_ROWS and EXEC_COLUMNS.
+ */
+int banger_guest_run(const struct banger_guest *guest,
+                     const struct banger_options *options,
+                     const struct banger_cancel *cancel,
+                     struct banger_string **output,
+                     struct banger_string **error_output,
+                     struct banger_exit *exit,
+                     size_t size,
+                     struct banger_error **error);
+
+/**
+ * Configures the network of the guest. Returns JSON with `interface`. Options: NETWORK_INTERFACE, NETWORK_ADDRESS,
+ * NETWORK_GATEWAY, NETWORK_DNS, HOSTNAME, and NETWORK_PERSIST to keep it for later boots.
+ */
+int banger_guest_set_network(const struct banger_guest *guest,
+                             const struct banger_options *options,
+                             const struct banger_cancel *cancel,
+                             struct banger_string **json,
+                             struct banger_error **error);
+
+/**
+ * Powers the guest off, or reboots it. It goes down after the answer.
+ */
+int banger_guest_shutdown(const struct banger_guest *guest,
+                          bool reboot,
+                          const struct banger_cancel *cancel,
+                          struct banger_error **error);
+
+/**
+ * Waits until the program that banger-init runs has ended, for at most `timeout_ms` (BANGER_FOREVER: no limit), and
+ * tells how. `size` is sizeof(banger_exit).
+ */
+int banger_guest_wait(const struct banger_guest *guest,
+                      uint64_t timeout_ms,
+                      const struct banger_cancel *cancel,
+                      struct banger_exit *exit,
+                      size_t size,
+                      struct banger_error **error);
+
+/**
+ * Asks again and again until the agent answers, for at most `timeout_ms`. Returns JSON as banger_guest_health.
+ */
+int banger_guest_wait_ready(const struct banger_guest *guest,
+                            uint64_t timeout_ms,
+                            const struct banger_cancel *cancel,
+                            struct banger_string **json,
+                            struct banger_error **error);
 
 /**
  * Returns the digest of the image's manifest. It lives as long as the image. "" for NULL.
@@ -690,6 +1349,63 @@ const char *banger_image_path(const struct banger_image *image);
  * Returns the length of the ext4 file. 0 for NULL.
  */
 uint64_t banger_image_size_bytes(const struct banger_image *image);
+
+/**
+ * Writes the entry `index`, from 0 on, to `entry`. `size` is sizeof(banger_metadata_entry).
+ */
+int banger_metadata_at(const struct banger_metadata *metadata,
+                       size_t index,
+                       struct banger_metadata_entry *entry,
+                       size_t size,
+                       struct banger_error **error);
+
+/**
+ * Frees metadata. NULL is fine.
+ */
+void banger_metadata_free(struct banger_metadata *metadata);
+
+/**
+ * Reads what banger_metadata_json has written.
+ */
+int banger_metadata_from_json(const char *json,
+                              size_t length,
+                              struct banger_metadata **metadata,
+                              struct banger_error **error);
+
+/**
+ * Returns the metadata as JSON: `entries`, each `path`, `type`, `mode`, `uid`, `gid`, `mtime`, and where it has them
+ * `major` and `minor`, and `xattrs` (base64). Paths are escaped as in all documents.
+ */
+int banger_metadata_json(const struct banger_metadata *metadata,
+                         struct banger_string **json,
+                         struct banger_error **error);
+
+/**
+ * Returns the number of entries. 0 for NULL.
+ */
+size_t banger_metadata_length(const struct banger_metadata *metadata);
+
+/**
+ * Downloads an image and returns the metadata of the root file system that its layers make, without writing a
+ * file system. `reference` and the options that name the image, the registry and limits are as for banger_pull.
+ * `options`, `cancel` and `progress` may be NULL.
+ */
+int banger_metadata_of_image(const struct banger_store *store,
+                             const char *reference,
+                             const struct banger_options *options,
+                             const struct banger_cancel *cancel,
+                             banger_progress_fn progress,
+                             void *user_data,
+                             struct banger_metadata **metadata,
+                             struct banger_error **error);
+
+/**
+ * Returns the metadata of an open file system, with the changes that are not committed yet.
+ */
+int banger_metadata_of_rootfs(const struct banger_rootfs *rootfs,
+                              const struct banger_cancel *cancel,
+                              struct banger_metadata **metadata,
+                              struct banger_error **error);
 
 /**
  * Adds a text to an option that takes a list.
@@ -777,6 +1493,341 @@ int banger_pull_to_file(const struct banger_store *store,
                         void *user_data,
                         struct banger_image **image,
                         struct banger_error **error);
+
+/**
+ * Gives each path of `metadata` its permissions, owner, time and extended attributes, and makes the devices, FIFOs
+ * and sockets that an unprivileged copy could not make. Returns JSON with `file`, `entries`, `changed`, `unchanged`,
+ * `further_names`, `remade`, `mismatches` and `first_mismatches`, each `path` and `reason`. Commit afterwards.
+ *
+ * If it fails, parts may be done: free the file system without a commit.
+ */
+int banger_rootfs_apply_ownership(struct banger_rootfs *rootfs,
+                                  const struct banger_metadata *metadata,
+                                  const struct banger_cancel *cancel,
+                                  struct banger_string **json,
+                                  struct banger_error **error);
+
+/**
+ * Makes all changes since the last commit last, or none of them: also a crash leaves the one or the other. A
+ * commit that has begun to count cannot be cancelled.
+ */
+int banger_rootfs_commit(struct banger_rootfs *rootfs,
+                         const struct banger_cancel *cancel,
+                         struct banger_error **error);
+
+/**
+ * Makes the empty directory `path`; its parent must exist. `size` is sizeof(banger_attrs). `attrs` may be NULL:
+ * 0755, of 0:0, now.
+ *
+ * This and the calls below change no time but that of what they make. They change the file system in memory:
+ * reads by the same handle see it, and banger_rootfs_commit makes it last. A call that fails changes nothing.
+ */
+int banger_rootfs_create_dir(struct banger_rootfs *rootfs,
+                             const char *path,
+                             size_t length,
+                             const struct banger_attrs *attrs,
+                             size_t size,
+                             struct banger_error **error);
+
+/**
+ * Tells what is at `path` as JSON: an entry of `banger rootfs stat --json`, with the names of the owner, the
+ * target of a symlink, capabilities and extended attributes.
+ */
+int banger_rootfs_entry(const struct banger_rootfs *rootfs,
+                        const char *path,
+                        size_t length,
+                        struct banger_string **json,
+                        struct banger_error **error);
+
+/**
+ * Closes the file system. Changes since the last commit are lost: the file is as it was. NULL is fine.
+ */
+void banger_rootfs_free(struct banger_rootfs *rootfs);
+
+/**
+ * Makes the file system `size_bytes` large, and the file with it, which stays sparse; writes to `new_size_bytes` how
+ * large it is then: a little less, where the end would be hardly more than metadata. It commits, also all changes
+ * made before.
+ */
+int banger_rootfs_grow(struct banger_rootfs *rootfs,
+                       uint64_t size_bytes,
+                       const struct banger_cancel *cancel,
+                       uint64_t *new_size_bytes,
+                       struct banger_error **error);
+
+/**
+ * Gives `existing`, which is not a directory, the further name `path`.
+ */
+int banger_rootfs_hard_link(struct banger_rootfs *rootfs,
+                            const char *existing,
+                            size_t existing_length,
+                            const char *path,
+                            size_t length,
+                            struct banger_error **error);
+
+/**
+ * Puts the guest's programs into the file system and changes what keeps it from booting, as
+ * `banger rootfs inject --json` does, whose document it returns. Commit afterwards. Options: INIT, GUEST_DIR,
+ * ARCHITECTURE, HOSTNAME, SOURCE_DATE_EPOCH; and for the program that banger-init runs EXEC_ARGV, EXEC_ENV,
+ * EXEC_USER, EXEC_WORKING_DIR.
+ *
+ * If it fails, parts may be done: free the file system without a commit.
+ */
+int banger_rootfs_inject(struct banger_rootfs *rootfs,
+                         const struct banger_options *options,
+                         const struct banger_cancel *cancel,
+                         struct banger_string **json,
+                         struct banger_error **error);
+
+/**
+ * Returns whether so many changes wait that banger_rootfs_commit should come before more of them. False for NULL.
+ */
+bool banger_rootfs_is_commit_due(const struct banger_rootfs *rootfs);
+
+/**
+ * Makes a device, FIFO or socket at `path`. `file_type` is a banger_file_type; `major` and `minor` are the numbers
+ * of a device and 0 otherwise; `size` is sizeof(banger_attrs). `attrs` may be NULL: 0644, of 0:0, now.
+ */
+int banger_rootfs_mknod(struct banger_rootfs *rootfs,
+                        const char *path,
+                        size_t length,
+                        uint32_t file_type,
+                        uint32_t major,
+                        uint32_t minor,
+                        const struct banger_attrs *attrs,
+                        size_t size,
+                        struct banger_error **error);
+
+/**
+ * Opens the file system in `file`: an ext4, ext3 or ext2 file, or a block device that is not mounted. `flags` is
+ * 0 to look into it, or BANGER_EDIT.
+ *
+ * Changes stay in memory until banger_rootfs_commit. Options: SOURCE_DATE_EPOCH, the time of what is written
+ * (default: now); MAX_OUTPUT_BYTES, the largest file that banger_rootfs_read returns.
+ */
+int banger_rootfs_open(const char *file,
+                       unsigned int flags,
+                       const struct banger_options *options,
+                       struct banger_rootfs **rootfs,
+                       struct banger_error **error);
+
+/**
+ * Returns the bytes of the regular file `path`. A file larger than the option MAX_OUTPUT_BYTES of
+ * banger_rootfs_open (default: 64 MiB) is error 712: read it with banger_rootfs_read_at.
+ */
+int banger_rootfs_read(const struct banger_rootfs *rootfs,
+                       const char *path,
+                       size_t length,
+                       struct banger_string **content,
+                       struct banger_error **error);
+
+/**
+ * Reads up to `size` bytes of the regular file `path`, from `offset` on, into `buffer`. Writes their number to
+ * `read_bytes`: it is less than `size` only at the end of the file, and 0 behind it.
+ */
+int banger_rootfs_read_at(const struct banger_rootfs *rootfs,
+                          const char *path,
+                          size_t length,
+                          uint64_t offset,
+                          uint8_t *buffer,
+                          size_t size,
+                          size_t *read_bytes,
+                          struct banger_error **error);
+
+/**
+ * Reads the directory `path`. The entries are ordered by the bytes of their names.
+ */
+int banger_rootfs_read_dir(const struct banger_rootfs *rootfs,
+                           const char *path,
+                           size_t length,
+                           struct banger_dir **dir,
+                           struct banger_error **error);
+
+/**
+ * Returns the target of the symlink `path`.
+ */
+int banger_rootfs_read_link(const struct banger_rootfs *rootfs,
+                            const char *path,
+                            size_t length,
+                            struct banger_string **target,
+                            struct banger_error **error);
+
+/**
+ * Removes `path`, and everything below it if it is a directory. Error 725 says that one commit cannot hold so many
+ * changes: remove parts, with commits in between.
+ */
+int banger_rootfs_remove(struct banger_rootfs *rootfs,
+                         const char *path,
+                         size_t length,
+                         const struct banger_cancel *cancel,
+                         struct banger_error **error);
+
+/**
+ * Removes the extended attribute `name` of `path`. It is error 727 if there is no such attribute.
+ */
+int banger_rootfs_remove_xattr(struct banger_rootfs *rootfs,
+                               const char *path,
+                               size_t length,
+                               const char *name,
+                               struct banger_error **error);
+
+/**
+ * Moves `from` to `path`, which must not exist.
+ */
+int banger_rootfs_rename(struct banger_rootfs *rootfs,
+                         const char *from,
+                         size_t from_length,
+                         const char *path,
+                         size_t length,
+                         struct banger_error **error);
+
+/**
+ * Returns `path` with every symlink followed, the last one too. Where it leads must exist.
+ */
+int banger_rootfs_resolve(const struct banger_rootfs *rootfs,
+                          const char *path,
+                          size_t length,
+                          struct banger_string **resolved,
+                          struct banger_error **error);
+
+/**
+ * Sets the permissions of `path`, 0 to 07777.
+ */
+int banger_rootfs_set_mode(struct banger_rootfs *rootfs,
+                           const char *path,
+                           size_t length,
+                           uint32_t mode,
+                           struct banger_error **error);
+
+/**
+ * Sets the time of the last modification of `path`. `nanoseconds` is less than 1000000000, or BANGER_TIME_NOW.
+ */
+int banger_rootfs_set_mtime(struct banger_rootfs *rootfs,
+                            const char *path,
+                            size_t length,
+                            int64_t seconds,
+                            uint32_t nanoseconds,
+                            struct banger_error **error);
+
+/**
+ * Sets owner and group of `path`; BANGER_KEEP_ID keeps one. Bits such as setuid and capabilities stay.
+ */
+int banger_rootfs_set_owner(struct banger_rootfs *rootfs,
+                            const char *path,
+                            size_t length,
+                            uint32_t uid,
+                            uint32_t gid,
+                            struct banger_error **error);
+
+/**
+ * Sets the extended attribute `name` of `path`, such as "user.note", to the `value_length` bytes at `value`.
+ */
+int banger_rootfs_set_xattr(struct banger_rootfs *rootfs,
+                            const char *path,
+                            size_t length,
+                            const char *name,
+                            const uint8_t *value,
+                            size_t value_length,
+                            struct banger_error **error);
+
+/**
+ * Returns the size of the file system in bytes. 0 for NULL.
+ */
+uint64_t banger_rootfs_size_bytes(const struct banger_rootfs *rootfs);
+
+/**
+ * Tells what is at `path`, a symlink itself. `size` is sizeof(banger_stat). It is error 700, of the kind
+ * BANGER_KIND_NOT_FOUND, if the path does not exist.
+ */
+int banger_rootfs_stat(const struct banger_rootfs *rootfs,
+                       const char *path,
+                       size_t length,
+                       struct banger_stat *stat,
+                       size_t size,
+                       struct banger_error **error);
+
+/**
+ * Makes the symlink `path` with the target `target`, which is stored as it is. `target_length` is the length of the
+ * target, or BANGER_STRLEN; `size` is sizeof(banger_attrs). `attrs` may be NULL: 0777, of 0:0, now.
+ */
+int banger_rootfs_symlink(struct banger_rootfs *rootfs,
+                          const char *path,
+                          size_t length,
+                          const char *target,
+                          size_t target_length,
+                          const struct banger_attrs *attrs,
+                          size_t size,
+                          struct banger_error **error);
+
+/**
+ * Checks the whole file system but the bytes of files, with all checksums. Returns JSON with `file`, `uuid`,
+ * `size_bytes`, `free_bytes`, `inodes`, `used_inodes`, `problems` (at most 100 sentences) and `problem_count`.
+ * Damage is no error: look at `problems`.
+ */
+int banger_rootfs_verify(const struct banger_rootfs *rootfs,
+                         const struct banger_cancel *cancel,
+                         struct banger_string **json,
+                         struct banger_error **error);
+
+/**
+ * Writes the regular file `path` with the `data_length` bytes at `data`, in the place of anything there but a
+ * directory; its parent must exist. Other hard links of a file that is replaced keep the old bytes. `size` is
+ * sizeof(banger_attrs).
+ *
+ * `attrs` may be NULL: a file that is replaced gives its mode, owner and extended attributes (no capability), and
+ * a new one is 0644 of 0:0; the time is now.
+ */
+int banger_rootfs_write(struct banger_rootfs *rootfs,
+                        const char *path,
+                        size_t length,
+                        const uint8_t *data,
+                        size_t data_length,
+                        const struct banger_attrs *attrs,
+                        size_t size,
+                        const struct banger_cancel *cancel,
+                        struct banger_error **error);
+
+/**
+ * As banger_rootfs_write, with all bytes that can be read from the file descriptor `fd`, from its position on.
+ * It may be a pipe. It stays open. Zeros become holes.
+ */
+int banger_rootfs_write_from_fd(struct banger_rootfs *rootfs,
+                                const char *path,
+                                size_t length,
+                                int fd,
+                                const struct banger_attrs *attrs,
+                                size_t size,
+                                const struct banger_cancel *cancel,
+                                struct banger_error **error);
+
+/**
+ * Writes /etc/banger-network.conf, which the guest reads at each boot. Commit afterwards. Options:
+ * NETWORK_INTERFACE, NETWORK_ADDRESS, NETWORK_GATEWAY, NETWORK_DNS, HOSTNAME.
+ */
+int banger_rootfs_write_network(struct banger_rootfs *rootfs,
+                                const struct banger_options *options,
+                                struct banger_error **error);
+
+/**
+ * Returns the value of the extended attribute `name` of `path`. It is error 727, of the kind
+ * BANGER_KIND_NOT_FOUND, if there is no such attribute.
+ */
+int banger_rootfs_xattr(const struct banger_rootfs *rootfs,
+                        const char *path,
+                        size_t length,
+                        const char *name,
+                        struct banger_string **value,
+                        struct banger_error **error);
+
+/**
+ * Returns the extended attributes of `path` as JSON: the object `xattrs` has a name and a value in base64 for
+ * each.
+ */
+int banger_rootfs_xattrs(const struct banger_rootfs *rootfs,
+                         const char *path,
+                         size_t length,
+                         struct banger_string **json,
+                         struct banger_error **error);
 
 /**
  * Copies an image under a new name, which must be free, as banger_store_export copies its file.

@@ -57,7 +57,8 @@ class Agent:
             result, value = getattr(self, "_" + operation)(connection, args)
         except FileNotFoundError as error:
             result, value = "error", {"code": "not_found", "message": str(error)}
-        send(connection, REPLY, {"id": request["id"], "result": result, "value": value})
+        reply = {"id": request["id"], "result": result, "value": value}
+        send(connection, REPLY, {name: part for name, part in reply.items() if part is not None})
 
     def _health(self, connection: socket.socket, args: dict[str, Any]) -> tuple[str, Any]:
         return "health", {"agent_version": "0.0.1", "protocol": 1, "uptime_ms": 5}
@@ -69,7 +70,7 @@ class Agent:
         return "set_network", {"interface": "eth0"}
 
     def _shutdown(self, connection: socket.socket, args: dict[str, Any]) -> tuple[str, Any]:
-        return "shutdown", {}
+        return "shutdown", None
 
     def _wait(self, connection: socket.socket, args: dict[str, Any]) -> tuple[str, Any]:
         # Nothing comes: the host goes away.
@@ -78,7 +79,7 @@ class Agent:
         raise EOFError
 
     def _copy_in(self, connection: socket.socket, args: dict[str, Any]) -> tuple[str, Any]:
-        send(connection, ACCEPTED, {"op": "copy_in", "args": {}})
+        send(connection, ACCEPTED, {"op": "copy_in"})
         content = b""
         while True:
             kind, payload = receive(connection)
@@ -94,7 +95,7 @@ class Agent:
         send(connection, ACCEPTED, {"op": "copy_out", "args": target})
         for start in range(0, len(content), 1 << 16):
             send(connection, OUTPUT, content[start : start + (1 << 16)])
-        return "copy_out", {}
+        return "copy_out", {"bytes": len(content)}
 
     def _exec(self, connection: socket.socket, args: dict[str, Any]) -> tuple[str, Any]:
         environment = {**os.environ, **dict(args.get("env", []))}
@@ -149,8 +150,8 @@ class Agent:
         process.stdout.close()
         process.stderr.close()
         if status < 0:
-            return "exited", {"how": "killed", "signal": -status}
-        return "exited", {"how": "exited", "status": status}
+            return "exec", {"how": "killed", "signal": -status}
+        return "exec", {"how": "exited", "status": status}
 
 
 def send(connection: socket.socket, kind: int, payload: Any) -> None:

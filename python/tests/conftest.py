@@ -88,7 +88,8 @@ class SilentServer:
             self.accepted.set()
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
+        if self._listener.fileno() != -1:
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for connection in self._connections:
             connection.close()
@@ -108,6 +109,7 @@ class Registry:
         layout = Path(reference[len("oci:") :].rpartition(":")[0])
         registry = self
         self.pause_s = 0.0
+        self.sending = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -140,6 +142,8 @@ class Registry:
                 try:
                     for start in range(0, len(content), 1 << 16):
                         self.wfile.write(content[start : start + (1 << 16)])
+                        if start:
+                            registry.sending.set()
                         time.sleep(registry.pause_s)
                 except OSError:
                     self.close_connection = True

@@ -19,19 +19,31 @@ from ctypes import (
 from typing import Any
 
 BANGER_VERSION_MAJOR = 0
-BANGER_ERROR_INTERNAL = 510
+BANGER_VERSION_MINOR = 1
+BANGER_VERSION_PATCH = 0
+BANGER_STRLEN = 18446744073709551615
+BANGER_EDIT = 1
 BANGER_ERROR_ARGUMENT = 511
+BANGER_ERROR_CANCELLED = 505
+BANGER_ERROR_INTERNAL = 510
 BANGER_ERROR_OPTION = 512
 BANGER_ERROR_RESOURCES = 513
-BANGER_ERROR_CANCELLED = 505
-BANGER_FOREVER = 18446744073709551615
-BANGER_EDIT = 1
-BANGER_TIME_NOW = 1073741823
-BANGER_KEEP_ID = 4294967295
-BANGER_STRLEN = 18446744073709551615
+BANGER_FEATURE_E2FSPROGS = 4
 BANGER_FEATURE_GUEST_AMD64 = 1
 BANGER_FEATURE_GUEST_ARM64 = 2
-BANGER_FEATURE_E2FSPROGS = 4
+BANGER_FOREVER = 18446744073709551615
+BANGER_KEEP_ID = 4294967295
+BANGER_TIME_NOW = 1073741823
+
+BANGER_EXEC_NOTHING = 0
+BANGER_EXEC_OUTPUT = 1
+BANGER_EXEC_ERROR_OUTPUT = 2
+BANGER_EXEC_ENDED = 3
+BANGER_EXEC_OTHER = 4
+
+BANGER_EXIT_EXITED = 1
+BANGER_EXIT_KILLED = 2
+BANGER_EXIT_OTHER = 3
 
 BANGER_KIND_CANCELLED = 1
 BANGER_KIND_NOT_FOUND = 2
@@ -47,32 +59,13 @@ BANGER_KIND_ARGUMENT = 11
 BANGER_KIND_GUEST = 12
 BANGER_KIND_INTERNAL = 13
 
-BANGER_EVENT_IDLE = 1
-BANGER_EVENT_RESOLVING = 2
-BANGER_EVENT_RESOLVED = 3
-BANGER_EVENT_BLOB_STARTED = 4
-BANGER_EVENT_BLOB_WAITING = 5
-BANGER_EVENT_PULL_WAITING = 6
-BANGER_EVENT_BLOB_PROGRESS = 7
-BANGER_EVENT_BLOB_DONE = 8
-BANGER_EVENT_RETRY = 9
-BANGER_EVENT_LAYER_PROGRESS = 10
-BANGER_EVENT_LAYER_DONE = 11
-BANGER_EVENT_DIRECTORY_PROGRESS = 12
-BANGER_EVENT_WARNING = 13
-BANGER_EVENT_BUILDING = 14
-BANGER_EVENT_DONE = 15
-BANGER_EVENT_OTHER = 16
-
-BANGER_EXEC_NOTHING = 0
-BANGER_EXEC_OUTPUT = 1
-BANGER_EXEC_ERROR_OUTPUT = 2
-BANGER_EXEC_ENDED = 3
-BANGER_EXEC_OTHER = 4
-
-BANGER_EXIT_EXITED = 1
-BANGER_EXIT_KILLED = 2
-BANGER_EXIT_OTHER = 3
+BANGER_FILE_FIFO = 1
+BANGER_FILE_CHAR_DEVICE = 2
+BANGER_FILE_DIRECTORY = 4
+BANGER_FILE_BLOCK_DEVICE = 6
+BANGER_FILE_REGULAR = 8
+BANGER_FILE_SYMLINK = 10
+BANGER_FILE_SOCKET = 12
 
 BANGER_OPT_NAME = 1
 BANGER_OPT_PLATFORM = 2
@@ -151,20 +144,30 @@ BANGER_OPT_COPY_UID = 120
 BANGER_OPT_COPY_GID = 121
 BANGER_OPT_COPY_PARENTS = 122
 
-BANGER_FILE_FIFO = 1
-BANGER_FILE_CHAR_DEVICE = 2
-BANGER_FILE_DIRECTORY = 4
-BANGER_FILE_BLOCK_DEVICE = 6
-BANGER_FILE_REGULAR = 8
-BANGER_FILE_SYMLINK = 10
-BANGER_FILE_SOCKET = 12
+BANGER_EVENT_IDLE = 1
+BANGER_EVENT_RESOLVING = 2
+BANGER_EVENT_RESOLVED = 3
+BANGER_EVENT_BLOB_STARTED = 4
+BANGER_EVENT_BLOB_WAITING = 5
+BANGER_EVENT_PULL_WAITING = 6
+BANGER_EVENT_BLOB_PROGRESS = 7
+BANGER_EVENT_BLOB_DONE = 8
+BANGER_EVENT_RETRY = 9
+BANGER_EVENT_LAYER_PROGRESS = 10
+BANGER_EVENT_LAYER_DONE = 11
+BANGER_EVENT_DIRECTORY_PROGRESS = 12
+BANGER_EVENT_WARNING = 13
+BANGER_EVENT_BUILDING = 14
+BANGER_EVENT_DONE = 15
+BANGER_EVENT_OTHER = 16
 
 
-class banger_exec_event(ctypes.Structure):
+class banger_dirent(ctypes.Structure):
     _fields_ = [
-        ("data", c_void_p),
-        ("length", c_size_t),
-        ("kind", c_uint32),
+        ("name", c_void_p),
+        ("name_length", c_size_t),
+        ("inode", c_uint64),
+        ("file_type", c_uint32),
         ("reserved", c_uint32),
     ]
 
@@ -174,6 +177,15 @@ class banger_exit(ctypes.Structure):
         ("kind", c_uint32),
         ("status", c_int32),
         ("signal", c_int32),
+        ("reserved", c_uint32),
+    ]
+
+
+class banger_exec_event(ctypes.Structure):
+    _fields_ = [
+        ("data", c_void_p),
+        ("length", c_size_t),
+        ("kind", c_uint32),
         ("reserved", c_uint32),
     ]
 
@@ -194,6 +206,16 @@ class banger_metadata_entry(ctypes.Structure):
     ]
 
 
+class banger_attrs(ctypes.Structure):
+    _fields_ = [
+        ("mtime_seconds", c_int64),
+        ("mtime_nanoseconds", c_uint32),
+        ("mode", c_uint32),
+        ("uid", c_uint32),
+        ("gid", c_uint32),
+    ]
+
+
 class banger_stat(ctypes.Structure):
     _fields_ = [
         ("inode", c_uint64),
@@ -207,26 +229,6 @@ class banger_stat(ctypes.Structure):
         ("nlink", c_uint32),
         ("device_major", c_uint32),
         ("device_minor", c_uint32),
-    ]
-
-
-class banger_dirent(ctypes.Structure):
-    _fields_ = [
-        ("name", c_void_p),
-        ("name_length", c_size_t),
-        ("inode", c_uint64),
-        ("file_type", c_uint32),
-        ("reserved", c_uint32),
-    ]
-
-
-class banger_attrs(ctypes.Structure):
-    _fields_ = [
-        ("mtime_seconds", c_int64),
-        ("mtime_nanoseconds", c_uint32),
-        ("mode", c_uint32),
-        ("uid", c_uint32),
-        ("gid", c_uint32),
     ]
 
 

@@ -246,7 +246,8 @@ class Rootfs(Handle):
     def read_at(self, path: GuestPath, offset: int, size: int) -> bytes:
         """Returns up to `size` bytes of a regular file from `offset` on; fewer at its end."""
         buffer = ctypes.create_string_buffer(size)
-        return buffer.raw[: self._read_into(self._resolved(path), offset, buffer, size)]
+        got = self._read_into(self._resolved(path), offset, buffer, size)
+        return buffer.raw[:got]
 
     def _read_into(self, path: GuestPath, offset: int, buffer: Any, size: int) -> int:
         got = ctypes.c_size_t()
