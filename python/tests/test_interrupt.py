@@ -21,6 +21,18 @@ with banger.Store(sys.argv[1] + "/state", sys.argv[1] + "/cache") as store:
         raise
 """
 
+ASYNCIO = """
+import asyncio, banger, sys, threading
+async def main():
+    with banger.Store(sys.argv[1] + "/state", sys.argv[1] + "/cache") as store:
+        await store.pull_async(sys.argv[2], plain_http=True)
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted", threading.active_count())
+    raise
+"""
+
 GUEST = """
 import banger, sys
 guest = banger.Guest("tcp:" + sys.argv[2].partition("/")[0])
@@ -34,8 +46,8 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize(
     "program",
-    [PULL.format(options=""), PULL.format(options=", progress=lambda event: None"), GUEST],
-    ids=["pull", "pull with progress", "guest"],
+    [PULL.format(options=""), PULL.format(options=", progress=lambda event: None"), ASYNCIO, GUEST],
+    ids=["pull", "pull with progress", "asyncio", "guest"],
 )
 def test_an_interrupt_ends_a_call_that_waits(
     program: str, tmp_path: Path, silent_server: SilentServer

@@ -82,11 +82,12 @@ class Guest(Handle):
     "vsock:CID:PORT", "unix:PATH" or "tcp:ADDRESS:PORT".
 
     >>> import banger
-    >>> guest = banger.Guest("unix:/nonexistent.sock")
-    >>> guest.health()
-    Traceback (most recent call last):
-        ...
-    banger.GuestError: cannot connect to unix:/nonexistent.sock: No such file or directory (os error 2)
+    >>> with banger.Guest("unix:/nonexistent.sock") as guest:
+    ...     try:
+    ...         guest.health()
+    ...     except banger.GuestError as error:
+    ...         print(error.message)
+    cannot connect to the guest at unix:/nonexistent.sock: No such file or directory (os error 2)
     """
 
     _free = "banger_guest_free"

@@ -171,11 +171,8 @@ class Rootfs(Handle):
     ...     rootfs.write("/etc/hostname", "vm1\\n")
     ...     rootfs.commit()
     >>> with banger.Rootfs(work + "/disk.ext4") as rootfs:
-    ...     rootfs.read("/etc/hostname")
-    ...     rootfs.read_text("/nothing")
-    Traceback (most recent call last):
-        ...
-    banger.NotFoundError: /nothing does not exist
+    ...     rootfs.read("/etc/hostname"), rootfs.exists("/nothing")
+    (b'vm1\\n', False)
     """
 
     _free = "banger_rootfs_free"

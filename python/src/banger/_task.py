@@ -7,7 +7,6 @@ exception of a progress function is an exception of this loop.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ctypes
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
@@ -62,10 +61,10 @@ class Task(Handle):
             return result()
 
     async def _take_all(self, loop: asyncio.AbstractEventLoop, progress: Progress | None) -> None:
-        readable = asyncio.Event()
+        awake = asyncio.Event()
         with self._use() as task:
             fd = library.banger_task_fd(task)
-            loop.add_reader(fd, readable.set)
+            loop.add_reader(fd, awake.set)
             try:
                 while (event := self._next(0)) is not None:
                     if event.kind != "idle":
@@ -73,12 +72,7 @@ class Task(Handle):
                             progress(event)
                         # A long row of events is no reason to let nobody else run.
                         await asyncio.sleep(0)
-                        continue
-                    readable.clear()
-                    with contextlib.suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(readable.wait(), _STEP_MS / 1000)
-                        continue
-                    if progress is not None:
+                    elif await _is_late(loop, awake) and progress is not None:
                         progress(event)
             finally:
                 loop.remove_reader(fd)
@@ -97,3 +91,24 @@ class Task(Handle):
         with self._use() as task:
             made: dict[str, Any] = json_of("banger_task_finish_json", task)
         return made
+
+
+async def _is_late(loop: asyncio.AbstractEventLoop, awake: asyncio.Event) -> bool:
+    """Waits for `awake`, for one step at most, and returns whether it did not come.
+
+    `asyncio.wait_for` does not do: before Python 3.12 it loses a cancellation that comes with the event.
+    """
+    is_late = False
+
+    def ring() -> None:
+        nonlocal is_late
+        is_late = True
+        awake.set()
+
+    awake.clear()
+    timer = loop.call_later(_STEP_MS / 1000, ring)
+    try:
+        await awake.wait()
+    finally:
+        timer.cancel()
+    return is_late
