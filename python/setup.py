@@ -1,7 +1,8 @@
 """Builds the wheel with libbanger.so inside.
 
 BANGER_LIBRARY names the library to put in; without it cargo builds one from the workspace around this
-directory. BANGER_WHEEL_PLATFORM is the platform of the wheel's name, in the place of this machine's.
+directory, with the profile BANGER_PROFILE ("release"). BANGER_WHEEL_PLATFORM is the platform in the wheel's
+name, in the place of this machine's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def built_library() -> Path:
     workspace = HERE.parent
     if not (workspace / "banger-ffi" / "Cargo.toml").exists():
         raise SystemExit("set BANGER_LIBRARY to a libbanger.so: the Rust sources are not here")
-    command = ["cargo", "build", "--release", "--locked", "--package", "banger-ffi"]
+    command = ["cargo", "build", "--locked", "--package", "banger-ffi"]
+    command += ["--profile", os.environ.get("BANGER_PROFILE", "release")]
     command += ["--message-format", "json-render-diagnostics"]
     output = subprocess.run(command, cwd=workspace, check=True, stdout=subprocess.PIPE).stdout
     for line in output.splitlines():

@@ -37,6 +37,31 @@ def test_another_library_is_refused(tmp_path: Path) -> None:
         assert message in done.stderr.splitlines()[-1]
 
 
+def test_a_child_leaves_the_objects_of_its_parent_alone(tmp_path: Path, layout: str) -> None:
+    program = """
+import banger, os, sys
+store = banger.Store(sys.argv[1] + "/state", sys.argv[1] + "/cache")
+image = store.pull(sys.argv[2], size_bytes=64 << 20)
+child = os.fork()
+if child == 0:
+    try:
+        store.list()
+    except RuntimeError as error:
+        print(error)
+    image.close()
+    del store, image
+    # The child may use the library for itself.
+    with banger.Store(sys.argv[1] + "/state", sys.argv[1] + "/cache") as own:
+        own.pull(sys.argv[2], size_bytes=64 << 20).close()
+    sys.exit(7)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), image.path.exists())
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path), layout]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "this Store belongs to the process that forked this one\n7 True\n"
+
+
 def test_every_option_of_the_library_can_be_given() -> None:
     given = set()
     for kind in (

@@ -117,6 +117,7 @@ class Handle:
         self._lock = threading.Lock()
         self._users = 0
         self._is_closed = False
+        self._process = os.getpid()
 
     @contextmanager
     def _use(self) -> Iterator[int]:
@@ -124,6 +125,8 @@ class Handle:
         with self._lock:
             if self._is_closed or self._pointer is None:
                 raise ValueError(f"this {type(self).__name__} is closed")
+            if self._process != os.getpid():
+                raise RuntimeError(f"this {type(self).__name__} belongs to the process that forked this one")
             self._users += 1
             pointer = self._pointer
         try:
@@ -141,7 +144,8 @@ class Handle:
         return pointer
 
     def _free_pointer(self, pointer: int | None) -> None:
-        if pointer is not None:
+        # A child has none of the threads that the library waits for: there the object is left to its end.
+        if pointer is not None and self._process == os.getpid():
             getattr(library, self._free)(pointer)
 
     def close(self) -> None:
