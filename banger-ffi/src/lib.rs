@@ -25,4 +25,6 @@ mod sized;
 pub mod store;
 pub mod string;
 mod task;
+#[cfg(test)]
+mod tests;
 pub mod version;

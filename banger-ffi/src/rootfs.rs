@@ -209,7 +209,7 @@ pub unsafe extern "C" fn banger_rootfs_open(
     }
 }
 
-/// Closes the file system. Changes since the last commit are lost: the file is as it was. NULL is fine.
+/// Closes the file system. Changes since the last commit are lost: the file system is as it was. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_rootfs_free(rootfs: *mut banger_rootfs) {
     // SAFETY: the caller got the pointer of this library and frees it once.

@@ -90,8 +90,8 @@ pub use banger_oci::{
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ContentError, ContentStore, Cost,
     DirEntry, Distrust, ErrorContext, ErrorKind, Existing, Failure, FileType, GuestPath, HostPlace,
-    LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, NodeKind, OverBudget, PathError,
-    ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs, escape_bytes,
+    LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, NodeKind, OverBudget,
+    PathError, ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs, escape_bytes,
     escape_text, is_hidden, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};

@@ -9,7 +9,8 @@ use banger_oci::{
     check_own_directory, flatten,
 };
 use banger_tree::{
-    Budget, Cancellation, ContentStore, LayerIndex, Metadata, ResolveAccount, RootfsError, Timestamp, TreeRootfs,
+    Budget, Cancellation, ContentStore, LayerIndex, Metadata, ResolveAccount, RootfsError, Timestamp,
+    TreeRootfs,
 };
 use camino::Utf8Path;
 

@@ -21,7 +21,8 @@ pub fn read_up_to(rootfs: &dyn Rootfs, path: &GuestPath, max_bytes: u64) -> Resu
         && stat.size_bytes > max_bytes
     {
         let size_bytes = stat.size_bytes;
-        let reason = format!("it has {size_bytes} bytes, more than the allowed {max_bytes}; read it in parts");
+        let reason =
+            format!("it has {size_bytes} bytes, more than the allowed {max_bytes}; read it in parts");
         return Err(RootfsError::Limit { path: path.clone(), reason }.into());
     }
     Ok(rootfs.read(path)?)

@@ -1,9 +1,8 @@
 //! The client and guests that mean it ill: every call ends by its deadline, in bounded memory.
 
 use std::io::Write as _;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use banger::guest::{
@@ -14,58 +13,36 @@ use banger_guest::protocol::{
     Accepted, CopyTarget, FrameKind, Health, Message as _, Outcome, Reply, Request, read_frame, write_frame,
     write_message,
 };
+use banger_testkit::{AgentScript, ScriptedAgent};
 use camino::Utf8PathBuf;
-use tempfile::TempDir;
 
 /// The limit of the calls in these tests, and how late they may end.
 const LIMIT: Duration = Duration::from_millis(600);
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Serves every connection with a script until it is dropped.
-pub(crate) struct Hostile {
-    path: Utf8PathBuf,
-    ends: Arc<AtomicBool>,
-    _directory: TempDir,
-}
+/// An agent that follows a script, and clients of it.
+pub(crate) struct Hostile(ScriptedAgent);
 
-pub(crate) type Script = fn(&mut UnixStream) -> Option<()>;
+pub(crate) type Script = AgentScript;
 
 impl Hostile {
     pub(crate) fn new(script: Script) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = Utf8PathBuf::from_path_buf(directory.path().join("agent")).unwrap();
-        let listener = UnixListener::bind(&path).unwrap();
-        let ends = Arc::new(AtomicBool::new(false));
-        let has_ended = Arc::clone(&ends);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if has_ended.load(Ordering::Relaxed) {
-                    return;
-                }
-                let mut stream = stream.unwrap();
-                // It ends with the client's end of the connection.
-                std::thread::spawn(move || script(&mut stream));
-            }
-        });
-        Self { path, ends, _directory: directory }
+        Self(ScriptedAgent::new(script))
+    }
+
+    fn path(&self) -> Utf8PathBuf {
+        Utf8PathBuf::from_path_buf(self.0.path().to_owned()).unwrap()
     }
 
     pub(crate) fn client(&self) -> GuestClient {
         let timeouts = GuestTimeouts::default().with_connect(LIMIT).with_reply(LIMIT);
-        GuestClient::new(GuestAddress::Unix(self.path.clone())).with_timeouts(timeouts)
+        GuestClient::new(GuestAddress::Unix(self.path())).with_timeouts(timeouts)
     }
 
     pub(crate) fn vmm(&self) -> GuestClient {
-        let address = GuestAddress::Hybrid { path: self.path.clone(), port: 5000 };
+        let address = GuestAddress::Hybrid { path: self.path(), port: 5000 };
         GuestClient::new(address)
             .with_timeouts(GuestTimeouts::default().with_connect(LIMIT).with_reply(LIMIT))
-    }
-}
-
-impl Drop for Hostile {
-    fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
-        let _ = UnixStream::connect(&self.path);
     }
 }
 

@@ -8,8 +8,8 @@ mod terminal;
 use std::time::Duration;
 
 use banger::guest::{
-    AnswerDocument, EntrypointState, ExitStatus, GuestClient, Info, InterfaceAnswer, NetworkConfig, ShutdownAction,
-    ShutdownAnswer,
+    AnswerDocument, EntrypointState, ExitStatus, GuestClient, Info, InterfaceAnswer, NetworkConfig,
+    ShutdownAction, ShutdownAnswer,
 };
 
 use self::answer::ended;

@@ -8,8 +8,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 use banger::rootfs::{
-    ChangeOwner, Destination, Edit, EditError, FileDocument, GuestPath, MakeDirectory, MakeLink, ModeChange, Move, Operand,
-    OwnerChange, PatientReader, Put, PutSource, Remove,
+    ChangeOwner, Destination, Edit, EditError, FileDocument, GuestPath, MakeDirectory, MakeLink, ModeChange,
+    Move, Operand, OwnerChange, PatientReader, Put, PutSource, Remove,
 };
 use banger::{Cancellation, InjectRequest};
 use serde::Serialize;
