@@ -38,6 +38,14 @@ class Metadata(Handle):
     """The attributes of every path, parents before children: what an unprivileged copy of a tree loses.
 
     It is a sequence of `MetadataEntry`.
+
+    >>> import banger, os, tempfile
+    >>> work = tempfile.mkdtemp()
+    >>> os.makedirs(work + "/tree/etc")
+    >>> built = banger.build(work + "/tree", work + "/disk.ext4")
+    >>> with banger.Rootfs(work + "/disk.ext4") as rootfs, rootfs.metadata() as metadata:
+    ...     [entry.path for entry in metadata]
+    [b'/', b'/etc', b'/lost+found']
     """
 
     _free = "banger_metadata_free"

@@ -6,7 +6,6 @@ exception of a progress function is an exception of this loop.
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
@@ -14,6 +13,8 @@ from ._event import Event
 from ._native import Handle, call, json_of, library
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ._event import Progress
     from ._image import Image
 
@@ -50,6 +51,9 @@ class Task(Handle):
 
     async def driven(self, progress: Progress | None, result: Callable[[], R]) -> R:
         """As `drive`, while the event loop goes on; then returns what `result` does, and closes the task."""
+        # Programs without an event loop need not wait until it is loaded.
+        import asyncio
+
         loop = asyncio.get_running_loop()
         try:
             await self._take_all(loop, progress)
@@ -61,6 +65,8 @@ class Task(Handle):
             return result()
 
     async def _take_all(self, loop: asyncio.AbstractEventLoop, progress: Progress | None) -> None:
+        import asyncio
+
         awake = asyncio.Event()
         with self._use() as task:
             fd = library.banger_task_fd(task)
