@@ -1,0 +1,8 @@
+//! The C library, as C programs see it: compiled by the compilers of this machine against `include/banger.h`,
+//! linked with what `cargo build -p banger-ffi` makes.
+
+mod build;
+mod conventions;
+mod header;
+mod install;
+mod programs;
