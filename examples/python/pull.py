@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from typing import Any
 
 import banger
 
@@ -51,9 +52,23 @@ class ProgressBar:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
+def program_of(record: dict[str, Any]) -> banger.InjectOptions:
+    """Returns what the guest runs: what a container of the image would."""
+    config = record["config"]
+    options: banger.InjectOptions = {
+        "exec_argv": [*(config.get("entrypoint") or []), *(config.get("cmd") or [])],
+        "exec_env": config.get("env") or [],
+    }
+    if config.get("user"):
+        options["exec_user"] = config["user"]
+    if config.get("working_dir"):
+        options["exec_working_dir"] = config["working_dir"]
+    return options
+
+
 def main(reference: str, file: str, hostname: str, key: str, address: str, gateway: str) -> None:
     network = banger.NetworkConfig(addresses=[address], gateways=[gateway], hostname=hostname)
-    # The guest programs come with `rootfs.inject` below, in one commit with the rest.
+    # The programs of the guest come below, in one commit with the rest.
     with banger.Store() as store, store.pull(reference, progress=ProgressBar(), inject=False) as image:
         store.export(image.id, file)
         record = image.record
@@ -62,7 +77,7 @@ def main(reference: str, file: str, hostname: str, key: str, address: str, gatew
         rootfs.makedirs("/root/.ssh", mode=0o700)
         rootfs.write("/root/.ssh/authorized_keys", f"{key}\n", mode=0o600)
         rootfs.write_network(network)
-        rootfs.inject()
+        rootfs.inject(**program_of(record))
         rootfs.commit()
     json.dump(record, sys.stdout, indent=2)
     print()
