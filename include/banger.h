@@ -65,6 +65,12 @@
 #define BANGER_EDIT 1
 
 /**
+ * banger_rootfs_open: open the file to change it, alone. Other programs that lock it are kept out until
+ * banger_rootfs_free.
+ */
+#define BANGER_EDIT 1
+
+/**
  * A pointer is NULL that must not be, a text is not UTF-8, or an option has a value of another type.
  */
 #define BANGER_ERROR_ARGUMENT 511
@@ -1546,7 +1552,7 @@ int banger_rootfs_entry(const struct banger_rootfs *rootfs,
                         struct banger_error **error);
 
 /**
- * Closes the file system. Changes since the last commit are lost: the file system is as it was. NULL is fine.
+ * Closes the file system. Changes since the last commit are lost: the file is as it was. NULL is fine.
  */
 void banger_rootfs_free(struct banger_rootfs *rootfs);
 

@@ -1,0 +1,44 @@
+"""Open files of the host."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+
+@contextmanager
+def readable_fd(file: BinaryIO) -> Iterator[int]:
+    """Lends a file descriptor that gives what `file` gives; one without is copied to a temporary file."""
+    try:
+        fd = file.fileno()
+        # What Python has read ahead is not lost: the descriptor is put where the file is.
+        if file.seekable():
+            os.lseek(fd, file.tell(), os.SEEK_SET)
+    except io.UnsupportedOperation:
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            copy.seek(0)
+            yield copy.fileno()
+    else:
+        yield fd
+
+
+@contextmanager
+def writable_fd(file: BinaryIO) -> Iterator[int]:
+    """Lends a file descriptor whose content goes where `file` writes."""
+    try:
+        file.flush()
+        fd = file.fileno()
+    except io.UnsupportedOperation:
+        with tempfile.TemporaryFile() as copy:
+            yield copy.fileno()
+            copy.seek(0)
+            shutil.copyfileobj(copy, file)
+    else:
+        yield fd

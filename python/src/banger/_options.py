@@ -1,0 +1,243 @@
+"""Options of calls: keyword arguments that become numbered keys of the library."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from . import _abi
+from ._native import call, library, text
+
+if TYPE_CHECKING:
+    from ._native import HostPath
+
+_NUMBERS = {
+    name[len("BANGER_OPT_") :].lower(): value
+    for name, value in vars(_abi).items()
+    if name.startswith("BANGER_OPT_")
+}
+
+
+class LimitOptions(TypedDict, total=False):
+    """How much an image, a directory or a tar may cost; docs/ffi.md has the defaults."""
+
+    max_content_bytes: int
+    max_tar_bytes: int
+    max_entries: int
+    max_depth: int
+    max_file_bytes: int
+    max_xattr_bytes: int
+    max_metadata_bytes: int
+    max_path_components: int
+    max_layers: int
+    max_warnings: int
+    max_extended_bytes: int
+    max_sparse_extents: int
+
+
+class FileSystemOptions(LimitOptions, total=False):
+    """How a file system is made."""
+
+    size_bytes: int
+    """Size of the file system. Default: content x 1.25, at least 1 GiB."""
+    size_at_least_bytes: int
+    """Least size, where `size_bytes` is missing. Default: 1 GiB."""
+    inodes: int
+    """Least number of inodes. Default: one for every 16 KiB."""
+    backend: str
+    """What writes the file system: "native" or "e2fsprogs"."""
+    force: bool
+    """Build again what is up to date, and replace an output file."""
+    source_date_epoch: int
+    """Seconds since 1970 for what the input gives no time to. The environment is not read."""
+    scratch_dir: HostPath
+    """Directory for scratch files of the e2fsprogs backend. Default: `$TMPDIR`."""
+
+
+class BuildOptions(FileSystemOptions, total=False):
+    """Options of `build`."""
+
+    label: str
+    """Label of the file system, at most 16 bytes."""
+    uuid: str
+    """UUID of the file system. Default: made from the files."""
+
+
+class PullOptions(FileSystemOptions, total=False):
+    """Options of a pull."""
+
+    name: str
+    """Name of the managed image. Default: made from the reference."""
+    platform: str
+    """Platform of the image, "linux/arm64". Default: Linux on the host's processor."""
+    init: str
+    """Init of the guest: "auto", "image", "banger" or "install"."""
+    inject: bool
+    """Whether the image is made to boot. Default: true."""
+    guest_dir: HostPath
+    """Directory with guest binaries, `banger-guest-amd64` and so on. Default: the library's own."""
+    jobs: int
+    """How many layers are downloaded at a time, 1 to 64. Default: 4."""
+    plain_http: bool
+    """Use http for any registry."""
+    ca_cert: HostPath
+    """PEM file with certificates to trust besides those of the system."""
+    auth: str
+    """Where credentials come from: "anonymous", or "user", which reads the files of docker and podman and
+    runs the programs they name. Default: "anonymous"."""
+    user: str
+    """User name for the registry; `password` goes with it."""
+    password: str
+    """Password or access token for the registry; `user` goes with it."""
+    identity_token: str
+    """Refresh token for the registry, in the place of user name and password."""
+    auth_file: Sequence[HostPath]
+    """Credential files in the format of docker, in the place of the user's own."""
+    helper_dir: HostPath
+    """Directory of the credential helpers that files of `auth_file` name. Default: `$PATH`."""
+    helper_timeout_ms: int
+    """How long such a helper may take."""
+    attempts: int
+    """How often a request is tried before the pull fails. Default: 5."""
+    backoff_ms: int
+    """Pause after the first failed attempt; it doubles with each further one."""
+    max_backoff_ms: int
+    """Longest pause between two attempts."""
+    connect_timeout_ms: int
+    """How long to wait for a connection."""
+    stall_timeout_ms: int
+    """How long a transfer may stand still."""
+    min_rate_bytes: int
+    """Least bytes a second of a transfer; 0 allows any rate."""
+    rate_window_ms: int
+    """How long a transfer may be slower than `min_rate_bytes`."""
+    max_wait_ms: int
+    """Longest time of all pauses between attempts together."""
+    max_time_ms: int
+    """Longest time of all requests and downloads together."""
+    max_manifest_bytes: int
+    """Largest manifest or index."""
+    max_config_bytes: int
+    """Largest image configuration."""
+    max_download_bytes: int
+    """Largest total of compressed layers."""
+    max_urls: int
+    """Most addresses of foreign layers that are tried."""
+
+
+class RootfsOptions(TypedDict, total=False):
+    """Options of `Rootfs`."""
+
+    source_date_epoch: int
+    """Seconds since 1970: the time of what is written. Default: now."""
+    max_output_bytes: int
+    """The largest file that `Rootfs.read` returns. Default: 64 MiB."""
+
+
+class InjectOptions(TypedDict, total=False):
+    """Options of `Rootfs.inject`."""
+
+    init: str
+    """Init of the guest: "auto", "image", "banger" or "install"."""
+    guest_dir: HostPath
+    """Directory with guest binaries, `banger-guest-amd64` and so on. Default: the library's own."""
+    architecture: str
+    """Processor of the guest, "amd64". Default: that of the programs in the image."""
+    hostname: str
+    """Name of the machine. Default: the image's own, or "banger"."""
+    source_date_epoch: int
+    """Seconds since 1970: the time of what is written. Default: now."""
+    exec_argv: Sequence[str]
+    """The program that banger-init runs, and its arguments."""
+    exec_env: Sequence[str]
+    """Variables of the program, each "NAME=VALUE"."""
+    exec_user: str
+    """User of the program: "name", "uid", "name:group" or "uid:gid". Default: root."""
+    exec_working_dir: str
+    """Working directory of the program. Default: "/"."""
+
+
+class GuestOptions(TypedDict, total=False):
+    """Options of `Guest`."""
+
+    connect_timeout_ms: int
+    """How long to wait for a connection. Default: 10000."""
+    reply_timeout_ms: int
+    """How long a guest may take to answer. Default: 30000."""
+    max_copy_bytes: int
+    """Largest file that is copied out of a guest. Default: 64 GiB."""
+    max_output_bytes: int
+    """Most output of a program that `Guest.run` returns. Default: 64 MiB."""
+
+
+class ExecOptions(TypedDict, total=False):
+    """Options of `Guest.run` and `Guest.exec`."""
+
+    env: Mapping[str, str]
+    """Variables of the program."""
+    clear_env: bool
+    """Whether the program gets these variables only."""
+    user: str
+    """User of the program: "name", "uid", "name:group" or "uid:gid". Default: root."""
+    working_dir: str
+    """Working directory of the program. Default: "/"."""
+    timeout_ms: int
+    """After this time the program is killed. Default: no limit."""
+    rows: int
+    """Lines of a terminal for the program, in the place of pipes; `columns` goes with it."""
+    columns: int
+    """Columns of a terminal for the program; `rows` goes with it."""
+
+
+class PruneOptions(TypedDict, total=False):
+    """Which blobs leave the cache; without options none does."""
+
+    older_than_ms: int
+    """Remove blobs that were last used longer ago than this."""
+    max_size_bytes: int
+    """Remove the least recently used blobs until the cache is no larger than this."""
+    all: bool
+    """Remove all blobs."""
+    dry_run: bool
+    """Tell what would be removed, and remove nothing."""
+
+
+@contextmanager
+def options_of(values: Mapping[str, Any]) -> Iterator[int | None]:
+    """Lends options of the library that hold `values`. `None` means that an option is not set."""
+    given = {name: value for name, value in values.items() if value is not None}
+    if not given:
+        yield None
+        return
+    pointer = ctypes.c_void_p(library.banger_options_new())
+    try:
+        for name, value in given.items():
+            _set(pointer, name, value)
+        yield pointer.value
+    finally:
+        library.banger_options_free(pointer)
+
+
+def _set(pointer: ctypes.c_void_p, name: str, value: Any) -> None:
+    number = _NUMBERS.get(name)
+    if number is None:
+        raise TypeError(f"there is no option {name!r}")
+    if isinstance(value, bool):
+        call("banger_options_set_bool", pointer, number, value)
+    elif isinstance(value, int):
+        if not 0 <= value < 1 << 64:
+            raise ValueError(f"{name} cannot be {value}")
+        call("banger_options_set_u64", pointer, number, value)
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        data = bytes(value)
+        call("banger_options_set_bytes", pointer, number, data, len(data))
+    elif isinstance(value, (str, os.PathLike)):
+        call("banger_options_set_string", pointer, number, text(os.fspath(value)))
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            call("banger_options_add_string", pointer, number, text(os.fspath(part)))
+    else:
+        raise TypeError(f"{name} cannot be of the type {type(value).__name__}")

@@ -1,0 +1,218 @@
+"""The managed images and the cache of blobs."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+from ._image import Image
+from ._native import (
+    Cancellation,
+    Handle,
+    HostPath,
+    call,
+    flag,
+    host_path,
+    json_of,
+    patient_call,
+    patient_json_of,
+    text,
+)
+from ._options import BuildOptions, PruneOptions, PullOptions, options_of
+from ._task import Task
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._event import Progress
+
+__all__ = ["Store", "build", "build_async"]
+
+
+class Store(Handle):
+    """The managed images of a state directory, and a cache of blobs. Threads may share it.
+
+    Without directories it opens those of the user: `$XDG_STATE_HOME/banger` and `$XDG_CACHE_HOME/banger`.
+
+    >>> import banger, tempfile
+    >>> with tempfile.TemporaryDirectory() as work, banger.Store(work + "/state", work + "/cache") as store:
+    ...     store.list()["images"]
+    []
+    """
+
+    _free = "banger_store_free"
+
+    def __init__(self, state: HostPath | None = None, cache: HostPath | None = None) -> None:
+        pointer = ctypes.c_void_p()
+        directories = (None if path is None else host_path(path) for path in (state, cache))
+        call("banger_store_open", *directories, ctypes.byref(pointer))
+        super().__init__(pointer)
+
+    # Pull
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[PullOptions],
+    ) -> Image:
+        """Pulls an image into the store, or finds it there, and returns it.
+
+        `progress` is called with each `Event` on this thread, and at least every 200 ms. An exception that
+        it raises, and Ctrl-C, stop the pull and come out of it.
+        """
+        with self._pull_task(reference, None, cancel, options) as task:
+            task.drive(progress)
+            return task.image()
+
+    async def pull_async(
+        self,
+        reference: str,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[PullOptions],
+    ) -> Image:
+        """As `pull`, for asyncio: the event loop goes on meanwhile. Cancelling the asyncio task stops it."""
+        task = self._pull_task(reference, None, cancel, options)
+        return await task.driven(progress, task.image)
+
+    def pull_to_file(
+        self,
+        reference: str,
+        file: HostPath,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[PullOptions],
+    ) -> Image:
+        """Pulls an image to one file instead of the store, as `pull` does."""
+        with self._pull_task(reference, file, cancel, options) as task:
+            task.drive(progress)
+            return task.image()
+
+    async def pull_to_file_async(
+        self,
+        reference: str,
+        file: HostPath,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[PullOptions],
+    ) -> Image:
+        """As `pull_to_file`, for asyncio."""
+        task = self._pull_task(reference, file, cancel, options)
+        return await task.driven(progress, task.image)
+
+    def _pull_task(
+        self, reference: str, file: HostPath | None, cancel: Cancellation | None, options: PullOptions
+    ) -> Task:
+        with self._use() as store, options_of(options) as made, flag(cancel) as (_, stop):
+            where = None if file is None else host_path(file)
+            return Task.start("banger_pull_start", store, text(reference), where, made, stop)
+
+    # Managed images
+
+    def list(self) -> dict[str, Any]:
+        """Returns the document of `banger image list --json`: `images` and `damaged`."""
+        with self._use() as store:
+            return _document(json_of("banger_store_list", store))
+
+    def find(self, wanted: str, *, cancel: Cancellation | None = None) -> Image:
+        """Returns the image of a name, an id or the unique prefix of an id."""
+        made = ctypes.c_void_p()
+        with self._use() as store, flag(cancel) as (stop, pointer):
+            patient_call(stop, "banger_store_find", store, text(wanted), pointer, ctypes.byref(made))
+        return Image(made)
+
+    def remove(self, wanted: str, *, cancel: Cancellation | None = None) -> None:
+        """Removes an image. One in use, also by an `Image` that is not closed, is an `InUseError`."""
+        with self._use() as store, flag(cancel) as (stop, pointer):
+            patient_call(stop, "banger_store_remove", store, text(wanted), pointer)
+
+    def rename(self, wanted: str, name: str, *, cancel: Cancellation | None = None) -> None:
+        """Gives an image another name, which must be free."""
+        with self._use() as store, flag(cancel) as (stop, pointer):
+            patient_call(stop, "banger_store_rename", store, text(wanted), text(name), pointer)
+
+    def export(
+        self, wanted: str, file: HostPath, *, replace: bool = False, cancel: Cancellation | None = None
+    ) -> None:
+        """Copies the ext4 file of an image to `file`, with reflinks where the host has them."""
+        with self._use() as store, flag(cancel) as (stop, pointer):
+            arguments = (store, text(wanted), host_path(file), replace, pointer)
+            patient_call(stop, "banger_store_export", *arguments)
+
+    def clone(self, wanted: str, name: str, *, cancel: Cancellation | None = None) -> Image:
+        """Copies an image under another name, and returns the copy."""
+        made = ctypes.c_void_p()
+        with self._use() as store, flag(cancel) as (stop, pointer):
+            arguments = (store, text(wanted), text(name), pointer, ctypes.byref(made))
+            patient_call(stop, "banger_store_clone", *arguments)
+        return Image(made)
+
+    def verify(self, wanted: str, *, cancel: Cancellation | None = None) -> dict[str, Any]:
+        """Reads all of an image, and returns its `problems`: none where it is sound."""
+        with self._use() as store, flag(cancel) as (stop, pointer):
+            return _document(patient_json_of(stop, "banger_store_verify", store, text(wanted), pointer))
+
+    # Cache
+
+    def cache_list(self) -> dict[str, Any]:
+        """Returns the document of `banger image cache list --json`: `blobs`."""
+        with self._use() as store:
+            return _document(json_of("banger_cache_list", store))
+
+    def cache_prune(self, **options: Unpack[PruneOptions]) -> dict[str, Any]:
+        """Removes blobs from the cache, and returns the document of `banger image cache prune --json`."""
+        with self._use() as store, options_of(options) as made:
+            return _document(json_of("banger_cache_prune", store, made))
+
+
+def _document(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def build(
+    source: HostPath,
+    file: HostPath,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancellation | None = None,
+    **options: Unpack[BuildOptions],
+) -> dict[str, Any]:
+    """Builds the ext4 file `file` from a directory or a tar of the host.
+
+    Returns the document of `banger rootfs build --json`.
+
+    >>> import banger, os, tempfile
+    >>> with tempfile.TemporaryDirectory() as work:
+    ...     os.makedirs(work + "/tree/etc")
+    ...     built = banger.build(work + "/tree", work + "/tree.ext4", label="data")
+    ...     with banger.Rootfs(built["path"]) as rootfs:
+    ...         rootfs.listdir("/")
+    ['etc', 'lost+found']
+    """
+    with _build_task(source, file, cancel, options) as task:
+        task.drive(progress)
+        return task.document()
+
+
+async def build_async(
+    source: HostPath,
+    file: HostPath,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancellation | None = None,
+    **options: Unpack[BuildOptions],
+) -> dict[str, Any]:
+    """As `build`, for asyncio."""
+    task = _build_task(source, file, cancel, options)
+    return await task.driven(progress, task.document)
+
+
+def _build_task(source: HostPath, file: HostPath, cancel: Cancellation | None, options: BuildOptions) -> Task:
+    with options_of(options) as made, flag(cancel) as (_, stop):
+        return Task.start("banger_build_start", host_path(source), host_path(file), made, stop)

@@ -1,0 +1,203 @@
+"""Pulls, the store and its cache."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Registry, SilentServer
+
+import banger
+
+
+def test_a_pull_tells_its_steps_and_returns_the_image(store: banger.Store, layout: str) -> None:
+    events: list[banger.Event] = []
+    with store.pull(layout, progress=events.append, size_bytes=64 << 20) as image:
+        assert image.path.stat().st_size == image.size_bytes == 64 << 20
+        assert image.digest.startswith("sha256:")
+        assert image.record["id"] == image.id
+        assert image.record["path"] == str(image.path)
+        assert not image.unchanged
+        assert image.name in repr(image)
+    kinds = [event.kind for event in events]
+    assert {"resolving", "resolved", "layer-done", "building", "done"} <= set(kinds)
+    assert kinds[-1] == "done"
+    resolved = next(event for event in events if event.kind == "resolved")
+    assert resolved.digest == image_digest(store)
+    assert resolved.json["event"] == "resolved"
+    assert "resolved" in repr(resolved)
+    assert {event.layer for event in events if event.kind == "layer-done"} == {0, 1}
+    with store.pull(layout, size_bytes=64 << 20) as again:
+        assert again.unchanged
+
+
+def image_digest(store: banger.Store) -> str:
+    return str(store.list()["images"][0]["digest"])
+
+
+def test_events_outlive_their_call(store: banger.Store, layout: str) -> None:
+    events: list[banger.Event] = []
+    store.pull(layout, progress=events.append).close()
+    store.close()
+    assert all(event.json["event"] == event.kind for event in events)
+
+
+def test_a_pull_to_a_file_takes_paths(store: banger.Store, layout: str, tmp_path: Path) -> None:
+    file = tmp_path / "ä disk.ext4"
+    with store.pull_to_file(layout, file, inject=False) as image:
+        assert image.path == file
+    assert store.list()["images"] == []
+    with pytest.raises(FileExistsError):
+        store.pull_to_file(layout, file)
+    store.pull_to_file(layout, str(file), force=True).close()
+
+
+def test_the_images_of_a_store(store: banger.Store, layout: str, tmp_path: Path) -> None:
+    store.pull(layout, name="one", size_bytes=64 << 20).close()
+    with store.find("one") as image, store.clone("one", "two") as clone:
+        assert clone.name == "two"
+        assert clone.id != image.id
+        assert clone.record["cloned_from"]["id"] == image.id
+        with pytest.raises(banger.InUseError):
+            store.remove("two")
+    store.rename("two", "three")
+    assert sorted(image["name"] for image in store.list()["images"]) == ["one", "three"]
+    store.export("three", tmp_path / "three.ext4")
+    with pytest.raises(FileExistsError):
+        store.export("three", tmp_path / "three.ext4")
+    store.export("three", tmp_path / "three.ext4", replace=True)
+    assert store.verify("three")["problems"] == []
+    store.remove("three")
+    with pytest.raises(FileNotFoundError):
+        store.find("three")
+
+
+def test_a_lease_keeps_an_image_that_is_replaced(store: banger.Store, layout: str) -> None:
+    with store.pull(layout, name="a", size_bytes=64 << 20) as old:
+        with store.pull(layout, name="a", size_bytes=80 << 20) as new:
+            assert new.path != old.path
+            assert old.path.exists()
+
+
+def test_the_cache(store: banger.Store, registry: Registry) -> None:
+    store.pull(registry.reference, plain_http=True).close()
+    blobs = store.cache_list()["blobs"]
+    assert len(blobs) >= 2
+    assert store.cache_prune()["removed"] == []
+    assert store.cache_prune(all=True, dry_run=True)["dry_run"] is True
+    assert len(store.cache_prune(all=True)["removed"]) == len(blobs)
+    assert store.cache_list()["blobs"] == []
+
+
+def test_a_blob_that_comes_in_is_told(store: banger.Store, registry: Registry) -> None:
+    registry.pause_s = 0.01
+    events: list[banger.Event] = []
+    store.pull(registry.reference, plain_http=True, progress=events.append).close()
+    progress = [event for event in events if event.kind == "blob-progress"]
+    assert progress
+    assert all(0 <= event.done_bytes <= event.size_bytes for event in progress)
+    assert all(event.digest.startswith("sha256:") for event in progress)
+
+
+class Oops(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", ["resolving", "resolved", "layer-progress", "building", "idle"])
+def test_what_a_progress_function_raises_comes_out(
+    store: banger.Store, layout: str, silent_server: SilentServer, at: str
+) -> None:
+    def progress(event: banger.Event) -> None:
+        if event.kind == at:
+            raise Oops(at)
+
+    reference = f"127.0.0.1:{silent_server.port}/a" if at == "idle" else layout
+    with pytest.raises(Oops, match=at):
+        store.pull(reference, progress=progress, plain_http=at == "idle")
+    assert store.list()["images"] == []
+
+
+def test_another_thread_cancels_a_pull(store: banger.Store, silent_server: SilentServer) -> None:
+    stop = banger.Cancellation()
+    cancelled_at = []
+
+    def cancel() -> None:
+        silent_server.accepted.wait()
+        cancelled_at.append(time.monotonic())
+        stop.cancel()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    with pytest.raises(banger.CancelledError) as caught:
+        store.pull(f"127.0.0.1:{silent_server.port}/a", plain_http=True, cancel=stop)
+    # It takes 200 ms; the bound is for machines under load.
+    assert time.monotonic() - cancelled_at[0] < 10
+    thread.join()
+    assert (caught.value.code, caught.value.kind) == (505, "cancelled")
+    with pytest.raises(banger.CancelledError):
+        store.pull("oci:/nonexistent:a", cancel=stop)
+
+
+def test_eight_threads_share_a_store(store: banger.Store, layout: str) -> None:
+    failures: list[BaseException] = []
+    identities: set[str] = set()
+
+    def work(number: int) -> None:
+        seen = []
+        try:
+            for turn in range(3):
+                name = f"image-{(number + turn) % 4}"
+
+                def progress(event: banger.Event) -> None:
+                    seen.append(threading.get_ident())
+
+                with store.pull(layout, name=name, progress=progress, size_bytes=64 << 20) as image:
+                    with image.rootfs() as rootfs:
+                        assert rootfs.read("/etc/hostname") == b"example\n"
+                    identities.add(image.id)
+            assert set(seen) == {threading.get_ident()}
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(store.list()["images"]) == 4
+    assert len(identities) >= 4
+
+
+def test_a_store_that_is_closed_says_so(layout: str, tmp_path: Path) -> None:
+    store = banger.Store(tmp_path / "state", tmp_path / "cache")
+    store.close()
+    store.close()
+    with pytest.raises(ValueError, match="this Store is closed"):
+        store.pull(layout)
+
+
+def test_a_pull_outlives_its_store_and_its_flag(tmp_path: Path, silent_server: SilentServer) -> None:
+    store = banger.Store(tmp_path / "state", tmp_path / "cache")
+    stop = banger.Cancellation()
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            store.pull(f"127.0.0.1:{silent_server.port}/a", plain_http=True, attempts=1, cancel=stop)
+        except banger.BangerError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    silent_server.accepted.wait()
+    store.close()
+    stop.close()
+    assert thread.is_alive()
+    with pytest.raises(ValueError, match="closed"):
+        stop.cancel()
+    silent_server.close()
+    thread.join()
+    assert isinstance(raised[0], banger.NetworkError)
