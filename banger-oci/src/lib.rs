@@ -32,8 +32,6 @@ mod registry;
 mod setters;
 pub mod tar;
 
-pub(crate) use setters::setters;
-
 pub use digest::Digest;
 pub use flatten::{
     FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, TarLayer, flatten,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::decompress::{Checksums, DecodeNotes, buffered_decompressor};
 use crate::digest::{Algorithm, Hasher};
 
-use super::stream::{BUFFER_LEN, Buffer, Counting, Message, fill};
+use super::buffer::{BUFFER_LEN, Buffer, Counting, Message, fill};
 
 /// Reads, decompresses and hashes when it is asked for the next buffer.
 pub(super) struct InlineDecoder {

@@ -6,6 +6,7 @@
 
 mod applier;
 mod apply;
+mod buffer;
 mod error;
 mod event;
 mod inline;

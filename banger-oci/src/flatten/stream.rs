@@ -18,34 +18,14 @@ use banger_tree::{Budget, Cancellation, Cost, OverBudget};
 use crate::decompress::{Checksums, DecodeNotes, buffered_decompressor};
 use crate::digest::{Algorithm, Digest, Hasher};
 
+use super::buffer::{BUFFER_LEN, Buffer, Counting, Message, fill};
 use super::inline::InlineDecoder;
 use super::read_ahead::ReadAhead;
 
-/// Length of one buffer. It is short enough to stay in the processor's cache, and long enough that a wake of
-/// the next thread costs little.
-pub(super) const BUFFER_LEN: usize = 512 * 1024;
 /// Fewest buffers of a stream: one in each stage, and one to hand over.
 const MIN_BUFFERS: usize = 4;
 /// How often a cancellation is looked for while no buffer comes.
 const POLL: Duration = Duration::from_millis(50);
-
-pub(super) struct Buffer {
-    pub(super) bytes: Box<[u8]>,
-    pub(super) filled: usize,
-}
-
-impl Buffer {
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; BUFFER_LEN].into_boxed_slice(), filled: 0 }
-    }
-}
-
-pub(super) enum Message {
-    Buffer(Buffer),
-    Failed(io::Error),
-    /// All bytes were read; behind the hashing thread, with their digest.
-    End(Option<Digest>),
-}
 
 /// Why a stream stopped for a reason that is not its source's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -274,20 +254,6 @@ impl Read for ReportingStream<'_> {
     }
 }
 
-/// Counts the bytes read.
-pub(super) struct Counting {
-    reader: Box<dyn Read + Send>,
-    bytes: Arc<AtomicU64>,
-}
-
-impl Read for Counting {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(bytes)?;
-        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
 /// Body of the decompressing thread. A failed send or receive means that the stream was dropped.
 fn decompress(
     reader: Counting,
@@ -335,19 +301,6 @@ fn decompress(
             }
         }
     }
-}
-
-/// Fills `buffer`; returns whether the reader is at its end.
-pub(super) fn fill(reader: &mut impl Read, buffer: &mut Buffer) -> io::Result<bool> {
-    while buffer.filled < buffer.bytes.len() {
-        match reader.read(&mut buffer.bytes[buffer.filled..]) {
-            Ok(0) => return Ok(true),
-            Ok(count) => buffer.filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(false)
 }
 
 /// Body of the hashing thread.

@@ -44,7 +44,7 @@ impl Default for PullerOptions {
     }
 }
 
-crate::setters!(PullerOptions {
+crate::setters::setters!(PullerOptions {
     worker_threads: usize => with_worker_threads,
     parallel_downloads: usize => with_parallel_downloads,
     parallel_reads: usize => with_parallel_reads,

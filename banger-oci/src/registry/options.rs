@@ -61,7 +61,7 @@ pub struct PullOptions {
     pub max_download_bytes: u64,
 }
 
-crate::setters!(PullOptions {
+crate::setters::setters!(PullOptions {
     platform: Option<Platform> => with_platform,
     jobs: usize => with_jobs,
     plain_http: bool => with_plain_http,

@@ -43,7 +43,7 @@ pub struct PruneOptions {
     pub dry_run: bool,
 }
 
-crate::setters!(PruneOptions {
+crate::setters::setters!(PruneOptions {
     older_than: Option<Duration> => with_older_than,
     max_size_bytes: Option<u64> => with_max_size_bytes,
     all: bool => with_all,
