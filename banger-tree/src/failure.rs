@@ -116,7 +116,11 @@ pub struct Setting(pub &'static str);
 
 /// The next step after a failure, in one clause without a full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advice {
+pub struct Advice(Box<AdviceClause>);
+
+/// In a box, so that errors which carry advice stay small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct AdviceClause {
     /// The text, with `{setting}` for the name of the option.
     text: Cow<'static, str>,
     setting: Option<Setting>,
@@ -125,12 +129,12 @@ pub struct Advice {
 impl Advice {
     /// Returns advice that names no option.
     pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { text: text.into(), setting: None }
+        Self(Box::new(AdviceClause { text: text.into(), setting: None }))
     }
 
     /// Returns advice whose text has `{setting}` in the place of the name of `setting`.
     pub fn with_setting(text: impl Into<Cow<'static, str>>, setting: Setting) -> Self {
-        Self { text: text.into(), setting: Some(setting) }
+        Self(Box::new(AdviceClause { text: text.into(), setting: Some(setting) }))
     }
 
     /// Returns advice to raise the limit `setting`, for input that the caller trusts.
@@ -154,14 +158,14 @@ impl Advice {
 
     /// Returns the option that the advice names.
     pub fn setting(&self) -> Option<Setting> {
-        self.setting
+        self.0.setting
     }
 
     /// Returns the advice with the name that the caller gives the option.
     pub fn worded(&self, name: impl FnOnce(Setting) -> String) -> String {
-        match self.setting {
-            Some(setting) => self.text.replace("{setting}", &name(setting)),
-            None => self.text.clone().into_owned(),
+        match self.0.setting {
+            Some(setting) => self.0.text.replace("{setting}", &name(setting)),
+            None => self.0.text.clone().into_owned(),
         }
     }
 }

@@ -91,9 +91,9 @@ pub use banger_oci::{
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ContentError, ContentStore,
     Corruption, Cost, DirEntry, Distrust, ErrorContext, ErrorKind, Existing, Failure, FileType, GuestPath,
-    HostPlace, LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, NodeKind, OverBudget,
-    PathError, ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs, escape_bytes,
-    escape_text, is_hidden, write_new_file,
+    HostPlace, LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, NodeKind,
+    OverBudget, PathError, ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs,
+    escape_bytes, escape_text, is_hidden, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};
 pub use calls::{build_rootfs, image_metadata, pull, pull_to_file};

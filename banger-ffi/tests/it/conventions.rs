@@ -73,7 +73,7 @@ fn fallible(function: &Prototype) -> String {
         }
         let is_counted = own.get(at + 1).is_some_and(|next| next.kind == "size_t");
         // Names of extended attributes are bytes.
-        let is_text = !is_counted && !(parameter.name == "name" && function.name.contains("xattr"));
+        let is_text = !(is_counted || parameter.name == "name" && function.name.contains("xattr"));
         if parameter.kind == "const char *" && is_text {
             wrong.push("\"\\xff\\xfe\"");
         }
