@@ -78,8 +78,8 @@ fn fallible(function: &Prototype) -> String {
         }
         let is_counted = own.get(at + 1).is_some_and(|next| next.kind == "size_t");
         // Names of extended attributes are bytes.
-        let is_text = !is_counted && !(parameter.name == "name" && function.name.contains("xattr"));
-        if parameter.kind == "const char *" && is_text {
+        let is_bytes = is_counted || parameter.name == "name" && function.name.contains("xattr");
+        if parameter.kind == "const char *" && !is_bytes {
             wrong.push("\"\\xff\\xfe\"");
         }
         if parameter.kind == "size_t" && (parameter.name == "length" || parameter.name.ends_with("_length")) {
