@@ -1437,7 +1437,7 @@ struct banger_options *banger_options_new(void);
 int banger_options_set_bool(struct banger_options *options, int key, bool value, struct banger_error **error);
 
 /**
- * Sets an option that takes bytes. The bytes are copied.
+ * Sets an option that takes bytes, which no option of this version does. The bytes are copied.
  */
 int banger_options_set_bytes(struct banger_options *options,
                              int key,
