@@ -140,8 +140,6 @@ func TestManyPulls(t *testing.T) {
 		}
 	})
 	store := openStore(t)
-	// A call holds about eight threads of the operating system.
-	slots := make(chan struct{}, 16)
 	var pulled, cancelled int
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -150,9 +148,9 @@ func TestManyPulls(t *testing.T) {
 		if random.IntN(2) == 0 {
 			delay = time.Duration(random.IntN(300)) * time.Millisecond
 		}
+		// Half of them make an image again that is there already.
+		force := random.IntN(2) == 0
 		group.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
 			ctx := t.Context()
 			if delay >= 0 {
 				var cancel context.CancelFunc
@@ -162,7 +160,7 @@ func TestManyPulls(t *testing.T) {
 			events := 0
 			number := i % images
 			image, err := store.Pull(ctx, fmt.Sprintf("%s/image%d", host, number), banger.WithInject(false),
-				banger.WithName(fmt.Sprintf("image%d", number)), banger.WithSizeBytes(16<<20), banger.WithJobs(2),
+				banger.WithName(fmt.Sprintf("image%d", number)), banger.WithSizeBytes(16<<20), banger.WithForce(force),
 				banger.WithProgress(func(banger.Event) { events++ }))
 			mu.Lock()
 			defer mu.Unlock()
