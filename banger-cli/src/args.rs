@@ -404,6 +404,28 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// Returns the commands below `command` that have no commands of their own.
+    fn leaves(command: &clap::Command, path: &str) -> Vec<String> {
+        if !command.has_subcommands() {
+            return vec![path.trim().to_owned()];
+        }
+        let inner = command.get_subcommands();
+        inner.flat_map(|inner| leaves(inner, &format!("{path} {}", inner.get_name()))).collect()
+    }
+
+    #[test]
+    fn commands_are_in_the_table_of_the_c_library() {
+        let text = include_str!("../../docs/ffi.md");
+        let table = text.split("| CLI | Rust |").nth(1).expect("the table").split("\n\n").next().unwrap();
+        let rows = table.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+        let mut commands = leaves(&Arguments::command(), "");
+        commands.retain(|command| !["completions", "man"].contains(&command.as_str()));
+        let mut rows: Vec<&str> = rows.collect();
+        rows.sort_unstable();
+        commands.sort_unstable();
+        assert_eq!(rows, commands);
+    }
+
     #[test]
     fn help_names_the_limits_of_the_library() {
         let limits = banger::Limits::default();

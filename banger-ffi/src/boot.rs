@@ -9,7 +9,8 @@ use crate::call::{borrowed, guarded_object, guarded_unit};
 use crate::cancel::{banger_cancel, cancellation};
 use crate::error::{Fault, banger_error};
 use crate::metadata::banger_metadata;
-use crate::options::{OptionReader, banger_option::*, banger_options};
+use crate::option_reader::OptionReader;
+use crate::options::{banger_option::*, banger_options};
 use crate::request::{environment, guest_options, network_config};
 use crate::rootfs::banger_rootfs;
 use crate::string::banger_string;
@@ -31,9 +32,8 @@ pub unsafe extern "C" fn banger_rootfs_apply_ownership(
     unsafe {
         guarded_object(error, json, || {
             let (rootfs, metadata) = (borrowed(rootfs, "rootfs")?, borrowed(metadata, "metadata")?);
-            let report = rootfs.edit(&cancellation(cancel), |fs| {
-                pipeline::apply_ownership(fs, metadata.metadata())
-            })?;
+            let report = rootfs
+                .edit(&cancellation(cancel), |fs| pipeline::apply_ownership(fs, metadata.metadata()))?;
             banger_string::json(&FileDocument::new(rootfs.file(), report))
         })
     }

@@ -14,7 +14,8 @@ use crate::call::{borrowed, guarded_object, guarded_unit};
 use crate::cancel::{banger_cancel, cancellation};
 use crate::error::{Fault, banger_error};
 use crate::guest::{BANGER_FOREVER, banger_exit, banger_guest, exec_request};
-use crate::options::{OptionReader, banger_options};
+use crate::option_reader::OptionReader;
+use crate::options::banger_options;
 use crate::sized::{SizedStruct, guarded_sized};
 use crate::string::bytes;
 

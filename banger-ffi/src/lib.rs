@@ -16,6 +16,7 @@ pub mod exec;
 pub mod guest;
 pub mod image;
 pub mod metadata;
+mod option_reader;
 pub mod options;
 pub mod pull;
 mod request;

@@ -9,7 +9,8 @@ use crate::call::{borrowed, guarded_object};
 use crate::cancel::{banger_cancel, cancellation};
 use crate::error::{Fault, banger_error};
 use crate::event::banger_progress_fn;
-use crate::options::{OptionReader, banger_options};
+use crate::option_reader::OptionReader;
+use crate::options::banger_options;
 use crate::request::metadata_request;
 use crate::rootfs::{banger_file_type, banger_rootfs};
 use crate::sized::{SizedStruct, guarded_sized};
@@ -144,9 +145,7 @@ pub unsafe extern "C" fn banger_metadata_json(
     error: *mut *mut banger_error,
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_object(error, json, || banger_string::json(&borrowed(metadata, "metadata")?.metadata))
-    }
+    unsafe { guarded_object(error, json, || banger_string::json(&borrowed(metadata, "metadata")?.metadata)) }
 }
 
 /// Returns the number of entries. 0 for NULL.

@@ -10,7 +10,8 @@ use pipeline::{
 };
 
 use crate::error::Fault;
-use crate::options::{OptionReader, banger_option, banger_option::*};
+use crate::option_reader::OptionReader;
+use crate::options::{banger_option, banger_option::*};
 
 /// How long a credential helper may take where nothing is said.
 const HELPER_TIMEOUT_MS: u64 = 30_000;

@@ -14,7 +14,8 @@ use serde::Serialize;
 use crate::call::{borrowed, borrowed_mut, guarded, guarded_object};
 use crate::cancel::{banger_cancel, cancellation};
 use crate::error::{Fault, banger_error};
-use crate::options::{OptionReader, banger_option::*, banger_options};
+use crate::option_reader::OptionReader;
+use crate::options::{banger_option::*, banger_options};
 use crate::sized::{SizedStruct, guarded_sized};
 use crate::string::{banger_string, counted, guest_path, host_path};
 

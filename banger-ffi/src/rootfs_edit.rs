@@ -5,7 +5,9 @@ use std::fs::File;
 use std::os::fd::{BorrowedFd, RawFd};
 
 use pipeline::rootfs::{EditError, PatientReader, remove_xattr, set_xattr, write_over};
-use pipeline::{AttributeChange, Attributes, Cancellation, GuestPath, NodeKind, Rootfs as _, RootfsError, Timestamp};
+use pipeline::{
+    AttributeChange, Attributes, Cancellation, GuestPath, NodeKind, Rootfs as _, RootfsError, Timestamp,
+};
 
 use crate::call::{borrowed, guarded, guarded_unit};
 use crate::cancel::{banger_cancel, cancellation};
@@ -438,11 +440,9 @@ pub unsafe extern "C" fn banger_rootfs_commit(
     unsafe {
         guarded_unit(error, || {
             let cancellation = cancellation(cancel);
-            borrowed(rootfs, "rootfs")?.edit(&cancellation, |fs| {
-                match cancellation.is_cancelled() {
-                    true => Err(RootfsError::Cancelled),
-                    false => fs.commit(),
-                }
+            borrowed(rootfs, "rootfs")?.edit(&cancellation, |fs| match cancellation.is_cancelled() {
+                true => Err(RootfsError::Cancelled),
+                false => fs.commit(),
             })
         })
     }

@@ -12,7 +12,8 @@ use crate::call::{borrowed, guarded_object, guarded_unit};
 use crate::cancel::{banger_cancel, cancellation};
 use crate::error::{Fault, banger_error};
 use crate::image::banger_image;
-use crate::options::{OptionReader, banger_option::*, banger_options};
+use crate::option_reader::OptionReader;
+use crate::options::{banger_option::*, banger_options};
 use crate::string::{banger_string, host_path, text};
 
 /// A store of images with its cache of blobs. Threads may share it. Pulls by one store share threads,

@@ -1,5 +1,6 @@
 /*
- * Pulls an image and prints its record as JSON. Shows progress on standard error; Ctrl-C cancels.
+ * Pulls an image into DIRECTORY/vm1.ext4, writes name, key and network of a machine into it, and prints the image's
+ * record as JSON. Shows progress on standard error; Ctrl-C cancels.
  *
  *     cc -o pull pull.c $(pkg-config --cflags --libs banger)
  *     ./pull debian:bookworm /var/tmp/images
@@ -51,9 +52,39 @@ static int failed(banger_error *error)
     return 1;
 }
 
+/* Writes a small text to a path in the file system. */
+static int put(banger_rootfs *rootfs, const char *path, const char *text, banger_error **error)
+{
+    return banger_rootfs_write(rootfs, path, BANGER_STRLEN, (const uint8_t *)text, strlen(text), NULL, 0, NULL,
+                               error);
+}
+
+/* Gives the machine its name, a key for ssh and its network; all of it or nothing is in the file afterwards. */
+static int prepare(const char *file, banger_error **error)
+{
+    banger_rootfs *rootfs = NULL;
+    banger_options *network = banger_options_new();
+    int code = banger_rootfs_open(file, BANGER_EDIT, NULL, &rootfs, error);
+    if (code == 0)
+        code = put(rootfs, "/etc/hostname", "vm1\n", error);
+    if (code == 0)
+        code = put(rootfs, "/etc/ssh-key-of-vm1", "ssh-ed25519 AAAA… me\n", error);
+    if (code == 0)
+        code = banger_options_add_string(network, BANGER_OPT_NETWORK_ADDRESS, "10.0.0.2/24", error);
+    if (code == 0)
+        code = banger_options_add_string(network, BANGER_OPT_NETWORK_GATEWAY, "10.0.0.1", error);
+    if (code == 0)
+        code = banger_rootfs_write_network(rootfs, network, error);
+    if (code == 0)
+        code = banger_rootfs_commit(rootfs, NULL, error);
+    banger_options_free(network);
+    banger_rootfs_free(rootfs);
+    return code;
+}
+
 static int pull(const char *reference, const char *directory)
 {
-    char state[4096], cache[4096];
+    char state[4096], cache[4096], file[4096];
     banger_store *store = NULL;
     banger_options *options = banger_options_new();
     banger_image *image = NULL;
@@ -62,12 +93,17 @@ static int pull(const char *reference, const char *directory)
 
     snprintf(state, sizeof state, "%s/state", directory);
     snprintf(cache, sizeof cache, "%s/cache", directory);
+    snprintf(file, sizeof file, "%s/vm1.ext4", directory);
     code = banger_store_open(state, cache, &store, &error);
-    /* A library that was built without a guest binary cannot make an image boot. */
+    if (code == 0)
+        code = banger_options_set_bool(options, BANGER_OPT_FORCE, true, &error);
+    /* A pull makes the image boot; a library that was built without a guest binary cannot. */
     if (code == 0 && (banger_features() & (BANGER_FEATURE_GUEST_AMD64 | BANGER_FEATURE_GUEST_ARM64)) == 0)
         code = banger_options_set_bool(options, BANGER_OPT_INJECT, false, &error);
     if (code == 0)
-        code = banger_pull(store, reference, options, NULL, show, NULL, &image, &error);
+        code = banger_pull_to_file(store, reference, file, options, NULL, show, NULL, &image, &error);
+    if (code == 0)
+        code = prepare(file, &error);
     if (code == 0)
         printf("%s\n", banger_image_json(image));
     banger_image_free(image);

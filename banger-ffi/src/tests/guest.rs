@@ -124,21 +124,28 @@ fn every_operation_comes_back_as_the_command_line_prints_it() {
     unsafe {
         let health = json(|out, error| banger_guest_health(guest.get(), null(), out, error)).unwrap();
         assert_eq!((&health["version"], &health["agent_version"]), (&1.into(), &"1.2.3".into()));
-        assert_eq!(json(|out, error| banger_guest_wait_ready(guest.get(), 9000, null(), out, error)).unwrap(), health);
+        assert_eq!(
+            json(|out, error| banger_guest_wait_ready(guest.get(), 9000, null(), out, error)).unwrap(),
+            health
+        );
         let info = json(|out, error| banger_guest_info(guest.get(), null(), out, error)).unwrap();
         assert_eq!(info["hostname"], "vm7");
         let network = Options::new()
             .text(banger_option::BANGER_OPT_NETWORK_INTERFACE, "eth9")
             .flag(banger_option::BANGER_OPT_NETWORK_PERSIST, true);
-        let set = json(|out, error| banger_guest_set_network(guest.get(), network.0, null(), out, error)).unwrap();
+        let set =
+            json(|out, error| banger_guest_set_network(guest.get(), network.0, null(), out, error)).unwrap();
         assert_eq!(set, serde_json::json!({ "version": 1, "interface": "eth9" }));
         let grown = json(|out, error| banger_guest_grow(guest.get(), null(), out, error)).unwrap();
         assert_eq!(grown, serde_json::json!({ "version": 1, "before_bytes": 1, "after_bytes": 2 }));
         done(|error| banger_guest_shutdown(guest.get(), true, null(), error)).unwrap();
         let exit =
-            answer(|out, error| banger_guest_wait(guest.get(), BANGER_FOREVER, null(), out, EXIT, error)).unwrap();
+            answer(|out, error| banger_guest_wait(guest.get(), BANGER_FOREVER, null(), out, EXIT, error))
+                .unwrap();
         assert_eq!((exit.kind, exit.signal), (banger_exit_kind::BANGER_EXIT_KILLED as u32, 9));
-        let runs = answer(|out: *mut banger_exit, error| banger_guest_wait(guest.get(), 1, null(), out, EXIT, error));
+        let runs = answer(|out: *mut banger_exit, error| {
+            banger_guest_wait(guest.get(), 1, null(), out, EXIT, error)
+        });
         assert_eq!(runs.unwrap_err().code, 917);
     }
 }
@@ -154,12 +161,14 @@ fn files_are_copied_through_descriptors() {
         .number(banger_option::BANGER_OPT_COPY_MODE, 0o640)
         .flag(banger_option::BANGER_OPT_COPY_PARENTS, true);
     let (path, fd) = (c"/etc/x".as_ptr(), reader.as_raw_fd());
-    let copied =
-        answer(|out, error| unsafe { banger_guest_copy_in_fd(guest.get(), path, fd, options.0, null(), out, error) });
+    let copied = answer(|out, error| unsafe {
+        banger_guest_copy_in_fd(guest.get(), path, fd, options.0, null(), out, error)
+    });
     assert_eq!(copied.unwrap(), 5000_u64);
     let mut file = tempfile::tempfile().unwrap();
     let fd = file.as_raw_fd();
-    let copied = json(|out, error| unsafe { banger_guest_copy_out_fd(guest.get(), path, fd, null(), out, error) });
+    let copied =
+        json(|out, error| unsafe { banger_guest_copy_out_fd(guest.get(), path, fd, null(), out, error) });
     assert_eq!(copied.unwrap(), serde_json::json!({ "version": 1, "bytes": 5 }));
     let mut content = String::new();
     file.rewind().unwrap();
@@ -179,7 +188,16 @@ fn a_program_is_run_and_its_output_has_a_limit() {
     let options = program();
     let (mut output, mut error_output) = (null_mut(), null_mut());
     let exit = answer(|out, error| unsafe {
-        banger_guest_run(guest.get(), options.0, null(), &raw mut output, &raw mut error_output, out, EXIT, error)
+        banger_guest_run(
+            guest.get(),
+            options.0,
+            null(),
+            &raw mut output,
+            &raw mut error_output,
+            out,
+            EXIT,
+            error,
+        )
     });
     let exit: banger_exit = exit.unwrap();
     assert_eq!((exit.kind, exit.status), (banger_exit_kind::BANGER_EXIT_EXITED as u32, 3));
@@ -218,7 +236,8 @@ impl Session {
         let options = Options::new()
             .list(banger_option::BANGER_OPT_EXEC_ARGV, &["cat"])
             .flag(banger_option::BANGER_OPT_EXEC_STDIN, true);
-        let exec = answer(|out, error| unsafe { banger_exec_start(guest.get(), options.0, cancel, out, error) });
+        let exec =
+            answer(|out, error| unsafe { banger_exec_start(guest.get(), options.0, cancel, out, error) });
         Self(exec.unwrap())
     }
 
@@ -304,7 +323,8 @@ fn a_session_takes_input_of_one_thread_and_gives_output_to_another() {
     }
     assert!(output.starts_with(&vec![b'x'; BYTES]) && output.len() < BYTES + 100);
     assert_eq!(error_output, b"err");
-    let exit: banger_exit = answer(|out, error| unsafe { banger_exec_exit(session.get(), out, EXIT, error) }).unwrap();
+    let exit: banger_exit =
+        answer(|out, error| unsafe { banger_exec_exit(session.get(), out, EXIT, error) }).unwrap();
     assert_eq!(exit.status, 3);
     assert_eq!(session.next(BANGER_FOREVER).unwrap().0, banger_exec_kind::BANGER_EXEC_ENDED as u32);
     // Nothing reaches what may already be another program, and the input outlives its session.

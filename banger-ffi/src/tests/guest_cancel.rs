@@ -86,7 +86,8 @@ const CALLS: [(&str, GuestCall); 11] = [
     }),
     ("wait", |guest, flag| unsafe {
         let size = size_of::<banger_exit>();
-        answer(|out, error| banger_guest_wait(guest.get(), BANGER_FOREVER, flag.get(), out, size, error)).map(drop)
+        answer(|out, error| banger_guest_wait(guest.get(), BANGER_FOREVER, flag.get(), out, size, error))
+            .map(drop)
     }),
     ("copy_in", |guest, flag| unsafe {
         let file = tempfile::tempfile().unwrap();
@@ -99,7 +100,8 @@ const CALLS: [(&str, GuestCall); 11] = [
     ("copy_out", |guest, flag| unsafe {
         let file = tempfile::tempfile().unwrap();
         let fd = file.as_raw_fd();
-        json(|out, error| banger_guest_copy_out_fd(guest.get(), c"/x".as_ptr(), fd, flag.get(), out, error)).map(drop)
+        json(|out, error| banger_guest_copy_out_fd(guest.get(), c"/x".as_ptr(), fd, flag.get(), out, error))
+            .map(drop)
     }),
     ("run", |guest, flag| unsafe {
         let options = Options::new().list(banger_option::BANGER_OPT_EXEC_ARGV, &["true"]);
@@ -111,7 +113,8 @@ const CALLS: [(&str, GuestCall); 11] = [
     }),
     ("exec_start", |guest, flag| unsafe {
         let options = Options::new().list(banger_option::BANGER_OPT_EXEC_ARGV, &["true"]);
-        answer(|out, error| crate::exec::banger_exec_start(guest.get(), options.0, flag.get(), out, error)).map(drop)
+        answer(|out, error| crate::exec::banger_exec_start(guest.get(), options.0, flag.get(), out, error))
+            .map(drop)
     }),
 ];
 
@@ -176,7 +179,8 @@ fn a_copy_ends_though_its_pipe_is_silent() {
     let (_full, writer) = std::io::pipe().unwrap();
     let (flag, fd) = (Flag::new(), writer.as_raw_fd());
     cancelled("copy_out", &flag, || unsafe {
-        json(|out, error| banger_guest_copy_out_fd(guest.get(), c"/x".as_ptr(), fd, flag.get(), out, error)).map(drop)
+        json(|out, error| banger_guest_copy_out_fd(guest.get(), c"/x".as_ptr(), fd, flag.get(), out, error))
+            .map(drop)
     });
 }
 
@@ -201,8 +205,9 @@ fn host_with_sigpipe() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let fd = writer.as_raw_fd();
-    let copied =
-        json(|out, error| unsafe { banger_guest_copy_out_fd(guest.get(), c"/x".as_ptr(), fd, null(), out, error) });
+    let copied = json(|out, error| unsafe {
+        banger_guest_copy_out_fd(guest.get(), c"/x".as_ptr(), fd, null(), out, error)
+    });
     assert_eq!(copied.unwrap_err().code, 907);
     println!("the host is alive");
     // It would not be without the library: the signal has its effect.

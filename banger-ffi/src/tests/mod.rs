@@ -1,6 +1,10 @@
 //! The functions as C calls them.
-#![allow(clippy::undocumented_unsafe_blocks, reason = "a test keeps the rules of the header, or breaks them on purpose")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "a test keeps the rules of the header, or breaks them on purpose"
+)]
 
+mod documents;
 mod guest;
 mod guest_cancel;
 mod nulls;
@@ -89,7 +93,8 @@ impl Options {
 
     fn text(self, key: banger_option, value: &str) -> Self {
         let value = CString::new(value).unwrap();
-        done(|error| unsafe { banger_options_set_string(self.0, key as c_int, value.as_ptr(), error) }).unwrap();
+        done(|error| unsafe { banger_options_set_string(self.0, key as c_int, value.as_ptr(), error) })
+            .unwrap();
         self
     }
 
@@ -106,7 +111,8 @@ impl Options {
     fn list(self, key: banger_option, values: &[&str]) -> Self {
         for value in values {
             let value = CString::new(*value).unwrap();
-            let add = |error| unsafe { banger_options_add_string(self.0, key as c_int, value.as_ptr(), error) };
+            let add =
+                |error| unsafe { banger_options_add_string(self.0, key as c_int, value.as_ptr(), error) };
             done(add).unwrap();
         }
         self

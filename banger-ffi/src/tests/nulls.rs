@@ -36,13 +36,16 @@ fn null_is_an_error_and_no_answer() {
     let rootfs = fs.0;
     let path = c"/etc/hostname".as_ptr().cast_mut();
     let name = c"user.x".as_ptr().cast_mut();
-    let metadata = answer(|out, error| unsafe { banger_metadata_of_rootfs(rootfs, null(), out, error) }).unwrap();
-    let guest = answer(|out, error| unsafe { banger_guest_new(c"unix:/none".as_ptr(), null(), out, error) }).unwrap();
+    let metadata =
+        answer(|out, error| unsafe { banger_metadata_of_rootfs(rootfs, null(), out, error) }).unwrap();
+    let guest =
+        answer(|out, error| unsafe { banger_guest_new(c"unix:/none".as_ptr(), null(), out, error) }).unwrap();
     let program = Options::new().list(banger_option::BANGER_OPT_EXEC_ARGV, &["true"]);
     let long = BANGER_STRLEN;
     let (stat, exit) = (size_of::<banger_stat>(), size_of::<banger_exit>());
     let store = c"/none".as_ptr();
-    let store = answer(|out, error| unsafe { crate::store::banger_store_open(store, store, out, error) }).unwrap();
+    let store =
+        answer(|out, error| unsafe { crate::store::banger_store_open(store, store, out, error) }).unwrap();
     // `Need` is a pointer that must not be NULL, `Out` the place of the answer, `Is` anything else.
     macro_rules! calls {
         ($($name:ident ($($argument:expr),*)),* $(,)?) => {
@@ -69,7 +72,14 @@ fn null_is_an_error_and_no_answer() {
         banger_rootfs_verify(Need(rootfs), Is(null()), Out),
         banger_rootfs_create_dir(Need(rootfs), Need(path), Is(long), Is(null()), Is(0)),
         banger_rootfs_write(
-            Need(rootfs), Need(path), Is(long), Need(path.cast::<u8>()), Is(1), Is(null()), Is(0), Is(null())
+            Need(rootfs),
+            Need(path),
+            Is(long),
+            Need(path.cast::<u8>()),
+            Is(1),
+            Is(null()),
+            Is(0),
+            Is(null())
         ),
         banger_rootfs_write_from_fd(Need(rootfs), Need(path), Is(long), Is(0), Is(null()), Is(0), Is(null())),
         banger_rootfs_symlink(Need(rootfs), Need(path), Is(long), Need(name), Is(long), Is(null()), Is(0)),
@@ -80,14 +90,29 @@ fn null_is_an_error_and_no_answer() {
         banger_rootfs_set_mode(Need(rootfs), Need(path), Is(long), Is(0)),
         banger_rootfs_set_owner(Need(rootfs), Need(path), Is(long), Is(0), Is(0)),
         banger_rootfs_set_mtime(Need(rootfs), Need(path), Is(long), Is(0), Is(0)),
-        banger_rootfs_set_xattr(Need(rootfs), Need(path), Is(long), Need(name), Need(path.cast::<u8>()), Is(1)),
+        banger_rootfs_set_xattr(
+            Need(rootfs),
+            Need(path),
+            Is(long),
+            Need(name),
+            Need(path.cast::<u8>()),
+            Is(1)
+        ),
         banger_rootfs_remove_xattr(Need(rootfs), Need(path), Is(long), Need(name)),
         banger_rootfs_commit(Need(rootfs), Is(null())),
         banger_rootfs_grow(Need(rootfs), Is(1 << 30), Is(null()), Out),
         banger_rootfs_apply_ownership(Need(rootfs), Need(metadata), Is(null()), Out),
         banger_rootfs_inject(Need(rootfs), Is(null()), Is(null()), Out),
         banger_rootfs_write_network(Need(rootfs), Is(null())),
-        banger_metadata_of_image(Need(store), Need(path), Is(null()), Is(null()), Is(None), Is(null_mut()), Out),
+        banger_metadata_of_image(
+            Need(store),
+            Need(path),
+            Is(null()),
+            Is(null()),
+            Is(None),
+            Is(null_mut()),
+            Out
+        ),
         banger_metadata_of_rootfs(Need(rootfs), Is(null()), Out),
         banger_metadata_from_json(Need(path), Is(long), Out),
         banger_metadata_json(Need(metadata), Out),
@@ -102,7 +127,15 @@ fn null_is_an_error_and_no_answer() {
         banger_guest_wait(Need(guest), Is(1), Is(null()), Out, Is(exit)),
         banger_guest_copy_in_fd(Need(guest), Need(path), Is(0), Is(null()), Is(null()), Out),
         banger_guest_copy_out_fd(Need(guest), Need(path), Is(1), Is(null()), Out),
-        banger_guest_run(Need(guest), Need(program.0), Is(null()), Is(null_mut()), Is(null_mut()), Out, Is(exit)),
+        banger_guest_run(
+            Need(guest),
+            Need(program.0),
+            Is(null()),
+            Is(null_mut()),
+            Is(null_mut()),
+            Out,
+            Is(exit)
+        ),
         banger_exec_start(Need(guest), Need(program.0), Is(null()), Out),
         banger_dir_next(Need(null_mut()), Out, Is(size_of::<banger_dirent>())),
         banger_exec_next(Need(null_mut()), Is(1), Out, Is(size_of::<banger_exec_event>())),

@@ -113,12 +113,31 @@ impl Edit {
                 Self::Write(path, data, attributes) => {
                     let ((path, length), attrs) = (counted(path), attributes.as_ref().map(attrs_of));
                     let attrs = attrs.as_ref().map_or(null(), std::ptr::from_ref);
-                    banger_rootfs_write(fs, path, length, data.as_ptr(), data.len(), attrs, ATTRS, null(), error)
+                    banger_rootfs_write(
+                        fs,
+                        path,
+                        length,
+                        data.as_ptr(),
+                        data.len(),
+                        attrs,
+                        ATTRS,
+                        null(),
+                        error,
+                    )
                 }
                 Self::Symlink(path, target, attributes) => {
                     let ((path, length), (target, target_length)) = (counted(path), counted(target));
                     let attrs = attrs_of(attributes);
-                    banger_rootfs_symlink(fs, path, length, target, target_length, &raw const attrs, ATTRS, error)
+                    banger_rootfs_symlink(
+                        fs,
+                        path,
+                        length,
+                        target,
+                        target_length,
+                        &raw const attrs,
+                        ATTRS,
+                        error,
+                    )
                 }
                 Self::Link(existing, path) => {
                     let ((path, length), (existing, existing_length)) = (counted(path), counted(existing));
@@ -166,7 +185,9 @@ impl Edit {
                 fs.symlink(&path(at), target.as_bytes(), attributes).map_err(Into::into)
             }
             Self::Link(existing, at) => fs.hard_link(&path(existing), &path(at)).map_err(Into::into),
-            Self::Fifo(at, attributes) => fs.mknod(&path(at), &NodeKind::Fifo, attributes).map_err(Into::into),
+            Self::Fifo(at, attributes) => {
+                fs.mknod(&path(at), &NodeKind::Fifo, attributes).map_err(Into::into)
+            }
             Self::Remove(at) => fs.remove(&path(at)).map_err(Into::into),
             Self::Rename(from, at) => fs.rename(&path(from), &path(at)).map_err(Into::into),
             Self::Owner(at, uid, _) => {
@@ -272,7 +293,8 @@ fn random_calls_do_what_they_do_in_memory() {
                 2 => {
                     assert_eq!(disk.try_open(BANGER_EDIT, None).err().unwrap().code, 714);
                     let (path, length) = counted("relative/../../..");
-                    let climbs = done(|error| unsafe { banger_rootfs_remove(fs.0, path, length, null(), error) });
+                    let climbs =
+                        done(|error| unsafe { banger_rootfs_remove(fs.0, path, length, null(), error) });
                     assert_eq!(climbs.unwrap_err().code, 709);
                 }
                 _ => {

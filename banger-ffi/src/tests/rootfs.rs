@@ -34,13 +34,17 @@ fn edits_last_after_a_commit() {
     let fs = disk.edit();
     let made = attrs(0o2750, 1000, 50, -7);
     unsafe {
-        done(|error| banger_rootfs_create_dir(fs.0, c"/srv".as_ptr(), BANGER_STRLEN, &raw const made, ATTRS, error))
-            .unwrap();
+        done(|error| {
+            banger_rootfs_create_dir(fs.0, c"/srv".as_ptr(), BANGER_STRLEN, &raw const made, ATTRS, error)
+        })
+        .unwrap();
         write(&fs, "/srv/a", b"alpha", &raw const made).unwrap();
         write(&fs, "/etc/hostname", b"new\n", null()).unwrap();
         let (path, length) = counted("/srv/link");
-        done(|error| banger_rootfs_symlink(fs.0, path, length, c"../srv/a".as_ptr(), BANGER_STRLEN, null(), 0, error))
-            .unwrap();
+        done(|error| {
+            banger_rootfs_symlink(fs.0, path, length, c"../srv/a".as_ptr(), BANGER_STRLEN, null(), 0, error)
+        })
+        .unwrap();
         let (path, length) = counted("/srv/null");
         let device = banger_file_type::BANGER_FILE_CHAR_DEVICE as u32;
         done(|error| banger_rootfs_mknod(fs.0, path, length, device, 1, 3, null(), 0, error)).unwrap();
@@ -81,7 +85,8 @@ fn edits_last_after_a_commit() {
     assert_eq!((stat.device_major, stat.device_minor, stat.mode), (1, 3, 0o644));
     unsafe {
         let (path, length) = counted("/srv/b");
-        let value = string(|out, error| banger_rootfs_xattr(fs.0, path, length, c"user.note".as_ptr(), out, error));
+        let value =
+            string(|out, error| banger_rootfs_xattr(fs.0, path, length, c"user.note".as_ptr(), out, error));
         assert_eq!(value.unwrap(), b"\0\xff");
         let xattrs = json(|out, error| banger_rootfs_xattrs(fs.0, path, length, out, error)).unwrap();
         assert_eq!(xattrs["xattrs"], serde_json::json!({ "user.note": "AP8=" }));
@@ -132,7 +137,11 @@ fn nothing_lasts_without_a_commit_or_without_the_flag() {
     assert_eq!(fs.read("/etc/hostname").unwrap(), b"lost\n");
     // Nobody else edits it meanwhile.
     let second = disk.try_open(BANGER_EDIT, None).err().unwrap();
-    assert_eq!((second.code, second.kind), (714, banger_failure_kind::BANGER_KIND_IN_USE as c_int), "{second:?}");
+    assert_eq!(
+        (second.code, second.kind),
+        (714, banger_failure_kind::BANGER_KIND_IN_USE as c_int),
+        "{second:?}"
+    );
     drop(fs);
     assert_eq!(disk.look().read("/etc/hostname").unwrap(), b"old\n");
     let fs = disk.look();
@@ -188,11 +197,23 @@ fn structs_have_the_size_that_the_caller_says() {
     for (second, code) in [(attrs(0, 0, 0, 1), BANGER_ERROR_ARGUMENT), (attrs(0, 0, 0, 0), 0)] {
         given[1] = banger_attrs { mtime_nanoseconds: 0, ..second };
         let made = done(|error| unsafe {
-            banger_rootfs_write(fs.0, c"/x".as_ptr(), BANGER_STRLEN, null(), 0, given.as_ptr(), 2 * ATTRS, null(), error)
+            banger_rootfs_write(
+                fs.0,
+                c"/x".as_ptr(),
+                BANGER_STRLEN,
+                null(),
+                0,
+                given.as_ptr(),
+                2 * ATTRS,
+                null(),
+                error,
+            )
         });
         assert_eq!(made.map_or_else(|error| error.code, |()| 0), code);
     }
-    for wrong in [attrs(0o10000, 0, 0, 0), banger_attrs { mtime_nanoseconds: 1_000_000_000, ..attrs(0, 0, 0, 0) }] {
+    for wrong in
+        [attrs(0o10000, 0, 0, 0), banger_attrs { mtime_nanoseconds: 1_000_000_000, ..attrs(0, 0, 0, 0) }]
+    {
         assert_eq!(write(&fs, "/y", b"", &raw const wrong).unwrap_err().code, BANGER_ERROR_ARGUMENT);
     }
 }
@@ -232,7 +253,8 @@ fn a_pipe_is_written_and_a_silent_one_can_be_cancelled() {
     writer.write_all(b"through a pipe").unwrap();
     drop(writer);
     let fd = reader.as_raw_fd();
-    done(|error| unsafe { banger_rootfs_write_from_fd(fs.0, path, length, fd, null(), 0, null(), error) }).unwrap();
+    done(|error| unsafe { banger_rootfs_write_from_fd(fs.0, path, length, fd, null(), 0, null(), error) })
+        .unwrap();
     assert_eq!(fs.read("/etc/piped").unwrap(), b"through a pipe");
 
     let (reader, _silent) = std::io::pipe().unwrap();
@@ -243,8 +265,9 @@ fn a_pipe_is_written_and_a_silent_one_can_be_cancelled() {
         unsafe { banger_cancel_cancel(flag as *const banger_cancel) };
         Instant::now()
     });
-    let error =
-        done(|error| unsafe { banger_rootfs_write_from_fd(fs.0, path, length, fd, null(), 0, cancel, error) });
+    let error = done(|error| unsafe {
+        banger_rootfs_write_from_fd(fs.0, path, length, fd, null(), 0, cancel, error)
+    });
     let took = canceller.join().unwrap().elapsed();
     assert_eq!(error.unwrap_err().code, BANGER_ERROR_CANCELLED);
     assert!(took < Duration::from_secs(2), "{took:?}");
@@ -288,7 +311,8 @@ fn a_file_system_grows_and_boots() {
                 .text(banger_option::BANGER_OPT_ARCHITECTURE, "amd64")
                 .list(banger_option::BANGER_OPT_EXEC_ARGV, &["/bin/app", "-v"])
                 .list(banger_option::BANGER_OPT_EXEC_ENV, &["A=b=c"]);
-            let report = json(|out, error| banger_rootfs_inject(fs.0, options.0, null(), out, error)).unwrap();
+            let report =
+                json(|out, error| banger_rootfs_inject(fs.0, options.0, null(), out, error)).unwrap();
             assert_eq!((&report["contract"], &report["version"]), (&"banger".into(), &1.into()));
         }
     }
@@ -312,7 +336,8 @@ fn metadata_goes_from_one_file_system_to_another() {
         done(|error| banger_rootfs_set_owner(fs.0, path, length, 12, 34, error)).unwrap();
         let metadata = answer(|out, error| banger_metadata_of_rootfs(fs.0, null(), out, error)).unwrap();
         let text = string(|out, error| banger_metadata_json(metadata, out, error)).unwrap();
-        let read = answer(|out, error| banger_metadata_from_json(text.as_ptr().cast(), text.len(), out, error));
+        let read =
+            answer(|out, error| banger_metadata_from_json(text.as_ptr().cast(), text.len(), out, error));
         let read = read.unwrap();
         assert_eq!(banger_metadata_length(read), banger_metadata_length(metadata));
         let size = size_of::<banger_metadata_entry>();
@@ -326,12 +351,18 @@ fn metadata_goes_from_one_file_system_to_another() {
         assert!(owners.contains(&(b"/etc/hostname".to_vec(), 12, 8)), "{owners:?}");
         let behind = answer(|out, error| banger_metadata_at(read, owners.len(), out, size, error));
         assert_eq!(behind.unwrap_err().code, BANGER_ERROR_ARGUMENT);
-        let malformed = answer(|out, error| banger_metadata_from_json(c"{}".as_ptr(), BANGER_STRLEN, out, error));
+        let malformed =
+            answer(|out, error| banger_metadata_from_json(c"{}".as_ptr(), BANGER_STRLEN, out, error));
         assert_eq!(malformed.unwrap_err().code, BANGER_ERROR_ARGUMENT);
 
         let fs = other.edit();
-        let report = json(|out, error| banger_rootfs_apply_ownership(fs.0, read, null(), out, error)).unwrap();
-        assert_eq!((&report["entries"], &report["mismatches"]), (&owners.len().into(), &0.into()), "{report}");
+        let report =
+            json(|out, error| banger_rootfs_apply_ownership(fs.0, read, null(), out, error)).unwrap();
+        assert_eq!(
+            (&report["entries"], &report["mismatches"]),
+            (&owners.len().into(), &0.into()),
+            "{report}"
+        );
         commit(&fs);
         drop(fs);
         let stat = other.look().stat("/etc/hostname").unwrap();
@@ -353,7 +384,8 @@ fn metadata_comes_of_an_image_without_a_file_system() {
             .map(|text| CString::new(text).unwrap());
     unsafe {
         let store =
-            answer(|out, error| crate::store::banger_store_open(state.as_ptr(), cache.as_ptr(), out, error)).unwrap();
+            answer(|out, error| crate::store::banger_store_open(state.as_ptr(), cache.as_ptr(), out, error))
+                .unwrap();
         let metadata = answer(|out, error| {
             banger_metadata_of_image(store, reference.as_ptr(), null(), null(), None, null_mut(), out, error)
         });

@@ -13,6 +13,16 @@ typedef struct seen {
     int open_fds;
 } seen;
 
+/* What the program was started with is not the library's. */
+static bool inherited[256];
+
+static void find_inherited(void)
+{
+    int fd;
+    for (fd = 0; fd < 256; fd++)
+        inherited[fd] = fcntl(fd, F_GETFD) >= 0;
+}
+
 static int look(const banger_event *event, void *user_data)
 {
     seen *what = (seen *)user_data;
@@ -30,7 +40,7 @@ static int look(const banger_event *event, void *user_data)
     /* What the library opens is closed in programs that are started meanwhile. */
     for (fd = 3; fd < 256; fd++) {
         int flags = fcntl(fd, F_GETFD);
-        if (flags >= 0) {
+        if (flags >= 0 && !inherited[fd]) {
             what->open_fds++;
             CHECK((flags & FD_CLOEXEC) != 0);
         }
@@ -204,6 +214,7 @@ int main(int count, char **arguments)
     CHECK(count == 3);
     CHECK(banger_version_number() == BANGER_VERSION_NUMBER);
     CHECK(strlen(banger_version()) >= 5);
+    find_inherited();
     store = open_store(arguments[2]);
     pull_and_look(store, arguments[1], arguments[2]);
     files_and_builds(store, arguments[1], arguments[2]);

@@ -49,9 +49,15 @@ static void *pull_often(void *argument)
 {
     pthread_t self = pthread_self();
     int number = *(int *)argument, round;
+    sigset_t alarm;
     pthread_mutex_lock(&lock);
-    hosts[host_count++] = self;
+    hosts[host_count] = self;
+    host_count++;
     pthread_mutex_unlock(&lock);
+    /* From now on the handler knows this thread. */
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    CHECK(pthread_sigmask(SIG_UNBLOCK, &alarm, NULL) == 0);
     for (round = 0; round < ROUNDS; round++) {
         char name[32];
         banger_error *error = NULL;
@@ -78,7 +84,7 @@ int main(int count, char **arguments)
     int numbers[THREADS], at, fds, tries;
     struct sigaction action, before, after;
     struct itimerval storm, none;
-    sigset_t mask_before, mask_after;
+    sigset_t mask_before, mask_after, alarm;
 
     CHECK(count == 3);
     reference = arguments[1];
@@ -96,15 +102,20 @@ int main(int count, char **arguments)
     storm.it_interval.tv_sec = storm.it_value.tv_sec = 0;
     storm.it_interval.tv_usec = storm.it_value.tv_usec = 2000;
     CHECK(setitimer(ITIMER_REAL, &storm, NULL) == 0);
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    CHECK(pthread_sigmask(SIG_BLOCK, &alarm, NULL) == 0);
     for (at = 0; at < THREADS; at++) {
         numbers[at] = at;
         CHECK(pthread_create(&threads[at], NULL, pull_often, &numbers[at]) == 0);
     }
+    CHECK(pthread_sigmask(SIG_UNBLOCK, &alarm, NULL) == 0);
     for (at = 0; at < THREADS; at++)
         CHECK(pthread_join(threads[at], NULL) == 0);
     CHECK(setitimer(ITIMER_REAL, &none, NULL) == 0);
     banger_store_free(store);
 
+    fprintf(stderr, "%d signals, %d on threads of the library\n", (int)signals, (int)foreign);
     CHECK(signals > 0 && foreign == 0);
     CHECK(sigaction(SIGPIPE, NULL, &after) == 0 && after.sa_handler == SIG_DFL);
     CHECK(sigaction(SIGALRM, NULL, &after) == 0 && after.sa_handler == on_signal);

@@ -6,10 +6,17 @@ use crate::build::{Language, Workplace, compile};
 use crate::header::{Parameter, Prototype, prototypes};
 
 /// Parameters that may be NULL wherever they are.
-const OPTIONAL: [&str; 4] = ["cancel", "options", "progress", "user_data"];
+const OPTIONAL: [&str; 5] = ["attrs", "cancel", "options", "progress", "user_data"];
+/// Types of numbers that a function writes.
+const NUMBERS: [&str; 2] = ["size_t *", "uint64_t *"];
 /// Parameters that may be NULL in one function.
-const OPTIONAL_IN: [(&str, &str); 3] =
-    [("banger_pull_start", "file"), ("banger_store_open", "cache"), ("banger_store_open", "state")];
+const OPTIONAL_IN: [(&str, &str); 5] = [
+    ("banger_guest_run", "error_output"),
+    ("banger_guest_run", "output"),
+    ("banger_pull_start", "file"),
+    ("banger_store_open", "cache"),
+    ("banger_store_open", "state"),
+];
 /// Types of parameters whose values depend on the function.
 const OWN: [&str; 2] = ["key", "value"];
 
@@ -22,20 +29,28 @@ fn may_be_null(function: &Prototype, parameter: &Parameter) -> bool {
 
 /// Returns whether the parameter takes a result: its place is a local variable of the program.
 fn is_result(parameter: &Parameter) -> bool {
-    parameter.kind.ends_with("**")
+    parameter.kind.ends_with("**") || NUMBERS.contains(&parameter.kind.as_str())
 }
 
-/// Returns the value that the program passes.
-fn value(function: &Prototype, parameter: &Parameter) -> String {
+/// Returns the value that the program passes for the parameter at `at`.
+fn value(function: &Prototype, at: usize) -> String {
+    let parameter = &function.parameters[at];
+    if parameter.name == "size" {
+        // Of the structure or the buffer before it.
+        let before = value(function, at - 1);
+        return format!("sizeof *{before}");
+    }
     if is_result(parameter) {
         return format!("&r_{}", parameter.name);
     }
     if let Some(handle) = parameter.handle() {
         return format!("VALID_{handle}");
     }
+    if parameter.kind == "const uint8_t *" {
+        return "VALUE_data".to_owned();
+    }
     let is_own = OWN.contains(&parameter.name.as_str()) && function.name.starts_with("banger_options_");
-    let is_text = parameter.name == "value" && parameter.kind == "const char *";
-    match is_own && !is_text {
+    match is_own && parameter.kind != "const char *" {
         true => format!("VALUE_{}_{}", function.name, parameter.name),
         false => format!("VALUE_{}", parameter.name),
     }
@@ -47,7 +62,7 @@ fn call(function: &Prototype, at: usize, replacement: &str) -> String {
         .parameters
         .iter()
         .enumerate()
-        .map(|(other, parameter)| if other == at { replacement.to_owned() } else { value(function, parameter) })
+        .map(|(other, _)| if other == at { replacement.to_owned() } else { value(function, other) })
         .collect();
     format!("{}({})", function.name, values.join(", "))
 }
@@ -62,16 +77,18 @@ fn fallible(function: &Prototype) -> String {
             wrong.push("NULL");
         }
         let is_counted = own.get(at + 1).is_some_and(|next| next.kind == "size_t");
-        if parameter.kind == "const char *" && !is_counted {
+        // Names of extended attributes are bytes.
+        let is_text = !is_counted && !(parameter.name == "name" && function.name.contains("xattr"));
+        if parameter.kind == "const char *" && is_text {
             wrong.push("\"\\xff\\xfe\"");
         }
-        if parameter.kind == "size_t" {
+        if parameter.kind == "size_t" && (parameter.name == "length" || parameter.name.ends_with("_length")) {
             wrong.push("SIZE_MAX - 1");
         }
         for replacement in wrong {
             let text = call(function, at, replacement);
             writeln!(body, "    CHECK_FAILS(BANGER_ERROR_ARGUMENT, {text});").expect("a string grows");
-            let silent = text.replace("&r_error", "NULL");
+            let silent = text.replace("&r_error)", "NULL)");
             writeln!(body, "    CHECK({silent} == BANGER_ERROR_ARGUMENT);").expect("a string grows");
         }
     }
@@ -80,10 +97,11 @@ fn fallible(function: &Prototype) -> String {
     for parameter in results {
         let (kind, name) = (parameter.kind.strip_suffix('*').expect("a place").trim(), &parameter.name);
         // Not NULL, so that a NULL that is written is seen.
-        writeln!(begin, "    {kind} r_{name} = ({kind})&v_user_data;").expect("a string grows");
-        writeln!(end, "    CHECK(r_{name} == ({kind})&v_user_data);").expect("a string grows");
+        let value = if kind.ends_with('*') { format!("({kind})&v_user_data") } else { "77".to_owned() };
+        writeln!(begin, "    {kind} r_{name} = {value};").expect("a string grows");
+        writeln!(end, "    CHECK(r_{name} == {value});").expect("a string grows");
     }
-    format!("{begin}    struct banger_error *error = NULL;\n{}{end}", body.replace("&r_error", "&error"))
+    format!("{begin}    struct banger_error *error = NULL;\n{}{end}", body.replace("&r_error)", "&error)"))
 }
 
 /// Writes checks of a function that only asks a handle, or frees it.
@@ -104,7 +122,7 @@ fn infallible(function: &Prototype) -> String {
         ("void", _) => format!("    {call};\n"),
         // The bytes of no string, as documented.
         (_, "banger_string_data") => format!("    CHECK({call} == NULL);\n"),
-        (_, "banger_task_fd") => format!("    CHECK({call} == -1);\n"),
+        (_, "banger_task_fd" | "banger_exec_fd") => format!("    CHECK({call} == -1);\n"),
         ("const char *", _) => format!("    CHECK({call}[0] == '\\0');\n"),
         ("int" | "bool" | "uint32_t" | "uint64_t" | "size_t", _) => format!("    CHECK({call} == 0);\n"),
         (other, _) => panic!("what does {} return: {other}?", function.name),
@@ -119,7 +137,8 @@ fn program() -> String {
         let body = if function.is_fallible() { fallible(function) } else { infallible(function) };
         write!(text, "static void t_{}(void)\n{{\n{body}}}\n", function.name).expect("a string grows");
     }
-    text += "int main(int count, char **arguments)\n{\n    CHECK(count == 3);\n    make_values(arguments[2]);\n";
+    text +=
+        "int main(int count, char **arguments)\n{\n    CHECK(count == 3);\n    make_values(arguments[2]);\n";
     for function in &all {
         writeln!(text, "    t_{}();", function.name).expect("a string grows");
     }
@@ -128,17 +147,20 @@ fn program() -> String {
 
 #[test]
 fn every_function_refuses_what_it_must() {
-    let place = Workplace::new();
-    let source = place.path("conventions.c");
     let text = program();
     assert!(text.matches("CHECK_FAILS").count() > 60, "the header was not understood:\n{text}");
-    std::fs::write(&source, text).expect("it is new");
-    for language in [Language::C99, Language::Cpp17] {
-        let program = place.path("conventions");
-        compile(language, &source, &program, &["-fsanitize=address,undefined"]);
-        place.run(&[], &program);
+    for (language, more, is_valgrind) in [
+        (Language::C99, &["-fsanitize=address"][..], false),
+        (Language::Cpp17, &[], false),
+        (Language::C99, &[], true),
+    ] {
+        let place = Workplace::new();
+        let (source, program) = (place.path("conventions.c"), place.path("conventions"));
+        std::fs::write(&source, &text).expect("it is new");
+        compile(language, &source, &program, more);
+        match is_valgrind {
+            true => crate::programs::under_valgrind(&place, &program),
+            false => drop(place.run(&[], &program)),
+        }
     }
-    let program = place.path("conventions-plain");
-    compile(Language::C99, &source, &program, &[]);
-    crate::programs::under_valgrind(&place, &program);
 }

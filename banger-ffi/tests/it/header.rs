@@ -76,7 +76,8 @@ pub(crate) fn facts_of(text: &str) -> Vec<String> {
             // One line for each value: new ones change no other line.
             Some((head, values)) if head.starts_with("typedef enum") => {
                 let values = values.split('}').next().expect("the values").split(", ");
-                let values = values.map(|value| value.trim().trim_end_matches(',')).filter(|value| !value.is_empty());
+                let values =
+                    values.map(|value| value.trim().trim_end_matches(',')).filter(|value| !value.is_empty());
                 facts.extend(values.map(|value| format!("{head}{value}")));
             }
             _ if statement.trim_matches('}').trim().is_empty() => {}

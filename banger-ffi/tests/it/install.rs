@@ -52,7 +52,10 @@ fn the_abi_is_the_committed_one() {
     let text = std::fs::read_to_string(&path).expect("it is committed");
     let committed: Vec<&str> = text.lines().collect();
     let gone: Vec<&&str> = committed.iter().filter(|fact| !now.iter().any(|other| other == **fact)).collect();
-    assert!(gone.is_empty(), "programs break, raise the number in banger-ffi/build.rs; no longer so: {gone:#?}");
+    assert!(
+        gone.is_empty(),
+        "programs break, raise the number in banger-ffi/build.rs; no longer so: {gone:#?}"
+    );
     let new: Vec<&String> = now.iter().filter(|fact| !committed.contains(&fact.as_str())).collect();
     assert!(new.is_empty(), "new, run this test with BANGER_UPDATE_ABI=1: {new:#?}");
     assert!(committed.is_sorted(), "{} is not sorted", path.display());
@@ -86,9 +89,10 @@ fn the_installed_library_serves_programs() {
     assert!(!pc.contains(place.dir.path().to_str().expect("UTF-8")), "{pc}");
 
     let source = root().join("examples/c/pull.c");
-    for (name, before, arguments) in
-        [("shared", &[][..], &["--cflags", "--libs"][..]), ("static", &["-static"], &["--cflags", "--libs", "--static"])]
-    {
+    for (name, before, arguments) in [
+        ("shared", &[][..], &["--cflags", "--libs"][..]),
+        ("static", &["-static"], &["--cflags", "--libs", "--static"]),
+    ] {
         let place = Workplace::new();
         let program = place.path(name);
         run(Command::new("cc")

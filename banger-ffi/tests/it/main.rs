@@ -3,6 +3,7 @@
 
 mod build;
 mod conventions;
+mod documents;
 mod header;
 mod install;
 mod programs;

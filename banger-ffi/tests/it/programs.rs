@@ -74,7 +74,14 @@ fn the_example_runs_linked_statically() {
     let place = Workplace::new();
     let program = place.path("program");
     let mut command = compiler(Language::C99, &root().join("examples/c/pull.c"), &program);
-    run(command.arg(library_dir().join("libbanger.a")).args(["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"]));
+    run(command.arg(library_dir().join("libbanger.a")).args([
+        "-lgcc_s",
+        "-lutil",
+        "-lrt",
+        "-lpthread",
+        "-lm",
+        "-ldl",
+    ]));
     let output = place.run(&[], &program);
     let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
     let record: serde_json::Value = serde_json::from_str(&text).expect("the record is printed");
