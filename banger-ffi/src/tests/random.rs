@@ -5,9 +5,7 @@ use std::ptr::null;
 use banger_testkit::{assert_silent, property_config, require, seed};
 use banger_tree::{MemoryStore, Tree, TreeRootfs};
 use pipeline::rootfs::{EditError, metadata_of, remove_xattr, set_xattr, write_over};
-use pipeline::{
-    AttributeChange, Attributes, Cancellation, Failure as _, GuestPath, Metadata, NodeKind, Rootfs, Timestamp,
-};
+use pipeline::{AttributeChange, Attributes, Cancellation, GuestPath, Metadata, NodeKind, Rootfs, Timestamp};
 
 use super::*;
 use crate::metadata::*;

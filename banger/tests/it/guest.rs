@@ -363,3 +363,31 @@ fn a_copy_out_that_lost_bytes_is_no_copy() {
         assert_eq!(content, b"bytes");
     }
 }
+
+/// Credit is for the client itself: it does not end a wait.
+#[test]
+fn a_wait_for_a_program_has_a_limit() {
+    let guest = scripted(|mut stream| {
+        let Request { id, .. } = request(&mut stream);
+        write_message(&mut stream, FrameKind::Accepted, &Accepted::Exec { pid: 1 }).unwrap();
+        for _ in 0..5 {
+            write_frame(&mut stream, FrameKind::Credit, &1_u32.to_le_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Until it is asked to go on.
+        read_frame(&mut stream).unwrap();
+        write_frame(&mut stream, FrameKind::Output, b"out").unwrap();
+        reply(&mut stream, id, Outcome::Exec(ExitStatus::Exited { status: 0 }));
+    });
+    let mut session = guest.client.exec(&Exec::new(["cat"]).with_stdin(true)).unwrap();
+    for timeout_ms in [0, 30, 100] {
+        let started = Instant::now();
+        let timeout = Duration::from_millis(timeout_ms);
+        assert_eq!(session.next_event_within(timeout).unwrap(), None);
+        assert!(started.elapsed() >= timeout);
+    }
+    session.input().signal(10).unwrap();
+    assert_eq!(session.next_event_within(Duration::MAX).unwrap(), Some(ExecEvent::Output(b"out".to_vec())));
+    let ended = session.next_event_within(Duration::from_secs(60)).unwrap();
+    assert_eq!(ended, Some(ExecEvent::Ended(ExitStatus::Exited { status: 0 })));
+}
