@@ -65,12 +65,6 @@
 #define BANGER_EDIT 1
 
 /**
- * banger_rootfs_open: open the file to change it, alone. Other programs that lock it are kept out until
- * banger_rootfs_free.
- */
-#define BANGER_EDIT 1
-
-/**
  * A pointer is NULL that must not be, a text is not UTF-8, or an option has a value of another type.
  */
 #define BANGER_ERROR_ARGUMENT 511
