@@ -52,6 +52,12 @@
 /** The length of a text that ends with a NUL byte. */
 #define BANGER_STRLEN SIZE_MAX
 
+/** In an argument of milliseconds: no limit. */
+#define BANGER_FOREVER UINT64_MAX
+
+/** banger_rootfs_set_owner: keep this one as it is, as chown(2) does with -1. */
+#define BANGER_KEEP_ID UINT32_MAX
+
 /**
  * banger_rootfs_open: open the file to change it, alone. Other programs that lock it are kept out until
  * banger_rootfs_free.
@@ -1540,7 +1546,7 @@ int banger_rootfs_entry(const struct banger_rootfs *rootfs,
                         struct banger_error **error);
 
 /**
- * Closes the file system. Changes since the last commit are lost: the file is as it was. NULL is fine.
+ * Closes the file system. Changes since the last commit are lost: the file system is as it was. NULL is fine.
  */
 void banger_rootfs_free(struct banger_rootfs *rootfs);
 

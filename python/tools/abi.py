@@ -127,7 +127,7 @@ def functions(text: str) -> dict[str, tuple[str, list[str]]]:
 
 
 def module(header: str) -> str:
-    constants = defines(header)
+    constants = dict(sorted(defines(header).items()))
     text = without_comments(header)
     lines: list[str] = []
     for values in (constants, *enums(text).values()):

@@ -17,6 +17,7 @@ All objects are context managers and can be closed more than once. Calls block, 
 while a call runs.
 """
 
+from ._entry import DirEntry, Stat
 from ._errors import (
     AccessError,
     ArgumentError,
@@ -48,7 +49,7 @@ from ._options import (
     PullOptions,
     RootfsOptions,
 )
-from ._rootfs import DirEntry, Rootfs, Stat
+from ._rootfs import Rootfs
 from ._store import Store, build, build_async
 from ._version import VERSION as __version__
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _abi
+from ._entry import file_type_of
 from ._native import Cancellation, Handle, bytes_of, call, flag, library, patient_call, text
 from ._options import options_of
-from ._rootfs import file_type_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

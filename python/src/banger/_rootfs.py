@@ -7,12 +7,11 @@ import ctypes
 import errno
 import io
 import os
-import stat as _stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, AnyStr, BinaryIO, Generic
+from typing import TYPE_CHECKING, Any, AnyStr, BinaryIO
 
 from . import _abi
+from ._entry import FILE_TYPES, DirEntry, Stat, file_type_of
 from ._files import readable_fd
 from ._native import (
     Cancellation,
@@ -38,77 +37,6 @@ if TYPE_CHECKING:
     from ._metadata import Metadata
     from ._network import NetworkConfig
     from ._options import InjectOptions, RootfsOptions
-
-_TYPES = {
-    _abi.BANGER_FILE_REGULAR: _stat.S_IFREG,
-    _abi.BANGER_FILE_DIRECTORY: _stat.S_IFDIR,
-    _abi.BANGER_FILE_SYMLINK: _stat.S_IFLNK,
-    _abi.BANGER_FILE_CHAR_DEVICE: _stat.S_IFCHR,
-    _abi.BANGER_FILE_BLOCK_DEVICE: _stat.S_IFBLK,
-    _abi.BANGER_FILE_FIFO: _stat.S_IFIFO,
-    _abi.BANGER_FILE_SOCKET: _stat.S_IFSOCK,
-}
-
-
-def file_type_of(number: int) -> int:
-    """Returns the type as in `st_mode`; 0 for one that this version does not know."""
-    return _TYPES.get(number, 0)
-
-
-@dataclass(frozen=True)
-class Stat:
-    """What `os.lstat` tells of a path on a host."""
-
-    st_ino: int
-    """The number of the inode: equal for hard links of one file."""
-    st_mode: int
-    """Type and permissions, for the functions of the module `stat`."""
-    st_nlink: int
-    st_uid: int
-    st_gid: int
-    st_size: int
-    st_mtime_ns: int
-    st_rdev: int
-    """The device, for `os.major` and `os.minor`; 0 for the rest."""
-
-    @property
-    def st_mtime(self) -> float:
-        """The time of the last change in seconds."""
-        return self.st_mtime_ns / 1e9
-
-    def is_dir(self) -> bool:
-        """Whether it is a directory."""
-        return _stat.S_ISDIR(self.st_mode)
-
-    def is_file(self) -> bool:
-        """Whether it is a regular file."""
-        return _stat.S_ISREG(self.st_mode)
-
-    def is_symlink(self) -> bool:
-        """Whether it is a symbolic link."""
-        return _stat.S_ISLNK(self.st_mode)
-
-
-@dataclass(frozen=True)
-class DirEntry(Generic[AnyStr]):
-    """One entry of a directory."""
-
-    name: AnyStr
-    inode: int
-    file_type: int
-    """The type as in `st_mode`: `stat.S_IFREG` and others."""
-
-    def is_dir(self) -> bool:
-        """Whether it is a directory."""
-        return self.file_type == _stat.S_IFDIR
-
-    def is_file(self) -> bool:
-        """Whether it is a regular file."""
-        return self.file_type == _stat.S_IFREG
-
-    def is_symlink(self) -> bool:
-        """Whether it is a symbolic link."""
-        return self.file_type == _stat.S_IFLNK
 
 
 class _Attributes:
@@ -408,7 +336,7 @@ class Rootfs(Handle):
     ) -> None:
         """Makes a device, a pipe or a socket: `file_type` is `stat.S_IFCHR` and others, `device` comes from
         `os.makedev`. Without more it is 0644, of 0:0, and of now."""
-        numbers = {value: number for number, value in _TYPES.items()}
+        numbers = {value: number for number, value in FILE_TYPES.items()}
         if file_type not in numbers:
             raise ValueError(f"{file_type:#o} is not a file type")
         attributes = _Attributes(mode, uid, gid, mtime_ns, 0o644)
