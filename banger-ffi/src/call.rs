@@ -55,11 +55,6 @@ pub(crate) unsafe fn guarded_unit(
     unsafe { guarded(error, &raw mut answer, body) }
 }
 
-/// Runs `body`, and returns `otherwise` where it panics: for functions that cannot fail.
-pub(crate) fn sheltered<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
-}
-
 /// Returns what `pointer` points to; `name` is the argument's, for the error.
 ///
 /// # Safety
@@ -76,27 +71,4 @@ pub(crate) unsafe fn borrowed<'a, T>(pointer: *const T, name: &str) -> Result<&'
 pub(crate) unsafe fn borrowed_mut<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T, Fault> {
     // SAFETY: as the function's own condition.
     unsafe { pointer.as_mut() }.ok_or_else(|| Fault::argument(format!("{name} is NULL")))
-}
-
-/// Gives `value` to C at `place`, or drops it where `place` is NULL.
-///
-/// # Safety
-/// `place` is NULL or may be written.
-pub(crate) unsafe fn boxed_out<T>(place: *mut *mut T, value: Box<T>) {
-    if !place.is_null() {
-        // SAFETY: it is not NULL, and the caller lets it be written.
-        unsafe { place.write(Box::into_raw(value)) };
-    }
-}
-
-/// Takes an object back from C and drops it. NULL is fine.
-///
-/// # Safety
-/// `pointer` came from [`guarded_object`] or [`boxed_out`], and nobody uses it any more.
-pub(crate) unsafe fn free<T>(pointer: *mut T) {
-    if !pointer.is_null() {
-        // SAFETY: as the function's own condition.
-        let owned = unsafe { Box::from_raw(pointer) };
-        sheltered((), || drop(owned));
-    }
 }

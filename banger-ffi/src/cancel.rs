@@ -19,7 +19,7 @@ pub extern "C" fn banger_cancel_new() -> *mut banger_cancel {
 pub unsafe extern "C" fn banger_cancel_cancel(cancel: *const banger_cancel) {
     // SAFETY: the caller's pointer is NULL or alive.
     if let Some(cancel) = unsafe { cancel.as_ref() } {
-        crate::call::sheltered((), || cancel.0.cancel());
+        crate::object::sheltered((), || cancel.0.cancel());
     }
 }
 
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn banger_cancel_is_cancelled(cancel: *const banger_cancel
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_cancel_free(cancel: *mut banger_cancel) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(cancel) };
+    unsafe { crate::object::free(cancel) };
 }
 
 /// Returns the flag at `cancel`; for NULL one that nobody sets.

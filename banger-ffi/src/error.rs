@@ -4,8 +4,8 @@ use std::ffi::{CString, c_char, c_int};
 
 use pipeline::{ErrorContext, ErrorKind, ErrorReport, Failure};
 
-use crate::call::boxed_out;
-use crate::string::c_text;
+use crate::c_text::c_text;
+use crate::object::boxed_out;
 
 /// A fault of banger itself: a panic was caught.
 pub const BANGER_ERROR_INTERNAL: c_int = 510;
@@ -214,5 +214,5 @@ pub unsafe extern "C" fn banger_error_json(error: *const banger_error) -> *const
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_error_free(error: *mut banger_error) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(error) };
+    unsafe { crate::object::free(error) };
 }

@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 
 use pipeline::Event;
 
-use crate::string::c_text;
+use crate::c_text::c_text;
 use banger_step_kind::*;
 
 /// What an event tells. Expect kinds that this header does not know.

@@ -201,7 +201,7 @@ pub unsafe extern "C" fn banger_exec_fd(exec: *const banger_exec) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_exec_free(exec: *mut banger_exec) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(exec) };
+    unsafe { crate::object::free(exec) };
 }
 
 /// Returns the input of the program, for other threads.
@@ -290,5 +290,5 @@ pub unsafe extern "C" fn banger_exec_input_close(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_exec_input_free(input: *mut banger_exec_input) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(input) };
+    unsafe { crate::object::free(input) };
 }

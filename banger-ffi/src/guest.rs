@@ -10,9 +10,10 @@ use pipeline::guest::{
 };
 use pipeline::rootfs::{PatientReader, PatientWriter};
 
-use crate::call::{borrowed, boxed_out, guarded, guarded_object, guarded_unit};
+use crate::call::{borrowed, guarded, guarded_object, guarded_unit};
 use crate::cancel::{banger_cancel, cancellation};
 use crate::error::{Fault, banger_error};
+use crate::object::boxed_out;
 use crate::option_reader::OptionReader;
 use crate::options::{banger_option::*, banger_options};
 use crate::request::{environment, network_config};
@@ -130,7 +131,7 @@ pub unsafe extern "C" fn banger_guest_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_guest_free(guest: *mut banger_guest) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(guest) };
+    unsafe { crate::object::free(guest) };
 }
 
 /// Asks whether the agent is there. Returns JSON with `agent_version`, `protocol` and `uptime_ms`.

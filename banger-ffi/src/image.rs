@@ -4,8 +4,9 @@ use std::ffi::{CString, c_char};
 
 use pipeline::{ImageDocument, ImageLease, PulledFile, StoredImage};
 
+use crate::c_text::c_text;
 use crate::error::Fault;
-use crate::string::{c_text, json_text};
+use crate::string::json_text;
 
 /// An image: an ext4 file and what is known of it. A managed image keeps its path until this is freed, even if
 /// another image takes its name. Threads may share it. Free it with banger_image_free.
@@ -108,5 +109,5 @@ pub unsafe extern "C" fn banger_image_is_unchanged(image: *const banger_image) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_image_free(image: *mut banger_image) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(image) };
+    unsafe { crate::object::free(image) };
 }

@@ -8,6 +8,7 @@
 compile_error!("banger-ffi needs panic = \"unwind\": a panic becomes error 510");
 
 pub mod boot;
+mod c_text;
 mod call;
 pub mod cancel;
 pub mod error;
@@ -16,8 +17,9 @@ pub mod exec;
 pub mod guest;
 pub mod image;
 pub mod metadata;
+pub mod object;
 mod option_reader;
-pub mod options;
+mod options;
 pub mod pull;
 mod request;
 pub mod rootfs;

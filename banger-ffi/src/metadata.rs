@@ -198,5 +198,5 @@ pub unsafe extern "C" fn banger_metadata_at(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_metadata_free(metadata: *mut banger_metadata) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(metadata) };
+    unsafe { crate::object::free(metadata) };
 }

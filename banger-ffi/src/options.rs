@@ -168,6 +168,7 @@ pub enum banger_option {
     /// Boolean: whether missing parent directories are made. Default: false.
     BANGER_OPT_COPY_PARENTS = 122,
     /// Makes the type 32 bits wide; not an option.
+    #[allow(dead_code, reason = "for C only")]
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
 
@@ -311,7 +312,7 @@ pub extern "C" fn banger_options_new() -> *mut banger_options {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_options_free(options: *mut banger_options) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(options) };
+    unsafe { crate::object::free(options) };
 }
 
 /// Sets an option that takes a text.

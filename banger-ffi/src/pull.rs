@@ -313,5 +313,5 @@ pub unsafe extern "C" fn banger_task_finish_json(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_task_free(task: *mut banger_task) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(task) };
+    unsafe { crate::object::free(task) };
 }

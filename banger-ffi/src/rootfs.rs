@@ -214,7 +214,7 @@ pub unsafe extern "C" fn banger_rootfs_open(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_rootfs_free(rootfs: *mut banger_rootfs) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(rootfs) };
+    unsafe { crate::object::free(rootfs) };
 }
 
 /// Tells what is at `path`, a symlink itself. `size` is sizeof(banger_stat). It is error 700, of the kind
@@ -444,7 +444,7 @@ pub unsafe extern "C" fn banger_dir_next(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_dir_free(dir: *mut banger_dir) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(dir) };
+    unsafe { crate::object::free(dir) };
 }
 
 /// Returns the value of the extended attribute `name` of `path`. It is error 727, of the kind
@@ -500,7 +500,7 @@ pub unsafe extern "C" fn banger_rootfs_xattrs(
 pub unsafe extern "C" fn banger_rootfs_size_bytes(rootfs: *const banger_rootfs) -> u64 {
     // SAFETY: the caller's pointer is NULL or alive.
     let rootfs = unsafe { rootfs.as_ref() };
-    crate::call::sheltered(0, || {
+    crate::object::sheltered(0, || {
         let turn = rootfs.and_then(|rootfs| rootfs.turn(&Cancellation::default()).ok());
         turn.map_or(0, |editor| editor.size_bytes())
     })

@@ -422,7 +422,7 @@ pub unsafe extern "C" fn banger_rootfs_remove_xattr(
 pub unsafe extern "C" fn banger_rootfs_is_commit_due(rootfs: *const banger_rootfs) -> bool {
     // SAFETY: the caller's pointer is NULL or alive.
     let rootfs = unsafe { rootfs.as_ref() };
-    crate::call::sheltered(false, || {
+    crate::object::sheltered(false, || {
         let turn = rootfs.and_then(|rootfs| rootfs.turn(&Cancellation::default()).ok());
         turn.is_some_and(|editor| editor.is_commit_due())
     })

@@ -65,7 +65,7 @@ pub unsafe extern "C" fn banger_store_open(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_store_free(store: *mut banger_store) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(store) };
+    unsafe { crate::object::free(store) };
 }
 
 /// Lists the images, as `banger image list --json` does.

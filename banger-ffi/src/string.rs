@@ -1,6 +1,6 @@
 //! Text and bytes, in and out.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, c_char};
 use std::slice;
 
 use camino::Utf8Path;
@@ -50,21 +50,12 @@ pub unsafe extern "C" fn banger_string_length(string: *const banger_string) -> u
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_string_free(string: *mut banger_string) {
     // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::call::free(string) };
+    unsafe { crate::object::free(string) };
 }
 
 /// Returns `value` as the text of a JSON document.
 pub(crate) fn json_text(value: &impl serde::Serialize) -> Result<Vec<u8>, Fault> {
     serde_json::to_vec(value).map_err(|error| Fault::argument(format!("not JSON: {error}")))
-}
-
-/// Returns the text for C. Messages have no NUL; one that has is cut there.
-pub(crate) fn c_text(text: impl Into<Vec<u8>>) -> CString {
-    let mut bytes = text.into();
-    if let Some(end) = bytes.iter().position(|&byte| byte == 0) {
-        bytes.truncate(end);
-    }
-    CString::new(bytes).expect("it was cut at the first NUL")
 }
 
 /// Returns the text at `text`, or `None` for NULL. `name` is the argument's, for the error.

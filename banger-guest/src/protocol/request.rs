@@ -230,7 +230,7 @@ pub enum ShutdownAction {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Wait {
-    /// Time limit in milliseconds, after which the reply is [`ErrorCode::TimedOut`]; by default no limit.
+    /// Time limit in milliseconds, after which the reply is [`ErrorCode::TimedOut`](super::ErrorCode::TimedOut); by default no limit.
     pub timeout_ms: Option<u64>,
 }
 
