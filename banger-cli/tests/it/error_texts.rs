@@ -71,7 +71,7 @@ const COMMANDS: &[&str] = &[
     // Managed images.
     "image show nothing",
     "image rm nothing",
-    "image show a",
+    "image show ap",
     "image rename app apple",
     "image clone app apple",
     "image export app there.ext4",
