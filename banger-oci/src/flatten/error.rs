@@ -129,7 +129,14 @@ impl Failure for FlattenError {
                 Some(Advice::new("check that it is the tar of a root file system"))
             }
             Self::TooManyLayers(over) => over.advice(),
-            Self::Entry { source: EntryError::Limit { setting, .. }, .. } => setting.map(Advice::to_raise),
+            Self::Entry { source, .. } => match source {
+                EntryError::Limit { setting, .. } => setting.map(Advice::to_raise),
+                EntryError::Content(error) => error.advice(),
+                EntryError::Tree(error) => error.advice(),
+                EntryError::Tar(error) => error.advice(),
+                _ => None,
+            },
+            Self::Tar { source, .. } => source.advice(),
             _ => None,
         }
     }

@@ -127,7 +127,9 @@ impl Failure for DirectoryError {
             Self::FileType { .. } => Advice::new("remove it"),
             Self::Format { advice, .. } => Advice::new(advice.clone()),
             Self::Reference { .. } => Advice::new("pull it if you mean the container image of this name"),
-            Self::Io { .. } | Self::Content { .. } | Self::Tree { .. } | Self::Cancelled => return None,
+            Self::Content { source, .. } => return source.advice(),
+            Self::Tree { source, .. } => return source.advice(),
+            Self::Io { .. } | Self::Cancelled => return None,
         })
     }
 
