@@ -29,7 +29,6 @@ mod platform;
 mod reference;
 #[cfg(feature = "registry")]
 mod registry;
-mod setters;
 pub mod tar;
 
 pub use digest::Digest;

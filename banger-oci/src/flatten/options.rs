@@ -4,7 +4,6 @@ use std::thread::available_parallelism;
 
 use banger_tree::{Budget, Cancellation, Cost};
 
-use crate::setters::setters;
 use crate::tar::TarLimits;
 
 /// How layers are applied.
@@ -99,28 +98,32 @@ impl Default for Limits {
     }
 }
 
-setters!(FlattenOptions {
-    limits: Limits => with_limits,
-    budget: Option<Budget> => with_budget,
-    cancellation: Cancellation => with_cancellation,
-    queue_bytes: usize => with_queue_bytes,
-    streams: usize => with_streams,
-});
+banger_tree::setters! {
+    FlattenOptions {
+        with_limits => limits: Limits,
+        with_budget => budget: Option<Budget>,
+        with_cancellation => cancellation: Cancellation,
+        with_queue_bytes => queue_bytes: usize,
+        with_streams => streams: usize,
+    }
+}
 
-setters!(Limits {
-    max_content_bytes: u64 => with_max_content_bytes,
-    max_tar_bytes: u64 => with_max_tar_bytes,
-    max_entries: u64 => with_max_entries,
-    max_depth: u64 => with_max_depth,
-    max_file_bytes: u64 => with_max_file_bytes,
-    max_xattr_bytes: u64 => with_max_xattr_bytes,
-    max_metadata_bytes: u64 => with_max_metadata_bytes,
-    max_path_components: u64 => with_max_path_components,
-    max_layers: u64 => with_max_layers,
-    max_warnings: usize => with_max_warnings,
-    max_extended_bytes: u64 => with_max_extended_bytes,
-    max_sparse_extents: u64 => with_max_sparse_extents,
-});
+banger_tree::setters! {
+    Limits {
+        with_max_content_bytes => max_content_bytes: u64,
+        with_max_tar_bytes => max_tar_bytes: u64,
+        with_max_entries => max_entries: u64,
+        with_max_depth => max_depth: u64,
+        with_max_file_bytes => max_file_bytes: u64,
+        with_max_xattr_bytes => max_xattr_bytes: u64,
+        with_max_metadata_bytes => max_metadata_bytes: u64,
+        with_max_path_components => max_path_components: u64,
+        with_max_layers => max_layers: u64,
+        with_max_warnings => max_warnings: usize,
+        with_max_extended_bytes => max_extended_bytes: u64,
+        with_max_sparse_extents => max_sparse_extents: u64,
+    }
+}
 
 impl Limits {
     /// Returns a new account with these limits, for all stages of a run.

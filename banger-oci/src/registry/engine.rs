@@ -44,13 +44,15 @@ impl Default for PullerOptions {
     }
 }
 
-crate::setters::setters!(PullerOptions {
-    worker_threads: usize => with_worker_threads,
-    parallel_downloads: usize => with_parallel_downloads,
-    parallel_reads: usize => with_parallel_reads,
-    parallel_streams: usize => with_parallel_streams,
-    parallel_async: usize => with_parallel_async,
-});
+banger_tree::setters! {
+    PullerOptions {
+        with_worker_threads => worker_threads: usize,
+        with_parallel_downloads => parallel_downloads: usize,
+        with_parallel_reads => parallel_reads: usize,
+        with_parallel_streams => parallel_streams: usize,
+        with_parallel_async => parallel_async: usize,
+    }
+}
 
 /// Threads, connections, tokens and limits.
 #[derive(Debug)]

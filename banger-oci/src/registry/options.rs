@@ -61,26 +61,28 @@ pub struct PullOptions {
     pub max_download_bytes: u64,
 }
 
-crate::setters::setters!(PullOptions {
-    platform: Option<Platform> => with_platform,
-    jobs: usize => with_jobs,
-    plain_http: bool => with_plain_http,
-    ca_cert: Option<Utf8PathBuf> => with_ca_cert,
-    credentials: CredentialSource => with_credentials,
-    attempts: u32 => with_attempts,
-    backoff: Duration => with_backoff,
-    max_backoff: Duration => with_max_backoff,
-    connect_timeout: Duration => with_connect_timeout,
-    stall_timeout: Duration => with_stall_timeout,
-    min_rate_bytes: u64 => with_min_rate_bytes,
-    rate_window: Duration => with_rate_window,
-    max_wait: Duration => with_max_wait,
-    max_time: Duration => with_max_time,
-    budget: Budget => with_budget,
-    max_manifest_bytes: u64 => with_max_manifest_bytes,
-    max_config_bytes: u64 => with_max_config_bytes,
-    max_download_bytes: u64 => with_max_download_bytes,
-});
+banger_tree::setters! {
+    PullOptions {
+        with_platform => platform: Option<Platform>,
+        with_jobs => jobs: usize,
+        with_plain_http => plain_http: bool,
+        with_ca_cert => ca_cert: Option<Utf8PathBuf>,
+        with_credentials => credentials: CredentialSource,
+        with_attempts => attempts: u32,
+        with_backoff => backoff: Duration,
+        with_max_backoff => max_backoff: Duration,
+        with_connect_timeout => connect_timeout: Duration,
+        with_stall_timeout => stall_timeout: Duration,
+        with_min_rate_bytes => min_rate_bytes: u64,
+        with_rate_window => rate_window: Duration,
+        with_max_wait => max_wait: Duration,
+        with_max_time => max_time: Duration,
+        with_budget => budget: Budget,
+        with_max_manifest_bytes => max_manifest_bytes: u64,
+        with_max_config_bytes => max_config_bytes: u64,
+        with_max_download_bytes => max_download_bytes: u64,
+    }
+}
 
 impl PullOptions {
     /// Checks the number of layers of `what`.

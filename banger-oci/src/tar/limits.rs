@@ -1,7 +1,5 @@
 //! Limits on an archive.
 
-use crate::setters::setters;
-
 /// Limits on an archive. An archive beyond them is refused.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -18,7 +16,9 @@ impl Default for TarLimits {
     }
 }
 
-setters!(TarLimits {
-    max_extended_bytes: u64 => with_max_extended_bytes,
-    max_sparse_extents: u64 => with_max_sparse_extents,
-});
+banger_tree::setters! {
+    TarLimits {
+        with_max_extended_bytes => max_extended_bytes: u64,
+        with_max_sparse_extents => max_sparse_extents: u64,
+    }
+}

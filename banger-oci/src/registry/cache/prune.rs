@@ -43,12 +43,14 @@ pub struct PruneOptions {
     pub dry_run: bool,
 }
 
-crate::setters::setters!(PruneOptions {
-    older_than: Option<Duration> => with_older_than,
-    max_size_bytes: Option<u64> => with_max_size_bytes,
-    all: bool => with_all,
-    dry_run: bool => with_dry_run,
-});
+banger_tree::setters! {
+    PruneOptions {
+        with_older_than => older_than: Option<Duration>,
+        with_max_size_bytes => max_size_bytes: Option<u64>,
+        with_all => all: bool,
+        with_dry_run => dry_run: bool,
+    }
+}
 
 /// Result of [`BlobCache::prune`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
