@@ -10,6 +10,8 @@ use pipeline::guest::{
 };
 use pipeline::rootfs::{PatientReader, PatientWriter};
 
+use serde::Serialize;
+
 use crate::call::{borrowed, guarded, guarded_object, guarded_unit};
 use crate::cancel::{banger_cancel, cancellation};
 use crate::error::{Fault, banger_error};
@@ -134,6 +136,25 @@ pub unsafe extern "C" fn banger_guest_free(guest: *mut banger_guest) {
     unsafe { crate::object::free(guest) };
 }
 
+/// Asks the guest and hands out its answer as JSON.
+///
+/// # Safety
+/// The pointers are as the header says.
+unsafe fn answer<T: Serialize>(
+    guest: *const banger_guest,
+    cancel: *const banger_cancel,
+    json: *mut *mut banger_string,
+    error: *mut *mut banger_error,
+    ask: impl FnOnce(&GuestClient) -> Result<T, GuestError>,
+) -> c_int {
+    // SAFETY: as the function's own condition.
+    unsafe {
+        guarded_object(error, json, || {
+            banger_string::json(&AnswerDocument::new(ask(&banger_guest::client(guest, cancel)?)?))
+        })
+    }
+}
+
 /// Asks whether the agent is there. Returns JSON with `agent_version`, `protocol` and `uptime_ms`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_guest_health(
@@ -143,12 +164,7 @@ pub unsafe extern "C" fn banger_guest_health(
     error: *mut *mut banger_error,
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_object(error, json, || {
-            let health = banger_guest::client(guest, cancel)?.health()?;
-            banger_string::json(&AnswerDocument::new(health))
-        })
-    }
+    unsafe { answer(guest, cancel, json, error, GuestClient::health) }
 }
 
 /// Asks again and again until the agent answers, for at most `timeout_ms`. Returns JSON as banger_guest_health.
@@ -162,10 +178,8 @@ pub unsafe extern "C" fn banger_guest_wait_ready(
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
-        guarded_object(error, json, || {
-            let client = banger_guest::client(guest, cancel)?;
-            let health = client.wait_until_ready(Duration::from_millis(timeout_ms))?;
-            banger_string::json(&AnswerDocument::new(health))
+        answer(guest, cancel, json, error, |client| {
+            client.wait_until_ready(Duration::from_millis(timeout_ms))
         })
     }
 }
@@ -179,12 +193,7 @@ pub unsafe extern "C" fn banger_guest_info(
     error: *mut *mut banger_error,
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_object(error, json, || {
-            let info = banger_guest::client(guest, cancel)?.info()?;
-            banger_string::json(&AnswerDocument::new(info))
-        })
-    }
+    unsafe { answer(guest, cancel, json, error, GuestClient::info) }
 }
 
 /// Configures the network of the guest. Returns JSON with `interface`. Options: NETWORK_INTERFACE, NETWORK_ADDRESS,
@@ -220,12 +229,7 @@ pub unsafe extern "C" fn banger_guest_grow(
     error: *mut *mut banger_error,
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_object(error, json, || {
-            let grown = banger_guest::client(guest, cancel)?.grow()?;
-            banger_string::json(&AnswerDocument::new(grown))
-        })
-    }
+    unsafe { answer(guest, cancel, json, error, GuestClient::grow) }
 }
 
 /// Powers the guest off, or reboots it. It goes down after the answer.

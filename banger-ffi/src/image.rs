@@ -2,7 +2,8 @@
 
 use std::ffi::{CString, c_char};
 
-use pipeline::{ImageDocument, ImageLease, PulledFile, StoredImage};
+use camino::Utf8Path;
+use pipeline::{ImageDocument, ImageLease, ImageRecord, PulledFile, StoredImage};
 
 use crate::c_text::c_text;
 use crate::error::Fault;
@@ -27,31 +28,32 @@ impl banger_image {
     /// The image that a pull left.
     pub(crate) fn pulled(image: PulledFile) -> Result<Box<Self>, Fault> {
         let document = json_text(&ImageDocument::from(&image))?;
-        Ok(Box::new(Self {
-            path: c_text(image.path.as_str()),
-            id: c_text(image.record.id.as_str()),
-            name: c_text(image.record.name.as_str()),
-            digest: c_text(image.record.digest),
-            json: c_text(document),
-            size_bytes: image.record.size_bytes,
-            is_unchanged: image.unchanged,
-            _lease: image.lease,
-        }))
+        Ok(Self::of(document, &image.path, image.record, image.unchanged, image.lease))
     }
 
     /// An image of the store.
     pub(crate) fn stored(image: StoredImage) -> Result<Box<Self>, Fault> {
         let document = json_text(&ImageDocument::from(&image))?;
-        Ok(Box::new(Self {
-            path: c_text(image.path.as_str()),
-            id: c_text(image.record.id.as_str()),
-            name: c_text(image.record.name.as_str()),
-            digest: c_text(image.record.digest),
+        Ok(Self::of(document, &image.path, image.record, false, Some(image.lease)))
+    }
+
+    fn of(
+        document: impl Into<Vec<u8>>,
+        path: &Utf8Path,
+        record: ImageRecord,
+        is_unchanged: bool,
+        lease: Option<ImageLease>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            path: c_text(path.as_str()),
+            id: c_text(record.id.as_str()),
+            name: c_text(record.name.as_str()),
+            digest: c_text(record.digest),
             json: c_text(document),
-            size_bytes: image.record.size_bytes,
-            is_unchanged: false,
-            _lease: Some(image.lease),
-        }))
+            size_bytes: record.size_bytes,
+            is_unchanged,
+            _lease: lease,
+        })
     }
 }
 

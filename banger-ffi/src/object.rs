@@ -21,7 +21,7 @@ pub(crate) unsafe fn boxed_out<T>(place: *mut *mut T, value: Box<T>) {
 /// Takes an object back from C and drops it. NULL is fine.
 ///
 /// # Safety
-/// `pointer` came from [`guarded_object`] or [`boxed_out`], and nobody uses it any more.
+/// `pointer` came from [`guarded_object`](crate::call::guarded_object) or [`boxed_out`], and nobody uses it any more.
 pub(crate) unsafe fn free<T>(pointer: *mut T) {
     if !pointer.is_null() {
         // SAFETY: as the function's own condition.

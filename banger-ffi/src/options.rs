@@ -168,7 +168,6 @@ pub enum banger_option {
     /// Boolean: whether missing parent directories are made. Default: false.
     BANGER_OPT_COPY_PARENTS = 122,
     /// Makes the type 32 bits wide; not an option.
-    #[allow(dead_code, reason = "for C only")]
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
 
@@ -315,6 +314,28 @@ pub unsafe extern "C" fn banger_options_free(options: *mut banger_options) {
     unsafe { crate::object::free(options) };
 }
 
+/// Sets the option `key`, which takes values of `kind`, to what `value` returns.
+///
+/// # Safety
+/// The pointers are as the header says.
+unsafe fn set(
+    options: *mut banger_options,
+    key: c_int,
+    kind: ValueKind,
+    error: *mut *mut banger_error,
+    value: impl FnOnce() -> Result<OptionValue, Fault>,
+) -> c_int {
+    // SAFETY: as the function's own condition.
+    unsafe {
+        guarded_unit(error, || {
+            let options = borrowed_mut(options, "options")?;
+            let key = banger_options::key(key, kind)?;
+            options.values.insert(key, value()?);
+            Ok(())
+        })
+    }
+}
+
 /// Sets an option that takes a text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_options_set_string(
@@ -325,12 +346,7 @@ pub unsafe extern "C" fn banger_options_set_string(
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
-        guarded_unit(error, || {
-            let options = borrowed_mut(options, "options")?;
-            let key = banger_options::key(key, ValueKind::Text)?;
-            options.values.insert(key, OptionValue::Text(text(value, "value")?.to_owned()));
-            Ok(())
-        })
+        set(options, key, ValueKind::Text, error, || Ok(OptionValue::Text(text(value, "value")?.to_owned())))
     }
 }
 
@@ -343,14 +359,7 @@ pub unsafe extern "C" fn banger_options_set_u64(
     error: *mut *mut banger_error,
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_unit(error, || {
-            let options = borrowed_mut(options, "options")?;
-            let key = banger_options::key(key, ValueKind::Number)?;
-            options.values.insert(key, OptionValue::Number(value));
-            Ok(())
-        })
-    }
+    unsafe { set(options, key, ValueKind::Number, error, || Ok(OptionValue::Number(value))) }
 }
 
 /// Sets an option that takes a boolean.
@@ -362,14 +371,7 @@ pub unsafe extern "C" fn banger_options_set_bool(
     error: *mut *mut banger_error,
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_unit(error, || {
-            let options = borrowed_mut(options, "options")?;
-            let key = banger_options::key(key, ValueKind::Flag)?;
-            options.values.insert(key, OptionValue::Flag(value));
-            Ok(())
-        })
-    }
+    unsafe { set(options, key, ValueKind::Flag, error, || Ok(OptionValue::Flag(value))) }
 }
 
 /// Sets an option that takes bytes, which no option of this version does. The bytes are copied.
@@ -383,11 +385,8 @@ pub unsafe extern "C" fn banger_options_set_bytes(
 ) -> c_int {
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
-        guarded_unit(error, || {
-            let options = borrowed_mut(options, "options")?;
-            let key = banger_options::key(key, ValueKind::Bytes)?;
-            options.values.insert(key, OptionValue::Bytes(bytes(data, length, "data")?.to_owned()));
-            Ok(())
+        set(options, key, ValueKind::Bytes, error, || {
+            Ok(OptionValue::Bytes(bytes(data, length, "data")?.to_owned()))
         })
     }
 }

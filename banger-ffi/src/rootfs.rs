@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard};
 use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::guest::DEFAULT_MAX_OUTPUT_BYTES;
 use pipeline::rootfs::{EditError, FileDocument, View, in_file, read_up_to, xattr};
-use pipeline::{Cancellation, Ext4Editor, FileType, Rootfs as _, RootfsError, Stat, Timestamp};
+use pipeline::{Cancellation, Ext4Editor, FileType, GuestPath, Rootfs as _, RootfsError, Stat, Timestamp};
 use serde::Serialize;
 
-use crate::call::{borrowed, borrowed_mut, guarded, guarded_object};
+use crate::call::{borrowed, guarded, guarded_object};
 use crate::cancel::{banger_cancel, cancellation};
 use crate::error::{Fault, banger_error};
 use crate::option_reader::OptionReader;
@@ -157,7 +157,7 @@ impl banger_rootfs {
     }
 
     /// Looks into the file system.
-    fn look<T, E: Into<EditError>>(
+    pub(crate) fn look<T, E: Into<EditError>>(
         &self,
         work: impl FnOnce(&Ext4Editor) -> Result<T, E>,
     ) -> Result<T, Fault> {
@@ -172,6 +172,19 @@ impl banger_rootfs {
     ) -> Result<T, Fault> {
         Ok(work(&mut *self.edit_turn(cancellation)?).map_err(in_file(&self.file))?)
     }
+}
+
+/// The arguments that all calls for one path have.
+///
+/// # Safety
+/// The pointers are as the header says.
+pub(crate) unsafe fn place<'a>(
+    rootfs: *const banger_rootfs,
+    path: *const c_char,
+    length: usize,
+) -> Result<(&'a banger_rootfs, GuestPath), Fault> {
+    // SAFETY: as the function's own condition.
+    unsafe { Ok((borrowed(rootfs, "rootfs")?, guest_path(path, length)?)) }
 }
 
 /// Opens the file system in `file`: an ext4, ext3 or ext2 file, or a block device that is not mounted. `flags` is
@@ -231,7 +244,7 @@ pub unsafe extern "C" fn banger_rootfs_stat(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_sized(error, stat, size, "stat", || {
-            let (rootfs, path) = (borrowed(rootfs, "rootfs")?, guest_path(path, length)?);
+            let (rootfs, path) = place(rootfs, path, length)?;
             rootfs.look(|fs| match fs.stat(&path)? {
                 Some(stat) => Ok(banger_stat::from(&stat)),
                 None => Err(RootfsError::NotFound { path }),
@@ -253,7 +266,7 @@ pub unsafe extern "C" fn banger_rootfs_entry(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, json, || {
-            let (rootfs, path) = (borrowed(rootfs, "rootfs")?, guest_path(path, length)?);
+            let (rootfs, path) = place(rootfs, path, length)?;
             banger_string::json(&rootfs.look(|fs| View::new(fs)?.entry(&path))?)
         })
     }
@@ -271,7 +284,7 @@ pub unsafe extern "C" fn banger_rootfs_resolve(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, resolved, || {
-            let (rootfs, path) = (borrowed(rootfs, "rootfs")?, guest_path(path, length)?);
+            let (rootfs, path) = place(rootfs, path, length)?;
             Ok(banger_string::of(rootfs.look(|fs| fs.resolve(&path))?.as_bytes()))
         })
     }
@@ -290,7 +303,7 @@ pub unsafe extern "C" fn banger_rootfs_read(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, content, || {
-            let (rootfs, path) = (borrowed(rootfs, "rootfs")?, guest_path(path, length)?);
+            let (rootfs, path) = place(rootfs, path, length)?;
             Ok(banger_string::of(rootfs.look(|fs| read_up_to(fs, &path, rootfs.max_read_bytes))?))
         })
     }
@@ -312,7 +325,7 @@ pub unsafe extern "C" fn banger_rootfs_read_at(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded(error, read_bytes, || {
-            let (rootfs, path) = (borrowed(rootfs, "rootfs")?, guest_path(path, length)?);
+            let (rootfs, path) = place(rootfs, path, length)?;
             if buffer.is_null() && size > 0 {
                 return Err(Fault::argument("buffer is NULL"));
             }
@@ -344,107 +357,10 @@ pub unsafe extern "C" fn banger_rootfs_read_link(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, target, || {
-            let (rootfs, path) = (borrowed(rootfs, "rootfs")?, guest_path(path, length)?);
+            let (rootfs, path) = place(rootfs, path, length)?;
             Ok(banger_string::of(rootfs.look(|fs| fs.read_link(&path))?))
         })
     }
-}
-
-/// One entry of a directory.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct banger_dirent {
-    /// The name, never "." or "..", with a NUL byte behind it; NULL at the end of the directory. It lives as long
-    /// as the banger_dir.
-    pub name: *const c_char,
-    /// Bytes of the name.
-    pub name_length: usize,
-    /// Number of the inode, as in banger_stat.
-    pub inode: u64,
-    /// Type: a banger_file_type.
-    pub file_type: u32,
-    /// Always 0.
-    pub reserved: u32,
-}
-
-impl SizedStruct for banger_dirent {
-    const FIRST_BYTES: usize = 2 * size_of::<usize>() + 16;
-}
-
-/// The entries of a directory, as they were when it was read. One thread at a time may use it. Free it with
-/// banger_dir_free.
-#[derive(Debug)]
-pub struct banger_dir {
-    entries: Vec<DirRow>,
-    next: usize,
-}
-
-#[derive(Debug)]
-struct DirRow {
-    /// With a NUL behind the last byte.
-    name: Vec<u8>,
-    inode: u64,
-    file_type: FileType,
-}
-
-/// Reads the directory `path`. The entries are ordered by the bytes of their names.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn banger_rootfs_read_dir(
-    rootfs: *const banger_rootfs,
-    path: *const c_char,
-    length: usize,
-    dir: *mut *mut banger_dir,
-    error: *mut *mut banger_error,
-) -> c_int {
-    // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_object(error, dir, || {
-            let (rootfs, path) = (borrowed(rootfs, "rootfs")?, guest_path(path, length)?);
-            let mut entries = rootfs.look(|fs| fs.read_dir(&path))?;
-            entries.iter_mut().for_each(|entry| entry.name.push(0));
-            let row = |entry: pipeline::DirEntry| DirRow {
-                name: entry.name,
-                inode: entry.inode,
-                file_type: entry.file_type,
-            };
-            Ok(Box::new(banger_dir { entries: entries.into_iter().map(row).collect(), next: 0 }))
-        })
-    }
-}
-
-/// Writes the next entry to `entry`, whose name is NULL at the end. `size` is sizeof(banger_dirent).
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn banger_dir_next(
-    dir: *mut banger_dir,
-    entry: *mut banger_dirent,
-    size: usize,
-    error: *mut *mut banger_error,
-) -> c_int {
-    // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_sized(error, entry, size, "entry", || {
-            let dir = borrowed_mut(dir, "dir")?;
-            let Some(row) = dir.entries.get(dir.next) else {
-                let name = ptr::null();
-                return Ok(banger_dirent { name, name_length: 0, inode: 0, file_type: 0, reserved: 0 });
-            };
-            dir.next += 1;
-            Ok(banger_dirent {
-                name: row.name.as_ptr().cast(),
-                name_length: row.name.len() - 1,
-                inode: row.inode,
-                file_type: banger_file_type::number(row.file_type),
-                reserved: 0,
-            })
-        })
-    }
-}
-
-/// Frees the entries of a directory. NULL is fine.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn banger_dir_free(dir: *mut banger_dir) {
-    // SAFETY: the caller got the pointer of this library and frees it once.
-    unsafe { crate::object::free(dir) };
 }
 
 /// Returns the value of the extended attribute `name` of `path`. It is error 727, of the kind
@@ -461,7 +377,7 @@ pub unsafe extern "C" fn banger_rootfs_xattr(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, value, || {
-            let (rootfs, path) = (borrowed(rootfs, "rootfs")?, guest_path(path, length)?);
+            let (rootfs, path) = place(rootfs, path, length)?;
             let name = counted(name, crate::string::BANGER_STRLEN, "name")?;
             Ok(banger_string::of(rootfs.look(|fs| xattr(fs, &path, name))?))
         })
@@ -485,7 +401,7 @@ pub unsafe extern "C" fn banger_rootfs_xattrs(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, json, || {
-            let (rootfs, path) = (borrowed(rootfs, "rootfs")?, guest_path(path, length)?);
+            let (rootfs, path) = place(rootfs, path, length)?;
             let xattrs = rootfs.look(|fs| match fs.stat(&path)? {
                 Some(stat) => Ok(stat.attributes.xattrs),
                 None => Err(RootfsError::NotFound { path }),

@@ -12,7 +12,7 @@ use pipeline::{
 use crate::call::{borrowed, guarded, guarded_unit};
 use crate::cancel::{banger_cancel, cancellation};
 use crate::error::{Fault, banger_error};
-use crate::rootfs::{banger_file_type, banger_rootfs};
+use crate::rootfs::{banger_file_type, banger_rootfs, place};
 use crate::sized::{SizedStruct, sized};
 use crate::string::{BANGER_STRLEN, bytes, counted, guest_path};
 
@@ -85,19 +85,6 @@ pub(crate) fn file_of(fd: RawFd) -> Result<File, Fault> {
     // SAFETY: it is borrowed for this call alone, and the kernel refuses one that is not open.
     let owned = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
     Ok(File::from(owned.map_err(failed)?))
-}
-
-/// The arguments that all changes of one path have.
-///
-/// # Safety
-/// The pointers are as the header says.
-unsafe fn place<'a>(
-    rootfs: *mut banger_rootfs,
-    path: *const c_char,
-    length: usize,
-) -> Result<(&'a banger_rootfs, GuestPath), Fault> {
-    // SAFETY: as the function's own condition.
-    unsafe { Ok((borrowed(rootfs, "rootfs")?, guest_path(path, length)?)) }
 }
 
 /// Changes attributes of `path`.

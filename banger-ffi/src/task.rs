@@ -57,25 +57,26 @@ struct TaskQueue<T> {
 #[derive(Debug)]
 struct TaskState<T> {
     events: VecDeque<Event>,
-    progress: Vec<(ProgressKey, Instant)>,
+    /// An event of each progress that goes on, and when the last one was queued.
+    progress: Vec<(Event, Instant)>,
     /// Nobody takes events any more.
     is_deaf: bool,
     is_signalled: bool,
     result: Option<Result<T, Fault>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum ProgressKey {
-    Blob(String),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ProgressKey<'a> {
+    Blob(&'a str),
     Layer(u32),
     Directory,
 }
 
 /// Returns what the progress is of, and whether it is whole; `None` for other events.
-fn progress_of(event: &Event) -> Option<(ProgressKey, bool)> {
+fn progress_of(event: &Event) -> Option<(ProgressKey<'_>, bool)> {
     match event {
         Event::BlobProgress { digest, done_bytes, size_bytes } => {
-            Some((ProgressKey::Blob(digest.clone()), done_bytes == size_bytes))
+            Some((ProgressKey::Blob(digest), done_bytes == size_bytes))
         }
         Event::LayerProgress { layer, done_bytes, size_bytes } => {
             Some((ProgressKey::Layer(*layer), done_bytes == size_bytes))
@@ -120,22 +121,20 @@ impl<T> TaskQueue<T> {
     }
 
     /// Keeps the newest progress of a thing only, at most 20 a second; it never waits.
-    fn push_progress(&self, state: &mut TaskState<T>, event: &Event, key: ProgressKey, is_whole: bool) {
+    fn push_progress(&self, state: &mut TaskState<T>, event: &Event, key: ProgressKey<'_>, is_whole: bool) {
         let now = Instant::now();
-        let same = |(other, _): (ProgressKey, bool)| other == key;
-        if let Some(waiting) = state.events.iter_mut().find(|event| progress_of(event).is_some_and(same)) {
+        let is_same = |other: &Event| progress_of(other).is_some_and(|(other, _)| other == key);
+        if let Some(waiting) = state.events.iter_mut().find(|event| is_same(event)) {
             *waiting = event.clone();
             return;
         }
-        let last = state.progress.iter_mut().find(|(other, _)| *other == key);
-        match last {
+        match state.progress.iter_mut().find(|(other, _)| is_same(other)) {
             Some((_, last)) if !is_whole && now.duration_since(*last) < PROGRESS_PAUSE => return,
             Some((_, last)) => *last = now,
-            None => state.progress.push((key, now)),
+            None => state.progress.push((event.clone(), now)),
         }
         if is_whole {
-            let (key, _) = progress_of(event).expect("it is progress");
-            state.progress.retain(|(other, _)| *other != key);
+            state.progress.retain(|(other, _)| !is_same(other));
         }
         if !state.is_deaf && state.events.len() < QUEUE_LENGTH {
             state.events.push_back(event.clone());
@@ -229,18 +228,6 @@ impl<T: Send + 'static> Task<T> {
         result.unwrap_or_else(|| Err(Fault::resources("the thread of the call has ended without an answer")))
     }
 
-    fn join(&mut self) {
-        {
-            let mut state = self.shared.state();
-            state.is_deaf = true;
-            state.events.clear();
-            self.shared.changed.notify_all();
-        }
-        if let Some(thread) = self.thread.take() {
-            let _its_panics_are_results = thread.join();
-        }
-    }
-
     /// Runs `work`, and calls `progress` on this thread with each event.
     ///
     /// # Safety
@@ -268,13 +255,26 @@ impl<T: Send + 'static> Task<T> {
     }
 }
 
+impl<T> Task<T> {
+    /// Waits for the end of the thread; nobody takes events any more.
+    fn join(&mut self) {
+        {
+            let mut state = self.shared.state();
+            state.is_deaf = true;
+            state.events.clear();
+            self.shared.changed.notify_all();
+        }
+        if let Some(thread) = self.thread.take() {
+            let _its_panics_are_results = thread.join();
+        }
+    }
+}
+
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        if let Some(thread) = self.thread.take() {
+        if self.thread.is_some() {
             self.cancellation.cancel();
-            self.shared.state().is_deaf = true;
-            self.shared.changed.notify_all();
-            let _its_panics_are_results = thread.join();
+            self.join();
         }
     }
 }

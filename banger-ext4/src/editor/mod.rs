@@ -21,7 +21,7 @@ impl Ext4Editor {
     /// and inodes with the bitmaps, and names with link counts.
     ///
     /// # Errors
-    /// The host cannot read the image, or the caller asked to stop. What is wrong with the image is in the
+    /// The host cannot read the image, or the caller asked to stop. Damage of the image is in the
     /// report.
     pub fn verify(&self) -> Result<VerifyReport, RootfsError> {
         check::verify(self.disk())

@@ -19,6 +19,7 @@ use std::slice;
 use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::{BuildRequest, Cancellation, EventHandler, ImageSize};
 
+use crate::dir::*;
 use crate::error::*;
 use crate::options::*;
 use crate::rootfs::*;

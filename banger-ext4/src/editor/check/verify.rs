@@ -148,7 +148,7 @@ impl VerifyWalk<'_> {
         Ok(())
     }
 
-    /// Returns whether a group has only its own metadata, and all of it.
+    /// Returns whether a group has all of its own metadata and nothing else.
     fn is_plain(&self, group: u32, desc: &GroupDesc) -> bool {
         let volume = &self.disk.volume;
         let is_empty = volume.has_uninit() && desc.bg_flags & BLOCK_UNINIT != 0;
