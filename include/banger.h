@@ -52,12 +52,6 @@
 /** The length of a text that ends with a NUL byte. */
 #define BANGER_STRLEN SIZE_MAX
 
-/** In an argument of milliseconds: no limit. */
-#define BANGER_FOREVER UINT64_MAX
-
-/** banger_rootfs_set_owner: keep this one as it is, as chown(2) does with -1. */
-#define BANGER_KEEP_ID UINT32_MAX
-
 /**
  * banger_rootfs_open: open the file to change it, alone. Other programs that lock it are kept out until
  * banger_rootfs_free.

@@ -56,57 +56,42 @@ fn without_directives(code: &str) -> String {
     code.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns what a program that was compiled with the header depends on: one line for each function, type and
-/// value.
-pub(crate) fn facts() -> Vec<String> {
-    facts_of(&text())
+/// Returns the names of the constants that `text` defines, but those of its version.
+pub(crate) fn constants(text: &str) -> Vec<&str> {
+    let names = text.lines().filter_map(|line| line.strip_prefix("#define ")?.split_once(' '));
+    names.map(|(name, _)| name).filter(|name| !name.starts_with("BANGER_VERSION_")).collect()
 }
 
-/// As [`facts`], of another text. Versions are no part of them.
-pub(crate) fn facts_of(text: &str) -> Vec<String> {
-    let code = uncommented(text);
-    let constants = code.lines().filter(|line| line.starts_with("#define BANGER_"));
-    let mut facts: Vec<String> = constants
-        .filter(|line| !line.contains("BANGER_VERSION_") && *line != "#define BANGER_H")
-        .map(str::to_owned)
-        .collect();
-    for statement in without_directives(&code).replace("extern \"C\" {", "").split(';') {
-        let statement = statement.split_whitespace().collect::<Vec<_>>().join(" ");
-        match statement.split_once('{') {
-            // One line for each value: new ones change no other line.
-            Some((head, values)) if head.starts_with("typedef enum") => {
-                let values = values.split('}').next().expect("the values").split(", ");
-                let values =
-                    values.map(|value| value.trim().trim_end_matches(',')).filter(|value| !value.is_empty());
-                facts.extend(values.map(|value| format!("{head}{value}")));
-            }
-            _ if statement.trim_matches('}').trim().is_empty() => {}
-            _ => facts.push(statement),
-        }
-    }
-    facts
+/// Returns the names of the enumerations in `text`.
+pub(crate) fn enumerations(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("typedef enum ")?.strip_suffix(" {")).collect()
+}
+
+/// Returns the functions that `text` declares, each on one line.
+pub(crate) fn declarations(text: &str) -> Vec<String> {
+    let code = without_directives(&uncommented(text));
+    let functions = code.split_once("extern \"C\" {").expect("C++ can use it").1;
+    let lines = functions.split(';').map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.filter(|line| line.contains('(')).collect()
 }
 
 /// Returns all functions of the header.
 pub(crate) fn prototypes() -> Vec<Prototype> {
-    let code = without_directives(&uncommented(&text()));
-    let functions = code.split_once("extern \"C\" {").expect("C++ can use it").1;
-    let all: Vec<Prototype> = functions.split(';').filter_map(prototype).collect();
+    let all: Vec<Prototype> = declarations(&text()).iter().map(|line| prototype(line)).collect();
     assert!(all.len() > 50, "{} functions", all.len());
     all
 }
 
-fn prototype(text: &str) -> Option<Prototype> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let (head, rest) = text.split_once('(')?;
+fn prototype(text: &str) -> Prototype {
+    let (head, rest) = text.split_once('(').expect("a function has parameters");
     // A result and a name look as a parameter does.
     let Parameter { kind: result, name } = parameter(head);
-    let parameters = rest.strip_suffix(')')?;
+    let parameters = rest.strip_suffix(')').expect("they end");
     let parameters = match parameters {
         "void" => Vec::new(),
         list => list.split(", ").map(parameter).collect(),
     };
-    Some(Prototype { result, name, parameters })
+    Prototype { result, name, parameters }
 }
 
 fn parameter(text: &str) -> Parameter {

@@ -35,43 +35,6 @@ fn globals(file: &Path, options: &[&str]) -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The header as one line for each fact of the ABI: functions, values, types.
-fn abi() -> Vec<String> {
-    let mut facts = header::facts();
-    facts.sort();
-    facts
-}
-
-#[test]
-fn the_abi_is_the_committed_one() {
-    let path = root().join("banger-ffi/abi.txt");
-    let now = abi();
-    if std::env::var_os("BANGER_UPDATE_ABI").is_some() {
-        std::fs::write(&path, now.join("\n") + "\n").expect("it can be written");
-    }
-    let text = std::fs::read_to_string(&path).expect("it is committed");
-    let committed: Vec<&str> = text.lines().collect();
-    let gone: Vec<&&str> = committed.iter().filter(|fact| !now.iter().any(|other| other == **fact)).collect();
-    assert!(
-        gone.is_empty(),
-        "programs break, raise the number in banger-ffi/build.rs; no longer so: {gone:#?}"
-    );
-    let new: Vec<&String> = now.iter().filter(|fact| !committed.contains(&fact.as_str())).collect();
-    assert!(new.is_empty(), "new, run this test with BANGER_UPDATE_ABI=1: {new:#?}");
-    assert!(committed.is_sorted(), "{} is not sorted", path.display());
-}
-
-#[test]
-fn a_change_of_the_abi_is_seen() {
-    let text = header::text();
-    let changed = text.replacen("BANGER_KIND_EXISTS = 3", "BANGER_KIND_EXISTS = 4", 1);
-    assert_ne!(header::facts_of(&text), header::facts_of(&changed));
-    let changed = text.replacen("uint32_t timeout_ms", "uint64_t timeout_ms", 1);
-    assert_ne!(header::facts_of(&text), header::facts_of(&changed));
-    let commented = text.replacen("/**", "/** A word.", 1);
-    assert_eq!(header::facts_of(&text), header::facts_of(&commented));
-}
-
 #[test]
 fn the_installed_library_serves_programs() {
     let place = Workplace::new();

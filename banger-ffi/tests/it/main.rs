@@ -1,6 +1,7 @@
 //! The C library, as C programs see it: compiled by the compilers of this machine against `include/banger.h`,
 //! linked with what `cargo build -p banger-ffi` makes.
 
+mod abi;
 mod build;
 mod conventions;
 mod documents;
