@@ -5,7 +5,7 @@ use banger_guest::config::BootContract;
 use crate::detect::Facts;
 use crate::edit::Edit;
 use crate::error::InjectError;
-use crate::serial::{self, INITTAB};
+use crate::inittab::{self, INITTAB};
 
 const LINES: &str = include_str!("../assets/busybox/inittab");
 const DEFAULTS: &str = include_str!("../assets/busybox/inittab-defaults");
@@ -26,7 +26,7 @@ pub(crate) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<(), InjectEr
     };
     // First line: the network bootstrap mounts file systems that the lines of the image may need.
     edit.content(INITTAB, &[LINES.as_bytes(), &rest].concat(), 0o644)?;
-    serial::fix(edit, facts, BootContract::Busybox)
+    inittab::fix(edit, facts, BootContract::Busybox)
 }
 
 /// Returns an inittab without the lines of an earlier injection.

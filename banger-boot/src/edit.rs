@@ -86,6 +86,11 @@ impl<'a> Edit<'a> {
         Attributes { mtime: self.timestamp, ..Attributes::with_mode(mode) }
     }
 
+    /// The root file system, to look at.
+    pub(crate) fn rootfs(&self) -> &dyn Rootfs {
+        self.rootfs
+    }
+
     /// Returns the state of `text` with every symlink followed, and its real path.
     pub(crate) fn lookup(&self, text: &str) -> Result<Option<(GuestPath, Stat)>, RootfsError> {
         lookup(self.rootfs, &path(text))

@@ -24,12 +24,12 @@ mod first_boot;
 mod first_boot_script;
 mod fixups;
 mod init;
+mod inittab;
 mod openrc;
 mod plan;
 mod report;
 mod runit;
 mod s6;
-mod serial;
 mod systemd;
 
 pub use banger_guest::config::{BootContract, Entrypoint, InitMode};

@@ -5,8 +5,8 @@ use banger_guest::config::BootContract;
 use crate::detect::Facts;
 use crate::edit::Edit;
 use crate::error::InjectError;
+use crate::inittab;
 use crate::report::FixupKind;
-use crate::serial;
 
 /// Service, the runlevel it is in, and its script.
 const SERVICES: [(&str, &str, &str); 3] = [
@@ -36,5 +36,5 @@ pub(crate) fn install(edit: &mut Edit<'_>, facts: &Facts) -> Result<(), InjectEr
             edit.fixing(FixupKind::Runlevel, |edit| edit.symlink(&link, &script))?;
         }
     }
-    serial::fix(edit, facts, BootContract::Openrc)
+    inittab::fix(edit, facts, BootContract::Openrc)
 }

@@ -92,6 +92,10 @@ pub enum FixupKind {
     UnitUnmasked,
     /// A unit would fail, because a program that it needs is not there.
     UnitMasked,
+    /// A line of inittab starts a program or uses a terminal that is not there.
+    InittabLine,
+    /// Nothing unmounts the file systems when the machine goes down.
+    Shutdown,
     /// A login on the serial console.
     SerialGetty,
     /// A service that mounts the standard file systems of a machine.
@@ -117,6 +121,8 @@ impl fmt::Display for FixupKind {
             Self::Init => "the kernel starts this one",
             Self::UnitUnmasked => "masked by a container build",
             Self::UnitMasked => "would fail without a program that is not there",
+            Self::InittabLine => "a line started a program or used a terminal that is not there",
+            Self::Shutdown => "file systems are unmounted at shutdown",
             Self::SerialGetty => "login on the serial console",
             Self::Runlevel => "mounts what every machine has",
             Self::Hostname => "was empty or missing",

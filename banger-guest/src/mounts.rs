@@ -69,23 +69,25 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "/dev/stderr"),
 ];
 
-/// Mount points under an init of the image, which may mount the rest in its own way.
-const BASE: [&str; 4] = ["/proc", "/sys", "/dev/pts", "/run"];
-
 /// Mounts everything that is not mounted. Failures are reported: a guest without a mount is better than no
 /// guest.
 pub(crate) fn mount_all(name: &str) {
     make_root_writable(name);
-    MOUNTS.iter().for_each(|mount| mount_one(name, mount));
+    mount_missing(name, |_| true);
+}
+
+/// Mounts what every machine needs and neither kernel nor initramfs nor the init of the image has mounted. That
+/// init may mount the rest in its own way.
+pub(crate) fn mount_base(name: &str) {
+    mount_missing(name, |mount| !mount.optional);
+}
+
+fn mount_missing(name: &str, is_wanted: impl Fn(&Mount) -> bool) {
+    MOUNTS.iter().filter(|mount| is_wanted(mount)).for_each(|mount| mount_one(name, mount));
     for (target, link) in LINKS {
         // It usually exists already.
         let _ = symlink(target, link);
     }
-}
-
-/// Mounts the file systems that every role of the binary needs, if the init has not done so.
-pub(crate) fn mount_base(name: &str) {
-    MOUNTS.iter().filter(|mount| BASE.contains(&mount.target)).for_each(|mount| mount_one(name, mount));
 }
 
 fn mount_one(name: &str, what: &Mount) {
@@ -113,7 +115,7 @@ fn is_mount_point(directory: &Path) -> bool {
 }
 
 /// The kernel mounts the root read-only unless it is told `rw`.
-fn make_root_writable(name: &str) {
+pub(crate) fn make_root_writable(name: &str) {
     let read_only = statvfs("/").is_ok_and(|root| root.f_flag.contains(StatVfsMountFlags::RDONLY));
     if read_only && let Err(error) = mount_remount("/", MountFlags::empty(), "") {
         say(name, format_args!("the root file system stays read-only: {error}"));

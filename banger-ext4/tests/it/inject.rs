@@ -193,6 +193,7 @@ fn openrc_sysvinit() -> Fixture {
     program(f, "/usr/sbin/openrc");
     program(f, "/usr/sbin/init");
     program(f, "/usr/sbin/getty");
+    program(f, "/etc/init.d/rcS");
     put(f, "/etc/inittab", "id:2:initdefault:\nsi::sysinit:/etc/init.d/rcS\n", 0o644);
     fixture
 }
@@ -332,7 +333,11 @@ fn cases() -> Vec<Case> {
             alpine,
             Auto,
             Busybox,
-            &["machine-id created /etc/machine-id", "serial-getty replaced /etc/inittab"],
+            &[
+                "machine-id created /etc/machine-id",
+                "inittab-line replaced /etc/inittab",
+                "serial-getty replaced /etc/inittab",
+            ],
         ),
         (
             "alpine with openrc",
@@ -343,6 +348,7 @@ fn cases() -> Vec<Case> {
                 "machine-id created /etc/machine-id",
                 "container-marker removed /run/.containerenv",
                 "runlevel created /etc/runlevels/sysinit/sysfs",
+                "inittab-line replaced /etc/inittab",
                 "serial-getty replaced /etc/inittab",
             ],
         ),
@@ -588,13 +594,31 @@ fn units_are_ordered_and_enabled() {
 }
 
 #[test]
-fn inittabs_keep_their_lines() {
+fn inittabs_keep_lines_that_work() {
+    let serial =
+        "#ttyS0::respawn:/sbin/getty -L 0 ttyS0 vt100\nttyS0::respawn:/sbin/getty -L 0 ttyS0 vt100\n";
+    let getty = "# banger: no such terminal: tty1::respawn:/sbin/getty 38400 tty1\n";
+    for (fixture, openrc) in [
+        (alpine as fn() -> Fixture, "# banger: no such program: ::sysinit:/sbin/openrc sysinit\n"),
+        (alpine_openrc, "::sysinit:/sbin/openrc sysinit\n"),
+    ] {
+        injected(fixture(), &agents(InitMode::Auto), |rootfs, _| {
+            let inittab = text(rootfs, "/etc/inittab");
+            assert!(inittab.ends_with(&format!("{openrc}{getty}{serial}")), "{inittab}");
+        });
+    }
     injected(alpine(), &agents(InitMode::Auto), |rootfs, _| {
         let inittab = text(rootfs, "/etc/inittab");
-        let lines: Vec<&str> = inittab.lines().collect();
-        assert_eq!(lines[1], "::sysinit:/usr/local/libexec/banger-network-bootstrap");
-        assert!(inittab.contains(ALPINE_INITTAB));
-        assert_eq!(*lines.last().unwrap(), "ttyS0::respawn:/sbin/getty -L 0 ttyS0 vt100");
+        assert_eq!(inittab.lines().nth(1), Some("::sysinit:/usr/local/libexec/banger-network-bootstrap"));
+    });
+    let with_umount = || {
+        let mut fixture = alpine();
+        link(&mut fixture, "/bin/umount", "/bin/busybox");
+        fixture
+    };
+    injected(with_umount(), &agents(InitMode::Auto), |rootfs, _| {
+        let inittab = text(rootfs, "/etc/inittab");
+        assert!(inittab.lines().any(|line| line == "::shutdown:/bin/umount -a -r"), "{inittab}");
     });
     let without_inittab = || {
         let mut fixture = Fixture::default();

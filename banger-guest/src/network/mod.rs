@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use banger_guest::config::{NETWORK_FILE, NetworkConfig, NetworkConfigError};
+use banger_guest::config::{BootContract, NETWORK_FILE, NetworkConfig, NetworkConfigError};
 use banger_guest::protocol::{ErrorCode, NetworkSet, SetNetwork};
 use rustix::io::Errno;
 use thiserror::Error;
@@ -68,6 +68,12 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     let name = Role::Network.name();
     if options.root.prefix().is_none() {
         mounts::mount_base(name);
+        let contract = options.root.guest_config(name).map(|config| config.contract);
+        // busybox init mounts nothing by itself, and other inits do what /etc/fstab says.
+        if contract == Some(BootContract::Busybox) {
+            mounts::make_root_writable(name);
+        }
+        name_machine(&options.root);
     }
     if let Err(error) = machine_id::fill(&options.root) {
         say(name, format_args!("/etc/machine-id: {error}"));
@@ -227,6 +233,14 @@ fn find_interface(netlink: &mut Netlink, name: Option<&str>) -> Result<Link, Net
             );
         }
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Gives a machine without a hostname that of `/etc/hostname`: not every init of an image does.
+fn name_machine(root: &Root) {
+    let is_nameless = matches!(rustix::system::uname().nodename().to_bytes(), b"" | b"(none)");
+    if is_nameless && let Some(hostname) = root.text("/etc/hostname") {
+        set_hostname(&hostname);
     }
 }
 

@@ -162,6 +162,7 @@ fn acceleration(parts: &Parts, scratch: &Path) -> Acceleration {
     let options = MachineOptions {
         disk: None,
         append: vec!["boot-test.probe".to_owned()],
+        mounts_nothing: false,
         network: None,
         vsock: false,
         memory_mib: 256,

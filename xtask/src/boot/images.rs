@@ -20,6 +20,21 @@ const APPLETS: [&str; 22] = [
 
 /// busybox with its links, as a layout in `dir`; with `init`, busybox is the init too.
 pub(crate) fn write_busybox(dir: &Path, init: bool) -> anyhow::Result<()> {
+    let inittab = init.then_some("::sysinit:/bin/mount -t proc proc /proc\nttyS0::respawn:-/bin/sh\n");
+    write(dir, busybox_layer(inittab)?, json!({"Cmd": ["sh"]}));
+    Ok(())
+}
+
+/// busybox as the init, with lines as in Alpine's inittab, as a layout in `dir`.
+pub(crate) fn write_like_alpine(dir: &Path) -> anyhow::Result<()> {
+    let inittab = "::sysinit:/sbin/openrc sysinit\n::wait:/sbin/openrc default\n\
+                   tty1::respawn:/bin/getty 38400 tty1\n::ctrlaltdel:/bin/reboot\n::shutdown:/sbin/openrc shutdown\n";
+    let layer = busybox_layer(Some(inittab))?.entry(Entry::file("etc/hostname", "localhost\n"));
+    write(dir, layer, json!({"Cmd": ["/bin/sh"]}));
+    Ok(())
+}
+
+fn busybox_layer(inittab: Option<&str>) -> anyhow::Result<LayerBuilder> {
     let mut layer = LayerBuilder::new()
         .dir("bin")
         .dir("sbin")
@@ -29,14 +44,12 @@ pub(crate) fn write_busybox(dir: &Path, init: bool) -> anyhow::Result<()> {
     for applet in APPLETS {
         layer = layer.entry(Entry::symlink(format!("bin/{applet}"), "busybox"));
     }
-    if init {
-        layer = layer.entry(Entry::symlink("sbin/init", "/bin/busybox")).entry(Entry::file(
-            "etc/inittab",
-            "::sysinit:/bin/mount -t proc proc /proc\nttyS0::respawn:-/bin/sh\n",
-        ));
+    if let Some(inittab) = inittab {
+        layer = layer
+            .entry(Entry::symlink("sbin/init", "/bin/busybox"))
+            .entry(Entry::file("etc/inittab", inittab));
     }
-    write(dir, layer, json!({"Cmd": ["sh"]}));
-    Ok(())
+    Ok(layer)
 }
 
 /// Nothing but one static program, `/busybox`, and a configuration that runs it: a layout in `dir`.

@@ -53,6 +53,8 @@ pub(crate) struct MachineOptions {
     pub(crate) disk: Option<PathBuf>,
     /// Words for the kernel's command line.
     pub(crate) append: Vec<String>,
+    /// Whether kernel and initramfs leave everything to the init, also `/dev`.
+    pub(crate) mounts_nothing: bool,
     /// What the network card leads to; there is none without it.
     pub(crate) network: Option<Network>,
     /// Whether there is a vsock device.
@@ -67,6 +69,7 @@ impl MachineOptions {
         Self {
             disk: Some(disk.to_path_buf()),
             append: Vec::new(),
+            mounts_nothing: false,
             network: None,
             vsock: true,
             memory_mib: 512,
@@ -94,7 +97,8 @@ impl Machine {
         command.arg("-kernel").arg(&parts.kernel).arg("-initrd").arg(&parts.initramfs);
         // A panic ends the machine at once, by a reboot that QEMU does not do.
         let mut append = "console=ttyS0 panic=-1 loglevel=5".to_owned();
-        for word in &options.append {
+        let nothing = options.mounts_nothing.then(|| "boot-test.nothing".to_owned());
+        for word in options.append.iter().chain(&nothing) {
             append.push(' ');
             append.push_str(word);
         }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use banger::guest::{BootContract, NetworkConfig};
 use banger_testkit::Image;
 
+use super::ground;
 use crate::boot::bench::Bench;
 use crate::boot::disk;
 use crate::boot::guest::{Guest, STOP_TIMEOUT, ensure_that};
@@ -18,8 +19,12 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     disk::write_file(&disk, "/etc/resolv.conf", "", 0o644)?;
     let mut append = Network::kernel_words();
     append.push("banger.hostname=bare-guest".to_owned());
-    let options =
-        MachineOptions { network: Some(Network::default()), append, ..MachineOptions::with_disk(&disk) };
+    let options = MachineOptions {
+        network: Some(Network::default()),
+        append,
+        mounts_nothing: true,
+        ..MachineOptions::with_disk(&disk)
+    };
     let mut machine = bench.start("bare", &options)?;
     let guest = Guest::wait(&machine)?;
     let info = guest.client.info()?;
@@ -73,18 +78,9 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
 }
 
 fn check_mounts(guest: &Guest) -> anyhow::Result<()> {
-    let mounts = guest.shell("cut -d' ' -f2,3 /proc/mounts")?;
-    for wanted in [
-        "/proc proc",
-        "/sys sysfs",
-        "/dev devtmpfs",
-        "/dev/pts devpts",
-        "/dev/shm tmpfs",
-        "/run tmpfs",
-        "/sys/fs/cgroup cgroup2",
-    ] {
-        ensure_that!(mounts.lines().any(|line| line == wanted), "{wanted} is not mounted: {mounts}");
-    }
+    ground::check(guest)?;
+    let mounts = guest.shell("cat /proc/mounts")?;
+    ensure_that!(mounts.contains(" /sys/fs/cgroup cgroup2 "), "no cgroup2: {mounts}");
     let lo = guest.shell("cat /sys/class/net/lo/operstate /sys/class/net/lo/flags")?;
     // IFF_UP is the lowest bit.
     ensure_that!(lo.ends_with('9') || lo.ends_with('1'), "lo is down: {lo}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use banger::guest::BootContract;
 use banger_testkit::Image;
 
+use super::ground;
 use crate::boot::bench::Bench;
 use crate::boot::disk;
 use crate::boot::guest::{Guest, ensure_that};
@@ -22,6 +23,7 @@ fn boot(
     let options = MachineOptions {
         network: Some(Network::default()),
         append: Network::kernel_words(),
+        mounts_nothing: true,
         ..MachineOptions::with_disk(&disk)
     };
     let machine = bench.start(name, &options)?;
@@ -32,6 +34,7 @@ fn boot(
             .any(|interface| interface.addresses.iter().any(|text| text.starts_with(GUEST_ADDRESS)))
     })?;
     ensure_that!(info.contract == Some(contract), "contract {:?}", info.contract);
+    ground::check(&guest)?;
     Ok((machine, guest, disk))
 }
 

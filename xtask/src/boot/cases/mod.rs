@@ -3,6 +3,7 @@
 mod bare;
 mod clones;
 mod first_boot;
+mod ground;
 mod grow;
 mod inits;
 mod install_init;
@@ -69,6 +70,7 @@ pub(crate) const CASES: &[Case] = &[
     case("runit", "runit starts the services", inits::runit),
     case("s6", "s6 starts the services", inits::s6),
     case("busybox-init", "busybox as init starts the services", small::busybox_init),
+    case("alpine", "Alpine as it is published boots on a kernel that mounts nothing", small::alpine),
     case("busybox", "busybox without an init has a shell on the console", small::busybox),
     case("scratch", "a static program runs with ENV, USER and WORKDIR; its status arrives", small::scratch),
     case("reboot", "a guest that is told to reboots, with everything on its disk", bare::reboot),

@@ -7,6 +7,7 @@ use banger::guest::{BootContract, CopyIn, EntrypointState, ErrorCode, ExitStatus
 use banger_testkit::TAG;
 use serde_json::json;
 
+use super::ground;
 use crate::boot::bench::Bench;
 use crate::boot::disk;
 use crate::boot::guest::{Guest, STOP_TIMEOUT, ensure_that};
@@ -23,6 +24,7 @@ pub(crate) fn busybox_init(bench: &Bench) -> anyhow::Result<()> {
     let options = MachineOptions {
         network: Some(Network::default()),
         append: Network::kernel_words(),
+        mounts_nothing: true,
         ..MachineOptions::with_disk(&disk)
     };
     let mut machine = bench.start("busybox-init", &options)?;
@@ -31,6 +33,7 @@ pub(crate) fn busybox_init(bench: &Bench) -> anyhow::Result<()> {
     ensure_that!(info.contract == Some(BootContract::Busybox), "contract {:?}", info.contract);
     let init = guest.shell("cat /proc/1/cmdline")?;
     ensure_that!(init.contains("init"), "process 1 is {init:?}");
+    ground::check(&guest)?;
     let addresses = guest.shell("ifconfig")?;
     ensure_that!(addresses.contains(&format!("addr:{GUEST_ADDRESS}")), "addresses: {addresses}");
     // The image's own lines of the inittab work still.
@@ -43,6 +46,43 @@ pub(crate) fn busybox_init(bench: &Bench) -> anyhow::Result<()> {
     let _ = guest.shell(&format!("kill -9 {before}"));
     guest.client.wait_until_ready(Duration::from_secs(30)).context("the agent did not come back")?;
     ensure_that!(guest.agent_pid()? != before, "the agent was not killed");
+    guest.stop(&mut machine)?;
+    disk::check(&disk)
+}
+
+/// Alpine as it is published: busybox init, and an inittab that calls an OpenRC that is not there and has logins on
+/// virtual consoles.
+pub(crate) fn alpine(bench: &Bench) -> anyhow::Result<()> {
+    let reference = match banger_testkit::third_party("alpine-3.20.oci.tar") {
+        Ok(archive) => format!("oci-archive:{}:3.20", archive.display()),
+        Err(skip) => {
+            skip.report();
+            let layout = bench.directory().join("alpine.layout");
+            images::write_like_alpine(&layout)?;
+            format!("oci:{}:{TAG}", layout.display())
+        }
+    };
+    let disk = bench.pull_reference(&reference, "alpine", &["--size", "128M"])?;
+    let options = MachineOptions {
+        network: Some(Network::default()),
+        append: Network::kernel_words(),
+        mounts_nothing: true,
+        ..MachineOptions::with_disk(&disk)
+    };
+    let mut machine = bench.start("alpine", &options)?;
+    let guest = Guest::wait(&machine)?;
+    let info = guest.client.info()?;
+    ensure_that!(info.contract == Some(BootContract::Busybox), "contract {:?}", info.contract);
+    ground::check(&guest)?;
+    let addresses = guest.shell("ifconfig")?;
+    ensure_that!(addresses.contains(&format!("addr:{GUEST_ADDRESS}")), "addresses: {addresses}");
+    machine.wait_for("login:", Duration::from_secs(60)).context("no login on the serial console")?;
+    // A line that fails would be tried again every second.
+    std::thread::sleep(Duration::from_secs(3));
+    let console = machine.console_text();
+    for complaint in ["can't open", "can't run", "not found", "No such file", "respawn"] {
+        ensure_that!(!console.contains(complaint), "the console says {complaint:?}:\n{console}");
+    }
     guest.stop(&mut machine)?;
     disk::check(&disk)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use banger::guest::{BootContract, ExitStatus, FirstBootState};
 use banger_testkit::Image;
 
+use super::ground;
 use crate::boot::bench::Bench;
 use crate::boot::disk;
 use crate::boot::guest::{Guest, ensure_that};
@@ -19,7 +20,11 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
         "address=10.0.2.15/24\ngateway=10.0.2.2\nhostname=systemd-guest\n",
         0o644,
     )?;
-    let options = MachineOptions { network: Some(Network::default()), ..MachineOptions::with_disk(&disk) };
+    let options = MachineOptions {
+        network: Some(Network::default()),
+        mounts_nothing: true,
+        ..MachineOptions::with_disk(&disk)
+    };
     let mut machine = bench.start("systemd-1", &options)?;
     let guest = Guest::wait(&machine)?;
     guest.wait_for_first_boot(Duration::from_secs(180))?;
@@ -27,6 +32,7 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     ensure_that!(info.contract == Some(BootContract::Systemd), "contract {:?}", info.contract);
     ensure_that!(info.init.contains("systemd"), "process 1 is {}", info.init);
     ensure_that!(info.hostname == "systemd-guest", "hostname {}", info.hostname);
+    ground::check(&guest)?;
     check_network(&guest)?;
     check_running(&guest)?;
     check_order(&guest)?;
