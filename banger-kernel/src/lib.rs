@@ -1,0 +1,1 @@
+//! Kernels for the root file systems of banger: where they come from, what they can start, and how.
