@@ -1,5 +1,7 @@
 //! Kernels for the root file systems of banger: where they come from, what they can start, and how.
 
+mod boot_plan;
 mod kernel;
 
+pub use boot_plan::{BootFormat, BootPlan, BootPlanError, BootRequest, RenderedPlan, TapDevice, Vmm};
 pub use kernel::{Kernel, KernelArchitecture, KernelFiles, KernelFormat, MODULES_DEP};

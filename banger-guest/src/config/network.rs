@@ -123,6 +123,17 @@ impl NetworkConfig {
         text
     }
 
+    /// Returns words for the kernel command line that configure this network; the reverse of
+    /// [`from_command_line`](Self::from_command_line).
+    pub fn to_command_line(&self) -> Vec<String> {
+        let file = self.to_file();
+        let words = file.lines().map(|line| match line.strip_prefix("hostname=") {
+            Some(hostname) => format!("banger.hostname={hostname}"),
+            None => format!("banger.net.{line}"),
+        });
+        words.collect()
+    }
+
     /// Returns the network configuration on the kernel command line: `ip=` first, then
     /// `banger.net.interface`, `.address`, `.gateway`, `.dns` and `banger.hostname`, which win. `None`
     /// without these parameters.

@@ -1,0 +1,168 @@
+//! Boot plans: what a virtual machine monitor needs to start an image with a kernel.
+
+mod cloud_hypervisor;
+mod error;
+mod firecracker;
+mod libkrun;
+mod qemu;
+mod request;
+mod virtualization;
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::kernel::{Kernel, KernelArchitecture, KernelFormat};
+
+pub use error::BootPlanError;
+pub use request::{BootRequest, TapDevice, Vmm};
+
+/// The root disk in a guest with one virtio disk.
+const ROOT_DEVICE: &str = "/dev/vda";
+
+/// A kernel file that a virtual machine monitor starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum BootFormat {
+    /// An ELF executable.
+    Vmlinux,
+    /// The compressed kernel of x86.
+    BzImage,
+    /// An arm64 `Image`.
+    Image,
+}
+
+/// Everything that a virtual machine monitor needs to start an image: plain data.
+///
+/// ```
+/// use banger_kernel::{BootPlan, BootRequest, Kernel, KernelArchitecture, KernelFiles, KernelFormat, Vmm};
+///
+/// let files = KernelFiles::new("/kernels/vmlinux");
+/// let kernel = Kernel::new("6.1.0", KernelArchitecture::Amd64, KernelFormat::Vmlinux, files);
+/// let plan = BootPlan::new(&kernel, &BootRequest::new(Vmm::Firecracker, "/images/rootfs.ext4"))?;
+/// assert_eq!(plan.command_line, "console=ttyS0 reboot=k panic=1 pci=off root=/dev/vda rw");
+/// # Ok::<(), banger_kernel::BootPlanError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BootPlan {
+    /// The monitor.
+    pub vmm: Vmm,
+    /// The processor of the guest.
+    pub architecture: KernelArchitecture,
+    /// The kernel file.
+    pub kernel: Utf8PathBuf,
+    /// Its format.
+    pub kernel_format: BootFormat,
+    /// The initrd.
+    pub initrd: Option<Utf8PathBuf>,
+    /// The kernel's command line: console, root, network.
+    pub command_line: String,
+    /// The root disk: a raw file or a block device.
+    pub disk: Utf8PathBuf,
+    /// Whether the guest cannot write to the disk.
+    pub read_only: bool,
+    /// Processors of the guest.
+    pub cpus: u32,
+    /// Memory of the guest in MiB.
+    pub memory_mib: u32,
+    /// The Unix socket in which the monitor offers the guest's vsock.
+    pub vsock: Option<Utf8PathBuf>,
+    /// The guest's address on vsock.
+    pub guest_cid: u32,
+    /// The tap device of the host that the guest's network card is connected to.
+    pub tap: Option<TapDevice>,
+}
+
+/// A plan in the words of its monitor.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RenderedPlan {
+    /// A program with its arguments.
+    Command(Vec<String>),
+    /// A document: the configuration file of Firecracker, or the values of calls.
+    Document(Value),
+}
+
+impl BootPlan {
+    /// Plans the start of `request` with `kernel`.
+    ///
+    /// # Errors
+    /// The monitor does not start this kernel, has not so many processors, or cannot be given one of the paths.
+    pub fn new(kernel: &Kernel, request: &BootRequest) -> Result<Self, BootPlanError> {
+        let (file, kernel_format) = kernel_file(kernel, request.vmm)?;
+        request.check()?;
+        Ok(Self {
+            vmm: request.vmm,
+            architecture: kernel.architecture,
+            kernel: file,
+            kernel_format,
+            initrd: request.initrd.clone().or_else(|| kernel.files.initrd.clone()),
+            command_line: command_line(kernel.architecture, request),
+            disk: request.disk.clone(),
+            read_only: request.read_only,
+            cpus: request.cpus,
+            memory_mib: request.memory_mib,
+            vsock: request.vsock.clone(),
+            guest_cid: request.guest_cid,
+            tap: request.tap.clone(),
+        })
+    }
+
+    /// Returns the plan in the words of its monitor.
+    pub fn render(&self) -> RenderedPlan {
+        match self.vmm {
+            Vmm::CloudHypervisor => RenderedPlan::Command(cloud_hypervisor::command(self)),
+            Vmm::Firecracker => RenderedPlan::Document(firecracker::configuration(self)),
+            Vmm::Libkrun => RenderedPlan::Document(libkrun::calls(self)),
+            Vmm::Qemu => RenderedPlan::Command(qemu::command(self)),
+            Vmm::Virtualization => RenderedPlan::Document(virtualization::configuration(self)),
+        }
+    }
+}
+
+/// Returns the file of `kernel` that `vmm` starts.
+fn kernel_file(kernel: &Kernel, vmm: Vmm) -> Result<(Utf8PathBuf, BootFormat), BootPlanError> {
+    let (files, architecture) = (&kernel.files, kernel.architecture);
+    let refuse = |reason| {
+        let release = kernel.release.clone();
+        Err(BootPlanError::Kernel { vmm, release, architecture, reason })
+    };
+    match (kernel.format, vmm) {
+        (KernelFormat::Image, _) => Ok((files.image.clone(), BootFormat::Image)),
+        (KernelFormat::Vmlinux, Vmm::Virtualization) => refuse("it starts arm64 kernels only"),
+        // These enter a vmlinux at its 64-bit entry point.
+        (KernelFormat::Vmlinux, Vmm::Firecracker | Vmm::Libkrun) => {
+            Ok((files.image.clone(), BootFormat::Vmlinux))
+        }
+        (KernelFormat::Vmlinux, Vmm::CloudHypervisor) if kernel.has_pvh_entry => {
+            Ok((files.image.clone(), BootFormat::Vmlinux))
+        }
+        (KernelFormat::Vmlinux, Vmm::CloudHypervisor | Vmm::Qemu) => match &files.bz_image {
+            Some(bz_image) => Ok((bz_image.clone(), BootFormat::BzImage)),
+            None if kernel.has_pvh_entry => Ok((files.image.clone(), BootFormat::Vmlinux)),
+            None => refuse("its vmlinux has no PVH entry point, and there is no bzImage"),
+        },
+    }
+}
+
+fn command_line(architecture: KernelArchitecture, request: &BootRequest) -> String {
+    let console = match (request.vmm, architecture) {
+        (Vmm::Libkrun | Vmm::Virtualization, _) => "hvc0",
+        (Vmm::CloudHypervisor | Vmm::Qemu, KernelArchitecture::Arm64) => "ttyAMA0",
+        _ => "ttyS0",
+    };
+    let mut words = vec![format!("console={console}")];
+    match request.vmm {
+        // Firecracker ends when the guest resets its keyboard controller, and has no PCI by default.
+        Vmm::Firecracker => words.extend(["reboot=k", "panic=1", "pci=off"].map(str::to_owned)),
+        // A panic resets, and that ends the monitor.
+        _ => words.push("panic=-1".to_owned()),
+    }
+    words.push(format!("root={}", request.root.as_deref().unwrap_or(ROOT_DEVICE)));
+    words.push(if request.read_only { "ro" } else { "rw" }.to_owned());
+    words.extend(request.network.iter().flat_map(|network| network.to_command_line()));
+    words.extend(request.append.iter().cloned());
+    words.join(" ")
+}

@@ -1,0 +1,186 @@
+//! What a boot plan is made for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use banger_guest::config::NetworkConfig;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::error::BootPlanError;
+
+/// A virtual machine monitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Vmm {
+    /// Firecracker: a configuration file for `--config-file`.
+    Firecracker,
+    /// Cloud Hypervisor: a command.
+    CloudHypervisor,
+    /// QEMU: a command.
+    Qemu,
+    /// libkrun: the values of its calls.
+    Libkrun,
+    /// Virtualization, the framework of macOS: the values of its objects.
+    #[serde(rename = "vz")]
+    Virtualization,
+}
+
+impl Vmm {
+    /// Every monitor.
+    pub const ALL: [Self; 5] =
+        [Self::Firecracker, Self::CloudHypervisor, Self::Qemu, Self::Libkrun, Self::Virtualization];
+
+    /// Returns the name by which users ask for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Firecracker => "firecracker",
+            Self::CloudHypervisor => "cloud-hypervisor",
+            Self::Qemu => "qemu",
+            Self::Libkrun => "libkrun",
+            Self::Virtualization => "vz",
+        }
+    }
+}
+
+impl fmt::Display for Vmm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Vmm {
+    type Err = BootPlanError;
+
+    fn from_str(text: &str) -> Result<Self, BootPlanError> {
+        let found = Self::ALL.into_iter().find(|vmm| vmm.name() == text);
+        found.ok_or_else(|| BootPlanError::UnknownVmm { text: text.to_owned() })
+    }
+}
+
+/// A tap device of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TapDevice {
+    /// Its name.
+    pub name: String,
+    /// The address of the guest's card, `52:54:00:12:34:56`; the monitor chooses one otherwise.
+    pub mac: Option<String>,
+}
+
+impl TapDevice {
+    /// Returns the device `name`, with a card whose address the monitor chooses.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), mac: None }
+    }
+}
+
+/// What to start, and how.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BootRequest {
+    /// The monitor.
+    pub vmm: Vmm,
+    /// The root disk: a raw file or a block device.
+    pub disk: Utf8PathBuf,
+    /// Processors of the guest, 1 by default.
+    pub cpus: u32,
+    /// Memory of the guest in MiB, 512 by default.
+    pub memory_mib: u32,
+    /// The initrd, in the place of the kernel's own.
+    pub initrd: Option<Utf8PathBuf>,
+    /// The value of `root=`: `UUID=…` needs an initrd. By default the disk's device.
+    pub root: Option<String>,
+    /// Whether the guest cannot write to the disk.
+    pub read_only: bool,
+    /// The Unix socket in which the monitor offers the guest's vsock. There is no vsock without it.
+    pub vsock: Option<Utf8PathBuf>,
+    /// The guest's address on vsock, 3 by default.
+    pub guest_cid: u32,
+    /// The tap device for the guest's network card. There is no card without it.
+    pub tap: Option<TapDevice>,
+    /// The network configuration of the guest, for the kernel's command line.
+    pub network: Option<NetworkConfig>,
+    /// More words for the kernel's command line.
+    pub append: Vec<String>,
+}
+
+impl BootRequest {
+    /// Asks for `vmm` to start the image in `disk`.
+    pub fn new(vmm: Vmm, disk: impl Into<Utf8PathBuf>) -> Self {
+        Self {
+            vmm,
+            disk: disk.into(),
+            cpus: 1,
+            memory_mib: 512,
+            initrd: None,
+            root: None,
+            read_only: false,
+            vsock: None,
+            guest_cid: 3,
+            tap: None,
+            network: None,
+            append: Vec::new(),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), BootPlanError> {
+        let vmm = self.vmm;
+        let is_even = self.cpus == 1 || self.cpus.is_multiple_of(2);
+        let limit = match vmm {
+            Vmm::Firecracker if !is_even => Some("1 or an even number of processors"),
+            Vmm::Firecracker if self.cpus > 32 => Some("at most 32 processors"),
+            Vmm::Libkrun if self.cpus > 255 => Some("at most 255 processors"),
+            _ if self.cpus == 0 => Some("at least 1 processor"),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            return Err(BootPlanError::Cpus { vmm, cpus: self.cpus, limit });
+        }
+        if self.memory_mib == 0 {
+            return Err(BootPlanError::NoMemory);
+        }
+        if self.guest_cid < 3 {
+            return Err(BootPlanError::Cid { cid: self.guest_cid });
+        }
+        // A word of the kernel's command line ends at white space.
+        let words = self.append.iter().chain(&self.root);
+        for word in words {
+            if word.chars().any(char::is_control) {
+                return Err(BootPlanError::Word { word: word.clone() });
+            }
+        }
+        let paths = [Some(&self.disk), self.vsock.as_ref()].into_iter().flatten();
+        paths.filter(|_| vmm == Vmm::CloudHypervisor).try_for_each(|path| no_comma(vmm, path))
+    }
+}
+
+/// Options of Cloud Hypervisor are separated by commas, and it has no way to write one in a path.
+fn no_comma(vmm: Vmm, path: &Utf8Path) -> Result<(), BootPlanError> {
+    match path.as_str().contains([',', '"', '[', ']']) {
+        true => Err(BootPlanError::Path { vmm, path: path.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+banger_tree::setters! {
+    BootRequest {
+        with_cpus => cpus: u32,
+        with_memory_mib => memory_mib: u32,
+        with_initrd => initrd: Option<Utf8PathBuf>,
+        with_root => root: Option<String>,
+        with_read_only => read_only: bool,
+        with_vsock => vsock: Option<Utf8PathBuf>,
+        with_guest_cid => guest_cid: u32,
+        with_tap => tap: Option<TapDevice>,
+        with_network => network: Option<NetworkConfig>,
+        with_append => append: Vec<String>,
+    }
+}
+
+banger_tree::setters! {
+    TapDevice {
+        with_mac => mac: Option<String>,
+    }
+}
