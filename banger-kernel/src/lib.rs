@@ -3,5 +3,8 @@
 mod boot_plan;
 mod kernel;
 
-pub use boot_plan::{BootFormat, BootPlan, BootPlanError, BootRequest, RenderedPlan, TapDevice, Vmm};
+pub use boot_plan::{
+    Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, DiskBus, QemuOptions, RenderedPlan,
+    TapDevice, Vmm,
+};
 pub use kernel::{Kernel, KernelArchitecture, KernelFiles, KernelFormat, MODULES_DEP};

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use banger_guest::config::NetworkConfig;
 use banger_kernel::{
-    BootPlan, BootPlanError, BootRequest, Kernel, KernelArchitecture, KernelFiles, KernelFormat,
-    RenderedPlan, TapDevice, Vmm,
+    Acceleration, BootPlan, BootPlanError, BootRequest, DiskBus, Kernel, KernelArchitecture, KernelFiles,
+    KernelFormat, QemuOptions, RenderedPlan, TapDevice, Vmm,
 };
 use banger_testkit::{Skip, require};
 use serde_json::Value;
@@ -62,24 +62,33 @@ fn text(plan: &BootPlan) -> String {
 fn plans_are_the_committed_ones() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boot_plans");
     let mut wrong = Vec::new();
+    let mut compare = |name: String, plan: BootPlan| {
+        let (found, file) = (text(&plan), dir.join(name + ".txt"));
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(&file, &found).unwrap();
+        }
+        if std::fs::read_to_string(&file).unwrap_or_default() != found {
+            wrong.push(format!("{}:\n{found}", file.display()));
+        }
+    };
     for vmm in Vmm::ALL {
         for (name, kernel) in [("amd64", amd64(true, true)), ("arm64", arm64())] {
             if vmm == Vmm::Virtualization && name == "amd64" {
                 continue;
             }
             for (size, request) in [("plain", plain(vmm)), ("full", full(vmm))] {
-                let found = text(&BootPlan::new(&kernel, &request).unwrap());
-                let file = dir.join(format!("{vmm}-{name}-{size}.txt"));
-                if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-                    std::fs::create_dir_all(&dir).unwrap();
-                    std::fs::write(&file, &found).unwrap();
-                }
-                let want = std::fs::read_to_string(&file).unwrap_or_default();
-                if want != found {
-                    wrong.push(format!("{}:\n{found}", file.display()));
-                }
+                compare(format!("{vmm}-{name}-{size}"), BootPlan::new(&kernel, &request).unwrap());
             }
         }
+    }
+    for (name, bus) in [("microvm", DiskBus::VirtioMmio), ("nvme", DiskBus::Nvme)] {
+        let options = QemuOptions::default()
+            .with_acceleration(Acceleration::Tcg)
+            .with_disk_bus(bus)
+            .with_agent_port(Some("/run/web/agent.sock".into()));
+        let request = plain(Vmm::Qemu).with_qemu(options).with_tap(TapDevice::new("tap0"));
+        compare(format!("qemu-amd64-{name}"), BootPlan::new(&amd64(true, true), &request).unwrap());
     }
     assert!(wrong.is_empty(), "look, then run this test with UPDATE_SNAPSHOTS=1:\n{}", wrong.join("\n"));
 }

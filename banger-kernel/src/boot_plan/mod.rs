@@ -15,10 +15,10 @@ use serde_json::Value;
 use crate::kernel::{Kernel, KernelArchitecture, KernelFormat};
 
 pub use error::BootPlanError;
-pub use request::{BootRequest, TapDevice, Vmm};
+pub use request::{Acceleration, BootRequest, DiskBus, QemuOptions, TapDevice, Vmm};
 
-/// The root disk in a guest with one virtio disk.
-const ROOT_DEVICE: &str = "/dev/vda";
+/// The name of the virtio port that leads to the agent.
+const AGENT_PORT: &str = "banger.agent";
 
 /// A kernel file that a virtual machine monitor starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -73,6 +73,8 @@ pub struct BootPlan {
     pub guest_cid: u32,
     /// The tap device of the host that the guest's network card is connected to.
     pub tap: Option<TapDevice>,
+    /// What only QEMU lets choose; the other monitors ignore it.
+    pub qemu: QemuOptions,
 }
 
 /// A plan in the words of its monitor.
@@ -107,6 +109,7 @@ impl BootPlan {
             vsock: request.vsock.clone(),
             guest_cid: request.guest_cid,
             tap: request.tap.clone(),
+            qemu: request.qemu.clone(),
         })
     }
 
@@ -160,9 +163,13 @@ fn command_line(architecture: KernelArchitecture, request: &BootRequest) -> Stri
         // A panic resets, and that ends the monitor.
         _ => words.push("panic=-1".to_owned()),
     }
-    words.push(format!("root={}", request.root.as_deref().unwrap_or(ROOT_DEVICE)));
+    let bus = if request.vmm == Vmm::Qemu { request.qemu.disk_bus } else { DiskBus::default() };
+    words.push(format!("root={}", request.root.as_deref().unwrap_or(bus.root_device())));
     words.push(if request.read_only { "ro" } else { "rw" }.to_owned());
     words.extend(request.network.iter().flat_map(|network| network.to_command_line()));
+    if request.vmm == Vmm::Qemu && request.qemu.agent_port.is_some() {
+        words.push(format!("banger.agent=serial:/dev/virtio-ports/{AGENT_PORT}"));
+    }
     words.extend(request.append.iter().cloned());
     words.join(" ")
 }

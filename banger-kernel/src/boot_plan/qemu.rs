@@ -1,20 +1,29 @@
 //! The command of QEMU.
 
-use super::BootPlan;
+use super::{AGENT_PORT, Acceleration, BootPlan, DiskBus};
 use crate::kernel::KernelArchitecture;
 
 pub(super) fn command(plan: &BootPlan) -> Vec<String> {
-    let (program, machine) = match plan.architecture {
-        KernelArchitecture::Amd64 => ("qemu-system-x86_64", "q35"),
-        KernelArchitecture::Arm64 => ("qemu-system-aarch64", "virt"),
+    let bus = plan.qemu.disk_bus;
+    let (program, machine) = match (plan.architecture, bus) {
+        // With the interrupt controllers and the timer of a PC: kernels without their drivers are rare.
+        (KernelArchitecture::Amd64, DiskBus::VirtioMmio) => ("qemu-system-x86_64", "microvm,pit=on,pic=on"),
+        (KernelArchitecture::Amd64, _) => ("qemu-system-x86_64", "q35"),
+        (KernelArchitecture::Arm64, _) => ("qemu-system-aarch64", "virt"),
     };
+    // Devices other than the disk are on its bus or on PCI.
+    let transport = if bus == DiskBus::VirtioMmio { "device" } else { "pci" };
     let mut command = vec![program.to_owned()];
     let mut option = |name: &str, value: &str| command.extend([format!("-{name}"), value.to_owned()]);
     // A device of another process, such as vsock, shares the memory.
     let shares = plan.vsock.is_some();
     option("machine", &format!("{machine}{}", if shares { ",memory-backend=memory" } else { "" }));
-    option("accel", "kvm");
-    option("cpu", "host");
+    let (accelerator, cpu) = match plan.qemu.acceleration {
+        Acceleration::Kvm => ("kvm", "host"),
+        Acceleration::Tcg => ("tcg,thread=multi", "max"),
+    };
+    option("accel", accelerator);
+    option("cpu", cpu);
     option("smp", &plan.cpus.to_string());
     option("m", &format!("{}M", plan.memory_mib));
     if shares {
@@ -27,17 +36,27 @@ pub(super) fn command(plan: &BootPlan) -> Vec<String> {
     option("append", &plan.command_line);
     let read_only = if plan.read_only { ",read-only=on" } else { "" };
     option("drive", &format!("if=none,id=rootfs,format=raw,file={}{read_only}", escape(plan.disk.as_str())));
-    option("device", "virtio-blk-pci,drive=rootfs");
-    option("device", "virtio-rng-pci");
+    match bus {
+        DiskBus::Nvme => option("device", "nvme,drive=rootfs,serial=rootfs"),
+        _ => option("device", &format!("virtio-blk-{transport},drive=rootfs")),
+    }
+    option("device", &format!("virtio-rng-{transport}"));
     if let Some(tap) = &plan.tap {
         option("netdev", &format!("tap,id=net,ifname={},script=no,downscript=no", escape(&tap.name)));
         let mac = tap.mac.iter().map(|mac| format!(",mac={mac}")).collect::<String>();
-        // Without it QEMU wants the ROM of a boot from the network.
-        option("device", &format!("virtio-net-pci,netdev=net,romfile={mac}"));
+        // Only cards on PCI have a ROM for a boot from the network.
+        let rom = if transport == "pci" { ",romfile=" } else { "" };
+        option("device", &format!("virtio-net-{transport},netdev=net{rom}{mac}"));
     }
     if let Some(socket) = &plan.vsock {
         option("chardev", &format!("socket,id=vsock,path={}", escape(socket.as_str())));
-        option("device", "vhost-user-vsock-pci,chardev=vsock");
+        option("device", &format!("vhost-user-vsock-{transport},chardev=vsock"));
+    }
+    if let Some(socket) = &plan.qemu.agent_port {
+        let socket = escape(socket.as_str());
+        option("chardev", &format!("socket,id=agent,path={socket},server=on,wait=off"));
+        option("device", &format!("virtio-serial-{transport}"));
+        option("device", &format!("virtserialport,chardev=agent,name={AGENT_PORT}"));
     }
     option("chardev", "stdio,id=console,signal=off");
     option("serial", "chardev:console");

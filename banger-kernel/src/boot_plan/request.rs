@@ -76,6 +76,53 @@ impl TapDevice {
     }
 }
 
+/// How a machine runs the guest's instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Acceleration {
+    /// By the host's virtualisation.
+    #[default]
+    Kvm,
+    /// By translation: slow, and works without virtualisation.
+    Tcg,
+}
+
+/// How the root disk is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DiskBus {
+    /// virtio-blk on PCI.
+    #[default]
+    VirtioPci,
+    /// virtio-blk on mmio, in a machine without PCI.
+    VirtioMmio,
+    /// NVMe: a driver that many kernels have built in.
+    Nvme,
+}
+
+impl DiskBus {
+    pub(super) const fn root_device(self) -> &'static str {
+        match self {
+            Self::VirtioPci | Self::VirtioMmio => "/dev/vda",
+            Self::Nvme => "/dev/nvme0n1",
+        }
+    }
+}
+
+/// What only QEMU lets choose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct QemuOptions {
+    /// How instructions run.
+    pub acceleration: Acceleration,
+    /// How the root disk is connected.
+    pub disk_bus: DiskBus,
+    /// A Unix socket that leads to the agent by a virtio port: for hosts without vsock.
+    pub agent_port: Option<Utf8PathBuf>,
+}
+
 /// What to start, and how.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -104,6 +151,8 @@ pub struct BootRequest {
     pub network: Option<NetworkConfig>,
     /// More words for the kernel's command line.
     pub append: Vec<String>,
+    /// What only QEMU lets choose.
+    pub qemu: QemuOptions,
 }
 
 impl BootRequest {
@@ -122,6 +171,7 @@ impl BootRequest {
             tap: None,
             network: None,
             append: Vec::new(),
+            qemu: QemuOptions::default(),
         }
     }
 
@@ -176,6 +226,15 @@ banger_tree::setters! {
         with_tap => tap: Option<TapDevice>,
         with_network => network: Option<NetworkConfig>,
         with_append => append: Vec<String>,
+        with_qemu => qemu: QemuOptions,
+    }
+}
+
+banger_tree::setters! {
+    QemuOptions {
+        with_acceleration => acceleration: Acceleration,
+        with_disk_bus => disk_bus: DiskBus,
+        with_agent_port => agent_port: Option<Utf8PathBuf>,
     }
 }
 
