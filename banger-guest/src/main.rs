@@ -1,5 +1,6 @@
 //! The guest binary: init, network bootstrap, driver of the first boot and agent, by the name it is
-//! called with. Statically linked, so that it needs nothing of the guest.
+//! called with; and `/init` of an initramfs, which it knows by the files there. Statically linked, so that
+//! it needs nothing of the guest.
 //!
 //! Nothing here may panic the kernel: see [`init`].
 
@@ -9,6 +10,7 @@ mod contract;
 mod durable;
 mod first_boot;
 mod init;
+mod initramfs;
 mod machine_id;
 mod mounts;
 mod network;
@@ -34,8 +36,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    report::set_process_name(options.role.name());
-    match options.role {
+    let role = match options.role {
+        Role::Init if is_init_process && initramfs::is_here(&options.root) => Role::Initramfs,
+        role => role,
+    };
+    report::set_process_name(role.name());
+    match role {
+        Role::Initramfs => initramfs::run(&options.root),
         Role::Init if is_init_process => init::run(&options),
         Role::Init => {
             report::say(options.role.name(), format_args!("runs as process 1 only"));

@@ -69,6 +69,14 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "/dev/stderr"),
 ];
 
+/// Mount points of an initramfs, which move to the root file system.
+pub(crate) const EARLY: [&str; 3] = ["/proc", "/sys", "/dev"];
+
+/// Mounts what an initramfs needs to find the root file system.
+pub(crate) fn mount_early(name: &str) {
+    MOUNTS.iter().filter(|mount| EARLY.contains(&mount.target)).for_each(|mount| mount_one(name, mount));
+}
+
 /// Mounts everything that is not mounted. Failures are reported: a guest without a mount is better than no
 /// guest.
 pub(crate) fn mount_all(name: &str) {

@@ -11,6 +11,7 @@ use crate::root::Root;
 /// The role of the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
+    Initramfs,
     Init,
     Network,
     FirstBoot,
@@ -21,6 +22,7 @@ impl Role {
     /// Its name in guests and in its messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Initramfs => "banger-initramfs",
             Self::Init => "banger-init",
             Self::Network => "banger-network-bootstrap",
             Self::FirstBoot => "banger-first-boot",

@@ -45,6 +45,11 @@ impl KernelCommandLine {
         self.parameters.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
+    /// Iterates over all parameters and their values, in the order of the line.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// Returns every value of a parameter; values are split at commas.
     pub fn list<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.parameters

@@ -29,6 +29,10 @@ pub mod paths {
     pub const FIRST_BOOT_DONE: &str = "/var/lib/banger/first-boot-done";
     /// Log of the first boot.
     pub const FIRST_BOOT_LOG: &str = "/var/log/banger-first-boot.log";
+    /// In an initramfs, the directory of the modules to load, in the order of their names.
+    pub const INITRAMFS_MODULES: &str = "/banger/modules";
+    /// In an initramfs, the release of the kernel that the modules are for.
+    pub const INITRAMFS_KERNEL: &str = "/banger/kernel";
 }
 
 /// How a guest boots.

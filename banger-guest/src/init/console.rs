@@ -8,14 +8,14 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 /// The device of the console.
 #[derive(Debug)]
-pub(super) struct Console {
+pub(crate) struct Console {
     path: PathBuf,
 }
 
 impl Console {
     /// Finds the console and puts this process's streams on it. Without `/dev/console` in the image, the
     /// kernel started the process without streams.
-    pub(super) fn open() -> Self {
+    pub(crate) fn open() -> Self {
         if let Ok(console) = open_terminal(Path::new("/dev/console")) {
             let _ = dup2_stdin(&console);
             let _ = dup2_stdout(&console);

@@ -3,7 +3,7 @@
 //! The kernel panics if process 1 ends. So it never returns: a panic or fault of this process is reported on
 //! the console, and the machine powers off.
 
-mod console;
+pub(crate) mod console;
 mod entrypoint;
 pub(crate) mod power;
 mod services;
