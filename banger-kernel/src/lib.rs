@@ -5,7 +5,6 @@ pub mod initramfs;
 mod kernel;
 
 pub use boot_plan::{
-    Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, DiskBus, QemuOptions, RenderedPlan,
-    TapDevice, Vmm,
+    Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, QemuOptions, RenderedPlan, TapDevice, Vmm,
 };
 pub use kernel::{Kernel, KernelArchitecture, KernelFiles, KernelFormat, MODULES_DEP};

@@ -6,8 +6,9 @@ mod schema;
 use std::path::Path;
 
 use banger_guest::config::NetworkConfig;
+use banger_kernel::initramfs::RootDisk;
 use banger_kernel::{
-    Acceleration, BootPlan, BootPlanError, BootRequest, DiskBus, Kernel, KernelArchitecture, KernelFiles,
+    Acceleration, BootPlan, BootPlanError, BootRequest, Kernel, KernelArchitecture, KernelFiles,
     KernelFormat, QemuOptions, RenderedPlan, TapDevice, Vmm,
 };
 use banger_testkit::{Skip, require};
@@ -82,10 +83,10 @@ fn plans_are_the_committed_ones() {
             }
         }
     }
-    for (name, bus) in [("microvm", DiskBus::VirtioMmio), ("nvme", DiskBus::Nvme)] {
+    for (name, disk) in [("microvm", RootDisk::VirtioMmio), ("nvme", RootDisk::Nvme)] {
         let options = QemuOptions::default()
             .with_acceleration(Acceleration::Tcg)
-            .with_disk_bus(bus)
+            .with_disk(disk)
             .with_agent_port(Some("/run/web/agent.sock".into()));
         let request = plain(Vmm::Qemu).with_qemu(options).with_tap(TapDevice::new("tap0"));
         compare(format!("qemu-amd64-{name}"), BootPlan::new(&amd64(true, true), &request).unwrap());

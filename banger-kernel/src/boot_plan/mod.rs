@@ -12,10 +12,11 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::initramfs::RootDisk;
 use crate::kernel::{Kernel, KernelArchitecture, KernelFormat};
 
 pub use error::BootPlanError;
-pub use request::{Acceleration, BootRequest, DiskBus, QemuOptions, TapDevice, Vmm};
+pub use request::{Acceleration, BootRequest, QemuOptions, TapDevice, Vmm};
 
 /// The name of the virtio port that leads to the agent.
 const AGENT_PORT: &str = "banger.agent";
@@ -163,8 +164,11 @@ fn command_line(architecture: KernelArchitecture, request: &BootRequest) -> Stri
         // A panic resets, and that ends the monitor.
         _ => words.push("panic=-1".to_owned()),
     }
-    let bus = if request.vmm == Vmm::Qemu { request.qemu.disk_bus } else { DiskBus::default() };
-    words.push(format!("root={}", request.root.as_deref().unwrap_or(bus.root_device())));
+    let device = match (request.vmm, request.qemu.disk) {
+        (Vmm::Qemu, RootDisk::Nvme) => "/dev/nvme0n1",
+        _ => "/dev/vda",
+    };
+    words.push(format!("root={}", request.root.as_deref().unwrap_or(device)));
     words.push(if request.read_only { "ro" } else { "rw" }.to_owned());
     words.extend(request.network.iter().flat_map(|network| network.to_command_line()));
     if request.vmm == Vmm::Qemu && request.qemu.agent_port.is_some() {

@@ -1,18 +1,19 @@
 //! The command of QEMU.
 
-use super::{AGENT_PORT, Acceleration, BootPlan, DiskBus};
+use super::{AGENT_PORT, Acceleration, BootPlan};
+use crate::initramfs::RootDisk;
 use crate::kernel::KernelArchitecture;
 
 pub(super) fn command(plan: &BootPlan) -> Vec<String> {
-    let bus = plan.qemu.disk_bus;
-    let (program, machine) = match (plan.architecture, bus) {
+    let disk = plan.qemu.disk;
+    let (program, machine) = match (plan.architecture, disk) {
         // With the interrupt controllers and the timer of a PC: kernels without their drivers are rare.
-        (KernelArchitecture::Amd64, DiskBus::VirtioMmio) => ("qemu-system-x86_64", "microvm,pit=on,pic=on"),
+        (KernelArchitecture::Amd64, RootDisk::VirtioMmio) => ("qemu-system-x86_64", "microvm,pit=on,pic=on"),
         (KernelArchitecture::Amd64, _) => ("qemu-system-x86_64", "q35"),
         (KernelArchitecture::Arm64, _) => ("qemu-system-aarch64", "virt"),
     };
-    // Devices other than the disk are on its bus or on PCI.
-    let transport = if bus == DiskBus::VirtioMmio { "device" } else { "pci" };
+    // Devices other than the disk are on PCI, or on MMIO with it.
+    let transport = if disk == RootDisk::VirtioMmio { "device" } else { "pci" };
     let mut command = vec![program.to_owned()];
     let mut option = |name: &str, value: &str| command.extend([format!("-{name}"), value.to_owned()]);
     // A device of another process, such as vsock, shares the memory.
@@ -36,8 +37,8 @@ pub(super) fn command(plan: &BootPlan) -> Vec<String> {
     option("append", &plan.command_line);
     let read_only = if plan.read_only { ",read-only=on" } else { "" };
     option("drive", &format!("if=none,id=rootfs,format=raw,file={}{read_only}", escape(plan.disk.as_str())));
-    match bus {
-        DiskBus::Nvme => option("device", "nvme,drive=rootfs,serial=rootfs"),
+    match disk {
+        RootDisk::Nvme => option("device", "nvme,drive=rootfs,serial=rootfs"),
         _ => option("device", &format!("virtio-blk-{transport},drive=rootfs")),
     }
     option("device", &format!("virtio-rng-{transport}"));

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::error::BootPlanError;
+use crate::initramfs::RootDisk;
 
 /// A virtual machine monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -88,39 +89,22 @@ pub enum Acceleration {
     Tcg,
 }
 
-/// How the root disk is connected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum DiskBus {
-    /// virtio-blk on PCI.
-    #[default]
-    VirtioPci,
-    /// virtio-blk on mmio, in a machine without PCI.
-    VirtioMmio,
-    /// NVMe: a driver that many kernels have built in.
-    Nvme,
-}
-
-impl DiskBus {
-    pub(super) const fn root_device(self) -> &'static str {
-        match self {
-            Self::VirtioPci | Self::VirtioMmio => "/dev/vda",
-            Self::Nvme => "/dev/nvme0n1",
-        }
-    }
-}
-
 /// What only QEMU lets choose.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QemuOptions {
     /// How instructions run.
     pub acceleration: Acceleration,
-    /// How the root disk is connected.
-    pub disk_bus: DiskBus,
+    /// How the root disk is attached, by virtio over PCI by default. Over MMIO the machine is a `microvm`.
+    pub disk: RootDisk,
     /// A Unix socket that leads to the agent by a virtio port: for hosts without vsock.
     pub agent_port: Option<Utf8PathBuf>,
+}
+
+impl Default for QemuOptions {
+    fn default() -> Self {
+        Self { acceleration: Acceleration::default(), disk: RootDisk::VirtioPci, agent_port: None }
+    }
 }
 
 /// What to start, and how.
@@ -233,7 +217,7 @@ banger_tree::setters! {
 banger_tree::setters! {
     QemuOptions {
         with_acceleration => acceleration: Acceleration,
-        with_disk_bus => disk_bus: DiskBus,
+        with_disk => disk: RootDisk,
         with_agent_port => agent_port: Option<Utf8PathBuf>,
     }
 }

@@ -3,7 +3,8 @@
 use banger_tree::setters;
 
 /// How a root disk is attached to the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum RootDisk {
     /// virtio-blk over PCI: QEMU, Cloud Hypervisor, Apple's framework.
