@@ -1,6 +1,7 @@
 //! Kernels for the root file systems of banger: where they come from, what they can start, and how.
 
 mod boot_plan;
+pub mod check;
 pub mod initramfs;
 mod kernel;
 

@@ -127,7 +127,7 @@ impl BootPlan {
 }
 
 /// Returns the file of `kernel` that `vmm` starts.
-fn kernel_file(kernel: &Kernel, vmm: Vmm) -> Result<(Utf8PathBuf, BootFormat), BootPlanError> {
+pub(crate) fn kernel_file(kernel: &Kernel, vmm: Vmm) -> Result<(Utf8PathBuf, BootFormat), BootPlanError> {
     let (files, architecture) = (&kernel.files, kernel.architecture);
     let refuse = |reason| {
         let release = kernel.release.clone();

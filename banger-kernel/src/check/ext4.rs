@@ -1,0 +1,57 @@
+//! Features of the ext4 file system, against the version and the options of a kernel.
+
+use super::facts::{GuestFacts, KernelFacts, Presence};
+use super::finding::{Finding, Subject};
+use super::needs::KernelOption;
+use crate::kernel::Kernel;
+
+/// Features by the names of mke2fs, with the first kernel that mounts them for writing, and the option it needs
+/// besides (`Documentation/filesystems/ext4` and the history of `fs/ext4/ext4.h`).
+const FEATURES: [(&str, (u32, u32), Option<&str>); 12] = [
+    ("64bit", (2, 6), None),
+    ("metadata_csum", (3, 5), None),
+    ("bigalloc", (3, 2), None),
+    ("inline_data", (3, 8), None),
+    ("metadata_csum_seed", (4, 4), None),
+    ("project", (4, 5), Some("QUOTA")),
+    ("ea_inode", (4, 13), None),
+    ("large_dir", (4, 13), None),
+    ("encrypt", (4, 1), None),
+    ("casefold", (5, 2), Some("UNICODE")),
+    ("verity", (5, 4), None),
+    ("orphan_file", (5, 15), None),
+];
+
+pub(super) fn check(kernel: &Kernel, facts: &KernelFacts, guest: &GuestFacts) -> Vec<Finding> {
+    let version = version(&kernel.release);
+    let rows = FEATURES.iter().filter(|(name, ..)| guest.features.iter().any(|feature| feature == name));
+    rows.map(|(name, since, option)| {
+        let subject = Subject::Feature((*name).to_owned());
+        let (major, minor) = since;
+        match version {
+            None => Finding::unknown(subject, format!("{:?} is no version of Linux", kernel.release)),
+            Some(version) if version < *since => Finding::error(
+                subject,
+                format!("the file system has the feature {name}, which Linux {major}.{minor} is the first to mount"),
+            ),
+            Some(_) => match option.map(|name| (name, facts.presence(&KernelOption { name, module: None }))) {
+                Some((option, Presence::Absent)) => Finding::error(
+                    subject,
+                    format!("the file system has the feature {name}, and the kernel does not have CONFIG_{option}"),
+                ),
+                Some((option, Presence::Unknown)) => {
+                    Finding::unknown(subject, format!("whether the kernel has CONFIG_{option} is not known"))
+                }
+                _ => Finding::ok(subject, format!("the kernel mounts file systems with {name}")),
+            },
+        }
+    })
+    .collect()
+}
+
+/// Returns major and minor version of a release such as `6.1.0-50-cloud-amd64`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let (major, rest) = release.split_once('.')?;
+    let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}

@@ -1,0 +1,92 @@
+//! Uses of a guest that fail late and unclearly without some options.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::finding::Outcome;
+use super::needs::{KernelOption, Need, Time, need};
+
+/// A use of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Profile {
+    /// Docker and containerd, with their bridge.
+    Docker,
+    /// k3s: Kubernetes with flannel.
+    K3s,
+}
+
+impl Profile {
+    /// Returns the name by which users ask for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::K3s => "k3s",
+        }
+    }
+
+    pub(super) fn needs(self) -> Vec<Need> {
+        let lists: &[&[Row]] = match self {
+            Self::Docker => &[&DOCKER],
+            Self::K3s => &[&DOCKER, &K3S],
+        };
+        let purpose = match self {
+            Self::Docker => "Docker needs it",
+            Self::K3s => "k3s needs it",
+        };
+        let rows = lists.iter().copied().flatten();
+        rows.map(|(name, module)| {
+            let time = if module.is_empty() { Time::Start } else { Time::Later };
+            let option = KernelOption { name, module: (!module.is_empty()).then_some(*module) };
+            need(&[option], time, Outcome::Error, purpose)
+        })
+        .collect()
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = [Self::Docker, Self::K3s].into_iter().find(|profile| profile.name() == text);
+        found.ok_or_else(|| format!("{text:?} is not docker or k3s"))
+    }
+}
+
+/// An option and its module, empty if it cannot be one.
+type Row = (&'static str, &'static str);
+
+const DOCKER: [Row; 18] = [
+    ("NAMESPACES", ""),
+    ("NET_NS", ""),
+    ("PID_NS", ""),
+    ("IPC_NS", ""),
+    ("UTS_NS", ""),
+    ("CGROUPS", ""),
+    ("CGROUP_DEVICE", ""),
+    ("CGROUP_PIDS", ""),
+    ("MEMCG", ""),
+    ("CPUSETS", ""),
+    ("KEYS", ""),
+    ("OVERLAY_FS", "overlay"),
+    ("VETH", "veth"),
+    ("BRIDGE", "bridge"),
+    ("BRIDGE_NETFILTER", "br_netfilter"),
+    ("NF_NAT", "nf_nat"),
+    ("NETFILTER_XT_MATCH_ADDRTYPE", "xt_addrtype"),
+    ("NETFILTER_XT_MATCH_CONNTRACK", "xt_conntrack"),
+];
+
+const K3S: [Row; 5] = [
+    ("VXLAN", "vxlan"),
+    ("NETFILTER_XT_MATCH_COMMENT", "xt_comment"),
+    ("NETFILTER_XT_MATCH_MULTIPORT", "xt_multiport"),
+    ("NETFILTER_XT_MARK", "xt_mark"),
+    ("NETFILTER_XT_MATCH_STATISTIC", "xt_statistic"),
+];
