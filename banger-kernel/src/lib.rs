@@ -6,6 +6,7 @@ pub mod initramfs;
 mod kernel;
 
 pub use boot_plan::{
-    Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, QemuOptions, RenderedPlan, TapDevice, Vmm,
+    Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, QemuOptions, RenderedPlan, TapDevice,
+    UnknownVmm, Vmm,
 };
 pub use kernel::{Kernel, KernelArchitecture, KernelFiles, KernelFormat, MODULES_DEP};

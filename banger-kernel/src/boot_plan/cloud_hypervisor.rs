@@ -1,6 +1,6 @@
 //! The command of Cloud Hypervisor.
 
-use super::BootPlan;
+use super::plan::BootPlan;
 
 pub(super) fn command(plan: &BootPlan) -> Vec<String> {
     let mut command = vec!["cloud-hypervisor".to_owned()];

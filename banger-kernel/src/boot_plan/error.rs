@@ -3,19 +3,13 @@
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure};
 use camino::Utf8PathBuf;
 
-use super::request::Vmm;
+use super::vmm::Vmm;
 use crate::kernel::KernelArchitecture;
 
 /// Why there is no boot plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootPlanError {
-    /// No monitor has this name.
-    #[error("{text:?} is no virtual machine monitor that banger has boot plans for")]
-    UnknownVmm {
-        /// The text.
-        text: String,
-    },
     /// The monitor does not start this kernel.
     #[error("{vmm} does not start kernel {release} ({architecture}): {reason}")]
     Kernel {
@@ -87,9 +81,6 @@ impl Failure for BootPlanError {
 
     fn advice(&self) -> Option<Advice> {
         match self {
-            Self::UnknownVmm { .. } => {
-                Some(Advice::new("use firecracker, cloud-hypervisor, qemu, libkrun or vz"))
-            }
             Self::Kernel { .. } => Some(Advice::new("take another kernel or another monitor")),
             Self::Path { .. } => Some(Advice::new("move or link the file to another path")),
             _ => None,

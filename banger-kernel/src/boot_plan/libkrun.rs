@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{BootFormat, BootPlan};
+use super::plan::{BootFormat, BootPlan};
 
 /// `KRUN_KERNEL_FORMAT_RAW`.
 const FORMAT_RAW: u32 = 0;

@@ -1,6 +1,7 @@
 //! The command of QEMU.
 
-use super::{AGENT_PORT, Acceleration, BootPlan};
+use super::plan::{AGENT_PORT, BootPlan};
+use super::request::Acceleration;
 use crate::initramfs::RootDisk;
 use crate::kernel::KernelArchitecture;
 

@@ -1,64 +1,12 @@
 //! What a boot plan is made for.
 
-use std::fmt;
-use std::str::FromStr;
-
 use banger_guest::config::NetworkConfig;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::error::BootPlanError;
+use super::vmm::Vmm;
 use crate::initramfs::RootDisk;
-
-/// A virtual machine monitor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Vmm {
-    /// Firecracker: a configuration file for `--config-file`.
-    Firecracker,
-    /// Cloud Hypervisor: a command.
-    CloudHypervisor,
-    /// QEMU: a command.
-    Qemu,
-    /// libkrun: the values of its calls.
-    Libkrun,
-    /// Virtualization, the framework of macOS: the values of its objects.
-    #[serde(rename = "vz")]
-    Virtualization,
-}
-
-impl Vmm {
-    /// Every monitor.
-    pub const ALL: [Self; 5] =
-        [Self::Firecracker, Self::CloudHypervisor, Self::Qemu, Self::Libkrun, Self::Virtualization];
-
-    /// Returns the name by which users ask for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Firecracker => "firecracker",
-            Self::CloudHypervisor => "cloud-hypervisor",
-            Self::Qemu => "qemu",
-            Self::Libkrun => "libkrun",
-            Self::Virtualization => "vz",
-        }
-    }
-}
-
-impl fmt::Display for Vmm {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for Vmm {
-    type Err = BootPlanError;
-
-    fn from_str(text: &str) -> Result<Self, BootPlanError> {
-        let found = Self::ALL.into_iter().find(|vmm| vmm.name() == text);
-        found.ok_or_else(|| BootPlanError::UnknownVmm { text: text.to_owned() })
-    }
-}
 
 /// A tap device of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

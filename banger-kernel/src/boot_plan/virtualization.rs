@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::BootPlan;
+use super::plan::BootPlan;
 
 pub(super) fn configuration(plan: &BootPlan) -> Value {
     let mut configuration = json!({

@@ -2,7 +2,7 @@
 
 use super::facts::{GuestFacts, KernelFacts, Presence};
 use super::finding::{Finding, Subject};
-use super::needs::KernelOption;
+use super::option::KernelOption;
 use crate::kernel::Kernel;
 
 /// Features by the names of mke2fs, with the first kernel that mounts them for writing, and the option it needs
@@ -34,7 +34,7 @@ pub(super) fn check(kernel: &Kernel, facts: &KernelFacts, guest: &GuestFacts) ->
                 subject,
                 format!("the file system has the feature {name}, which Linux {major}.{minor} is the first to mount"),
             ),
-            Some(_) => match option.map(|name| (name, facts.presence(&KernelOption { name, module: None }))) {
+            Some(_) => match option.map(|name| (name, facts.presence(&KernelOption::yes(name)))) {
                 Some((option, Presence::Absent)) => Finding::error(
                     subject,
                     format!("the file system has the feature {name}, and the kernel does not have CONFIG_{option}"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use banger_guest::config::BootContract;
 
 use super::config::{KernelConfig, OptionValue};
-use super::needs::KernelOption;
+use super::option::KernelOption;
 use crate::kernel::KernelArchitecture;
 
 /// How a kernel has an option.

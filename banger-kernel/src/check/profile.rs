@@ -4,7 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::finding::Outcome;
-use super::needs::{KernelOption, Need, Time, need};
+use super::need::{Need, Time, need};
+use super::option::KernelOption;
+
+/// No use of a guest has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not docker or k3s")]
+pub struct UnknownProfile {
+    text: String,
+}
 
 /// A use of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,11 +59,11 @@ impl fmt::Display for Profile {
 }
 
 impl FromStr for Profile {
-    type Err = String;
+    type Err = UnknownProfile;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UnknownProfile> {
         let found = [Self::Docker, Self::K3s].into_iter().find(|profile| profile.name() == text);
-        found.ok_or_else(|| format!("{text:?} is not docker or k3s"))
+        found.ok_or_else(|| UnknownProfile { text: text.to_owned() })
     }
 }
 

@@ -1,0 +1,149 @@
+//! The plan, as plain data.
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use super::error::BootPlanError;
+use super::request::{BootRequest, QemuOptions, TapDevice};
+use super::vmm::Vmm;
+use crate::initramfs::RootDisk;
+use crate::kernel::{Kernel, KernelArchitecture, KernelFormat};
+
+/// The name of the virtio port that leads to the agent.
+pub(super) const AGENT_PORT: &str = "banger.agent";
+
+/// A kernel file that a virtual machine monitor starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum BootFormat {
+    /// An ELF executable.
+    Vmlinux,
+    /// The compressed kernel of x86.
+    BzImage,
+    /// An arm64 `Image`.
+    Image,
+}
+
+/// Everything that a virtual machine monitor needs to start an image: plain data.
+///
+/// ```
+/// use banger_kernel::{BootPlan, BootRequest, Kernel, KernelArchitecture, KernelFiles, KernelFormat, Vmm};
+///
+/// let files = KernelFiles::new("/kernels/vmlinux");
+/// let kernel = Kernel::new("6.1.0", KernelArchitecture::Amd64, KernelFormat::Vmlinux, files);
+/// let plan = BootPlan::new(&kernel, &BootRequest::new(Vmm::Firecracker, "/images/rootfs.ext4"))?;
+/// assert_eq!(plan.command_line, "console=ttyS0 reboot=k panic=1 pci=off root=/dev/vda rw");
+/// # Ok::<(), banger_kernel::BootPlanError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BootPlan {
+    /// The monitor.
+    pub vmm: Vmm,
+    /// The processor of the guest.
+    pub architecture: KernelArchitecture,
+    /// The kernel file.
+    pub kernel: Utf8PathBuf,
+    /// Its format.
+    pub kernel_format: BootFormat,
+    /// The initrd.
+    pub initrd: Option<Utf8PathBuf>,
+    /// The kernel's command line: console, root, network.
+    pub command_line: String,
+    /// The root disk: a raw file or a block device.
+    pub disk: Utf8PathBuf,
+    /// Whether the guest cannot write to the disk.
+    pub read_only: bool,
+    /// Processors of the guest.
+    pub cpus: u32,
+    /// Memory of the guest in MiB.
+    pub memory_mib: u32,
+    /// The Unix socket in which the monitor offers the guest's vsock.
+    pub vsock: Option<Utf8PathBuf>,
+    /// The guest's address on vsock.
+    pub guest_cid: u32,
+    /// The tap device of the host that the guest's network card is connected to.
+    pub tap: Option<TapDevice>,
+    /// What only QEMU lets choose; the other monitors ignore it.
+    pub qemu: QemuOptions,
+}
+
+impl BootPlan {
+    /// Plans the start of `request` with `kernel`.
+    ///
+    /// # Errors
+    /// The monitor does not start this kernel, has not so many processors, or cannot be given one of the paths.
+    pub fn new(kernel: &Kernel, request: &BootRequest) -> Result<Self, BootPlanError> {
+        let (file, kernel_format) = kernel_file(kernel, request.vmm)?;
+        request.check()?;
+        Ok(Self {
+            vmm: request.vmm,
+            architecture: kernel.architecture,
+            kernel: file,
+            kernel_format,
+            initrd: request.initrd.clone().or_else(|| kernel.files.initrd.clone()),
+            command_line: command_line(kernel.architecture, request),
+            disk: request.disk.clone(),
+            read_only: request.read_only,
+            cpus: request.cpus,
+            memory_mib: request.memory_mib,
+            vsock: request.vsock.clone(),
+            guest_cid: request.guest_cid,
+            tap: request.tap.clone(),
+            qemu: request.qemu.clone(),
+        })
+    }
+}
+
+/// Returns the file of `kernel` that `vmm` starts.
+pub(crate) fn kernel_file(kernel: &Kernel, vmm: Vmm) -> Result<(Utf8PathBuf, BootFormat), BootPlanError> {
+    let (files, architecture) = (&kernel.files, kernel.architecture);
+    let refuse = |reason| {
+        let release = kernel.release.clone();
+        Err(BootPlanError::Kernel { vmm, release, architecture, reason })
+    };
+    match (kernel.format, vmm) {
+        (KernelFormat::Image, _) => Ok((files.image.clone(), BootFormat::Image)),
+        (KernelFormat::Vmlinux, Vmm::Virtualization) => refuse("it starts arm64 kernels only"),
+        // These enter a vmlinux at its 64-bit entry point.
+        (KernelFormat::Vmlinux, Vmm::Firecracker | Vmm::Libkrun) => {
+            Ok((files.image.clone(), BootFormat::Vmlinux))
+        }
+        (KernelFormat::Vmlinux, Vmm::CloudHypervisor) if kernel.has_pvh_entry => {
+            Ok((files.image.clone(), BootFormat::Vmlinux))
+        }
+        (KernelFormat::Vmlinux, Vmm::CloudHypervisor | Vmm::Qemu) => match &files.bz_image {
+            Some(bz_image) => Ok((bz_image.clone(), BootFormat::BzImage)),
+            None if kernel.has_pvh_entry => Ok((files.image.clone(), BootFormat::Vmlinux)),
+            None => refuse("its vmlinux has no PVH entry point, and there is no bzImage"),
+        },
+    }
+}
+
+fn command_line(architecture: KernelArchitecture, request: &BootRequest) -> String {
+    let console = match (request.vmm, architecture) {
+        (Vmm::Libkrun | Vmm::Virtualization, _) => "hvc0",
+        (Vmm::CloudHypervisor | Vmm::Qemu, KernelArchitecture::Arm64) => "ttyAMA0",
+        _ => "ttyS0",
+    };
+    let mut words = vec![format!("console={console}")];
+    match request.vmm {
+        // Firecracker ends when the guest resets its keyboard controller, and has no PCI by default.
+        Vmm::Firecracker => words.extend(["reboot=k", "panic=1", "pci=off"].map(str::to_owned)),
+        // A panic resets, and that ends the monitor.
+        _ => words.push("panic=-1".to_owned()),
+    }
+    let device = match (request.vmm, request.qemu.disk) {
+        (Vmm::Qemu, RootDisk::Nvme) => "/dev/nvme0n1",
+        _ => "/dev/vda",
+    };
+    words.push(format!("root={}", request.root.as_deref().unwrap_or(device)));
+    words.push(if request.read_only { "ro" } else { "rw" }.to_owned());
+    words.extend(request.network.iter().flat_map(|network| network.to_command_line()));
+    if request.vmm == Vmm::Qemu && request.qemu.agent_port.is_some() {
+        words.push(format!("banger.agent=serial:/dev/virtio-ports/{AGENT_PORT}"));
+    }
+    words.extend(request.append.iter().cloned());
+    words.join(" ")
+}
