@@ -46,11 +46,49 @@ pub(crate) struct Parts {
     pub(crate) acceleration: Acceleration,
 }
 
+/// How the disk is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiskBus {
+    /// NVMe: the kernel of the tests has its driver built in.
+    Nvme,
+    /// virtio-blk over PCI.
+    VirtioPci,
+    /// virtio-blk over MMIO, in a machine of the type `microvm`, which has no PCI.
+    VirtioMmio,
+}
+
+impl DiskBus {
+    fn machine(self) -> &'static str {
+        match self {
+            Self::Nvme | Self::VirtioPci => "q35",
+            Self::VirtioMmio => "microvm",
+        }
+    }
+
+    fn device(self) -> &'static str {
+        match self {
+            Self::Nvme => "nvme,drive=disk,serial=disk",
+            Self::VirtioPci => "virtio-blk-pci,drive=disk",
+            Self::VirtioMmio => "virtio-blk-device,drive=disk",
+        }
+    }
+}
+
+/// A `microvm` with ACPI has no timer whose frequency is known. Under KVM the kernel gets that of the processor's
+/// own; without it the kernel waits for ever for the first tick, unless it is told one. Any will do.
+const CLOCK: &str = " tsc_early_khz=2000000";
+
 /// One machine to start.
 #[derive(Clone, Debug)]
 pub(crate) struct MachineOptions {
     /// The disk; none for a machine that only probes.
     pub(crate) disk: Option<PathBuf>,
+    /// How the disk is attached.
+    pub(crate) bus: DiskBus,
+    /// Whether the disk refuses writes.
+    pub(crate) read_only: bool,
+    /// The initramfs; that of [`Parts`] without it.
+    pub(crate) initramfs: Option<PathBuf>,
     /// Words for the kernel's command line.
     pub(crate) append: Vec<String>,
     /// What the network card leads to; there is none without it.
@@ -66,6 +104,9 @@ impl MachineOptions {
     pub(crate) fn with_disk(disk: &Path) -> Self {
         Self {
             disk: Some(disk.to_path_buf()),
+            bus: DiskBus::Nvme,
+            read_only: false,
+            initramfs: None,
             append: Vec::new(),
             network: None,
             vsock: true,
@@ -86,22 +127,28 @@ impl Machine {
     /// Starts a machine; `log` gets its console.
     pub(crate) fn start(parts: &Parts, options: &MachineOptions, log: &Path) -> anyhow::Result<Self> {
         let mut command = Command::new(&parts.qemu);
-        command.args(["-machine", if options.vsock { "q35,memory-backend=memory" } else { "q35" }]);
+        let backend = if options.vsock { ",memory-backend=memory" } else { "" };
+        command.args(["-machine", &format!("{}{backend}", options.bus.machine())]);
         command.args(parts.acceleration.arguments());
         command.args(["-smp", "1", "-m", &format!("{}M", options.memory_mib)]);
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
-        command.arg("-kernel").arg(&parts.kernel).arg("-initrd").arg(&parts.initramfs);
+        command.arg("-kernel").arg(&parts.kernel).arg("-initrd");
+        command.arg(options.initramfs.as_ref().unwrap_or(&parts.initramfs));
         // A panic ends the machine at once, by a reboot that QEMU does not do.
         let mut append = "console=ttyS0 panic=-1 loglevel=5".to_owned();
+        if options.bus == DiskBus::VirtioMmio && parts.acceleration == Acceleration::Tcg {
+            append.push_str(CLOCK);
+        }
         for word in &options.append {
             append.push(' ');
             append.push_str(word);
         }
         command.args(["-append", &append]);
         if let Some(disk) = &options.disk {
-            command.args(["-device", "nvme,drive=disk,serial=disk"]);
-            command.args(["-drive", &format!("if=none,id=disk,format=raw,file={}", disk.display())]);
+            let read_only = if options.read_only { "on" } else { "off" };
+            let drive = format!("if=none,id=disk,format=raw,readonly={read_only},file={}", disk.display());
+            command.args(["-device", options.bus.device(), "-drive", &drive]);
         }
         if let Some(network) = &options.network {
             command.args(["-netdev", &network.netdev()]);
