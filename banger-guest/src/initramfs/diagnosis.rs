@@ -35,8 +35,12 @@ pub(super) fn root_not_found(
 }
 
 /// The failure if the file system cannot be mounted.
-pub(super) fn not_mounted(error: RootMountError, loading: &Loading) -> Failure {
-    Failure { reason: error.to_string(), hints: loading_hints(loading) }
+pub(super) fn not_mounted(root: &Root, error: &RootMountError, loading: &Loading) -> Failure {
+    let mut hints = loading_hints(loading);
+    if matches!(error, RootMountError::Unknown { .. }) {
+        hints.push(list_of_disks(&BlockDevice::all(root)));
+    }
+    Failure { reason: error.to_string(), hints }
 }
 
 fn list_of_disks(devices: &[BlockDevice]) -> String {

@@ -72,7 +72,7 @@ fn start_system(root: &Root, line: &KernelCommandLine) -> Result<std::convert::I
     let device = devices::wait_for_root(root, &request)
         .map_err(|missing| diagnosis::root_not_found(root, &request, &missing, &loading))?;
     let mounted = mount_root::mount_root(root, &device, &request, NEW_ROOT)
-        .map_err(|error| diagnosis::not_mounted(error, &loading))?;
+        .map_err(|error| diagnosis::not_mounted(root, &error, &loading))?;
     if line.value("quiet").is_none() {
         say(NAME, format_args!("{} ({mounted}) is the root file system", device.path().display()));
     }

@@ -122,6 +122,9 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use banger_testkit::property_config;
+    use proptest::prelude::*;
+
     use super::*;
 
     const GUID: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
@@ -169,6 +172,33 @@ mod tests {
 
     fn find_on(disk: &Vec<u8>, block: usize, uuid: &str) -> Option<u64> {
         find(disk, disk.len() as u64, block as u64, uuid)
+    }
+
+    proptest! {
+        #![proptest_config(property_config(500))]
+
+        /// Whatever is on a disk, a partition that is found has a number.
+        #[test]
+        fn random_disks_end(
+            changes in prop::collection::vec((0_usize..32 * 512, any::<u8>()), 0..20),
+            fix_sums: bool,
+            block in prop::sample::select(vec![0_u64, 1, 511, 512, 4096, 1 << 16, u64::MAX]),
+            size in prop::sample::select(vec![0_u64, 1, 512, 32 * 512, u64::MAX]),
+        ) {
+            let mut disk = gpt_disk(512);
+            for (at, value) in changes {
+                disk[at] = value;
+            }
+            if fix_sums {
+                put(&mut disk, 512 + 16, &[0; 4]);
+                let sum = crc32(&disk[512..512 + 92]);
+                put(&mut disk, 512 + 16, &sum.to_le_bytes());
+            }
+            for uuid in [GUID, "deadbeef-01", "-", ""] {
+                prop_assert_ne!(find(&disk, size, block, uuid), Some(0));
+            }
+            let _ = super::super::superblock::Superblock::parse(&disk[..2048]);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::error::BootPlanError;
-use super::request::{BootRequest, QemuOptions, TapDevice};
+use super::request::{Acceleration, BootRequest, QemuOptions, TapDevice};
 use super::vmm::Vmm;
 use crate::initramfs::RootDisk;
 use crate::kernel::{Kernel, KernelArchitecture, KernelFormat};
@@ -134,16 +134,29 @@ fn command_line(architecture: KernelArchitecture, request: &BootRequest) -> Stri
         // A panic resets, and that ends the monitor.
         _ => words.push("panic=-1".to_owned()),
     }
+    if is_without_clock(request) {
+        words.push("tsc_early_khz=2000000".to_owned());
+    }
     let device = match (request.vmm, request.qemu.disk) {
         (Vmm::Qemu, RootDisk::Nvme) => "/dev/nvme0n1",
         _ => "/dev/vda",
     };
-    words.push(format!("root={}", request.root.as_deref().unwrap_or(device)));
-    words.push(if request.read_only { "ro" } else { "rw" }.to_owned());
+    let root = request.root.as_deref().unwrap_or(device);
+    if !root.is_empty() {
+        words.push(format!("root={root}"));
+        words.push(if request.read_only { "ro" } else { "rw" }.to_owned());
+    }
     words.extend(request.network.iter().flat_map(|network| network.to_command_line()));
     if request.vmm == Vmm::Qemu && request.qemu.agent_port.is_some() {
         words.push(format!("banger.agent=serial:/dev/virtio-ports/{AGENT_PORT}"));
     }
     words.extend(request.append.iter().cloned());
     words.join(" ")
+}
+
+/// A `microvm` with ACPI has no timer whose frequency is known. KVM tells that of the processor's own; otherwise the
+/// kernel waits for ever for the first tick, unless it is told one. Any will do.
+fn is_without_clock(request: &BootRequest) -> bool {
+    let QemuOptions { acceleration, disk, .. } = &request.qemu;
+    request.vmm == Vmm::Qemu && *disk == RootDisk::VirtioMmio && *acceleration == Acceleration::Tcg
 }

@@ -8,8 +8,7 @@ use crate::kernel::KernelArchitecture;
 pub(super) fn command(plan: &BootPlan) -> Vec<String> {
     let disk = plan.qemu.disk;
     let (program, machine) = match (plan.architecture, disk) {
-        // With the interrupt controllers and the timer of a PC: kernels without their drivers are rare.
-        (KernelArchitecture::Amd64, RootDisk::VirtioMmio) => ("qemu-system-x86_64", "microvm,pit=on,pic=on"),
+        (KernelArchitecture::Amd64, RootDisk::VirtioMmio) => ("qemu-system-x86_64", "microvm"),
         (KernelArchitecture::Amd64, _) => ("qemu-system-x86_64", "q35"),
         (KernelArchitecture::Arm64, _) => ("qemu-system-aarch64", "virt"),
     };

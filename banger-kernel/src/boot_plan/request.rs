@@ -69,11 +69,13 @@ pub struct BootRequest {
     pub memory_mib: u32,
     /// The initrd, in the place of the kernel's own.
     pub initrd: Option<Utf8PathBuf>,
-    /// The value of `root=`: `UUID=…` needs an initrd. By default the disk's device.
+    /// The value of `root=`: `UUID=…` needs an initrd. By default the disk's device. With an empty text there is no
+    /// `root=`, `ro` or `rw`: for an initrd that knows.
     pub root: Option<String>,
     /// Whether the guest cannot write to the disk.
     pub read_only: bool,
-    /// The Unix socket in which the monitor offers the guest's vsock. There is no vsock without it.
+    /// The Unix socket in which the monitor offers the guest's vsock; for QEMU that of the vhost-user device, such
+    /// as vhost-device-vsock. There is no vsock without it.
     pub vsock: Option<Utf8PathBuf>,
     /// The guest's address on vsock, 3 by default.
     pub guest_cid: u32,

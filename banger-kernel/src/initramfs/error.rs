@@ -84,6 +84,12 @@ pub enum InitramfsError {
         /// The limit, with its unit.
         limit: String,
     },
+    /// The archive cannot be written: a file in it has 4 GiB, or its compression fails.
+    #[error("cannot write the archive of the initramfs")]
+    Write {
+        /// The reason.
+        source: io::Error,
+    },
 }
 
 fn absence(path: Option<&str>) -> String {
@@ -108,6 +114,7 @@ impl InitramfsError {
             Self::WrongProcessor { .. } => 1107,
             Self::Circle { .. } => 1108,
             Self::Limit { .. } => 1109,
+            Self::Write { .. } => 1110,
         }
     }
 }
@@ -121,7 +128,7 @@ impl Failure for InitramfsError {
         match self {
             Self::MissingDriver { .. } | Self::NoRootDisk { .. } => ErrorKind::Unsupported,
             Self::Release { .. } | Self::Guest | Self::WrongProcessor { .. } => ErrorKind::Argument,
-            Self::Read { source, .. } => ErrorKind::of_io(source),
+            Self::Read { source, .. } | Self::Write { source } => ErrorKind::of_io(source),
             Self::Damaged { .. } | Self::WrongRelease { .. } | Self::Circle { .. } => ErrorKind::Damaged,
             Self::Limit { .. } => ErrorKind::Limit,
         }
@@ -141,7 +148,9 @@ impl Failure for InitramfsError {
             }
             Self::WrongRelease { .. } => "give the modules that belong to the kernel",
             Self::Damaged { .. } | Self::Circle { .. } => "import the kernel again",
-            Self::Release { .. } | Self::Read { .. } | Self::Limit { .. } => return None,
+            Self::Release { .. } | Self::Read { .. } | Self::Limit { .. } | Self::Write { .. } => {
+                return None;
+            }
         }))
     }
 
@@ -160,7 +169,7 @@ impl Failure for InitramfsError {
                 context.with("path", path).with("found", found).with("kernel", release)
             }
             Self::Circle { module } => context.with("module", module),
-            Self::Guest | Self::Limit { .. } => context,
+            Self::Guest | Self::Limit { .. } | Self::Write { .. } => context,
         }
     }
 }

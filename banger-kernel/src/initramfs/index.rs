@@ -8,9 +8,11 @@ use super::source::{ModuleSource, too_large};
 /// The longest list. `modules.alias` of a distribution has about 2 MiB.
 const LIST_BYTES: u64 = 16 << 20;
 
-/// Names that modules ask for and no module has, for a directory without `modules.alias`: packages bring none,
-/// `depmod` makes it at the installation.
-const ALIASES: [(&str, &str); 1] = [("crc32c", "crc32c_generic")];
+/// The largest number of modules, and of aliases. Distributions have about 6000 modules.
+const ENTRIES_MAX: usize = 1 << 16;
+
+/// The largest number of modules that one module needs.
+pub(super) const NEEDS_MAX: usize = 256;
 
 /// The endings of compressed modules. `modules.order` does not have them.
 const COMPRESSED: [&str; 4] = ["", ".zst", ".xz", ".gz"];
@@ -20,9 +22,16 @@ const COMPRESSED: [&str; 4] = ["", ".zst", ".xz", ".gz"];
 pub(super) struct ListedModule {
     /// The file, relative to the module directory.
     pub(super) path: String,
-    /// The names of the modules that must be loaded before, in the order of loading. `modules.order` has none:
-    /// there the module itself says them.
-    pub(super) needs: Vec<String>,
+    /// The files of the modules that must be loaded before; the first to load comes last. `modules.order` has
+    /// none: there the module itself says them.
+    needs: String,
+}
+
+impl ListedModule {
+    /// Returns the names of the modules that must be loaded before, in the order of loading.
+    pub(super) fn needs(&self) -> impl Iterator<Item = String> + '_ {
+        self.needs.split_ascii_whitespace().rev().take(NEEDS_MAX).filter_map(name_of)
+    }
 }
 
 /// The lists of a module directory.
@@ -43,46 +52,47 @@ impl ModuleIndex {
             index.builtin.extend(name_of(line.trim()));
         }
         match list(source, "modules.dep")? {
-            Some(text) => text.lines().for_each(|line| index.add_dependencies(line)),
+            // `kernel/a.ko: kernel/b.ko kernel/c.ko`
+            Some(text) => {
+                for (path, needs) in text.lines().filter_map(|line| line.split_once(':')) {
+                    index.add(path.trim(), needs)?;
+                }
+            }
             None => {
                 for line in list(source, "modules.order")?.unwrap_or_default().lines() {
-                    index.add(line.trim(), Vec::new());
+                    index.add(line.trim(), "")?;
                 }
             }
         }
         for line in list(source, "modules.alias")?.unwrap_or_default().lines() {
-            index.add_alias(line);
-        }
-        for (alias, module) in ALIASES {
-            index.aliases.entry(alias.to_owned()).or_default().push(module.to_owned());
+            index.add_alias(line)?;
         }
         Ok(index)
     }
 
-    /// Takes a line of `modules.dep`: `kernel/a.ko: kernel/b.ko kernel/c.ko`, the first to load comes last.
-    fn add_dependencies(&mut self, line: &str) {
-        if let Some((path, needs)) = line.split_once(':') {
-            let needs = needs.split_ascii_whitespace().rev().filter_map(name_of).collect();
-            self.add(path.trim(), needs);
-        }
-    }
-
-    fn add(&mut self, path: &str, needs: Vec<String>) {
+    fn add(&mut self, path: &str, needs: &str) -> Result<(), InitramfsError> {
         if let (Some(path), Some(name)) = (inner_path(path), name_of(path)) {
             // The first one counts, as with depmod.
-            self.modules.entry(name).or_insert_with(|| ListedModule { path: path.to_owned(), needs });
+            self.modules
+                .entry(name)
+                .or_insert_with(|| ListedModule { path: path.to_owned(), needs: needs.to_owned() });
         }
+        check_count("the kernel has too many modules", self.modules.len())
     }
 
     /// Takes a line of `modules.alias`: `alias crc32c crc32c_generic`.
-    fn add_alias(&mut self, line: &str) {
+    fn add_alias(&mut self, line: &str) -> Result<(), InitramfsError> {
         let mut words = line.split_ascii_whitespace();
         if let (Some("alias"), Some(alias), Some(module), None) =
             (words.next(), words.next(), words.next(), words.next())
             && !alias.contains(['*', '?', '['])
         {
-            self.aliases.entry(canonical(alias)).or_default().push(canonical(module));
+            let modules = self.aliases.entry(canonical(alias)).or_default();
+            if modules.len() < NEEDS_MAX {
+                modules.push(canonical(module));
+            }
         }
+        check_count("the modules have too many aliases", self.aliases.len())
     }
 
     /// Whether the kernel has the driver built in.
@@ -99,17 +109,30 @@ impl ModuleIndex {
     pub(super) fn resolve(&self, name: &str) -> Option<String> {
         let name = canonical(name);
         let aliased = self.aliases.get(&name).map(Vec::as_slice).unwrap_or_default();
-        let candidates = || std::iter::once(&name).chain(aliased);
-        if candidates().any(|name| self.is_builtin(name)) {
+        let candidates = [vec![name.clone()], aliased.to_vec(), vec![generic(&name)]].concat();
+        if candidates.iter().any(|name| self.is_builtin(name)) {
             return None;
         }
-        candidates().find(|name| self.modules.contains_key(*name)).cloned()
+        candidates.into_iter().find(|name| self.modules.contains_key(name))
     }
 
     /// Returns the paths to try for a file of the lists.
     pub(super) fn candidates(path: &str) -> impl Iterator<Item = String> + '_ {
         COMPRESSED.into_iter().map(move |ending| format!("{path}{ending}"))
     }
+}
+
+fn check_count(what: &str, count: usize) -> Result<(), InitramfsError> {
+    match count > ENTRIES_MAX {
+        true => Err(InitramfsError::Limit { what: what.to_owned(), limit: ENTRIES_MAX.to_string() }),
+        false => Ok(()),
+    }
+}
+
+/// Returns the usual name of the module behind an alias of the crypto API, `crypto-crc32c` or `crc32c`. Packages
+/// have no `modules.alias`, as `depmod` makes it at the installation.
+fn generic(alias: &str) -> String {
+    format!("{}_generic", alias.strip_prefix("crypto_").unwrap_or(alias))
 }
 
 /// Returns a module's name as the kernel has it, with `_` for every `-`.
@@ -210,7 +233,8 @@ mod tests {
         let index = ModuleIndex::read(&read, &["given-name".to_owned()]).expect("it can be read");
         let module = index.module("a_1").expect("it is listed");
         assert_eq!(module.path, "k/a-1.ko.xz");
-        assert_eq!(module.needs, ["b", "c"], "the first to load comes last in the file");
+        let needs: Vec<String> = module.needs().collect();
+        assert_eq!(needs, ["b", "c"], "the first to load comes last in the file");
         assert_eq!(index.module("other"), None);
         assert_eq!(index.module("x"), None);
         assert!(index.is_builtin("in_side") && index.is_builtin("given_name"));
@@ -226,5 +250,19 @@ mod tests {
         let long = |path: &str, _: u64| Ok((path == "modules.dep").then(|| vec![b'\n'; (16 << 20) + 1]));
         let error = ModuleIndex::read(&long, &[]).expect_err("it is too long");
         assert!(matches!(&error, InitramfsError::Read { path, .. } if path == "modules.dep"), "{error}");
+        let lines = |form: fn(u32) -> String| (0..70_000).map(form).collect::<String>().into_bytes();
+        let (modules, aliases) =
+            (lines(|number| format!("m{number}.ko:\n")), lines(|number| format!("alias a{number} b\n")));
+        for (file, content, reason) in [
+            ("modules.dep", modules, "the kernel has too many modules, and the limit is 65536"),
+            ("modules.alias", aliases, "the modules have too many aliases, and the limit is 65536"),
+        ] {
+            let source = |path: &str, _: u64| Ok((path == file).then(|| content.clone()));
+            assert_eq!(ModuleIndex::read(&source, &[]).expect_err(file).to_string(), reason);
+        }
+        let line = format!("a.ko:{}\n", " b.ko".repeat(1000)).into_bytes();
+        let source = |path: &str, _: u64| Ok((path == "modules.dep").then(|| line.clone()));
+        let index = ModuleIndex::read(&source, &[]).expect("it can be read");
+        assert_eq!(index.module("a").map(|module| module.needs().count()), Some(NEEDS_MAX));
     }
 }

@@ -83,8 +83,8 @@ impl<'a> LoadOrder<'a> {
         self.count(&file)?;
         self.open.push(name.clone());
         let purpose = format!("module `{name}`");
-        for needed in module.needs.iter().chain(&file.info.needs) {
-            self.add(needed, &purpose)?;
+        for needed in module.needs().chain(file.info.needs.iter().cloned()) {
+            self.add(&needed, &purpose)?;
         }
         for wanted in &file.info.wants {
             self.add_wanted(wanted, &purpose)?;

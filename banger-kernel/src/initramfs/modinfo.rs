@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::index::NEEDS_MAX;
+
 /// The section header table has at most so many entries; larger ones (gABI, `SHN_UNDEF`) are not read.
 const SECTIONS_MAX: u64 = 0xff00;
 
@@ -45,6 +47,7 @@ pub(super) fn module_info(bytes: &[u8]) -> Result<ModuleInfo, &'static str> {
     }
     match info.release.is_empty() {
         true => Err("it does not say which kernel it is for"),
+        false if info.needs.len().max(info.wants.len()) > NEEDS_MAX => Err("it needs more than 256 modules"),
         false => Ok(info),
     }
 }
@@ -184,6 +187,9 @@ mod tests {
             module_info(&fake_module(62, &["depends=a"])),
             Err("it does not say which kernel it is for")
         );
+        let many = format!("depends={}", "a,".repeat(257));
+        let error = module_info(&fake_module(62, &["vermagic=6", &many]));
+        assert_eq!(error, Err("it needs more than 256 modules"));
         // No byte makes the parser panic.
         for at in 0..whole.len() {
             for value in [0, 1, 0x7f, 0xff] {

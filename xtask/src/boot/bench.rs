@@ -6,12 +6,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use banger_kernel::Acceleration;
+use banger_kernel::initramfs::RootDisk;
 use banger_testkit::{Image, Skip, TAG, tools};
 use tempfile::TempDir;
 
 use super::initramfs;
 use super::kernel::Kernel;
-use super::qemu::{Acceleration, Machine, MachineOptions, Parts};
+use super::qemu::{Machine, MachineOptions, Parts};
 
 /// Modules that the cases need and the cloud kernel does not have built in.
 const MODULES: [&str; 5] =
@@ -21,6 +23,7 @@ const MODULES: [&str; 5] =
 #[derive(Debug)]
 pub(crate) struct Bench {
     parts: Parts,
+    kernel: Kernel,
     banger: PathBuf,
     packages: PathBuf,
     scratch: TempDir,
@@ -56,19 +59,24 @@ impl Bench {
         let initramfs = scratch.path().join("initramfs");
         initramfs::write(&initramfs, busybox, &kernel.load_order(&MODULES)?)?;
         let mut parts =
-            Parts { qemu, kernel: kernel.image, initramfs, vsock, acceleration: Acceleration::Tcg };
+            Parts { qemu, kernel: kernel.image.clone(), initramfs, vsock, acceleration: Acceleration::Tcg };
         parts.acceleration = acceleration(&parts, scratch.path());
         let packages = boot.join("debs");
         let banger = match program {
             Some(program) => std::path::absolute(program)?,
             None => banger()?,
         };
-        Ok(Self { parts, banger, packages, scratch })
+        Ok(Self { parts, kernel, banger, packages, scratch })
     }
 
     /// How machines run.
     pub(crate) fn acceleration(&self) -> Acceleration {
         self.parts.acceleration
+    }
+
+    /// The kernel that machines run.
+    pub(crate) fn kernel(&self) -> &Kernel {
+        &self.kernel
     }
 
     /// The packages for a repository.
@@ -161,6 +169,9 @@ fn acceleration(parts: &Parts, scratch: &Path) -> Acceleration {
     }
     let options = MachineOptions {
         disk: None,
+        bus: RootDisk::Nvme,
+        read_only: false,
+        initramfs: None,
         append: vec!["boot-test.probe".to_owned()],
         mounts_nothing: false,
         network: None,

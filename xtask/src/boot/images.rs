@@ -7,7 +7,7 @@ use banger_testkit::{Entry, ImageBuilder, LayerBuilder, LayoutBuilder, TAG, tool
 use serde_json::{Value, json};
 
 /// The program that the machine's busybox is, statically linked.
-fn busybox() -> anyhow::Result<Vec<u8>> {
+pub(crate) fn busybox() -> anyhow::Result<Vec<u8>> {
     let path = tools::tool("busybox").map_err(|skip| anyhow::anyhow!("{}", skip.reason()))?;
     std::fs::read(&path).with_context(|| path.display().to_string())
 }

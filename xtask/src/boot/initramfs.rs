@@ -1,5 +1,6 @@
 //! The initramfs of the tests: busybox and a few modules, as a cpio archive in "newc" format.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -48,74 +49,41 @@ exec $bb switch_root /root "$init"
 /// Writes an archive with `busybox` and `modules`, loaded in the order given, to `path`.
 pub(crate) fn write(path: &Path, busybox: &Path, modules: &[PathBuf]) -> anyhow::Result<()> {
     let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
-    let mut archive = Cpio::default();
+    let mut archive = Vec::new();
     for directory in ["bin", "dev", "proc", "root", "modules"] {
-        archive.add(directory, 0o040_755, (0, 0), &[]);
+        add(&mut archive, directory, 0o040_755, (0, 0), &[])?;
     }
     // The kernel opens it for the first process, before anything is mounted.
-    archive.add("dev/console", 0o020_600, (5, 1), &[]);
-    archive.add("bin/busybox", 0o100_755, (0, 0), &read(busybox)?);
-    archive.add("init", 0o100_755, (0, 0), INIT.as_bytes());
+    add(&mut archive, "dev/console", 0o020_600, (5, 1), &[])?;
+    add(&mut archive, "bin/busybox", 0o100_755, (0, 0), &read(busybox)?)?;
+    add(&mut archive, "init", 0o100_755, (0, 0), INIT.as_bytes())?;
     for (number, module) in modules.iter().enumerate() {
         let name = module.file_name().unwrap_or_default().to_string_lossy();
-        archive.add(&format!("modules/{number:02}-{name}"), 0o100_644, (0, 0), &read(module)?);
+        add(&mut archive, &format!("modules/{number:02}-{name}"), 0o100_644, (0, 0), &read(module)?)?;
     }
-    std::fs::write(path, archive.finish()).with_context(|| path.display().to_string())
+    std::fs::write(path, cpio::newc::trailer(archive)?).with_context(|| path.display().to_string())
 }
 
-/// A cpio archive under construction; the fields are those of
-/// `Documentation/driver-api/early-userspace/buffer-format.rst`.
-#[derive(Debug, Default)]
-struct Cpio {
-    bytes: Vec<u8>,
-    entries: u32,
-}
-
-impl Cpio {
-    fn add(&mut self, name: &str, mode: u32, (major, minor): (u32, u32), data: &[u8]) {
-        self.entries += 1;
-        let size = u32::try_from(data.len()).expect("no file of the initramfs has 4 GiB");
-        let name_size = u32::try_from(name.len() + 1).expect("names are short");
-        let fields = [self.entries, mode, 0, 0, 1, 0, size, 0, 0, major, minor, name_size, 0];
-        self.bytes.extend_from_slice(b"070701");
-        for field in fields {
-            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
-        }
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.bytes.push(0);
-        self.pad();
-        self.bytes.extend_from_slice(data);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.add("TRAILER!!!", 0, (0, 0), &[]);
-        self.bytes
-    }
+fn add(
+    archive: &mut Vec<u8>,
+    name: &str,
+    mode: u32,
+    (major, minor): (u32, u32),
+    data: &[u8],
+) -> anyhow::Result<()> {
+    let entry = cpio::NewcBuilder::new(name).mode(mode).rdev_major(major).rdev_minor(minor);
+    let mut writer = entry.write(archive, u32::try_from(data.len())?);
+    writer.write_all(data)?;
+    writer.finish()?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Cpio, DEVICES_ARE_UP, INIT};
+    use super::{DEVICES_ARE_UP, INIT};
 
     #[test]
     fn the_script_says_what_is_waited_for() {
         assert!(INIT.lines().any(|line| line == format!("echo \"{DEVICES_ARE_UP}\"")));
-    }
-
-    #[test]
-    fn entries_are_padded_to_four_bytes() {
-        let mut archive = Cpio::default();
-        archive.add("a", 0o100_644, (0, 0), b"hello");
-        let bytes = archive.finish();
-        assert_eq!(bytes.len() % 4, 0);
-        assert_eq!(&bytes[..6], b"070701");
-        // 110 bytes of header and two of the name end on a multiple of four.
-        assert_eq!(&bytes[112..117], b"hello");
-        assert_eq!(&bytes[120..126], b"070701");
     }
 }

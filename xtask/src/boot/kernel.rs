@@ -11,6 +11,8 @@ use anyhow::{Context as _, bail};
 pub(crate) struct Kernel {
     /// The bzImage.
     pub(crate) image: PathBuf,
+    /// The directory of its modules, which has the name of its release.
+    pub(crate) module_directory: PathBuf,
     /// Module files by name, with `_` for every `-` as the kernel has it.
     modules: BTreeMap<String, PathBuf>,
 }
@@ -22,9 +24,21 @@ impl Kernel {
         if !image.is_file() {
             bail!("no kernel in {}: run scripts/make-boot-tools once", dir.display());
         }
+        let all = dir.join("lib/modules");
+        let module_directory = std::fs::read_dir(&all)
+            .with_context(|| all.display().to_string())?
+            .next()
+            .with_context(|| format!("{} is empty", all.display()))??
+            .path();
         let mut modules = BTreeMap::new();
-        find_modules(&dir.join("lib/modules"), &mut modules)?;
-        Ok(Self { image, modules })
+        find_modules(&module_directory, &mut modules)?;
+        Ok(Self { image, module_directory, modules })
+    }
+
+    /// Its release.
+    pub(crate) fn release(&self) -> anyhow::Result<&str> {
+        let name = self.module_directory.file_name().and_then(OsStr::to_str);
+        name.context("the directory of the modules has no name")
     }
 
     /// Returns the files of `names` and of all that they need, in the order to load them.

@@ -13,6 +13,7 @@ mod images;
 mod initramfs;
 mod kernel;
 mod network;
+mod partitions;
 mod process;
 mod qemu;
 mod repository;

@@ -5,31 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, bail};
+use banger_kernel::initramfs::RootDisk;
+use banger_kernel::{
+    Acceleration, BootPlan, BootRequest, Kernel, KernelArchitecture, KernelFiles, KernelFormat, QemuOptions,
+    RenderedPlan, Vmm,
+};
+use camino::Utf8PathBuf;
 
 use super::console::Console;
 use super::initramfs;
 use super::network::Network;
 use super::process::Process;
 use super::vsock::VsockDevice;
-
-/// How QEMU runs the guest's instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acceleration {
-    /// The host's virtualisation.
-    Kvm,
-    /// Translation, where the host has none that works.
-    Tcg,
-}
-
-impl Acceleration {
-    fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Kvm => &["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => &["-accel", "tcg,thread=multi", "-cpu", "max"],
-        }
-    }
-}
 
 /// What every machine is made of.
 #[derive(Clone, Debug)]
@@ -51,6 +39,12 @@ pub(crate) struct Parts {
 pub(crate) struct MachineOptions {
     /// The disk; none for a machine that only probes.
     pub(crate) disk: Option<PathBuf>,
+    /// How the disk is attached.
+    pub(crate) bus: RootDisk,
+    /// Whether the disk refuses writes.
+    pub(crate) read_only: bool,
+    /// The initramfs; that of [`Parts`] without it.
+    pub(crate) initramfs: Option<PathBuf>,
     /// Words for the kernel's command line.
     pub(crate) append: Vec<String>,
     /// Whether kernel and initramfs leave everything to the init, also `/dev`.
@@ -68,6 +62,9 @@ impl MachineOptions {
     pub(crate) fn with_disk(disk: &Path) -> Self {
         Self {
             disk: Some(disk.to_path_buf()),
+            bus: RootDisk::Nvme,
+            read_only: false,
+            initramfs: None,
             append: Vec::new(),
             mounts_nothing: false,
             network: None,
@@ -88,36 +85,17 @@ pub(crate) struct Machine {
 impl Machine {
     /// Starts a machine; `log` gets its console.
     pub(crate) fn start(parts: &Parts, options: &MachineOptions, log: &Path) -> anyhow::Result<Self> {
+        let mut vsock = None;
+        if options.vsock {
+            vsock = Some(VsockDevice::start(&parts.vsock, 3, &log.with_extension("vsock.log"))?);
+        }
+        let plan = plan(parts, options, vsock.as_ref())?;
+        let RenderedPlan::Command(words) = plan.render() else { bail!("QEMU's plan is no command") };
         let mut command = Command::new(&parts.qemu);
-        command.args(["-machine", if options.vsock { "q35,memory-backend=memory" } else { "q35" }]);
-        command.args(parts.acceleration.arguments());
-        command.args(["-smp", "1", "-m", &format!("{}M", options.memory_mib)]);
-        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-        command.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
-        command.arg("-kernel").arg(&parts.kernel).arg("-initrd").arg(&parts.initramfs);
-        // A panic ends the machine at once, by a reboot that QEMU does not do.
-        let mut append = "console=ttyS0 panic=-1 loglevel=5".to_owned();
-        let nothing = options.mounts_nothing.then(|| "boot-test.nothing".to_owned());
-        for word in options.append.iter().chain(&nothing) {
-            append.push(' ');
-            append.push_str(word);
-        }
-        command.args(["-append", &append]);
-        if let Some(disk) = &options.disk {
-            command.args(["-device", "nvme,drive=disk,serial=disk"]);
-            command.args(["-drive", &format!("if=none,id=disk,format=raw,file={}", disk.display())]);
-        }
+        command.args(&words[1..]);
         if let Some(network) = &options.network {
             command.args(["-netdev", &network.netdev()]);
             command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
-        }
-        let mut vsock = None;
-        if options.vsock {
-            let size = options.memory_mib;
-            command.args(["-object", &format!("memory-backend-memfd,id=memory,size={size}M,share=on")]);
-            let device = VsockDevice::start(&parts.vsock, 3, &log.with_extension("vsock.log"))?;
-            command.args(device.qemu_arguments());
-            vsock = Some(device);
         }
         let errors = log.with_extension("qemu.log");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(std::fs::File::create(errors)?);
@@ -169,4 +147,32 @@ impl Machine {
             vsock.kill();
         }
     }
+}
+
+/// Plans the machine as a user's would be planned.
+fn plan(parts: &Parts, options: &MachineOptions, vsock: Option<&VsockDevice>) -> anyhow::Result<BootPlan> {
+    let utf8 = |path: &Path| {
+        Utf8PathBuf::from_path_buf(path.to_path_buf())
+            .map_err(|path| anyhow!("{} is not UTF-8", path.display()))
+    };
+    let image = utf8(&parts.kernel)?;
+    let files = KernelFiles::new(image.clone()).with_bz_image(image);
+    let kernel = Kernel::new("of the tests", KernelArchitecture::Amd64, KernelFormat::Vmlinux, files);
+    let initramfs = utf8(options.initramfs.as_ref().unwrap_or(&parts.initramfs))?;
+    // A machine that only probes has a disk that it does not look at.
+    let disk = options.disk.as_deref().map_or_else(|| Ok(initramfs.clone()), utf8)?;
+    let nothing = options.mounts_nothing.then(|| "boot-test.nothing".to_owned());
+    let mut words = vec!["loglevel=5".to_owned()];
+    words.extend(options.append.iter().cloned().chain(nothing));
+    let qemu = QemuOptions::default().with_acceleration(parts.acceleration).with_disk(options.bus);
+    let request = BootRequest::new(Vmm::Qemu, disk)
+        .with_memory_mib(options.memory_mib)
+        .with_initrd(initramfs)
+        // The cases say themselves which root there is, and how it is mounted.
+        .with_root(String::new())
+        .with_read_only(options.read_only || options.disk.is_none())
+        .with_vsock(vsock.map(|device| utf8(&device.device_socket())).transpose()?)
+        .with_append(words)
+        .with_qemu(qemu);
+    Ok(BootPlan::new(&kernel, &request)?)
 }

@@ -43,14 +43,9 @@ impl VsockDevice {
         Ok(Self { process, sockets })
     }
 
-    /// The arguments of QEMU that attach it; the machine's memory must be shared.
-    pub(crate) fn qemu_arguments(&self) -> Vec<String> {
-        vec![
-            "-chardev".to_owned(),
-            format!("socket,id=vsock0,path={}", self.sockets.path().join("device").display()),
-            "-device".to_owned(),
-            "vhost-user-vsock-pci,chardev=vsock0".to_owned(),
-        ]
+    /// The socket for QEMU; the machine's memory must be shared.
+    pub(crate) fn device_socket(&self) -> PathBuf {
+        self.sockets.path().join("device")
     }
 
     /// Where the host connects, with `CONNECT <port>`.

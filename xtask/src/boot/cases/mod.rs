@@ -5,6 +5,8 @@ mod clones;
 mod first_boot;
 mod ground;
 mod grow;
+mod initramfs;
+mod initramfs_failures;
 mod inits;
 mod install_init;
 mod robustness;
@@ -66,6 +68,16 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case("grow", "the root file system grows online to 4 times its size", grow::run),
     case("bare", "a Debian without any init has network, console shell and agent", bare::run),
+    case(
+        "initramfs",
+        "banger's initramfs finds roots over PCI, MMIO and NVMe, by UUID, LABEL, PARTUUID and device",
+        initramfs::run,
+    ),
+    case(
+        "initramfs-failures",
+        "without a driver, a root, a writable disk or an init, the reason is shown and the machine goes down",
+        initramfs_failures::run,
+    ),
     case("openrc", "OpenRC starts the services", inits::openrc),
     case("runit", "runit starts the services", inits::runit),
     case("s6", "s6 starts the services", inits::s6),
