@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::NAME;
 use super::disks::BlockDevice;
 use super::request::{RootName, RootRequest};
+use crate::options::Role;
 use crate::report::say;
 use crate::root::Root;
 
@@ -49,7 +49,10 @@ fn choose(root: &Root, devices: &[BlockDevice], name: &RootName) -> Option<Block
     });
     let first = found.next()?;
     for other in found {
-        say(NAME, format_args!("/dev/{} has {name}, too; taking /dev/{}", other.name(), first.name()));
+        say(
+            Role::Initramfs.name(),
+            format_args!("/dev/{} has {name}, too; taking /dev/{}", other.name(), first.name()),
+        );
     }
     Some(first)
 }

@@ -7,8 +7,8 @@ use banger_guest::config::{KernelCommandLine, paths};
 use rustix::io::Errno;
 use rustix::system::finit_module;
 
-use super::NAME;
 use crate::bounded;
+use crate::options::Role;
 use crate::report::say;
 use crate::root::Root;
 
@@ -42,7 +42,7 @@ pub(super) fn load_all(root: &Root, line: &KernelCommandLine) -> Loading {
             Err(error) => {
                 // `ENODEV`: the machine has nothing that the module is for.
                 if error != Errno::NODEV {
-                    say(NAME, format_args!("cannot load module {name}: {error}"));
+                    say(Role::Initramfs.name(), format_args!("cannot load module {name}: {error}"));
                 }
                 loading.failed.push((name, error));
             }

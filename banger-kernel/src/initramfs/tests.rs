@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 
 use banger_testkit::{gzip, property_config, zstd};
 use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::modinfo::fake_module;
 use super::*;
@@ -127,6 +128,10 @@ fn the_same_input_gives_the_same_bytes() {
         let first = make(&cloud(), &options).unwrap();
         assert_eq!(first, make(&cloud(), &options).unwrap());
     }
+    // On every machine, too.
+    let archive = make(&cloud(), &InitramfsOptions::default()).unwrap().bytes;
+    let digest: String = Sha256::digest(&archive).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(digest, "b3f0d561bf243cf9bd97f9ce43a24e45c5b481b6bd0dd91788a55fa753bfddc7");
 }
 
 #[test]
