@@ -42,10 +42,12 @@ mod compress;
 mod e2fsck;
 mod entry;
 mod images;
+mod kernel;
 mod layer;
 mod layout;
 mod listing;
 mod mount;
+mod package;
 mod reference;
 mod registry;
 mod scripted;
@@ -64,6 +66,7 @@ pub use e2fsck::{
 };
 pub use entry::{BLOCK_BYTES, Entry, Format, pax_record, pax_record_of_length};
 pub use images::{Image, TAG, debian_layers, debian_minbase, debian_systemd, third_party};
+pub use kernel::{KernelBuilder, bz_image, kernel_module};
 pub use layer::LayerBuilder;
 pub use layout::{
     DOCKER_CONFIG, DOCKER_INDEX, DOCKER_MANIFEST, ImageBuilder, Layer, LayoutBuilder, OCI_CONFIG, OCI_INDEX,
@@ -71,6 +74,7 @@ pub use layout::{
 };
 pub use listing::{Listed, Listing, assert_equal, listing};
 pub use mount::{Access, Mounted};
+pub use package::{Codec, PackageBuilder, ar};
 pub use reference::{ReferenceTree, reference_tree, umoci_unpack};
 pub use registry::{Registry, RegistryOptions};
 pub use scripted::{Answer, Asked, BodyLength, ScriptedServer, part_of};
