@@ -578,6 +578,26 @@ typedef enum banger_option {
      */
     BANGER_OPT_COPY_PARENTS = 122,
     /**
+     * Text: an initrd for the kernel; the source is a kernel image then.
+     */
+    BANGER_OPT_KERNEL_INITRD = 200,
+    /**
+     * Text: a directory with the modules of the kernel; the source is a kernel image then.
+     */
+    BANGER_OPT_KERNEL_MODULES = 201,
+    /**
+     * Text: the configuration of the kernel; the source is a kernel image then.
+     */
+    BANGER_OPT_KERNEL_CONFIG = 202,
+    /**
+     * List of texts: further packages of the kernel in the source.
+     */
+    BANGER_OPT_KERNEL_PACKAGE = 203,
+    /**
+     * Number: largest kernel image, not compressed. Default: 1 GiB.
+     */
+    BANGER_OPT_MAX_KERNEL_BYTES = 204,
+    /**
      * Makes the type 32 bits wide; not an option.
      */
     BANGER_OPT_FORCE_32BIT = 2147483647,
@@ -1349,6 +1369,45 @@ const char *banger_image_path(const struct banger_image *image);
  * Returns the length of the ext4 file. 0 for NULL.
  */
 uint64_t banger_image_size_bytes(const struct banger_image *image);
+
+/**
+ * Imports a kernel into the store, and returns its document, as `banger kernel import --json` does. `source` is
+ * "host", "image:NAME", or the path of a package, another tar, a kernel image, an ext4 file or a directory.
+ * `options`, `cancel` and `progress` may be NULL.
+ */
+int banger_kernel_import(const struct banger_store *store,
+                         const char *source,
+                         const struct banger_options *options,
+                         const struct banger_cancel *cancel,
+                         banger_progress_fn progress,
+                         void *user_data,
+                         struct banger_string **json,
+                         struct banger_error **error);
+
+/**
+ * Lists the kernels, as `banger kernel list --json` does.
+ */
+int banger_kernel_list(const struct banger_store *store,
+                       struct banger_string **json,
+                       struct banger_error **error);
+
+/**
+ * Removes a kernel. `wanted` is as for banger_kernel_show. A kernel in use stays: that is an error of the kind
+ * BANGER_KIND_IN_USE.
+ */
+int banger_kernel_remove(const struct banger_store *store,
+                         const char *wanted,
+                         const struct banger_cancel *cancel,
+                         struct banger_error **error);
+
+/**
+ * Returns the document of the kernel with the name, the id or the unique prefix of an id `wanted`, as `banger
+ * kernel show --json` does.
+ */
+int banger_kernel_show(const struct banger_store *store,
+                       const char *wanted,
+                       struct banger_string **json,
+                       struct banger_error **error);
 
 /**
  * Writes the entry `index`, from 0 on, to `entry`. `size` is sizeof(banger_metadata_entry).

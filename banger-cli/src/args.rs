@@ -2,10 +2,13 @@
 
 mod examples;
 pub(crate) mod guest;
+pub(crate) mod kernel;
+mod places;
 mod rootfs;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use places::{CacheArguments, StateArguments};
 pub(crate) use rootfs::{
     BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments,
     LsArguments, MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand,
@@ -42,22 +45,6 @@ pub(crate) struct GlobalArguments {
     pub(crate) progress: ProgressStyle,
 }
 
-/// Where managed images are.
-#[derive(Debug, Args)]
-pub(crate) struct StateArguments {
-    /// Use the images in DIR [default: $XDG_STATE_HOME/banger, or ~/.local/state/banger].
-    #[arg(long, value_name = "DIR", env = "BANGER_STATE_DIR")]
-    pub(crate) state_dir: Option<Utf8PathBuf>,
-}
-
-/// Where downloaded blobs are.
-#[derive(Debug, Args)]
-pub(crate) struct CacheArguments {
-    /// Use the blobs in DIR [default: $XDG_CACHE_HOME/banger, or ~/.cache/banger].
-    #[arg(long, value_name = "DIR", env = "BANGER_CACHE_DIR")]
-    pub(crate) cache_dir: Option<Utf8PathBuf>,
-}
-
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressStyle {
@@ -76,6 +63,9 @@ pub(crate) enum Command {
     /// Pull, list, show, copy, check and remove images.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Import, list, show and remove kernels.
+    #[command(subcommand)]
+    Kernel(kernel::KernelCommand),
     /// Build, read and edit ext4 files, without root or mount.
     #[command(subcommand)]
     Rootfs(RootfsCommand),

@@ -1,10 +1,13 @@
 //! This program's words for what the library advises: flags in the place of the library's options, and
 //! hints that name commands.
 
+use std::io::ErrorKind::NotFound;
+
 use banger::guest::{GuestAddress, GuestError};
 use banger::rootfs::{EditAdvice, EditError};
 use banger::{
-    DirectoryError, Error, ErrorKind, GuestBinaryError, PullError, RootfsError, Setting, StoreError,
+    DirectoryError, Error, ErrorKind, GuestBinaryError, KernelError, PullError, RootfsError, Setting,
+    StoreError, StoredKind,
 };
 use clap::{ArgMatches, CommandFactory as _};
 
@@ -13,13 +16,14 @@ use crate::failure::CommandError;
 
 /// The options that are not called as the library's setting is. All others are: `max_tar_bytes` is
 /// `--max-tar`, `no_dereference` is `--no-dereference`.
-const FLAGS: [(&str, &str); 8] = [
+const FLAGS: [(&str, &str); 9] = [
     ("cache", "--cache-dir"),
     ("dir", "--guest-dir"),
     ("empty_directories", "--dir"),
     ("guest", "--no-inject"),
     ("max_copy_bytes", "--max-size"),
     ("scratch_dir", "TMPDIR"),
+    ("source", "SOURCE"),
     ("source_date_epoch", "SOURCE_DATE_EPOCH"),
     ("state", "--state-dir"),
 ];
@@ -100,8 +104,14 @@ pub(crate) fn worded(error: &CommandError, command: &CommandPath) -> Worded {
 /// Returns what only this program can advise, in the place of the library's words: it has commands.
 fn hint(error: &Error, command: &CommandPath) -> Option<String> {
     Some(match error {
-        Error::Store(StoreError::NotFound { .. }) => "`banger image list` shows those there are".to_owned(),
-        Error::Store(StoreError::Damaged { id, .. }) => format!("remove it with `banger image rm {id}`"),
+        Error::Store(StoreError::NotFound { what, .. }) => format!("`banger {what} list` shows those there are"),
+        Error::Store(StoreError::Damaged { what, id, .. }) => format!("remove it with `banger {what} rm {id}`"),
+        Error::Store(StoreError::NameTaken { what: StoredKind::Kernel, name }) => {
+            format!("choose another with --name, or remove it with `banger kernel rm {name}`")
+        }
+        Error::Kernel(KernelError::Io { action: "open", source, .. }) if source.kind() == NotFound => {
+            "give the path of a package, kernel, ext4 file or directory, or image:NAME, or host".to_owned()
+        }
         Error::GuestBinary(GuestBinaryError::NotEmbedded { file_name, .. }) => {
             let flag = command.flag_of(Setting("dir"));
             match command.is("image pull") {

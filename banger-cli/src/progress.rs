@@ -112,6 +112,13 @@ impl Bars {
                 self.stage.enable_steady_tick(Duration::from_millis(100));
                 self.say(format!("reading: {entries} entries, {}", Size(*done_bytes)));
             }
+            Event::KernelProgress { source, done_bytes, size_bytes } => {
+                self.stage.enable_steady_tick(Duration::from_millis(100));
+                self.say(match (done_bytes * 100).checked_div(*size_bytes) {
+                    Some(percent) => format!("reading {source} ({percent}%)"),
+                    None => format!("reading {source}: {}", Size(*done_bytes)),
+                });
+            }
             Event::PullWaiting { name } => self.say(format!("waiting for another pull of {name}")),
             Event::Building { backend } => self.say(format!("writing the file system ({backend})")),
             Event::Done { .. } => self.stage.finish_and_clear(),
@@ -150,7 +157,7 @@ impl Lines {
         let key = match event {
             Event::BlobProgress { digest, .. } => Some(digest.clone()),
             Event::LayerProgress { layer, .. } => Some(layer.to_string()),
-            Event::DirectoryProgress { .. } => Some(String::new()),
+            Event::DirectoryProgress { .. } | Event::KernelProgress { .. } => Some(String::new()),
             _ => None,
         };
         if let Some(key) = key {

@@ -17,6 +17,7 @@ pub mod event;
 pub mod exec;
 pub mod guest;
 pub mod image;
+pub mod kernel;
 pub mod metadata;
 mod object;
 mod option_reader;

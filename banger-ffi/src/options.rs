@@ -167,6 +167,16 @@ pub enum banger_option {
     BANGER_OPT_COPY_GID = 121,
     /// Boolean: whether missing parent directories are made. Default: false.
     BANGER_OPT_COPY_PARENTS = 122,
+    /// Text: an initrd for the kernel; the source is a kernel image then.
+    BANGER_OPT_KERNEL_INITRD = 200,
+    /// Text: a directory with the modules of the kernel; the source is a kernel image then.
+    BANGER_OPT_KERNEL_MODULES = 201,
+    /// Text: the configuration of the kernel; the source is a kernel image then.
+    BANGER_OPT_KERNEL_CONFIG = 202,
+    /// List of texts: further packages of the kernel in the source.
+    BANGER_OPT_KERNEL_PACKAGE = 203,
+    /// Number: largest kernel image, not compressed. Default: 1 GiB.
+    BANGER_OPT_MAX_KERNEL_BYTES = 204,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
@@ -270,6 +280,11 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_COPY_UID, ValueKind::Number),
     (BANGER_OPT_COPY_GID, ValueKind::Number),
     (BANGER_OPT_COPY_PARENTS, ValueKind::Flag),
+    (BANGER_OPT_KERNEL_INITRD, ValueKind::Text),
+    (BANGER_OPT_KERNEL_MODULES, ValueKind::Text),
+    (BANGER_OPT_KERNEL_CONFIG, ValueKind::Text),
+    (BANGER_OPT_KERNEL_PACKAGE, ValueKind::List),
+    (BANGER_OPT_MAX_KERNEL_BYTES, ValueKind::Number),
 ];
 
 #[derive(Debug)]

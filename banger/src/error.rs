@@ -2,6 +2,7 @@
 
 use banger_boot::InjectError;
 use banger_ext4::Ext4Error;
+use banger_kernel::KernelError;
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, NewFileError, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -71,6 +72,9 @@ pub enum Error {
     /// A guest could not be reached, or refused.
     #[error(transparent)]
     Guest(GuestError),
+    /// A kernel could not be taken from its source.
+    #[error(transparent)]
+    Kernel(KernelError),
     /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -88,7 +92,7 @@ impl Error {
 
     /// Returns a number that stays the same for this failure in all versions. 1xx references and pulls, 2xx
     /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
-    /// inside an ext4 file, 8xx the injection, 9xx running guests.
+    /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
@@ -174,6 +178,7 @@ impl Error {
             Self::Name(error) => ask(error),
             Self::Argument(error) => ask(error),
             Self::Guest(error) => ask(error),
+            Self::Kernel(error) => ask(error),
             Self::Output(error) => ask(error),
             Self::Cancelled => own,
         }
@@ -253,6 +258,15 @@ impl From<GuestError> for Error {
         match error {
             GuestError::Cancelled => Self::Cancelled,
             other => Self::Guest(other),
+        }
+    }
+}
+
+impl From<KernelError> for Error {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Cancelled => Self::Cancelled,
+            other => Self::Kernel(other),
         }
     }
 }

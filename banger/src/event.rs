@@ -101,6 +101,15 @@ pub enum Event {
         /// Bytes of files so far, holes not.
         done_bytes: u64,
     },
+    /// More of the source of a kernel was read.
+    KernelProgress {
+        /// The source.
+        source: String,
+        /// Bytes so far.
+        done_bytes: u64,
+        /// Its length, or 0 if that is not known.
+        size_bytes: u64,
+    },
     /// Something was changed or left out.
     Warning {
         /// The fact and its reason.
@@ -113,7 +122,7 @@ pub enum Event {
     },
     /// All is done.
     Done {
-        /// The ext4 file.
+        /// The ext4 file, or the directory of the kernel.
         path: String,
         /// Whether it was there already.
         unchanged: bool,
@@ -213,7 +222,10 @@ fn trace(event: &Event) {
         Event::Retry { what, attempt, reason, delay_ms } => {
             tracing::warn!(what, attempt, reason, delay_ms, "a request is tried again");
         }
-        Event::BlobProgress { .. } | Event::LayerProgress { .. } | Event::DirectoryProgress { .. } => {
+        Event::BlobProgress { .. }
+        | Event::LayerProgress { .. }
+        | Event::DirectoryProgress { .. }
+        | Event::KernelProgress { .. } => {
             tracing::trace!(?event);
         }
         _ => tracing::debug!(?event),

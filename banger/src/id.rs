@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Digits of an id.
 const DIGITS: usize = 12;
 
-/// Id of a published image: 12 hexadecimal digits.
+/// Id of a published image or kernel: 12 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageId(String);

@@ -5,7 +5,7 @@
 //! [`pull`] resolves a reference, flattens the layers into a tree while they arrive, and makes the tree boot.
 //! Then it writes the ext4 file and publishes it in the [`ImageStore`] with one rename. [`pull_to_file`] does
 //! the same for a single file, and [`build_rootfs`] for a directory or a tar. [`inject_file`] makes a
-//! finished file boot, [`rootfs`] reads and edits finished files, and [`guest`] talks to a running guest.
+//! finished file boot, [`import_kernel`] gets a kernel for it, [`rootfs`] reads and edits finished files, and [`guest`] talks to a running guest.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -54,6 +54,7 @@ mod id;
 mod identity;
 mod image_user;
 mod inject;
+mod kernel;
 mod lock;
 mod network_file;
 mod output;
@@ -81,6 +82,10 @@ pub use banger_ext4::{
     EditorEffort, Ext4Editor, Ext4Error, ImageSize, Mismatch, MismatchReason, OwnershipReport, Storage,
     VerifyReport, apply_ownership,
 };
+pub use banger_kernel::{
+    ConfigOrigin, Kernel, KernelArchitecture, KernelError, KernelFiles, KernelFormat, KernelLimits,
+    PackageInfo, PlainFiles,
+};
 pub use banger_oci::flatten::EntryError;
 pub use banger_oci::tar::TarError;
 pub use banger_oci::{
@@ -106,6 +111,11 @@ pub use host_tree::DirectoryError;
 pub use id::ImageId;
 pub use identity::parse_uuid;
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
+pub use kernel::{
+    ImportedKernelFile, KERNEL_RECORD_FILE, KernelConfigRecord, KernelDocument, KernelFileRecord,
+    KernelImportRequest, KernelListing, KernelListingDocument, KernelModulesRecord, KernelRecord,
+    KernelSourceName, KernelStore, StoredKernel, import_kernel,
+};
 pub use network_file::write_network_config;
 pub use output::OutputError;
 pub use report::ErrorReport;
@@ -113,7 +123,7 @@ pub use request::{PullRequest, PulledFile};
 pub use store::{
     BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease, ImageName,
     ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage,
-    StoreError, StoredImage, Verification,
+    StoreError, StoredImage, StoredKind, Verification,
 };
 pub use time::source_date_epoch;
 pub use uuid::Uuid;

@@ -250,3 +250,18 @@ func WithCopyGID(n uint64) Option { return numberOption(C.BANGER_OPT_COPY_GID, n
 
 // WithCopyParents sets whether missing parent directories are made. Default: false.
 func WithCopyParents(on bool) Option { return flagOption(C.BANGER_OPT_COPY_PARENTS, on) }
+
+// WithKernelInitrd adds an initrd; the source is a kernel image then.
+func WithKernelInitrd(text string) Option { return textOption(C.BANGER_OPT_KERNEL_INITRD, text) }
+
+// WithKernelModules adds the modules of a directory; the source is a kernel image then.
+func WithKernelModules(text string) Option { return textOption(C.BANGER_OPT_KERNEL_MODULES, text) }
+
+// WithKernelConfig adds a configuration; the source is a kernel image then.
+func WithKernelConfig(text string) Option { return textOption(C.BANGER_OPT_KERNEL_CONFIG, text) }
+
+// WithKernelPackage adds further packages of the kernel.
+func WithKernelPackage(texts ...string) Option { return listOption(C.BANGER_OPT_KERNEL_PACKAGE, texts) }
+
+// WithMaxKernelBytes limits a kernel image, not compressed. Default: 1 GiB.
+func WithMaxKernelBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_KERNEL_BYTES, n) }

@@ -67,6 +67,7 @@ def test_every_option_of_the_library_can_be_given() -> None:
     for kind in (
         banger.PullOptions,
         banger.BuildOptions,
+        banger.KernelOptions,
         banger.PruneOptions,
         banger.RootfsOptions,
         banger.InjectOptions,

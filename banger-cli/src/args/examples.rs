@@ -26,6 +26,15 @@ Examples:
 If an image with the same name, digest and options exists, banger keeps it.
 banger uses the credentials of `docker login` and `podman login`.";
 
+pub(super) const KERNEL_IMPORT: &str = "\
+Examples:
+  banger kernel import linux-image-6.1.0-50-cloud-amd64_6.1.170-1_amd64.deb --name debian
+  banger kernel import linux-image-6.8.0-31-generic.deb linux-modules-6.8.0-31-generic.deb
+  banger kernel import image:fedora
+  banger kernel import --kernel arch/x86/boot/bzImage --config .config --modules build/lib/modules
+
+If a kernel with the same name and files exists, banger keeps it.";
+
 pub(super) const PRUNE: &str = "\
 Examples:
   banger image cache prune --older-than 30d --dry-run

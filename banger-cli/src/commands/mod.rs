@@ -4,12 +4,14 @@ mod cache;
 mod generated;
 mod guest;
 mod images;
+mod kernel;
 mod limits;
 mod pull;
 mod rootfs;
 
 use banger::Dirs;
 
+use crate::args::kernel::KernelCommand;
 use crate::args::{
     Arguments, CacheArguments, CacheCommand, Command, ImageCommand, ProgressStyle, StateArguments,
 };
@@ -21,6 +23,7 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Command
     let global = arguments.global;
     match arguments.command {
         Command::Image(command) => image(command, global.progress, printer),
+        Command::Kernel(command) => kernel(&command, global.progress, printer),
         Command::Rootfs(command) => rootfs::run(&command, global.progress, printer),
         Command::Guest(command) => guest::run(&command, printer),
         Command::Completions { shell } => generated::completions(shell, printer),
@@ -51,6 +54,18 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
         ImageCommand::Cache(CacheCommand::Prune(arguments)) => {
             cache::prune(&arguments, &dirs(None, Some(&arguments.cache))?, printer)
         }
+    }
+}
+
+/// Runs a command of `banger kernel`.
+fn kernel(command: &KernelCommand, progress: ProgressStyle, printer: &Printer) -> Result<(), CommandError> {
+    match command {
+        KernelCommand::Import(import) => {
+            kernel::import(import, &dirs(Some(&import.state), None)?, progress, printer)
+        }
+        KernelCommand::List { quiet, state } => kernel::list(*quiet, &dirs(Some(state), None)?, printer),
+        KernelCommand::Show { name, state } => kernel::show(name, &dirs(Some(state), None)?, printer),
+        KernelCommand::Rm { names, state } => kernel::rm(names, &dirs(Some(state), None)?, printer),
     }
 }
 

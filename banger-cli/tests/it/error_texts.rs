@@ -7,7 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use banger_testkit::{Answer, ImageBuilder, LayerBuilder, LayoutBuilder, ScriptedServer, docker_archive};
+use banger_testkit::{
+    Answer, Codec, ImageBuilder, KernelBuilder, LayerBuilder, LayoutBuilder, PackageBuilder, ScriptedServer,
+    docker_archive, kernel_module,
+};
 use serde_json::Value;
 
 use crate::support::{Home, error_text, text};
@@ -76,6 +79,23 @@ const COMMANDS: &[&str] = &[
     "image clone app apple",
     "image export app there.ext4",
     "image show broken",
+    // Kernels.
+    "kernel import nothing.deb",
+    "kernel import text",
+    "kernel import empty",
+    "kernel import tree",
+    "kernel import disk.ext4",
+    "kernel import two.tar",
+    "kernel import image:nothing",
+    "kernel import oci:layout:latest",
+    "kernel import cut.deb",
+    "kernel import cut.rpm",
+    "kernel import module.ko",
+    "kernel import --kernel kernel --modules tree",
+    "kernel import --kernel kernel --config text",
+    "kernel import kernel --name linux",
+    "kernel show nothing",
+    "kernel rm nothing",
     // What is inside an ext4 file.
     "rootfs ls nothing.ext4",
     "rootfs ls text",
@@ -140,6 +160,15 @@ fn make_files(home: &Home) {
     }
     fs::create_dir_all(home.path("tree/etc")).unwrap();
     fs::write(home.path("tree/etc/hostname"), "vm\n").unwrap();
+    let kernel = |filler| KernelBuilder::new("6.1.0-1-test").filler(filler);
+    let package = PackageBuilder::new("linux-image", "6.1-1").file("boot/vmlinuz-6.1", kernel(50).vmlinux());
+    for (name, bytes) in [("cut.deb", package.deb(Codec::Xz)), ("cut.rpm", package.rpm(Codec::Zstd))] {
+        fs::write(home.path(name), &bytes[..bytes.len() - 40]).unwrap();
+    }
+    fs::write(home.path("module.ko"), kernel_module("a", "", "6.1.0-1-test")).unwrap();
+    fs::write(home.path("kernel"), kernel(50).vmlinux()).unwrap();
+    home.run(["kernel", "import", "kernel", "--name", "linux"]);
+    fs::write(home.path("kernel"), kernel(80).vmlinux()).unwrap();
     for name in ["app", "apple"] {
         home.run(["image", "pull", "oci:layout:latest", "--no-inject", "--size", "8M", "--name", name]);
     }

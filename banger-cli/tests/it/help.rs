@@ -55,7 +55,7 @@ fn options_stand_only_on_the_commands_that_use_them() {
         let (state, cache) = match words[1..] {
             ["image", "cache", ..] => (false, leaf),
             ["image", "pull", ..] => (true, true),
-            ["image", ..] => (leaf, false),
+            ["image" | "kernel", ..] => (leaf, false),
             _ => (false, false),
         };
         for (option, wanted) in [("--state-dir", state), ("--cache-dir", cache)] {

@@ -16,6 +16,7 @@ mod host_files;
 mod image_choice;
 mod injection;
 mod interruption;
+mod kernel;
 mod memory;
 mod output;
 mod real_images;

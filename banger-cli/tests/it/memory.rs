@@ -68,7 +68,7 @@ fn a_gigabyte_in_150_megabytes_and_300_bytes_an_entry() {
 }
 
 /// `VmHWM`: the most memory that the process had resident so far.
-fn resident_peak_kib(process: u32) -> Option<u64> {
+pub(crate) fn resident_peak_kib(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()

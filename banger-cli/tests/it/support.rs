@@ -98,7 +98,8 @@ impl Home {
             .iter()
             .map(|path| path.strip_prefix(root).unwrap().display().to_string())
             .filter(|path| {
-                !matches!(path.as_str(), "state/banger" | "state/banger/images" | "state/banger/images/.lock")
+                let kept = ["", "/images", "/images/.lock", "/kernels", "/kernels/.lock"];
+                !kept.iter().any(|name| path.strip_prefix("state/banger") == Some(name))
             })
             .collect()
     }

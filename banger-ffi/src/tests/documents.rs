@@ -6,6 +6,7 @@ use std::ptr::{null, null_mut};
 use super::answer;
 use crate::exec::*;
 use crate::guest::*;
+use crate::kernel::*;
 use crate::metadata::*;
 use crate::option_reader::USED;
 use crate::options::*;
@@ -47,6 +48,9 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
         let _ =
             answer(|out, error| banger_build(nowhere, nowhere, none, null(), None, null_mut(), out, error));
         let _ = answer(|out, error| banger_cache_prune(store, none, out, error)).map(super::taken);
+        let _ = answer(|out, error| {
+            banger_kernel_import(store, nowhere, none, null(), None, null_mut(), out, error)
+        });
         let _ = answer(|out, error| banger_rootfs_open(nowhere, 0, none, out, error));
         let _ = answer(|out, error| banger_exec_start(guest, none, null(), out, error));
         let _ =
@@ -86,6 +90,7 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_guest_copy_in_fd",
         "banger_guest_new",
         "banger_guest_run",
+        "banger_kernel_import",
         "banger_metadata_of_image",
         "banger_pull",
         "banger_pull_to_file",

@@ -12,6 +12,7 @@ use super::lease::{StoredImage, UnusedImage, is_replaced};
 use super::name::ImageName;
 use super::record::ImageRecord;
 use super::staged_image::{StagedImage, write_record};
+use super::stored_kind::StoredKind;
 use crate::id::ImageId;
 use crate::lock::{Lock, TransientLock};
 use crate::staging::{remove_tree, sweep, sync};
@@ -116,7 +117,7 @@ impl ImageStore {
         self.finish_replacements()?;
         let mut record = self.find(wanted)?;
         if self.list()?.images.iter().any(|image| image.name == name && image.id != record.id) {
-            return Err(StoreError::NameTaken { name });
+            return Err(StoreError::NameTaken { what: StoredKind::Image, name });
         }
         record.name = name;
         record.replaces = None;
@@ -165,7 +166,7 @@ impl ImageStore {
 
     pub(super) fn check_vacant(&self, name: &ImageName) -> Result<(), StoreError> {
         match self.list()?.images.iter().any(|image| image.name == *name) {
-            true => Err(StoreError::NameTaken { name: name.clone() }),
+            true => Err(StoreError::NameTaken { what: StoredKind::Image, name: name.clone() }),
             false => Ok(()),
         }
     }

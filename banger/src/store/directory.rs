@@ -14,7 +14,7 @@ use crate::host_file::distrust;
 const PRIVATE: u32 = 0o700;
 
 /// Makes the directories of a store. Those of an older version of banger become private.
-pub(super) fn make_directories(state: &Utf8Path, images: &Utf8Path) -> Result<(), StoreError> {
+pub(crate) fn make_directories(state: &Utf8Path, images: &Utf8Path) -> Result<(), StoreError> {
     check_trust(state, images)?;
     let failed = |source| StoreError::io("create", images, source);
     DirBuilder::new().recursive(true).mode(PRIVATE).create(images).map_err(failed)?;
@@ -50,7 +50,7 @@ fn check_trust(state: &Utf8Path, images: &Utf8Path) -> Result<(), StoreError> {
 }
 
 /// Returns all names in the directory of the images, in order.
-pub(super) fn directory_names(state: &Utf8Path, images: &Utf8Path) -> Result<Vec<String>, StoreError> {
+pub(crate) fn directory_names(state: &Utf8Path, images: &Utf8Path) -> Result<Vec<String>, StoreError> {
     check_trust(state, images)?;
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::PermissionDenied => {

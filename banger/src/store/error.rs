@@ -6,6 +6,7 @@ use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::name::ImageName;
+use super::stored_kind::StoredKind;
 use crate::lock::LockError;
 use crate::output::OutputError;
 
@@ -16,27 +17,35 @@ const STATE_DIR: Setting = Setting("state_dir");
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// No image has this name or id.
-    #[error("no image is called {wanted:?}")]
+    /// No image or kernel has this name or id.
+    #[error("no {what} is called {wanted:?}")]
     NotFound {
+        /// The kind of the missing thing.
+        what: StoredKind,
         /// The value asked for.
         wanted: String,
     },
     /// Several ids begin like this.
-    #[error("several images have an id that begins with {wanted:?}")]
+    #[error("several {what}s have an id that begins with {wanted:?}")]
     Ambiguous {
+        /// The kind of the things.
+        what: StoredKind,
         /// The value asked for.
         wanted: String,
     },
-    /// Another image has the name.
-    #[error("an image called {name} exists already")]
+    /// Another image or kernel has the name.
+    #[error("{} called {name} exists already", .what.with_article())]
     NameTaken {
+        /// The kind of the thing.
+        what: StoredKind,
         /// The name.
         name: ImageName,
     },
-    /// An image's record cannot be read.
-    #[error("image {id} is damaged: {reason}")]
+    /// The record of an image or kernel cannot be read.
+    #[error("{what} {id} is damaged: {reason}")]
     Damaged {
+        /// The kind of the thing.
+        what: StoredKind,
         /// Its id.
         id: String,
         /// The reason.
@@ -125,7 +134,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn lock(path: &Utf8Path, error: LockError) -> Self {
+    pub(crate) fn lock(path: &Utf8Path, error: LockError) -> Self {
         match error {
             LockError::Cancelled => Self::Cancelled,
             LockError::Io(source) => Self::io("lock", path, source),
@@ -159,7 +168,7 @@ impl Failure for StoreError {
 
     fn advice(&self) -> Option<Advice> {
         Some(match self {
-            Self::NotFound { .. } => Advice::new("list the images to see which ones exist"),
+            Self::NotFound { what, .. } => Advice::new(format!("list the {what}s to see which ones exist")),
             Self::Ambiguous { .. } => Advice::new("give more of the id"),
             Self::NameTaken { .. } => Advice::new("remove it or choose another name"),
             Self::Damaged { .. } => Advice::new("remove it by its id"),
@@ -188,8 +197,8 @@ impl Failure for StoreError {
     fn context(&self) -> ErrorContext {
         let context = ErrorContext::default();
         match self {
-            Self::NotFound { wanted } | Self::Ambiguous { wanted } => context.with("wanted", wanted),
-            Self::NameTaken { name } => context.with("name", name),
+            Self::NotFound { wanted, .. } | Self::Ambiguous { wanted, .. } => context.with("wanted", wanted),
+            Self::NameTaken { name, .. } => context.with("name", name),
             Self::Damaged { id, .. } => context.with("id", id),
             Self::Untrusted { path, .. }
             | Self::InUse { path }

@@ -8,10 +8,10 @@ pub const RECORD_FILE: &str = "image.json";
 /// An empty file in the directory of an image whose name another image has taken.
 pub(super) const REPLACED_FILE: &str = "replaced";
 /// The lock that is held while names change.
-pub(super) const NAMES_LOCK: &str = ".lock";
+pub(crate) const NAMES_LOCK: &str = ".lock";
 
-pub(super) const STAGING_SUFFIX: &str = ".staging";
-pub(super) const REMOVED_SUFFIX: &str = ".removed";
+pub(crate) const STAGING_SUFFIX: &str = ".staging";
+pub(crate) const REMOVED_SUFFIX: &str = ".removed";
 
 const PULL_LOCK_PREFIX: &str = ".pull-";
 const PULL_LOCK_SUFFIX: &str = ".lock";

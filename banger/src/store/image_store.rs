@@ -1,21 +1,17 @@
 //! Lists and opens the images of one state directory.
 
-use std::io;
-
 use banger_tree::Cancellation;
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::Serialize;
 
 use super::directory::{directory_names, make_directories};
 use super::error::StoreError;
 use super::files::{RECORD_FILE, ROOTFS_FILE};
 use super::lease::{ImageLease, StoredImage, is_replaced};
+use super::lookup::{DamagedImage, look_up, read_record};
 use super::record::ImageRecord;
-use crate::host_file::{open_directory, open_plain, read_at_most};
+use crate::host_file::{open_directory, open_plain};
 use crate::id::ImageId;
 
-/// Largest size of a record: several times the largest configuration.
-const MAX_RECORD_BYTES: u64 = 64 << 20;
 /// Number of times that the records are read again if images change meanwhile.
 const MAX_READINGS: usize = 16;
 
@@ -34,18 +30,6 @@ pub struct Listing {
     pub images: Vec<ImageRecord>,
     /// Directories that look like images but whose record cannot be read.
     pub damaged: Vec<DamagedImage>,
-}
-
-/// An image whose record cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct DamagedImage {
-    /// Name of its directory.
-    pub id: String,
-    /// The fault of the record.
-    pub reason: String,
-    /// Whether the record is another user's: it may be sound.
-    pub denied: bool,
 }
 
 impl ImageStore {
@@ -78,24 +62,8 @@ impl ImageStore {
     /// # Errors
     /// No image or several images fit, or its record is damaged.
     pub fn find(&self, wanted: &str) -> Result<ImageRecord, StoreError> {
-        let listing = self.list()?;
-        let by_name = listing.images.iter().find(|image| image.name.as_str() == wanted);
-        if let Some(image) = by_name {
-            return Ok(image.clone());
-        }
-        let is_prefix = |id: &str| !wanted.is_empty() && id.starts_with(wanted);
-        let mut matches = listing.images.iter().filter(|image| is_prefix(image.id.as_str()));
-        match (matches.next(), matches.next()) {
-            (Some(image), None) => Ok(image.clone()),
-            (Some(_), Some(_)) => Err(StoreError::Ambiguous { wanted: wanted.to_owned() }),
-            (None, _) => match listing.damaged.into_iter().find(|image| image.denied || is_prefix(&image.id))
-            {
-                // It may be the one that is meant.
-                Some(DamagedImage { reason, denied: true, .. }) => Err(StoreError::Denied { reason }),
-                Some(DamagedImage { id, reason, .. }) => Err(StoreError::Damaged { id, reason }),
-                None => Err(StoreError::NotFound { wanted: wanted.to_owned() }),
-            },
-        }
+        let Listing { images, damaged } = self.list()?;
+        look_up(images, damaged, wanted)
     }
 
     /// Returns the image with this name, id, or unique beginning of an id. The image stays in its place until
@@ -180,21 +148,6 @@ impl ImageStore {
     }
 
     fn read_record(&self, id: &ImageId) -> Result<ImageRecord, DamagedImage> {
-        let directory = self.directory(id);
-        let path = directory.join(RECORD_FILE);
-        let damaged = |reason, denied| DamagedImage { id: id.to_string(), reason, denied };
-        let unreadable = |path: &Utf8Path, error: io::Error| {
-            let denied = error.kind() == io::ErrorKind::PermissionDenied;
-            damaged(format!("cannot read {path}: {error}"), denied)
-        };
-        let opened = open_directory(&directory).map_err(|error| unreadable(&directory, error))?;
-        let read = open_plain(&opened, RECORD_FILE).and_then(|file| read_at_most(&file, MAX_RECORD_BYTES));
-        let text = read.map_err(|error| unreadable(&path, error))?;
-        let record = ImageRecord::from_json(&text)
-            .map_err(|error| damaged(format!("cannot understand {path}: {error}"), false))?;
-        match record.id == *id {
-            true => Ok(record),
-            false => Err(damaged(format!("{path} is the record of the image {}", record.id), false)),
-        }
+        read_record(&self.directory(id), id, RECORD_FILE, ImageRecord::from_json)
     }
 }

@@ -36,13 +36,13 @@ pub struct StoredImage {
 
 impl ImageLease {
     /// Takes a lease on a directory that is not published yet.
-    pub(super) fn of_new(directory: File) -> io::Result<Self> {
+    pub(crate) fn of_new(directory: File) -> io::Result<Self> {
         directory.lock_shared()?;
         Ok(Self { _directory: Arc::new(directory) })
     }
 
     /// Takes a lease on the image in `directory`, or returns `None` if the image no longer exists.
-    pub(super) fn take(
+    pub(crate) fn take(
         directory: &Utf8Path,
         cancellation: &Cancellation,
     ) -> Result<Option<Self>, StoreError> {
@@ -67,13 +67,13 @@ pub(super) fn is_replaced(directory: &Utf8Path) -> bool {
 
 /// An unused image: nobody can take a lease while this lives.
 #[derive(Debug)]
-pub(super) struct UnusedImage {
+pub(crate) struct UnusedImage {
     _locked: Vec<File>,
 }
 
 impl UnusedImage {
     /// Returns `None` if the image in `directory` is leased, or its file is being edited or copied.
-    pub(super) fn take(directory: &Utf8Path) -> Option<Self> {
+    pub(crate) fn take(directory: &Utf8Path) -> Option<Self> {
         // A place that cannot be opened, or is not a directory, is not in use.
         let Ok(opened) = open_directory(directory) else { return Some(Self { _locked: Vec::new() }) };
         let rootfs = open_plain(&opened, ROOTFS_FILE).ok();

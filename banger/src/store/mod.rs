@@ -26,19 +26,29 @@ mod error;
 mod files;
 mod image_store;
 mod lease;
+mod lookup;
 mod name;
 mod record;
 mod staged_image;
+mod stored_kind;
 mod verify;
 
 pub use error::StoreError;
 pub use files::{RECORD_FILE, ROOTFS_FILE};
-pub use image_store::{DamagedImage, ImageStore, Listing};
+pub use image_store::{ImageStore, Listing};
 pub use lease::{ImageLease, StoredImage};
+pub use lookup::DamagedImage;
 pub use name::{ImageName, NameError};
 pub use record::{BuildOptions, ClonedFrom, GuestBuildOptions, ImageConfigRecord, ImageRecord, LayerRecord};
 pub use staged_image::StagedImage;
+pub use stored_kind::StoredKind;
 pub use verify::Verification;
+
+pub(crate) use directory::{directory_names, make_directories};
+pub(crate) use files::{NAMES_LOCK, REMOVED_SUFFIX, STAGING_SUFFIX};
+pub(crate) use lease::UnusedImage;
+pub(crate) use lookup::{StoredRecord, look_up, parse_record, read_record};
+pub(crate) use staged_image::write_json;
 
 #[cfg(test)]
 mod tests;

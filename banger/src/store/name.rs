@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 const NAME_MAX: usize = 128;
 
-/// Name of a published image: letters, digits, `.`, `_` and `-`, at most 128, not starting with a
+/// Name of a published image or kernel: letters, digits, `.`, `_` and `-`, at most 128, not starting with a
 /// dot or a dash.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -16,7 +16,7 @@ pub struct ImageName(String);
 
 /// Why a text is not an image name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} cannot be an image's name")]
+#[error("{text:?} cannot be the name of an image or kernel")]
 #[non_exhaustive]
 pub struct NameError {
     /// The text.

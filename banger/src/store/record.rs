@@ -6,7 +6,9 @@ use banger_boot::{BootContract, Fixup};
 use banger_tree::GuestPath;
 use serde::{Deserialize, Serialize};
 
+use super::lookup::{StoredRecord, parse_record};
 use super::name::ImageName;
+use super::stored_kind::StoredKind;
 use crate::id::ImageId;
 use crate::time::now;
 
@@ -230,14 +232,18 @@ impl ImageRecord {
     /// # Errors
     /// The text is not a record, or has a newer version.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let Versioned { version } = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        if version > RECORD_VERSION {
-            return Err(format!("format {version} is newer than {RECORD_VERSION}; update banger"));
-        }
-        serde_json::from_slice(json).map_err(|error| error.to_string())
+        parse_record(json, RECORD_VERSION)
+    }
+}
+
+impl StoredRecord for ImageRecord {
+    const KIND: StoredKind = StoredKind::Image;
+
+    fn id(&self) -> &ImageId {
+        &self.id
+    }
+
+    fn name(&self) -> &ImageName {
+        &self.name
     }
 }

@@ -71,7 +71,16 @@ impl StagedImage {
 
 /// Writes an image's record into its directory, all of it or nothing.
 pub(super) fn write_record(dir: &Utf8Path, record: &ImageRecord) -> Result<(), StoreError> {
-    let path = dir.join(RECORD_FILE);
+    write_json(dir, RECORD_FILE, record)
+}
+
+/// Writes a record into a directory of a store, all of it or nothing.
+pub(crate) fn write_json(
+    dir: &Utf8Path,
+    file_name: &str,
+    record: &impl serde::Serialize,
+) -> Result<(), StoreError> {
+    let path = dir.join(file_name);
     let mut json = serde_json::to_vec_pretty(record).expect("a record has only string keys");
     json.push(b'\n');
     let written = write_new_file(path.as_std_path(), PRIVATE, &json);

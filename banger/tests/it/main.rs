@@ -6,6 +6,7 @@ mod asynchronous;
 mod guest;
 mod guest_cancel;
 mod hostile_guest;
+mod kernels;
 mod leases;
 mod many_pulls;
 mod one_crate;

@@ -143,6 +143,11 @@ BANGER_OPT_COPY_MODE = 119
 BANGER_OPT_COPY_UID = 120
 BANGER_OPT_COPY_GID = 121
 BANGER_OPT_COPY_PARENTS = 122
+BANGER_OPT_KERNEL_INITRD = 200
+BANGER_OPT_KERNEL_MODULES = 201
+BANGER_OPT_KERNEL_CONFIG = 202
+BANGER_OPT_KERNEL_PACKAGE = 203
+BANGER_OPT_MAX_KERNEL_BYTES = 204
 
 BANGER_EVENT_IDLE = 1
 BANGER_EVENT_RESOLVING = 2
@@ -291,6 +296,10 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_image_name": (c_char_p, [c_void_p]),
     "banger_image_path": (c_char_p, [c_void_p]),
     "banger_image_size_bytes": (c_uint64, [c_void_p]),
+    "banger_kernel_import": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_kernel_list": (c_int, [c_void_p, c_void_p, c_void_p]),
+    "banger_kernel_remove": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
+    "banger_kernel_show": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
     "banger_metadata_at": (c_int, [c_void_p, c_size_t, c_void_p, c_size_t, c_void_p]),
     "banger_metadata_free": (None, [c_void_p]),
     "banger_metadata_from_json": (c_int, [c_char_p, c_size_t, c_void_p, c_void_p]),

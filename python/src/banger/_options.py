@@ -205,6 +205,29 @@ class PruneOptions(TypedDict, total=False):
     """Tell what would be removed, and remove nothing."""
 
 
+class KernelOptions(TypedDict, total=False):
+    """Options of `Store.import_kernel`."""
+
+    name: str
+    """Name of the kernel. Default: its release."""
+    kernel_initrd: HostPath
+    """An initrd; the source is a kernel image then."""
+    kernel_modules: HostPath
+    """A directory with the modules; the source is a kernel image then."""
+    kernel_config: HostPath
+    """The configuration; the source is a kernel image then."""
+    kernel_package: Sequence[HostPath]
+    """Further packages of the kernel."""
+    max_kernel_bytes: int
+    """Largest kernel image, not compressed. Default: 1 GiB."""
+    max_content_bytes: int
+    """Largest total of the files that are kept. Default: 8 GiB."""
+    max_tar_bytes: int
+    """Largest archive, not compressed. Default: 32 GiB."""
+    max_entries: int
+    """Most entries of an archive. Default: 1000000."""
+
+
 @contextmanager
 def options_of(values: Mapping[str, Any]) -> Iterator[int | None]:
     """Lends options of the library that hold `values`. `None` means that an option is not set."""

@@ -18,7 +18,7 @@ from ._native import (
     patient_json_of,
     text,
 )
-from ._options import BuildOptions, PruneOptions, PullOptions, options_of
+from ._options import BuildOptions, KernelOptions, PruneOptions, PullOptions, options_of
 from ._task import Task
 
 if TYPE_CHECKING:
@@ -157,6 +157,35 @@ class Store(Handle):
         """Reads all of an image, and returns its `problems`: none where it is sound."""
         with self._use() as store, flag(cancel) as (stop, pointer):
             return _document(patient_json_of(stop, "banger_store_verify", store, text(wanted), pointer))
+
+    # Kernels
+
+    def import_kernel(
+        self, source: HostPath, *, cancel: Cancellation | None = None, **options: Unpack[KernelOptions]
+    ) -> dict[str, Any]:
+        """Imports a kernel, and returns the document of `banger kernel import --json`.
+
+        `source` is "host", "image:NAME", or the path of a package, another tar, a kernel image, an ext4 file
+        or a directory.
+        """
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, host_path(source), made, pointer, None, None)
+            return _document(patient_json_of(stop, "banger_kernel_import", *arguments))
+
+    def list_kernels(self) -> dict[str, Any]:
+        """Returns the document of `banger kernel list --json`: `kernels` and `damaged`."""
+        with self._use() as store:
+            return _document(json_of("banger_kernel_list", store))
+
+    def show_kernel(self, wanted: str) -> dict[str, Any]:
+        """Returns the document of the kernel of a name, an id or the unique prefix of an id."""
+        with self._use() as store:
+            return _document(json_of("banger_kernel_show", store, text(wanted)))
+
+    def remove_kernel(self, wanted: str, *, cancel: Cancellation | None = None) -> None:
+        """Removes a kernel. One in use is an `InUseError`."""
+        with self._use() as store, flag(cancel) as (stop, pointer):
+            patient_call(stop, "banger_kernel_remove", store, text(wanted), pointer)
 
     # Cache
 

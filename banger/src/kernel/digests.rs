@@ -1,0 +1,89 @@
+//! Digests of the files of a kernel.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use banger_oci::digest::{Algorithm, Hasher};
+use banger_tree::Cancellation;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::record::KernelFileRecord;
+use crate::error::Error;
+use crate::host_file::open_plain_path;
+use crate::store::StoreError;
+
+/// Bytes that are hashed at a time.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Returns the record of the file `path`.
+pub(super) fn file_record(path: &Utf8Path, cancellation: &Cancellation) -> Result<KernelFileRecord, Error> {
+    let failed = |source| StoreError::io("read", path, source);
+    let file = open_plain_path(path).map_err(failed)?;
+    let size_bytes = file.metadata().map_err(failed)?.len();
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hash_file(&file, &mut hasher, cancellation).map_err(|stop| stop.named(path))?;
+    let file = path.file_name().unwrap_or_default().to_owned();
+    Ok(KernelFileRecord { file, size_bytes, digest: hasher.finish().to_string() })
+}
+
+/// Returns the digest of the paths and bytes of all files in a directory.
+pub(super) fn directory_digest(directory: &Utf8Path, cancellation: &Cancellation) -> Result<String, Error> {
+    let mut files = Vec::new();
+    let mut pending = vec![Utf8PathBuf::new()];
+    while let Some(below) = pending.pop() {
+        let at = directory.join(&below);
+        let failed = |source| StoreError::io("read", &at, source);
+        for entry in at.read_dir_utf8().map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let path = below.join(entry.file_name());
+            match entry.file_type().map_err(failed)?.is_dir() {
+                true => pending.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    files.sort();
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    for path in files {
+        let record = file_record(&directory.join(&path), cancellation)?;
+        add_line(&mut hasher, path.as_str(), &record.digest);
+    }
+    Ok(hasher.finish().to_string())
+}
+
+/// Adds a name with its digest to the digest of all files. Neither has a NUL byte.
+pub(super) fn add_line(hasher: &mut Hasher, name: &str, digest: &str) {
+    hasher.update(name.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(digest.as_bytes());
+    hasher.update(&[0]);
+}
+
+enum HashStop {
+    Cancelled,
+    Io(io::Error),
+}
+
+impl HashStop {
+    fn named(self, path: &Utf8Path) -> Error {
+        match self {
+            Self::Cancelled => Error::Cancelled,
+            Self::Io(source) => StoreError::io("read", path, source).into(),
+        }
+    }
+}
+
+fn hash_file(mut file: &File, hasher: &mut Hasher, cancellation: &Cancellation) -> Result<(), HashStop> {
+    let mut buffer = vec![0; PIECE_BYTES];
+    loop {
+        if cancellation.is_cancelled() {
+            return Err(HashStop::Cancelled);
+        }
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => hasher.update(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(HashStop::Io(error)),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Kernels: taken from packages, directories, images and files, and kept in a store.
+//!
+//! ```text
+//! <state>/kernels/<id>/vmlinux       or Image: the kernel, not compressed
+//! <state>/kernels/<id>/bzImage       the file that the vmlinux came out of
+//! <state>/kernels/<id>/initrd        an initrd that the user gave
+//! <state>/kernels/<id>/config        the full .config
+//! <state>/kernels/<id>/modules/      the content of /lib/modules/<release>, with modules.dep
+//! <state>/kernels/<id>/kernel.json   the record
+//! ```
+//! Staging directories, locks and leases are those of the image store (`crate::store`).
+
+mod digests;
+mod document;
+mod import;
+mod kernel_store;
+mod record;
+mod source;
+
+pub use document::{KernelDocument, KernelListingDocument};
+pub use import::{ImportedKernelFile, KernelImportRequest, import_kernel};
+pub use kernel_store::{KERNEL_RECORD_FILE, KernelListing, KernelStore, StoredKernel};
+pub use record::{KernelConfigRecord, KernelFileRecord, KernelModulesRecord, KernelRecord};
+pub use source::KernelSourceName;

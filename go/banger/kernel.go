@@ -1,0 +1,69 @@
+package banger
+
+// #include "bridge.h"
+import "C"
+
+import (
+	"context"
+)
+
+// ImportKernel imports a kernel into the store, and returns the document of `banger kernel import --json`. source is
+// "host", "image:NAME", or the path of a package, another tar, a kernel image, an ext4 file or a directory.
+func (s *Store) ImportKernel(ctx context.Context, source string, given ...Option) ([]byte, error) {
+	text, free, err := cText("source", source)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	var json *C.banger_string
+	err = withOptions(given, func(options *C.banger_options, tell *progress) error {
+		return s.handle.share(func(store *C.banger_store) error {
+			function, userData, finish := tell.start()
+			defer finish()
+			defer func() {
+				// Nobody gets it where the progress function panicked.
+				if tell.panicked {
+					C.banger_string_free(json)
+				}
+			}()
+			user := C.banger_go_handle(C.uintptr_t(userData))
+			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
+				return C.banger_kernel_import(store, text, options, cancel, function, user, &json, failure)
+			})
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return takeBytes(json), nil
+}
+
+// ListKernels returns the document of `banger kernel list --json`: the kernels, and those that are damaged.
+func (s *Store) ListKernels() ([]byte, error) {
+	return s.document(func(store *C.banger_store, out **C.banger_string, failure **C.banger_error) C.int {
+		return C.banger_kernel_list(store, out, failure)
+	})
+}
+
+// ShowKernel returns the document of `banger kernel show --json` for the kernel with the name, the id or the unique
+// prefix of an id wanted.
+func (s *Store) ShowKernel(wanted string) ([]byte, error) {
+	text, free, err := cText("wanted", wanted)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return s.document(func(store *C.banger_store, out **C.banger_string, failure **C.banger_error) C.int {
+		return C.banger_kernel_show(store, text, out, failure)
+	})
+}
+
+// RemoveKernel removes a kernel; wanted is as for [Store.ShowKernel]. A kernel in use stays: that is an error of
+// [KindInUse].
+func (s *Store) RemoveKernel(ctx context.Context, wanted string) error {
+	return s.change(ctx, wanted, "", func(
+		store *C.banger_store, wanted, _ *C.char, cancel *C.banger_cancel, failure **C.banger_error,
+	) C.int {
+		return C.banger_kernel_remove(store, wanted, cancel, failure)
+	})
+}

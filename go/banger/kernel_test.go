@@ -1,0 +1,61 @@
+package banger_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/banger-project/banger/go/banger"
+)
+
+// kernelImage writes an arm64 Image that does not run.
+func kernelImage(t *testing.T) string {
+	t.Helper()
+	content := append(make([]byte, 56), "ARM\x64\x00\x00\x00\x00Linux version 6.1.0-test (x)\x00"...)
+	path := filepath.Join(t.TempDir(), "Image")
+	if err := os.WriteFile(path, append(content, bytes.Repeat([]byte("x"), 1000)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestKernels(t *testing.T) {
+	store := openStore(t)
+	path := kernelImage(t)
+	events := 0
+	tell := banger.WithProgress(func(banger.Event) { events++ })
+	document, err := store.ImportKernel(t.Context(), path, banger.WithName("one"), tell)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kernel struct {
+		ID, Release, Path string
+		Unchanged         bool
+	}
+	if err := json.Unmarshal(document, &kernel); err != nil {
+		t.Fatal(err)
+	}
+	if kernel.Release != "6.1.0-test" || kernel.Unchanged || events == 0 {
+		t.Errorf("%+v, %d events", kernel, events)
+	}
+	if _, err := os.Stat(filepath.Join(kernel.Path, "Image")); err != nil {
+		t.Error(err)
+	}
+	if shown, err := store.ShowKernel(kernel.ID); err != nil || !bytes.Contains(shown, []byte(`"one"`)) {
+		t.Errorf("%s: %v", shown, err)
+	}
+	if listed, err := store.ListKernels(); err != nil || !bytes.Contains(listed, []byte(kernel.ID)) {
+		t.Errorf("%s: %v", listed, err)
+	}
+	if err := store.RemoveKernel(t.Context(), "one"); err != nil {
+		t.Error(err)
+	}
+	if _, err := store.ShowKernel("one"); kindOf(err) != banger.KindNotFound {
+		t.Errorf("a removed kernel: %v", err)
+	}
+	if _, err := store.ImportKernel(t.Context(), path, banger.WithMaxKernelBytes(100)); kindOf(err) != banger.KindLimit {
+		t.Errorf("a kernel beyond the limit: %v", err)
+	}
+}
