@@ -4,10 +4,12 @@
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod guest;
+mod guest_binary;
 mod guest_cancel;
 mod hostile_guest;
 mod leases;
 mod many_pulls;
 mod one_crate;
+mod pull_to_fd;
 mod rootfs_cost;
 mod sigpipe;
