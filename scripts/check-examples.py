@@ -118,9 +118,9 @@ def main(reference: str, directory: str, *commands: str) -> None:
     status, output, errors = same(
         "record",
         programs,
-        lambda program: (
-            lambda done: (done[0], without_chance(done[1]), done[2])
-        )(program.run(reference, "vm1.ext4", *REST)),
+        lambda program: (lambda done: (done[0], without_chance(done[1]), done[2]))(
+            program.run(reference, "vm1.ext4", *REST)
+        ),
     )
     assert (status, errors) == (0, ""), (status, errors)
     assert json.loads(output)["digest"].startswith("sha256:"), output

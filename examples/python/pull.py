@@ -3,9 +3,9 @@
 
 usage: pull REFERENCE FILE HOSTNAME KEY ADDRESS GATEWAY [PROGRAM ARGUMENT...]
 
-Pulls an image into FILE with a progress bar, writes hostname, ssh key and network into it, makes it boot, and prints
-the image's record as JSON. PROGRAM is what runs in the machine if the image has no init. Ctrl-C stops it and leaves
-no file. With SOURCE_DATE_EPOCH the disk is reproducible.
+Pulls an image into FILE with a progress bar, writes hostname, ssh key and network into it, makes it boot,
+and prints the image's record as JSON. PROGRAM is what runs in the machine if the image has no init. Ctrl-C
+stops it and leaves no file. With SOURCE_DATE_EPOCH the disk is reproducible.
 
 examples/c, examples/rust and examples/go/pull are the same program.
 """
@@ -58,20 +58,22 @@ class Bar:
 def main(
     reference: str, file: str, hostname: str, key: str, address: str, gateway: str, *program: str
 ) -> None:
+    # What makes it boot comes below, in one commit with the rest.
+    pulling: banger.PullOptions = {"inject": False}
+    editing: banger.RootfsOptions = {}
     # The library does not read the environment for the time of what is written.
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    time = int(epoch) if epoch else None
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+        pulling["source_date_epoch"] = editing["source_date_epoch"] = int(epoch)
     bar = Bar()
     with banger.Store() as store:
         try:
-            # What makes it boot comes below, in one commit with the rest.
-            image = store.pull_to_file(reference, file, progress=bar, inject=False, source_date_epoch=time)
+            image = store.pull_to_file(reference, file, progress=bar, **pulling)
         finally:
             bar.end_line()
         with image:
             record = image.record
     # All that is the machine's own, or nothing.
-    with banger.Rootfs(file, edit=True, source_date_epoch=time) as rootfs:
+    with banger.Rootfs(file, edit=True, **editing) as rootfs:
         rootfs.write("/etc/hostname", f"{hostname}\n")
         for path in ("/root", "/root/.ssh"):
             with contextlib.suppress(FileExistsError):

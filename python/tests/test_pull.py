@@ -99,8 +99,8 @@ def test_an_open_file_is_empty_after_an_error(store: banger.Store, layout: str, 
         with pytest.raises(banger.BangerError) as caught:
             store.pull_to_fd(layout, file, inject=False, force=True)
         assert caught.value.code == 512
-    with path.open("rb") as file, pytest.raises(banger.ArgumentError, match="reading and writing"):
-        store.pull_to_fd(layout, file, inject=False)
+    with path.open("rb") as read_only, pytest.raises(banger.ArgumentError, match="reading and writing"):
+        store.pull_to_fd(layout, read_only, inject=False)
     reader, writer = os.pipe()
     try:
         with pytest.raises(banger.ArgumentError, match="is a pipe"):
@@ -115,19 +115,22 @@ def test_an_open_file_is_empty_after_an_error(store: banger.Store, layout: str, 
 def test_a_guest_binary_in_memory(store: banger.Store, layout: str) -> None:
     # The header of a static executable for amd64, the processor of the image.
     binary = b"\x7fELF\x02\x01".ljust(18, b"\0") + bytes([62]).ljust(46, b"\0")
-    options: banger.PullOptions = {"platform": "linux/amd64", "init": "banger"}
+    options: banger.PullOptions = {"platform": "linux/amd64", "init": "banger", "guest_binary": binary}
     for unchanged in (False, True):
-        with store.pull(layout, guest_binary=binary, **options) as image:
+        with store.pull(layout, **options) as image:
             assert image.unchanged == unchanged
             with image.rootfs() as rootfs:
                 assert rootfs.read("/usr/local/bin/banger-vsock-agent") == binary
-    with store.pull(layout, guest_binary=binary + b"another", **options) as image:
+    options["guest_binary"] = binary + b"another"
+    with store.pull(layout, **options) as image:
         assert not image.unchanged
+    options["guest_binary"] = b"#!/bin/sh"
     with pytest.raises(banger.UnsupportedError, match="it is not an ELF file") as caught:
-        store.pull(layout, guest_binary=b"#!/bin/sh", **options)
+        store.pull(layout, **options)
     assert caught.value.code == 812
+    options["guest_dir"] = "/nowhere"
     with pytest.raises(banger.ArgumentError):
-        store.pull(layout, guest_binary=binary, guest_dir="/nowhere", **options)
+        store.pull(layout, **options)
 
 
 def test_the_images_of_a_store(store: banger.Store, layout: str, tmp_path: Path) -> None:

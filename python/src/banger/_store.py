@@ -122,8 +122,8 @@ class Store(Handle):
         or of a block device that is large enough. It is open for reading and writing. Its position is neither
         used nor moved. The path of the image is "/dev/fd/N".
 
-        What the file held is lost. After an error a regular file is as it was or empty; a block device is as it
-        was, or its first 4096 bytes are zeros and the others undefined.
+        What the file held is lost. After an error a regular file is as it was or empty; a block device is as
+        it was, or its first 4096 bytes are zeros and the others undefined.
         """
         with self._pull_to_fd_task(reference, file, cancel, options) as task:
             task.drive(progress)
