@@ -204,7 +204,7 @@ fn what_cannot_hold_an_image_is_refused_before_anything_is_done() {
 
     let mut archive = fixture.request.clone();
     archive.reference = format!("docker-archive:{}", fixture.path("archive")).parse().unwrap();
-    let output = OutputFd::new(&fixture.old_file("archive")).unwrap();
+    let output = OutputFd::new(fixture.old_file("archive")).unwrap();
     let error = pull_to_fd(&archive, &output, &fixture.dirs, &EventHandler::none(), &Cancellation::new());
     assert_eq!(error.unwrap_err().code(), 507, "the source itself");
     assert_eq!(fs::read(fixture.path("archive")).unwrap(), OLD);
