@@ -24,7 +24,8 @@
  * Threads. All calls block. A progress function runs on the thread that made the call, only during the call;
  * it may use handles of other calls, and must not unwind, throw or longjmp. Share among threads what says so;
  * use any other handle from one thread at a time. Threads of the library block all signals that are sent to the
- * process. No function may be called in a signal handler, or in a child after fork before it calls exec.
+ * process; programs that it starts (credential helpers, tools of e2fsprogs) start with none blocked. No function
+ * may be called in a signal handler, or in a child after fork before it calls exec.
  *
  * The process. The library does not touch signal handlers, SIGPIPE, the environment, the working directory, the
  * umask, the locale, standard input, output or error. It reads the environment only where the description says

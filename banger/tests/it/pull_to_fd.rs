@@ -217,3 +217,16 @@ fn what_cannot_hold_an_image_is_refused_before_anything_is_done() {
     assert!(error.message().contains("backend e2fsprogs"), "{error}");
     assert_eq!(fs::read(fixture.path("archive")).unwrap(), OLD);
 }
+
+#[cfg(feature = "tokio")]
+#[test]
+fn the_future_writes_the_same_bytes() {
+    let fixture = Fixture::new();
+    let file = fixture.old_file("disk");
+    let output = OutputFd::new(&file).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (none, stop) = (EventHandler::none(), Cancellation::new());
+    let pull = banger::pull_to_fd_async(&fixture.request, output, &fixture.dirs, &none, &stop);
+    runtime.block_on(pull).unwrap();
+    assert!(content(&file) == fixture.wanted());
+}
