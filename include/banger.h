@@ -24,7 +24,8 @@
  * Threads. All calls block. A progress function runs on the thread that made the call, only during the call;
  * it may use handles of other calls, and must not unwind, throw or longjmp. Share among threads what says so;
  * use any other handle from one thread at a time. Threads of the library block all signals that are sent to the
- * process. No function may be called in a signal handler, or in a child after fork before it calls exec.
+ * process; programs that it starts (credential helpers, tools of e2fsprogs) start with none blocked. No function
+ * may be called in a signal handler, or in a child after fork before it calls exec.
  *
  * The process. The library does not touch signal handlers, SIGPIPE, the environment, the working directory, the
  * umask, the locale, standard input, output or error. It reads the environment only where the description says
@@ -577,6 +578,11 @@ typedef enum banger_option {
      * Boolean: whether missing parent directories are made. Default: false.
      */
     BANGER_OPT_COPY_PARENTS = 122,
+    /**
+     * Bytes: a guest binary for the processor of the image, in the place of the library's own. It excludes
+     * GUEST_DIR.
+     */
+    BANGER_OPT_GUEST_BINARY = 123,
     /**
      * Text: an initrd for the kernel; the source is a kernel image then.
      */
@@ -1490,7 +1496,7 @@ struct banger_options *banger_options_new(void);
 int banger_options_set_bool(struct banger_options *options, int key, bool value, struct banger_error **error);
 
 /**
- * Sets an option that takes bytes, which no option of this version does. The bytes are copied.
+ * Sets an option that takes bytes. The bytes are copied.
  */
 int banger_options_set_bytes(struct banger_options *options,
                              int key,
@@ -1538,6 +1544,36 @@ int banger_pull_start(const struct banger_store *store,
                       const struct banger_cancel *cancel,
                       struct banger_task **task,
                       struct banger_error **error);
+
+/**
+ * Pulls an image into the open file `fd`, in place: a regular file, also one in memory or without a name, or a block
+ * device that is large enough. The bytes are those of banger_pull_to_file. `fd` must be open for reading and writing,
+ * without O_APPEND and O_DIRECT; its position is neither used nor moved, and no lock is taken. A pipe, a socket and a
+ * mounted device are error 508. banger_image_path of the image is "/dev/fd/N".
+ *
+ * What the file held is lost. If the call fails, a regular file is as it was or empty; a block device is as it was,
+ * or its first 4096 bytes are zeros and the others undefined.
+ */
+int banger_pull_to_fd(const struct banger_store *store,
+                      const char *reference,
+                      int fd,
+                      const struct banger_options *options,
+                      const struct banger_cancel *cancel,
+                      banger_progress_fn progress,
+                      void *user_data,
+                      struct banger_image **image,
+                      struct banger_error **error);
+
+/**
+ * Starts banger_pull_to_fd. The task holds a copy of `fd`: you may close your own.
+ */
+int banger_pull_to_fd_start(const struct banger_store *store,
+                            const char *reference,
+                            int fd,
+                            const struct banger_options *options,
+                            const struct banger_cancel *cancel,
+                            struct banger_task **task,
+                            struct banger_error **error);
 
 /**
  * Pulls an image into the ext4 file `file`, as `banger image pull --output` does. The file is complete when

@@ -40,7 +40,7 @@ mod staging;
 mod tools;
 mod xattr;
 
-use banger_tree::{Rootfs, RootfsError};
+use banger_tree::{ChildSetup, Rootfs, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use banger_ext4::Ext4Error;
@@ -57,6 +57,7 @@ pub struct E2fsprogsBackend {
     debugfs: Option<Utf8PathBuf>,
     e2fsck: Option<Utf8PathBuf>,
     scratch_directory: Option<Utf8PathBuf>,
+    child_setup: ChildSetup,
 }
 
 impl E2fsprogsBackend {
@@ -90,6 +91,16 @@ impl E2fsprogsBackend {
         Self { scratch_directory: Some(path.into()), ..self }
     }
 
+    /// Returns this backend with a function that prepares the programs before they start.
+    #[must_use]
+    pub fn with_child_setup(self, child_setup: ChildSetup) -> Self {
+        Self { child_setup, ..self }
+    }
+
+    fn tool(&self, name: &str, configured: Option<&Utf8PathBuf>) -> Result<Tool, Ext4Error> {
+        Tool::find(name, configured, self.child_setup)
+    }
+
     fn scratch_parent(&self) -> Result<Utf8PathBuf, Ext4Error> {
         match &self.scratch_directory {
             Some(path) => Ok(path.clone()),
@@ -108,17 +119,17 @@ impl Ext4Backend for E2fsprogsBackend {
 
     fn create(&self, path: &Utf8Path, options: &Ext4Options) -> Result<Box<dyn Ext4Builder>, Ext4Error> {
         let tools = Tools {
-            mke2fs: Tool::find("mke2fs", self.mke2fs.as_ref())?,
-            debugfs: Tool::find("debugfs", self.debugfs.as_ref())?,
-            e2fsck: Tool::find("e2fsck", self.e2fsck.as_ref())?,
+            mke2fs: self.tool("mke2fs", self.mke2fs.as_ref())?,
+            debugfs: self.tool("debugfs", self.debugfs.as_ref())?,
+            e2fsck: self.tool("e2fsck", self.e2fsck.as_ref())?,
         };
         Ok(Box::new(E2fsprogsBuilder::create(path, &self.scratch_parent()?, tools, options)?))
     }
 
     fn open(&self, path: &Utf8Path) -> Result<Box<dyn Rootfs>, RootfsError> {
         let tools = || -> Result<_, Ext4Error> {
-            let debugfs = Tool::find("debugfs", self.debugfs.as_ref())?;
-            let e2fsck = Tool::find("e2fsck", self.e2fsck.as_ref())?;
+            let debugfs = self.tool("debugfs", self.debugfs.as_ref())?;
+            let e2fsck = self.tool("e2fsck", self.e2fsck.as_ref())?;
             Ok((EditTools { debugfs, e2fsck }, self.scratch_parent()?))
         };
         let (tools, scratch_parent) = tools().map_err(|error| rootfs_error(error, path))?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use banger_tree::Cancellation;
+use banger_tree::{Cancellation, ChildSetup};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::host;
@@ -44,6 +44,7 @@ impl Version {
 pub(crate) struct Tool {
     path: PathBuf,
     version: String,
+    child_setup: ChildSetup,
 }
 
 /// How a program ended.
@@ -71,7 +72,11 @@ impl Tool {
     ///
     /// # Errors
     /// The program is missing, prints no version, or has a version that must not be used.
-    pub(crate) fn find(name: &str, configured: Option<&Utf8PathBuf>) -> Result<Self, Ext4Error> {
+    pub(crate) fn find(
+        name: &str,
+        configured: Option<&Utf8PathBuf>,
+        child_setup: ChildSetup,
+    ) -> Result<Self, Ext4Error> {
         let missing = |tool: &str| Ext4Error::ToolMissing { tool: tool.to_owned() };
         let path = match configured {
             Some(path) if !path.is_file() => return Err(missing(path.as_str())),
@@ -86,7 +91,9 @@ impl Tool {
             version: version.to_owned(),
             reason: reason.to_owned(),
         };
-        let output = Command::new(&path).arg("-V").env("LC_ALL", "C").stdin(Stdio::null()).output();
+        let mut command = Command::new(&path);
+        child_setup.apply(&mut command);
+        let output = command.arg("-V").env("LC_ALL", "C").stdin(Stdio::null()).output();
         let output =
             output.map_err(|error| unfit("of unknown version", &format!("it does not start: {error}")))?;
         let banner = if output.stderr.is_empty() { output.stdout } else { output.stderr };
@@ -100,7 +107,7 @@ impl Tool {
             return Err(unfit(text, "1.47.3 cuts files over 2 GiB short; use any other version"));
         }
         let version = text.to_owned();
-        Ok(Self { path, version })
+        Ok(Self { path, version, child_setup })
     }
 
     /// Runs the program to its end, with its stderr in `<directory>/stderr`.
@@ -110,7 +117,9 @@ impl Tool {
     pub(crate) fn run(&self, arguments: &[OsString], run: &ToolRun<'_>) -> Result<Outcome, Ext4Error> {
         let log = run.directory.join("stderr");
         let stderr = File::create(&log).map_err(|error| host::failed("create", &log, error))?;
-        let started = Command::new(&self.path)
+        let mut command = Command::new(&self.path);
+        self.child_setup.apply(&mut command);
+        let started = command
             .args(arguments)
             .current_dir(run.directory)
             .env("LC_ALL", "C")

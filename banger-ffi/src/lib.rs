@@ -26,6 +26,7 @@ pub mod pull;
 mod request;
 pub mod rootfs;
 pub mod rootfs_edit;
+mod signals;
 mod sized;
 pub mod store;
 pub mod string;

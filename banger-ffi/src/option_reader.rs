@@ -70,6 +70,14 @@ impl<'a> OptionReader<'a> {
         }
     }
 
+    /// Returns the bytes under `key`.
+    pub(crate) fn bytes(&self, key: banger_option) -> Option<&'a [u8]> {
+        match self.value(key)? {
+            OptionValue::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Returns the texts under `key`.
     pub(crate) fn list(&self, key: banger_option) -> &'a [String] {
         match self.value(key) {

@@ -167,6 +167,9 @@ pub enum banger_option {
     BANGER_OPT_COPY_GID = 121,
     /// Boolean: whether missing parent directories are made. Default: false.
     BANGER_OPT_COPY_PARENTS = 122,
+    /// Bytes: a guest binary for the processor of the image, in the place of the library's own. It excludes
+    /// GUEST_DIR.
+    BANGER_OPT_GUEST_BINARY = 123,
     /// Text: an initrd for the kernel; the source is a kernel image then.
     BANGER_OPT_KERNEL_INITRD = 200,
     /// Text: a directory with the modules of the kernel; the source is a kernel image then.
@@ -280,6 +283,7 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_COPY_UID, ValueKind::Number),
     (BANGER_OPT_COPY_GID, ValueKind::Number),
     (BANGER_OPT_COPY_PARENTS, ValueKind::Flag),
+    (BANGER_OPT_GUEST_BINARY, ValueKind::Bytes),
     (BANGER_OPT_KERNEL_INITRD, ValueKind::Text),
     (BANGER_OPT_KERNEL_MODULES, ValueKind::Text),
     (BANGER_OPT_KERNEL_CONFIG, ValueKind::Text),
@@ -292,7 +296,7 @@ pub(crate) enum OptionValue {
     Text(String),
     Number(u64),
     Flag(bool),
-    Bytes(#[expect(dead_code, reason = "no option of this version takes bytes")] Vec<u8>),
+    Bytes(Vec<u8>),
     List(Vec<String>),
 }
 
@@ -389,7 +393,7 @@ pub unsafe extern "C" fn banger_options_set_bool(
     unsafe { set(options, key, ValueKind::Flag, error, || Ok(OptionValue::Flag(value))) }
 }
 
-/// Sets an option that takes bytes, which no option of this version does. The bytes are copied.
+/// Sets an option that takes bytes. The bytes are copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_options_set_bytes(
     options: *mut banger_options,

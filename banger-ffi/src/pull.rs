@@ -1,11 +1,11 @@
 //! Pulls and builds: blocking calls, and tasks for event loops.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use pipeline::{BuildRequest, Cancellation, EventHandler, PullRequest};
+use pipeline::{BuildRequest, Cancellation, EventHandler, OutputFd, PullRequest};
 
 use crate::call::{borrowed, borrowed_mut, guarded, guarded_object};
 use crate::cancel::{banger_cancel, cancellation};
@@ -14,7 +14,8 @@ use crate::event::{banger_event, banger_progress_fn};
 use crate::image::banger_image;
 use crate::option_reader::OptionReader;
 use crate::options::banger_options;
-use crate::request::{build_request, pull_request};
+use crate::request::{PullTarget, build_request, pull_request};
+use crate::rootfs_edit::file_of;
 use crate::store::banger_store;
 use crate::string::{banger_string, host_path, text};
 use crate::task::{Step, Task};
@@ -22,8 +23,7 @@ use crate::task::{Step, Task};
 /// A pull that is ready to run on a thread of its own.
 struct PreparedPull {
     request: PullRequest,
-    /// The file to write; `None` is the store.
-    file: Option<Utf8PathBuf>,
+    target: PullTarget,
     dirs: pipeline::Dirs,
 }
 
@@ -33,26 +33,41 @@ impl PreparedPull {
     unsafe fn of(
         store: *const banger_store,
         reference: *const c_char,
-        file: Option<*const c_char>,
+        target: impl FnOnce() -> Result<PullTarget, Fault>,
         options: *const banger_options,
         call: &str,
     ) -> Result<Self, Fault> {
         // SAFETY: as the function's own condition.
-        let (store, reference, file, given) = unsafe {
-            let file = file.map(|file| host_path(file, "file")).transpose()?;
-            (borrowed(store, "store")?, text(reference, "reference")?, file, OptionReader::of(options))
-        };
-        let mut request = pull_request(reference.parse()?, given, file.is_some(), call)?;
+        let (store, reference, given) =
+            unsafe { (borrowed(store, "store")?, text(reference, "reference")?, OptionReader::of(options)) };
+        let target = target()?;
+        let mut request = pull_request(reference.parse()?, given, &target, call)?;
         request.puller = Some(store.puller.clone());
-        Ok(Self { request, file: file.map(ToOwned::to_owned), dirs: store.dirs.clone() })
+        Ok(Self { request, target, dirs: store.dirs.clone() })
     }
 
     fn run(&self, events: &EventHandler, stop: &Cancellation) -> Result<Box<banger_image>, Fault> {
-        banger_image::pulled(match &self.file {
-            Some(file) => pipeline::pull_to_file(&self.request, file, &self.dirs, events, stop)?,
-            None => pipeline::pull(&self.request, &self.dirs, events, stop)?,
+        let Self { request, target, dirs } = self;
+        banger_image::pulled(match target {
+            PullTarget::Store => pipeline::pull(request, dirs, events, stop)?,
+            PullTarget::File(file) => pipeline::pull_to_file(request, file, dirs, events, stop)?,
+            PullTarget::Fd(output) => pipeline::pull_to_fd(request, output, dirs, events, stop)?,
         })
     }
+}
+
+/// # Safety
+/// `file` is NULL or a text that ends.
+unsafe fn file_target(file: *const c_char) -> Result<PullTarget, Fault> {
+    // SAFETY: as the function's own condition.
+    Ok(PullTarget::File(unsafe { host_path(file, "file")? }.to_owned()))
+}
+
+fn fd_target(fd: c_int) -> Result<PullTarget, Fault> {
+    // A number that is no open file is a wrong argument.
+    file_of(fd)?;
+    // SAFETY: it is open, as was just seen, and the caller keeps it open during the call.
+    Ok(PullTarget::Fd(OutputFd::new(unsafe { BorrowedFd::borrow_raw(fd) })?))
 }
 
 /// A build that is ready to run on a thread of its own.
@@ -98,7 +113,7 @@ pub unsafe extern "C" fn banger_pull(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, image, || {
-            let pull = PreparedPull::of(store, reference, None, options, "banger_pull")?;
+            let pull = PreparedPull::of(store, reference, || Ok(PullTarget::Store), options, "banger_pull")?;
             Task::run(&cancellation(cancel), progress, user_data, move |events, stop| pull.run(events, stop))
         })
     }
@@ -121,7 +136,36 @@ pub unsafe extern "C" fn banger_pull_to_file(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, image, || {
-            let pull = PreparedPull::of(store, reference, Some(file), options, "banger_pull_to_file")?;
+            let pull =
+                PreparedPull::of(store, reference, || file_target(file), options, "banger_pull_to_file")?;
+            Task::run(&cancellation(cancel), progress, user_data, move |events, stop| pull.run(events, stop))
+        })
+    }
+}
+
+/// Pulls an image into the open file `fd`, in place: a regular file, also one in memory or without a name, or a block
+/// device that is large enough. The bytes are those of banger_pull_to_file. `fd` must be open for reading and writing,
+/// without O_APPEND and O_DIRECT; its position is neither used nor moved, and no lock is taken. A pipe, a socket and a
+/// mounted device are error 508. banger_image_path of the image is "/dev/fd/N".
+///
+/// What the file held is lost. If the call fails, a regular file is as it was or empty; a block device is as it was,
+/// or its first 4096 bytes are zeros and the others undefined.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_pull_to_fd(
+    store: *const banger_store,
+    reference: *const c_char,
+    fd: c_int,
+    options: *const banger_options,
+    cancel: *const banger_cancel,
+    progress: banger_progress_fn,
+    user_data: *mut c_void,
+    image: *mut *mut banger_image,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded_object(error, image, || {
+            let pull = PreparedPull::of(store, reference, || fd_target(fd), options, "banger_pull_to_fd")?;
             Task::run(&cancellation(cancel), progress, user_data, move |events, stop| pull.run(events, stop))
         })
     }
@@ -181,13 +225,26 @@ impl TaskWork {
             Self::Finished => Step::Ended,
         }
     }
+}
 
-    /// The error of a call that wants another result than `self` has.
-    fn unfit(&self, wanted: &str) -> Fault {
-        Fault::argument(match self {
-            Self::Finished => "the task was finished before".to_owned(),
-            _ => format!("the result of the task is not {wanted}"),
-        })
+impl banger_task {
+    /// Ends the work whose result is `wanted`; `take` finds it. Other work goes on.
+    fn finish<T>(
+        &mut self,
+        wanted: &str,
+        take: impl FnOnce(TaskWork) -> Result<Task<T>, TaskWork>,
+    ) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+    {
+        match take(std::mem::replace(&mut self.work, TaskWork::Finished)) {
+            Ok(task) => task.finish(),
+            Err(TaskWork::Finished) => Err(Fault::argument("the task was finished before")),
+            Err(other) => {
+                self.work = other;
+                Err(Fault::argument(format!("the result of the task is not {wanted}")))
+            }
+        }
     }
 }
 
@@ -205,8 +262,30 @@ pub unsafe extern "C" fn banger_pull_start(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, task, || {
-            let file = (!file.is_null()).then_some(file);
-            let pull = PreparedPull::of(store, reference, file, options, "banger_pull_start")?;
+            let target = || if file.is_null() { Ok(PullTarget::Store) } else { file_target(file) };
+            let pull = PreparedPull::of(store, reference, target, options, "banger_pull_start")?;
+            let task = Task::start(&cancellation(cancel), move |events, stop| pull.run(events, stop))?;
+            Ok(Box::new(banger_task { work: TaskWork::Image(task), event: None }))
+        })
+    }
+}
+
+/// Starts banger_pull_to_fd. The task holds a copy of `fd`: you may close your own.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_pull_to_fd_start(
+    store: *const banger_store,
+    reference: *const c_char,
+    fd: c_int,
+    options: *const banger_options,
+    cancel: *const banger_cancel,
+    task: *mut *mut banger_task,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded_object(error, task, || {
+            let target = || fd_target(fd);
+            let pull = PreparedPull::of(store, reference, target, options, "banger_pull_to_fd_start")?;
             let task = Task::start(&cancellation(cancel), move |events, stop| pull.run(events, stop))?;
             Ok(Box::new(banger_task { work: TaskWork::Image(task), event: None }))
         })
@@ -275,14 +354,10 @@ pub unsafe extern "C" fn banger_task_finish_image(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, image, || {
-            let work = &mut borrowed_mut(task, "task")?.work;
-            match std::mem::replace(work, TaskWork::Finished) {
-                TaskWork::Image(task) => task.finish(),
-                other => {
-                    *work = other;
-                    Err(work.unfit("an image"))
-                }
-            }
+            borrowed_mut(task, "task")?.finish("an image", |work| match work {
+                TaskWork::Image(task) => Ok(task),
+                other => Err(other),
+            })
         })
     }
 }
@@ -297,14 +372,10 @@ pub unsafe extern "C" fn banger_task_finish_json(
     // SAFETY: the caller's pointers are as the header says.
     unsafe {
         guarded_object(error, json, || {
-            let work = &mut borrowed_mut(task, "task")?.work;
-            match std::mem::replace(work, TaskWork::Finished) {
-                TaskWork::Json(task) => task.finish(),
-                other => {
-                    *work = other;
-                    Err(work.unfit("a document"))
-                }
-            }
+            borrowed_mut(task, "task")?.finish("a document", |work| match work {
+                TaskWork::Json(task) => Ok(task),
+                other => Err(other),
+            })
         })
     }
 }

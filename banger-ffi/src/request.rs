@@ -5,27 +5,41 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::guest::NetworkConfig;
 use pipeline::{
-    BuildRequest, Cost, Credential, CredentialSource, GuestOptions, ImageSize, Limits, PullOptions,
-    PullRequest, Reference, Uuid, parse_init_mode, parse_uuid,
+    BuildRequest, ChildSetup, Cost, Credential, CredentialSource, GuestBinary, GuestOptions, ImageSize,
+    Limits, OutputFd, PullOptions, PullRequest, Reference, Uuid, parse_init_mode, parse_uuid,
 };
 
 use crate::error::Fault;
 use crate::option_reader::OptionReader;
 use crate::options::{banger_option, banger_option::*};
+use crate::signals::unblock_in_child;
 
 /// How long a credential helper may take where nothing is said.
 const HELPER_TIMEOUT_MS: u64 = 30_000;
 
-/// Returns the request of a pull. `call` is its name; a pull to a file takes no name.
+/// Where a pull puts its image.
+#[derive(Debug)]
+pub(crate) enum PullTarget {
+    Store,
+    File(Utf8PathBuf),
+    Fd(OutputFd),
+}
+
+/// Returns the request of a pull, whose options depend on its target. `call` is its name.
 pub(crate) fn pull_request(
     reference: Reference,
     given: OptionReader<'_>,
-    is_to_file: bool,
+    target: &PullTarget,
     call: &str,
 ) -> Result<PullRequest, Fault> {
     let mut request = PullRequest::new(reference);
-    if !is_to_file {
+    if matches!(target, PullTarget::Store) {
         request.name = given.parsed(BANGER_OPT_NAME)?;
+    }
+    // An open file is written in place, by the native backend.
+    if !matches!(target, PullTarget::Fd(_)) {
+        request.force = given.flag(BANGER_OPT_FORCE).unwrap_or(false);
+        request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
     }
     request.pull = pull_options(&given)?;
     request.limits = limits(&given)?;
@@ -34,9 +48,7 @@ pub(crate) fn pull_request(
     request.backend = given.parsed(BANGER_OPT_BACKEND)?.unwrap_or_default();
     let guest = guest_options(&given)?;
     request.guest = given.flag(BANGER_OPT_INJECT).unwrap_or(true).then_some(guest);
-    request.force = given.flag(BANGER_OPT_FORCE).unwrap_or(false);
     request.source_date_epoch = given.number(BANGER_OPT_SOURCE_DATE_EPOCH)?;
-    request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
     given.finish(call)?;
     Ok(request)
 }
@@ -70,6 +82,7 @@ pub(crate) fn build_request(
     request.force = given.flag(BANGER_OPT_FORCE).unwrap_or(false);
     request.source_date_epoch = given.number(BANGER_OPT_SOURCE_DATE_EPOCH)?;
     request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
+    request.child_setup = ChildSetup::new(unblock_in_child);
     given.finish(call)?;
     Ok(request)
 }
@@ -77,11 +90,14 @@ pub(crate) fn build_request(
 /// Returns how an image is made to boot.
 pub(crate) fn guest_options(given: &OptionReader<'_>) -> Result<GuestOptions, Fault> {
     let init = given.text(BANGER_OPT_INIT).map(parse_init_mode).transpose()?.unwrap_or_default();
-    Ok(GuestOptions::default().with_init(init).with_dir(path(given, BANGER_OPT_GUEST_DIR)))
+    let binary = given.bytes(BANGER_OPT_GUEST_BINARY).map(GuestBinary::new);
+    let dir = path(given, BANGER_OPT_GUEST_DIR);
+    Ok(GuestOptions::default().with_init(init).with_dir(dir).with_binary(binary))
 }
 
 fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
     let mut options = PullOptions::default();
+    options.child_setup = ChildSetup::new(unblock_in_child);
     options.platform = given.parsed(BANGER_OPT_PLATFORM)?;
     if let Some(jobs) = given.number::<u16>(BANGER_OPT_JOBS)? {
         options.jobs = usize::from(jobs);

@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _, pipe};
-use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +17,7 @@ use pipeline::{Cancellation, Event, EventHandler};
 
 use crate::error::Fault;
 use crate::event::{banger_event, banger_progress_fn};
+use crate::signals::without_signals;
 
 /// How many events wait for the caller.
 const QUEUE_LENGTH: usize = 64;
@@ -277,25 +277,4 @@ impl<T> Drop for Task<T> {
             self.join();
         }
     }
-}
-
-/// Runs `spawn` with the signals of this thread blocked: a new thread takes its signal mask from here, and the
-/// host's handlers have to run on the host's threads. Signals that tell of a fault of the thread stay.
-fn without_signals<R>(spawn: impl FnOnce() -> R) -> R {
-    let mut blocked = MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: the sets are written before they are read, and the signals exist.
-    let is_masked = unsafe {
-        libc::sigfillset(blocked.as_mut_ptr());
-        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS] {
-            libc::sigdelset(blocked.as_mut_ptr(), signal);
-        }
-        libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr()) == 0
-    };
-    let result = spawn();
-    if is_masked {
-        // SAFETY: `before` was written by the call above.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    }
-    result
 }

@@ -23,6 +23,7 @@
 mod attributes;
 mod budget;
 mod cancellation;
+mod child_setup;
 mod children;
 mod content;
 mod content_error;
@@ -58,6 +59,7 @@ pub use budget::{
     OverBudget,
 };
 pub use cancellation::{CancelGuard, Cancellation};
+pub use child_setup::ChildSetup;
 pub use children::{Children, ChildrenIter};
 pub use content::{ContentStore, LayerIndex};
 pub use content_error::ContentError;

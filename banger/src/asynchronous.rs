@@ -12,6 +12,7 @@ use crate::calls;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::EventHandler;
+use crate::output_fd::OutputFd;
 use crate::request::{PullRequest, PulledFile};
 
 /// Like [`pull`](crate::pull), but does not block the runtime. A dropped future stops its run, which then
@@ -51,6 +52,28 @@ pub async fn pull_to_file_async(
     let output = output.to_owned();
     off_runtime(cancellation, move |cancellation| {
         calls::pull_to_file(&request, &output, &dirs, &events, cancellation)
+    })
+    .await
+}
+
+/// Like [`pull_to_fd`](crate::pull_to_fd), but does not block the runtime. A dropped future stops its run,
+/// which then cleans up on its own thread.
+///
+/// # Errors
+/// As [`pull_to_fd`](crate::pull_to_fd); the runtime shuts down before the run begins.
+///
+/// # Panics
+/// The event handler panicked, or no tokio runtime drives the future.
+pub async fn pull_to_fd_async(
+    request: &PullRequest,
+    output: OutputFd,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<PulledFile, Error> {
+    let (request, dirs, events) = (request.clone(), dirs.clone(), events.clone());
+    off_runtime(cancellation, move |cancellation| {
+        calls::pull_to_fd(&request, &output, &dirs, &events, cancellation)
     })
     .await
 }

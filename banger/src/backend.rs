@@ -8,12 +8,13 @@ use banger_e2fsprogs::E2fsprogsBackend;
 use banger_ext4::{
     BuildReport, Ext4Backend as _, Ext4Builder, Ext4Error, Ext4Options, Identity, NativeBackend,
 };
-use banger_tree::{Advice, Setting, Tree};
+use banger_tree::{Advice, ChildSetup, Setting, Tree};
 use camino::Utf8Path;
 
 use crate::argument::ArgumentError;
 use crate::error::Error;
 use crate::output::OutputFile;
+use crate::output_fd::OutputFd;
 use crate::scratch::ScratchDir;
 
 /// Name of the default backend.
@@ -41,24 +42,47 @@ impl Backend {
         }
     }
 
-    /// Starts an image at `path`; files that the backend needs meanwhile go into a directory of their own
+    /// Starts an image at `place`; files that the backend needs meanwhile go into a directory of their own
     /// in `scratch_dir`, or in `$TMPDIR`.
     pub(crate) fn create(
         self,
-        path: &Utf8Path,
+        place: BuildPlace<'_>,
         options: &Ext4Options,
         scratch_dir: Option<&Utf8Path>,
+        child_setup: ChildSetup,
     ) -> Result<Begun, Error> {
-        match self {
-            Self::Native => Ok(Begun { builder: NativeBackend.create(path, options)?, _scratch: None }),
+        match (self, place) {
+            (Self::Native, BuildPlace::Path(path)) => {
+                Ok(Begun { builder: NativeBackend.create(path, options)?, _scratch: None })
+            }
+            (Self::Native, BuildPlace::Fd(output)) => {
+                Ok(Begun { builder: output.begin(options)?, _scratch: None })
+            }
             #[cfg(feature = "e2fsprogs")]
-            Self::E2fsprogs => {
+            (Self::E2fsprogs, BuildPlace::Fd(_)) => {
+                let reason = "it writes to new files only";
+                let error = ArgumentError::new(Setting("backend"), self.name(), reason);
+                Err(error.with_advice(Advice::new("choose native, or write to a path")).into())
+            }
+            #[cfg(feature = "e2fsprogs")]
+            (Self::E2fsprogs, BuildPlace::Path(path)) => {
                 let scratch = ScratchDir::create(scratch_dir)?;
-                let backend = E2fsprogsBackend::new().with_scratch_directory(scratch.path());
+                let backend = E2fsprogsBackend::new()
+                    .with_scratch_directory(scratch.path())
+                    .with_child_setup(child_setup);
                 Ok(Begun { builder: backend.create(path, options)?, _scratch: Some(scratch) })
             }
         }
     }
+}
+
+/// The file that an image is written to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BuildPlace<'a> {
+    /// A new file at this path.
+    Path(&'a Utf8Path),
+    /// An open file of the caller.
+    Fd(&'a OutputFd),
 }
 
 /// An image under construction, with the scratch directory that it needs.

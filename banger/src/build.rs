@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt as _;
 
 use banger_ext4::{BuildReport, Ext4Options, Identity, ImageSize};
 use banger_oci::{FlattenEvent, FlattenOptions, Flattened, LayerSource as _, Limits, flatten};
-use banger_tree::{Budget, Cancellation, ContentStore, Timestamp, Tree};
+use banger_tree::{Budget, Cancellation, ChildSetup, ContentStore, Timestamp, Tree};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::backend::{Backend, named};
+use crate::backend::{Backend, BuildPlace, named};
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::host_file::parent_of;
@@ -45,6 +45,8 @@ pub struct BuildRequest {
     pub source_date_epoch: Option<i64>,
     /// Directory for scratch files of the e2fsprogs backend; `None` for `$TMPDIR`.
     pub scratch_dir: Option<Utf8PathBuf>,
+    /// Prepares the tools of the e2fsprogs backend before they start.
+    pub child_setup: ChildSetup,
 }
 
 impl BuildRequest {
@@ -61,6 +63,7 @@ impl BuildRequest {
             force: false,
             source_date_epoch: None,
             scratch_dir: None,
+            child_setup: ChildSetup::default(),
         }
     }
 }
@@ -76,6 +79,7 @@ banger_tree::setters! {
         with_force => force: bool,
         with_source_date_epoch => source_date_epoch: Option<i64>,
         with_scratch_dir => scratch_dir: Option<Utf8PathBuf>,
+        with_child_setup => child_setup: ChildSetup,
     }
 }
 
@@ -218,7 +222,9 @@ impl BuildRun<'_> {
             .with_label(self.request.label.clone())
             .with_budget(budget.clone())
             .with_cancellation(self.cancellation.clone());
-        let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
+        let place = BuildPlace::Path(path);
+        let BuildRequest { backend, scratch_dir, child_setup, .. } = self.request;
+        let mut begun = backend.create(place, &options, scratch_dir.as_deref(), *child_setup)?;
         let (source_kind, SourceTree { tree, warnings }) = match content {
             SourceContent::Directory => {
                 (SourceKind::Directory, self.read_directory(&mut *begun.builder, &budget)?)

@@ -8,6 +8,7 @@ use crate::build::{self, BuildRequest, BuiltFile};
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::EventHandler;
+use crate::output_fd::OutputFd;
 use crate::request::{PullRequest, PulledFile};
 
 /// Pulls an image and publishes it in the image store under `dirs`. Replaces an older image of the same name.
@@ -50,6 +51,30 @@ pub fn pull_to_file(
 ) -> Result<PulledFile, Error> {
     events.during(cancellation, |events, cancellation| {
         crate::pull::pull_to_file(request, output, dirs, events, cancellation)
+    })
+}
+
+/// Pulls an image into an open file, in place, with the bytes of a [`pull_to_file`]. The result has the path
+/// `/dev/fd/N`.
+///
+/// The old bytes of the file are lost once the writing begins. If the call fails, a regular file is as it was or
+/// empty. A block device is as it was, or its first 4096 bytes are zeros and the others are undefined. The request's
+/// `force` has no effect, and its backend must be the native one.
+///
+/// # Errors
+/// As [`pull_to_file`], or a device is smaller than the file system.
+///
+/// # Panics
+/// The event handler panicked.
+pub fn pull_to_fd(
+    request: &PullRequest,
+    output: &OutputFd,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<PulledFile, Error> {
+    events.during(cancellation, |events, cancellation| {
+        crate::pull::pull_to_fd(request, output, dirs, events, cancellation)
     })
 }
 

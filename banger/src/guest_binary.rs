@@ -1,5 +1,6 @@
 //! The guest binary for an image, and its checks.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -20,12 +21,32 @@ pub struct GuestOptions {
     pub init: InitMode,
     /// A directory of guest binaries, `banger-guest-amd64` and so on, in the place of the embedded one.
     pub dir: Option<Utf8PathBuf>,
+    /// A guest binary in memory, for the image's processor. It excludes `dir`.
+    pub binary: Option<GuestBinary>,
 }
 
 banger_tree::setters! {
     GuestOptions {
         with_init => init: InitMode,
         with_dir => dir: Option<Utf8PathBuf>,
+        with_binary => binary: Option<GuestBinary>,
+    }
+}
+
+/// The bytes of a guest binary. Clones share them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GuestBinary(Arc<[u8]>);
+
+impl GuestBinary {
+    /// Takes the bytes of a binary. They are checked when an image is made to boot.
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Debug for GuestBinary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "GuestBinary({} bytes)", self.0.len())
     }
 }
 
@@ -49,11 +70,17 @@ pub enum GuestBinaryError {
         /// The host's error.
         source: io::Error,
     },
+    /// The options have both a binary and a directory of binaries.
+    #[error("there is a guest binary in memory, and one in {dir}")]
+    TwoSources {
+        /// The directory.
+        dir: Utf8PathBuf,
+    },
     /// It would not run in the guest.
-    #[error("{path} is no guest binary for {architecture}: {reason}")]
+    #[error("{} is no guest binary for {architecture}: {reason}", name_of(.path.as_deref()))]
     Unfit {
-        /// The file.
-        path: Utf8PathBuf,
+        /// The file; `None` for [`GuestOptions::binary`].
+        path: Option<Utf8PathBuf>,
         /// The processor, as OCI calls it.
         architecture: String,
         /// The reason.
@@ -68,6 +95,7 @@ impl GuestBinaryError {
             Self::NotEmbedded { .. } => 810,
             Self::Read { .. } => 811,
             Self::Unfit { .. } => 812,
+            Self::TwoSources { .. } => 813,
         }
     }
 }
@@ -82,6 +110,7 @@ impl Failure for GuestBinaryError {
             Self::NotEmbedded { .. } => ErrorKind::NotFound,
             Self::Read { source, .. } => ErrorKind::of_io(source),
             Self::Unfit { .. } => ErrorKind::Unsupported,
+            Self::TwoSources { .. } => ErrorKind::Argument,
         }
     }
 
@@ -91,6 +120,7 @@ impl Failure for GuestBinaryError {
                 format!("give {{setting}} a directory with {file_name}, or leave the image as it is"),
                 Setting("dir"),
             )),
+            Self::TwoSources { .. } => Some(Advice::new("give one of the two")),
             Self::Read { .. } | Self::Unfit { .. } => None,
         }
     }
@@ -102,8 +132,10 @@ impl Failure for GuestBinaryError {
                 context.with("architecture", architecture).with("file_name", file_name)
             }
             Self::Read { path, .. } => context.with("path", path),
+            Self::TwoSources { dir } => context.with("dir", dir),
             Self::Unfit { path, architecture, .. } => {
-                context.with("path", path).with("architecture", architecture)
+                let context = context.with("architecture", architecture);
+                path.iter().fold(context, |context, path| context.with("path", path))
             }
         }
     }
@@ -132,27 +164,36 @@ pub fn embedded_guest(architecture: &str) -> Option<&'static [u8]> {
     EMBEDDED.iter().find(|(embedded, _)| *embedded == architecture).map(|(_, bytes)| *bytes)
 }
 
-/// Returns the guest binary for the processor that OCI calls `architecture`.
+/// Returns the guest binary that `options` choose for the processor that OCI calls `architecture`.
 pub(crate) fn guest_binary(
+    options: &GuestOptions,
     architecture: &str,
-    dir: Option<&Utf8Path>,
 ) -> Result<Arc<[u8]>, GuestBinaryError> {
     let file_name = format!("banger-guest-{architecture}");
-    let Some(dir) = dir else {
-        return match embedded_guest(architecture) {
-            Some(bytes) => Ok(bytes.into()),
-            None => Err(GuestBinaryError::NotEmbedded { architecture: architecture.to_owned(), file_name }),
-        };
-    };
-    let path = dir.join(file_name);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(source) => return Err(GuestBinaryError::Read { path, source }),
+    let (bytes, path) = match (&options.binary, &options.dir) {
+        (Some(_), Some(dir)) => return Err(GuestBinaryError::TwoSources { dir: dir.clone() }),
+        (Some(binary), None) => (Arc::clone(&binary.0), None),
+        (None, Some(dir)) => {
+            let path = dir.join(file_name);
+            match std::fs::read(&path) {
+                Ok(bytes) => (bytes.into(), Some(path)),
+                Err(source) => return Err(GuestBinaryError::Read { path, source }),
+            }
+        }
+        (None, None) => {
+            let architecture = architecture.to_owned();
+            let embedded = embedded_guest(&architecture).map(Arc::from);
+            return embedded.ok_or(GuestBinaryError::NotEmbedded { architecture, file_name });
+        }
     };
     match check_executable(&bytes, architecture) {
-        Ok(()) => Ok(bytes.into()),
+        Ok(()) => Ok(bytes),
         Err(reason) => Err(GuestBinaryError::Unfit { path, architecture: architecture.to_owned(), reason }),
     }
+}
+
+fn name_of(path: Option<&Utf8Path>) -> &str {
+    path.map_or("the binary in memory", Utf8Path::as_str)
 }
 
 /// Returns the digest of all files that an injection writes. Images with equal digests got the same files.
@@ -192,7 +233,7 @@ mod tests {
     fn binaries_of_a_directory_are_checked() {
         let dir = tempfile::tempdir().unwrap();
         let dir = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
-        std::fs::create_dir_all(&dir).unwrap();
+        let in_dir = GuestOptions::default().with_dir(Some(dir.clone()));
         let mut cut = elf(183, &[1, 1]);
         cut.truncate(120);
         for (bytes, want) in [
@@ -203,16 +244,26 @@ mod tests {
             (b"#!/bin/sh".to_vec(), Some("not an ELF")),
         ] {
             std::fs::write(dir.join("banger-guest-arm64"), &bytes).unwrap();
-            match (guest_binary("arm64", Some(&dir)), want) {
-                (Ok(found), None) => assert_eq!(*found, *bytes),
-                (Err(error @ GuestBinaryError::Unfit { .. }), Some(want)) => {
-                    assert!(error.to_string().contains(want), "{error}");
+            let in_memory = GuestOptions::default().with_binary(Some(GuestBinary::new(bytes.clone())));
+            for (options, name) in [(&in_dir, dir.as_str()), (&in_memory, "the binary in memory is no guest")]
+            {
+                match (guest_binary(options, "arm64"), want) {
+                    (Ok(found), None) => assert_eq!(*found, *bytes),
+                    (Err(error @ GuestBinaryError::Unfit { .. }), Some(want)) => {
+                        let text = error.to_string();
+                        assert!(text.contains(want) && text.starts_with(name), "{text}");
+                        assert_eq!(error.code(), 812);
+                    }
+                    (other, want) => panic!("{other:?}, want {want:?}"),
                 }
-                (other, want) => panic!("{other:?}, want {want:?}"),
             }
         }
-        assert!(matches!(guest_binary("riscv64", Some(&dir)), Err(GuestBinaryError::Read { .. })));
-        std::fs::remove_dir_all(&dir).unwrap();
+        let missing = guest_binary(&in_dir, "riscv64");
+        assert!(matches!(missing, Err(GuestBinaryError::Read { .. })), "{missing:?}");
+        let both = in_dir.with_binary(Some(GuestBinary::new(elf(183, &[1]))));
+        let error = guest_binary(&both, "arm64").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Argument, "{error}");
+        assert_eq!(format!("{:?}", both.binary), "Some(GuestBinary(120 bytes))");
     }
 
     #[test]
@@ -223,10 +274,10 @@ mod tests {
         for (architecture, bytes) in EMBEDDED {
             assert_eq!(check_executable(bytes, architecture), Ok(()));
             assert_eq!(architecture_of(bytes), Some(*architecture));
-            assert!(guest_binary(architecture, None).is_ok());
+            assert!(guest_binary(&GuestOptions::default(), architecture).is_ok());
         }
         assert_eq!(embedded_guest("s390x"), None);
-        let missing = guest_binary("s390x", None).unwrap_err();
+        let missing = guest_binary(&GuestOptions::default(), "s390x").unwrap_err();
         let advice = missing.advice().expect("a directory would do");
         assert_eq!(advice.setting(), Some(Setting("dir")));
         assert!(advice.to_string().contains("banger-guest-s390x"), "{advice}");

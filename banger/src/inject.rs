@@ -74,7 +74,7 @@ pub fn inject_rootfs(rootfs: &mut dyn Rootfs, request: &InjectRequest) -> Result
             None => Platform::host().architecture,
         },
     };
-    let binary = guest_binary(&architecture, request.guest.dir.as_deref())?;
+    let binary = guest_binary(&request.guest, &architecture)?;
     let seconds = request.timestamp_seconds.unwrap_or_else(|| jiff::Timestamp::now().as_second());
     let mut agents = GuestAgents::new(binary)
         .with_init(request.guest.init)
@@ -93,7 +93,7 @@ pub(crate) fn agents_for(
     config: &ImageConfigRecord,
     timestamp: Timestamp,
 ) -> Result<GuestAgents, Error> {
-    let binary = guest_binary(architecture, options.dir.as_deref())?;
+    let binary = guest_binary(options, architecture)?;
     Ok(GuestAgents::new(binary)
         .with_init(options.init)
         .with_entrypoint(entrypoint_of(config))

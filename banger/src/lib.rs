@@ -4,8 +4,9 @@
 //!
 //! [`pull`] resolves a reference, flattens the layers into a tree while they arrive, and makes the tree boot.
 //! Then it writes the ext4 file and publishes it in the [`ImageStore`] with one rename. [`pull_to_file`] does
-//! the same for a single file, and [`build_rootfs`] for a directory or a tar. [`inject_file`] makes a
-//! finished file boot, [`import_kernel`] gets a kernel for it, [`rootfs`] reads and edits finished files, and [`guest`] talks to a running guest.
+//! the same for a single file, [`pull_to_fd`] for an open one, and [`build_rootfs`] for a directory or a tar.
+//! [`inject_file`] makes a finished file boot, [`import_kernel`] gets a kernel for it, [`rootfs`] reads and edits
+//! finished files, and [`guest`] talks to a running guest.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -24,7 +25,7 @@
 //!
 //! - `e2fsprogs` (default): the backend that runs mkfs.ext4 and debugfs of the host.
 //! - `embedded-guest` (default): embeds a guest binary, see [`embedded_guest`].
-//! - `tokio`: `pull_async`, `pull_to_file_async` and `build_async`, the same calls as futures. A dropped
+//! - `tokio`: `pull_async`, `pull_to_file_async`, `pull_to_fd_async` and `build_async`, the same calls as futures. A dropped
 //!   future stops its run.
 //! - `tracing`: every [`Event`] goes to the program's `tracing` subscriber too.
 //!
@@ -58,6 +59,7 @@ mod kernel;
 mod lock;
 mod network_file;
 mod output;
+mod output_fd;
 mod pull;
 mod pull_events;
 mod report;
@@ -72,7 +74,7 @@ mod warnings;
 
 pub use argument::ArgumentError;
 #[cfg(feature = "tokio")]
-pub use asynchronous::{build_async, pull_async, pull_to_file_async};
+pub use asynchronous::{build_async, pull_async, pull_to_fd_async, pull_to_file_async};
 pub use backend::{Backend, DEFAULT_BACKEND};
 pub use banger_boot::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
@@ -94,19 +96,19 @@ pub use banger_oci::{
     PullerOptions, Reference, ReferenceError, RegistryReference, Removal, Selector,
 };
 pub use banger_tree::{
-    Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ContentError, ContentStore,
-    Corruption, Cost, DirEntry, Distrust, ErrorContext, ErrorKind, Existing, Failure, FileType, GuestPath,
-    HostPlace, LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, NodeKind,
+    Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ChildSetup, ContentError,
+    ContentStore, Corruption, Cost, DirEntry, Distrust, ErrorContext, ErrorKind, Existing, Failure, FileType,
+    GuestPath, HostPlace, LayerIndex, Metadata, MetadataEntry, MetadataKind, NewFile, NewFileError, NodeKind,
     OverBudget, PathError, ResolveError, Rootfs, RootfsError, Setting, Stat, Timestamp, TreeError, Xattrs,
     escape_bytes, escape_text, is_hidden, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};
-pub use calls::{build_rootfs, image_metadata, pull, pull_to_file};
+pub use calls::{build_rootfs, image_metadata, pull, pull_to_fd, pull_to_file};
 pub use dirs::{Dirs, DirsError};
 pub use document::{BlobDocument, CacheDocument, ImageDocument, ListingDocument, PruneDocument};
 pub use error::Error;
 pub use event::{Event, EventHandler, LayerBlob};
-pub use guest_binary::{GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};
+pub use guest_binary::{GuestBinary, GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};
 pub use host_tree::DirectoryError;
 pub use id::ImageId;
 pub use identity::parse_uuid;
@@ -118,6 +120,7 @@ pub use kernel::{
 };
 pub use network_file::write_network_config;
 pub use output::OutputError;
+pub use output_fd::OutputFd;
 pub use report::ErrorReport;
 pub use request::{PullRequest, PulledFile};
 pub use store::{

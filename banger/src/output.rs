@@ -38,6 +38,14 @@ pub enum OutputError {
         /// The reason, as the rest of a sentence: "is a directory".
         reason: &'static str,
     },
+    /// The caller's open file cannot hold an image.
+    #[error("cannot write an image to {path}: it {reason}")]
+    OpenFile {
+        /// `/dev/fd/N`.
+        path: Utf8PathBuf,
+        /// The reason, as a part of a sentence: "is a pipe".
+        reason: &'static str,
+    },
     /// The file would be part of its source.
     #[error("{path} would become part of {source_path}, which it is to be built from")]
     InSource {
@@ -68,7 +76,7 @@ impl OutputError {
             Self::Exists { .. } => 503,
             Self::Io { .. } => Self::IO_CODE,
             Self::InSource { .. } => 507,
-            Self::Kind { .. } => 508,
+            Self::Kind { .. } | Self::OpenFile { .. } => 508,
         }
     }
 
@@ -98,7 +106,7 @@ impl Failure for OutputError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Exists { .. } => ErrorKind::Exists,
-            Self::Kind { .. } | Self::InSource { .. } => ErrorKind::Argument,
+            Self::Kind { .. } | Self::OpenFile { .. } | Self::InSource { .. } => ErrorKind::Argument,
             Self::Io { source, .. } => ErrorKind::of_io(source),
         }
     }
@@ -109,6 +117,9 @@ impl Failure for OutputError {
                 Advice::with_setting("choose another file, or replace it with {setting}", Setting("force"))
             }
             Self::Kind { .. } => Advice::new("give the path of a file"),
+            Self::OpenFile { .. } => {
+                Advice::new("open a regular file for reading and writing, without O_APPEND and O_DIRECT")
+            }
             Self::InSource { .. } => Advice::new("write it somewhere else"),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Advice::new("make its directory first"),
@@ -123,9 +134,10 @@ impl Failure for OutputError {
     fn context(&self) -> ErrorContext {
         let context = ErrorContext::default();
         match self {
-            Self::Exists { path } | Self::Kind { path, .. } | Self::Io { path, .. } => {
-                context.with("path", path)
-            }
+            Self::Exists { path }
+            | Self::Kind { path, .. }
+            | Self::OpenFile { path, .. }
+            | Self::Io { path, .. } => context.with("path", path),
             Self::InSource { path, source_path } => {
                 context.with("path", path).with("source_path", source_path)
             }

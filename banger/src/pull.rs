@@ -14,7 +14,7 @@ use banger_tree::{
 };
 use camino::Utf8Path;
 
-use crate::backend::named;
+use crate::backend::{BuildPlace, named};
 use crate::dirs::Dirs;
 use crate::discard_store::DiscardStore;
 use crate::error::Error;
@@ -24,6 +24,7 @@ use crate::identity::uuid_of;
 use crate::image_user::user_warning;
 use crate::inject::agents_for;
 use crate::output::{OutputError, OutputFile, check_not_source};
+use crate::output_fd::OutputFd;
 use crate::pull_events::PullEvents;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
@@ -59,7 +60,7 @@ pub(crate) fn pull(
         return Ok(run.done(PulledFile::stored(found, true)));
     }
     let staged = store.stage(cancellation)?;
-    let built = run.build(image, agents, &staged.rootfs_path())?;
+    let built = run.build(image, agents, BuildPlace::Path(&staged.rootfs_path()))?;
     run.check_cancelled()?;
     let stored = store.publish(staged, run.record(name, built), cancellation)?;
     Ok(run.done(PulledFile::stored(stored, false)))
@@ -85,12 +86,35 @@ pub(crate) fn pull_to_file(
     }
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
-    let built = run.build(image, agents, &file.partial_path()).map_err(|error| named(&file, error))?;
+    let partial = file.partial_path();
+    let built = run.build(image, agents, BuildPlace::Path(&partial)).map_err(|error| named(&file, error))?;
     run.check_cancelled()?;
-    let name = ImageName::sanitized(&request.reference.suggested_name());
-    let record = run.record(name, built);
     file.publish()?;
-    Ok(run.done(PulledFile { path: output.to_owned(), record, unchanged: false, lease: None }))
+    Ok(run.done_file(output, built))
+}
+
+/// The work of [`pull_to_fd`](crate::pull_to_fd).
+pub(crate) fn pull_to_fd(
+    request: &PullRequest,
+    output: &OutputFd,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<PulledFile, Error> {
+    let run = PullRun { request, events, cancellation };
+    if let Some(source) = local_source(&request.reference) {
+        output.check_not_source(source)?;
+    }
+    let image = run.resolve(dirs)?;
+    let agents = run.agents(&image)?;
+    let built = run.build(image, agents, BuildPlace::Fd(output))?;
+    match run.check_cancelled().and_then(|()| output.flush()) {
+        Ok(()) => Ok(run.done_file(output.path(), built)),
+        Err(error) => {
+            output.empty();
+            Err(error)
+        }
+    }
 }
 
 /// Returns the metadata of the root file system that the layers of an image make, and makes no file.
@@ -158,6 +182,13 @@ impl PullRun<'_> {
 
     fn check_cancelled(&self) -> Result<(), Error> {
         if self.cancellation.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Ends a pull to a file of the caller.
+    fn done_file(&self, path: &Utf8Path, built: Built) -> PulledFile {
+        let name = ImageName::sanitized(&self.request.reference.suggested_name());
+        let record = self.record(name, built);
+        self.done(PulledFile { path: path.to_owned(), record, unchanged: false, lease: None })
     }
 
     fn done(&self, file: PulledFile) -> PulledFile {
@@ -242,22 +273,23 @@ impl PullRun<'_> {
             .with_guest(guest)
     }
 
-    /// Writes the image's file system to `path`.
+    /// Writes the image's file system to `place`.
     fn build(
         &self,
         mut image: PulledImage,
         agents: Option<GuestAgents>,
-        path: &Utf8Path,
+        place: BuildPlace<'_>,
     ) -> Result<Built, Error> {
         let mut is_again = false;
         self.with_repair(&mut image, |image| {
             if std::mem::replace(&mut is_again, true)
+                && let BuildPlace::Path(path) = place
                 && let Err(source) = std::fs::remove_file(path)
                 && source.kind() != std::io::ErrorKind::NotFound
             {
                 return Err(OutputError::io("begin again with", path)(source).into());
             }
-            self.attempt(image, agents.as_ref(), path)
+            self.attempt(image, agents.as_ref(), place)
         })
     }
 
@@ -301,7 +333,7 @@ impl PullRun<'_> {
         &self,
         image: &PulledImage,
         agents: Option<&GuestAgents>,
-        path: &Utf8Path,
+        place: BuildPlace<'_>,
     ) -> Result<Built, Error> {
         let budget = self.request.limits.budget();
         // Threads read, decompress, hash and write: pulls of one puller take turns, and share them.
@@ -316,7 +348,8 @@ impl PullRun<'_> {
             .with_budget(budget.clone())
             .with_cancellation(self.cancellation.clone())
             .with_writer_thread(permit.streams() > 0);
-        let mut begun = self.request.backend.create(path, &options, self.request.scratch_dir.as_deref())?;
+        let PullRequest { backend, scratch_dir, pull, .. } = self.request;
+        let mut begun = backend.create(place, &options, scratch_dir.as_deref(), pull.child_setup)?;
         let Flattened { mut tree, warnings, warning_count, .. } =
             self.flatten(image, &mut *begun.builder, &budget, permit.streams())?;
         let missing_user =

@@ -16,7 +16,8 @@ pub struct PullRequest {
     pub reference: Reference,
     /// Name of the managed image; `None` makes it from the reference.
     pub name: Option<ImageName>,
-    /// Options of the pull itself: platform, registries, downloads.
+    /// Options of the pull itself: platform, registries, downloads. Its `child_setup` prepares the tools of the
+    /// e2fsprogs backend, too.
     pub pull: PullOptions,
     /// The puller, whose threads, connections and limits several pulls may share; `None` makes a new one.
     pub puller: Option<Puller>,

@@ -8,7 +8,7 @@ import "context"
 // Inject puts the programs of the guest into the file system and changes what keeps it from booting. It returns the
 // document of `banger rootfs inject --json`. Commit afterwards; after an error close without a commit.
 //
-// Options: [WithInit], [WithGuestDir], [WithArchitecture], [WithHostname], [WithSourceDateEpoch], and for the program
+// Options: [WithInit], [WithGuestDir], [WithGuestBinary], [WithArchitecture], [WithHostname], [WithSourceDateEpoch], and for the program
 // that banger-init runs [WithExecArgv], [WithExecEnv], [WithExecUser] and [WithExecWorkingDir].
 func (r *Rootfs) Inject(ctx context.Context, given ...Option) ([]byte, error) {
 	var json *C.banger_string

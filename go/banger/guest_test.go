@@ -75,8 +75,16 @@ func TestGuest(t *testing.T) {
 	if health, err := guest.Health(ctx); err != nil || !strings.Contains(string(health), "uptime_ms") {
 		t.Errorf("health: %s, %v", health, err)
 	}
-	if _, err := guest.Info(ctx); err != nil {
-		t.Errorf("info: %v", err)
+	info, err := guest.Info(ctx)
+	if err != nil {
+		t.Fatalf("info: %v", err)
+	}
+	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(info); !strings.Contains(text, strings.TrimSpace(string(kernel))) || !strings.Contains(text, `"uptime_ms":`) {
+		t.Errorf("info: %s", text)
 	}
 	result, err := guest.Run(ctx, []string{"/bin/sh", "-c", "echo out $NAME; echo err >&2; exit 3"},
 		banger.WithExecEnv("NAME=value"))
@@ -172,6 +180,69 @@ func TestExec(t *testing.T) {
 	output.Reset()
 	if status, err := terminal.Copy(&output, nil); err != nil || !strings.Contains(output.String(), "33 77") {
 		t.Errorf("%v, %q, %v", status, output.String(), err)
+	}
+}
+
+// A program on a terminal hears of another size, and gets what a terminal makes of its input.
+func TestResizeTerminal(t *testing.T) {
+	guest := startAgent(t)
+	script := `trap 'stty size; exit 7' WINCH; test -t 0 && stty size; while :; do sleep 0.05; done`
+	terminal, err := guest.Exec(t.Context(), []string{"/bin/sh", "-c", script}, banger.WithExecRows(33), banger.WithExecColumns(77))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	var output string
+	for {
+		event, err := terminal.Next()
+		if err != nil {
+			t.Fatalf("%v, after %q", err, output)
+		}
+		if event.Exit != nil {
+			if event.Exit.Status != 7 {
+				t.Errorf("it ended with %v", event.Exit)
+			}
+			break
+		}
+		if event.ErrorOutput != nil {
+			t.Errorf("a terminal has no error output: %q", event.ErrorOutput)
+		}
+		before := strings.Contains(output, "33 77\r\n")
+		output += string(event.Output)
+		if !before && strings.Contains(output, "33 77\r\n") {
+			if err := terminal.Resize(44, 88); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if !strings.Contains(output, "44 88\r\n") {
+		t.Errorf("%q", output)
+	}
+
+	cat, err := guest.Exec(t.Context(), []string{"/bin/cat"}, banger.WithExecRows(5), banger.WithExecColumns(50))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cat.Close()
+	if _, err := cat.Write([]byte("typed\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := cat.CloseInput(); err != nil {
+		t.Fatal(err)
+	}
+	var typed bytes.Buffer
+	if status, err := cat.Copy(&typed, nil); err != nil || !status.Success() || strings.Count(typed.String(), "typed\r\n") != 2 {
+		t.Errorf("%v, %q, %v", status, typed.String(), err)
+	}
+
+	pipe, err := guest.Exec(t.Context(), []string{"/bin/sleep", "1000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	if err := pipe.Resize(1, 1); err != nil {
+		// The guest says so where it looks at the request, or it drops it.
+		t.Logf("a resize without a terminal: %v", err)
 	}
 }
 

@@ -32,6 +32,10 @@ func WithInject(on bool) Option { return flagOption(C.BANGER_OPT_INJECT, on) }
 // WithGuestDir sets the directory with guest binaries, banger-guest-amd64 and so on. Default: the library's own.
 func WithGuestDir(text string) Option { return textOption(C.BANGER_OPT_GUEST_DIR, text) }
 
+// WithGuestBinary sets a guest binary for the processor of the image, in the place of the library's own. It excludes
+// [WithGuestDir].
+func WithGuestBinary(data []byte) Option { return bytesOption(C.BANGER_OPT_GUEST_BINARY, data) }
+
 // WithForce builds again what is up to date, and replaces an output file.
 func WithForce(on bool) Option { return flagOption(C.BANGER_OPT_FORCE, on) }
 

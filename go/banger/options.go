@@ -80,6 +80,16 @@ func milliseconds(d time.Duration) uint64 {
 	return uint64((d + time.Millisecond - 1) / time.Millisecond)
 }
 
+func bytesOption(key C.int, data []byte) Option {
+	return func(s *settings) {
+		s.add(func(options *C.banger_options) error {
+			return call(func(failure **C.banger_error) C.int {
+				return C.banger_options_set_bytes(options, key, bytePointer(data), C.size_t(len(data)), failure)
+			})
+		})
+	}
+}
+
 func flagOption(key C.int, on bool) Option {
 	return func(s *settings) {
 		s.add(func(options *C.banger_options) error {

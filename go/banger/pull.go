@@ -5,12 +5,13 @@ import "C"
 
 import (
 	"context"
+	"os"
 )
 
 // Pull pulls an image into the store, in the place of an older image of its name. reference is as for
 // `banger image pull`: "debian:bookworm", "oci:DIR:NAME", "docker-archive:FILE".
 func (s *Store) Pull(ctx context.Context, reference string, options ...Option) (*Image, error) {
-	return s.pull(ctx, reference, nil, options)
+	return s.pull(ctx, reference, pullTarget{}, options)
 }
 
 // PullToFile pulls an image into the ext4 file file, which no store knows. The file is complete when this succeeds
@@ -21,11 +22,32 @@ func (s *Store) PullToFile(ctx context.Context, reference, file string, options 
 		return nil, err
 	}
 	defer free()
-	return s.pull(ctx, reference, path, options)
+	return s.pull(ctx, reference, pullTarget{path: path}, options)
 }
 
-// pull pulls to file; nil is the store.
-func (s *Store) pull(ctx context.Context, reference string, file *C.char, given []Option) (*Image, error) {
+// PullToFD pulls an image into the open file file, in place, with the bytes of [Store.PullToFile]. file is a regular
+// file, also one in memory or without a name, or a block device that is large enough. It is open for reading and
+// writing, without O_APPEND and O_DIRECT. Its position is neither used nor moved, and no lock is taken. The path of the
+// image is "/dev/fd/N".
+//
+// What the file held is lost. If the call fails, a regular file is as it was or empty; a block device is as it was, or
+// its first 4096 bytes are zeros and the others undefined. [WithName], [WithForce] and [WithScratchDir] are not used.
+func (s *Store) PullToFD(ctx context.Context, reference string, file *os.File, options ...Option) (image *Image, err error) {
+	err = withFD(file, func(fd C.int) (err error) {
+		image, err = s.pull(ctx, reference, pullTarget{fd: fd, isFD: true}, options)
+		return err
+	})
+	return image, err
+}
+
+// pullTarget is where a pull puts the image: an open file, a file, or the store.
+type pullTarget struct {
+	path *C.char
+	fd   C.int
+	isFD bool
+}
+
+func (s *Store) pull(ctx context.Context, reference string, target pullTarget, given []Option) (*Image, error) {
 	text, free, err := cText("reference", reference)
 	if err != nil {
 		return nil, err
@@ -44,10 +66,14 @@ func (s *Store) pull(ctx context.Context, reference string, file *C.char, given 
 			}()
 			user := C.banger_go_handle(C.uintptr_t(userData))
 			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
-				if file == nil {
+				switch {
+				case target.isFD:
+					return C.banger_pull_to_fd(store, text, target.fd, options, cancel, function, user, &image, failure)
+				case target.path != nil:
+					return C.banger_pull_to_file(store, text, target.path, options, cancel, function, user, &image, failure)
+				default:
 					return C.banger_pull(store, text, options, cancel, function, user, &image, failure)
 				}
-				return C.banger_pull_to_file(store, text, file, options, cancel, function, user, &image, failure)
 			})
 		})
 	})

@@ -94,7 +94,7 @@ def test_failures_come_out_of_the_await(
     async def work() -> None:
         with pytest.raises(banger.BangerError) as caught:
             await store.pull_async("oci:/nonexistent:a")
-        assert caught.value.code == 116
+        assert caught.value.code == 117
         with pytest.raises(TypeError, match="nonsense"):
             await store.pull_async(layout, nonsense=1)  # type: ignore[call-arg]
         with pytest.raises(Oops):

@@ -92,6 +92,7 @@ def test_every_function_of_the_library_is_used() -> None:
         "banger_error_kind",
         "banger_error_message",
         "banger_pull",
+        "banger_pull_to_fd",
         "banger_pull_to_file",
         "banger_rootfs_entry",
         "banger_rootfs_xattr",
@@ -151,4 +152,4 @@ class TestExample:
         environment = self.environment(tmp_path)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 1
-        assert re.fullmatch(r"error: .*\n", done.stderr)
+        assert re.fullmatch(r"error 117: .*\n", done.stderr)

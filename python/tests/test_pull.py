@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -52,6 +55,82 @@ def test_a_pull_to_a_file_takes_paths(store: banger.Store, layout: str, tmp_path
     with pytest.raises(FileExistsError):
         store.pull_to_file(layout, file)
     store.pull_to_file(layout, str(file), force=True).close()
+
+
+def test_a_pull_to_an_open_file_has_the_bytes_of_one_to_a_file(
+    store: banger.Store, layout: str, tmp_path: Path
+) -> None:
+    store.pull_to_file(layout, tmp_path / "wanted", inject=False, size_bytes=64 << 20).close()
+    wanted = (tmp_path / "wanted").read_bytes()
+    with tempfile.TemporaryFile() as file:
+        file.write(b"old bytes")
+        with store.pull_to_fd(layout, file, inject=False, size_bytes=64 << 20) as image:
+            assert str(image.path) == f"/dev/fd/{file.fileno()}"
+            with image.rootfs() as rootfs:
+                assert rootfs.read("/etc/hostname") == b"example\n"
+        assert file.tell() == len(b"old bytes")
+        file.seek(0)
+        assert file.read() == wanted
+    fd = os.memfd_create("disk")
+    try:
+        store.pull_to_fd(layout, fd, inject=False, size_bytes=64 << 20).close()
+        assert os.pread(fd, 1 << 30, 0) == wanted
+        made = asyncio.run(store.pull_to_fd_async(layout, fd, inject=False, size_bytes=64 << 20))
+        made.close()
+        assert os.pread(fd, 1 << 30, 0) == wanted
+    finally:
+        os.close(fd)
+
+
+def test_an_open_file_is_empty_after_an_error(store: banger.Store, layout: str, tmp_path: Path) -> None:
+    def progress(event: banger.Event) -> None:
+        if event.kind.startswith("layer"):
+            raise Oops
+
+    path = tmp_path / "disk"
+    path.write_bytes(b"old bytes")
+    with path.open("r+b") as file:
+        with pytest.raises(FileNotFoundError):
+            store.pull_to_fd("oci:/nonexistent:a", file)
+        assert path.read_bytes() == b"old bytes"
+        with pytest.raises(Oops):
+            store.pull_to_fd(layout, file, inject=False, progress=progress)
+        assert path.read_bytes() == b""
+        with pytest.raises(banger.BangerError) as caught:
+            store.pull_to_fd(layout, file, inject=False, force=True)
+        assert caught.value.code == 512
+    with path.open("rb") as read_only, pytest.raises(banger.ArgumentError, match="reading and writing"):
+        store.pull_to_fd(layout, read_only, inject=False)
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(banger.ArgumentError, match="is a pipe"):
+            store.pull_to_fd(layout, writer, inject=False)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    with pytest.raises(banger.ArgumentError):
+        store.pull_to_fd(layout, writer, inject=False)
+
+
+def test_a_guest_binary_in_memory(store: banger.Store, layout: str) -> None:
+    # The header of a static executable for amd64, the processor of the image.
+    binary = b"\x7fELF\x02\x01".ljust(18, b"\0") + bytes([62]).ljust(46, b"\0")
+    options: banger.PullOptions = {"platform": "linux/amd64", "init": "banger", "guest_binary": binary}
+    for unchanged in (False, True):
+        with store.pull(layout, **options) as image:
+            assert image.unchanged == unchanged
+            with image.rootfs() as rootfs:
+                assert rootfs.read("/usr/local/bin/banger-vsock-agent") == binary
+    options["guest_binary"] = binary + b"another"
+    with store.pull(layout, **options) as image:
+        assert not image.unchanged
+    options["guest_binary"] = b"#!/bin/sh"
+    with pytest.raises(banger.UnsupportedError, match="it is not an ELF file") as caught:
+        store.pull(layout, **options)
+    assert caught.value.code == 812
+    options["guest_dir"] = "/nowhere"
+    with pytest.raises(banger.ArgumentError):
+        store.pull(layout, **options)
 
 
 def test_the_images_of_a_store(store: banger.Store, layout: str, tmp_path: Path) -> None:

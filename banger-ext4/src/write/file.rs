@@ -7,13 +7,13 @@ use std::os::unix::fs::FileExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::lent::{Device, clear, empty_lent_file, reopened};
 use super::writer::{BUFFER_SIZE, Buffer, Writer};
 use crate::error::Ext4Error;
 use crate::format::{BLOCK_BYTES, Block};
-use crate::sparse::punch_hole;
 
 /// The file, with the last writes still in memory. Dropped before [`keep`](Self::keep), it is
-/// removed.
+/// removed, or emptied if it is the caller's.
 #[derive(Debug)]
 pub(crate) struct ImageFile {
     file: File,
@@ -23,6 +23,9 @@ pub(crate) struct ImageFile {
     buffer_offset: u64,
     keep: bool,
     writer: Writer,
+    is_lent: bool,
+    /// The device that the caller's file is.
+    device: Option<Device>,
 }
 
 impl ImageFile {
@@ -35,15 +38,44 @@ impl ImageFile {
         let file =
             OpenOptions::new().read(true).write(true).create_new(true).open(path).map_err(error("create"))?;
         match file.try_clone().and_then(|file| Writer::start(file, path, has_thread)) {
-            Ok(writer) => {
-                Ok(Self { file, path: path.to_owned(), buffer: None, buffer_offset: 0, keep: false, writer })
-            }
+            Ok(writer) => Ok(Self {
+                file,
+                path: path.to_owned(),
+                buffer: None,
+                buffer_offset: 0,
+                keep: false,
+                writer,
+                is_lent: false,
+                device: None,
+            }),
             Err(source) => {
                 // It is empty and belongs to this process: it was made above.
                 let _ = std::fs::remove_file(path);
                 Err(error("write")(source))
             }
         }
+    }
+
+    /// Takes an open file of the caller, and empties it; `path` is its name in errors.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub(crate) fn lent(file: File, path: &Utf8Path, has_thread: bool) -> Result<Self, Ext4Error> {
+        let error = |action| move |source| Ext4Error::Io { action, path: path.to_owned(), source };
+        let device = Device::of(&file).map_err(error("look at"))?;
+        empty_lent_file(&file).map_err(error("empty"))?;
+        let start = |other: File| Writer::start(other, Utf8Path::new(&reopened(&file)), has_thread);
+        let writer = file.try_clone().and_then(start).map_err(error("write"))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            buffer: None,
+            buffer_offset: 0,
+            keep: false,
+            writer,
+            is_lent: true,
+            device,
+        })
     }
 
     /// Returns the error for an operation that the host refused.
@@ -96,7 +128,12 @@ impl ImageFile {
     }
 
     fn submit(&mut self) -> io::Result<()> {
-        self.buffer.take().map_or(Ok(()), |buffer| self.writer.write(buffer, self.buffer_offset))
+        let Some(buffer) = self.buffer.take() else { return Ok(()) };
+        if let Some(device) = &mut self.device {
+            // No write behind this place is on its way yet.
+            device.clear_to(&self.file, self.buffer_offset + buffer.bytes().len() as u64)?;
+        }
+        self.writer.write(buffer, self.buffer_offset)
     }
 
     /// Returns the place of the gathered bytes.
@@ -128,25 +165,20 @@ impl ImageFile {
     pub(crate) fn punch(&mut self, blocks: Range<u64>) -> io::Result<()> {
         self.flush()?;
         let (start, end) = (blocks.start * BLOCK_BYTES, blocks.end * BLOCK_BYTES);
-        let end = end.min(self.file.metadata()?.len());
-        if start >= end || punch_hole(&self.file, start, end - start) {
-            return Ok(());
-        }
-        // A host without holes: the old bytes must vanish anyway.
-        let zeros = vec![0; BUFFER_SIZE];
-        let mut at = start;
-        while at < end {
-            let part = usize::try_from(end - at).map_or(BUFFER_SIZE, |left| left.min(BUFFER_SIZE));
-            self.file.write_all_at(&zeros[..part], at)?;
-            at += part as u64;
-        }
-        Ok(())
+        let length = match &self.device {
+            Some(device) => device.cleared_bytes(),
+            None => self.file.metadata()?.len(),
+        };
+        clear(&self.file, start, end.min(length))
     }
 
-    /// Sets the file's length.
+    /// Sets the file's length. A device keeps its own, which must be enough.
     pub(crate) fn set_len(&mut self, bytes: u64) -> io::Result<()> {
         self.flush()?;
-        self.file.set_len(bytes)
+        match &mut self.device {
+            Some(device) => device.clear_to(&self.file, bytes),
+            None => self.file.set_len(bytes),
+        }
     }
 
     /// Leaves the file when this is dropped: it is complete.
@@ -157,7 +189,15 @@ impl ImageFile {
 
 impl Drop for ImageFile {
     fn drop(&mut self) {
-        if !self.keep {
+        if self.keep {
+            return;
+        }
+        if self.is_lent {
+            // What still waits to be written would be written behind the end.
+            self.writer.end();
+            // No caller is left for the error.
+            let _ = empty_lent_file(&self.file);
+        } else {
             // No caller is left for the error; the directory is temporary anyway.
             let _ = std::fs::remove_file(&self.path);
         }

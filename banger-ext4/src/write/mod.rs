@@ -12,6 +12,7 @@ mod finish;
 mod free;
 mod inode_table;
 mod layout;
+mod lent;
 mod mapped_run;
 mod new_inode;
 mod numbering;
@@ -24,6 +25,8 @@ mod writeback;
 mod writer;
 pub(crate) mod xattrs;
 
+use std::fs::File;
+
 use banger_tree::{Rootfs, RootfsError, Tree};
 use camino::Utf8Path;
 
@@ -31,11 +34,33 @@ use crate::backend::{BuildReport, Ext4Backend, Ext4Builder};
 use crate::editor::Ext4Editor;
 use crate::error::Ext4Error;
 use crate::options::{Ext4Options, Identity};
+use file::ImageFile;
+pub use lent::{device_bytes, empty_lent_file};
 use store::ImageStore;
 
 /// Writes images itself: the default backend, and the fast one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NativeBackend;
+
+impl NativeBackend {
+    /// Starts an image in an open file of the caller: a regular file, which is emptied first, or a block device,
+    /// which must be as large as the file system. The file must be open for reading and writing at any place.
+    /// Its position stays as it is. `path` names it in errors.
+    ///
+    /// Dropped without [`build_ext4`](Ext4Builder::build_ext4), or when that fails, the builder empties the
+    /// regular file, and clears the first block of the device.
+    ///
+    /// # Errors
+    /// As [`create`](Ext4Backend::create), or the file cannot be emptied.
+    pub fn create_in_file(
+        &self,
+        file: File,
+        path: &Utf8Path,
+        options: &Ext4Options,
+    ) -> Result<Box<dyn Ext4Builder>, Ext4Error> {
+        Ok(Box::new(ImageStore::create(options, || ImageFile::lent(file, path, options.writer_thread))?))
+    }
+}
 
 impl Ext4Backend for NativeBackend {
     fn name(&self) -> &'static str {
@@ -43,7 +68,7 @@ impl Ext4Backend for NativeBackend {
     }
 
     fn create(&self, path: &Utf8Path, options: &Ext4Options) -> Result<Box<dyn Ext4Builder>, Ext4Error> {
-        Ok(Box::new(ImageStore::create(path, options)?))
+        Ok(Box::new(ImageStore::create(options, || ImageFile::create(path, options.writer_thread))?))
     }
 
     fn open(&self, path: &Utf8Path) -> Result<Box<dyn Rootfs>, RootfsError> {

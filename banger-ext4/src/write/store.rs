@@ -3,7 +3,6 @@
 use std::io;
 
 use banger_tree::{Advice, Cancellation, ContentError, ContentId, ContentStore, LayerIndex, Setting, Xattrs};
-use camino::Utf8Path;
 
 use super::file::ImageFile;
 use super::layout::{LOST_FOUND_BLOCKS, Layout};
@@ -96,11 +95,14 @@ impl Content {
 }
 
 impl ImageStore {
-    /// Starts an image at `path`.
+    /// Starts an image in the file that `file` makes, which is called with possible options only.
     ///
     /// # Errors
     /// The options make no file system, or the host refuses.
-    pub(crate) fn create(path: &Utf8Path, options: &Ext4Options) -> Result<Self, Ext4Error> {
+    pub(crate) fn create(
+        options: &Ext4Options,
+        file: impl FnOnce() -> Result<ImageFile, Ext4Error>,
+    ) -> Result<Self, Ext4Error> {
         if options.label.len() > 16 || options.label.contains('\0') {
             return Err(Ext4Error::InvalidLabel { label: options.label.clone() });
         }
@@ -108,7 +110,7 @@ impl ImageStore {
         // Journal, the resize inode's block, the root directory, lost+found.
         let journal = journal::default_blocks(if layout.size_is_fixed { layout.blocks_max } else { 0 });
         Ok(Self {
-            file: ImageFile::create(path, options.writer_thread)?,
+            file: file()?,
             space: Space::new(layout),
             layout,
             options: options.clone(),
@@ -355,7 +357,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = camino::Utf8PathBuf::from_path_buf(directory.path().join("image")).unwrap();
         let options = Ext4Options::default().with_size(ImageSize::Bytes(size_bytes));
-        let store = ImageStore::create(&path, &options).unwrap();
+        let store = ImageStore::create(&options, || ImageFile::create(&path, true)).unwrap();
         (directory, store)
     }
 

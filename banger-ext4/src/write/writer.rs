@@ -172,6 +172,14 @@ impl Writer {
         }
     }
 
+    /// Ends the writing: what waits is written, and nothing comes after it.
+    pub(crate) fn end(&mut self) {
+        match &mut self.0 {
+            WriterKind::Thread(thread) => thread.end(),
+            WriterKind::Caller(writer) => writer.has_failed = true,
+        }
+    }
+
     /// Returns the error of an earlier write, if it was not returned before.
     pub(crate) fn failure(&mut self) -> io::Error {
         match &mut self.0 {
@@ -205,6 +213,12 @@ impl WriterThread {
         }
     }
 
+    fn end(&mut self) {
+        self.requests = None;
+        // A caller that needs the result has called `settle` before.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+
     fn send(&self, request: Request) -> bool {
         self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok())
     }
@@ -212,9 +226,7 @@ impl WriterThread {
 
 impl Drop for WriterThread {
     fn drop(&mut self) {
-        self.requests = None;
-        // A caller that needs the result has called `settle` before.
-        let _ = self.thread.take().map(JoinHandle::join);
+        self.end();
     }
 }
 

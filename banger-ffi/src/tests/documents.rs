@@ -42,6 +42,11 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
         let _ = answer(|out, error| {
             banger_pull_to_file(store, image, nowhere, none, null(), None, null_mut(), out, error)
         });
+        let file = tempfile::tempfile().unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        let _ = answer(|out, error| {
+            banger_pull_to_fd(store, image, fd, none, null(), None, null_mut(), out, error)
+        });
         let _ = answer(|out, error| {
             banger_metadata_of_image(store, image, none, null(), None, null_mut(), out, error)
         });
@@ -93,6 +98,7 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_kernel_import",
         "banger_metadata_of_image",
         "banger_pull",
+        "banger_pull_to_fd",
         "banger_pull_to_file",
         "banger_rootfs_open",
     ] {

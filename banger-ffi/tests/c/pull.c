@@ -113,6 +113,108 @@ static void pull_and_look(banger_store *store, const char *reference, const char
     banger_options_free(options);
 }
 
+/* Cancels when a layer is written. */
+static int stop_at_layer(const banger_event *event, void *user_data)
+{
+    (void)user_data;
+    return banger_event_kind(event) == BANGER_EVENT_LAYER_PROGRESS ||
+           banger_event_kind(event) == BANGER_EVENT_LAYER_DONE;
+}
+
+static bool same_bytes(FILE *left, FILE *right)
+{
+    static char a[1 << 16], b[1 << 16];
+    size_t n;
+    rewind(left);
+    rewind(right);
+    do {
+        n = fread(a, 1, sizeof a, left);
+        if (fread(b, 1, sizeof b, right) != n || memcmp(a, b, n) != 0)
+            return false;
+    } while (n > 0);
+    return true;
+}
+
+static void open_files(banger_store *store, const char *reference, const char *directory)
+{
+    char path[4096], name[64];
+    banger_error *error = NULL;
+    banger_options *options = plain_options();
+    banger_image *image = NULL;
+    banger_task *task = NULL;
+    FILE *file = tmpfile(), *wanted;
+    int ends[2], fd;
+
+    snprintf(path, sizeof path, "%s/wanted.ext4", directory);
+    CHECK_OK(banger_pull_to_file(store, reference, path, options, NULL, NULL, NULL, &image, &error));
+    banger_image_free(image);
+    wanted = fopen(path, "rb");
+    CHECK(file != NULL && wanted != NULL);
+    fd = fileno(file);
+    CHECK(pwrite(fd, "old", 3, 100 << 20) == 3 && lseek(fd, 17, SEEK_SET) == 17);
+    CHECK_OK(banger_pull_to_fd(store, reference, fd, options, NULL, NULL, NULL, &image, &error));
+    snprintf(name, sizeof name, "/dev/fd/%d", fd);
+    CHECK(strcmp(banger_image_path(image), name) == 0);
+    banger_image_free(image);
+    CHECK(lseek(fd, 0, SEEK_CUR) == 17);
+    CHECK(same_bytes(wanted, file));
+
+    /* The task has a descriptor of its own. */
+    CHECK(ftruncate(fd, 0) == 0);
+    fd = dup(fd);
+    CHECK_OK(banger_pull_to_fd_start(store, reference, fd, options, NULL, &task, &error));
+    close(fd);
+    CHECK_OK(banger_task_finish_image(task, &image, &error));
+    banger_image_free(image);
+    banger_task_free(task);
+    CHECK(same_bytes(wanted, file));
+
+    fd = fileno(file);
+    CHECK_FAILS(505, banger_pull_to_fd(store, reference, fd, options, NULL, stop_at_layer, NULL, &image, &error));
+    CHECK(lseek(fd, 0, SEEK_END) == 0);
+    CHECK(pipe(ends) == 0);
+    CHECK_FAILS(508, banger_pull_to_fd(store, reference, ends[1], options, NULL, NULL, NULL, &image, &error));
+    close(ends[0]);
+    close(ends[1]);
+    CHECK_FAILS(BANGER_ERROR_ARGUMENT,
+                banger_pull_to_fd(store, reference, -1, options, NULL, NULL, NULL, &image, &error));
+    CHECK_FAILS(BANGER_ERROR_ARGUMENT,
+                banger_pull_to_fd(store, reference, ends[1], options, NULL, NULL, NULL, &image, &error));
+    CHECK_OK(banger_options_set_bool(options, BANGER_OPT_FORCE, true, &error));
+    CHECK_FAILS(BANGER_ERROR_OPTION,
+                banger_pull_to_fd(store, reference, fd, options, NULL, NULL, NULL, &image, &error));
+    fclose(wanted);
+    fclose(file);
+    banger_options_free(options);
+}
+
+/* A guest binary in memory is checked as one in a directory is. */
+static void guest_binaries(banger_store *store, const char *reference)
+{
+    /* The head of an ELF file for a processor that nobody has, and of no ELF file. */
+    static const uint8_t foreign[64] = {0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0xff, 0xff};
+    static const uint8_t script[] = "#!/bin/sh\n";
+    banger_error *error = NULL;
+    banger_options *options = banger_options_new();
+    banger_image *image = NULL;
+
+    CHECK_OK(banger_options_set_bytes(options, BANGER_OPT_GUEST_BINARY, foreign, sizeof foreign, &error));
+    CHECK(banger_pull(store, reference, options, NULL, NULL, NULL, &image, &error) == 812);
+    CHECK(strstr(banger_error_message(error), "it is for another processor") != NULL);
+    banger_error_free(error);
+    error = NULL;
+    CHECK_OK(banger_options_set_bytes(options, BANGER_OPT_GUEST_BINARY, script, sizeof script, &error));
+    CHECK(banger_pull(store, reference, options, NULL, NULL, NULL, &image, &error) == 812);
+    CHECK(strstr(banger_error_message(error), "it is not an ELF file") != NULL);
+    banger_error_free(error);
+    error = NULL;
+    CHECK_OK(banger_options_set_string(options, BANGER_OPT_GUEST_DIR, "/nowhere", &error));
+    CHECK_FAILS(813, banger_pull(store, reference, options, NULL, NULL, NULL, &image, &error));
+    CHECK_FAILS(BANGER_ERROR_ARGUMENT,
+                banger_options_set_string(options, BANGER_OPT_GUEST_BINARY, "text", &error));
+    banger_options_free(options);
+}
+
 static void files_and_builds(banger_store *store, const char *reference, const char *directory)
 {
     char path[4096], source[4096];
@@ -218,6 +320,8 @@ int main(int count, char **arguments)
     store = open_store(arguments[2]);
     pull_and_look(store, arguments[1], arguments[2]);
     files_and_builds(store, arguments[1], arguments[2]);
+    open_files(store, arguments[1], arguments[2]);
+    guest_binaries(store, arguments[1]);
     tasks(store, arguments[1], arguments[2]);
     banger_store_free(store);
     return 0;

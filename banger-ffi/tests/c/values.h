@@ -91,7 +91,7 @@ static int v_user_data;
 #define VALUE_banger_options_add_string_key BANGER_OPT_AUTH_FILE
 #define VALUE_banger_options_set_bool_key BANGER_OPT_FORCE
 #define VALUE_banger_options_set_bool_value true
-#define VALUE_banger_options_set_bytes_key BANGER_OPT_NAME
+#define VALUE_banger_options_set_bytes_key BANGER_OPT_GUEST_BINARY
 #define VALUE_banger_options_set_string_key BANGER_OPT_NAME
 #define VALUE_banger_options_set_u64_key BANGER_OPT_JOBS
 #define VALUE_banger_options_set_u64_value 1

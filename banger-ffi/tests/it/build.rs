@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use banger_testkit::{ImageBuilder, LayerBuilder, LayoutBuilder, TAG};
+use banger_testkit::{ImageBuilder, LayerBuilder, LayoutBuilder, Skip, TAG};
 use tempfile::TempDir;
 
 /// The workspace.
@@ -108,6 +108,26 @@ impl Workplace {
     /// Returns a path in the directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Runs the program of examples/c with the libraries of a directory, and checks the record that it prints.
+    pub(crate) fn run_example(&self, program: &Path, libraries: &Path) {
+        let mut command = Command::new(program);
+        command.arg(&self.reference).arg(self.path("vm1.ext4"));
+        command.args(["vm1", "ssh-ed25519 AAAA user", "10.0.0.2/24", "10.0.0.1"]);
+        for (name, directory) in [("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")] {
+            command.env(name, self.path(directory));
+        }
+        let output = command.env("LD_LIBRARY_PATH", libraries).output().expect("it was just made");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if errors.starts_with("error 810:") {
+            Skip::new("the library has no guest binary").report();
+            return;
+        }
+        assert!(output.status.success(), "{command:?}: {}\n{errors}", output.status);
+        let record: serde_json::Value =
+            serde_json::from_slice(&output.stdout).expect("the record is printed");
+        assert_eq!(record["unchanged"], false, "{record}");
     }
 
     /// Runs a program with the reference and the directory; `before` is what it runs under.

@@ -64,10 +64,6 @@ fn the_installed_library_serves_programs() {
             .arg(&program)
             .arg(&source)
             .args(pkg_config(&destination, arguments)));
-        let path = format!("LD_LIBRARY_PATH={}", lib.display());
-        let output = place.run(&["env", &path], &program);
-        let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
-        let record: serde_json::Value = serde_json::from_str(&text).expect("the record is printed");
-        assert_eq!(record["unchanged"], false, "{record}");
+        place.run_example(&program, &lib);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use banger_tree::ChildSetup;
 use base64::Engine as _;
 use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -45,6 +46,7 @@ pub(crate) struct Auth {
     registry: String,
     repository: String,
     source: CredentialSource,
+    child_setup: ChildSetup,
     /// Whether the registry itself is spoken to over plain http.
     plain: bool,
     /// Whether the registry is one of the public internet.
@@ -105,11 +107,16 @@ pub(crate) struct Refusal<'a> {
 }
 
 impl Auth {
-    pub(crate) fn new(reference: &RegistryReference, source: CredentialSource) -> Self {
+    pub(crate) fn new(
+        reference: &RegistryReference,
+        source: CredentialSource,
+        child_setup: ChildSetup,
+    ) -> Self {
         Self {
             registry: reference.registry().to_owned(),
             repository: reference.repository().to_owned(),
             source,
+            child_setup,
             plain: false,
             public: None,
             challenge: None,
@@ -213,7 +220,7 @@ impl Auth {
         if let Some(credential) = &self.credential {
             return Ok(credential.clone());
         }
-        let find = self.source.find(&self.registry, &self.repository);
+        let find = self.source.find(&self.registry, &self.repository, self.child_setup);
         let found = http.stop.race(find).await??;
         match &found {
             Some(Credential::Password { user, password }) => {
@@ -402,7 +409,7 @@ mod tests {
     async fn b37_a_public_registry_cannot_name_a_private_realm() {
         let reference = "registry.example/r".parse().unwrap();
         let crate::Reference::Registry(reference) = reference else { panic!("a registry") };
-        let mut auth = Auth::new(&reference, CredentialSource::Anonymous);
+        let mut auth = Auth::new(&reference, CredentialSource::Anonymous, ChildSetup::default());
         auth.public = Some(true);
         let origin = Url::parse("https://registry.example/").unwrap();
         for realm in ["https://169.254.169.254/token", "http://1.1.1.1/token", "file:///etc/passwd", "x"] {

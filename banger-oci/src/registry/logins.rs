@@ -59,7 +59,7 @@ impl Logins {
             return Arc::clone(login);
         }
         let login = Arc::new(Login {
-            auth: Mutex::new(Auth::new(reference, key.credentials.clone())),
+            auth: Mutex::new(Auth::new(reference, key.credentials.clone(), options.child_setup)),
             secrets: Secrets::default(),
             refused: AtomicBool::new(false),
         });

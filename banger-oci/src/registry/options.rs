@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use banger_tree::{Budget, Cost, OverBudget, Setting};
+use banger_tree::{Budget, ChildSetup, Cost, OverBudget, Setting};
 use camino::Utf8PathBuf;
 
 use crate::platform::Platform;
@@ -32,6 +32,8 @@ pub struct PullOptions {
     pub ca_cert: Option<Utf8PathBuf>,
     /// Sources of user names and passwords. Default: no source, pulls are anonymous.
     pub credentials: CredentialSource,
+    /// Prepares the credential helpers before they start.
+    pub child_setup: ChildSetup,
     /// How often a request is made in vain before the pull fails. Default: 5.
     pub attempts: u32,
     /// The pause after the first failed attempt; it doubles with each further attempt. Default: 500 ms.
@@ -68,6 +70,7 @@ banger_tree::setters! {
         with_plain_http => plain_http: bool,
         with_ca_cert => ca_cert: Option<Utf8PathBuf>,
         with_credentials => credentials: CredentialSource,
+        with_child_setup => child_setup: ChildSetup,
         with_attempts => attempts: u32,
         with_backoff => backoff: Duration,
         with_max_backoff => max_backoff: Duration,
@@ -115,6 +118,7 @@ impl Default for PullOptions {
             plain_http: false,
             ca_cert: None,
             credentials: CredentialSource::default(),
+            child_setup: ChildSetup::default(),
             attempts: 5,
             backoff: Duration::from_millis(500),
             max_backoff: Duration::from_secs(60),

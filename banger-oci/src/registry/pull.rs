@@ -120,17 +120,15 @@ pub(crate) fn find_image(
             Box::new(Remote::new(engine, registry, cache, options, progress, stop)?)
         }
         Reference::OciLayout { dir, selector } => {
-            if !dir.is_dir() {
-                return Err(no_directory(dir));
-            }
+            check_directory(dir)?;
             Box::new(Layout::new(DirFiles(dir.clone()), selector, options, progress))
         }
         Reference::OciArchive { file, selector } => {
-            let archive = open_archive(file, ArchiveKind::Layout, cache, options, stop)?;
+            let archive = Archive::open(file, ArchiveKind::Layout, cache, options, stop)?;
             Box::new(Layout::new(ArchiveFiles(archive), selector, options, progress))
         }
         Reference::DockerArchive { file, selector } => {
-            let archive = open_archive(file, ArchiveKind::Docker, cache, options, stop)?;
+            let archive = Archive::open(file, ArchiveKind::Docker, cache, options, stop)?;
             Box::new(DockerArchive::new(&archive, selector, options, progress, stop)?)
         }
     };
@@ -224,34 +222,14 @@ impl Chosen {
     }
 }
 
-/// Returns the reason why a path is not a layout; the path may not exist.
-fn no_directory(dir: &Utf8Path) -> PullError {
-    let (reason, advice) = match dir.is_file() {
-        true => ("it is a file", Some("write oci-archive: or docker-archive: before it")),
-        false if dir.as_str().starts_with("//") => {
-            ("there is no such directory", Some("write oci:DIR, without slashes before a relative path"))
-        }
-        false => ("there is no such directory", None),
-    };
-    let (path, reason, advice) = (dir.to_owned(), reason.to_owned(), advice.map(Advice::new));
-    PullError::Layout { path, reason, advice, may_be_root: false }
-}
-
-fn open_archive(
-    file: &Utf8Path,
-    kind: ArchiveKind,
-    cache: &BlobCache,
-    options: &PullOptions,
-    stop: &PullStop,
-) -> Result<Archive, PullError> {
-    let opened = Archive::open(file, kind, cache, options, stop);
-    opened.map_err(|error| match error {
-        PullError::Io { .. } if file.as_str().starts_with("//") && !file.exists() => PullError::Layout {
-            path: file.to_owned(),
-            reason: "there is no such file".to_owned(),
-            advice: Some(Advice::new("leave the slashes out before a relative path")),
-            may_be_root: false,
-        },
-        other => other,
-    })
+/// Fails if `dir` is not a directory.
+fn check_directory(dir: &Utf8Path) -> Result<(), PullError> {
+    let found = std::fs::metadata(dir).map_err(PullError::io("open", dir))?;
+    if found.is_dir() {
+        return Ok(());
+    }
+    let advice = "write oci-archive: or docker-archive: before it";
+    let advice = found.is_file().then(|| Advice::new(advice));
+    let (path, reason) = (dir.to_owned(), "it is not a directory".to_owned());
+    Err(PullError::Layout { path, reason, advice, may_be_root: false })
 }

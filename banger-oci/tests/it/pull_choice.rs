@@ -1,6 +1,7 @@
 //! Which image of several is pulled: by platform, by name, by digest, or none of them.
 
 use banger_oci::{Digest, PullError};
+use banger_tree::{ErrorKind, Failure as _};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 
@@ -320,8 +321,36 @@ fn b46_paths_may_have_colons() {
             assert_eq!(place.seed(&format!("{kind}:{file}{name}")).unwrap(), 1, "{kind} {name}");
         }
     }
-    let error = place.seed(&format!("oci:{}/none:1.0", place.bench.path())).unwrap_err();
-    assert!(error.to_string().contains("no such directory"), "{error}");
+}
+
+#[test]
+fn a_layout_or_archive_that_is_not_there_is_not_a_damaged_one() {
+    let mut place = Place::new();
+    place.add(1, "linux/amd64", &[], &[]);
+    place.write();
+    std::fs::create_dir(place.bench.path().join("empty")).unwrap();
+    for kind in ["oci", "oci-archive", "docker-archive"] {
+        for name in ["", ":1.0"] {
+            let error = place.seed(&format!("{kind}:{}/none{name}", place.bench.path())).unwrap_err();
+            assert_eq!((error.code(), error.kind()), (117, ErrorKind::NotFound), "{error}");
+            assert!(error.to_string().contains("/none: No such file or directory"), "{error}");
+            assert_eq!(error.advice(), None);
+        }
+        let error = place.seed(&format!("{kind}://none")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(error.advice().is_some_and(|advice| advice.to_string().contains("slashes")), "{error}");
+    }
+    let error = place.seed(&format!("oci:{}/empty", place.bench.path())).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (116, ErrorKind::Damaged), "{error}");
+    assert!(error.to_string().contains("no index.json"), "{error}");
+    std::fs::write(place.bench.path().join("file"), "no tar").unwrap();
+    let error = place.seed(&format!("oci:{}/file", place.bench.path())).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (116, ErrorKind::Damaged), "{error}");
+    assert!(error.advice().is_some_and(|advice| advice.to_string().contains("oci-archive:")), "{error}");
+    for kind in ["oci-archive", "docker-archive"] {
+        let error = place.seed(&format!("{kind}:{}/file", place.bench.path())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged, "{kind}: {error}");
+    }
 }
 
 #[test]

@@ -4,11 +4,13 @@
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod guest;
+mod guest_binary;
 mod guest_cancel;
 mod hostile_guest;
 mod kernels;
 mod leases;
 mod many_pulls;
 mod one_crate;
+mod pull_to_fd;
 mod rootfs_cost;
 mod sigpipe;

@@ -1,80 +1,101 @@
-// Pull makes a disk of a virtual machine: it pulls an image with a progress bar, writes a hostname, an ssh key and a
-// network into it, makes it boot, and prints the record of the image. Ctrl-C stops it.
+// Pull makes the disk of a virtual machine: it pulls an image into FILE with a progress bar, writes hostname, ssh key
+// and network into it, makes it boot, and prints the image's record as JSON. PROGRAM is what runs in the machine if the
+// image has no init. Ctrl-C stops it and leaves no file. With SOURCE_DATE_EPOCH the disk is reproducible.
+//
+// examples/c, examples/rust and examples/python are the same program.
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 
 	"github.com/banger-project/banger/go/banger"
 )
 
+const usage = "usage: pull REFERENCE FILE HOSTNAME KEY ADDRESS GATEWAY [PROGRAM ARGUMENT...]"
+
+// machine is what the arguments tell.
 type machine struct {
-	hostname, key, address, gateway string
+	reference, file, hostname, key, address, gateway string
+	program                                          []string
 }
 
 func main() {
-	var m machine
-	state := flag.String("state", "", "directory of the images; default: the user's own")
-	cache := flag.String("cache", "", "directory of downloaded blobs; default: the user's own")
-	flag.StringVar(&m.hostname, "hostname", "vm", "hostname of the machine")
-	flag.StringVar(&m.key, "key", "ssh-ed25519 AAAA… me@example", "ssh key of root")
-	flag.StringVar(&m.address, "address", "172.16.0.2/30", "address of the machine")
-	flag.StringVar(&m.gateway, "gateway", "172.16.0.1", "default route of the machine")
-	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: pull [flags] REFERENCE FILE")
-		flag.PrintDefaults()
-	}
-	flag.Parse()
-	if flag.NArg() != 2 {
-		flag.Usage()
+	if len(os.Args) < 7 {
+		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(2)
 	}
+	args := os.Args[1:]
+	m := machine{args[0], args[1], args[2], args[3], args[4], args[5], args[6:]}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *state, *cache, flag.Arg(0), flag.Arg(1), m); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		if errors.Is(err, context.Canceled) {
-			os.Exit(130)
+	record, err := run(ctx, m)
+	var failure *banger.Error
+	switch {
+	case err == nil:
+		fmt.Println(record)
+	case errors.Is(err, context.Canceled):
+		os.Exit(130)
+	case errors.As(err, &failure):
+		fmt.Fprintf(os.Stderr, "error %d: %s\n", failure.Code, failure.Message)
+		if failure.Advice != "" {
+			fmt.Fprintf(os.Stderr, "  %s\n", failure.Advice)
 		}
+		os.Exit(1)
+	default:
+		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, state, cache, reference, file string, m machine) error {
-	store, err := banger.OpenStore(state, cache)
+// run returns the record of the image.
+func run(ctx context.Context, m machine) (string, error) {
+	store, err := banger.OpenStore("", "")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer store.Close()
-	var bar progressBar
-	image, err := store.PullToFile(ctx, reference, file,
-		banger.WithInject(false), banger.WithProgress(bar.tell))
-	bar.end()
+	time, err := sourceDateEpoch()
 	if err != nil {
-		return err
+		return "", err
+	}
+	var b bar
+	if info, err := os.Stderr.Stat(); err == nil {
+		b.isTerminal = info.Mode()&os.ModeCharDevice != 0
+	}
+	// What makes it boot comes below, in one commit with the rest.
+	options := append([]banger.Option{banger.WithInject(false), banger.WithProgress(b.tell)}, time...)
+	image, err := store.PullToFile(ctx, m.reference, m.file, options...)
+	b.endLine()
+	if err != nil {
+		return "", err
 	}
 	defer image.Close()
-	if err := prepare(ctx, image.Path(), m); err != nil {
-		return err
+	if err := prepare(ctx, m, time); err != nil {
+		return "", err
 	}
-	var record bytes.Buffer
-	if err := json.Indent(&record, image.JSON(), "", "  "); err != nil {
-		return err
-	}
-	fmt.Println(record.String())
-	return nil
+	return string(image.JSON()), nil
 }
 
-// prepare writes what is the machine's own into the file system, and makes it boot: all of it, or nothing.
-func prepare(ctx context.Context, file string, m machine) error {
-	rootfs, err := banger.EditRootfs(file)
+// sourceDateEpoch returns the option for the time of what is written; the library does not read the environment for it.
+func sourceDateEpoch() ([]banger.Option, error) {
+	text := os.Getenv("SOURCE_DATE_EPOCH")
+	if text == "" {
+		return nil, nil
+	}
+	seconds, err := strconv.ParseUint(text, 10, 64)
+	return []banger.Option{banger.WithSourceDateEpoch(seconds)}, err
+}
+
+// prepare writes all that is the machine's own, and makes the file system boot: all of it, or nothing.
+func prepare(ctx context.Context, m machine, time []banger.Option) error {
+	rootfs, err := banger.EditRootfs(m.file, time...)
 	if err != nil {
 		return err
 	}
@@ -84,7 +105,7 @@ func prepare(ctx context.Context, file string, m machine) error {
 	}
 	for _, dir := range []string{"/root", "/root/.ssh"} {
 		err := rootfs.Mkdir(dir, &banger.Attributes{Mode: 0o700})
-		if err != nil && !errors.Is(err, os.ErrExist) {
+		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
@@ -97,63 +118,49 @@ func prepare(ctx context.Context, file string, m machine) error {
 	if err != nil {
 		return err
 	}
-	if _, err := rootfs.Inject(ctx, banger.WithInit("banger"), banger.WithArchitecture("amd64")); err != nil {
+	if _, err := rootfs.Inject(ctx, banger.WithExecArgv(m.program...)); err != nil {
 		return err
 	}
 	return rootfs.Commit(ctx)
 }
 
-// progressBar shows on standard error how much of all layers together is downloaded and unpacked.
-type progressBar struct {
-	downloaded  map[string]uint64
-	unpacked    map[int]uint64
-	total       uint64
-	isDone      bool
-	isDisplayed bool
+// bar shows on standard error how much of all layers is unpacked.
+type bar struct {
+	isTerminal, isDrawn bool
+	total               uint64
+	done                map[int]uint64
 }
 
-func (b *progressBar) tell(event banger.Event) {
+func (b *bar) tell(event banger.Event) {
 	switch event.Kind {
 	case banger.EventResolved:
-		b.total = event.SizeBytes
-		b.downloaded, b.unpacked = map[string]uint64{}, map[int]uint64{}
-	case banger.EventBlobProgress:
-		b.downloaded[event.Digest] = event.DoneBytes
+		b.total, b.done = event.SizeBytes, map[int]uint64{}
 	case banger.EventLayerProgress:
-		b.unpacked[event.Layer] = event.DoneBytes
-	case banger.EventDone:
-		b.isDone = true
+		b.done[event.Layer] = event.DoneBytes
+		var sum uint64
+		for _, done := range b.done {
+			sum += done
+		}
+		b.draw(int(min(sum, b.total) * 100 / max(b.total, 1)))
 	case banger.EventWarning, banger.EventRetry:
-		b.end()
+		b.endLine()
 		fmt.Fprintln(os.Stderr, "note:", event.Message)
+	case banger.EventDone:
+		b.draw(100)
 	}
+}
+
+func (b *bar) draw(percent int) {
 	const width = 40
-	unpacked := percent(b.unpacked, b.total)
-	if b.isDone {
-		unpacked = 100
+	if b.isTerminal {
+		fmt.Fprintf(os.Stderr, "\r[%-*s] %3d %%", width, strings.Repeat("#", percent*width/100), percent)
+		b.isDrawn = true
 	}
-	bar := bytes.Repeat([]byte("#"), unpacked*width/100)
-	fmt.Fprintf(os.Stderr, "\r[%-*s] %3d %%", width, bar, unpacked)
-	if len(b.downloaded) > 0 {
-		fmt.Fprintf(os.Stderr, ", downloaded %3d %%", percent(b.downloaded, b.total))
-	}
-	b.isDisplayed = true
 }
 
-func percent[K comparable](parts map[K]uint64, total uint64) int {
-	var done uint64
-	for _, part := range parts {
-		done += part
-	}
-	if total == 0 {
-		return 0
-	}
-	return int(min(done, total) * 100 / total)
-}
-
-func (b *progressBar) end() {
-	if b.isDisplayed {
+func (b *bar) endLine() {
+	if b.isDrawn {
 		fmt.Fprintln(os.Stderr)
-		b.isDisplayed = false
+		b.isDrawn = false
 	}
 }

@@ -143,6 +143,7 @@ BANGER_OPT_COPY_MODE = 119
 BANGER_OPT_COPY_UID = 120
 BANGER_OPT_COPY_GID = 121
 BANGER_OPT_COPY_PARENTS = 122
+BANGER_OPT_GUEST_BINARY = 123
 BANGER_OPT_KERNEL_INITRD = 200
 BANGER_OPT_KERNEL_MODULES = 201
 BANGER_OPT_KERNEL_CONFIG = 202
@@ -316,6 +317,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_options_set_u64": (c_int, [c_void_p, c_int, c_uint64, c_void_p]),
     "banger_pull": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_pull_start": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_pull_to_fd": (c_int, [c_void_p, c_char_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_pull_to_fd_start": (c_int, [c_void_p, c_char_p, c_int, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_pull_to_file": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_apply_ownership": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_commit": (c_int, [c_void_p, c_void_p, c_void_p]),

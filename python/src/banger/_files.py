@@ -8,7 +8,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO, Union
+
+OpenFile = Union[int, IO[Any]]
+"""A file descriptor, or a file object with one."""
+
+
+def fd_of(file: OpenFile) -> int:
+    """Returns the file descriptor of a file, behind what the program has written to it."""
+    if isinstance(file, int):
+        return file
+    if file.writable():
+        file.flush()
+    return file.fileno()
 
 
 @contextmanager

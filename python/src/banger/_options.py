@@ -79,6 +79,9 @@ class PullOptions(FileSystemOptions, total=False):
     """Whether the image is made to boot. Default: true."""
     guest_dir: HostPath
     """Directory with guest binaries, `banger-guest-amd64` and so on. Default: the library's own."""
+    guest_binary: bytes
+    """A guest binary for the processor of the image, in the place of the library's own; it excludes
+    `guest_dir`."""
     jobs: int
     """How many layers are downloaded at a time, 1 to 64. Default: 4."""
     plain_http: bool
@@ -144,6 +147,9 @@ class InjectOptions(TypedDict, total=False):
     """Init of the guest: "auto", "image", "banger" or "install"."""
     guest_dir: HostPath
     """Directory with guest binaries, `banger-guest-amd64` and so on. Default: the library's own."""
+    guest_binary: bytes
+    """A guest binary for the processor of the image, in the place of the library's own; it excludes
+    `guest_dir`."""
     architecture: str
     """Processor of the guest, "amd64". Default: that of the programs in the image."""
     hostname: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
+from ._files import OpenFile, fd_of
 from ._image import Image
 from ._native import (
     Cancellation,
@@ -105,6 +106,47 @@ class Store(Handle):
         """As `pull_to_file`, for asyncio."""
         task = self._pull_task(reference, file, cancel, options)
         return await task.driven(progress, task.image)
+
+    def pull_to_fd(
+        self,
+        reference: str,
+        file: OpenFile,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[PullOptions],
+    ) -> Image:
+        """Pulls an image into an open file, in place, with the bytes of `pull_to_file`.
+
+        `file` is a file object or a file descriptor: of a regular file, also one in memory or without a name,
+        or of a block device that is large enough. It is open for reading and writing. Its position is neither
+        used nor moved. The path of the image is "/dev/fd/N".
+
+        What the file held is lost. After an error a regular file is as it was or empty; a block device is as
+        it was, or its first 4096 bytes are zeros and the others undefined.
+        """
+        with self._pull_to_fd_task(reference, file, cancel, options) as task:
+            task.drive(progress)
+            return task.image()
+
+    async def pull_to_fd_async(
+        self,
+        reference: str,
+        file: OpenFile,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[PullOptions],
+    ) -> Image:
+        """As `pull_to_fd`, for asyncio."""
+        task = self._pull_to_fd_task(reference, file, cancel, options)
+        return await task.driven(progress, task.image)
+
+    def _pull_to_fd_task(
+        self, reference: str, file: OpenFile, cancel: Cancellation | None, options: PullOptions
+    ) -> Task:
+        with self._use() as store, options_of(options) as made, flag(cancel) as (_, stop):
+            return Task.start("banger_pull_to_fd_start", store, text(reference), fd_of(file), made, stop)
 
     def _pull_task(
         self, reference: str, file: HostPath | None, cancel: Cancellation | None, options: PullOptions

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use banger_tree::ChildSetup;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::config_file::{Found, RUN_DIR, read};
@@ -43,6 +44,7 @@ impl CredentialSource {
         &self,
         registry: &str,
         repository: &str,
+        child_setup: ChildSetup,
     ) -> Result<Option<Credential>, PullError> {
         let user_files;
         let (files, helper_dir, timeout) = match self {
@@ -63,7 +65,7 @@ impl CredentialSource {
                 Found::Nothing => {}
                 Found::Credential(credential) => return Ok(Some(credential)),
                 Found::Helper { name, server } => {
-                    let helper = Helper { name: &name, dir: helper_dir, timeout, config: path };
+                    let helper = Helper { name: &name, dir: helper_dir, timeout, config: path, child_setup };
                     if let Some(credential) = helper.get(&server).await? {
                         return Ok(Some(credential));
                     }
@@ -124,11 +126,11 @@ mod tests {
             (auth, password("a", "b")),
         ] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(source.find("r.io", "x").await.unwrap(), found, "{text:?}");
-            assert_eq!(source.find("s.io", "x").await.unwrap(), None, "{text:?}");
+            assert_eq!(source.find("r.io", "x", ChildSetup::default()).await.unwrap(), found, "{text:?}");
+            assert_eq!(source.find("s.io", "x", ChildSetup::default()).await.unwrap(), None, "{text:?}");
         }
         std::fs::write(&path, "{").unwrap();
-        assert!(source.find("r.io", "x").await.is_err());
+        assert!(source.find("r.io", "x", ChildSetup::default()).await.is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::{self, Seek as _, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
 
+use banger_tree::ChildSetup;
 use camino::Utf8Path;
 use serde::Deserialize;
 
@@ -19,6 +20,7 @@ pub(super) struct Helper<'a> {
     pub(super) timeout: Duration,
     /// The file that names it.
     pub(super) config: &'a Utf8Path,
+    pub(super) child_setup: ChildSetup,
 }
 
 #[derive(Deserialize)]
@@ -43,7 +45,9 @@ impl Helper<'_> {
         let path = self.dir.map_or_else(|| program.clone().into(), |dir| dir.join(&program));
         // A file is never broken as a pipe is, whether the helper reads or not: no signal comes of it.
         let question = question(server).map_err(|problem| error(format!("cannot be asked: {problem}")))?;
-        let child = tokio::process::Command::new(&path)
+        let mut command = tokio::process::Command::new(&path);
+        self.child_setup.apply(command.as_std_mut());
+        let child = command
             .arg("get")
             .stdin(question)
             .stdout(Stdio::piped())

@@ -92,6 +92,11 @@ impl Failure for PullError {
             Self::OverBudget { over, .. } => {
                 Some(Advice::with_setting("if it is to be trusted, raise {setting}", setting_of(over.cost)))
             }
+            Self::Io { path, source, .. }
+                if source.kind() == io::ErrorKind::NotFound && path.as_str().starts_with("//") =>
+            {
+                text("leave the slashes out before a relative path")
+            }
             Self::Io { action, source, .. } => advice_on_io(action, source),
             Self::WebPage { .. } => {
                 text("check the address, and whether a proxy or a login page stands before it")
