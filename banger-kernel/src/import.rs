@@ -295,7 +295,7 @@ fn read_config_file(path: &Utf8Path) -> Result<Vec<u8>, KernelError> {
     let is_config = str::from_utf8(&text).is_ok_and(|text| text.contains("CONFIG_"));
     match is_config {
         true => Ok(text),
-        false => Err(KernelError::damaged(path, "it is not the configuration of a kernel")),
+        false => Err(KernelError::unsupported(path, "it is not the configuration of a kernel")),
     }
 }
 

@@ -69,8 +69,10 @@ pub(crate) struct ImportRun<'a> {
     pub(crate) cancellation: &'a Cancellation,
     pub(crate) on_progress: &'a dyn Fn(&KernelProgress),
     /// Bytes of the source that were read, which readers on the way count.
-    pub(crate) done_bytes: Arc<AtomicU64>,
-    pub(crate) size_bytes: u64,
+    done_bytes: Arc<AtomicU64>,
+    /// Bytes that passed since the last report of the progress.
+    untold_bytes: AtomicU64,
+    size_bytes: u64,
 }
 
 impl<'a> ImportRun<'a> {
@@ -83,8 +85,9 @@ impl<'a> ImportRun<'a> {
             .with_limit(Cost::Entries, limits.max_entries)
             .with_limit(Cost::InflatedBytes, limits.max_tar_bytes)
             .with_limit(Cost::ImageBytes, limits.max_content_bytes);
-        let (source, done_bytes, size_bytes) = (String::new(), Arc::default(), 0);
-        Self { source, limits, budget, cancellation, on_progress, done_bytes, size_bytes }
+        let (source, done_bytes, untold_bytes, size_bytes) =
+            (String::new(), Arc::default(), AtomicU64::new(0), 0);
+        Self { source, limits, budget, cancellation, on_progress, done_bytes, untold_bytes, size_bytes }
     }
 
     /// Begins with another source of `size_bytes`, or 0 if the size is not known.
@@ -102,6 +105,20 @@ impl<'a> ImportRun<'a> {
             done_bytes: self.done_bytes.load(Ordering::Relaxed),
             size_bytes: self.size_bytes,
         });
+    }
+
+    /// Counts bytes that pass a stage, and reports the progress now and then.
+    fn pass(&self, bytes: u64) {
+        if self.untold_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= TELL_BYTES {
+            self.untold_bytes.store(0, Ordering::Relaxed);
+            self.tell();
+        }
+    }
+
+    /// Counts bytes that were read from a source which is not one file.
+    pub(crate) fn read_more(&self, bytes: u64) {
+        self.done_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.pass(bytes);
     }
 
     /// Fails if the caller asks to stop.
@@ -151,7 +168,7 @@ impl<'a> ImportRun<'a> {
 
     /// Returns a reader of decoded bytes that charges the budget, tells the progress, and stops.
     pub(crate) fn metered<R: Read>(&self, inner: R) -> Metered<'_, R> {
-        Metered { inner, run: self, untold: 0 }
+        Metered { inner, run: self }
     }
 }
 
@@ -182,7 +199,6 @@ impl<R: Read> Read for Counted<R> {
 pub(crate) struct Metered<'a, R> {
     inner: R,
     run: &'a ImportRun<'a>,
-    untold: u64,
 }
 
 /// Bytes between two reports of progress.
@@ -196,11 +212,7 @@ impl<R: Read> Read for Metered<'_, R> {
         let length = self.inner.read(buffer)?;
         let charged = self.run.budget.charge(Cost::InflatedBytes, length as u64);
         charged.map_err(|over| io::Error::other(Halt::Over(over)))?;
-        self.untold += length as u64;
-        if self.untold >= TELL_BYTES {
-            self.untold = 0;
-            self.run.tell();
-        }
+        self.run.pass(length as u64);
         Ok(length)
     }
 }

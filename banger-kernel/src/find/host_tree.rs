@@ -120,3 +120,50 @@ impl KernelTree for HostTree {
         file.read_at(buffer, offset).map_err(self.failed(path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use banger_tree::Cancellation;
+
+    use super::*;
+    use crate::find::{Collector, FoundFiles, read_tree};
+    use crate::run::{ImportRun, KernelLimits};
+
+    /// Of the machine itself the kernel that runs is taken, through the symlinks of its distribution.
+    #[test]
+    fn the_running_kernel_is_found_through_symlinks() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(dir.path()).unwrap();
+        for (release, image) in [("6.1.0-old", "old"), ("6.2.0-new", "new")] {
+            let modules = root.join("usr/lib/modules").join(release);
+            fs::create_dir_all(modules.join("kernel")).unwrap();
+            fs::write(modules.join("vmlinuz"), image).unwrap();
+            fs::write(modules.join("modules.order"), release).unwrap();
+            fs::write(modules.join("kernel/a.ko"), "module").unwrap();
+            symlink("/", modules.join("build")).unwrap();
+            fs::create_dir_all(root.join("boot")).unwrap();
+            let link = format!("../usr/lib/modules/{release}/vmlinuz");
+            symlink(link, root.join(format!("boot/vmlinuz-{release}"))).unwrap();
+            fs::write(root.join(format!("boot/config-{release}")), release).unwrap();
+        }
+        symlink("usr/lib", root.join("lib")).unwrap();
+        let (limits, cancellation) = (KernelLimits::default(), Cancellation::new());
+        let run = ImportRun::new(&limits, &cancellation, &|_| {});
+        for (wanted, image) in [("6.1.0-old", "old"), ("6.2.0-new", "new")] {
+            let scratch = root.join(format!("scratch-{image}"));
+            fs::create_dir(&scratch).unwrap();
+            let mut collector = Collector::new(&run, &scratch, FoundFiles::default());
+            read_tree(&run, &HostTree::new(root, true), Some(wanted), &mut collector).unwrap();
+            let chosen = collector.into_found().choose("host").unwrap();
+            assert_eq!(chosen.release.as_deref(), Some(wanted));
+            assert_eq!(fs::read_to_string(&chosen.kernel).unwrap(), image);
+            assert_eq!(fs::read_to_string(chosen.config_of(wanted).unwrap()).unwrap(), wanted);
+            let modules = chosen.modules_of(wanted).unwrap();
+            assert_eq!(fs::read_to_string(modules.join("kernel/a.ko")).unwrap(), "module");
+            assert!(!modules.join("build").exists());
+            assert_eq!(chosen.module_releases().count(), 1);
+        }
+    }
+}

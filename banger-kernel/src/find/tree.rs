@@ -162,7 +162,6 @@ impl TreeWalk<'_> {
                 FileType::Regular if matches!(place_of(&path), Some(Place::Module { .. })) => {
                     let mut member = TreeMember { run: self.run, tree: self.tree, path: &path };
                     collector.file(path.as_bytes(), &mut member)?;
-                    self.run.tell();
                 }
                 FileType::Symlink => collector.link(path.as_bytes(), false)?,
                 _ => {}
@@ -202,8 +201,7 @@ impl Member for TreeMember<'_> {
                 length => {
                     sink.put(&buffer[..length])?;
                     offset += length as u64;
-                    let done = &self.run.done_bytes;
-                    done.fetch_add(length as u64, std::sync::atomic::Ordering::Relaxed);
+                    self.run.read_more(length as u64);
                 }
             }
         }

@@ -249,7 +249,7 @@ fn plain_files() {
     let files = PlainFiles::new(image.clone()).with_modules(fixture.path("root/boot"));
     assert_eq!(fixture.import_files(&files).unwrap_err().code(), 1005);
     let files = PlainFiles::new(image.clone()).with_config(initrd);
-    assert_eq!(fixture.import_files(&files).unwrap_err().code(), 1003);
+    assert_eq!(fixture.import_files(&files).unwrap_err().code(), 1004);
     let files = PlainFiles::new(fixture.path("none"));
     assert_eq!(fixture.import_files(&files).unwrap_err().code(), 1001);
 }
