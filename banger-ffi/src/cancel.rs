@@ -14,7 +14,8 @@ pub extern "C" fn banger_cancel_new() -> *mut banger_cancel {
 }
 
 /// Sets the flag for good: every call that uses it returns error 505 within 200 ms, also one that waits for a
-/// server, a guest or a lock. Any thread may call this, but not a signal handler. NULL is fine.
+/// server, a guest, a lock or its turn with a file system. Any thread may call this, but not a signal handler. NULL
+/// is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_cancel_cancel(cancel: *const banger_cancel) {
     // SAFETY: the caller's pointer is NULL or alive.

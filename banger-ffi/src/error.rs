@@ -146,7 +146,11 @@ impl Fault {
 
 impl<E: Failure> From<E> for Fault {
     fn from(failure: E) -> Self {
-        let report = ErrorReport::of(&failure);
+        let mut report = ErrorReport::of(&failure);
+        // Each stage has a code of its own for this; callers of C get one.
+        if report.kind == ErrorKind::Cancelled {
+            report.code = BANGER_ERROR_CANCELLED.unsigned_abs();
+        }
         Self(Box::new(banger_error {
             code: c_int::try_from(report.code).unwrap_or(BANGER_ERROR_INTERNAL),
             kind: banger_failure_kind::of(report.kind),

@@ -33,4 +33,5 @@ pub mod string;
 mod task;
 #[cfg(test)]
 mod tests;
+mod turns;
 pub mod version;

@@ -3,7 +3,6 @@
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr;
 use std::slice;
-use std::sync::{Mutex, MutexGuard};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::guest::DEFAULT_MAX_OUTPUT_BYTES;
@@ -18,6 +17,7 @@ use crate::option_reader::OptionReader;
 use crate::options::{banger_option::*, banger_options};
 use crate::sized::{SizedStruct, guarded_sized};
 use crate::string::{banger_string, counted, guest_path, host_path};
+use crate::turns::{Turn, Turns};
 
 use banger_file_type::*;
 
@@ -125,7 +125,7 @@ pub struct banger_rootfs {
     is_editable: bool,
     timestamp: Option<Timestamp>,
     max_read_bytes: u64,
-    editor: Mutex<Ext4Editor>,
+    editor: Turns<Ext4Editor>,
 }
 
 impl banger_rootfs {
@@ -140,16 +140,14 @@ impl banger_rootfs {
     }
 
     /// Waits for the turn of this call, which `cancellation` ends.
-    pub(crate) fn turn(&self, cancellation: &Cancellation) -> Result<MutexGuard<'_, Ext4Editor>, Fault> {
-        // What it left is not known.
-        let broken = |_| Fault::panic(&"an earlier call on this file system ended in the middle");
-        let mut editor = self.editor.lock().map_err(broken)?;
+    pub(crate) fn turn(&self, cancellation: &Cancellation) -> Result<Turn<'_, Ext4Editor>, Fault> {
+        let mut editor = self.editor.wait(cancellation)?;
         editor.set_cancellation(cancellation);
         Ok(editor)
     }
 
     /// As [`turn`](Self::turn), for a call that changes the file system.
-    pub(crate) fn edit_turn(&self, cancellation: &Cancellation) -> Result<MutexGuard<'_, Ext4Editor>, Fault> {
+    pub(crate) fn edit_turn(&self, cancellation: &Cancellation) -> Result<Turn<'_, Ext4Editor>, Fault> {
         match self.is_editable {
             true => self.turn(cancellation),
             false => Err(Fault::argument("the file system was opened without BANGER_EDIT")),
@@ -188,7 +186,8 @@ pub(crate) unsafe fn place<'a>(
 }
 
 /// Opens the file system in `file`: an ext4, ext3 or ext2 file, or a block device that is not mounted. `flags` is
-/// 0 to look into it, or BANGER_EDIT.
+/// 0 to look into it, or BANGER_EDIT. A file that another program or handle has locked is an error of the kind
+/// BANGER_KIND_IN_USE, after at most 200 ms.
 ///
 /// Changes stay in memory until banger_rootfs_commit. Options: SOURCE_DATE_EPOCH, the time of what is written
 /// (default: now); MAX_OUTPUT_BYTES, the largest file that banger_rootfs_read returns.
@@ -217,7 +216,7 @@ pub unsafe extern "C" fn banger_rootfs_open(
                 is_editable: flags == BANGER_EDIT,
                 timestamp: seconds.map(|seconds| Timestamp::from_seconds(seconds).clamped_to_ext4()),
                 max_read_bytes: max_read_bytes.unwrap_or(DEFAULT_MAX_OUTPUT_BYTES),
-                editor: Mutex::new(opened.map_err(in_file(file))?),
+                editor: Turns::new(opened.map_err(in_file(file))?),
             }))
         })
     }

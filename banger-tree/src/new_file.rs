@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::host_place::{Existing, HostPlace};
+use crate::locked_file::LockedFile;
 use crate::new_file_error::NewFileError;
 
 /// Start of the name of a file under construction.
@@ -55,7 +56,7 @@ pub struct NewFile {
     /// The path of the file until then.
     path: PathBuf,
     temporary: OsString,
-    file: File,
+    file: LockedFile,
     /// The mode of the caller without the bits of the umask.
     granted: u32,
     /// The permissions of the file's source.
@@ -108,7 +109,7 @@ impl NewFile {
             from,
             path: path.to_owned(),
             temporary: name.to_owned(),
-            file,
+            file: LockedFile::of(file),
             granted: permissions(&found) & mode,
             limit: PERMISSIONS,
             wait_for_disk: true,
@@ -135,7 +136,7 @@ impl NewFile {
     /// # Errors
     /// The host refuses.
     pub fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), NewFileError> {
-        self.file.write_all(bytes).map_err(NewFileError::io("write"))
+        (&*self.file).write_all(bytes).map_err(NewFileError::io("write"))
     }
 
     /// Returns the open file.
@@ -214,11 +215,11 @@ impl NewFile {
 
 impl Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        (&*self.file).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        (&*self.file).flush()
     }
 }
 
@@ -247,7 +248,7 @@ fn permissions(found: &Stat) -> u32 {
 }
 
 /// Makes an empty file under a random name, and locks it against [`sweep`].
-fn make(directory: &OwnedFd, mode: u32) -> Result<(OsString, File), NewFileError> {
+fn make(directory: &OwnedFd, mode: u32) -> Result<(OsString, LockedFile), NewFileError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     loop {
         let name = random_name();
@@ -259,7 +260,7 @@ fn make(directory: &OwnedFd, mode: u32) -> Result<(OsString, File), NewFileError
         let is_swept = flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
             || fstat(&file).map_err(NewFileError::io("look at"))?.st_nlink == 0;
         if !is_swept {
-            return Ok((name, file));
+            return Ok((name, LockedFile::of(file)));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::time::Duration;
 
-use banger_tree::Cancellation;
+use banger_tree::{Cancellation, LockedFile};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::host_file::{open_lock, open_plain_path};
@@ -68,7 +68,7 @@ pub(crate) fn is_at(path: &Utf8Path, file: &File) -> io::Result<bool> {
 /// An exclusive lock on a file, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    _file: LockedFile,
 }
 
 impl Lock {
@@ -76,7 +76,7 @@ impl Lock {
     pub(crate) fn wait(path: &Utf8Path, cancellation: &Cancellation) -> Result<Self, LockError> {
         let file = open_lock(path)?;
         wait_for(|| file.try_lock(), cancellation, || {})?;
-        Ok(Self { _file: file })
+        Ok(Self { _file: LockedFile::of(file) })
     }
 
     /// Creates the file `path` and returns the lock on it, or `None` if a sweep removed the file before the
@@ -85,7 +85,7 @@ impl Lock {
         // Private: other users must not hold the lock.
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         match file.try_lock() {
-            Ok(()) if file.metadata()?.nlink() > 0 => Ok(Some(Self { _file: file })),
+            Ok(()) if file.metadata()?.nlink() > 0 => Ok(Some(Self { _file: LockedFile::of(file) })),
             Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -95,7 +95,7 @@ impl Lock {
     pub(crate) fn try_existing(path: &Utf8Path) -> io::Result<Option<Self>> {
         let file = open_plain_path(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { _file: LockedFile::of(file) })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -106,7 +106,7 @@ impl Lock {
 #[derive(Debug)]
 pub(crate) struct TransientLock {
     path: Utf8PathBuf,
-    _file: File,
+    _file: LockedFile,
 }
 
 impl TransientLock {
@@ -128,7 +128,7 @@ impl TransientLock {
             wait_for(|| file.try_lock(), cancellation, tell)?;
             // The one before removed the file.
             if is_at(path, &file)? {
-                return Ok(Self { path: path.to_owned(), _file: file });
+                return Ok(Self { path: path.to_owned(), _file: LockedFile::of(file) });
             }
         }
     }

@@ -9,10 +9,10 @@ use clap::Args;
 pub(crate) struct ExampleLayoutArguments {
     /// Directory to write; it may not exist yet.
     dir: PathBuf,
+    /// Size of the largest file. The default takes long enough to be cancelled while it comes in.
+    #[arg(long, default_value_t = 16 << 20)]
+    size_bytes: u64,
 }
-
-/// Bytes of the file that takes long enough to be cancelled while it comes in.
-const LARGE_BYTES: u64 = 16 << 20;
 
 /// Writes a layout of two layers for amd64.
 pub(crate) fn example_layout(arguments: &ExampleLayoutArguments) -> anyhow::Result<()> {
@@ -20,7 +20,7 @@ pub(crate) fn example_layout(arguments: &ExampleLayoutArguments) -> anyhow::Resu
         anyhow::bail!("{} exists", arguments.dir.display());
     }
     let noise: Vec<u8> =
-        (0..LARGE_BYTES).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]).collect();
+        (0..arguments.size_bytes).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]).collect();
     let base = LayerBuilder::new()
         .dir("etc")
         .dir("usr")

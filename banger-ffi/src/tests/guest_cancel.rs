@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use ::banger_guest::protocol::{Accepted, CopyTarget, FrameKind, write_frame};
 use banger_testkit::ScriptedAgent;
 
-use super::guest::{Guest, Session, accept, request};
+use super::agent::{accept, request};
+use super::guest::{Guest, Session};
 use super::*;
 use crate::cancel::*;
 use crate::guest::*;

@@ -4,6 +4,7 @@
     reason = "a test keeps the rules of the header, or breaks them on purpose"
 )]
 
+mod agent;
 mod documents;
 mod guest;
 mod guest_cancel;

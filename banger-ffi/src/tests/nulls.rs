@@ -3,6 +3,9 @@
 use std::ffi::c_void;
 use std::ptr::null;
 
+use banger_testkit::ScriptedAgent;
+
+use super::agent::obliging;
 use super::*;
 use crate::boot::*;
 use crate::exec::*;
@@ -38,9 +41,16 @@ fn null_is_an_error_and_no_answer() {
     let name = c"user.x".as_ptr().cast_mut();
     let metadata =
         answer(|out, error| unsafe { banger_metadata_of_rootfs(rootfs, null(), out, error) }).unwrap();
+    let agent = ScriptedAgent::new(obliging);
+    let address = CString::new(format!("unix:{}", agent.path().display())).unwrap();
     let guest =
-        answer(|out, error| unsafe { banger_guest_new(c"unix:/none".as_ptr(), null(), out, error) }).unwrap();
+        answer(|out, error| unsafe { banger_guest_new(address.as_ptr(), null(), out, error) }).unwrap();
     let program = Options::new().list(banger_option::BANGER_OPT_EXEC_ARGV, &["true"]);
+    let exec =
+        answer(|out, error| unsafe { banger_exec_start(guest, program.0, null(), out, error) }).unwrap();
+    let input = answer(|out, error| unsafe { banger_exec_open_input(exec, out, error) }).unwrap();
+    let root = answer(|out, error| unsafe { banger_rootfs_read_dir(rootfs, c"/".as_ptr(), 1, out, error) });
+    let dir = root.unwrap();
     let long = BANGER_STRLEN;
     let (stat, exit) = (size_of::<banger_stat>(), size_of::<banger_exit>());
     let store = c"/none".as_ptr();
@@ -137,14 +147,14 @@ fn null_is_an_error_and_no_answer() {
             Is(exit)
         ),
         banger_exec_start(Need(guest), Need(program.0), Is(null()), Out),
-        banger_dir_next(Need(null_mut()), Out, Is(size_of::<banger_dirent>())),
-        banger_exec_next(Need(null_mut()), Is(1), Out, Is(size_of::<banger_exec_event>())),
-        banger_exec_exit(Need(null_mut()), Out, Is(exit)),
-        banger_exec_open_input(Need(null_mut()), Out),
-        banger_exec_input_write(Need(null_mut()), Need(path.cast::<u8>()), Is(1)),
-        banger_exec_input_signal(Need(null_mut()), Is(1)),
-        banger_exec_input_resize(Need(null_mut()), Is(1), Is(1)),
-        banger_exec_input_close(Need(null_mut())),
+        banger_dir_next(Need(dir), Out, Is(size_of::<banger_dirent>())),
+        banger_exec_next(Need(exec), Is(1), Out, Is(size_of::<banger_exec_event>())),
+        banger_exec_exit(Need(exec), Out, Is(exit)),
+        banger_exec_open_input(Need(exec), Out),
+        banger_exec_input_write(Need(input), Need(path.cast::<u8>()), Is(1)),
+        banger_exec_input_signal(Need(input), Is(1)),
+        banger_exec_input_resize(Need(input), Is(1), Is(1)),
+        banger_exec_input_close(Need(input)),
     ];
     for (function, call) in calls {
         let mut positions = 1;
@@ -179,6 +189,9 @@ fn null_is_an_error_and_no_answer() {
         assert_eq!((banger_exec_pid(null()), banger_exec_fd(null())), (0, -1));
         assert!(!banger_rootfs_is_commit_due(null()));
         banger_metadata_free(metadata);
+        banger_dir_free(dir);
+        banger_exec_input_free(input);
+        banger_exec_free(exec);
         banger_guest_free(guest);
         crate::store::banger_store_free(store);
     }

@@ -1,27 +1,11 @@
 /* Cancelled at every event, from another thread at many moments, and while a registry says nothing. */
-#include "check.h"
+#include "timing.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void pause_ms(long ms)
-{
-    struct timespec time;
-    time.tv_sec = ms / 1000;
-    time.tv_nsec = ms % 1000 * 1000000;
-    nanosleep(&time, NULL);
-}
 
 /* Images and what is on the way to become one; locks may stay. */
 static int left_behind(const char *directory)
@@ -85,44 +69,20 @@ static void at_every_event(banger_store *store, const char *reference, const cha
     banger_options_free(options);
 }
 
-typedef struct timer {
-    banger_cancel *cancel;
-    long after_ms;
-    double at;
-} timer;
-
-static void *cancel_later(void *argument)
-{
-    timer *what = (timer *)argument;
-    pause_ms(what->after_ms);
-    what->at = now();
-    banger_cancel_cancel(what->cancel);
-    return NULL;
-}
-
 /* Runs a pull that a thread cancels after a while; returns its code, and how long it went on after that. */
 static int pull_cancelled(banger_store *store, const char *reference, banger_options *options, long after_ms,
                           double *late)
 {
     banger_error *error = NULL;
     banger_image *image = NULL;
-    pthread_t thread;
     timer what;
-    double end;
     int code;
-    what.cancel = banger_cancel_new();
-    what.after_ms = after_ms;
-    CHECK(!banger_cancel_is_cancelled(what.cancel));
-    CHECK(pthread_create(&thread, NULL, cancel_later, &what) == 0);
+    start_timer(&what, after_ms);
     code = banger_pull(store, reference, options, what.cancel, NULL, NULL, &image, &error);
-    end = now();
-    CHECK(pthread_join(thread, NULL) == 0);
-    CHECK(banger_cancel_is_cancelled(what.cancel));
-    *late = end - what.at;
+    *late = stop_timer(&what);
     CHECK(banger_error_code(error) == code);
     banger_error_free(error);
     banger_image_free(image);
-    banger_cancel_free(what.cancel);
     return code;
 }
 
@@ -171,9 +131,7 @@ static void while_all_is_silent(banger_store *store)
     snprintf(reference, sizeof reference, "127.0.0.1:%d/a/b:c", ntohs(address.sin_port));
     CHECK_OK(banger_options_set_bool(options, BANGER_OPT_PLAIN_HTTP, true, &error));
     CHECK(pull_cancelled(store, reference, options, 100, &late) == BANGER_ERROR_CANCELLED);
-    fprintf(stderr, "silent registry: back %.0f ms after the cancel\n", late * 1000);
-    /* 200 ms are promised; a machine of tests is busy, and the transfer itself gives up after 30 s. */
-    CHECK(late < 10);
+    check_soon("silent registry", late);
     CHECK_FAILS(BANGER_ERROR_CANCELLED,
                 banger_pull(store, reference, options, NULL, stop_when_idle, &idle, &image, &error));
     CHECK(idle == 2);

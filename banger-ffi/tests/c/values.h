@@ -11,7 +11,9 @@ static banger_attrs v_attrs;
 static banger_cancel *v_cancel;
 static banger_dir *v_dir;
 static banger_dirent v_dirent;
+static banger_exec *v_exec;
 static banger_exec_event v_exec_event;
+static banger_exec_input *v_exec_input;
 static banger_exit v_exit;
 static banger_guest *v_guest;
 static banger_metadata *v_metadata;
@@ -23,15 +25,14 @@ static banger_store *v_store;
 static banger_task *v_task;
 static int v_user_data;
 
-/* Handles that calls are made on, and places of structures. A program in a guest needs a guest: the Rust tests of
-   this crate have one. */
+/* Handles that calls are made on, and places of structures. */
 #define VALID_banger_attrs (&v_attrs)
 #define VALID_banger_cancel v_cancel
 #define VALID_banger_dir v_dir
 #define VALID_banger_dirent (&v_dirent)
-#define VALID_banger_exec ((banger_exec *)NULL)
+#define VALID_banger_exec v_exec
 #define VALID_banger_exec_event (&v_exec_event)
-#define VALID_banger_exec_input ((banger_exec_input *)NULL)
+#define VALID_banger_exec_input v_exec_input
 #define VALID_banger_exit (&v_exit)
 #define VALID_banger_guest v_guest
 #define VALID_banger_metadata v_metadata
@@ -99,8 +100,9 @@ static int v_user_data;
 static inline void make_values(const char *directory)
 {
     banger_error *error = NULL;
-    banger_options *plain = banger_options_new();
+    banger_options *plain = banger_options_new(), *program;
     banger_string *json = NULL;
+    const char *address = getenv("BANGER_TEST_GUEST");
     snprintf(v_directory, sizeof v_directory, "%s", directory);
     snprintf(v_source, sizeof v_source, "%s/source", directory);
     snprintf(v_file, sizeof v_file, "%s/made.ext4", directory);
@@ -114,12 +116,20 @@ static inline void make_values(const char *directory)
     CHECK_OK(banger_rootfs_open(v_file, BANGER_EDIT, NULL, &v_rootfs, &error));
     CHECK_OK(banger_rootfs_read_dir(v_rootfs, "/", BANGER_STRLEN, &v_dir, &error));
     CHECK_OK(banger_metadata_of_rootfs(v_rootfs, NULL, &v_metadata, &error));
-    CHECK_OK(banger_guest_new("unix:/nowhere", NULL, &v_guest, &error));
+    CHECK(address != NULL);
+    CHECK_OK(banger_guest_new(address, NULL, &v_guest, &error));
+    program = banger_options_new();
+    CHECK_OK(banger_options_add_string(program, BANGER_OPT_EXEC_ARGV, "true", &error));
+    CHECK_OK(banger_exec_start(v_guest, program, NULL, &v_exec, &error));
+    CHECK_OK(banger_exec_open_input(v_exec, &v_exec_input, &error));
+    banger_options_free(program);
 }
 
 static inline void free_values(void)
 {
     banger_task_free(v_task);
+    banger_exec_input_free(v_exec_input);
+    banger_exec_free(v_exec);
     banger_guest_free(v_guest);
     banger_metadata_free(v_metadata);
     banger_dir_free(v_dir);

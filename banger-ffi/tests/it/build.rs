@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use banger_testkit::{ImageBuilder, LayerBuilder, LayoutBuilder, Skip, TAG};
+use banger_testkit::{
+    Compression, ImageBuilder, Layer, LayerBuilder, LayoutBuilder, ScriptedAgent, Skip, TAG,
+};
 use tempfile::TempDir;
+
+use crate::agent::obliging;
 
 /// The workspace.
 pub(crate) fn root() -> &'static Path {
@@ -34,8 +38,16 @@ pub(crate) fn library_dir() -> &'static Path {
         let own = std::env::current_exe().expect("a test has a path");
         let dir = own.parent().and_then(Path::parent).expect("tests are in PROFILE/deps").to_owned();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        // With the features that everything was built with: nothing is compiled again.
+        let features = std::env::var("BANGER_TEST_FEATURES").ok();
+        let what = match &features {
+            Some(features) => vec!["--workspace", "--features", features],
+            None => vec!["--package", "banger-ffi"],
+        };
         run(Command::new(cargo)
-            .args(["build", "--quiet", "--locked", "--package", "banger-ffi", "--target-dir"])
+            .args(["build", "--quiet", "--locked"])
+            .args(what)
+            .arg("--target-dir")
             .arg(dir.parent().expect("a profile has a target directory"))
             .current_dir(root()));
         // The name that programs load it by.
@@ -82,10 +94,11 @@ pub(crate) fn compile(language: Language, source: &Path, program: &Path, more: &
     run(command.args(more).args(["-lbanger", "-lpthread"]));
 }
 
-/// What C programs work with: a directory with an image to pull and a source to build from.
+/// What C programs work with: a directory with an image to pull and a source to build from, and a guest.
 pub(crate) struct Workplace {
     pub(crate) dir: TempDir,
     pub(crate) reference: String,
+    guest: ScriptedAgent,
 }
 
 impl Workplace {
@@ -95,14 +108,15 @@ impl Workplace {
             (0..2_u64 << 20).map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[0]).collect();
         let base = LayerBuilder::new().dir("etc").file("etc/os-release", b"ID=test\n").file("noise", &noise);
         let top = LayerBuilder::new().file("etc/hostname", b"test\n");
-        let image = ImageBuilder::new().layer(base.finish()).layer(top.finish());
+        let image =
+            ImageBuilder::new().layer_as(Layer::new(base.finish(), Compression::Zstd)).layer(top.finish());
         let layout = dir.path().join("layout");
         LayoutBuilder::of(&image).write(&layout);
         let source = dir.path().join("source");
         std::fs::create_dir(&source).expect("it is new");
         std::fs::write(source.join("hello"), "hello\n").expect("it is new");
         let reference = format!("oci:{}:{TAG}", layout.display());
-        Self { dir, reference }
+        Self { dir, reference, guest: ScriptedAgent::new(obliging) }
     }
 
     /// Returns a path in the directory.
@@ -134,6 +148,8 @@ impl Workplace {
     pub(crate) fn run(&self, before: &[&str], program: &Path) -> Output {
         let mut words = before.iter().map(std::ffi::OsStr::new).chain([program.as_os_str()]);
         let mut command = Command::new(words.next().expect("there is the program"));
-        run(command.args(words).arg(&self.reference).arg(self.dir.path()).env("LSAN_OPTIONS", "exitcode=23"))
+        command.env("LSAN_OPTIONS", "exitcode=23");
+        command.env("BANGER_TEST_GUEST", format!("unix:{}", self.guest.path().display()));
+        run(command.args(words).arg(&self.reference).arg(self.dir.path()))
     }
 }

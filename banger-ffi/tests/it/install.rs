@@ -9,7 +9,7 @@ use crate::header;
 
 const PREFIX: &str = "/opt/banger";
 
-fn install(destination: &Path) {
+pub(crate) fn install(destination: &Path) {
     run(Command::new(root().join("scripts/install-ffi"))
         .args(["--prefix", PREFIX, "--from"])
         .arg(library_dir())
@@ -18,7 +18,7 @@ fn install(destination: &Path) {
 }
 
 /// Returns the words of `pkg-config` for the library below `destination`.
-fn pkg_config(destination: &Path, arguments: &[&str]) -> Vec<String> {
+pub(crate) fn pkg_config(destination: &Path, arguments: &[&str]) -> Vec<String> {
     let output = run(Command::new("pkg-config")
         .args(arguments)
         .arg("banger")
@@ -33,6 +33,57 @@ fn globals(file: &Path, options: &[&str]) -> BTreeSet<String> {
     let text = String::from_utf8(output.stdout).expect("text");
     let names = text.lines().filter_map(|line| line.split_whitespace().nth(2));
     names.map(str::to_owned).collect()
+}
+
+/// Returns the files and links below `directory`, as paths in it.
+fn files(directory: &Path) -> BTreeSet<String> {
+    let output = run(Command::new("find").args([".", "-not", "-type", "d"]).current_dir(directory)).stdout;
+    String::from_utf8(output).expect("text").lines().map(|line| line[2..].to_owned()).collect()
+}
+
+/// What `cargo cinstall` does is written in the metadata of the package. It is run by hand: it builds all crates
+/// again.
+#[test]
+fn cargo_c_is_told_to_lay_out_the_same_files() {
+    let place = Workplace::new();
+    let destination = place.path("destination");
+    install(&destination);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let metadata = run(Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(root()));
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).expect("it is JSON");
+    let packages = metadata["packages"].as_array().expect("a list");
+    let package = packages.iter().find(|package| package["name"] == "banger-ffi").expect("this one");
+    let capi = &package["metadata"]["capi"];
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+    let (library, pkg_config) = (&capi["library"], &capi["pkg_config"]);
+    let (name, version) = (text(&library["name"]), text(&library["version"]));
+    assert_eq!(library["version_suffix_components"], 1);
+    let abi = version.split('.').next().expect("a number");
+    assert_eq!(capi["header"], serde_json::json!({ "generation": false, "subdirectory": false }));
+    let header = &capi["install"]["include"]["asset"][0];
+    assert_eq!(header["to"], "");
+    let header = text(&header["from"]);
+    assert!(root().join("banger-ffi").join(&header).exists(), "{header}");
+    let header = Path::new(&header).file_name().expect("a file").to_str().expect("UTF-8");
+    let expected = [
+        format!("include/{header}"),
+        format!("lib/lib{name}.a"),
+        format!("lib/lib{name}.so"),
+        format!("lib/lib{name}.so.{abi}"),
+        format!("lib/lib{name}.so.{version}"),
+        format!("lib/pkgconfig/{}.pc", text(&pkg_config["filename"])),
+    ];
+    assert_eq!(files(&destination.join("opt/banger")), BTreeSet::from(expected));
+    let pc = destination.join("opt/banger/lib/pkgconfig/banger.pc");
+    let pc = std::fs::read_to_string(pc).expect("it is installed");
+    for (field, key) in [("Name", "name"), ("Description", "description"), ("Version", "version")] {
+        assert!(pc.contains(&format!("{field}: {}\n", text(&pkg_config[key]))), "{field}: {pc}");
+    }
+    // The number of the ABI is that of the name that programs load the library by.
+    let build = std::fs::read_to_string(root().join("banger-ffi/build.rs")).expect("it is there");
+    assert!(build.contains(&format!("-soname,lib{name}.so.{abi}\"")));
 }
 
 #[test]

@@ -53,6 +53,26 @@ fn pulls_stop_at_every_event_and_at_any_time() {
 }
 
 #[test]
+fn threads_share_handles_and_an_event_loop_has_many_tasks() {
+    in_both_languages("tasks.c");
+}
+
+#[test]
+fn calls_that_wait_for_a_lock_are_cancelled() {
+    in_both_languages("locks.c");
+}
+
+#[test]
+fn signals_interrupt_no_call() {
+    in_both_languages("storm.c");
+}
+
+#[test]
+fn the_process_may_fork_while_calls_run() {
+    in_both_languages("fork.c");
+}
+
+#[test]
 fn threads_share_a_store_and_leave_the_process_alone() {
     // Sanitizers have threads and signals of their own.
     let place = Workplace::new();

@@ -14,7 +14,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use banger_tree::{Advice, Existing, NewFile};
+use banger_tree::{Advice, Existing, LockedFile, NewFile};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::digest::{Digest, Hasher};
@@ -69,7 +69,7 @@ pub struct BlobCache {
 /// A complete blob of the cache. While this exists, [`BlobCache::prune`] leaves the blob alone.
 #[derive(Debug)]
 pub(crate) struct CachedBlob {
-    pub(crate) file: File,
+    pub(crate) file: LockedFile,
     pub(crate) path: Utf8PathBuf,
     pub(crate) len: u64,
 }
@@ -77,7 +77,7 @@ pub(crate) struct CachedBlob {
 /// The right to write a partial download. A drop lets others continue the download.
 #[derive(Debug)]
 pub(crate) struct PartialBlob {
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<LockedFile>,
     pub(crate) path: Utf8PathBuf,
     /// Path of the complete blob.
     pub(crate) target: Utf8PathBuf,
@@ -161,7 +161,7 @@ impl BlobCache {
                 let len = file.metadata().map_err(PullError::io("read", &path))?.len();
                 // For `prune`, which selects by age. Files of another user keep their time.
                 let _not_ours = file.set_modified(SystemTime::now());
-                return Ok(Some(CachedBlob { file, path, len }));
+                return Ok(Some(CachedBlob { file: LockedFile::of(file), path, len }));
             }
         }
         Err(restless(path))
@@ -187,6 +187,7 @@ impl BlobCache {
                 Err(TryLockError::WouldBlock) => return Ok(Claim::Busy),
                 Err(TryLockError::Error(error)) => return Err(PullError::io("lock", &path)(error)),
             }
+            let file = LockedFile::of(file);
             // Completed or removed by another process between the two calls above: look again.
             if is_at(&file, &path) {
                 let target = self.blob_path(digest);
@@ -220,7 +221,7 @@ impl BlobCache {
         }
         let mut bytes = Vec::new();
         // Not more than that, should it grow meanwhile.
-        let mut reader = (&blob.file).take(limit_bytes.saturating_add(1));
+        let mut reader = (&*blob.file).take(limit_bytes.saturating_add(1));
         reader.read_to_end(&mut bytes).map_err(PullError::io("read", &blob.path))?;
         if digest.matches(&bytes) {
             return Ok(SmallBlob::Present(bytes, blob));

@@ -1,10 +1,10 @@
 //! A blob that is being downloaded into the cache, with its readers.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use banger_tree::LockedFile;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::registry::cache::remove_if_at;
@@ -22,7 +22,7 @@ pub(crate) struct Download {
 #[derive(Debug, Default)]
 struct State {
     /// The partial file, then the finished one: a rename keeps the open file.
-    file: Option<Arc<File>>,
+    file: Option<Arc<LockedFile>>,
     /// Path of the finished file.
     path: Utf8PathBuf,
     /// Readers may read up to here.
@@ -47,7 +47,7 @@ impl Download {
     }
 
     /// Gives readers the file to read from, which is at `path` when it is complete.
-    pub(crate) fn attach(&self, file: Arc<File>, path: &Utf8Path) {
+    pub(crate) fn attach(&self, file: Arc<LockedFile>, path: &Utf8Path) {
         let mut state = self.state();
         state.file = Some(file);
         path.clone_into(&mut state.path);

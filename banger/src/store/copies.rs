@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 
 use banger_ext4::copy_sparse;
-use banger_tree::Cancellation;
+use banger_tree::{Cancellation, LockedFile};
 use camino::Utf8Path;
 
 use super::error::StoreError;
@@ -69,13 +69,13 @@ impl ImageStore {
     }
 
     /// Opens an image's file with a lock against edits.
-    fn open_to_copy(&self, record: &ImageRecord) -> Result<File, StoreError> {
+    fn open_to_copy(&self, record: &ImageRecord) -> Result<LockedFile, StoreError> {
         let path = self.rootfs_path(&record.id);
         let failed = |source| StoreError::io("read", &path, source);
         let directory = open_directory(&self.directory(&record.id)).map_err(failed)?;
         let file = open_plain(&directory, ROOTFS_FILE).map_err(failed)?;
         match file.try_lock_shared() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(LockedFile::of(file)),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }

@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::sync::Arc;
 
-use banger_tree::Cancellation;
+use banger_tree::{Cancellation, LockedFile};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::StoreError;
@@ -19,7 +19,7 @@ use crate::lock::{is_at, wait_for};
 #[derive(Clone, Debug)]
 pub struct ImageLease {
     /// The image's directory, with a shared lock.
-    _directory: Arc<File>,
+    _directory: Arc<LockedFile>,
 }
 
 /// An image of the store, kept in its place.
@@ -38,7 +38,7 @@ impl ImageLease {
     /// Takes a lease on a directory that is not published yet.
     pub(crate) fn of_new(directory: File) -> io::Result<Self> {
         directory.lock_shared()?;
-        Ok(Self { _directory: Arc::new(directory) })
+        Ok(Self { _directory: Arc::new(LockedFile::of(directory)) })
     }
 
     /// Takes a lease on the image in `directory`, or returns `None` if the image no longer exists.
@@ -56,7 +56,7 @@ impl ImageLease {
         wait_for(|| file.try_lock_shared(), cancellation, || {})
             .map_err(|error| StoreError::lock(directory, error))?;
         let is_there = is_at(directory, &file).map_err(failed)? && !is_replaced(directory);
-        Ok(is_there.then(|| Self { _directory: Arc::new(file) }))
+        Ok(is_there.then(|| Self { _directory: Arc::new(LockedFile::of(file)) }))
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn is_replaced(directory: &Utf8Path) -> bool {
 /// An unused image: nobody can take a lease while this lives.
 #[derive(Debug)]
 pub(crate) struct UnusedImage {
-    _locked: Vec<File>,
+    _locked: Vec<LockedFile>,
 }
 
 impl UnusedImage {
@@ -77,12 +77,13 @@ impl UnusedImage {
         // A place that cannot be opened, or is not a directory, is not in use.
         let Ok(opened) = open_directory(directory) else { return Some(Self { _locked: Vec::new() }) };
         let rootfs = open_plain(&opened, ROOTFS_FILE).ok();
-        let locked: Vec<File> = [Some(opened), rootfs].into_iter().flatten().collect();
-        for file in &locked {
+        let mut locked = Vec::new();
+        for file in [Some(opened), rootfs].into_iter().flatten() {
             // If the host has no locks of this kind, nobody holds one.
             if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
                 return None;
             }
+            locked.push(LockedFile::of(file));
         }
         Some(Self { _locked: locked })
     }

@@ -3,22 +3,25 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use banger_tree::LockedFile;
 use camino::Utf8Path;
 
 use super::in_use::{self, Refusal};
 use crate::editor::disk::storage::Storage;
 use crate::sparse::punch_hole;
 
-/// How often a lock is tried, and how long to wait in between.
-const LOCK_ATTEMPTS: usize = 50;
+/// How long a lock is tried, and how long to wait in between. A caller cannot cancel the wait, so it is short.
+const LOCK_TIME: Duration = Duration::from_millis(150);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// How often to look for other users.
+const LOOKS: usize = 50;
 
 /// A file of the host, or a block device.
 #[derive(Debug)]
 pub(crate) struct FileStorage {
-    file: File,
+    file: LockedFile,
 }
 
 impl FileStorage {
@@ -36,37 +39,44 @@ impl FileStorage {
             other => other?,
         };
         // Kept until the file is closed: an disk that is about to commit sees its readers.
-        lock(|| file.try_lock_shared())?;
-        Ok(Self { file })
+        lock(Instant::now(), || file.try_lock_shared())?;
+        Ok(Self { file: LockedFile::of(file) })
     }
 
     /// Opens `path` to read and write, if no other program visibly uses it.
     pub(crate) fn open_alone(path: &Utf8Path) -> Result<Self, Refusal> {
         let file = in_use::open(path)?;
-        let locked = lock(|| file.try_lock()).and_then(|()| lock(|| in_use::try_lock_for_monitors(&file)));
+        let started = Instant::now();
+        let locked = lock(started, || file.try_lock())
+            .and_then(|()| lock(started, || in_use::try_lock_for_monitors(&file)));
         locked.map_err(|error| match error.kind() {
             io::ErrorKind::ResourceBusy => Refusal::locked(),
             _ => Refusal::Io(error),
         })?;
-        Ok(Self { file })
+        Ok(Self { file: LockedFile::of(file) })
     }
 }
 
-/// Tries for a moment: a program that is just being started may share our descriptors, and with
-/// them the locks of files that we closed.
-fn lock(mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<()> {
-    for _ in 0..LOCK_ATTEMPTS {
+/// Tries for a moment, counted from `started`: another program may just be about to close the file.
+fn lock(started: Instant, mut attempt: impl FnMut() -> Result<(), TryLockError>) -> io::Result<()> {
+    loop {
         match attempt() {
             Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIME => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(in_use()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
-    Err(in_use())
 }
 
 fn in_use() -> io::Error {
     io::Error::new(io::ErrorKind::ResourceBusy, "another program has it open")
+}
+
+impl Drop for FileStorage {
+    fn drop(&mut self) {
+        in_use::unlock_for_monitors(&self.file);
+    }
 }
 
 impl Storage for FileStorage {
@@ -106,9 +116,9 @@ impl Storage for FileStorage {
     }
 
     fn other_user(&self) -> Option<String> {
-        // As with locks: a program that is just being started has our files open, too.
+        // A program that is just being started has our files open, too.
         let mut user = None;
-        for _ in 0..LOCK_ATTEMPTS {
+        for _ in 0..LOOKS {
             user = Some(in_use::other_user_of(&self.file)?);
             std::thread::sleep(LOCK_PAUSE);
         }
@@ -116,6 +126,6 @@ impl Storage for FileStorage {
     }
 
     fn lock(&mut self) -> io::Result<()> {
-        lock(|| self.file.try_lock())
+        lock(Instant::now(), || self.file.try_lock())
     }
 }

@@ -95,10 +95,26 @@ pub(crate) fn try_lock_for_monitors(file: &File) -> Result<(), TryLockError> {
 /// as any code in this process closes the same file.
 #[cfg(target_os = "linux")]
 fn lock_all_bytes(file: &File) -> io::Result<()> {
+    set_lock_of_all_bytes(file, nix::libc::F_WRLCK)
+}
+
+/// Releases the lock of [`try_lock_for_monitors`], even if another process has a copy of the descriptor.
+pub(crate) fn unlock_for_monitors(file: &File) {
+    #[cfg(target_os = "linux")]
+    if !flock_is_such_a_lock(file) {
+        // If the host has no locks of this kind, there was none.
+        let _ = set_lock_of_all_bytes(file, nix::libc::F_UNLCK);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
+#[cfg(target_os = "linux")]
+fn set_lock_of_all_bytes(file: &File, kind: i32) -> io::Result<()> {
     use nix::libc;
     // A length of 0 means up to the end, even if the end moves; the process must be 0.
     let all = libc::flock {
-        l_type: libc::c_short::try_from(libc::F_WRLCK).expect("a kind of lock is small"),
+        l_type: libc::c_short::try_from(kind).expect("a kind of lock is small"),
         l_whence: libc::c_short::try_from(libc::SEEK_SET).expect("a kind of offset is small"),
         l_start: 0,
         l_len: 0,

@@ -1,9 +1,10 @@
 //! Lists the cache and removes blobs.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, TryLockError};
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use banger_tree::LockedFile;
 use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 
 use super::place::{self, Place, Purpose};
@@ -202,13 +203,13 @@ fn items(dir: &Utf8Path) -> Result<impl Iterator<Item = io::Result<Utf8DirEntry>
 /// Opens and locks an unused file. The outer `None` means that it does not exist, the inner `None` that it is
 /// in use.
 #[allow(clippy::option_option)]
-fn exclusive(path: &Utf8Path) -> Result<Option<Option<File>>, PullError> {
+fn exclusive(path: &Utf8Path) -> Result<Option<Option<LockedFile>>, PullError> {
     let file = match place::open(path, Purpose::Read)? {
         Place::File(file) => file,
         Place::Nothing | Place::Removed => return Ok(None),
     };
     match file.try_lock() {
-        Ok(()) => Ok(Some(Some(file))),
+        Ok(()) => Ok(Some(Some(LockedFile::of(file)))),
         Err(TryLockError::WouldBlock) => Ok(Some(None)),
         Err(TryLockError::Error(error)) => Err(PullError::io("lock", path)(error)),
     }
