@@ -23,9 +23,13 @@
  *
  * Threads. All calls block. A progress function runs on the thread that made the call, only during the call;
  * it may use handles of other calls, and must not unwind, throw or longjmp. Share among threads what says so;
- * use any other handle from one thread at a time. Threads of the library block all signals that are sent to the
- * process; programs that it starts (credential helpers, tools of e2fsprogs) start with none blocked. No function
- * may be called in a signal handler, or in a child after fork before it calls exec.
+ * use any other handle from one thread at a time. No function may be called in a signal handler.
+ *
+ * Signals and fork. Threads of the library block all signals that are sent to the process; programs that it starts
+ * (credential helpers, tools of e2fsprogs) start with none blocked. A signal that interrupts a call does not end it,
+ * also if its handler restarts no system calls. The process may fork while other threads make calls: the calls go
+ * on. The child may call no function before it calls exec. If it never calls exec, it does not extend their locks:
+ * those end with the call or the handle that has them in the parent.
  *
  * The process. The library does not touch signal handlers, SIGPIPE, the environment, the working directory, the
  * umask, the locale, standard input, output or error. It reads the environment only where the description says
@@ -1015,7 +1019,8 @@ int banger_cache_prune(const struct banger_store *store,
 
 /**
  * Sets the flag for good: every call that uses it returns error 505 within 200 ms, also one that waits for a
- * server, a guest or a lock. Any thread may call this, but not a signal handler. NULL is fine.
+ * server, a guest, a lock or its turn with a file system. Any thread may call this, but not a signal handler. NULL
+ * is fine.
  */
 void banger_cancel_cancel(const struct banger_cancel *cancel);
 
@@ -1695,7 +1700,8 @@ int banger_rootfs_mknod(struct banger_rootfs *rootfs,
 
 /**
  * Opens the file system in `file`: an ext4, ext3 or ext2 file, or a block device that is not mounted. `flags` is
- * 0 to look into it, or BANGER_EDIT.
+ * 0 to look into it, or BANGER_EDIT. A file that another program or handle has locked is an error of the kind
+ * BANGER_KIND_IN_USE, after at most 200 ms.
  *
  * Changes stay in memory until banger_rootfs_commit. Options: SOURCE_DATE_EPOCH, the time of what is written
  * (default: now); MAX_OUTPUT_BYTES, the largest file that banger_rootfs_read returns.
