@@ -83,6 +83,7 @@ impl<'a> ImportRun<'a> {
     ) -> Self {
         let budget = Budget::unlimited()
             .with_limit(Cost::Entries, limits.max_entries)
+            .with_limit(Cost::TreeBytes, Cost::TreeBytes.default_limit())
             .with_limit(Cost::InflatedBytes, limits.max_tar_bytes)
             .with_limit(Cost::ImageBytes, limits.max_content_bytes);
         let (source, done_bytes, untold_bytes, size_bytes) =

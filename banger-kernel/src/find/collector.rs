@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use banger_tree::{Cost, GuestPath, escape_bytes};
+use banger_tree::{Cost, GuestPath, NAME_MEMORY_BYTES, escape_bytes};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::place::{KernelRank, Place, place_of};
@@ -134,6 +134,7 @@ impl<'a> Collector<'a> {
         below: &[&[u8]],
         member: &mut dyn Member,
     ) -> Result<(), KernelError> {
+        self.charge_name(path)?;
         let dir = match self.found.modules.get(release) {
             Some(dir) => dir.clone(),
             None if self.found.modules.len() == MAX_RELEASES => {
@@ -155,6 +156,11 @@ impl<'a> Collector<'a> {
         }
         let mut file = StagedFile::create(self.run, copy, path.to_string())?;
         member.copy_to(&mut file)
+    }
+
+    /// Charges the memory of a path that is kept.
+    fn charge_name(&self, path: &GuestPath) -> Result<(), KernelError> {
+        self.run.charge(Cost::TreeBytes, path.as_bytes().len() as u64 + NAME_MEMORY_BYTES)
     }
 
     /// Returns the error of a file whose place is taken by another one of the source.
@@ -246,6 +252,7 @@ impl Entries for Collector<'_> {
             // The file that it leads to is found by itself.
             Place::Kernel { .. } | Place::Config { .. } => Ok(()),
             Place::Module { .. } => {
+                self.charge_name(&path)?;
                 self.found.warnings.push(format!("left out the symlink {path} among the modules"));
                 Ok(())
             }

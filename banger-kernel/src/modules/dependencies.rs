@@ -1,9 +1,10 @@
 //! Writes `modules.dep` where a package leaves that to the machine that installs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs;
 
+use banger_tree::{Cost, NAME_MEMORY_BYTES};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::module_info::{ModuleInfo, module_name};
@@ -11,8 +12,8 @@ use crate::error::KernelError;
 use crate::kernel::MODULES_DEP;
 use crate::run::ImportRun;
 
-/// Modules that a module may need, one behind the other.
-const MAX_CHAIN: usize = 128;
+/// Most modules that one module may need, directly or not; real ones need up to 40.
+const MAX_NEEDED: usize = 1024;
 /// Missing modules that are named in a warning.
 const MAX_NAMED: usize = 5;
 
@@ -62,21 +63,29 @@ pub(crate) fn write_dependencies(
     dir: &Utf8Path,
     tree: &ModuleTree,
 ) -> Result<Option<String>, KernelError> {
-    let mut modules: BTreeMap<String, (&Utf8Path, ModuleInfo)> = BTreeMap::new();
+    let mut modules = ModulesByName::new();
     for (path, name) in tree.modules() {
         run.check()?;
         let info = ModuleInfo::read(&dir.join(path), path.as_str())?;
+        let names: usize = info.depends.iter().map(String::len).sum();
+        run.charge(Cost::TreeBytes, names as u64 + NAME_MEMORY_BYTES * info.depends.len() as u64)?;
         modules.insert(name, (path, info));
     }
     let mut missing: Vec<&str> = Vec::new();
     let mut lines = BTreeMap::new();
-    for (path, info) in modules.values() {
-        let mut order = Vec::new();
+    for (name, (path, info)) in &modules {
+        run.check()?;
+        let mut closure =
+            Closure { modules: &modules, seen: HashSet::from([name.as_str()]), order: Vec::new() };
         for needed in &info.depends {
-            add(&modules, needed, 0, &mut order, &mut missing);
+            closure.add(needed, &mut missing);
+        }
+        if closure.seen.len() > MAX_NEEDED {
+            let reason = format!("the module needs more than {MAX_NEEDED} others");
+            return Err(KernelError::damaged(path, reason));
         }
         let mut line = format!("{path}:");
-        for needed in order.iter().rev() {
+        for needed in closure.order.iter().rev() {
             write!(line, " {needed}").expect("writing to a String cannot fail");
         }
         lines.insert(*path, line + "\n");
@@ -96,26 +105,30 @@ pub(crate) fn write_dependencies(
     }))
 }
 
-/// Adds a module behind all modules that it needs.
-fn add<'a>(
-    modules: &'a BTreeMap<String, (&'a Utf8Path, ModuleInfo)>,
-    name: &'a str,
-    depth: usize,
-    order: &mut Vec<&'a Utf8Path>,
-    missing: &mut Vec<&'a str>,
-) {
-    let Some((path, info)) = modules.get(name) else {
-        missing.push(name);
-        return;
-    };
-    // A circle ends at its first module.
-    if order.contains(path) || depth == MAX_CHAIN {
-        return;
-    }
-    for needed in &info.depends {
-        add(modules, needed, depth + 1, order, missing);
-    }
-    if !order.contains(path) {
-        order.push(path);
+/// Modules by name, with path and facts.
+type ModulesByName<'a> = BTreeMap<String, (&'a Utf8Path, ModuleInfo)>;
+
+/// The modules that one module needs.
+struct Closure<'a> {
+    modules: &'a ModulesByName<'a>,
+    seen: HashSet<&'a str>,
+    /// In the order of loading.
+    order: Vec<&'a Utf8Path>,
+}
+
+impl<'a> Closure<'a> {
+    /// Adds a module behind all modules that it needs. A circle ends at its first module.
+    fn add(&mut self, name: &'a str, missing: &mut Vec<&'a str>) {
+        if self.seen.len() > MAX_NEEDED || !self.seen.insert(name) {
+            return;
+        }
+        let Some((path, info)) = self.modules.get(name) else {
+            missing.push(name);
+            return;
+        };
+        for needed in &info.depends {
+            self.add(needed, missing);
+        }
+        self.order.push(path);
     }
 }

@@ -12,6 +12,8 @@ use crate::error::KernelError;
 
 /// Largest module, not compressed.
 const MAX_MODULE_BYTES: u64 = 64 << 20;
+/// Most modules that a module may name.
+const MAX_DEPENDS: usize = 1024;
 /// Ends of the names of modules.
 const ENDS: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 
@@ -58,7 +60,10 @@ impl ModuleInfo {
             let Ok(field) = str::from_utf8(field) else { continue };
             if let Some(names) = field.strip_prefix("depends=") {
                 let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
-                info.depends.extend(names.map(|name| name.replace('-', "_")));
+                info.depends.extend(names.take(MAX_DEPENDS + 1).map(|name| name.replace('-', "_")));
+                if info.depends.len() > MAX_DEPENDS {
+                    return Err("it needs more than 1024 modules");
+                }
             } else if let Some(magic) = field.strip_prefix("vermagic=") {
                 info.release = magic.split(' ').next().map(str::to_owned);
             }

@@ -87,7 +87,6 @@ fn padding(length: u64) -> u64 {
 
 fn read_exactly(run: &ImportRun<'_>, reader: &mut impl Read, buffer: &mut [u8]) -> Result<(), KernelError> {
     reader.read_exact(buffer).map_err(|error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof if error.get_ref().is_none() => too_short(run),
         std::io::ErrorKind::UnexpectedEof => too_short(run),
         _ => run.read_error(error),
     })

@@ -252,6 +252,35 @@ fn limits_hold() {
     assert!(error.to_string().contains("4294967295 bytes"), "{error}");
 }
 
+/// Each module needs all others: as many ways through them as a computer never walks.
+#[test]
+fn modules_in_circles_take_no_time() {
+    let fixture = Fixture::new();
+    let package = |count: usize| {
+        let name = |number: usize| format!("m{number}");
+        let needs: Vec<String> = (0..count).map(name).collect();
+        let mut package = PackageBuilder::new("x", "1")
+            .file(&format!("boot/vmlinuz-{RELEASE}"), kernel().bz_image(Codec::Gzip));
+        for module in &needs {
+            let bytes = banger_testkit::kernel_module(module, &needs.join(","), RELEASE);
+            package = package.file(&format!("lib/modules/{RELEASE}/kernel/{module}.ko"), bytes);
+        }
+        package.deb(Codec::Zstd)
+    };
+    let imported = fixture.import(&fixture.write("source", package(60))).unwrap();
+    let dependencies =
+        fs::read_to_string(imported.kernel.files.modules.unwrap().join("modules.dep")).unwrap();
+    assert!(dependencies.lines().all(|line| line.split_whitespace().count() == 60), "{dependencies}");
+    let mut chain = PackageBuilder::new("x", "1")
+        .file(&format!("boot/vmlinuz-{RELEASE}"), kernel().bz_image(Codec::Gzip));
+    for number in 0..1100 {
+        let bytes = banger_testkit::kernel_module("m", &format!("m{}", number + 1), RELEASE);
+        chain = chain.file(&format!("lib/modules/{RELEASE}/kernel/m{number}.ko"), bytes);
+    }
+    let error = fixture.import(&fixture.write("source", chain.deb(Codec::Zstd))).unwrap_err().to_string();
+    assert!(error.contains("needs more than 1024"), "{error}");
+}
+
 #[test]
 fn paths_stay_inside() {
     let fixture = Fixture::new();
