@@ -95,7 +95,8 @@ fn place() -> &'static Place {
             assert_eq!(banger_options_set_u64(options, key, 8 << 20, null_mut()), 0);
             let mut json = null_mut();
             let (source, file) = (source.as_ptr(), file.as_ptr());
-            let built = banger_build(source, file, options, null(), None, null_mut(), &raw mut json, null_mut());
+            let built =
+                banger_build(source, file, options, null(), None, null_mut(), &raw mut json, null_mut());
             assert_eq!(built, 0);
             banger_string_free(json);
             banger_options_free(options);
@@ -168,8 +169,20 @@ impl Input<'_> {
 
     fn path(&mut self) -> Path {
         const KNOWN: [&CStr; 14] = [
-            c"/", c"/etc", c"/etc/hostname", c"/link", c"/link/hostname", c"/a", c"/a/b", c"/a/b/c", c"/b", c"/b/c",
-            c"/c", c"/lost+found", c"/a/../b", c"relative",
+            c"/",
+            c"/etc",
+            c"/etc/hostname",
+            c"/link",
+            c"/link/hostname",
+            c"/a",
+            c"/a/b",
+            c"/a/b/c",
+            c"/b",
+            c"/b/c",
+            c"/c",
+            c"/lost+found",
+            c"/a/../b",
+            c"relative",
         ];
         let text = self.text(&KNOWN);
         // Without the NUL byte, so that a read behind the end is seen.
@@ -328,9 +341,17 @@ impl Handles {
                     let mut buffer = vec![0xa5; size.min(9000) as usize].into_boxed_slice();
                     let (data, mut count) = (buffer.as_mut_ptr(), usize::MAX);
                     let is_read = call(|error| {
-                        let size = if size > 1 << 62 { size as usize } else { buffer.len() };
+                        // Only what no buffer can have may be more than this one has.
+                        let size = if size > 1 << 63 { size as usize } else { buffer.len() };
                         banger_rootfs_read_at(
-                            fs, path.get(), path.length, offset, data, size, &raw mut count, error,
+                            fs,
+                            path.get(),
+                            path.length,
+                            offset,
+                            data,
+                            size,
+                            &raw mut count,
+                            error,
                         )
                     });
                     assert!(count <= buffer.len() || !is_read);
@@ -342,7 +363,8 @@ impl Handles {
                 9 => {
                     let path = input.path();
                     banger_dir_free(self.dir);
-                    self.dir = answer(|out, error| banger_rootfs_read_dir(fs, path.get(), path.length, out, error));
+                    self.dir =
+                        answer(|out, error| banger_rootfs_read_dir(fs, path.get(), path.length, out, error));
                 }
                 10 => {
                     let (size, mut room) = (input.size(size_of::<banger_dirent>()), Room([0; ROOM]));
@@ -368,7 +390,17 @@ impl Handles {
                     let (attrs, size) = (Room::get(&attrs), input.size(size_of::<banger_attrs>()));
                     let (bytes, length) = (data.as_ptr(), data.len());
                     call(|error| {
-                        banger_rootfs_write(fs, path.get(), path.length, bytes, length, attrs, size, cancel, error)
+                        banger_rootfs_write(
+                            fs,
+                            path.get(),
+                            path.length,
+                            bytes,
+                            length,
+                            attrs,
+                            size,
+                            cancel,
+                            error,
+                        )
                     });
                 }
                 17 => {
@@ -376,11 +408,21 @@ impl Handles {
                     let mut file = tempfile::tempfile_in("/dev/shm").expect("there is memory");
                     file.write_all(&input.bytes()).expect("there is memory");
                     file.rewind().expect("it is a file");
-                    let fd = if input.byte() < 200 { file.as_raw_fd() } else { input.number() as c_int | 1 << 20 };
+                    let fd =
+                        if input.byte() < 200 { file.as_raw_fd() } else { input.number() as c_int | 1 << 20 };
                     let attrs = Room::get(&attrs);
                     let size = size_of::<banger_attrs>();
                     call(|error| {
-                        banger_rootfs_write_from_fd(fs, path.get(), path.length, fd, attrs, size, cancel, error)
+                        banger_rootfs_write_from_fd(
+                            fs,
+                            path.get(),
+                            path.length,
+                            fd,
+                            attrs,
+                            size,
+                            cancel,
+                            error,
+                        )
                     });
                 }
                 18..20 => {
@@ -403,7 +445,17 @@ impl Handles {
                         (u32::from(input.byte() % 14), input.number_of_32_bits(), input.number_of_32_bits());
                     let (attrs, size) = (Room::get(&attrs), size_of::<banger_attrs>());
                     call(|error| {
-                        banger_rootfs_mknod(fs, path.get(), path.length, kind, major, minor, attrs, size, error)
+                        banger_rootfs_mknod(
+                            fs,
+                            path.get(),
+                            path.length,
+                            kind,
+                            major,
+                            minor,
+                            attrs,
+                            size,
+                            error,
+                        )
                     });
                 }
                 22 => {
@@ -421,7 +473,8 @@ impl Handles {
                     call(|error| banger_rootfs_set_mode(fs, path.get(), path.length, mode, error));
                 }
                 26 => {
-                    let (path, uid, gid) = (input.path(), input.number_of_32_bits(), input.number_of_32_bits());
+                    let (path, uid, gid) =
+                        (input.path(), input.number_of_32_bits(), input.number_of_32_bits());
                     call(|error| banger_rootfs_set_owner(fs, path.get(), path.length, uid, gid, error));
                 }
                 27 => {
@@ -538,9 +591,8 @@ impl Handles {
     }
 
     unsafe fn set_option(&self, input: &mut Input<'_>) {
-        const TEXTS: [&CStr; 8] = [
-            c"vm1", c"10.0.0.2/24", c"10.0.0.1", c"eth0", c"linux/amd64", c"native", c"auto", c"/bin/sh",
-        ];
+        const TEXTS: [&CStr; 8] =
+            [c"vm1", c"10.0.0.2/24", c"10.0.0.1", c"eth0", c"linux/amd64", c"native", c"auto", c"/bin/sh"];
         let (options, key) = (self.options, c_int::from(input.byte()));
         let key = if key > 200 { input.number() as c_int } else { key };
         let text = input.text(&TEXTS);
@@ -574,7 +626,8 @@ impl Handles {
                     let mut event = null();
                     banger_task_fd(task);
                     call(|error| banger_task_next(task, u32::from(input.byte() % 3), &raw mut event, error));
-                    let texts = [banger_event_json(event), banger_event_digest(event), banger_event_message(event)];
+                    let texts =
+                        [banger_event_json(event), banger_event_digest(event), banger_event_message(event)];
                     for text in texts {
                         CStr::from_ptr(text).to_str().expect("UTF-8");
                     }

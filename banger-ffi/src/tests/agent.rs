@@ -68,12 +68,12 @@ fn echo(stream: &mut UnixStream, gives_back: bool) -> Option<u64> {
         let frame = read_frame(stream).ok()??;
         match frame.kind {
             FrameKind::InputEnd => return Some(bytes),
-            FrameKind::Input => bytes += u64::try_from(frame.payload.len()).expect("it fits"),
+            FrameKind::Input => bytes += u64::try_from(frame.payload.len()).expect("a frame is small"),
             _ => continue,
         }
         if gives_back {
             write_frame(stream, FrameKind::Output, &frame.payload).ok()?;
-            let credit = u32::try_from(frame.payload.len()).expect("it fits");
+            let credit = u32::try_from(frame.payload.len()).expect("a frame is small");
             write_frame(stream, FrameKind::Credit, &credit.to_le_bytes()).ok()?;
         }
     }
