@@ -12,7 +12,7 @@ use crate::report::FixupKind;
 /// The file.
 pub(crate) const INITTAB: &str = "/etc/inittab";
 
-/// Comments out lines that cannot work in this machine, and adds a login on the serial console if there is none.
+/// Comments out lines that cannot work in this machine. Adds a login on the serial console if the file has none.
 pub(crate) fn fix(edit: &mut Edit<'_>, facts: &Facts, contract: BootContract) -> Result<(), InjectError> {
     comment_out(edit)?;
     unmount_at_shutdown(edit, facts)?;

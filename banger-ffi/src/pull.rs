@@ -248,6 +248,11 @@ impl banger_task {
     }
 }
 
+fn start_pull(pull: PreparedPull, cancellation: &Cancellation) -> Result<Box<banger_task>, Fault> {
+    let task = Task::start(cancellation, move |events, stop| pull.run(events, stop))?;
+    Ok(Box::new(banger_task { work: TaskWork::Image(task), event: None }))
+}
+
 /// Starts banger_pull, or banger_pull_to_file where `file` is not NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_pull_start(
@@ -264,8 +269,7 @@ pub unsafe extern "C" fn banger_pull_start(
         guarded_object(error, task, || {
             let target = || if file.is_null() { Ok(PullTarget::Store) } else { file_target(file) };
             let pull = PreparedPull::of(store, reference, target, options, "banger_pull_start")?;
-            let task = Task::start(&cancellation(cancel), move |events, stop| pull.run(events, stop))?;
-            Ok(Box::new(banger_task { work: TaskWork::Image(task), event: None }))
+            start_pull(pull, &cancellation(cancel))
         })
     }
 }
@@ -286,8 +290,7 @@ pub unsafe extern "C" fn banger_pull_to_fd_start(
         guarded_object(error, task, || {
             let target = || fd_target(fd);
             let pull = PreparedPull::of(store, reference, target, options, "banger_pull_to_fd_start")?;
-            let task = Task::start(&cancellation(cancel), move |events, stop| pull.run(events, stop))?;
-            Ok(Box::new(banger_task { work: TaskWork::Image(task), event: None }))
+            start_pull(pull, &cancellation(cancel))
         })
     }
 }

@@ -26,8 +26,8 @@ pub(crate) fn without_signals<R>(spawn: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Lets a program start without blocked signals: it would take the mask over from its thread of the library, and
-/// could not be stopped or hear of its own children.
+/// Lets a program start without blocked signals. It would inherit the mask of a thread of the library: SIGTERM would not
+/// end it, and it would get no SIGCHLD.
 pub(crate) fn unblock_in_child(command: &mut Command) {
     let unblock = || {
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();

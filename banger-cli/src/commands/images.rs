@@ -1,9 +1,10 @@
 //! `banger image list | show | rm | rename | export | clone | verify`.
 
-use banger::{DamagedImage, Dirs, ImageDocument, ImageStore, ListingDocument, StoreError, Verification};
+use banger::{DamagedImage, Dirs, ImageDocument, ImageStore, ListingDocument, Verification};
 use camino::Utf8Path;
 use serde::Serialize;
 
+use super::removal::remove_each;
 use crate::failure::{CommandError, output};
 use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
@@ -84,28 +85,9 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Com
 }
 
 pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct Document {
-        version: u32,
-        removed: Vec<String>,
-    }
     let store = ImageStore::new(&dirs.state);
-    // Nothing is removed when one of the names is wrong, and an image that has several is once.
-    let mut ids: Vec<String> = Vec::new();
-    for name in names {
-        let id = match store.find(name) {
-            Ok(image) => image.id.to_string(),
-            Err(StoreError::Damaged { id, .. }) => id,
-            Err(error) => return Err(error.into()),
-        };
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    let cancellation = cancel_on_signal(printer);
-    let removed = ids.iter().map(|id| store.remove(id, &cancellation)).collect::<Result<Vec<_>, _>>()?;
-    let text: Text = removed.iter().collect();
-    output(printer.result(&Document { version: 1, removed }, text))
+    let find = |name: &str| store.find(name).map(|image| image.id);
+    remove_each(names, find, |id, cancellation| store.remove(id, cancellation), printer)
 }
 
 pub(super) fn rename(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use banger::{
     ConfigOrigin, DamagedImage, Dirs, ImageName, ImportedKernelFile, KernelDocument, KernelImportRequest,
-    KernelListingDocument, KernelSourceName, KernelStore, PlainFiles, StoreError,
+    KernelListingDocument, KernelSourceName, KernelStore, PlainFiles,
 };
-use serde::Serialize;
 
+use super::removal::remove_each;
 use crate::args::ProgressStyle;
 use crate::args::kernel::KernelImportArguments;
 use crate::failure::{CommandError, output};
@@ -147,27 +147,6 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Com
 
 pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     let store = KernelStore::new(&dirs.state);
-    // Nothing is removed when one of the names is wrong, and a kernel that has several is once.
-    let mut ids: Vec<String> = Vec::new();
-    for name in names {
-        let id = match store.find(name) {
-            Ok(kernel) => kernel.id.to_string(),
-            Err(StoreError::Damaged { id, .. }) => id,
-            Err(error) => return Err(error.into()),
-        };
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    let cancellation = cancel_on_signal(printer);
-    let removed = ids.iter().map(|id| store.remove(id, &cancellation)).collect::<Result<Vec<_>, _>>()?;
-    let text: Text = removed.iter().collect();
-    output(printer.result(&RemovedDocument { version: 1, removed }, text))
-}
-
-/// The ids that were removed.
-#[derive(Serialize)]
-struct RemovedDocument {
-    version: u32,
-    removed: Vec<String>,
+    let find = |name: &str| store.find(name).map(|kernel| kernel.id);
+    remove_each(names, find, |id, cancellation| store.remove(id, cancellation), printer)
 }

@@ -7,6 +7,7 @@ mod images;
 mod kernel;
 mod limits;
 mod pull;
+mod removal;
 mod rootfs;
 
 use banger::Dirs;

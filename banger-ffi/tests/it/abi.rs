@@ -56,7 +56,7 @@ fn describe(header: &str, place: &Path) -> Result<PathBuf, Skip> {
     Ok(description)
 }
 
-/// Returns what `abidiff` tells of a change; nothing if there is none.
+/// Returns the report of `abidiff`, or `None` if both are equal.
 fn difference(before: &Path, after: &Path) -> Option<String> {
     let output = Command::new("abidiff").arg(before).arg(after).output().expect("it comes with abidw");
     let text = String::from_utf8(output.stdout).expect("text");

@@ -1,4 +1,4 @@
-//! Why the system does not start: what is missing, in words that name the driver, the disk or the option.
+//! Messages for a system that does not start. They name the missing driver, disk or option.
 
 use super::devices::MissingRoot;
 use super::disks::BlockDevice;

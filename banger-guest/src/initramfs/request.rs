@@ -57,7 +57,7 @@ pub(super) struct RootRequest {
     pub(super) wait: Duration,
 }
 
-/// Why there is no root file system to look for.
+/// Error of the words on the command line that name the root file system.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum RootRequestError {
     #[error("the kernel command line has no root=; give one, for example root=/dev/vda")]

@@ -61,7 +61,7 @@ pub(super) fn switch_root(new_root: &str) -> Result<(), SwitchError> {
     Ok(())
 }
 
-/// Removes what is in a directory, but nothing of another file system.
+/// Empties a directory. Files of other file systems stay.
 fn remove_content(directory: &OwnedFd, device: u64, depth: u32) -> Result<(), Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {

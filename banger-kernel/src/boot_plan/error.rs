@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use super::vmm::Vmm;
 use crate::kernel::KernelArchitecture;
 
-/// Why there is no boot plan.
+/// Error of a boot plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootPlanError {

@@ -69,17 +69,17 @@ pub struct BootRequest {
     pub memory_mib: u32,
     /// The initrd, in the place of the kernel's own.
     pub initrd: Option<Utf8PathBuf>,
-    /// The value of `root=`: `UUID=…` needs an initrd. By default the disk's device. With an empty text there is no
-    /// `root=`, `ro` or `rw`: for an initrd that knows.
+    /// The value of `root=`, by default the disk's device. `UUID=…` needs an initrd. An empty text leaves out
+    /// `root=`, `ro` and `rw`, for an initrd that needs none of them.
     pub root: Option<String>,
     /// Whether the guest cannot write to the disk.
     pub read_only: bool,
     /// The Unix socket in which the monitor offers the guest's vsock; for QEMU that of the vhost-user device, such
-    /// as vhost-device-vsock. There is no vsock without it.
+    /// as vhost-device-vsock. With `None` the guest has no vsock.
     pub vsock: Option<Utf8PathBuf>,
     /// The guest's address on vsock, 3 by default.
     pub guest_cid: u32,
-    /// The tap device for the guest's network card. There is no card without it.
+    /// The tap device for the guest's network card. With `None` the guest has no card.
     pub tap: Option<TapDevice>,
     /// The network configuration of the guest, for the kernel's command line.
     pub network: Option<NetworkConfig>,

@@ -29,7 +29,7 @@ pub struct KernelConfig {
 }
 
 impl KernelConfig {
-    /// Reads a `.config`. Lines that are no setting mean nothing.
+    /// Reads a `.config`, and ignores all lines but settings.
     pub fn parse(text: &str) -> Self {
         let settings = text.lines().filter_map(|line| line.trim().strip_prefix("CONFIG_")?.split_once('='));
         let options = settings.filter_map(|(name, value)| {

@@ -148,7 +148,7 @@ impl VerifyWalk<'_> {
         Ok(())
     }
 
-    /// Returns whether a group has all of its own metadata and nothing else.
+    /// Returns whether a group holds exactly its own metadata.
     fn is_plain(&self, group: u32, desc: &GroupDesc) -> bool {
         let volume = &self.disk.volume;
         let is_empty = volume.has_uninit() && desc.bg_flags & BLOCK_UNINIT != 0;
