@@ -36,6 +36,7 @@ mod argument;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod backend;
+pub mod boot;
 mod build;
 mod calls;
 mod dirs;
