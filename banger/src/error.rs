@@ -2,8 +2,8 @@
 
 use banger_boot::InjectError;
 use banger_ext4::Ext4Error;
-use banger_kernel::KernelError;
 use banger_kernel::initramfs::InitramfsError;
+use banger_kernel::{BootPlanError, KernelError};
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, NewFileError, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,10 +13,12 @@ use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
 use crate::host_tree::DirectoryError;
+use crate::image_build::ImageBuildError;
 use crate::output::OutputError;
 use crate::report::ErrorReport;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
+use crate::vm::VmError;
 
 /// The error of a run: the error of the stage that failed, or one of the run itself.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,15 @@ pub enum Error {
     /// A kernel's initramfs could not be made.
     #[error(transparent)]
     Initramfs(#[from] InitramfsError),
+    /// No boot plan fits the request.
+    #[error(transparent)]
+    BootPlan(#[from] BootPlanError),
+    /// A virtual machine could not run.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// An image could not be built from another one.
+    #[error(transparent)]
+    ImageBuild(#[from] ImageBuildError),
     /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -185,6 +196,9 @@ impl Error {
             Self::Guest(error) => ask(error),
             Self::Kernel(error) => ask(error),
             Self::Initramfs(error) => ask(error),
+            Self::BootPlan(error) => ask(error),
+            Self::Vm(error) => ask(error),
+            Self::ImageBuild(error) => ask(error),
             Self::Output(error) => ask(error),
             Self::Cancelled => own,
         }

@@ -54,6 +54,7 @@ mod host_file;
 mod host_tree;
 mod id;
 mod identity;
+mod image_build;
 mod image_user;
 mod inject;
 mod kernel;
@@ -71,6 +72,7 @@ mod source;
 mod staging;
 mod store;
 mod time;
+pub mod vm;
 mod warnings;
 
 pub use argument::ArgumentError;
@@ -86,8 +88,8 @@ pub use banger_ext4::{
     VerifyReport, apply_ownership,
 };
 pub use banger_kernel::{
-    ConfigOrigin, Kernel, KernelArchitecture, KernelError, KernelFiles, KernelFormat, KernelLimits,
-    PackageInfo, PlainFiles,
+    Acceleration, BootPlanError, ConfigOrigin, Kernel, KernelArchitecture, KernelError, KernelFiles,
+    KernelFormat, KernelLimits, PackageInfo, PlainFiles, PortForward,
 };
 pub use banger_oci::flatten::EntryError;
 pub use banger_oci::tar::TarError;
@@ -113,6 +115,9 @@ pub use guest_binary::{GuestBinary, GuestBinaryError, GuestOptions, embedded_gue
 pub use host_tree::DirectoryError;
 pub use id::ImageId;
 pub use identity::parse_uuid;
+pub use image_build::{
+    BuildCache, BuildCachePruned, BuildStep, BuiltImage, ImageBuildError, ImageBuildRequest, build_image,
+};
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
 pub use kernel::{
     ImportedKernelFile, KERNEL_RECORD_FILE, KernelConfigRecord, KernelDocument, KernelFileRecord,
@@ -125,9 +130,9 @@ pub use output_fd::OutputFd;
 pub use report::ErrorReport;
 pub use request::{PullRequest, PulledFile};
 pub use store::{
-    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease, ImageName,
-    ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage,
-    StoreError, StoredImage, StoredKind, Verification,
+    BuildOptions, BuiltFrom, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease,
+    ImageName, ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE,
+    StagedImage, StoreError, StoredImage, StoredKind, Verification,
 };
 pub use time::source_date_epoch;
 pub use uuid::Uuid;
