@@ -9,6 +9,7 @@ use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, NewFileError, Rootfs
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::argument::ArgumentError;
+use crate::boot::BootError;
 use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
@@ -79,6 +80,9 @@ pub enum Error {
     /// A kernel's initramfs could not be made.
     #[error(transparent)]
     Initramfs(#[from] InitramfsError),
+    /// The image cannot be booted so.
+    #[error(transparent)]
+    Boot(#[from] BootError),
     /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -185,6 +189,7 @@ impl Error {
             Self::Guest(error) => ask(error),
             Self::Kernel(error) => ask(error),
             Self::Initramfs(error) => ask(error),
+            Self::Boot(error) => ask(error),
             Self::Output(error) => ask(error),
             Self::Cancelled => own,
         }
