@@ -2,13 +2,14 @@
 
 use banger_boot::InjectError;
 use banger_ext4::Ext4Error;
+use banger_kernel::KernelError;
 use banger_kernel::initramfs::InitramfsError;
-use banger_kernel::{BootPlanError, KernelError};
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, NewFileError, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::argument::ArgumentError;
+use crate::boot::BootError;
 use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
@@ -81,9 +82,9 @@ pub enum Error {
     /// A kernel's initramfs could not be made.
     #[error(transparent)]
     Initramfs(#[from] InitramfsError),
-    /// No boot plan fits the request.
+    /// The image cannot be booted so.
     #[error(transparent)]
-    BootPlan(#[from] BootPlanError),
+    Boot(#[from] BootError),
     /// A virtual machine could not run.
     #[error(transparent)]
     Vm(#[from] VmError),
@@ -196,7 +197,7 @@ impl Error {
             Self::Guest(error) => ask(error),
             Self::Kernel(error) => ask(error),
             Self::Initramfs(error) => ask(error),
-            Self::BootPlan(error) => ask(error),
+            Self::Boot(error) => ask(error),
             Self::Vm(error) => ask(error),
             Self::ImageBuild(error) => ask(error),
             Self::Output(error) => ask(error),

@@ -11,10 +11,10 @@ use super::keys::BuildKeys;
 use super::programs::{self, StepContext};
 use super::request::{BuiltImage, ImageBuildRequest};
 use super::step::BuildStep;
+use crate::boot::{BootImage, BootKernel};
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
-use crate::kernel::StoredKernel;
 use crate::rootfs::{Destination, EditError, NewSize, Put, PutSource, resize, timestamp};
 use crate::store::{BuiltFrom, ImageRecord, ImageStore, StoreError, StoredImage};
 use crate::vm::{Machine, VmDisk, VmError, VmRequest, choose_kernel};
@@ -47,8 +47,9 @@ pub fn build_image(
             return Err(VmError::NoAgent { image: base.record.name.to_string() }.into());
         }
         check_variables(&request.steps)?;
-        let kernel = choose_kernel(request.kernel.as_deref(), dirs, events, cancellation)?;
-        let keys = BuildKeys::of(request, &base, &kernel.record)?;
+        let image = BootImage::from(base.clone());
+        let kernel = choose_kernel(request.kernel.as_deref(), &image, dirs, events, cancellation)?;
+        let keys = BuildKeys::of(request, &base, kernel.record.as_ref())?;
         let cache = BuildCache::new(dirs);
         ImageBuild { request, base, kernel, keys, cache, dirs, events, cancellation }.run()
     })
@@ -69,7 +70,7 @@ fn check_variables(steps: &[BuildStep]) -> Result<(), ImageBuildError> {
 struct ImageBuild<'a> {
     request: &'a ImageBuildRequest,
     base: StoredImage,
-    kernel: StoredKernel,
+    kernel: BootKernel,
     keys: BuildKeys,
     cache: BuildCache,
     dirs: &'a Dirs,

@@ -33,7 +33,7 @@ impl BuildKeys {
     pub(super) fn of(
         request: &ImageBuildRequest,
         base: &StoredImage,
-        kernel: &KernelRecord,
+        kernel: Option<&KernelRecord>,
     ) -> Result<Self, ImageBuildError> {
         let mut key = base_key(request, base, kernel)?;
         let mut steps = Vec::new();
@@ -55,7 +55,7 @@ impl BuildKeys {
 fn base_key(
     request: &ImageBuildRequest,
     base: &StoredImage,
-    kernel: &KernelRecord,
+    kernel: Option<&KernelRecord>,
 ) -> Result<String, ImageBuildError> {
     let metadata = fs::metadata(&base.path)
         .map_err(|source| ImageBuildError::Source { path: base.path.clone(), source })?;
@@ -67,7 +67,8 @@ fn base_key(
     for number in [metadata.size().cast_signed(), metadata.mtime(), metadata.mtime_nsec()] {
         part(&mut hasher, &number.to_le_bytes());
     }
-    part(&mut hasher, kernel.digest.as_bytes());
+    // The kernel of the base itself is a part of the base.
+    part(&mut hasher, kernel.map(|kernel| kernel.digest.as_str()).unwrap_or_default().as_bytes());
     part(&mut hasher, &request.size_bytes.unwrap_or(0).to_le_bytes());
     Ok(hasher.finish().hex().to_owned())
 }

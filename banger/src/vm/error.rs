@@ -57,16 +57,10 @@ pub enum VmError {
         /// The name of the image.
         image: String,
     },
-    /// Several kernels are there, and none was chosen.
-    #[error("there are several kernels: {}", .names.join(", "))]
-    SeveralKernels {
-        /// Their names.
-        names: Vec<String>,
-    },
     /// The kernel cannot start the image.
     #[error("kernel {kernel} cannot start the image: {}", .findings.join("; "))]
     Unfit {
-        /// The name of the kernel.
+        /// The release of the kernel.
         kernel: String,
         /// The reasons.
         findings: Vec<String>,
@@ -96,9 +90,8 @@ impl VmError {
             Self::NotReady { .. } => 1133,
             Self::NotDown { .. } => 1134,
             Self::NoAgent { .. } => 1135,
-            Self::SeveralKernels { .. } => 1136,
-            Self::Unfit { .. } => 1137,
-            Self::TimedOut { .. } => 1138,
+            Self::Unfit { .. } => 1136,
+            Self::TimedOut { .. } => 1137,
         }
     }
 
@@ -121,7 +114,6 @@ impl Failure for VmError {
             Self::Ended { .. } | Self::NotReady { .. } | Self::NotDown { .. } => ErrorKind::Guest,
             Self::TimedOut { .. } => ErrorKind::Limit,
             Self::NoAgent { .. } | Self::Unfit { .. } => ErrorKind::Unsupported,
-            Self::SeveralKernels { .. } => ErrorKind::Argument,
         }
     }
 
@@ -137,9 +129,6 @@ impl Failure for VmError {
             }
             Self::NotDown { .. } => return None,
             Self::NoAgent { .. } => Advice::new("pull it again with the injection"),
-            Self::SeveralKernels { .. } => {
-                Advice::with_setting("choose one with {setting}", Setting("kernel"))
-            }
             Self::Unfit { .. } => {
                 Advice::with_setting("choose another kernel with {setting}", Setting("kernel"))
             }
@@ -161,7 +150,6 @@ impl Failure for VmError {
                 context.with("after_ms", after.as_millis()).with("last_lines", last_lines)
             }
             Self::NoAgent { image } => context.with("image", image),
-            Self::SeveralKernels { names } => context.with("names", names.join(" ")),
             Self::Unfit { kernel, .. } => context.with("kernel", kernel),
             Self::TimedOut { after } => context.with("after_ms", after.as_millis()),
         }

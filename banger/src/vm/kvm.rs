@@ -14,6 +14,7 @@ use super::console::Console;
 use super::disk::VmDisk;
 use super::error::VmError;
 use super::machine::{initramfs, spawn};
+use crate::boot::BootError;
 use crate::dirs::Dirs;
 use crate::error::Error;
 
@@ -83,7 +84,7 @@ fn probe(
         .with_root(Some(String::new()))
         .with_read_only(true)
         .with_qemu(QemuOptions::default().with_acceleration(Acceleration::Kvm));
-    let plan = BootPlan::new(kernel, &request)?;
+    let plan = BootPlan::new(kernel, &request).map_err(BootError::from)?;
     let mut child = spawn(program, &plan, place.directory(), false)?;
     let output = child.stdout.take().expect("stdout is a pipe");
     let mut console = Console::read(output, None);

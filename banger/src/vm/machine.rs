@@ -23,7 +23,7 @@ use super::disk::{VmDisk, absolute};
 use super::error::VmError;
 use super::kvm::kvm_works;
 use super::request::VmRequest;
-use crate::boot::small_initramfs;
+use crate::boot::{BootError, small_initramfs};
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::guest::{GuestAddress, GuestClient, GuestError};
@@ -299,7 +299,7 @@ fn plan(
         .with_network(Some(network))
         .with_append(words)
         .with_qemu(qemu);
-    let mut plan = BootPlan::new(kernel, &boot)?;
+    let mut plan = BootPlan::new(kernel, &boot).map_err(BootError::from)?;
     plan.kernel = absolute(&plan.kernel);
     Ok(plan)
 }

@@ -67,7 +67,8 @@ fn run_until(
     if part == Part::Program && image.record.boot_contract.is_none() {
         return Err(VmError::NoAgent { image: image.record.name.to_string() }.into());
     }
-    let kernel = choose_kernel(arguments.machine.kernel.as_deref(), dirs, &events, cancellation)?;
+    let wanted = arguments.machine.kernel.as_deref();
+    let kernel = choose_kernel(wanted, &image.clone().into(), dirs, &events, cancellation)?;
     let disk = VmDisk::of_image(&image, dirs, cancellation)?;
     let ssh = program::prepare(&disk, arguments, cancellation)?;
     let mut request = request(&arguments.machine)
