@@ -7,7 +7,7 @@ use super::error::ImageBuildError;
 use super::step::BuildStep;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
-use crate::guest::ExecEvent;
+use crate::guest::{ExecEvent, GuestError};
 use crate::vm::{Machine, last_lines};
 
 /// Where scripts are while they run.
@@ -33,7 +33,7 @@ pub(super) fn run(machine: &mut Machine, step: &BuildStep, context: StepContext<
         BuildStep::Script { text, .. } => {
             let copy = CopyIn::new(SCRIPT).with_mode(Some(0o755)).with_parents(true);
             let copied = machine.client().copy_in(&copy, &mut text.as_slice());
-            copied.map_err(|error| cause(error.into(), machine))?;
+            copied.map_err(|error| machine.cause(error))?;
             match text.starts_with(b"#!") {
                 true => vec![SCRIPT.to_owned()],
                 false => vec!["/bin/sh".to_owned(), SCRIPT.to_owned()],
@@ -41,7 +41,7 @@ pub(super) fn run(machine: &mut Machine, step: &BuildStep, context: StepContext<
         }
         BuildStep::Copy { .. } | BuildStep::Env { .. } => return Ok(()),
     };
-    let (status, kept) = follow(machine, argv, context).map_err(|error| cause(error, machine))?;
+    let (status, kept) = follow(machine, argv, context).map_err(|error| machine.cause(error))?;
     match status {
         ExitStatus::Exited { status: 0 } => {}
         status => {
@@ -58,7 +58,7 @@ fn follow(
     machine: &Machine,
     argv: Vec<String>,
     context: StepContext<'_>,
-) -> Result<(ExitStatus, Vec<u8>), Error> {
+) -> Result<(ExitStatus, Vec<u8>), GuestError> {
     let variables = context.env.iter().filter_map(|text| text.split_once('='));
     let env = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let mut session = machine.client().exec(&Exec::new(argv).with_env(env))?;
@@ -80,12 +80,4 @@ fn follow(
 pub(super) fn sync(machine: &Machine) -> bool {
     let synced = machine.client().run(&Exec::new(["sync"]));
     synced.is_ok_and(|output| output.status == ExitStatus::Exited { status: 0 })
-}
-
-/// Returns the machine's error in the place of that of a connection that ended with it.
-fn cause(error: Error, machine: &mut Machine) -> Error {
-    match error {
-        Error::Guest(error) => machine.why_it_ended().map_or(Error::Guest(error), Error::Vm),
-        error => error,
-    }
 }

@@ -36,6 +36,10 @@ const SOCKET_PATH_BYTES: usize = 108;
 const DRIVERS: [&str; 4] = ["virtio_console", "virtio_net", "virtio_rng", "af_packet"];
 /// How long one wait for the agent lasts, before the process is looked at.
 const ATTEMPT: Duration = Duration::from_millis(1500);
+/// How long the guest may take to configure its network after its agent answers.
+const NETWORK_TIME: Duration = Duration::from_secs(10);
+/// The pause between two looks at the network.
+const NETWORK_PAUSE: Duration = Duration::from_millis(50);
 /// The pause between two looks at the process.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -117,7 +121,7 @@ impl Machine {
         let started = Instant::now();
         loop {
             match self.client.wait_until_ready(ATTEMPT) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return self.wait_for_network(),
                 Err(GuestError::Cancelled) => return Err(Error::Cancelled),
                 Err(_) => {}
             }
@@ -128,6 +132,38 @@ impl Machine {
                 let last_lines = self.last_lines();
                 return Err(VmError::NotReady { after: self.boot_timeout, last_lines }.into());
             }
+        }
+    }
+
+    /// Waits until the guest has its address: its agent may be faster. An image that configures its network
+    /// otherwise does not keep the caller for long.
+    fn wait_for_network(&mut self) -> Result<(), Error> {
+        let started = Instant::now();
+        let address = format!("{}/", UserNetwork::ADDRESS);
+        while started.elapsed() < NETWORK_TIME {
+            let interfaces = match self.client.info() {
+                Ok(info) => info.interfaces,
+                Err(GuestError::Cancelled) => return Err(Error::Cancelled),
+                Err(error) => return Err(self.cause(error)),
+            };
+            if interfaces
+                .iter()
+                .any(|one| one.up && one.addresses.iter().any(|text| text.starts_with(&address)))
+            {
+                return Ok(());
+            }
+            if self.cancellation.sleep(NETWORK_PAUSE) {
+                return Err(Error::Cancelled);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns why the machine ended in the place of the error of a connection that ended with it.
+    pub fn cause(&mut self, error: GuestError) -> Error {
+        match error {
+            GuestError::Cancelled => Error::Cancelled,
+            error => self.why_it_ended().map_or(Error::Guest(error), Error::Vm),
         }
     }
 
@@ -197,8 +233,8 @@ impl Machine {
         self.console.text()
     }
 
-    /// Returns the error of a machine that ended although it has work, if it has ended.
-    pub fn why_it_ended(&mut self) -> Option<VmError> {
+    /// Returns the error of a machine that ended although it has work, if it has ended or ends now.
+    fn why_it_ended(&mut self) -> Option<VmError> {
         // The connection ends a little before the process.
         let started = Instant::now();
         while started.elapsed() < ATTEMPT {
@@ -214,7 +250,8 @@ impl Machine {
         self.child.try_wait().map_err(VmError::io("wait for", Utf8Path::new("QEMU")))
     }
 
-    fn ended_early(&mut self, status: ExitStatus) -> VmError {
+    /// Returns the error of a machine whose process ended with `status` although it has work.
+    pub fn ended_early(&mut self, status: ExitStatus) -> VmError {
         self.console.join();
         self.errors.join();
         VmError::Ended { status, last_lines: self.last_lines() }

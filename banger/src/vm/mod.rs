@@ -18,6 +18,7 @@ mod processes;
 #[path = "no_processes.rs"]
 mod processes;
 mod request;
+mod run;
 mod vm_kernel;
 
 pub use console::ConsoleHandler;
@@ -27,4 +28,5 @@ pub use error::VmError;
 pub use kvm::kvm_works;
 pub use machine::Machine;
 pub use request::VmRequest;
+pub use run::{TimeLimit, VmRun, run_program, with_image_config};
 pub use vm_kernel::choose_kernel;

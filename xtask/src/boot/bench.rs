@@ -24,6 +24,7 @@ const MODULES: [&str; 5] =
 pub(crate) struct Bench {
     parts: Parts,
     kernel: Kernel,
+    kernel_directory: PathBuf,
     banger: PathBuf,
     packages: PathBuf,
     scratch: TempDir,
@@ -55,7 +56,8 @@ impl Bench {
         program: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("boot-test-").tempdir_in(tools::cache_dir())?;
-        let kernel = Kernel::open(&boot.join("kernel"))?;
+        let kernel_directory = boot.join("kernel");
+        let kernel = Kernel::open(&kernel_directory)?;
         let initramfs = scratch.path().join("initramfs");
         initramfs::write(&initramfs, busybox, &kernel.load_order(&MODULES)?)?;
         let mut parts =
@@ -66,7 +68,7 @@ impl Bench {
             Some(program) => std::path::absolute(program)?,
             None => banger()?,
         };
-        Ok(Self { parts, kernel, banger, packages, scratch })
+        Ok(Self { parts, kernel, kernel_directory, banger, packages, scratch })
     }
 
     /// How machines run.
@@ -82,6 +84,16 @@ impl Bench {
     /// The packages for a repository.
     pub(crate) fn packages(&self) -> &Path {
         &self.packages
+    }
+
+    /// The program under test.
+    pub(crate) fn program(&self) -> &Path {
+        &self.banger
+    }
+
+    /// The directory of the unpacked package of the kernel.
+    pub(crate) fn kernel_directory(&self) -> &Path {
+        &self.kernel_directory
     }
 
     /// Where disks and logs are.

@@ -50,7 +50,7 @@ pub(super) fn attach(machine: &mut Machine, flag: &SignalFlag) -> Result<(), Com
     drop(raw);
     match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(_) => machine.why_it_ended().map_or(Ok(()), |ended| Err(ended.into())),
+        Ok(status) => Err(machine.ended_early(status).into()),
         Err(Error::Cancelled) if is_terminal => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -6,7 +6,7 @@ mod program;
 
 use std::time::Duration;
 
-use banger::vm::{Machine, VmDisk, VmError, choose_kernel};
+use banger::vm::{Machine, TimeLimit, VmDisk, VmError, choose_kernel};
 use banger::{Dirs, Error, EventHandler, ImageName, ImageStore, PullRequest, StoreError, StoredImage};
 
 pub(super) use self::machine::{log_of_boot, request};
@@ -38,9 +38,9 @@ pub(super) fn run(
     printer: &Printer,
 ) -> Result<(), CommandError> {
     let flag = SignalFlag::watch().map_err(CommandError::Output)?;
-    let clock = Clock::start(arguments.timeout, &flag);
+    let limit = TimeLimit::start(arguments.timeout.map(Duration::from_secs), flag.cancellation());
     let outcome = run_until(arguments, dirs, style, &flag, printer);
-    match (outcome, clock.is_over()) {
+    match (outcome, limit.is_over()) {
         (Err(CommandError::Banger(Error::Cancelled)), Some(after)) => Err(VmError::TimedOut { after }.into()),
         (outcome, _) => outcome,
     }
@@ -96,9 +96,9 @@ fn run_until(
         Part::Program => {
             machine.wait_until_ready()?;
             let session = program::run(arguments, &image, &machine, &SessionEnd::Flag(flag.clone()), printer);
-            let status = session.map_err(|error| match machine_error(&error, &mut machine) {
-                Some(ended) if !cancellation.is_cancelled() => ended.into(),
-                _ => error,
+            let status = session.map_err(|error| match error {
+                CommandError::Banger(Error::Guest(error)) => machine.cause(error).into(),
+                other => other,
             })?;
             Some(status)
         }
@@ -112,14 +112,6 @@ fn run_until(
         printer.note(&format!("kept the disk as the image {}", kept.record.name));
     }
     status.map_or(Ok(()), ended)
-}
-
-/// Returns why the machine ended, if a broken connection may come from that.
-fn machine_error(error: &CommandError, machine: &mut Machine) -> Option<VmError> {
-    match error {
-        CommandError::Banger(Error::Guest(_)) => machine.why_it_ended(),
-        _ => None,
-    }
 }
 
 /// Returns the managed image of this name, or pulls the image that the reference means.
@@ -140,32 +132,4 @@ pub(super) fn image(
     request.source_date_epoch = banger::source_date_epoch()?;
     let pulled = banger::pull(&request, dirs, events, flag.cancellation())?;
     Ok(store.open(pulled.record.id.as_str(), flag.cancellation())?)
-}
-
-/// Sets a flag when the time is over.
-#[derive(Debug)]
-struct Clock {
-    limit: Option<Duration>,
-    started: std::time::Instant,
-}
-
-impl Clock {
-    fn start(seconds: Option<u64>, flag: &SignalFlag) -> Self {
-        let limit = seconds.map(Duration::from_secs);
-        if let Some(limit) = limit {
-            let cancellation = flag.cancellation().clone();
-            // The thread ends with the process, at the latest.
-            std::thread::spawn(move || {
-                if !cancellation.sleep(limit) {
-                    cancellation.cancel();
-                }
-            });
-        }
-        Self { limit, started: std::time::Instant::now() }
-    }
-
-    /// Returns the limit if it is over.
-    fn is_over(&self) -> Option<Duration> {
-        self.limit.filter(|limit| self.started.elapsed() >= *limit)
-    }
 }

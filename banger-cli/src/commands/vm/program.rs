@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use banger::guest::{Exec, ExitStatus};
 use banger::rootfs::{Destination, EditError, GuestPath, ModeChange, NewSize, Put, PutSource, View};
-use banger::vm::{Machine, VmDisk};
+use banger::vm::{Machine, VmDisk, with_image_config};
 use banger::{Cancellation, PortForward, StoredImage};
 use camino::Utf8PathBuf;
 
@@ -109,22 +109,16 @@ pub(super) fn run(
     end: &SessionEnd,
     printer: &Printer,
 ) -> Result<ExitStatus, CommandError> {
-    let config = &image.record.config;
-    let given = |text: &String| (!text.is_empty()).then(|| text.clone());
-    let mut env: Vec<(String, String)> = Vec::new();
-    for text in &config.env {
-        env.extend(text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
-    env.extend(arguments.env.iter().cloned());
     let argv = match arguments.command.is_empty() {
         true => vec![shell(image)?, "-l".to_owned()],
         false => arguments.command.clone(),
     };
     let request = Exec::default()
         .with_argv(argv)
-        .with_env(env)
-        .with_user(arguments.user.clone().or_else(|| given(&config.user)))
-        .with_working_dir(arguments.workdir.clone().or_else(|| given(&config.working_dir)));
+        .with_env(arguments.env.clone())
+        .with_user(arguments.user.clone())
+        .with_working_dir(arguments.workdir.clone());
+    let request = with_image_config(request, &image.record);
     let options =
         SessionOptions { tty: arguments.tty, stdin: arguments.stdin, max_output: arguments.max_output };
     exec::run(request, &options, machine.client(), end, printer)
