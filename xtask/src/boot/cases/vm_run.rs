@@ -30,7 +30,7 @@ pub(crate) fn images(bench: &Bench) -> anyhow::Result<()> {
     let text = user.succeeds(&["vm", "run", &debian, "--", "cat", "/etc/os-release"])?;
     ensure_that!(text.contains("ID=debian\n"), "{text}");
     for (status, script) in [(0, "exit 0"), (3, "exit 3"), (137, "kill -9 $$")] {
-        user.ends_with(status, &["vm", "run", "debian-minbase", "--", "sh", "-c", script])?;
+        user.ends_with(status, &["vm", "run", &debian, "--", "sh", "-c", script])?;
     }
     let busybox = user.file("busybox.layout");
     images::write_busybox(&busybox, false)?;
@@ -184,7 +184,7 @@ pub(crate) fn ends(bench: &Bench) -> anyhow::Result<()> {
     images::write_busybox(&layout, false)?;
     let image = format!("oci:{}:{TAG}", layout.display());
     user.succeeds(&["image", "pull", &image, "--name", "small"])?;
-    let sleep = ["vm", "run", "small", "--", "sh", "-c", "echo up; trap '' INT; sleep 600"];
+    let sleep = ["vm", "run", "small", "--", "sh", "-c", "trap '' INT; echo up; sleep 600"];
     // Before the guest is up.
     for signal_number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let mut child = user.start(&sleep)?;
