@@ -32,7 +32,7 @@ mod source;
 
 pub use boot_plan::{
     Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, QemuOptions, RenderedPlan, TapDevice,
-    UnknownVmm, Vmm,
+    UnknownAcceleration, UnknownVmm, Vmm,
 };
 pub use error::KernelError;
 pub use import::{ConfigOrigin, ImportedKernel, import_kernel};

@@ -15,5 +15,5 @@ pub use error::BootPlanError;
 pub(crate) use plan::kernel_file;
 pub use plan::{BootFormat, BootPlan};
 pub use render::RenderedPlan;
-pub use request::{Acceleration, BootRequest, QemuOptions, TapDevice};
+pub use request::{Acceleration, BootRequest, QemuOptions, TapDevice, UnknownAcceleration};
 pub use vmm::{UnknownVmm, Vmm};
