@@ -98,7 +98,7 @@ fn boot_request(arguments: &BootPlanArguments, image: &BootImage) -> Result<Boot
         .with_gateways(arguments.gateway.clone())
         .with_dns(arguments.dns.clone())
         .with_hostname(arguments.hostname.clone());
-    network.check().map_err(|error| CommandError::argument("--address", "", error.to_string()))?;
+    network.check().map_err(|error| CommandError::argument("the guest's network", "", error.to_string()))?;
     let tap = arguments.tap.as_ref().map(|name| TapDevice::new(name).with_mac(arguments.mac.clone()));
     let memory_mib = u32::try_from(arguments.memory.0 >> 20).map_err(|_| {
         CommandError::argument("--memory", arguments.memory.to_string(), "a guest cannot have so much")

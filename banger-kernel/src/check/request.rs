@@ -13,6 +13,8 @@ pub struct CheckRequest {
     pub vmm: Vmm,
     /// How the root disk is attached, by default as `vmm` does it.
     pub disk: Option<RootDisk>,
+    /// Whether the guest cannot write to the disk.
+    pub read_only: bool,
     /// What the guest is to do.
     pub profiles: Vec<Profile>,
     /// Whether the kernel is started with an initrd: the small one of banger, or the kernel's own.
@@ -26,13 +28,22 @@ pub struct CheckRequest {
 impl CheckRequest {
     /// Returns a check for a boot by `vmm` with an initrd, and without a particular use.
     pub fn new(vmm: Vmm) -> Self {
-        Self { vmm, disk: None, profiles: Vec::new(), initrd: true, initrd_compression: None, init: None }
+        Self {
+            vmm,
+            disk: None,
+            read_only: false,
+            profiles: Vec::new(),
+            initrd: true,
+            initrd_compression: None,
+            init: None,
+        }
     }
 }
 
 banger_tree::setters! {
     CheckRequest {
         with_disk => disk: Option<RootDisk>,
+        with_read_only => read_only: bool,
         with_profiles => profiles: Vec<Profile>,
         with_initrd => initrd: bool,
         with_initrd_compression => initrd_compression: Option<InitrdCompression>,

@@ -352,6 +352,17 @@ fn rows() {
             "error orphan_file",
         ),
         ("orphan_file", good().feature("orphan_file"), ""),
+        ("shared blocks", good().feature("shared_blocks"), "error shared_blocks"),
+        (
+            "shared blocks, read-only",
+            {
+                let mut c = good().feature("shared_blocks");
+                c.request.read_only = true;
+                c
+            },
+            "",
+        ),
+        ("a feature without a name", good().feature("FEATURE_R20"), "unknown FEATURE_R20"),
         ("casefold without Unicode", good().feature("casefold"), "error casefold"),
         ("a release that is none", good().release("custom"), "unknown 64bit, unknown metadata_csum"),
         ("docker without overlay", good().options("OVERLAY_FS"), "error OVERLAY_FS"),
