@@ -1,5 +1,6 @@
 //! The arguments, one definition a flag.
 
+pub(crate) mod boot;
 mod examples;
 pub(crate) mod guest;
 pub(crate) mod image_build;
@@ -65,7 +66,7 @@ pub(crate) enum Command {
     /// Pull, build, list, show, copy, check and remove images.
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Import, list, show and remove kernels.
+    /// Import, list, show, check and remove kernels.
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
     /// Build, read and edit ext4 files, without root or mount.
@@ -77,6 +78,14 @@ pub(crate) enum Command {
     /// Talk to the agent in a running guest.
     #[command(subcommand)]
     Guest(guest::GuestCommand),
+    /// Show what this machine has and lacks; exit with status 1 if the directories cannot be used.
+    #[command(after_help = examples::DOCTOR)]
+    Doctor {
+        #[command(flatten)]
+        state: StateArguments,
+        #[command(flatten)]
+        cache: CacheArguments,
+    },
     /// Print a completion script for a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions {
@@ -163,6 +172,9 @@ pub(crate) enum ImageCommand {
         #[command(flatten)]
         state: StateArguments,
     },
+    /// Print what a virtual machine monitor needs to start an image with a kernel.
+    #[command(after_help = examples::BOOT_PLAN)]
+    BootPlan(Box<boot::BootPlanArguments>),
     /// List downloaded blobs; prune them and the disks of builds.
     #[command(subcommand)]
     Cache(CacheCommand),

@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind::NotFound;
 
+use banger::boot::BootError;
 use banger::guest::{GuestAddress, GuestError};
 use banger::rootfs::{EditAdvice, EditError};
 use banger::{
@@ -111,6 +112,12 @@ fn hint(error: &Error, command: &CommandPath) -> Option<String> {
         }
         Error::Kernel(KernelError::Io { action: "open", source, .. }) if source.kind() == NotFound => {
             "give the path of a package, kernel, ext4 file or directory, or image:NAME, or host".to_owned()
+        }
+        Error::Boot(BootError::SeveralKernels { .. }) if command.is("kernel check") => {
+            "give the name of one behind the image".to_owned()
+        }
+        Error::Boot(BootError::SeveralKernels { .. }) if command.has_option("kernel-ref") => {
+            "name one with --kernel-ref".to_owned()
         }
         Error::GuestBinary(GuestBinaryError::NotEmbedded { file_name, .. }) => {
             let flag = command.flag_of(Setting("dir"));

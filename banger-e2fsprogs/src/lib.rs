@@ -97,6 +97,22 @@ impl E2fsprogsBackend {
         Self { child_setup, ..self }
     }
 
+    /// Returns the version of mke2fs.
+    ///
+    /// # Errors
+    /// A program is missing, or has a version that must not be used.
+    pub fn version(&self) -> Result<String, Ext4Error> {
+        Ok(self.tools()?.mke2fs.version().to_owned())
+    }
+
+    fn tools(&self) -> Result<Tools, Ext4Error> {
+        Ok(Tools {
+            mke2fs: self.tool("mke2fs", self.mke2fs.as_ref())?,
+            debugfs: self.tool("debugfs", self.debugfs.as_ref())?,
+            e2fsck: self.tool("e2fsck", self.e2fsck.as_ref())?,
+        })
+    }
+
     fn tool(&self, name: &str, configured: Option<&Utf8PathBuf>) -> Result<Tool, Ext4Error> {
         Tool::find(name, configured, self.child_setup)
     }
@@ -118,12 +134,7 @@ impl Ext4Backend for E2fsprogsBackend {
     }
 
     fn create(&self, path: &Utf8Path, options: &Ext4Options) -> Result<Box<dyn Ext4Builder>, Ext4Error> {
-        let tools = Tools {
-            mke2fs: self.tool("mke2fs", self.mke2fs.as_ref())?,
-            debugfs: self.tool("debugfs", self.debugfs.as_ref())?,
-            e2fsck: self.tool("e2fsck", self.e2fsck.as_ref())?,
-        };
-        Ok(Box::new(E2fsprogsBuilder::create(path, &self.scratch_parent()?, tools, options)?))
+        Ok(Box::new(E2fsprogsBuilder::create(path, &self.scratch_parent()?, self.tools()?, options)?))
     }
 
     fn open(&self, path: &Utf8Path) -> Result<Box<dyn Rootfs>, RootfsError> {

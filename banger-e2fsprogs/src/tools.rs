@@ -110,6 +110,11 @@ impl Tool {
         Ok(Self { path, version, child_setup })
     }
 
+    /// Returns the version that the program says.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
     /// Runs the program to its end, with its stderr in `<directory>/stderr`.
     ///
     /// # Errors

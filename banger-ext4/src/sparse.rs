@@ -39,7 +39,8 @@ pub fn copy_sparse(from: &File, to: &File, cancellation: &Cancellation) -> io::R
     Ok(())
 }
 
-fn shares_blocks(from: &File, to: &File) -> bool {
+/// Makes `to` share the blocks of `from`; returns false where the host's file system cannot.
+pub fn shares_blocks(from: &File, to: &File) -> bool {
     #[cfg(target_os = "linux")]
     {
         // After any refusal, the bytes can be copied.

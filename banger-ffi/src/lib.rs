@@ -22,6 +22,7 @@ pub mod metadata;
 mod object;
 mod option_reader;
 pub mod options;
+pub mod plan;
 pub mod pull;
 mod request;
 pub mod rootfs;

@@ -86,6 +86,15 @@ impl<'a> OptionReader<'a> {
         }
     }
 
+    /// Returns the text under `key`, parsed by a type whose errors name no option.
+    pub(crate) fn parsed_text<T: FromStr<Err: Display>>(
+        &self,
+        key: banger_option,
+    ) -> Result<Option<T>, Fault> {
+        let failed = |text: &str, reason| Fault::argument(format!("{key:?} cannot be {text:?}: {reason}"));
+        self.text(key).map(|text| text.parse().map_err(|error| failed(text, error))).transpose()
+    }
+
     /// Returns the texts under `key`, parsed.
     pub(crate) fn parsed_list<T: FromStr<Err: Display>>(&self, key: banger_option) -> Result<Vec<T>, Fault> {
         let failed = |text: &str, reason| Fault::argument(format!("{key:?} cannot be {text:?}: {reason}"));

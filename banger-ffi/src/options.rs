@@ -180,6 +180,35 @@ pub enum banger_option {
     BANGER_OPT_KERNEL_PACKAGE = 203,
     /// Number: largest kernel image, not compressed. Default: 1 GiB.
     BANGER_OPT_MAX_KERNEL_BYTES = 204,
+    /// Text: virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default:
+    /// "qemu".
+    BANGER_OPT_VMM = 220,
+    /// List of texts: uses of the guest to check for: "docker", "systemd", "k3s".
+    BANGER_OPT_CHECK_FOR = 221,
+    /// Number: processors of the guest. Default: 1.
+    BANGER_OPT_BOOT_CPUS = 222,
+    /// Number: memory of the guest in MiB. Default: 512.
+    BANGER_OPT_BOOT_MEMORY_MIB = 223,
+    /// Text: initrd, in the place of the kernel's own and the small initramfs.
+    BANGER_OPT_BOOT_INITRD = 224,
+    /// Text: root file system: a device, "UUID=...", "PARTUUID=..." or "LABEL=...". Default: the device of the disk.
+    BANGER_OPT_BOOT_ROOT = 225,
+    /// Boolean: whether the guest cannot write to the disk. Default: false.
+    BANGER_OPT_BOOT_READ_ONLY = 226,
+    /// Text: Unix socket in which the monitor offers the guest's vsock. Default: the guest has no vsock.
+    BANGER_OPT_BOOT_VSOCK = 227,
+    /// Number: address of the guest on vsock. Default: 3.
+    BANGER_OPT_BOOT_CID = 228,
+    /// Text: tap device of the host for the guest's network card. Default: the guest has no card.
+    BANGER_OPT_BOOT_TAP = 229,
+    /// Text: address of the network card. Default: the monitor's choice.
+    BANGER_OPT_BOOT_MAC = 230,
+    /// List of texts: more words for the kernel's command line.
+    BANGER_OPT_BOOT_APPEND = 231,
+    /// Text: how QEMU runs the guest's instructions: "kvm" or "tcg". Default: "kvm".
+    BANGER_OPT_BOOT_ACCELERATION = 232,
+    /// Text: how QEMU attaches the disk: "virtio-pci", "virtio-mmio" or "nvme". Default: "virtio-pci".
+    BANGER_OPT_BOOT_DISK = 233,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
@@ -289,6 +318,20 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_KERNEL_CONFIG, ValueKind::Text),
     (BANGER_OPT_KERNEL_PACKAGE, ValueKind::List),
     (BANGER_OPT_MAX_KERNEL_BYTES, ValueKind::Number),
+    (BANGER_OPT_VMM, ValueKind::Text),
+    (BANGER_OPT_CHECK_FOR, ValueKind::List),
+    (BANGER_OPT_BOOT_CPUS, ValueKind::Number),
+    (BANGER_OPT_BOOT_MEMORY_MIB, ValueKind::Number),
+    (BANGER_OPT_BOOT_INITRD, ValueKind::Text),
+    (BANGER_OPT_BOOT_ROOT, ValueKind::Text),
+    (BANGER_OPT_BOOT_READ_ONLY, ValueKind::Flag),
+    (BANGER_OPT_BOOT_VSOCK, ValueKind::Text),
+    (BANGER_OPT_BOOT_CID, ValueKind::Number),
+    (BANGER_OPT_BOOT_TAP, ValueKind::Text),
+    (BANGER_OPT_BOOT_MAC, ValueKind::Text),
+    (BANGER_OPT_BOOT_APPEND, ValueKind::List),
+    (BANGER_OPT_BOOT_ACCELERATION, ValueKind::Text),
+    (BANGER_OPT_BOOT_DISK, ValueKind::Text),
 ];
 
 #[derive(Debug)]

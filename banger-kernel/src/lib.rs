@@ -32,7 +32,7 @@ mod source;
 
 pub use boot_plan::{
     Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, PortForward, QemuOptions, RenderedPlan,
-    TapDevice, UnknownVmm, UserNetwork, Vmm,
+    TapDevice, UnknownAcceleration, UnknownVmm, UserNetwork, Vmm,
 };
 pub use error::KernelError;
 pub use import::{ConfigOrigin, ImportedKernel, import_kernel};

@@ -41,6 +41,7 @@ mod build;
 mod calls;
 mod dirs;
 mod discard_store;
+pub mod doctor;
 mod document;
 mod elf;
 mod error;

@@ -28,6 +28,7 @@ sources! {
     object "../../banger-ffi/src/object.rs",
     option_reader "../../banger-ffi/src/option_reader.rs",
     options "../../banger-ffi/src/options.rs",
+    plan "../../banger-ffi/src/plan.rs",
     pull "../../banger-ffi/src/pull.rs",
     request "../../banger-ffi/src/request.rs",
     rootfs "../../banger-ffi/src/rootfs.rs",

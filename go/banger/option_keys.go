@@ -269,3 +269,49 @@ func WithKernelPackage(texts ...string) Option { return listOption(C.BANGER_OPT_
 
 // WithMaxKernelBytes limits a kernel image, not compressed. Default: 1 GiB.
 func WithMaxKernelBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_KERNEL_BYTES, n) }
+
+// WithVMM sets the virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default:
+// "qemu".
+func WithVMM(text string) Option { return textOption(C.BANGER_OPT_VMM, text) }
+
+// WithCheckFor adds uses of the guest to check for: "docker", "systemd", "k3s".
+func WithCheckFor(texts ...string) Option { return listOption(C.BANGER_OPT_CHECK_FOR, texts) }
+
+// WithBootCPUs sets the processors of the guest. Default: 1.
+func WithBootCPUs(n uint64) Option { return numberOption(C.BANGER_OPT_BOOT_CPUS, n) }
+
+// WithBootMemoryMiB sets the memory of the guest. Default: 512.
+func WithBootMemoryMiB(n uint64) Option { return numberOption(C.BANGER_OPT_BOOT_MEMORY_MIB, n) }
+
+// WithBootInitrd sets the initrd, in the place of the kernel's own and the small initramfs.
+func WithBootInitrd(text string) Option { return textOption(C.BANGER_OPT_BOOT_INITRD, text) }
+
+// WithBootRoot sets the root file system: a device, "UUID=...", "PARTUUID=..." or "LABEL=...". Default: the device
+// of the disk.
+func WithBootRoot(text string) Option { return textOption(C.BANGER_OPT_BOOT_ROOT, text) }
+
+// WithBootReadOnly sets whether the guest cannot write to the disk. Default: false.
+func WithBootReadOnly(on bool) Option { return flagOption(C.BANGER_OPT_BOOT_READ_ONLY, on) }
+
+// WithBootVsock sets the Unix socket in which the monitor offers the guest's vsock. Default: the guest has no vsock.
+func WithBootVsock(text string) Option { return textOption(C.BANGER_OPT_BOOT_VSOCK, text) }
+
+// WithBootCID sets the address of the guest on vsock. Default: 3.
+func WithBootCID(n uint64) Option { return numberOption(C.BANGER_OPT_BOOT_CID, n) }
+
+// WithBootTap sets the tap device of the host for the guest's network card. Default: the guest has no card.
+func WithBootTap(text string) Option { return textOption(C.BANGER_OPT_BOOT_TAP, text) }
+
+// WithBootMAC sets the address of the network card. Default: the monitor's choice.
+func WithBootMAC(text string) Option { return textOption(C.BANGER_OPT_BOOT_MAC, text) }
+
+// WithBootAppend adds words to the kernel's command line.
+func WithBootAppend(texts ...string) Option { return listOption(C.BANGER_OPT_BOOT_APPEND, texts) }
+
+// WithBootAcceleration sets how QEMU runs the guest's instructions: "kvm" or "tcg". Default: "kvm".
+func WithBootAcceleration(text string) Option {
+	return textOption(C.BANGER_OPT_BOOT_ACCELERATION, text)
+}
+
+// WithBootDisk sets how QEMU attaches the disk: "virtio-pci", "virtio-mmio" or "nvme". Default: "virtio-pci".
+func WithBootDisk(text string) Option { return textOption(C.BANGER_OPT_BOOT_DISK, text) }

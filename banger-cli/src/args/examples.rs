@@ -26,6 +26,29 @@ Examples:
 If an image with the same name, digest and options exists, banger keeps it.
 banger uses the credentials of `docker login` and `podman login`.";
 
+pub(super) const KERNEL_CHECK: &str = "\
+Examples:
+  banger kernel check debian-bookworm debian
+  banger kernel check ./disk.ext4 --vmm firecracker --for docker --for k3s
+
+Outcomes:
+  error    the guest does not boot, or a use of --for does not work
+  warning  something is missing in the guest
+  unknown  neither a configuration nor a list of modules says it
+  ok       it is there";
+
+pub(super) const BOOT_PLAN: &str = "\
+Examples:
+  banger image boot-plan debian-bookworm --accel tcg | sh
+  banger image boot-plan debian-bookworm --vmm firecracker --vsock vsock.sock --output vm.json
+  banger image boot-plan ./disk.ext4 --vmm cloud-hypervisor --cpus 2 --memory 1G --tap tap0
+
+`banger kernel check` says whether the kernel fits the image.";
+
+pub(super) const DOCTOR: &str = "\
+Each line says what was found. Below what is missing or unusable there is what it is needed for, and
+the command that installs or repairs it. Everything but the directories is optional.";
+
 pub(super) const KERNEL_IMPORT: &str = "\
 Examples:
   banger kernel import linux-image-6.1.0-50-cloud-amd64_6.1.170-1_amd64.deb --name debian

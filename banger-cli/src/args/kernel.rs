@@ -1,8 +1,10 @@
 //! The arguments of `banger kernel`.
 
+use banger::boot::Profile;
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
+use super::boot::VmmArguments;
 use super::examples;
 use super::places::StateArguments;
 
@@ -27,6 +29,9 @@ pub(crate) enum KernelCommand {
         #[command(flatten)]
         state: StateArguments,
     },
+    /// Check whether a kernel can start an image; exit with status 1 if it cannot.
+    #[command(after_help = examples::KERNEL_CHECK)]
+    Check(KernelCheckArguments),
     /// Remove kernels.
     Rm {
         /// Names, ids, or unique prefixes of ids.
@@ -35,6 +40,24 @@ pub(crate) enum KernelCommand {
         #[command(flatten)]
         state: StateArguments,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KernelCheckArguments {
+    /// Managed image (name, id, or unique prefix of an id), or ext4 file.
+    pub(crate) image: String,
+    /// Name, id, or unique prefix of an id [default: the only kernel for the image's processor].
+    pub(crate) kernel: Option<String>,
+    #[command(flatten)]
+    pub(crate) vmm: VmmArguments,
+    /// Check also for this use of the guest; repeatable:
+    /// docker   containers with a bridge
+    /// systemd  systemd as the init, if the image gets it later
+    /// k3s      Kubernetes with flannel
+    #[arg(long = "for", value_name = "USE", verbatim_doc_comment)]
+    pub(crate) profiles: Vec<Profile>,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,8 @@
 //! The commands: each calls the `banger` crate and prints what came of it.
 
+mod boot;
 mod cache;
+mod doctor;
 mod generated;
 mod guest;
 mod image_build;
@@ -33,6 +35,7 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Command
             vm::run(&run, &dirs(Some(&run.state), Some(&run.cache))?, global.progress, printer)
         }
         Command::Guest(command) => guest::run(&command, printer),
+        Command::Doctor { state, cache } => doctor::doctor(dirs(Some(&state), Some(&cache))?, printer),
         Command::Completions { shell } => generated::completions(shell, printer),
         Command::Man { dir } => generated::manual_pages(&dir, printer),
     }
@@ -60,6 +63,9 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
             images::clone(&name, &new_name, &dirs(Some(&state), None)?, printer)
         }
         ImageCommand::Verify { names, state } => images::verify(&names, &dirs(Some(&state), None)?, printer),
+        ImageCommand::BootPlan(plan) => {
+            boot::plan(&plan, &dirs(Some(&plan.state), Some(&plan.cache))?, printer)
+        }
         ImageCommand::Cache(CacheCommand::List { cache }) => cache::list(&dirs(None, Some(&cache))?, printer),
         ImageCommand::Cache(CacheCommand::Prune(arguments)) => {
             cache::prune(&arguments, &dirs(None, Some(&arguments.cache))?, printer)
@@ -75,6 +81,7 @@ fn kernel(command: &KernelCommand, progress: ProgressStyle, printer: &Printer) -
         }
         KernelCommand::List { quiet, state } => kernel::list(*quiet, &dirs(Some(state), None)?, printer),
         KernelCommand::Show { name, state } => kernel::show(name, &dirs(Some(state), None)?, printer),
+        KernelCommand::Check(check) => boot::check(check, &dirs(Some(&check.state), None)?, printer),
         KernelCommand::Rm { names, state } => kernel::rm(names, &dirs(Some(state), None)?, printer),
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a test shall panic, in its helpers too")]
 
 mod bad_input;
+mod boot;
 mod cache;
 mod commands;
 mod confinement;

@@ -10,6 +10,7 @@ use crate::kernel::*;
 use crate::metadata::*;
 use crate::option_reader::USED;
 use crate::options::*;
+use crate::plan::*;
 use crate::pull::*;
 use crate::rootfs::*;
 use crate::store::*;
@@ -56,6 +57,8 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
         let _ = answer(|out, error| {
             banger_kernel_import(store, nowhere, none, null(), None, null_mut(), out, error)
         });
+        let _ = answer(|out, error| banger_kernel_check(store, nowhere, null(), none, null(), out, error));
+        let _ = answer(|out, error| banger_boot_plan(store, nowhere, null(), none, null(), out, error));
         let _ = answer(|out, error| banger_rootfs_open(nowhere, 0, none, out, error));
         let _ = answer(|out, error| banger_exec_start(guest, none, null(), out, error));
         let _ =
@@ -89,12 +92,14 @@ fn options_are_documented_with_the_calls_that_use_them() {
     }
     assert_eq!(header.matches("    BANGER_OPT_").count(), documented.len() + 1, "an option has no row");
     for call in [
+        "banger_boot_plan",
         "banger_build",
         "banger_cache_prune",
         "banger_exec_start",
         "banger_guest_copy_in_fd",
         "banger_guest_new",
         "banger_guest_run",
+        "banger_kernel_check",
         "banger_kernel_import",
         "banger_metadata_of_image",
         "banger_pull",

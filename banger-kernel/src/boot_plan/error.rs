@@ -47,6 +47,12 @@ pub enum BootPlanError {
         /// The word.
         word: String,
     },
+    /// Only an initrd finds a root file system by this name.
+    #[error("the kernel does not find {root} by itself, and there is no initrd")]
+    Root {
+        /// The value of `root=`.
+        root: String,
+    },
     /// The monitor cannot be given this path.
     #[error("{vmm} cannot be given the path {path}: it has a comma, a quotation mark or a bracket")]
     Path {
@@ -82,6 +88,7 @@ impl Failure for BootPlanError {
     fn advice(&self) -> Option<Advice> {
         match self {
             Self::Kernel { .. } => Some(Advice::new("take another kernel or another monitor")),
+            Self::Root { .. } => Some(Advice::new("name the root by its device or its PARTUUID")),
             Self::Path { .. } => Some(Advice::new("move or link the file to another path")),
             _ => None,
         }

@@ -15,5 +15,7 @@ pub use error::BootPlanError;
 pub(crate) use plan::kernel_file;
 pub use plan::{BootFormat, BootPlan};
 pub use render::RenderedPlan;
-pub use request::{Acceleration, BootRequest, PortForward, QemuOptions, TapDevice, UserNetwork};
+pub use request::{
+    Acceleration, BootRequest, PortForward, QemuOptions, TapDevice, UnknownAcceleration, UserNetwork,
+};
 pub use vmm::{UnknownVmm, Vmm};

@@ -73,10 +73,16 @@ impl BootPlan {
     /// Plans the start of `request` with `kernel`.
     ///
     /// # Errors
-    /// The monitor does not start this kernel, has not so many processors, or cannot be given one of the paths.
+    /// The monitor does not start this kernel, has not so many processors, or cannot be given one of the paths. Or only an initrd
+    /// finds the root, and `kernel` has neither an initrd nor modules.
     pub fn new(kernel: &Kernel, request: &BootRequest) -> Result<Self, BootPlanError> {
         let (file, kernel_format) = kernel_file(kernel, request.vmm)?;
         request.check()?;
+        let files = &kernel.files;
+        let has_initrd = request.initrd.is_some() || files.initrd.is_some() || files.modules.is_some();
+        if let Some(root) = request.root.as_ref().filter(|root| !has_initrd && needs_initrd(root)) {
+            return Err(BootPlanError::Root { root: root.clone() });
+        }
         Ok(Self {
             vmm: request.vmm,
             architecture: kernel.architecture,
@@ -94,6 +100,11 @@ impl BootPlan {
             qemu: request.qemu.clone(),
         })
     }
+}
+
+/// A kernel itself looks at partition tables only (`init/do_mounts.c`).
+fn needs_initrd(root: &str) -> bool {
+    ["UUID=", "LABEL="].iter().any(|start| root.starts_with(start))
 }
 
 /// Returns the file of `kernel` that `vmm` starts.

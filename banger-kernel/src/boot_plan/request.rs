@@ -1,6 +1,7 @@
 //! What a boot plan is made for.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::str::FromStr;
 
 use banger_guest::config::NetworkConfig;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -37,6 +38,25 @@ pub enum Acceleration {
     Kvm,
     /// By translation: slow, and works without virtualisation.
     Tcg,
+}
+
+/// No way to run instructions has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not kvm or tcg")]
+pub struct UnknownAcceleration {
+    text: String,
+}
+
+impl FromStr for Acceleration {
+    type Err = UnknownAcceleration;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAcceleration> {
+        match text {
+            "kvm" => Ok(Self::Kvm),
+            "tcg" => Ok(Self::Tcg),
+            _ => Err(UnknownAcceleration { text: text.to_owned() }),
+        }
+    }
 }
 
 /// What only QEMU lets choose.

@@ -22,7 +22,7 @@ pub fn check_kernel(
     let modules_load = request.initrd && facts.has_modules();
     let needs = needs::of(kernel.architecture, guest.contract, request);
     findings.extend(needs.iter().map(|need| option(need, facts, guest, modules_load)));
-    findings.extend(ext4::check(kernel, facts, guest));
+    findings.extend(ext4::check(kernel, facts, guest, request));
     findings.push(modules(kernel, facts, guest));
     findings
 }

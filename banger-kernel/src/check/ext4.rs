@@ -3,6 +3,7 @@
 use super::facts::{GuestFacts, KernelFacts, Presence};
 use super::finding::{Finding, Subject};
 use super::option::KernelOption;
+use super::request::CheckRequest;
 use crate::kernel::Kernel;
 
 /// Features by the names of mke2fs, with the first kernel that mounts them for writing, and the option it needs
@@ -22,7 +23,37 @@ const FEATURES: [(&str, (u32, u32), Option<&str>); 12] = [
     ("orphan_file", (5, 15), None),
 ];
 
-pub(super) fn check(kernel: &Kernel, facts: &KernelFacts, guest: &GuestFacts) -> Vec<Finding> {
+/// Features with which no kernel mounts for writing (`ext4_feature_set_ok` in `fs/ext4/super.c`).
+const READ_ONLY: [&str; 4] = ["has_snapshot", "read-only", "replica", "shared_blocks"];
+
+/// How the names of features without a name begin, that matter for writing.
+const UNNAMED: &str = "FEATURE_R";
+
+pub(super) fn check(
+    kernel: &Kernel,
+    facts: &KernelFacts,
+    guest: &GuestFacts,
+    request: &CheckRequest,
+) -> Vec<Finding> {
+    let mut findings = known(kernel, facts, guest);
+    if !request.read_only {
+        findings.extend(guest.features.iter().filter_map(|name| writing(name)));
+    }
+    findings
+}
+
+/// Checks a feature that keeps a kernel from writing.
+fn writing(name: &str) -> Option<Finding> {
+    let subject = Subject::Feature(name.to_owned());
+    if READ_ONLY.contains(&name) {
+        let text = format!("the file system has the feature {name}, and no kernel mounts it for writing");
+        return Some(Finding::error(subject, text));
+    }
+    let text = format!("whether the kernel mounts a file system with {name} for writing is not known");
+    name.starts_with(UNNAMED).then(|| Finding::unknown(subject, text))
+}
+
+fn known(kernel: &Kernel, facts: &KernelFacts, guest: &GuestFacts) -> Vec<Finding> {
     let version = version(&kernel.release);
     let rows = FEATURES.iter().filter(|(name, ..)| guest.features.iter().any(|feature| feature == name));
     rows.map(|(name, since, option)| {

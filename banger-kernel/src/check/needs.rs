@@ -1,10 +1,13 @@
 //! The options that a boot needs, as a table.
 
+use std::collections::BTreeSet;
+
 use banger_guest::config::BootContract;
 
 use super::finding::Outcome;
 use super::need::{Need, Time, need};
 use super::option::KernelOption;
+use super::profile::Profile;
 use super::request::CheckRequest;
 use crate::boot_plan::Vmm;
 use crate::initramfs::RootDisk;
@@ -21,12 +24,12 @@ pub(super) fn of(
     let mut needs = root_disk(request);
     needs.push(need(&[KernelOption::driver("EXT4_FS", "ext4")], Root, Error, "the root file system is ext4"));
     if request.initrd {
-        needs.push(need(
-            &[KernelOption::yes("BLK_DEV_INITRD")],
-            Start,
-            Error,
-            "the kernel is started with an initrd",
-        ));
+        let option = KernelOption::yes("BLK_DEV_INITRD");
+        needs.push(need(&[option], Start, Error, "the kernel is started with an initrd"));
+        if let Some(compression) = request.initrd_compression {
+            let option = KernelOption::yes(compression.option());
+            needs.push(need(&[option], Start, Error, "the initrd is compressed"));
+        }
     }
     needs.push(need(&[KernelOption::yes("DEVTMPFS")], Start, Error, "devices are in /dev"));
     needs.push(need(&[KernelOption::yes("BINFMT_ELF")], Start, Error, "programs are ELF files"));
@@ -36,9 +39,7 @@ pub(super) fn of(
     needs.push(need(&[KernelOption::driver("UNIX", "unix")], Later, Error, "programs talk by Unix sockets"));
     needs.push(console(architecture, request.vmm));
     if contract == Some(BootContract::Systemd) {
-        for (name, purpose) in SYSTEMD {
-            needs.push(need(&[KernelOption::yes(name)], Start, Error, purpose));
-        }
+        needs.extend(Profile::Systemd.needs());
     }
     let vsock = KernelOption::driver("VIRTIO_VSOCKETS", "vmw_vsock_virtio_transport");
     needs.push(need(&[vsock], Later, Warning, "the host reaches the agent by vsock"));
@@ -57,20 +58,11 @@ pub(super) fn of(
     for profile in &request.profiles {
         needs.extend(profile.needs());
     }
+    // Several uses need the same.
+    let mut seen = BTreeSet::new();
+    needs.retain(|need| seen.insert(need.names()));
     needs
 }
-
-/// Options that systemd stops without (its README, "REQUIREMENTS").
-const SYSTEMD: [(&str, &str); 8] = [
-    ("CGROUPS", "systemd keeps services in control groups"),
-    ("INOTIFY_USER", "systemd watches files"),
-    ("SIGNALFD", "systemd receives signals by file descriptors"),
-    ("TIMERFD", "systemd has timers"),
-    ("EPOLL", "systemd waits for events"),
-    ("NET", "systemd talks by sockets"),
-    ("FHANDLE", "udev follows mounts"),
-    ("EVENTFD", "systemd waits for events"),
-];
 
 fn root_disk(request: &CheckRequest) -> Vec<Need> {
     use Outcome::Error;

@@ -9,7 +9,7 @@ use super::option::KernelOption;
 
 /// No use of a guest has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not docker or k3s")]
+#[error("{text:?} is not docker, systemd or k3s")]
 pub struct UnknownProfile {
     text: String,
 }
@@ -20,27 +20,37 @@ pub struct UnknownProfile {
 pub enum Profile {
     /// Docker and containerd, with their bridge.
     Docker,
+    /// systemd as the init; images whose init is systemd are checked for it anyway.
+    Systemd,
     /// k3s: Kubernetes with flannel.
     K3s,
 }
 
 impl Profile {
+    /// Every use.
+    pub const ALL: [Self; 3] = [Self::Docker, Self::Systemd, Self::K3s];
+
     /// Returns the name by which users ask for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Docker => "docker",
+            Self::Systemd => "systemd",
             Self::K3s => "k3s",
         }
     }
 
     pub(super) fn needs(self) -> Vec<Need> {
-        let lists: &[&[Row]] = match self {
-            Self::Docker => &[&DOCKER],
-            Self::K3s => &[&DOCKER, &K3S],
-        };
-        let purpose = match self {
-            Self::Docker => "Docker needs it",
-            Self::K3s => "k3s needs it",
+        let (lists, purpose): (&[&[Row]], _) = match self {
+            Self::Docker => (&[&DOCKER], "Docker needs it"),
+            Self::K3s => (&[&DOCKER, &K3S], "k3s needs it"),
+            Self::Systemd => {
+                let rows = SYSTEMD.iter();
+                return rows
+                    .map(|(name, purpose)| {
+                        need(&[KernelOption::yes(name)], Time::Start, Outcome::Error, purpose)
+                    })
+                    .collect();
+            }
         };
         let rows = lists.iter().copied().flatten();
         rows.map(|(name, module)| {
@@ -62,10 +72,22 @@ impl FromStr for Profile {
     type Err = UnknownProfile;
 
     fn from_str(text: &str) -> Result<Self, UnknownProfile> {
-        let found = [Self::Docker, Self::K3s].into_iter().find(|profile| profile.name() == text);
+        let found = Self::ALL.into_iter().find(|profile| profile.name() == text);
         found.ok_or_else(|| UnknownProfile { text: text.to_owned() })
     }
 }
+
+/// Options that systemd stops without (its README, "REQUIREMENTS").
+const SYSTEMD: [(&str, &str); 8] = [
+    ("CGROUPS", "systemd keeps services in control groups"),
+    ("INOTIFY_USER", "systemd watches files"),
+    ("SIGNALFD", "systemd receives signals by file descriptors"),
+    ("TIMERFD", "systemd has timers"),
+    ("EPOLL", "systemd waits for events"),
+    ("NET", "systemd talks by sockets"),
+    ("FHANDLE", "udev follows mounts"),
+    ("EVENTFD", "systemd waits for events"),
+];
 
 /// An option and its module, empty if it cannot be one.
 type Row = (&'static str, &'static str);

@@ -44,7 +44,7 @@ mod options;
 mod source;
 
 pub use error::InitramfsError;
-pub use options::{InitramfsCompression, InitramfsOptions, RootDisk};
+pub use options::{InitramfsCompression, InitramfsOptions, RootDisk, UnknownRootDisk};
 pub use source::{ModuleDirectory, ModuleSource};
 
 use index::ModuleIndex;

@@ -1,5 +1,7 @@
 //! The options of an initramfs.
 
+use std::str::FromStr;
+
 use banger_tree::setters;
 
 /// How a root disk is attached to the machine.
@@ -36,6 +38,26 @@ impl RootDisk {
             Self::VirtioPci => "a virtio disk over PCI",
             Self::VirtioMmio => "a virtio disk over MMIO",
             Self::Nvme => "an NVMe disk",
+        }
+    }
+}
+
+/// No kind of root disk has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not virtio-pci, virtio-mmio or nvme")]
+pub struct UnknownRootDisk {
+    text: String,
+}
+
+impl FromStr for RootDisk {
+    type Err = UnknownRootDisk;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRootDisk> {
+        match text {
+            "virtio-pci" => Ok(Self::VirtioPci),
+            "virtio-mmio" => Ok(Self::VirtioMmio),
+            "nvme" => Ok(Self::Nvme),
+            _ => Err(UnknownRootDisk { text: text.to_owned() }),
         }
     }
 }

@@ -133,6 +133,7 @@ fn what_a_monitor_cannot_do_is_an_error() {
         (plain(Vmm::Qemu).with_guest_cid(2), "vsock"),
         (plain(Vmm::Qemu).with_append(vec!["a\nb".to_owned()]), "control character"),
         (BootRequest::new(Vmm::CloudHypervisor, "/a,readonly=on"), "a comma"),
+        (plain(Vmm::Qemu).with_root("UUID=1".to_owned()), "no initrd"),
     ] {
         let message = error(request);
         assert!(message.contains(part), "{message}");

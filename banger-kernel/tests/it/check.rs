@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use banger_guest::config::BootContract;
 use banger_kernel::check::{
-    CheckRequest, Finding, GuestFacts, KernelConfig, KernelFacts, Outcome, Profile, Subject, check_kernel,
+    CheckRequest, Finding, GuestFacts, InitrdCompression, KernelConfig, KernelFacts, Outcome, Profile,
+    Subject, check_kernel,
 };
+use banger_kernel::initramfs::RootDisk;
 use banger_kernel::{Kernel, KernelArchitecture, KernelFiles, KernelFormat, Vmm};
 
 const RELEASE: &str = "6.1.0-50-cloud-amd64";
@@ -13,6 +15,9 @@ const RELEASE: &str = "6.1.0-50-cloud-amd64";
 /// Options that a kernel for every monitor and profile has.
 const GOOD: &[&str] = &[
     "VIRTIO_BLK",
+    "BLK_DEV_NVME",
+    "RD_GZIP",
+    "IA32_EMULATION",
     "PCI",
     "VIRTIO_PCI",
     "VIRTIO_MMIO",
@@ -101,6 +106,21 @@ impl Case {
             }
         }
         self.facts.config = Some(KernelConfig::parse(&config));
+        self
+    }
+
+    fn on(mut self, disk: RootDisk) -> Self {
+        self.request.disk = Some(disk);
+        self
+    }
+
+    fn compressed(mut self, compression: InitrdCompression) -> Self {
+        self.request.initrd_compression = Some(compression);
+        self
+    }
+
+    fn of_architecture(mut self, architecture: &str) -> Self {
+        self.guest.architecture = Some(architecture.to_owned());
         self
     }
 
@@ -247,6 +267,40 @@ fn rows() {
         ("no ext4", good().options("EXT4_FS"), "error EXT4_FS"),
         ("no initrd support", good().options("BLK_DEV_INITRD"), "error BLK_DEV_INITRD"),
         ("no initrd support, no initrd", good().options("BLK_DEV_INITRD").without_initrd(), ""),
+        ("an initrd in zstd", good().compressed(InitrdCompression::Zstd), "error RD_ZSTD"),
+        ("an initrd in gzip", good().compressed(InitrdCompression::Gzip), ""),
+        ("programs of 32 bits", good().of_architecture("386"), ""),
+        (
+            "programs of 32 bits, kernel without them",
+            good().options("IA32_EMULATION").of_architecture("386"),
+            "error architecture",
+        ),
+        ("programs of another processor", good().of_architecture("s390x"), "error architecture"),
+        (
+            "no init",
+            {
+                let mut c = good();
+                c.guest.init = Some(false);
+                c
+            },
+            "error init",
+        ),
+        ("NVMe", good().on(RootDisk::Nvme), ""),
+        ("no NVMe", good().options("BLK_DEV_NVME VIRTIO_BLK").on(RootDisk::Nvme), "error BLK_DEV_NVME"),
+        (
+            "a microvm without MMIO",
+            good().options("VIRTIO_MMIO").on(RootDisk::VirtioMmio),
+            "error VIRTIO_MMIO",
+        ),
+        (
+            "systemd to come",
+            {
+                let mut c = good().options("FHANDLE").contract(BootContract::Banger);
+                c.request.profiles = vec![Profile::Systemd];
+                c
+            },
+            "error FHANDLE",
+        ),
         ("no devtmpfs", good().options("DEVTMPFS"), "error DEVTMPFS"),
         ("no tmpfs", good().options("TMPFS"), "error TMPFS"),
         ("no Unix sockets", good().options("UNIX"), "error UNIX"),
@@ -298,6 +352,17 @@ fn rows() {
             "error orphan_file",
         ),
         ("orphan_file", good().feature("orphan_file"), ""),
+        ("shared blocks", good().feature("shared_blocks"), "error shared_blocks"),
+        (
+            "shared blocks, read-only",
+            {
+                let mut c = good().feature("shared_blocks");
+                c.request.read_only = true;
+                c
+            },
+            "",
+        ),
+        ("a feature without a name", good().feature("FEATURE_R20"), "unknown FEATURE_R20"),
         ("casefold without Unicode", good().feature("casefold"), "error casefold"),
         ("a release that is none", good().release("custom"), "unknown 64bit, unknown metadata_csum"),
         ("docker without overlay", good().options("OVERLAY_FS"), "error OVERLAY_FS"),

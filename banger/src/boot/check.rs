@@ -1,12 +1,17 @@
 //! Whether a kernel starts an image.
 
+use std::io::Read as _;
+
 use banger_kernel::Kernel;
-use banger_kernel::check::{CheckRequest, Finding, check_kernel};
+use banger_kernel::check::{CheckRequest, Finding, InitrdCompression, check_kernel};
 use banger_tree::Cancellation;
+use camino::Utf8Path;
 
 use super::facts::{guest_facts, kernel_facts};
 use super::image::BootImage;
 use crate::error::Error;
+use crate::host_file::open_plain_path;
+use crate::store::StoreError;
 
 /// Checks whether `kernel` can start `image`: errors first, then warnings, then what is not known.
 ///
@@ -25,8 +30,19 @@ pub fn check_image(
     let facts = kernel_facts(kernel)?;
     let guest = guest_facts(image, request.init.as_deref(), cancellation)?;
     let has_initrd = kernel.files.initrd.is_some() || kernel.files.modules.is_some();
-    let request = request.clone().with_initrd(request.initrd && has_initrd);
+    let mut request = request.clone().with_initrd(request.initrd && has_initrd);
+    if let Some(initrd) = &kernel.files.initrd {
+        request.initrd_compression = compression_of(initrd)?;
+    }
     let mut findings = check_kernel(kernel, &facts, &guest, &request);
     findings.sort_by_key(|finding| finding.outcome);
     Ok(findings)
+}
+
+fn compression_of(initrd: &Utf8Path) -> Result<Option<InitrdCompression>, Error> {
+    let failed = |source| StoreError::io("read", initrd, source);
+    let file = open_plain_path(initrd).map_err(failed)?;
+    let mut start = Vec::new();
+    file.take(InitrdCompression::START_BYTES as u64).read_to_end(&mut start).map_err(failed)?;
+    Ok(InitrdCompression::of(&start))
 }

@@ -31,13 +31,15 @@ mod kernel;
 mod plan;
 
 pub use banger_kernel::check::{
-    CheckRequest, Finding, GuestFacts, KernelConfig, KernelFacts, OptionValue, Outcome, Profile, Subject,
-    UnknownProfile, check_kernel,
+    CheckRequest, Finding, GuestFacts, InitrdCompression, KernelConfig, KernelFacts, OptionValue, Outcome,
+    Profile, Subject, UnknownProfile, check_kernel,
 };
-pub use banger_kernel::initramfs::{InitramfsCompression, InitramfsError, InitramfsOptions, RootDisk};
+pub use banger_kernel::initramfs::{
+    InitramfsCompression, InitramfsError, InitramfsOptions, RootDisk, UnknownRootDisk,
+};
 pub use banger_kernel::{
     Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, QemuOptions, RenderedPlan, TapDevice,
-    UnknownVmm, Vmm,
+    UnknownAcceleration, UnknownVmm, Vmm,
 };
 pub use check::check_image;
 pub use document::{BootPlanDocument, KernelCheckDocument};

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod doctor;
 mod guest;
 mod guest_binary;
 mod guest_cancel;

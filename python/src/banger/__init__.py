@@ -41,7 +41,9 @@ from ._metadata import Metadata, MetadataEntry
 from ._native import Cancellation, GuestPath, HostPath, features, version
 from ._network import NetworkConfig
 from ._options import (
+    BootPlanOptions,
     BuildOptions,
+    CheckOptions,
     ExecOptions,
     GuestOptions,
     InjectOptions,
@@ -58,9 +60,11 @@ __all__ = [
     "AccessError",
     "ArgumentError",
     "BangerError",
+    "BootPlanOptions",
     "BuildOptions",
     "Cancellation",
     "CancelledError",
+    "CheckOptions",
     "Completed",
     "DamagedError",
     "DirEntry",

@@ -234,6 +234,46 @@ class KernelOptions(TypedDict, total=False):
     """Most entries of an archive. Default: 1000000."""
 
 
+class CheckOptions(TypedDict, total=False):
+    """Options of `Store.check_kernel`."""
+
+    vmm: str
+    """Virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default: "qemu"."""
+    check_for: Sequence[str]
+    """Uses of the guest to check for: "docker", "systemd", "k3s"."""
+
+
+class BootPlanOptions(TypedDict, total=False):
+    """Options of `Store.boot_plan`."""
+
+    vmm: str
+    """Virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default: "qemu"."""
+    boot_cpus: int
+    """Processors of the guest. Default: 1."""
+    boot_memory_mib: int
+    """Memory of the guest. Default: 512."""
+    boot_initrd: HostPath
+    """The initrd, in the place of the kernel's own and the small initramfs."""
+    boot_root: str
+    """Root file system: a device, "UUID=...", "PARTUUID=..." or "LABEL=...". Default: the device of the disk."""
+    boot_read_only: bool
+    """Whether the guest cannot write to the disk. Default: false."""
+    boot_vsock: HostPath
+    """Unix socket in which the monitor offers the guest's vsock. Default: the guest has no vsock."""
+    boot_cid: int
+    """Address of the guest on vsock. Default: 3."""
+    boot_tap: str
+    """Tap device of the host for the guest's network card. Default: the guest has no card."""
+    boot_mac: str
+    """Address of the network card. Default: the monitor's choice."""
+    boot_append: Sequence[str]
+    """More words for the kernel's command line."""
+    boot_acceleration: str
+    """How QEMU runs the guest's instructions: "kvm" or "tcg". Default: "kvm"."""
+    boot_disk: str
+    """How QEMU attaches the disk: "virtio-pci", "virtio-mmio" or "nvme". Default: "virtio-pci"."""
+
+
 @contextmanager
 def options_of(values: Mapping[str, Any]) -> Iterator[int | None]:
     """Lends options of the library that hold `values`. `None` means that an option is not set."""

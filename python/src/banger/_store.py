@@ -19,7 +19,16 @@ from ._native import (
     patient_json_of,
     text,
 )
-from ._options import BuildOptions, KernelOptions, PruneOptions, PullOptions, options_of
+from ._network import NetworkConfig
+from ._options import (
+    BootPlanOptions,
+    BuildOptions,
+    CheckOptions,
+    KernelOptions,
+    PruneOptions,
+    PullOptions,
+    options_of,
+)
 from ._task import Task
 
 if TYPE_CHECKING:
@@ -228,6 +237,57 @@ class Store(Handle):
         """Removes a kernel. One in use is an `InUseError`."""
         with self._use() as store, flag(cancel) as (stop, pointer):
             patient_call(stop, "banger_kernel_remove", store, text(wanted), pointer)
+
+    # Booting
+
+    def check_kernel(
+        self,
+        image: HostPath,
+        kernel: str | None = None,
+        *,
+        cancel: Cancellation | None = None,
+        **options: Unpack[CheckOptions],
+    ) -> dict[str, Any]:
+        """Checks whether a kernel can start an image, and returns the document of `banger kernel check --json`.
+
+        Its `outcome` is "error" if it cannot. `image` is a managed image or the path of an ext4 file; a text with
+        a slash is always a path. Without `kernel` it is the only one for the image's processor.
+        """
+        return self._planned("banger_kernel_check", image, kernel, dict(options), cancel)
+
+    def boot_plan(
+        self,
+        image: HostPath,
+        kernel: str | None = None,
+        *,
+        network: NetworkConfig | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[BootPlanOptions],
+    ) -> dict[str, Any]:
+        """Plans the start of an image, and returns the document of `banger image boot-plan --json`.
+
+        `image` and `kernel` are as for `check_kernel`. `network` goes to the guest by the kernel's command line.
+        """
+        given = {**dict(options), **(network._options() if network else {})}
+        return self._planned("banger_boot_plan", image, kernel, given, cancel)
+
+    def doctor(self) -> dict[str, Any]:
+        """Returns the document of `banger doctor --json`: what this machine has and lacks."""
+        with self._use() as store:
+            return _document(json_of("banger_doctor", store))
+
+    def _planned(
+        self,
+        function: str,
+        image: HostPath,
+        kernel: str | None,
+        options: dict[str, Any],
+        cancel: Cancellation | None,
+    ) -> dict[str, Any]:
+        wanted = None if kernel is None else text(kernel)
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, host_path(image), wanted, made, pointer)
+            return _document(patient_json_of(stop, function, *arguments))
 
     # Cache
 

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use banger_kernel::Acceleration;
-use banger_kernel::initramfs::RootDisk;
+use anyhow::{Context as _, anyhow, bail};
+use banger::Cancellation;
+use banger::boot::{Acceleration, BootImage, BootPlan, CheckRequest, Outcome, RootDisk, Vmm, check_image};
+use banger_kernel::{KernelLimits, KernelSource, import_kernel};
 use banger_testkit::{Image, Skip, TAG, tools};
+use camino::Utf8PathBuf;
 use tempfile::TempDir;
 
 use super::initramfs;
@@ -25,6 +27,7 @@ pub(crate) struct Bench {
     parts: Parts,
     kernel: Kernel,
     kernel_directory: PathBuf,
+    imported: banger::Kernel,
     banger: PathBuf,
     packages: PathBuf,
     scratch: TempDir,
@@ -68,7 +71,8 @@ impl Bench {
             Some(program) => std::path::absolute(program)?,
             None => banger()?,
         };
-        Ok(Self { parts, kernel, kernel_directory, banger, packages, scratch })
+        let imported = import(&kernel_directory, &scratch.path().join("imported"))?;
+        Ok(Self { parts, kernel, kernel_directory, imported, banger, packages, scratch })
     }
 
     /// How machines run.
@@ -79,6 +83,25 @@ impl Bench {
     /// The kernel that machines run.
     pub(crate) fn kernel(&self) -> &Kernel {
         &self.kernel
+    }
+
+    /// The kernel as an import makes it.
+    pub(crate) fn imported(&self) -> &banger::Kernel {
+        &self.imported
+    }
+
+    /// Fails unless a check of `disk`, attached to `bus`, has no error. The case that boots it shows that this is
+    /// true.
+    pub(crate) fn check(&self, disk: &Path, bus: RootDisk) -> anyhow::Result<()> {
+        let image = BootImage::file(utf8(disk)?);
+        let request = CheckRequest::new(Vmm::Qemu).with_disk(bus);
+        let findings = check_image(&image, &self.imported, &request, &Cancellation::new())?;
+        match findings.first() {
+            Some(finding) if finding.outcome == Outcome::Error => {
+                bail!("the check of {} over {}: {finding:?}", image.path, bus.description())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The packages for a repository.
@@ -112,6 +135,11 @@ impl Bench {
         Machine::start(&self.parts, options, &self.scratch.path().join(format!("{name}.console.log")))
     }
 
+    /// Starts the machine of `plan`, whose console goes to `<name>.console.log`.
+    pub(crate) fn start_plan(&self, name: &str, plan: &BootPlan) -> anyhow::Result<Machine> {
+        Machine::start_plan(&self.parts, plan, &[], &self.scratch.path().join(format!("{name}.console.log")))
+    }
+
     /// Runs `banger` and returns its exit status.
     pub(crate) fn banger_status<I: AsRef<OsStr>>(
         &self,
@@ -140,7 +168,7 @@ impl Bench {
         self.pull_reference(&format!("oci:{}:{TAG}", layout.display()), name, options)
     }
 
-    /// Pulls `reference` into the disk `name`.
+    /// Pulls `reference` into the disk `name`, and checks that the kernel starts it from an NVMe disk.
     pub(crate) fn pull_reference(
         &self,
         reference: &str,
@@ -152,8 +180,23 @@ impl Bench {
         let mut arguments = vec!["image", "pull", reference, "--output", path];
         arguments.extend_from_slice(options);
         self.banger(arguments)?;
+        self.check(&disk, RootDisk::Nvme)?;
         Ok(disk)
     }
+}
+
+/// Imports the kernel unpacked in `from` into the directory `to`.
+fn import(from: &Path, to: &Path) -> anyhow::Result<banger::Kernel> {
+    std::fs::create_dir(to)?;
+    let (source, limits) = (utf8(from)?, KernelLimits::default());
+    let source = [KernelSource::Path(&source)];
+    let imported = import_kernel(&source, &utf8(to)?, &limits, &|_| {}, &Cancellation::new())?;
+    Ok(imported.kernel)
+}
+
+/// Returns a path as the library takes it.
+pub(super) fn utf8(path: &Path) -> anyhow::Result<Utf8PathBuf> {
+    Utf8PathBuf::from_path_buf(path.to_path_buf()).map_err(|path| anyhow!("{} is not UTF-8", path.display()))
 }
 
 /// The program under test, built when it is not up to date.

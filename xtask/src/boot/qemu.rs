@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use banger_kernel::initramfs::RootDisk;
 use banger_kernel::{
     Acceleration, BootPlan, BootRequest, Kernel, KernelArchitecture, KernelFiles, KernelFormat, QemuOptions,
     RenderedPlan, Vmm,
 };
-use camino::Utf8PathBuf;
 
+use super::bench::utf8;
 use super::console::Console;
 use super::initramfs;
 use super::network::Network;
@@ -89,19 +89,30 @@ impl Machine {
         if options.vsock {
             vsock = Some(VsockDevice::start(&parts.vsock, 3, &log.with_extension("vsock.log"))?);
         }
+        let mut more = Vec::new();
+        if let Some(network) = &options.network {
+            more.extend(["-netdev".to_owned(), network.netdev()]);
+            more.extend(["-device", "virtio-net-pci,netdev=net,romfile="].map(str::to_owned));
+        }
         let plan = plan(parts, options, vsock.as_ref())?;
+        Ok(Self { vsock, ..Self::start_plan(parts, &plan, &more, log)? })
+    }
+
+    /// Starts the machine of `plan` with more options; `log` gets its console.
+    pub(crate) fn start_plan(
+        parts: &Parts,
+        plan: &BootPlan,
+        more: &[String],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let RenderedPlan::Command(words) = plan.render() else { bail!("QEMU's plan is no command") };
         let mut command = Command::new(&parts.qemu);
-        command.args(&words[1..]);
-        if let Some(network) = &options.network {
-            command.args(["-netdev", &network.netdev()]);
-            command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
-        }
+        command.args(&words[1..]).args(more);
         let errors = log.with_extension("qemu.log");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(std::fs::File::create(errors)?);
         let mut process = Process::start("qemu", &mut command)?;
         let output = process.child().stdout.take().expect("stdout is a pipe");
-        Ok(Self { process, console: Console::read(output, log)?, vsock })
+        Ok(Self { process, console: Console::read(output, log)?, vsock: None })
     }
 
     /// Waits until the console says `text`.
@@ -151,10 +162,6 @@ impl Machine {
 
 /// Plans the machine as a user's would be planned.
 fn plan(parts: &Parts, options: &MachineOptions, vsock: Option<&VsockDevice>) -> anyhow::Result<BootPlan> {
-    let utf8 = |path: &Path| {
-        Utf8PathBuf::from_path_buf(path.to_path_buf())
-            .map_err(|path| anyhow!("{} is not UTF-8", path.display()))
-    };
     let image = utf8(&parts.kernel)?;
     let files = KernelFiles::new(image.clone()).with_bz_image(image);
     let kernel = Kernel::new("of the tests", KernelArchitecture::Amd64, KernelFormat::Vmlinux, files);

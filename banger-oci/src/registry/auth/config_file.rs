@@ -64,6 +64,12 @@ pub(super) enum Found {
 }
 
 impl ConfigFile {
+    /// Returns the names of all helpers.
+    pub(super) fn helpers(&self) -> impl Iterator<Item = &str> {
+        let names = self.cred_helpers.values().chain(&self.creds_store).map(String::as_str);
+        names.filter(|name| !name.is_empty())
+    }
+
     /// The longest key that fits counts; at the same length a helper counts before an entry. The
     /// store, which serves all registries, comes last.
     pub(super) fn lookup(

@@ -39,6 +39,31 @@ pub enum CredentialSource {
 }
 
 impl CredentialSource {
+    /// Returns the names of the credential helpers that the files name, each with the file: `pass` for the program
+    /// `docker-credential-pass`.
+    ///
+    /// # Errors
+    /// A file exists and cannot be read or understood.
+    pub fn named_helpers(&self) -> Result<Vec<(String, Utf8PathBuf)>, PullError> {
+        let user_files;
+        let files = match self {
+            Self::Anonymous | Self::Fixed(_) => return Ok(Vec::new()),
+            Self::User => {
+                user_files = self::user_files();
+                &user_files
+            }
+            Self::Files { files, .. } => files,
+        };
+        let mut found = Vec::new();
+        for path in files {
+            let Some(config) = read(path)? else { continue };
+            found.extend(config.helpers().map(|name| (name.to_owned(), path.clone())));
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
     /// Looks up the credential for a repository; `None` is an anonymous pull.
     pub(crate) async fn find(
         &self,
@@ -51,8 +76,7 @@ impl CredentialSource {
             Self::Anonymous => return Ok(None),
             Self::Fixed(credential) => return Ok(Some(credential.clone())),
             Self::User => {
-                let uid = rustix::process::getuid().as_raw();
-                user_files = user_files_from(uid, &|name| std::env::var(name).ok());
+                user_files = self::user_files();
                 (&user_files, None, HELPER_TIMEOUT)
             }
             Self::Files { files, helper_dir, helper_timeout } => {
@@ -74,6 +98,11 @@ impl CredentialSource {
         }
         Ok(None)
     }
+}
+
+/// Returns the files of the user, by the environment.
+fn user_files() -> Vec<Utf8PathBuf> {
+    user_files_from(rustix::process::getuid().as_raw(), &|name| std::env::var(name).ok())
 }
 
 /// The credential files of a user, in the order podman looks at them.

@@ -37,6 +37,9 @@ echo \"init: $0 $* in $(/busybox grep -c . /proc/mounts) mounts, variable=$varia
 pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     let plain = write_initramfs(bench, "initramfs", &InitramfsOptions::default())?;
     let root = write_root(bench, "initramfs")?;
+    for bus in RootDisk::ALL {
+        bench.check(&root, bus)?;
+    }
 
     // By UUID, over PCI, writable; the initramfs is compressed.
     let compressed = InitramfsOptions::default().with_compression(InitramfsCompression::Zstd);

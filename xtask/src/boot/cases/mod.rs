@@ -1,6 +1,7 @@
 //! The cases, each with what it shows.
 
 mod bare;
+mod checks;
 mod clones;
 mod first_boot;
 mod ground;
@@ -96,6 +97,11 @@ pub(crate) const CASES: &[Case] = &[
         "initramfs-failures",
         "without a driver, a root, a writable disk or an init, the reason is shown and the machine goes down",
         initramfs_failures::run,
+    ),
+    case(
+        "checks",
+        "what a check of a kernel calls an error does not boot, and what it calls ok does",
+        checks::run,
     ),
     case("openrc", "OpenRC starts the services", inits::openrc),
     case("runit", "runit starts the services", inits::runit),
