@@ -608,6 +608,92 @@ typedef enum banger_option {
      */
     BANGER_OPT_MAX_KERNEL_BYTES = 204,
     /**
+     * Text: virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default:
+     * "qemu".
+     */
+    BANGER_OPT_VMM = 220,
+    /**
+     * List of texts: uses of the guest to check for: "docker", "systemd", "k3s".
+     */
+    BANGER_OPT_CHECK_FOR = 221,
+    /**
+     * Number: processors of the guest. Default: 1.
+     */
+    BANGER_OPT_BOOT_CPUS = 222,
+    /**
+     * Number: memory of the guest in MiB. Default: 512.
+     */
+    BANGER_OPT_BOOT_MEMORY_MIB = 223,
+    /**
+     * Text: initrd, in the place of the kernel's own and the small initramfs.
+     */
+    BANGER_OPT_BOOT_INITRD = 224,
+    /**
+     * Text: root file system: a device, "UUID=...", "PARTUUID=..." or "LABEL=...". Default: the device of the disk.
+     */
+    BANGER_OPT_BOOT_ROOT = 225,
+    /**
+     * Boolean: whether the guest cannot write to the disk. Default: false.
+     */
+    BANGER_OPT_BOOT_READ_ONLY = 226,
+    /**
+     * Text: Unix socket in which the monitor offers the guest's vsock. Default: the guest has no vsock.
+     */
+    BANGER_OPT_BOOT_VSOCK = 227,
+    /**
+     * Number: address of the guest on vsock. Default: 3.
+     */
+    BANGER_OPT_BOOT_CID = 228,
+    /**
+     * Text: tap device of the host for the guest's network card. Default: the guest has no card.
+     */
+    BANGER_OPT_BOOT_TAP = 229,
+    /**
+     * Text: address of the network card. Default: the monitor's choice.
+     */
+    BANGER_OPT_BOOT_MAC = 230,
+    /**
+     * List of texts: more words for the kernel's command line.
+     */
+    BANGER_OPT_BOOT_APPEND = 231,
+    /**
+     * Text: how QEMU runs the guest's instructions: "kvm" or "tcg". Default: "kvm".
+     */
+    BANGER_OPT_BOOT_ACCELERATION = 232,
+    /**
+     * Text: how QEMU attaches the disk: "virtio-pci", "virtio-mmio" or "nvme". Default: "virtio-pci".
+     */
+    BANGER_OPT_BOOT_DISK = 233,
+    /**
+     * List of texts: ports of the host that lead to ports of the guest, "8080:80" or "ADDRESS:8080:80".
+     */
+    BANGER_OPT_VM_FORWARD = 250,
+    /**
+     * Boolean: whether a pending first boot is done. Default: false.
+     */
+    BANGER_OPT_VM_FIRST_BOOT = 251,
+    /**
+     * Number: how long the guest may take until its agent answers. Default: 180000.
+     */
+    BANGER_OPT_VM_BOOT_TIMEOUT_MS = 252,
+    /**
+     * Number: how long the whole run may take. Default: no limit.
+     */
+    BANGER_OPT_VM_TIMEOUT_MS = 253,
+    /**
+     * Text: program of QEMU. Default: qemu-system-x86_64 or qemu-system-aarch64 in $PATH.
+     */
+    BANGER_OPT_VM_QEMU = 254,
+    /**
+     * List of texts: steps of a build in their order: "run:COMMAND", "script:FILE", "copy:FILE:/PATH",
+     * "env:NAME=VALUE" or "tools:docker".
+     */
+    BANGER_OPT_BUILD_STEP = 260,
+    /**
+     * Boolean: whether steps that were done before are done again. Default: false.
+     */
+    BANGER_OPT_BUILD_NO_CACHE = 261,
+    /**
      * Makes the type 32 bits wide; not an option.
      */
     BANGER_OPT_FORCE_32BIT = 2147483647,
@@ -681,6 +767,14 @@ typedef enum banger_step_kind {
      * Something that this version has no kind for: read the JSON.
      */
     BANGER_EVENT_OTHER = 16,
+    /**
+     * A step of a build begins: the message is the step.
+     */
+    BANGER_EVENT_STEP = 17,
+    /**
+     * The program of a step writes: the message is a part of its output.
+     */
+    BANGER_EVENT_STEP_OUTPUT = 18,
     /**
      * Makes the type 32 bits wide; not a kind.
      */
@@ -979,6 +1073,21 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Plans the start of an image by a virtual machine monitor, and returns the document of `banger image boot-plan
+ * --json`: `plan`, and `command` or `configuration`. `image` and `kernel` are as for banger_kernel_check. The small
+ * initramfs, if the kernel needs one, is a file in the cache of the store. Options: VMM, BOOT_CPUS, BOOT_MEMORY_MIB,
+ * BOOT_INITRD, BOOT_ROOT, BOOT_READ_ONLY, BOOT_VSOCK, BOOT_CID, BOOT_TAP, BOOT_MAC, BOOT_APPEND, BOOT_ACCELERATION,
+ * BOOT_DISK, NETWORK_INTERFACE, NETWORK_ADDRESS, NETWORK_GATEWAY, NETWORK_DNS, HOSTNAME.
+ */
+int banger_boot_plan(const struct banger_store *store,
+                     const char *image,
+                     const char *kernel,
+                     const struct banger_options *options,
+                     const struct banger_cancel *cancel,
+                     struct banger_string **json,
+                     struct banger_error **error);
+
+/**
  * Builds the ext4 file `file` from `source`, a directory or a tar, as `banger rootfs build --json` does. The
  * file is complete when this succeeds and absent when it fails.
  */
@@ -1053,6 +1162,14 @@ int banger_dir_next(struct banger_dir *dir,
                     struct banger_error **error);
 
 /**
+ * Returns what this machine has and lacks, as `banger doctor --json` does. `usable` is false if the directories of the
+ * store cannot be used. This reads the environment: PATH, and where docker and podman keep credentials.
+ */
+int banger_doctor(const struct banger_store *store,
+                  struct banger_string **json,
+                  struct banger_error **error);
+
+/**
  * Returns what the caller can do, naming options as docs/ffi.md does. It lives as long as the error. "" if
  * there is nothing, and for NULL.
  */
@@ -1120,7 +1237,7 @@ int banger_event_kind(const struct banger_event *event);
 uint32_t banger_event_layer(const struct banger_event *event);
 
 /**
- * Returns the text of a warning or of a request that is tried again, else "".
+ * Returns the text of a warning, of a request that is tried again, of a step or of its output, else "".
  */
 const char *banger_event_message(const struct banger_event *event);
 
@@ -1341,6 +1458,23 @@ int banger_guest_wait_ready(const struct banger_guest *guest,
                             struct banger_error **error);
 
 /**
+ * Builds the managed image `name` from the managed image `base`, by steps in a virtual machine, as `banger image
+ * build` does. An older image of the name is replaced; if it was built by the same steps, it stays, and
+ * banger_image_is_unchanged tells so. `kernel` is as for banger_vm_run. Options: BUILD_STEP, BUILD_NO_CACHE,
+ * SIZE_BYTES, HOSTNAME, BOOT_CPUS, BOOT_MEMORY_MIB, BOOT_APPEND, BOOT_ACCELERATION, VM_BOOT_TIMEOUT_MS, VM_QEMU.
+ */
+int banger_image_build(const struct banger_store *store,
+                       const char *base,
+                       const char *name,
+                       const char *kernel,
+                       const struct banger_options *options,
+                       const struct banger_cancel *cancel,
+                       banger_progress_fn progress,
+                       void *user_data,
+                       struct banger_image **image,
+                       struct banger_error **error);
+
+/**
  * Returns the digest of the image's manifest. It lives as long as the image. "" for NULL.
  */
 const char *banger_image_digest(const struct banger_image *image);
@@ -1380,6 +1514,20 @@ const char *banger_image_path(const struct banger_image *image);
  * Returns the length of the ext4 file. 0 for NULL.
  */
 uint64_t banger_image_size_bytes(const struct banger_image *image);
+
+/**
+ * Checks whether a kernel can start an image, and returns the document of `banger kernel check --json`; `outcome` is
+ * "error" if it cannot. `image` is a name, an id or the unique prefix of an id, or the path of an ext4 file; a text
+ * with a slash is always a path. `kernel` is a name, an id or the unique prefix of an id; NULL is the only kernel for
+ * the image's processor. Options: VMM, CHECK_FOR.
+ */
+int banger_kernel_check(const struct banger_store *store,
+                        const char *image,
+                        const char *kernel,
+                        const struct banger_options *options,
+                        const struct banger_cancel *cancel,
+                        struct banger_string **json,
+                        struct banger_error **error);
 
 /**
  * Imports a kernel into the store, and returns its document, as `banger kernel import --json` does. `source` is
@@ -2070,6 +2218,24 @@ const char *banger_version(void);
  * BANGER_VERSION_NUMBER, the version of the header.
  */
 uint32_t banger_version_number(void);
+
+/**
+ * Runs a program in a virtual machine with a copy of a managed image, without input, and returns the document of
+ * `banger vm run --json`: how it ended, `stdout` and `stderr`. The machine and the copy are gone when this returns.
+ * `image` is a name, an id or the unique prefix of an id; `kernel`, too, and NULL is the only kernel for the image's
+ * processor. Needs QEMU. What the options do not set is as in the image. Options: EXEC_ARGV, EXEC_ENV, EXEC_CLEAR_ENV,
+ * EXEC_USER, EXEC_WORKING_DIR, EXEC_TIMEOUT_MS, MAX_OUTPUT_BYTES, SIZE_BYTES, HOSTNAME, BOOT_CPUS, BOOT_MEMORY_MIB
+ * (default: 1024), BOOT_APPEND, BOOT_ACCELERATION (default: KVM if it works), and those that begin with VM.
+ */
+int banger_vm_run(const struct banger_store *store,
+                  const char *image,
+                  const char *kernel,
+                  const struct banger_options *options,
+                  const struct banger_cancel *cancel,
+                  banger_progress_fn progress,
+                  void *user_data,
+                  struct banger_string **json,
+                  struct banger_error **error);
 
 #ifdef __cplusplus
 }  // extern "C"

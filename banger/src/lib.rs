@@ -90,7 +90,7 @@ pub use banger_ext4::{
 };
 pub use banger_kernel::{
     Acceleration, ConfigOrigin, Kernel, KernelArchitecture, KernelError, KernelFiles, KernelFormat,
-    KernelLimits, PackageInfo, PlainFiles, PortForward,
+    KernelLimits, PackageInfo, PlainFiles, PortForward, PortForwardError,
 };
 pub use banger_oci::flatten::EntryError;
 pub use banger_oci::tar::TarError;

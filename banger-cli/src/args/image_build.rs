@@ -98,7 +98,6 @@ mod tests {
     use clap::Parser as _;
 
     use super::super::{Arguments, Command, ImageCommand};
-    use super::*;
 
     #[test]
     fn steps_keep_the_order_of_the_command_line() {

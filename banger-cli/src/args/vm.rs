@@ -1,6 +1,5 @@
 //! The arguments of `banger vm`.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use banger::PortForward;
@@ -45,7 +44,7 @@ pub(crate) struct VmRunArguments {
     #[arg(long, short, value_name = "DIR")]
     pub(crate) workdir: Option<String>,
     /// Forward a TCP port of this host to the guest; repeatable. Without ADDRESS, only this host reaches it.
-    #[arg(long, short, value_name = "[ADDRESS:]HOST:GUEST", value_parser = forward)]
+    #[arg(long, short, value_name = "[ADDRESS:]HOST:GUEST")]
     pub(crate) publish: Vec<PortForward>,
     /// Copy a file or directory of this host to PATH in the guest; repeatable.
     #[arg(long, value_name = "FILE:PATH", value_parser = copy)]
@@ -141,25 +140,17 @@ pub(crate) fn copy(text: &str) -> Result<HostCopy, String> {
     }
 }
 
-fn forward(text: &str) -> Result<PortForward, String> {
-    let bad = || format!("{text:?} is not HOST:GUEST or ADDRESS:HOST:GUEST, for example 8080:80");
-    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(bad);
-    let (host, guest) = text.rsplit_once(':').ok_or_else(bad)?;
-    let (address, host) = host.rsplit_once(':').unwrap_or(("127.0.0.1", host));
-    let address: Ipv4Addr = address.parse().map_err(|_| bad())?;
-    Ok(PortForward::new(SocketAddrV4::new(address, port(host)?), port(guest)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn ports_and_copies_are_parsed() {
+        let forward = |text: &str| text.parse::<PortForward>();
         let text =
             |text: &str| forward(text).map(|forward| format!("{} {}", forward.host, forward.guest_port));
-        assert_eq!(text("8080:80"), Ok("127.0.0.1:8080 80".to_owned()));
-        assert_eq!(text("0.0.0.0:8080:80"), Ok("0.0.0.0:8080 80".to_owned()));
+        assert_eq!(text("8080:80").as_deref(), Ok("127.0.0.1:8080 80"));
+        assert_eq!(text("0.0.0.0:8080:80").as_deref(), Ok("0.0.0.0:8080 80"));
         for bad in ["80", "0:80", "80:0", "a:80", "1.2.3:80:80", "[::1]:80:80", "80:65536", ""] {
             assert!(forward(bad).is_err(), "{bad}");
         }

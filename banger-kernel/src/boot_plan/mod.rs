@@ -16,6 +16,7 @@ pub(crate) use plan::kernel_file;
 pub use plan::{BootFormat, BootPlan};
 pub use render::RenderedPlan;
 pub use request::{
-    Acceleration, BootRequest, PortForward, QemuOptions, TapDevice, UnknownAcceleration, UserNetwork,
+    Acceleration, BootRequest, PortForward, PortForwardError, QemuOptions, TapDevice, UnknownAcceleration,
+    UserNetwork,
 };
 pub use vmm::{UnknownVmm, Vmm};

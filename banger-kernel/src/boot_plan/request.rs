@@ -103,6 +103,27 @@ pub struct PortForward {
     pub guest_port: u16,
 }
 
+/// A text is not a forwarded port.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not HOST:GUEST or ADDRESS:HOST:GUEST, for example 8080:80")]
+pub struct PortForwardError {
+    text: String,
+}
+
+impl FromStr for PortForward {
+    type Err = PortForwardError;
+
+    /// Reads `HOST:GUEST` or `ADDRESS:HOST:GUEST`. Without an address, only this host reaches the port.
+    fn from_str(text: &str) -> Result<Self, PortForwardError> {
+        let bad = || PortForwardError { text: text.to_owned() };
+        let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(bad);
+        let (host, guest) = text.rsplit_once(':').ok_or_else(bad)?;
+        let (address, host) = host.rsplit_once(':').unwrap_or(("127.0.0.1", host));
+        let address: Ipv4Addr = address.parse().map_err(|_| bad())?;
+        Ok(Self::new(SocketAddrV4::new(address, port(host)?), port(guest)?))
+    }
+}
+
 impl UserNetwork {
     /// The address of the guest.
     pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);

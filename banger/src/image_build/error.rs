@@ -28,6 +28,12 @@ pub enum ImageBuildError {
         /// The host's error.
         source: std::io::Error,
     },
+    /// A text is not a step.
+    #[error("{text:?} is not a step")]
+    NoStep {
+        /// The text.
+        text: String,
+    },
     /// A variable has no name.
     #[error("{text:?} does not set a variable")]
     Variable {
@@ -58,6 +64,7 @@ impl ImageBuildError {
             Self::Step { .. } => 1150,
             Self::Source { .. } => 1151,
             Self::Variable { .. } => 1152,
+            Self::NoStep { .. } => 1153,
         }
     }
 }
@@ -71,7 +78,7 @@ impl Failure for ImageBuildError {
         match self {
             Self::Step { .. } => ErrorKind::Guest,
             Self::Source { source, .. } => ErrorKind::of_io(source),
-            Self::Variable { .. } => ErrorKind::Argument,
+            Self::Variable { .. } | Self::NoStep { .. } => ErrorKind::Argument,
         }
     }
 
@@ -82,6 +89,9 @@ impl Failure for ImageBuildError {
             }
             Self::Source { .. } => None,
             Self::Variable { .. } => Some(Advice::new("write it as NAME=VALUE")),
+            Self::NoStep { .. } => Some(Advice::new(
+                "write run:COMMAND, script:FILE, copy:FILE:/PATH, env:NAME=VALUE or tools:docker",
+            )),
         }
     }
 
@@ -95,6 +105,7 @@ impl Failure for ImageBuildError {
                 .with("last_lines", last_lines),
             Self::Source { path, .. } => context.with("path", path),
             Self::Variable { text } => context.with("variable", text),
+            Self::NoStep { text } => context.with("step", text),
         }
     }
 

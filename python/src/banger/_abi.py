@@ -149,6 +149,27 @@ BANGER_OPT_KERNEL_MODULES = 201
 BANGER_OPT_KERNEL_CONFIG = 202
 BANGER_OPT_KERNEL_PACKAGE = 203
 BANGER_OPT_MAX_KERNEL_BYTES = 204
+BANGER_OPT_VMM = 220
+BANGER_OPT_CHECK_FOR = 221
+BANGER_OPT_BOOT_CPUS = 222
+BANGER_OPT_BOOT_MEMORY_MIB = 223
+BANGER_OPT_BOOT_INITRD = 224
+BANGER_OPT_BOOT_ROOT = 225
+BANGER_OPT_BOOT_READ_ONLY = 226
+BANGER_OPT_BOOT_VSOCK = 227
+BANGER_OPT_BOOT_CID = 228
+BANGER_OPT_BOOT_TAP = 229
+BANGER_OPT_BOOT_MAC = 230
+BANGER_OPT_BOOT_APPEND = 231
+BANGER_OPT_BOOT_ACCELERATION = 232
+BANGER_OPT_BOOT_DISK = 233
+BANGER_OPT_VM_FORWARD = 250
+BANGER_OPT_VM_FIRST_BOOT = 251
+BANGER_OPT_VM_BOOT_TIMEOUT_MS = 252
+BANGER_OPT_VM_TIMEOUT_MS = 253
+BANGER_OPT_VM_QEMU = 254
+BANGER_OPT_BUILD_STEP = 260
+BANGER_OPT_BUILD_NO_CACHE = 261
 
 BANGER_EVENT_IDLE = 1
 BANGER_EVENT_RESOLVING = 2
@@ -166,6 +187,8 @@ BANGER_EVENT_WARNING = 13
 BANGER_EVENT_BUILDING = 14
 BANGER_EVENT_DONE = 15
 BANGER_EVENT_OTHER = 16
+BANGER_EVENT_STEP = 17
+BANGER_EVENT_STEP_OUTPUT = 18
 
 
 class banger_dirent(ctypes.Structure):
@@ -239,6 +262,7 @@ class banger_stat(ctypes.Structure):
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "banger_boot_plan": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_build": (c_int, [c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_build_start": (c_int, [c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_cache_list": (c_int, [c_void_p, c_void_p, c_void_p]),
@@ -249,6 +273,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_cancel_new": (c_void_p, []),
     "banger_dir_free": (None, [c_void_p]),
     "banger_dir_next": (c_int, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    "banger_doctor": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_error_advice": (c_char_p, [c_void_p]),
     "banger_error_code": (c_int, [c_void_p]),
     "banger_error_errno": (c_int, [c_void_p]),
@@ -289,6 +314,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_guest_shutdown": (c_int, [c_void_p, c_bool, c_void_p, c_void_p]),
     "banger_guest_wait": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_size_t, c_void_p]),
     "banger_guest_wait_ready": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_void_p]),
+    "banger_image_build": (c_int, [c_void_p, c_char_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_image_digest": (c_char_p, [c_void_p]),
     "banger_image_free": (None, [c_void_p]),
     "banger_image_id": (c_char_p, [c_void_p]),
@@ -297,6 +323,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_image_name": (c_char_p, [c_void_p]),
     "banger_image_path": (c_char_p, [c_void_p]),
     "banger_image_size_bytes": (c_uint64, [c_void_p]),
+    "banger_kernel_check": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_kernel_import": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_kernel_list": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_kernel_remove": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
@@ -371,4 +398,5 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_task_next": (c_int, [c_void_p, c_uint32, c_void_p, c_void_p]),
     "banger_version": (c_char_p, []),
     "banger_version_number": (c_uint32, []),
+    "banger_vm_run": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
 }

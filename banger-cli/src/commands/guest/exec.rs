@@ -4,8 +4,9 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::mpsc::{TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use banger::guest::{AnswerDocument, Exec, ExecEvent, ExecInput, ExecSession, ExitStatus, GuestClient};
-use serde::Serialize;
+use banger::guest::{
+    AnswerDocument, Exec, ExecEvent, ExecInput, ExecSession, ExitStatus, GuestClient, OutputAnswer,
+};
 
 use super::answer::ended;
 use super::session_end::SessionEnd;
@@ -19,14 +20,6 @@ use crate::units::Size;
 const SIZE_INTERVAL: Duration = Duration::from_millis(200);
 /// How many pieces of standard input wait for a guest that does not take them.
 const INPUT_PIECES: usize = 1024;
-
-#[derive(Serialize)]
-struct Answer {
-    #[serde(flatten)]
-    status: ExitStatus,
-    stdout: String,
-    stderr: String,
-}
 
 /// How a program in a guest is connected to this one.
 #[derive(Debug)]
@@ -78,10 +71,9 @@ pub(in crate::commands) fn run(
     }
     if printer.is_json() {
         let result = session.output_up_to(options.max_output.0)?;
-        let answer =
-            Answer { status: result.status, stdout: text(result.stdout), stderr: text(result.stderr) };
-        output(printer.result(&AnswerDocument::new(answer), ""))?;
-        return Ok(result.status);
+        let status = result.status;
+        output(printer.result(&AnswerDocument::new(OutputAnswer::from(result)), ""))?;
+        return Ok(status);
     }
     if raw.is_some() {
         follow_size(session.input());
@@ -91,11 +83,6 @@ pub(in crate::commands) fn run(
         end.on_interrupt(Some(session.input()));
     }
     print(session)
-}
-
-/// Text of output, without a copy where it is text.
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Prints what the program writes until it ends.
