@@ -608,6 +608,63 @@ typedef enum banger_option {
      */
     BANGER_OPT_MAX_KERNEL_BYTES = 204,
     /**
+     * Text: virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default:
+     * "qemu".
+     */
+    BANGER_OPT_VMM = 220,
+    /**
+     * List of texts: uses of the guest to check for: "docker", "systemd", "k3s".
+     */
+    BANGER_OPT_CHECK_FOR = 221,
+    /**
+     * Number: processors of the guest. Default: 1.
+     */
+    BANGER_OPT_BOOT_CPUS = 222,
+    /**
+     * Number: memory of the guest in MiB. Default: 512.
+     */
+    BANGER_OPT_BOOT_MEMORY_MIB = 223,
+    /**
+     * Text: initrd, in the place of the kernel's own and the small initramfs.
+     */
+    BANGER_OPT_BOOT_INITRD = 224,
+    /**
+     * Text: root file system: a device, "UUID=...", "PARTUUID=..." or "LABEL=...". Default: the device of the disk.
+     */
+    BANGER_OPT_BOOT_ROOT = 225,
+    /**
+     * Boolean: whether the guest cannot write to the disk. Default: false.
+     */
+    BANGER_OPT_BOOT_READ_ONLY = 226,
+    /**
+     * Text: Unix socket in which the monitor offers the guest's vsock. Default: the guest has no vsock.
+     */
+    BANGER_OPT_BOOT_VSOCK = 227,
+    /**
+     * Number: address of the guest on vsock. Default: 3.
+     */
+    BANGER_OPT_BOOT_CID = 228,
+    /**
+     * Text: tap device of the host for the guest's network card. Default: the guest has no card.
+     */
+    BANGER_OPT_BOOT_TAP = 229,
+    /**
+     * Text: address of the network card. Default: the monitor's choice.
+     */
+    BANGER_OPT_BOOT_MAC = 230,
+    /**
+     * List of texts: more words for the kernel's command line.
+     */
+    BANGER_OPT_BOOT_APPEND = 231,
+    /**
+     * Text: how QEMU runs the guest's instructions: "kvm" or "tcg". Default: "kvm".
+     */
+    BANGER_OPT_BOOT_ACCELERATION = 232,
+    /**
+     * Text: how QEMU attaches the disk: "virtio-pci", "virtio-mmio" or "nvme". Default: "virtio-pci".
+     */
+    BANGER_OPT_BOOT_DISK = 233,
+    /**
      * Makes the type 32 bits wide; not an option.
      */
     BANGER_OPT_FORCE_32BIT = 2147483647,
@@ -979,6 +1036,21 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Plans the start of an image by a virtual machine monitor, and returns the document of `banger image boot-plan
+ * --json`: `plan`, and `command` or `configuration`. `image` and `kernel` are as for banger_kernel_check. The small
+ * initramfs, if the kernel needs one, is a file in the cache of the store. Options: VMM, BOOT_CPUS, BOOT_MEMORY_MIB,
+ * BOOT_INITRD, BOOT_ROOT, BOOT_READ_ONLY, BOOT_VSOCK, BOOT_CID, BOOT_TAP, BOOT_MAC, BOOT_APPEND, BOOT_ACCELERATION,
+ * BOOT_DISK, NETWORK_INTERFACE, NETWORK_ADDRESS, NETWORK_GATEWAY, NETWORK_DNS, HOSTNAME.
+ */
+int banger_boot_plan(const struct banger_store *store,
+                     const char *image,
+                     const char *kernel,
+                     const struct banger_options *options,
+                     const struct banger_cancel *cancel,
+                     struct banger_string **json,
+                     struct banger_error **error);
+
+/**
  * Builds the ext4 file `file` from `source`, a directory or a tar, as `banger rootfs build --json` does. The
  * file is complete when this succeeds and absent when it fails.
  */
@@ -1051,6 +1123,14 @@ int banger_dir_next(struct banger_dir *dir,
                     struct banger_dirent *entry,
                     size_t size,
                     struct banger_error **error);
+
+/**
+ * Returns what this machine has and lacks, as `banger doctor --json` does. `usable` is false if the directories of the
+ * store cannot be used. This reads the environment: PATH, and where docker and podman keep credentials.
+ */
+int banger_doctor(const struct banger_store *store,
+                  struct banger_string **json,
+                  struct banger_error **error);
 
 /**
  * Returns what the caller can do, naming options as docs/ffi.md does. It lives as long as the error. "" if
@@ -1380,6 +1460,20 @@ const char *banger_image_path(const struct banger_image *image);
  * Returns the length of the ext4 file. 0 for NULL.
  */
 uint64_t banger_image_size_bytes(const struct banger_image *image);
+
+/**
+ * Checks whether a kernel can start an image, and returns the document of `banger kernel check --json`; `outcome` is
+ * "error" if it cannot. `image` is a name, an id or the unique prefix of an id, or the path of an ext4 file; a text
+ * with a slash is always a path. `kernel` is a name, an id or the unique prefix of an id; NULL is the only kernel for
+ * the image's processor. Options: VMM, CHECK_FOR.
+ */
+int banger_kernel_check(const struct banger_store *store,
+                        const char *image,
+                        const char *kernel,
+                        const struct banger_options *options,
+                        const struct banger_cancel *cancel,
+                        struct banger_string **json,
+                        struct banger_error **error);
 
 /**
  * Imports a kernel into the store, and returns its document, as `banger kernel import --json` does. `source` is

@@ -149,6 +149,20 @@ BANGER_OPT_KERNEL_MODULES = 201
 BANGER_OPT_KERNEL_CONFIG = 202
 BANGER_OPT_KERNEL_PACKAGE = 203
 BANGER_OPT_MAX_KERNEL_BYTES = 204
+BANGER_OPT_VMM = 220
+BANGER_OPT_CHECK_FOR = 221
+BANGER_OPT_BOOT_CPUS = 222
+BANGER_OPT_BOOT_MEMORY_MIB = 223
+BANGER_OPT_BOOT_INITRD = 224
+BANGER_OPT_BOOT_ROOT = 225
+BANGER_OPT_BOOT_READ_ONLY = 226
+BANGER_OPT_BOOT_VSOCK = 227
+BANGER_OPT_BOOT_CID = 228
+BANGER_OPT_BOOT_TAP = 229
+BANGER_OPT_BOOT_MAC = 230
+BANGER_OPT_BOOT_APPEND = 231
+BANGER_OPT_BOOT_ACCELERATION = 232
+BANGER_OPT_BOOT_DISK = 233
 
 BANGER_EVENT_IDLE = 1
 BANGER_EVENT_RESOLVING = 2
@@ -239,6 +253,7 @@ class banger_stat(ctypes.Structure):
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "banger_boot_plan": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_build": (c_int, [c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_build_start": (c_int, [c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_cache_list": (c_int, [c_void_p, c_void_p, c_void_p]),
@@ -249,6 +264,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_cancel_new": (c_void_p, []),
     "banger_dir_free": (None, [c_void_p]),
     "banger_dir_next": (c_int, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    "banger_doctor": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_error_advice": (c_char_p, [c_void_p]),
     "banger_error_code": (c_int, [c_void_p]),
     "banger_error_errno": (c_int, [c_void_p]),
@@ -297,6 +313,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_image_name": (c_char_p, [c_void_p]),
     "banger_image_path": (c_char_p, [c_void_p]),
     "banger_image_size_bytes": (c_uint64, [c_void_p]),
+    "banger_kernel_check": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_kernel_import": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_kernel_list": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_kernel_remove": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),

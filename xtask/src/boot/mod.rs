@@ -14,6 +14,7 @@ mod initramfs;
 mod kernel;
 mod network;
 mod partitions;
+mod paths;
 mod process;
 mod qemu;
 mod repository;
