@@ -56,10 +56,12 @@ pub(super) fn plan(
 ) -> Result<(), CommandError> {
     let cancellation = cancel_on_signal(printer);
     let image = BootImage::open(&arguments.image, dirs, &cancellation)?;
-    // A plan without a disk is of no use.
-    if !image.path.exists() {
-        return Err(CommandError::argument("NAME|FILE", image.path.as_str(), "it does not exist")
-            .advised("give the path of an ext4 file, or a name that `banger image list` shows"));
+    // A plan with a missing file is of no use.
+    let files = [("NAME|FILE", Some(&image.path)), ("--initrd", arguments.initrd.as_ref())];
+    for (name, path) in files {
+        if let Some(path) = path.filter(|path| !path.exists()) {
+            return Err(CommandError::argument(name, path.as_str(), "it does not exist"));
+        }
     }
     let kernel = BootKernel::choose(arguments.kernel_ref.as_deref(), &image, dirs, &cancellation)?;
     let request = boot_request(arguments, &image)?;

@@ -27,12 +27,12 @@ fn text(report: &DoctorReport) -> Text {
             DoctorStatus::Missing => "missing",
             _ => "unusable",
         };
-        text.line(&format!("{mark:<8}  {name:<18}  {found}"));
+        text.line(&format!("{mark:<8}  {name:<19}  {found}"));
         if item.status != DoctorStatus::Ok {
-            text.line(&format!("{:<28}  for {needed_for}", ""));
+            text.line(&format!("{:<29}  for {needed_for}", ""));
         }
         if let Some(advice) = advice {
-            text.line(&format!("{:<28}  {advice}", ""));
+            text.line(&format!("{:<29}  {advice}", ""));
         }
     }
     text

@@ -290,7 +290,8 @@ fn a_plan_is_what_the_monitor_reads() {
     for (vmm, part) in
         [("cloud-hypervisor", "cloud-hypervisor --kernel "), ("libkrun", "\"krun_set_kernel\"")]
     {
-        let plan = text(&home.run(["image", "boot-plan", "plain", "--vmm", vmm]).stdout);
+        let plan =
+            text(&home.run(["image", "boot-plan", "plain", "--vmm", vmm, "--initrd", "initrd"]).stdout);
         assert!(plan.contains(part), "{plan}");
     }
     for (disk, part) in [("nvme", "nvme,drive=rootfs"), ("virtio-mmio", "virtio-blk-device,drive=rootfs")] {
@@ -318,10 +319,10 @@ fn the_host_is_examined() {
         assert!(is_mended, "{item}");
     }
     let shown = text(&home.run(["doctor"]).stdout);
-    assert!(shown.contains("missing   kernels             no kernel is imported\n"), "{shown}");
+    assert!(shown.contains("missing   kernels              no kernel is imported\n"), "{shown}");
     import(&home, "good", CONFIG);
     let shown = text(&home.run(["doctor"]).stdout);
-    assert!(shown.contains("ok        kernels             good\n"), "{shown}");
+    assert!(shown.contains("ok        kernels              good\n"), "{shown}");
     // It left nothing.
     home.run(["kernel", "rm", "good"]);
     assert_eq!(home.leftovers(), [""; 0]);

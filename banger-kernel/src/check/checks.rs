@@ -58,7 +58,7 @@ fn init(guest: &GuestFacts, request: &CheckRequest) -> Finding {
     let name = request.init.as_deref().unwrap_or("init");
     match guest.init {
         None => Finding::unknown(Subject::Init, format!("whether the image has {name} is not known")),
-        Some(true) => Finding::ok(Subject::Init, format!("the image has {name}")),
+        Some(true) => Finding::ok(Subject::Init, format!("the kernel starts {name} of the image")),
         Some(false) => {
             Finding::error(Subject::Init, format!("the image has no {name} that the kernel could start"))
         }
@@ -92,6 +92,11 @@ fn option(need: &Need, facts: &KernelFacts, guest: &GuestFacts, modules_load: bo
         };
         return match is_loaded {
             true => Finding::ok(subject, format!("CONFIG_{name} is a module: {}", need.purpose)),
+            false if need.time == Time::Later => {
+                let release = &facts.release;
+                let found = format!("CONFIG_{name} is a module, and the image has no modules of {release}");
+                need.missing(subject, &found)
+            }
             false => need.missing(subject, &format!("CONFIG_{name} is a module that nothing loads in time")),
         };
     }

@@ -43,7 +43,7 @@ fn device(
     let at = host.at(path);
     let item = |status, found: String| DoctorItem::new(name, status, found, needed_for);
     match open(&at) {
-        Ok(()) => item(DoctorStatus::Ok, at.to_string()),
+        Ok(()) => item(DoctorStatus::Ok, format!("{at} can be opened")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             item(DoctorStatus::Missing, format!("{at} does not exist")).with_advice(load)
         }

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use banger::Cancellation;
 use banger::boot::{Acceleration, BootImage, BootPlan, CheckRequest, Outcome, RootDisk, Vmm, check_image};
 use banger_kernel::{KernelLimits, KernelSource, import_kernel};
 use banger_testkit::{Image, Skip, TAG, tools};
-use camino::Utf8PathBuf;
 use tempfile::TempDir;
 
 use super::initramfs;
 use super::kernel::Kernel;
+use super::paths::utf8;
 use super::qemu::{Machine, MachineOptions, Parts};
 
 /// Modules that the cases need and the cloud kernel does not have built in.
@@ -192,11 +192,6 @@ fn import(from: &Path, to: &Path) -> anyhow::Result<banger::Kernel> {
     let source = [KernelSource::Path(&source)];
     let imported = import_kernel(&source, &utf8(to)?, &limits, &|_| {}, &Cancellation::new())?;
     Ok(imported.kernel)
-}
-
-/// Returns a path as the library takes it.
-pub(super) fn utf8(path: &Path) -> anyhow::Result<Utf8PathBuf> {
-    Utf8PathBuf::from_path_buf(path.to_path_buf()).map_err(|path| anyhow!("{} is not UTF-8", path.display()))
 }
 
 /// The program under test, built when it is not up to date.

@@ -15,6 +15,7 @@ mod initramfs;
 mod kernel;
 mod network;
 mod partitions;
+mod paths;
 mod process;
 mod qemu;
 mod repository;

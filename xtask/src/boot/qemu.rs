@@ -12,10 +12,10 @@ use banger_kernel::{
     RenderedPlan, Vmm,
 };
 
-use super::bench::utf8;
 use super::console::Console;
 use super::initramfs;
 use super::network::Network;
+use super::paths::utf8;
 use super::process::Process;
 use super::vsock::VsockDevice;
 

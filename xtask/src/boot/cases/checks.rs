@@ -30,8 +30,9 @@ use banger_testkit::{TAG, tools};
 use camino::Utf8PathBuf;
 use serde_json::json;
 
-use crate::boot::bench::{Bench, utf8};
+use crate::boot::bench::Bench;
 use crate::boot::guest::{STOP_TIMEOUT, ensure_that};
+use crate::boot::paths::utf8;
 use crate::boot::{disk, images};
 
 /// How long a machine may take to its program, or to its end.
@@ -71,28 +72,38 @@ pub(crate) fn run(bench: &Bench) -> anyhow::Result<()> {
     let console = comes_up(bench, &with_modules)?;
     ensure_that!(console.contains("overlay: 0"), "there is no overlay with its module: {console}");
 
-    for (boot, subject) in errors(bench, &image)? {
+    for BadBoot { boot, subject, reason } in errors(bench, &image)? {
         expect(&boot, Some(subject))?;
-        stays_down(bench, &boot)?;
+        stays_down(bench, &boot, reason)?;
     }
     Ok(())
 }
 
-/// Makes the rows with an error, each with its subject.
-fn errors(bench: &Bench, image: &Path) -> anyhow::Result<Vec<(CheckedBoot, &'static str)>> {
+/// A boot with an error.
+struct BadBoot {
+    boot: CheckedBoot,
+    /// The subject of the error.
+    subject: &'static str,
+    /// What the guest says of it; `None` if QEMU does not start it.
+    reason: Option<&'static str>,
+}
+
+/// Makes the rows with an error.
+fn errors(bench: &Bench, image: &Path) -> anyhow::Result<Vec<BadBoot>> {
     let good = |name| boot(bench, name, bench.imported().clone(), image, RootDisk::VirtioPci);
     let mut rows = Vec::new();
+    let mut row = |boot, subject, reason| rows.push(BadBoot { boot, subject, reason });
 
     // Another processor. What QEMU would be told of it is told of the own kernel.
     let arm64 = utf8(&bench.directory().join("checks.Image"))?;
     fs::write(&arm64, [&[0; 56][..], b"ARM\x64", &[0; 4096]].concat())?;
     let kernel =
         Kernel::new("6.1.0-arm64", KernelArchitecture::Arm64, KernelFormat::Image, KernelFiles::new(&arm64));
-    rows.push((CheckedBoot { kernel, file: Some(arm64), ..good("arm64")? }, "architecture"));
+    row(CheckedBoot { kernel, file: Some(arm64), ..good("arm64")? }, "architecture", None);
 
     let kernel = without_pvh_entry(bench)?;
     let file = Some(kernel.files.image.clone());
-    rows.push((CheckedBoot { kernel, file, ..good("no-pvh")? }, "format"));
+    row(CheckedBoot { kernel, file, ..good("no-pvh")? }, "format", None);
 
     for (name, driver, option, bus) in [
         ("no-blk", "virtio_blk", "VIRTIO_BLK", RootDisk::VirtioPci),
@@ -100,24 +111,28 @@ fn errors(bench: &Bench, image: &Path) -> anyhow::Result<Vec<(CheckedBoot, &'sta
         ("no-mmio", "virtio_mmio", "VIRTIO_MMIO", RootDisk::VirtioMmio),
     ] {
         let kernel = without_driver(bench, name, driver, option)?;
-        rows.push((boot(bench, name, kernel, image, bus)?, option));
+        row(boot(bench, name, kernel, image, bus)?, option, Some("no disk is /dev/vda"));
     }
 
     // Drivers are modules, and nothing loads them.
-    let row = good("no-initrd")?;
-    let check = row.check.clone().with_initrd(false);
-    rows.push((CheckedBoot { initrd: None, check, ..row }, "VIRTIO_BLK"));
+    let without = good("no-initrd")?;
+    let check = without.check.clone().with_initrd(false);
+    let without = CheckedBoot { initrd: None, check, ..without };
+    row(without, "VIRTIO_BLK", Some("Unable to mount root fs"));
 
     let shared = disk::clone(image, "checks-shared")?;
     add_feature(&shared, "shared_blocks")?;
-    rows.push((CheckedBoot { disk: shared, ..good("shared-blocks")? }, "shared_blocks"));
+    let shared = CheckedBoot { disk: shared, ..good("shared-blocks")? };
+    row(shared, "shared_blocks", Some("unsupported optional features"));
 
     let without_init = disk::clone(image, "checks-init")?;
     disk::remove(&without_init, "/sbin/init")?;
-    rows.push((CheckedBoot { disk: without_init, ..good("no-init")? }, "init"));
-    let row = good("other-init")?;
-    let check = row.check.clone().with_init("/no/such/init".to_owned());
-    rows.push((CheckedBoot { check, append: vec!["init=/no/such/init".to_owned()], ..row }, "init"));
+    let without = CheckedBoot { disk: without_init, ..good("no-init")? };
+    row(without, "init", Some("cannot start the system"));
+    let other = good("other-init")?;
+    let check = other.check.clone().with_init("/no/such/init".to_owned());
+    let other = CheckedBoot { check, append: vec!["init=/no/such/init".to_owned()], ..other };
+    row(other, "init", Some("cannot start init=/no/such/init"));
     Ok(rows)
 }
 
@@ -202,13 +217,17 @@ fn comes_up(bench: &Bench, boot: &CheckedBoot) -> anyhow::Result<String> {
     Ok(machine.console_text())
 }
 
-/// Shows that a boot does not come up: the machine ends, and its program never ran.
-fn stays_down(bench: &Bench, boot: &CheckedBoot) -> anyhow::Result<()> {
+/// Shows that a boot does not come up for this reason: the machine ends, and its program never ran.
+fn stays_down(bench: &Bench, boot: &CheckedBoot, reason: Option<&str>) -> anyhow::Result<()> {
     let mut machine = bench.start_plan(&format!("checks-{}", boot.name), &boot.plan(bench)?)?;
-    machine.wait(TIMEOUT).with_context(|| boot.name)?;
+    let status = machine.wait(TIMEOUT).with_context(|| boot.name)?;
     let console = machine.console_text();
     if console.contains(UP) {
         bail!("{} came up, and the check has an error", boot.name);
+    }
+    match reason {
+        Some(reason) => ensure_that!(console.contains(reason), "{} does not say {reason:?}", boot.name),
+        None => ensure_that!(!status.success(), "QEMU started {}", boot.name),
     }
     Ok(())
 }
