@@ -63,7 +63,7 @@ pub(crate) enum Command {
     /// Pull, list, show, copy, check and remove images.
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Import, list, show and remove kernels.
+    /// Import, pull, list, show, pack and remove kernels.
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
     /// Build, read and edit ext4 files, without root or mount.

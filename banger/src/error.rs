@@ -12,6 +12,7 @@ use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
 use crate::host_tree::DirectoryError;
+use crate::kernel::CatalogError;
 use crate::output::OutputError;
 use crate::report::ErrorReport;
 use crate::rootfs::EditError;
@@ -75,6 +76,9 @@ pub enum Error {
     /// A kernel could not be taken from its source.
     #[error(transparent)]
     Kernel(KernelError),
+    /// A catalog of kernels cannot be read, or does not have the kernel.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -179,6 +183,7 @@ impl Error {
             Self::Argument(error) => ask(error),
             Self::Guest(error) => ask(error),
             Self::Kernel(error) => ask(error),
+            Self::Catalog(error) => ask(error),
             Self::Output(error) => ask(error),
             Self::Cancelled => own,
         }

@@ -44,6 +44,7 @@ mod document;
 mod elf;
 mod error;
 mod event;
+mod fetch;
 pub mod guest;
 mod guest_binary;
 #[cfg(test)]
@@ -85,15 +86,15 @@ pub use banger_ext4::{
     VerifyReport, apply_ownership,
 };
 pub use banger_kernel::{
-    ConfigOrigin, Kernel, KernelArchitecture, KernelError, KernelFiles, KernelFormat, KernelLimits,
-    PackageInfo, PlainFiles,
+    BUNDLE_TYPE, BundleFacts, ConfigOrigin, Kernel, KernelArchitecture, KernelError, KernelFiles,
+    KernelFormat, KernelLimits, PackageInfo, PlainFiles,
 };
 pub use banger_oci::flatten::EntryError;
 pub use banger_oci::tar::TarError;
 pub use banger_oci::{
     BlobCache, CacheEntry, Credential, CredentialSource, Digest, FittingImage, FlattenError, LayerName,
     Limits, Platform, PlatformError, PruneOptions, PruneReport, PullError, PullOptions, Puller,
-    PullerOptions, Reference, ReferenceError, RegistryReference, Removal, Selector,
+    PullerOptions, Reference, ReferenceError, RegistryReference, Removal, Selector, WebFile, WebFileAddress,
 };
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ChildSetup, ContentError,
@@ -114,9 +115,11 @@ pub use id::ImageId;
 pub use identity::parse_uuid;
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
 pub use kernel::{
-    ImportedKernelFile, KERNEL_RECORD_FILE, KernelConfigRecord, KernelDocument, KernelFileRecord,
-    KernelImportRequest, KernelListing, KernelListingDocument, KernelModulesRecord, KernelRecord,
-    KernelSourceName, KernelStore, StoredKernel, import_kernel,
+    CatalogError, ImportedKernelFile, KERNEL_RECORD_FILE, KernelBundleRecord, KernelCatalog,
+    KernelConfigRecord, KernelDocument, KernelFileRecord, KernelImportRequest, KernelListing,
+    KernelListingDocument, KernelModulesRecord, KernelPackRequest, KernelPullRequest, KernelRecord,
+    KernelSourceName, KernelStore, PackedKernel, PackedKernels, StoredKernel, import_kernel, pack_kernels,
+    pull_kernel,
 };
 pub use network_file::write_network_config;
 pub use output::OutputError;
