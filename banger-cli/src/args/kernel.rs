@@ -3,8 +3,10 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
+use super::examples;
+use super::patience::PatienceArguments;
 use super::places::{CacheArguments, StateArguments};
-use super::{PatienceArguments, examples};
+
 use crate::units::Size;
 
 #[derive(Debug, Subcommand)]

@@ -54,7 +54,7 @@ fn options_stand_only_on_the_commands_that_use_them() {
         let leaf = !help.contains("\nCommands:\n");
         let (state, cache) = match words[1..] {
             ["image", "cache", ..] => (false, leaf),
-            ["image", "pull", ..] => (true, true),
+            ["image", "pull", ..] | ["kernel", "import" | "pull", ..] => (true, true),
             ["image" | "kernel", ..] => (leaf, false),
             _ => (false, false),
         };

@@ -56,6 +56,12 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
         let _ = answer(|out, error| {
             banger_kernel_import(store, nowhere, none, null(), None, null_mut(), out, error)
         });
+        let _ = answer(|out, error| {
+            banger_kernel_pull(store, nowhere, none, null(), None, null_mut(), out, error)
+        });
+        let _ = answer(|out, error| {
+            banger_kernel_pack(store, nowhere, nowhere, none, null(), None, null_mut(), out, error)
+        });
         let _ = answer(|out, error| banger_rootfs_open(nowhere, 0, none, out, error));
         let _ = answer(|out, error| banger_exec_start(guest, none, null(), out, error));
         let _ =
@@ -96,6 +102,8 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_guest_new",
         "banger_guest_run",
         "banger_kernel_import",
+        "banger_kernel_pack",
+        "banger_kernel_pull",
         "banger_metadata_of_image",
         "banger_pull",
         "banger_pull_to_fd",

@@ -181,7 +181,8 @@ impl LayoutWriter<'_> {
             variant: None,
         };
         let mut entry = self.document(OCI_MANIFEST, &manifest)?;
-        (entry.platform, entry.artifact_type) = (Some(platform), Some(BUNDLE_TYPE.to_owned()));
+        // Without the artifact type, which old versions of skopeo drop: they could not copy the index as it is.
+        entry.platform = Some(platform);
         Ok((entry, size_bytes))
     }
 

@@ -115,7 +115,7 @@ fn a_configuration_fits_its_kernel() {
         ("release", "../6.1".into(), 1003, "a release that no kernel can have"),
         ("release", 5.into(), 1003, "cannot be read"),
         ("architecture", "arm64".into(), 121, "its configuration says linux/arm64"),
-        ("architecture", "riscv64".into(), 1003, "cannot be read"),
+        ("architecture", "riscv64".into(), 121, "its configuration says linux/riscv64"),
         ("pvh", false.into(), 1006, "PVH entry point no, and the kernel has yes"),
         ("format", "image".into(), 1003, "it has no Image"),
         ("modules", false.into(), 1003, "says other things about modules"),
