@@ -170,7 +170,7 @@ mod tests {
             names.push("n".repeat(length));
             names.push(format!("kernel/{}", "d".repeat(length)));
             names.push(format!("{}/{}", "p".repeat(155.min(length)), "q".repeat(length)));
-            names.push(format!("ü/{}", "ü".repeat(length / 2)));
+            names.push(format!("ü/{}", "ü".repeat((length / 2).max(1))));
         }
         for name in &names {
             fs::create_dir_all(dir.join(name).parent().unwrap()).unwrap();

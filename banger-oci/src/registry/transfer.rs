@@ -51,7 +51,7 @@ pub(crate) enum BlobOrigin {
     /// A repository of a registry.
     Registry(Arc<Registry>),
     /// One file of a web server.
-    File(Arc<Http>, Request),
+    File(Arc<Http>, Arc<Request>),
 }
 
 /// Ends a download that its task leaves unfinished, so that no reader waits for ever.
@@ -204,7 +204,8 @@ impl Transfers {
             let registry = match &self.origin {
                 BlobOrigin::Registry(registry) => registry,
                 BlobOrigin::File(http, request) => {
-                    Source { http, request: request.clone(), access: None }.receive(writer).await?;
+                    let request = Request::clone(request);
+                    Source { http, request, access: None }.receive(writer).await?;
                     return writer.verify();
                 }
             };

@@ -133,7 +133,7 @@ pub(crate) fn fetch_web_file(
     options.download_cap().check(size, &address.to_string())?;
     let download = Download::new(Descriptor::new(String::new(), digest.clone(), size));
     let transfers = Transfers {
-        origin: BlobOrigin::File(http, request),
+        origin: BlobOrigin::File(http, Arc::new(request)),
         cache: cache.clone(),
         progress: progress.clone(),
         cancel: stop.clone(),

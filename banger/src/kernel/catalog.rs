@@ -280,7 +280,8 @@ mod tests {
         assert_eq!(catalog.names().map(ImageName::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!(load(&[]).unwrap().names().count(), 0);
         let error = KernelCatalog::default().find(&"a".parse().unwrap(), "amd64").unwrap_err();
-        assert!(error.advice().unwrap().text().contains("all catalogs are empty"));
+        let advice = error.advice().unwrap().worded(|setting| setting.0.to_owned());
+        assert!(advice.contains("all catalogs are empty"), "{advice}");
     }
 
     #[test]
