@@ -5,12 +5,14 @@ mod examples;
 pub(crate) mod guest;
 pub(crate) mod image_build;
 pub(crate) mod kernel;
+mod patience;
 mod places;
 mod rootfs;
 pub(crate) mod vm;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use patience::PatienceArguments;
 pub(crate) use places::{CacheArguments, StateArguments};
 pub(crate) use rootfs::{
     BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments,
@@ -66,7 +68,7 @@ pub(crate) enum Command {
     /// Pull, build, list, show, copy, check and remove images.
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Import, list, show, check and remove kernels.
+    /// Import, pull, list, show, check, pack and remove kernels.
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
     /// Build, read and edit ext4 files, without root or mount.
@@ -267,24 +269,6 @@ pub(crate) struct PullArguments {
     pub(crate) state: StateArguments,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
-}
-
-/// How long a registry may let a pull wait.
-#[derive(Debug, Args)]
-pub(crate) struct PatienceArguments {
-    /// Restart a transfer that brings fewer than SIZE bytes a second for 30 seconds; 0 allows any rate
-    /// [default: 1K].
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) min_rate: Option<Size>,
-    /// Fail when all pauses between attempts together exceed TIME, such as 90s or 10m [default: 10m].
-    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_age)]
-    pub(crate) max_wait: Option<std::time::Duration>,
-    /// Fail when requests and downloads take longer than TIME in total [default: 12h].
-    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_age)]
-    pub(crate) max_time: Option<std::time::Duration>,
-    /// Try at most N addresses of foreign layers [default: 64].
-    #[arg(long, value_name = "N")]
-    pub(crate) max_urls: Option<u64>,
 }
 
 /// Returns the path of an ext4 file that is to be written, which `-` is not taken for.

@@ -17,11 +17,13 @@ use crate::failure::CommandError;
 
 /// The options that are not called as the library's setting is. All others are: `max_tar_bytes` is
 /// `--max-tar`, `no_dereference` is `--no-dereference`.
-const FLAGS: [(&str, &str); 9] = [
+const FLAGS: [(&str, &str); 11] = [
     ("cache", "--cache-dir"),
     ("dir", "--guest-dir"),
     ("empty_directories", "--dir"),
     ("guest", "--no-inject"),
+    ("kernels", "KERNEL"),
+    ("layout", "DIR"),
     ("max_copy_bytes", "--max-size"),
     ("scratch_dir", "TMPDIR"),
     ("source", "SOURCE"),
@@ -111,7 +113,9 @@ fn hint(error: &Error, command: &CommandPath) -> Option<String> {
             format!("choose another with --name, or remove it with `banger kernel rm {name}`")
         }
         Error::Kernel(KernelError::Io { action: "open", source, .. }) if source.kind() == NotFound => {
-            "give the path of a package, kernel, ext4 file or directory, or image:NAME, or host".to_owned()
+            "give the path of a package, kernel, ext4 file or directory, or image:NAME, or host; a name in a \
+             registry begins with docker://"
+                .to_owned()
         }
         Error::Boot(BootError::SeveralKernels { .. }) if command.is("kernel check") => {
             "give the name of one behind the image".to_owned()

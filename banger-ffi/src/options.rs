@@ -16,7 +16,7 @@ use banger_option::*;
 pub enum banger_option {
     /// Text: name of the managed image. Default: made from the reference.
     BANGER_OPT_NAME = 1,
-    /// Text: platform of the image, "linux/arm64". Default: Linux on the host's processor.
+    /// Text: platform of the image or kernel, "linux/arm64". Default: Linux on the host's processor.
     BANGER_OPT_PLATFORM = 2,
     /// Number: size of the file system in bytes. Default: content x 1.25, at least 1 GiB.
     BANGER_OPT_SIZE_BYTES = 3,
@@ -180,6 +180,20 @@ pub enum banger_option {
     BANGER_OPT_KERNEL_PACKAGE = 203,
     /// Number: largest kernel image, not compressed. Default: 1 GiB.
     BANGER_OPT_MAX_KERNEL_BYTES = 204,
+    /// Text: SHA-256 digest of the file at the address in the source, 64 hexadecimal digits.
+    BANGER_OPT_KERNEL_SHA256 = 205,
+    /// List of texts: catalogs; the last one wins. Default: none.
+    BANGER_OPT_KERNEL_CATALOG = 206,
+    /// List of texts: further kernels of the bundle, for other architectures.
+    BANGER_OPT_KERNEL_ALSO = 207,
+    /// Text: tag of the bundle. Default: "latest".
+    BANGER_OPT_KERNEL_TAG = 208,
+    /// Text: licence of the kernels. Default: that of the bundle a kernel came in, or "GPL-2.0-only".
+    BANGER_OPT_KERNEL_LICENCE = 209,
+    /// Text: address of the source of the kernels. Default: that of the bundle a kernel came in.
+    BANGER_OPT_KERNEL_SOURCE_URL = 210,
+    /// Text: commit of the source of the kernels. Default: that of the bundle a kernel came in.
+    BANGER_OPT_KERNEL_SOURCE_COMMIT = 211,
     /// Text: virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default:
     /// "qemu".
     BANGER_OPT_VMM = 220,
@@ -333,6 +347,13 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_KERNEL_CONFIG, ValueKind::Text),
     (BANGER_OPT_KERNEL_PACKAGE, ValueKind::List),
     (BANGER_OPT_MAX_KERNEL_BYTES, ValueKind::Number),
+    (BANGER_OPT_KERNEL_SHA256, ValueKind::Text),
+    (BANGER_OPT_KERNEL_CATALOG, ValueKind::List),
+    (BANGER_OPT_KERNEL_ALSO, ValueKind::List),
+    (BANGER_OPT_KERNEL_TAG, ValueKind::Text),
+    (BANGER_OPT_KERNEL_LICENCE, ValueKind::Text),
+    (BANGER_OPT_KERNEL_SOURCE_URL, ValueKind::Text),
+    (BANGER_OPT_KERNEL_SOURCE_COMMIT, ValueKind::Text),
     (BANGER_OPT_VMM, ValueKind::Text),
     (BANGER_OPT_CHECK_FOR, ValueKind::List),
     (BANGER_OPT_BOOT_CPUS, ValueKind::Number),

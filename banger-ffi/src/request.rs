@@ -95,7 +95,8 @@ pub(crate) fn guest_options(given: &OptionReader<'_>) -> Result<GuestOptions, Fa
     Ok(GuestOptions::default().with_init(init).with_dir(dir).with_binary(binary))
 }
 
-fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
+/// Returns how an image or a kernel is downloaded.
+pub(crate) fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
     let mut options = PullOptions::default();
     options.child_setup = ChildSetup::new(unblock_in_child);
     options.platform = given.parsed(BANGER_OPT_PLATFORM)?;

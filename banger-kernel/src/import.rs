@@ -7,6 +7,7 @@ use banger_oci::decompress::decompressor;
 use banger_tree::{Cancellation, GuestPath};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::bundle::{BundleFacts, ReadBundle, read_bundle};
 use crate::error::KernelError;
 use crate::find::{
     Collected, Collector, FoundFiles, HostTree, MAX_CONFIG_BYTES, RootfsTree, StagedFile, is_release,
@@ -42,6 +43,8 @@ pub struct ImportedKernel {
     pub modules_bytes: u64,
     /// Whether `modules.dep` was made here.
     pub made_dependencies: bool,
+    /// Licence and source, if it came in a bundle.
+    pub bundle: Option<BundleFacts>,
     /// The facts that the user should know, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -94,6 +97,7 @@ struct ExtraFiles {
     initrd: Option<Utf8PathBuf>,
     modules: Option<Utf8PathBuf>,
     config: Option<Utf8PathBuf>,
+    bundle: Option<ReadBundle>,
 }
 
 fn read_source(
@@ -119,14 +123,24 @@ fn read_source(
             read_tree(run, &RootfsTree { rootfs: *rootfs, name }, None, &mut collector)?;
             Ok(collector.into_found())
         }
-        KernelSource::Path(path) => read_path(run, path, scratch, found),
+        KernelSource::Path(path) => read_path(run, path, path.as_str(), scratch, found),
+        KernelSource::NamedFile { path, name } => read_path(run, path, name, scratch, found),
+        KernelSource::Bundle { artifact, name } => {
+            run.begin(name, artifact.blobs().iter().map(|blob| blob.descriptor.size).sum());
+            let (found, bundle) = read_bundle(run, artifact, scratch, found)?;
+            extra.initrd.clone_from(&bundle.initrd);
+            extra.bundle = Some(bundle);
+            run.tell();
+            Ok(found)
+        }
         KernelSource::Files(files) => {
             *extra = ExtraFiles {
                 initrd: files.initrd.clone(),
                 modules: files.modules.clone(),
                 config: files.config.clone(),
+                bundle: None,
             };
-            read_kernel_file(run, &files.kernel, scratch, found)
+            read_kernel_file(run, &files.kernel, files.kernel.as_str(), scratch, found)
         }
     }
 }
@@ -134,26 +148,27 @@ fn read_source(
 fn read_path(
     run: &mut ImportRun<'_>,
     path: &Utf8Path,
+    name: &str,
     scratch: &Utf8Path,
     found: FoundFiles,
 ) -> Result<FoundFiles, KernelError> {
-    let format = SourceFormat::of(path)?;
+    let format = SourceFormat::of_named(path, name)?;
     match format {
-        SourceFormat::Kernel => return read_kernel_file(run, path, scratch, found),
+        SourceFormat::Kernel => return read_kernel_file(run, path, name, scratch, found),
         SourceFormat::Ext4 => {
-            return Err(KernelError::unsupported(path, "it is an ext4 image, which must be opened first"));
+            return Err(KernelError::unsupported(name, "it is an ext4 image, which must be opened first"));
         }
         _ => {}
     }
     if format == SourceFormat::Directory {
-        run.begin(path, 0);
+        run.begin(name, 0);
         let mut collector = Collector::new(run, scratch, found);
         read_tree(run, &HostTree::new(path, false), None, &mut collector)?;
         return Ok(collector.into_found());
     }
     let mut file = File::open(path).map_err(KernelError::io("open", path))?;
     let length = file.metadata().map_err(KernelError::io("read", path))?.len();
-    run.begin(path, length);
+    run.begin(name, length);
     let mut collector = Collector::new(run, scratch, found);
     match format {
         SourceFormat::Deb => read_deb(run, &mut file, &mut collector)?,
@@ -168,18 +183,19 @@ fn read_path(
 fn read_kernel_file(
     run: &mut ImportRun<'_>,
     path: &Utf8Path,
+    name: &str,
     scratch: &Utf8Path,
     found: FoundFiles,
 ) -> Result<FoundFiles, KernelError> {
     let file = File::open(path).map_err(KernelError::io("open", path))?;
     let metadata = file.metadata().map_err(KernelError::io("read", path))?;
     if !metadata.is_file() {
-        return Err(KernelError::unsupported(path, "it is not a regular file"));
+        return Err(KernelError::unsupported(name, "it is not a regular file"));
     }
-    run.begin(path, metadata.len());
+    run.begin(name, metadata.len());
     let mut reader = run.metered(run.counted(file));
     let mut collector = Collector::new(run, scratch, found);
-    collector.named_kernel(path, &mut ReaderMember { run, reader: &mut reader })?;
+    collector.named_kernel(Utf8Path::new(name), &mut ReaderMember { run, reader: &mut reader })?;
     Ok(collector.into_found())
 }
 
@@ -243,6 +259,9 @@ fn finish(
     }
     let kernel = Kernel::new(release, unpacked.architecture, unpacked.format, files)
         .with_pvh_entry(unpacked.has_pvh_entry);
+    if let Some(bundle) = &extra.bundle {
+        bundle.check(run, &kernel)?;
+    }
     Ok(ImportedKernel {
         kernel,
         package: chosen.package.clone(),
@@ -250,6 +269,7 @@ fn finish(
         modules: tree.modules().count() as u64,
         modules_bytes: tree.size_bytes,
         made_dependencies,
+        bundle: extra.bundle.as_ref().map(|bundle| bundle.config.facts.clone()),
         warnings,
     })
 }

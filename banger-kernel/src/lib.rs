@@ -18,6 +18,7 @@
 //! Limits: kernels for amd64 and arm64. [`KernelLimits`] limits what a source may cost.
 
 mod boot_plan;
+mod bundle;
 pub mod check;
 mod error;
 mod find;
@@ -33,6 +34,10 @@ mod source;
 pub use boot_plan::{
     Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, PortForward, PortForwardError,
     QemuOptions, RenderedPlan, TapDevice, UnknownAcceleration, UnknownVmm, UserNetwork, Vmm,
+};
+pub use bundle::{
+    BUNDLE_CONFIG_TYPE, BUNDLE_TYPE, BundleConfig, BundleFacts, BundleFile, BundleFileKind, BundledKernel,
+    WrittenBundle, is_bundle_tag, write_bundle,
 };
 pub use error::KernelError;
 pub use import::{ConfigOrigin, ImportedKernel, import_kernel};

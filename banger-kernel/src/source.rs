@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 
+use banger_oci::PulledArtifact;
 use banger_oci::decompress::{Compression, decompressor, detect};
 use banger_tree::Rootfs;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -30,6 +31,20 @@ pub enum KernelSource<'a> {
     },
     /// Files that the caller names.
     Files(&'a PlainFiles),
+    /// A file as with [`Self::Path`] that has another name, for example one of a cache.
+    NamedFile {
+        /// The file.
+        path: &'a Utf8Path,
+        /// Its name in messages. The last part may say the release.
+        name: &'a str,
+    },
+    /// A kernel bundle of the type [`BUNDLE_TYPE`](crate::BUNDLE_TYPE).
+    Bundle {
+        /// The bundle.
+        artifact: &'a PulledArtifact,
+        /// The name of the bundle in messages.
+        name: &'a str,
+    },
 }
 
 /// The files of a kernel, as the caller names them.
@@ -53,6 +68,8 @@ impl fmt::Debug for KernelSource<'_> {
             Self::Path(path) => formatter.debug_tuple("Path").field(path).finish(),
             Self::Rootfs { name, .. } => formatter.debug_tuple("Rootfs").field(name).finish(),
             Self::Files(files) => formatter.debug_tuple("Files").field(files).finish(),
+            Self::NamedFile { path, .. } => formatter.debug_tuple("NamedFile").field(path).finish(),
+            Self::Bundle { name, .. } => formatter.debug_tuple("Bundle").field(name).finish(),
         }
     }
 }
@@ -101,41 +118,49 @@ impl SourceFormat {
     /// # Errors
     /// The file cannot be read, or has another format.
     pub fn of(path: &Utf8Path) -> Result<Self, KernelError> {
+        Self::of_named(path, path.as_str())
+    }
+
+    /// Like [`of`](Self::of); messages call the file `name`.
+    ///
+    /// # Errors
+    /// The errors of [`of`](Self::of).
+    pub fn of_named(path: &Utf8Path, name: &str) -> Result<Self, KernelError> {
         let metadata = std::fs::metadata(path).map_err(KernelError::io("open", path))?;
         if metadata.is_dir() {
             return Ok(Self::Directory);
         }
         if !metadata.is_file() {
-            return Err(KernelError::unsupported(path, "it is not a regular file or a directory"));
+            return Err(KernelError::unsupported(name, "it is not a regular file or a directory"));
         }
         let file = File::open(path).map_err(KernelError::io("open", path))?;
         let mut head = vec![0; MAGIC_BYTES];
         let length = file.read_at(&mut head, 0).map_err(KernelError::io("read", path))?;
         head.truncate(length);
         if head.is_empty() {
-            return Err(KernelError::damaged(path, "it is empty"));
+            return Err(KernelError::damaged(name, "it is empty"));
         }
         if let Some(format) = Self::of_head(&head) {
             return Ok(format);
         }
         if head.starts_with(b"ADB") {
             let reason = "it is an Alpine package of version 3; banger reads version 2";
-            return Err(KernelError::unsupported(path, reason));
+            return Err(KernelError::unsupported(name, reason));
         }
         let unpacked = match detect(&head) {
             _ if is_alone_compressed(&head) => return Ok(Self::Kernel),
             Ok(Compression::None) => {
                 let reason = "it is not a .deb, .rpm or .apk package, kernel, ext4 image or directory";
-                return Err(KernelError::unsupported(path, reason));
+                return Err(KernelError::unsupported(name, reason));
             }
-            Err(error) => return Err(KernelError::unsupported(path, error.to_string())),
-            Ok(_) => first_bytes(file).map_err(|error| KernelError::damaged(path, error.to_string()))?,
+            Err(error) => return Err(KernelError::unsupported(name, error.to_string())),
+            Ok(_) => first_bytes(file).map_err(|error| KernelError::damaged(name, error.to_string()))?,
         };
         match Self::of_head(&unpacked) {
             Some(format @ (Self::Tar | Self::Kernel)) => Ok(format),
             _ => {
                 let reason = "it is compressed, and has no tar, package or kernel in it";
-                Err(KernelError::unsupported(path, reason))
+                Err(KernelError::unsupported(name, reason))
             }
         }
     }

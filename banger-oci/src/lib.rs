@@ -43,6 +43,6 @@ pub use reference::{Reference, ReferenceError, RegistryReference, Selector};
 pub use registry::{
     BlobCache, CacheEntry, ContainerConfig, Credential, CredentialSource, Descriptor, FittingImage,
     ImageConfig, ImageManifest, Layer, LayerReader, Progress, PruneOptions, PruneReport, PullError,
-    PullEvent, PullOptions, PullPhase, PulledImage, Puller, PullerOptions, ReadPermit, Removal,
-    ResolvedLayer, RootfsConfig, check_own_directory, manifest, pull,
+    PullEvent, PullOptions, PullPhase, PulledArtifact, PulledImage, Puller, PullerOptions, ReadPermit,
+    Removal, ResolvedLayer, RootfsConfig, WebFile, WebFileAddress, check_own_directory, manifest, pull,
 };

@@ -15,6 +15,7 @@ use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
 use crate::host_tree::DirectoryError;
 use crate::image_build::ImageBuildError;
+use crate::kernel::CatalogError;
 use crate::output::OutputError;
 use crate::report::ErrorReport;
 use crate::rootfs::EditError;
@@ -79,6 +80,9 @@ pub enum Error {
     /// A kernel could not be taken from its source.
     #[error(transparent)]
     Kernel(KernelError),
+    /// A catalog of kernels cannot be read, or does not have the kernel.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// A kernel's initramfs could not be made.
     #[error(transparent)]
     Initramfs(#[from] InitramfsError),
@@ -196,6 +200,7 @@ impl Error {
             Self::Argument(error) => ask(error),
             Self::Guest(error) => ask(error),
             Self::Kernel(error) => ask(error),
+            Self::Catalog(error) => ask(error),
             Self::Initramfs(error) => ask(error),
             Self::Boot(error) => ask(error),
             Self::Vm(error) => ask(error),

@@ -27,8 +27,17 @@ pub(crate) fn open_plain_path(path: &Utf8Path) -> io::Result<File> {
     open_plain(CWD, path.as_str())
 }
 
+/// Opens the regular file `path`, which may be a symlink, to be read.
+pub(crate) fn open_followed(path: &Utf8Path) -> io::Result<File> {
+    open_with(CWD, path.as_str(), OFlags::RDONLY | PLAIN.difference(OFlags::NOFOLLOW))
+}
+
 fn open_regular(directory: impl AsFd, name: &str, flags: OFlags) -> io::Result<File> {
-    let opened = openat(directory, name, flags | PLAIN, Mode::RUSR | Mode::WUSR);
+    open_with(directory, name, flags | PLAIN)
+}
+
+fn open_with(directory: impl AsFd, name: &str, flags: OFlags) -> io::Result<File> {
+    let opened = openat(directory, name, flags, Mode::RUSR | Mode::WUSR);
     let file = File::from(opened.map_err(|error| no_symlink(error, "is a symlink, not a file"))?);
     match file.metadata()?.is_file() {
         true => Ok(file),

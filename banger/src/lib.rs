@@ -46,6 +46,7 @@ mod document;
 mod elf;
 mod error;
 mod event;
+mod fetch;
 pub mod guest;
 mod guest_binary;
 #[cfg(test)]
@@ -89,15 +90,15 @@ pub use banger_ext4::{
     VerifyReport, apply_ownership,
 };
 pub use banger_kernel::{
-    Acceleration, ConfigOrigin, Kernel, KernelArchitecture, KernelError, KernelFiles, KernelFormat,
-    KernelLimits, PackageInfo, PlainFiles, PortForward, PortForwardError,
+    Acceleration, BUNDLE_TYPE, BundleFacts, ConfigOrigin, Kernel, KernelArchitecture, KernelError,
+    KernelFiles, KernelFormat, KernelLimits, PackageInfo, PlainFiles, PortForward, PortForwardError,
 };
 pub use banger_oci::flatten::EntryError;
 pub use banger_oci::tar::TarError;
 pub use banger_oci::{
     BlobCache, CacheEntry, Credential, CredentialSource, Digest, FittingImage, FlattenError, LayerName,
     Limits, Platform, PlatformError, PruneOptions, PruneReport, PullError, PullOptions, Puller,
-    PullerOptions, Reference, ReferenceError, RegistryReference, Removal, Selector,
+    PullerOptions, Reference, ReferenceError, RegistryReference, Removal, Selector, WebFile, WebFileAddress,
 };
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ChildSetup, ContentError,
@@ -121,9 +122,11 @@ pub use image_build::{
 };
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
 pub use kernel::{
-    ImportedKernelFile, KERNEL_RECORD_FILE, KernelConfigRecord, KernelDocument, KernelFileRecord,
-    KernelImportRequest, KernelListing, KernelListingDocument, KernelModulesRecord, KernelRecord,
-    KernelSourceName, KernelStore, StoredKernel, import_kernel,
+    CatalogError, ImportedKernelFile, KERNEL_RECORD_FILE, KernelBundleRecord, KernelCatalog,
+    KernelConfigRecord, KernelDocument, KernelFileRecord, KernelImportRequest, KernelListing,
+    KernelListingDocument, KernelModulesRecord, KernelPackRequest, KernelPullRequest, KernelRecord,
+    KernelSourceName, KernelStore, PackedKernel, PackedKernels, StoredKernel, import_kernel, pack_kernels,
+    pull_kernel,
 };
 pub use network_file::write_network_config;
 pub use output::OutputError;

@@ -168,14 +168,7 @@ impl OutputFile {
         let place = HostPlace::open(path.as_std_path()).map_err(OutputError::new_file(path))?;
         let existing = if replace { Existing::Replace } else { Existing::Keep };
         place.check(existing).map_err(OutputError::new_file(path))?;
-        let parent = parent_of(path);
-        match sweep(&parent, PREFIX, SUFFIX) {
-            // A directory that can be written to, and not be listed.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-            swept => swept.map_err(OutputError::io("create", path))?,
-        }
-        let staging = parent.join(format!("{PREFIX}{}{SUFFIX}", ImageId::random()));
-        let dir = StagingDir::create(staging).map_err(OutputError::io("create", path))?;
+        let dir = staging_beside(path)?;
         Ok(Self { path: path.to_owned(), existing, limit: 0o777, place, dir })
     }
 
@@ -209,6 +202,18 @@ impl OutputFile {
         let file = NewFile::adopt(self.place, partial.as_std_path(), MODE).map_err(&failed)?;
         file.limited_to(self.limit).publish(self.existing).map_err(failed)
     }
+}
+
+/// Makes a staging directory beside `path`; removes those of killed runs there.
+pub(crate) fn staging_beside(path: &Utf8Path) -> Result<StagingDir, OutputError> {
+    let parent = parent_of(path);
+    match sweep(&parent, PREFIX, SUFFIX) {
+        // A directory that can be written to, and not be listed.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        swept => swept.map_err(OutputError::io("create", path))?,
+    }
+    let staging = parent.join(format!("{PREFIX}{}{SUFFIX}", ImageId::random()));
+    StagingDir::create(staging).map_err(OutputError::io("create", path))
 }
 
 /// Fails if `output` would replace its source, or a file in it.

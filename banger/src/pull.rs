@@ -1,13 +1,8 @@
 //! The pipeline: reference to image, layers to tree, tree to ext4, then one rename.
 
-use std::sync::{Mutex, PoisonError};
-
 use banger_boot::{GuestAgents, InjectError, InjectReport, inject_guest_agents};
 use banger_ext4::{BuildReport, Ext4Options};
-use banger_oci::{
-    BlobCache, FlattenEvent, FlattenOptions, Flattened, Progress, PulledImage, Reference,
-    check_own_directory, flatten,
-};
+use banger_oci::{FlattenEvent, FlattenOptions, Flattened, PulledImage, Reference, flatten};
 use banger_tree::{
     Budget, Cancellation, ContentStore, LayerIndex, Metadata, ResolveAccount, RootfsError, Timestamp,
     TreeRootfs,
@@ -19,13 +14,13 @@ use crate::dirs::Dirs;
 use crate::discard_store::DiscardStore;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
+use crate::fetch::Fetch;
 use crate::guest_binary::digest_of;
 use crate::identity::uuid_of;
 use crate::image_user::user_warning;
 use crate::inject::agents_for;
 use crate::output::{OutputError, OutputFile, check_not_source};
 use crate::output_fd::OutputFd;
-use crate::pull_events::PullEvents;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
     BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageName, ImageRecord, ImageStore, LayerRecord,
@@ -117,6 +112,20 @@ pub(crate) fn pull_to_fd(
     }
 }
 
+/// Builds the ext4 file `path` of an image for the caller alone: without events of its end.
+pub(crate) fn pull_to_scratch(
+    request: &PullRequest,
+    path: &Utf8Path,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<(), Error> {
+    let run = PullRun { request, events, cancellation };
+    let image = run.resolve(dirs)?;
+    run.build(image, None, BuildPlace::Path(path))?;
+    run.check_cancelled()
+}
+
 /// Returns the metadata of the root file system that the layers of an image make, and makes no file.
 ///
 /// # Errors
@@ -198,16 +207,7 @@ impl PullRun<'_> {
 
     /// Finds the image that the reference means and starts its downloads.
     fn resolve(&self, dirs: &Dirs) -> Result<PulledImage, Error> {
-        check_own_directory(&dirs.cache)?;
-        let cache = BlobCache::open(dirs.cache.join("oci"))?;
-        let (events, cancellation) = (self.events.clone(), self.cancellation.clone());
-        let translation = Mutex::new(PullEvents::default());
-        let progress = Progress::new(move |event| {
-            let translated = translation.lock().unwrap_or_else(PoisonError::into_inner).translate(event);
-            if let Some(event) = translated {
-                events.emit(&event, &cancellation);
-            }
-        });
+        let Fetch { cache, progress } = Fetch::open(dirs, self.events, self.cancellation)?;
         // Documents and archives are charged like layers.
         let mut options = self.request.pull.clone();
         options.budget = self.request.limits.set_in(options.budget.renewed());

@@ -5,12 +5,58 @@ import "C"
 
 import (
 	"context"
+	"unsafe"
 )
 
 // ImportKernel imports a kernel into the store, and returns the document of `banger kernel import --json`. source is
-// "host", "image:NAME", or the path of a package, another tar, a kernel image, an ext4 file or a directory.
+// "host", "image:NAME", "docker://HOST/NAME", "oci:DIR", "oci-archive:FILE", "docker-archive:FILE", an https address
+// with [WithKernelSHA256], or the path of a package, another tar, a kernel image, an ext4 file or a directory.
 func (s *Store) ImportKernel(ctx context.Context, source string, given ...Option) ([]byte, error) {
-	text, free, err := cText("source", source)
+	return s.kernelTask(ctx, "source", source, given, func(
+		store *C.banger_store, source *C.char, options *C.banger_options, cancel *C.banger_cancel,
+		function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
+	) C.int {
+		return C.banger_kernel_import(store, source, options, cancel, function, user, json, failure)
+	})
+}
+
+// PullKernel pulls a kernel bundle, or an image with a kernel, into the store, and returns the document of `banger
+// kernel pull --json`. wanted is a name in [WithKernelCatalog], or a reference.
+func (s *Store) PullKernel(ctx context.Context, wanted string, given ...Option) ([]byte, error) {
+	return s.kernelTask(ctx, "wanted", wanted, given, func(
+		store *C.banger_store, wanted *C.char, options *C.banger_options, cancel *C.banger_cancel,
+		function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
+	) C.int {
+		return C.banger_kernel_pull(store, wanted, options, cancel, function, user, json, failure)
+	})
+}
+
+// PackKernels packs the kernel wanted, with those of [WithKernelAlso], as a bundle in the OCI layout dir, a directory
+// that is missing or empty. It returns the document of `banger kernel pack --json`.
+func (s *Store) PackKernels(ctx context.Context, wanted, dir string, given ...Option) ([]byte, error) {
+	place, free, err := cText("dir", dir)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return s.kernelTask(ctx, "wanted", wanted, given, func(
+		store *C.banger_store, wanted *C.char, options *C.banger_options, cancel *C.banger_cancel,
+		function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
+	) C.int {
+		return C.banger_kernel_pack(store, wanted, place, options, cancel, function, user, json, failure)
+	})
+}
+
+type kernelFunction func(
+	store *C.banger_store, text *C.char, options *C.banger_options, cancel *C.banger_cancel,
+	function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
+) C.int
+
+// kernelTask makes a call that tells its progress, and returns its document. name is that of the argument.
+func (s *Store) kernelTask(
+	ctx context.Context, name, argument string, given []Option, run kernelFunction,
+) ([]byte, error) {
+	text, free, err := cText(name, argument)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +74,7 @@ func (s *Store) ImportKernel(ctx context.Context, source string, given ...Option
 			}()
 			user := C.banger_go_handle(C.uintptr_t(userData))
 			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
-				return C.banger_kernel_import(store, text, options, cancel, function, user, &json, failure)
+				return run(store, text, options, cancel, function, user, &json, failure)
 			})
 		})
 	})

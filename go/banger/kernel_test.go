@@ -49,6 +49,7 @@ func TestKernels(t *testing.T) {
 	if listed, err := store.ListKernels(); err != nil || !bytes.Contains(listed, []byte(kernel.ID)) {
 		t.Errorf("%s: %v", listed, err)
 	}
+	testBundle(t, store)
 	if err := store.RemoveKernel(t.Context(), "one"); err != nil {
 		t.Error(err)
 	}
@@ -57,5 +58,42 @@ func TestKernels(t *testing.T) {
 	}
 	if _, err := store.ImportKernel(t.Context(), path, banger.WithMaxKernelBytes(100)); kindOf(err) != banger.KindLimit {
 		t.Errorf("a kernel beyond the limit: %v", err)
+	}
+}
+
+// testBundle packs the kernel "one" and pulls it again.
+func testBundle(t *testing.T, store *banger.Store) {
+	t.Helper()
+	layout := filepath.Join(t.TempDir(), "bundle")
+	source := banger.WithKernelSourceURL("https://example.org/linux")
+	document, err := store.PackKernels(t.Context(), "one", layout, source, banger.WithKernelTag("1"),
+		banger.WithKernelLicence("GPL-2.0-only"), banger.WithKernelSourceCommit("0123abc"))
+	if err != nil || !bytes.Contains(document, []byte("https://example.org/linux")) {
+		t.Fatalf("%s: %v", document, err)
+	}
+	if _, err := store.PackKernels(t.Context(), "one", layout, banger.WithKernelAlso("one")); kindOf(err) != banger.KindArgument {
+		t.Errorf("a layout that exists: %v", err)
+	}
+	arm64 := banger.WithPlatform("linux/arm64")
+	pulled, err := store.PullKernel(t.Context(), "oci:"+layout+":1", banger.WithName("two"), arm64)
+	if err != nil || !bytes.Contains(pulled, []byte("0123abc")) {
+		t.Errorf("%s: %v", pulled, err)
+	}
+	if err := store.RemoveKernel(t.Context(), "two"); err != nil {
+		t.Error(err)
+	}
+	catalog := filepath.Join(t.TempDir(), "kernels.toml")
+	if err := os.WriteFile(catalog, []byte("# empty\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.PullKernel(t.Context(), "one", banger.WithKernelCatalog(catalog)); kindOf(err) != banger.KindNotFound {
+		t.Errorf("a name that no catalog has: %v", err)
+	}
+	address := "https://127.0.0.1:1/vmlinux"
+	if _, err := store.ImportKernel(t.Context(), address); kindOf(err) != banger.KindArgument {
+		t.Errorf("an address without a digest: %v", err)
+	}
+	if _, err := store.ImportKernel(t.Context(), address, banger.WithKernelSHA256("0")); kindOf(err) != banger.KindArgument {
+		t.Errorf("a digest that is none: %v", err)
 	}
 }

@@ -270,6 +270,29 @@ func WithKernelPackage(texts ...string) Option { return listOption(C.BANGER_OPT_
 // WithMaxKernelBytes limits a kernel image, not compressed. Default: 1 GiB.
 func WithMaxKernelBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_KERNEL_BYTES, n) }
 
+// WithKernelSHA256 sets the SHA-256 digest of the file at the address in the source: 64 hexadecimal digits.
+func WithKernelSHA256(text string) Option { return textOption(C.BANGER_OPT_KERNEL_SHA256, text) }
+
+// WithKernelCatalog sets the catalogs; the last one wins. Default: none.
+func WithKernelCatalog(texts ...string) Option { return listOption(C.BANGER_OPT_KERNEL_CATALOG, texts) }
+
+// WithKernelAlso adds further kernels to the bundle, for other architectures.
+func WithKernelAlso(texts ...string) Option { return listOption(C.BANGER_OPT_KERNEL_ALSO, texts) }
+
+// WithKernelTag sets the tag of the bundle. Default: "latest".
+func WithKernelTag(text string) Option { return textOption(C.BANGER_OPT_KERNEL_TAG, text) }
+
+// WithKernelLicence sets the licence. Default: that of the bundle a kernel came in, or "GPL-2.0-only".
+func WithKernelLicence(text string) Option { return textOption(C.BANGER_OPT_KERNEL_LICENCE, text) }
+
+// WithKernelSourceURL sets the address of the source. Default: that of the bundle a kernel came in.
+func WithKernelSourceURL(text string) Option { return textOption(C.BANGER_OPT_KERNEL_SOURCE_URL, text) }
+
+// WithKernelSourceCommit sets the commit of the source. Default: that of the bundle a kernel came in.
+func WithKernelSourceCommit(text string) Option {
+	return textOption(C.BANGER_OPT_KERNEL_SOURCE_COMMIT, text)
+}
+
 // WithVMM sets the virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default:
 // "qemu".
 func WithVMM(text string) Option { return textOption(C.BANGER_OPT_VMM, text) }

@@ -44,3 +44,43 @@ def test_a_source_that_is_none(store: banger.Store, tmp_path: Path) -> None:
     with pytest.raises(banger.LimitError):
         store.import_kernel(image(tmp_path / "Image"), max_kernel_bytes=100)
     assert store.list_kernels()["kernels"] == []
+
+
+def test_a_bundle_of_kernels(store: banger.Store, tmp_path: Path) -> None:
+    store.import_kernel(image(tmp_path / "Image"), name="one")
+    packed = store.pack_kernels(
+        "one",
+        tmp_path / "bundle",
+        kernel_tag="1",
+        kernel_licence="GPL-2.0-only",
+        kernel_source_url="https://example.org/linux",
+        kernel_source_commit="0123abc",
+    )
+    assert packed["kernels"][0]["source_commit"] == "0123abc"
+    assert store.pack_kernels("one", tmp_path / "again")["tag"] == "latest"
+    with pytest.raises(banger.ArgumentError, match="not empty"):
+        store.pack_kernels("one", tmp_path / "bundle")
+    with pytest.raises(banger.ArgumentError, match="arm64, too"):
+        store.pack_kernels("one", tmp_path / "two", kernel_also=["one"])
+    reference = f"oci:{tmp_path}/bundle:1"
+    pulled = store.pull_kernel(reference, name="two", platform="linux/arm64")
+    assert pulled["bundle"]["source_url"] == "https://example.org/linux"
+    assert pulled["digest"] == store.show_kernel("one")["digest"]
+    imported = store.import_kernel(reference, name="two", platform="linux/arm64")
+    assert imported["unchanged"] is True
+    with pytest.raises(banger.NotFoundError):
+        store.pull_kernel(reference, platform="linux/amd64")
+
+
+def test_catalogs_and_addresses(store: banger.Store, tmp_path: Path) -> None:
+    catalog = tmp_path / "kernels.toml"
+    catalog.write_text("[one]\n")
+    with pytest.raises(banger.NotFoundError, match="one"):
+        store.pull_kernel("one", kernel_catalog=[catalog])
+    catalog.write_text("[one\n")
+    with pytest.raises(banger.DamagedError, match="line 1"):
+        store.pull_kernel("one", kernel_catalog=[catalog])
+    with pytest.raises(banger.ArgumentError, match="SHA-256"):
+        store.import_kernel("https://127.0.0.1:1/vmlinux")
+    with pytest.raises(banger.ArgumentError, match="SHA256"):
+        store.import_kernel("https://127.0.0.1:1/vmlinux", kernel_sha256="0")

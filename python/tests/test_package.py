@@ -68,6 +68,8 @@ def test_every_option_of_the_library_can_be_given() -> None:
         banger.PullOptions,
         banger.BuildOptions,
         banger.KernelOptions,
+        banger.KernelPackOptions,
+        banger.KernelPullOptions,
         banger.CheckOptions,
         banger.BootPlanOptions,
         banger.PruneOptions,

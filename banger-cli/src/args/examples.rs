@@ -26,6 +26,22 @@ Examples:
 If an image with the same name, digest and options exists, banger keeps it.
 banger uses the credentials of `docker login` and `podman login`.";
 
+pub(super) const KERNEL_PULL: &str = "\
+Examples:
+  banger kernel pull registry.example/kernels/debian-cloud:6.1 --name debian
+  banger kernel pull oci:bundle --platform linux/arm64
+  banger kernel pull debian-cloud
+
+Without a catalog there are no names; docs/kernels.md shows how to write one.";
+
+pub(super) const KERNEL_PACK: &str = "\
+Examples:
+  banger kernel pack debian bundle --source-url https://snapshot.debian.org/package/linux/6.1.170-1/
+  banger kernel pack debian-amd64 debian-arm64 bundle --tag 6.1
+  skopeo copy --all oci:bundle:6.1 docker://registry.example/kernels/debian:6.1
+
+Whoever publishes a kernel must offer its source: see the GPL, version 2, section 3.";
+
 pub(super) const KERNEL_CHECK: &str = "\
 Examples:
   banger kernel check debian-bookworm debian
@@ -54,6 +70,7 @@ Examples:
   banger kernel import linux-image-6.1.0-50-cloud-amd64_6.1.170-1_amd64.deb --name debian
   banger kernel import linux-image-6.8.0-31-generic.deb linux-modules-6.8.0-31-generic.deb
   banger kernel import image:fedora
+  banger kernel import docker://registry.example/linuxkit/kernel:6.6
   banger kernel import --kernel arch/x86/boot/bzImage --config .config --modules build/lib/modules
 
 If a kernel with the same name and files exists, banger keeps it.";

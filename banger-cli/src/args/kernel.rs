@@ -6,13 +6,22 @@ use clap::{Args, Subcommand};
 
 use super::boot::VmmArguments;
 use super::examples;
-use super::places::StateArguments;
+use super::patience::PatienceArguments;
+use super::places::{CacheArguments, StateArguments};
+
+use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KernelCommand {
     /// Import a kernel; print its directory.
     #[command(after_help = examples::KERNEL_IMPORT)]
     Import(Box<KernelImportArguments>),
+    /// Pull a kernel bundle; print its directory.
+    #[command(after_help = examples::KERNEL_PULL)]
+    Pull(Box<KernelPullArguments>),
+    /// Pack kernels as a bundle, for a registry; print the digest of its index.
+    #[command(after_help = examples::KERNEL_PACK)]
+    Pack(Box<KernelPackArguments>),
     /// List kernels.
     #[command(visible_alias = "ls")]
     List {
@@ -68,6 +77,12 @@ pub(crate) struct KernelImportArguments {
     /// FILE                          a bzImage, vmlinux or arm64 Image
     /// image:NAME                    a managed image
     /// host                          the kernel that this machine runs
+    /// docker://HOST/NAME[:TAG]      a kernel bundle, or an image with a kernel, in a registry
+    /// oci:DIR[:NAME]                the same in an OCI layout
+    /// oci-archive:FILE[:NAME]       the same in an OCI layout in a tar
+    /// docker-archive:FILE[:NAME]    an image with a kernel in a tar that `docker save` wrote
+    /// https://ADDRESS               a file such as those above; needs --sha256
+    /// A source that starts otherwise is a path; ./host and ./oci:x are always paths.
     #[arg(value_name = "SOURCE", verbatim_doc_comment, required_unless_present = "kernel")]
     pub(crate) sources: Vec<String>,
     /// Take this bzImage, vmlinux or arm64 Image instead of SOURCE.
@@ -85,6 +100,81 @@ pub(crate) struct KernelImportArguments {
     /// Give the kernel this name [default: its release].
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Expect this SHA-256 digest of the file at https://ADDRESS.
+    #[arg(long, value_name = "HEX", conflicts_with = "kernel")]
+    pub(crate) sha256: Option<String>,
+    #[command(flatten)]
+    pub(crate) download: KernelDownloadArguments,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KernelPullArguments {
+    /// Kernel to pull. A text of letters, digits, `.`, `_` and `-` is a NAME, others are references:
+    /// NAME                                 the bundle of this name in the catalogs
+    /// HOST/NAME[:TAG], docker://HOST/NAME  a bundle, or an image with a kernel, in a registry
+    /// oci:DIR[:NAME]                       the same in an OCI layout
+    /// oci-archive:FILE[:NAME]              the same in an OCI layout in a tar
+    #[arg(value_name = "NAME|REF", verbatim_doc_comment)]
+    pub(crate) wanted: String,
+    /// Give the kernel this name [default: NAME, or its release].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Read this catalog; may be given several times, and the last one wins [default:
+    /// /etc/banger/kernels.toml, then $XDG_CONFIG_HOME/banger/kernels.toml].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalog: Vec<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) download: KernelDownloadArguments,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+}
+
+/// How kernels are downloaded.
+#[derive(Debug, Args)]
+pub(crate) struct KernelDownloadArguments {
+    /// Take the kernel for this platform, such as linux/arm64 [default: linux and this machine's
+    /// architecture].
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Use http for any registry. A registry on this machine is tried with http if https does not
+    /// answer.
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// Trust the certificates in this PEM file, besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_cert: Option<Utf8PathBuf>,
+    /// Refuse downloads of more than SIZE [default: 1 TiB].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_download: Option<Size>,
+    #[command(flatten)]
+    pub(crate) patience: PatienceArguments,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KernelPackArguments {
+    /// Kernels to pack: names, ids, or unique prefixes of ids; each for another architecture.
+    #[arg(value_name = "KERNEL", required = true)]
+    pub(crate) kernels: Vec<String>,
+    /// Directory to write the OCI layout to; it is missing or empty.
+    #[arg(value_name = "DIR")]
+    pub(crate) layout: Utf8PathBuf,
+    /// Give the bundle this tag in the layout.
+    #[arg(long, default_value = "latest")]
+    pub(crate) tag: String,
+    /// State this licence, an SPDX expression [default: that of the bundle that the kernel came in, or
+    /// GPL-2.0-only].
+    #[arg(long, value_name = "SPDX")]
+    pub(crate) licence: Option<String>,
+    /// State this address of the source [default: that of the bundle that the kernel came in].
+    #[arg(long, value_name = "URL")]
+    pub(crate) source_url: Option<String>,
+    /// State this commit of the source [default: that of the bundle that the kernel came in].
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) source_commit: Option<String>,
     #[command(flatten)]
     pub(crate) state: StateArguments,
 }

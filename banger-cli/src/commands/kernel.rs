@@ -1,15 +1,17 @@
-//! `banger kernel import | list | show | rm`.
+//! `banger kernel import | list | show | rm`; `kernel_bundle` has the others.
 
 use std::time::Instant;
 
 use banger::{
-    ConfigOrigin, DamagedImage, Dirs, ImageName, ImportedKernelFile, KernelDocument, KernelImportRequest,
-    KernelListingDocument, KernelSourceName, KernelStore, PlainFiles,
+    Advice, ArgumentError, ConfigOrigin, DamagedImage, Digest, Dirs, ImageName, ImportedKernelFile,
+    KernelDocument, KernelImportRequest, KernelListingDocument, KernelSourceName, KernelStore, PlainFiles,
+    PullOptions, Setting,
 };
 
+use super::limits;
 use super::removal::remove_each;
 use crate::args::ProgressStyle;
-use crate::args::kernel::KernelImportArguments;
+use crate::args::kernel::{KernelDownloadArguments, KernelImportArguments};
 use crate::failure::{CommandError, output};
 use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
@@ -37,7 +39,9 @@ pub(super) fn import(
         }
     };
     let name = arguments.name.as_deref().map(str::parse::<ImageName>).transpose()?;
-    let request = KernelImportRequest::new(KernelSourceName::Host).with_sources(sources).with_name(name);
+    let mut request = KernelImportRequest::new(KernelSourceName::Host).with_sources(sources).with_name(name);
+    request.pull = pull_options(&arguments.download)?;
+    request.sha256 = arguments.sha256.as_deref().map(sha256).transpose()?;
     let started = Instant::now();
     let cancellation = cancel_on_signal(printer);
     let events = progress::handler(style, printer);
@@ -49,7 +53,31 @@ pub(super) fn import(
     output(printer.result(&KernelDocument::from(&imported), &format!("{path}\n")))
 }
 
-fn summary(imported: &ImportedKernelFile, started: Instant) -> String {
+/// Returns the digest that the user wrote, with or without `sha256:`.
+fn sha256(text: &str) -> Result<Digest, ArgumentError> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    format!("sha256:{}", hex.to_ascii_lowercase()).parse().map_err(|_| {
+        let advice = Advice::new("write its 64 hexadecimal digits, as sha256sum prints them");
+        ArgumentError::new(Setting("sha256"), text, "it is not a SHA-256 digest").with_advice(advice)
+    })
+}
+
+/// Returns how kernels are downloaded.
+pub(super) fn pull_options(arguments: &KernelDownloadArguments) -> Result<PullOptions, CommandError> {
+    let mut pull = PullOptions::default();
+    // Who runs the command has logged in by docker or podman.
+    pull.credentials = banger::CredentialSource::User;
+    pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
+    pull.plain_http = arguments.plain_http;
+    pull.ca_cert.clone_from(&arguments.ca_cert);
+    if let Some(Size(bytes)) = arguments.max_download {
+        pull.max_download_bytes = bytes;
+    }
+    limits::apply_patience(&arguments.patience, &mut pull);
+    Ok(pull)
+}
+
+pub(super) fn summary(imported: &ImportedKernelFile, started: Instant) -> String {
     let record = &imported.stored.record;
     let (name, release, architecture) = (&record.name, &record.release, record.architecture);
     if imported.unchanged {
@@ -115,6 +143,15 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Com
     line("source", &kernel.source);
     if let Some(package) = &kernel.package {
         line("package", &format!("{} {}", package.name, package.version));
+    }
+    if let Some(bundle) = &kernel.bundle {
+        line("bundle", &bundle.digest);
+        line("licence", &bundle.facts.licence);
+        for (key, value) in
+            [("source URL", &bundle.facts.source_url), ("commit", &bundle.facts.source_commit)]
+        {
+            value.iter().for_each(|value| line(key, value));
+        }
     }
     line("digest", &kernel.digest);
     line("created", &kernel.created);

@@ -1,8 +1,8 @@
 //! Limits as they are given.
 
-use banger::Limits;
+use banger::{Cost, Limits, PullOptions};
 
-use crate::args::LimitArguments;
+use crate::args::{LimitArguments, PatienceArguments};
 use crate::units::Size;
 
 /// Puts what was given in the place of the defaults.
@@ -22,5 +22,17 @@ pub(super) fn apply(arguments: &LimitArguments, limits: &mut Limits) {
         (&mut limits.max_layers, arguments.max_layers),
     ] {
         *limit = given.unwrap_or(*limit);
+    }
+}
+
+/// Puts the given limits on waiting in the place of the defaults.
+pub(super) fn apply_patience(arguments: &PatienceArguments, pull: &mut PullOptions) {
+    if let Some(Size(bytes)) = arguments.min_rate {
+        pull.min_rate_bytes = bytes;
+    }
+    pull.max_wait = arguments.max_wait.unwrap_or(pull.max_wait);
+    pull.max_time = arguments.max_time.unwrap_or(pull.max_time);
+    if let Some(urls) = arguments.max_urls {
+        pull.budget = pull.budget.clone().with_limit(Cost::Urls, urls);
     }
 }

@@ -8,6 +8,7 @@ mod guest;
 mod image_build;
 mod images;
 mod kernel;
+mod kernel_bundle;
 mod limits;
 mod pull;
 mod removal;
@@ -77,7 +78,15 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
 fn kernel(command: &KernelCommand, progress: ProgressStyle, printer: &Printer) -> Result<(), CommandError> {
     match command {
         KernelCommand::Import(import) => {
-            kernel::import(import, &dirs(Some(&import.state), None)?, progress, printer)
+            let dirs = dirs(Some(&import.state), Some(&import.download.cache))?;
+            kernel::import(import, &dirs, progress, printer)
+        }
+        KernelCommand::Pull(pull) => {
+            let dirs = dirs(Some(&pull.state), Some(&pull.download.cache))?;
+            kernel_bundle::pull(pull, &dirs, progress, printer)
+        }
+        KernelCommand::Pack(pack) => {
+            kernel_bundle::pack(pack, &dirs(Some(&pack.state), None)?, progress, printer)
         }
         KernelCommand::List { quiet, state } => kernel::list(*quiet, &dirs(Some(state), None)?, printer),
         KernelCommand::Show { name, state } => kernel::show(name, &dirs(Some(state), None)?, printer),

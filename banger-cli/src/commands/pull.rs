@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use banger::{Cost, Dirs, ImageDocument, ImageName, ImageSize, PullRequest, PulledFile};
+use banger::{Dirs, ImageDocument, ImageName, ImageSize, PullRequest, PulledFile};
 
 use crate::args::{ProgressStyle, PullArguments};
 use crate::commands::limits;
@@ -60,15 +60,7 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
     ] {
         *limit = given.map_or(*limit, |Size(bytes)| bytes);
     }
-    let patience = &arguments.patience;
-    if let Some(Size(bytes)) = patience.min_rate {
-        pull.min_rate_bytes = bytes;
-    }
-    pull.max_wait = patience.max_wait.unwrap_or(pull.max_wait);
-    pull.max_time = patience.max_time.unwrap_or(pull.max_time);
-    if let Some(urls) = patience.max_urls {
-        pull.budget = pull.budget.clone().with_limit(Cost::Urls, urls);
-    }
+    limits::apply_patience(&arguments.patience, pull);
     limits::apply(&arguments.limits, &mut request.limits);
     Ok(request)
 }

@@ -17,6 +17,10 @@ use crate::support::{Home, error_text, text};
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/errors.txt");
 
+/// A catalog with one kernel.
+const PINNED: &str = "[debian]\narm64 = \"registry.example/debian@sha256:\
+                      e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\n";
+
 /// Command lines without `banger`, words apart by spaces. `HOST` is a registry that knows nothing, and
 /// `LOCKED` one that wants a login.
 const COMMANDS: &[&str] = &[
@@ -94,6 +98,23 @@ const COMMANDS: &[&str] = &[
     "kernel import --kernel kernel --modules tree",
     "kernel import --kernel kernel --config text",
     "kernel import kernel --name linux",
+    "kernel import https://registry.example/linux.deb",
+    "kernel import http://registry.example/linux.deb",
+    "kernel import http://HOST/linux.deb --sha256 text",
+    "kernel import text --sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "kernel import kernel --platform linux/amd64",
+    "kernel import docker://HOST/some/kernel:1 --plain-http",
+    "kernel import podman:kernel",
+    "kernel pull debian",
+    "kernel pull debian --catalog text",
+    "kernel pull debian --catalog wrong.toml",
+    "kernel pull debian --catalog arm64.toml --platform linux/amd64",
+    "kernel pull fedora --catalog arm64.toml",
+    "kernel pull HOST/some/kernel:1 --plain-http",
+    "kernel pack nothing out/bundle",
+    "kernel pack linux linux out/bundle",
+    "kernel pack linux tree",
+    "kernel pack linux out/bundle --tag -",
     "kernel show nothing",
     "kernel rm nothing",
     // Checks and plans.
@@ -171,6 +192,8 @@ fn make_files(home: &Home) {
         ("text", b"no image\n"),
         ("there.ext4", b"something"),
         ("empty", b""),
+        ("wrong.toml", b"[debian]\namd64 = \"registry.example/debian:1\"\n"),
+        ("arm64.toml", PINNED.as_bytes()),
     ] {
         fs::write(home.path(name), bytes).unwrap();
     }
@@ -261,7 +284,7 @@ fn errors_read_as_they_did() {
         writeln!(snapshot, "$ banger {line}\n{code} {kind}\n{error}\n").unwrap();
     }
     assert!(odd.is_empty(), "no error of one line:\n{}", odd.join("\n"));
-    assert!(codes.len() >= 43, "{} codes: {codes:?}", codes.len());
+    assert!(codes.len() >= 47, "{} codes: {codes:?}", codes.len());
     if std::env::var_os("BANGER_BLESS").is_some_and(|value| value == "1") {
         fs::create_dir_all(Path::new(SNAPSHOT).parent().unwrap()).unwrap();
         fs::write(SNAPSHOT, snapshot).unwrap();

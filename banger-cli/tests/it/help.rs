@@ -54,7 +54,9 @@ fn options_stand_only_on_the_commands_that_use_them() {
         let leaf = !help.contains("\nCommands:\n");
         let (state, cache) = match words[1..] {
             ["image", "cache", ..] => (false, leaf),
-            ["image", "pull" | "boot-plan", ..] | ["doctor", ..] => (true, true),
+            ["image", "pull" | "boot-plan", ..] | ["doctor", ..] | ["kernel", "import" | "pull", ..] => {
+                (true, true)
+            }
             ["image" | "kernel", ..] => (leaf, false),
             _ => (false, false),
         };

@@ -18,6 +18,8 @@ mod image_choice;
 mod injection;
 mod interruption;
 mod kernel;
+mod kernel_bundle;
+mod kernel_download;
 mod memory;
 mod output;
 mod real_images;

@@ -58,6 +58,12 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
         let _ = answer(|out, error| {
             banger_kernel_import(store, nowhere, none, null(), None, null_mut(), out, error)
         });
+        let _ = answer(|out, error| {
+            banger_kernel_pull(store, nowhere, none, null(), None, null_mut(), out, error)
+        });
+        let _ = answer(|out, error| {
+            banger_kernel_pack(store, nowhere, nowhere, none, null(), None, null_mut(), out, error)
+        });
         let _ = answer(|out, error| banger_kernel_check(store, nowhere, null(), none, null(), out, error));
         let _ = answer(|out, error| banger_boot_plan(store, nowhere, null(), none, null(), out, error));
         let options = banger_options_new();
@@ -121,6 +127,8 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_image_build",
         "banger_kernel_check",
         "banger_kernel_import",
+        "banger_kernel_pack",
+        "banger_kernel_pull",
         "banger_metadata_of_image",
         "banger_pull",
         "banger_pull_to_fd",

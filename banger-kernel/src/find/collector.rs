@@ -22,6 +22,8 @@ use crate::run::{ImportRun, MAX_KERNEL};
 const MAX_KERNELS: usize = 64;
 /// Most releases with modules, and most configurations.
 const MAX_RELEASES: usize = 64;
+/// The label of the configuration of the only kernel.
+const ANY_RELEASE: &str = "";
 /// Largest configuration.
 pub(crate) const MAX_CONFIG_BYTES: u64 = 4 << 20;
 
@@ -92,6 +94,29 @@ impl<'a> Collector<'a> {
             _ => None,
         };
         self.kernel(String::new(), label, KernelRank::Root, member)
+    }
+
+    /// Takes the only kernel of an image; its path says nothing about its release.
+    pub(super) fn only_kernel(
+        &mut self,
+        path: &GuestPath,
+        member: &mut dyn Member,
+    ) -> Result<(), KernelError> {
+        self.kernel(path.to_string(), None, KernelRank::Root, member)
+    }
+
+    /// Takes the configuration of the only kernel.
+    pub(super) fn only_config(
+        &mut self,
+        path: &GuestPath,
+        member: &mut dyn Member,
+    ) -> Result<(), KernelError> {
+        self.config(path, ANY_RELEASE, member)
+    }
+
+    /// Adds a fact that the user should know.
+    pub(super) fn warn(&mut self, message: String) {
+        self.found.warnings.push(message);
     }
 
     fn kernel(
@@ -214,7 +239,8 @@ fn newer(a: &Candidate, b: &Candidate) -> Ordering {
 impl Collected {
     /// Returns the configuration of the kernel `release`.
     pub(crate) fn config_of(&self, release: &str) -> Option<&Utf8Path> {
-        let fitting = self.configs.iter().find(|(label, _)| label == release);
+        let of = |wanted: &str| self.configs.iter().find(|(label, _)| label == wanted);
+        let fitting = of(release).or_else(|| of(ANY_RELEASE));
         fitting.map(|(_, path)| path.as_path())
     }
 

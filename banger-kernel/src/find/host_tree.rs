@@ -12,7 +12,7 @@ use banger_tree::{FileType, GuestPath};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::tree::KernelTree;
+use super::kernel_tree::KernelTree;
 use crate::error::KernelError;
 
 /// A directory of the host.

@@ -1,23 +1,16 @@
 //! Directories and ext4 images: looks at the kernels in them, and reads the files of the newest one only.
 
-use banger_tree::{Cost, FileType, GuestPath, PathError, Rootfs, RootfsError};
+use banger_tree::{Cost, FileType, GuestPath, PathError};
 
 use super::collector::Collector;
+use super::image_layout::read_kernel_image;
+use super::kernel_tree::{KernelTree, TreeMember};
 use super::place::{Place, place_of};
 use super::release::compare_releases;
 use crate::error::KernelError;
 use crate::image::{HEAD_BYTES, release_in_head};
-use crate::read::{Entries as _, Member, Sink};
-use crate::run::{ImportRun, PIECE_BYTES};
-
-/// A root file system that kernels are looked for in.
-pub(crate) trait KernelTree {
-    /// Returns the names and types in a directory, in the order of the names; empty if it is not a directory.
-    fn read_dir(&self, path: &GuestPath) -> Result<Vec<(Vec<u8>, FileType)>, KernelError>;
-
-    /// Reads bytes of a regular file; returns 0 at its end.
-    fn read_at(&self, path: &GuestPath, offset: u64, buffer: &mut [u8]) -> Result<usize, KernelError>;
-}
+use crate::read::Entries as _;
+use crate::run::ImportRun;
 
 /// Deepest directory of modules.
 const MAX_DEPTH: usize = 64;
@@ -59,7 +52,9 @@ pub(crate) fn read_tree(
             newest = Some((release, path.clone()));
         }
     }
-    let Some((release, kernel)) = newest else { return Ok(()) };
+    let Some((release, kernel)) = newest else {
+        return if wanted.is_none() { read_kernel_image(run, tree, collector) } else { Ok(()) };
+    };
     collector.file(kernel.as_bytes(), &mut TreeMember { run, tree, path: &kernel })?;
     for path in &paths {
         if matches!(place_of(path), Some(Place::Config { .. })) {
@@ -181,64 +176,4 @@ fn join(run: &ImportRun<'_>, directory: &GuestPath, name: &[u8]) -> Result<Guest
 
 fn bad_path(run: &ImportRun<'_>, error: &PathError) -> KernelError {
     run.damaged(error.to_string())
-}
-
-/// A file in a tree.
-struct TreeMember<'a> {
-    run: &'a ImportRun<'a>,
-    tree: &'a dyn KernelTree,
-    path: &'a GuestPath,
-}
-
-impl Member for TreeMember<'_> {
-    fn copy_to(&mut self, sink: &mut dyn Sink) -> Result<(), KernelError> {
-        let mut buffer = vec![0; PIECE_BYTES];
-        let mut offset = 0;
-        loop {
-            self.run.check()?;
-            match self.tree.read_at(self.path, offset, &mut buffer)? {
-                0 => return Ok(()),
-                length => {
-                    sink.put(&buffer[..length])?;
-                    offset += length as u64;
-                    self.run.read_more(length as u64);
-                }
-            }
-        }
-    }
-}
-
-/// The tree of a [`Rootfs`].
-pub(crate) struct RootfsTree<'a> {
-    pub(crate) rootfs: &'a dyn Rootfs,
-    /// The name of the image in messages.
-    pub(crate) name: &'a str,
-}
-
-impl RootfsTree<'_> {
-    fn failed(&self, source: RootfsError) -> KernelError {
-        match source {
-            RootfsError::Cancelled => KernelError::Cancelled,
-            source => KernelError::Rootfs { path: self.name.to_owned(), source },
-        }
-    }
-}
-
-impl KernelTree for RootfsTree<'_> {
-    fn read_dir(&self, path: &GuestPath) -> Result<Vec<(Vec<u8>, FileType)>, KernelError> {
-        match self.rootfs.stat(path) {
-            Ok(Some(stat)) if stat.file_type == FileType::Directory => {}
-            // A parent that is not a directory has nothing below it.
-            Ok(_) | Err(RootfsError::NotADirectory { .. } | RootfsError::NotFound { .. }) => {
-                return Ok(Vec::new());
-            }
-            Err(error) => return Err(self.failed(error)),
-        }
-        let entries = self.rootfs.read_dir(path).map_err(|error| self.failed(error))?;
-        Ok(entries.into_iter().map(|entry| (entry.name, entry.file_type)).collect())
-    }
-
-    fn read_at(&self, path: &GuestPath, offset: u64, buffer: &mut [u8]) -> Result<usize, KernelError> {
-        self.rootfs.read_at(path, offset, buffer).map_err(|error| self.failed(error))
-    }
 }

@@ -14,7 +14,7 @@ pub(crate) use deb::read_deb;
 pub(crate) use lzma::{LZMA_MAGIC, lzma_decoder};
 pub use package::PackageInfo;
 pub(crate) use rpm::{RPM_MAGIC, read_rpm};
-pub(crate) use tar::read_tar;
+pub(crate) use tar::{read_tar, read_tar_stream};
 
 use std::io::{self, Read};
 

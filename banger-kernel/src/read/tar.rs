@@ -29,7 +29,7 @@ pub(crate) fn read_tar(
 }
 
 /// Passes the entries of a tar on.
-pub(super) fn read_tar_stream<R: Read>(
+pub(crate) fn read_tar_stream<R: Read>(
     run: &ImportRun<'_>,
     stream: Metered<'_, R>,
     entries: &mut dyn Entries,

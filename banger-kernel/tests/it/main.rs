@@ -6,6 +6,9 @@
 )]
 
 mod boot_plan;
+mod bundle;
+mod bundle_damage;
+mod bundle_editor;
 mod check;
 mod formats;
 mod hostile;

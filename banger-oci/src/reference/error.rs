@@ -6,17 +6,26 @@ use banger_tree::{Advice, ErrorKind, Failure};
 
 /// A string that is not an image reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an image reference: {reason}")]
+#[error("`{text}` is not {what}: {reason}")]
 #[non_exhaustive]
 pub struct ReferenceError {
     /// The string.
     pub text: String,
     /// The reason.
     pub reason: String,
+    /// The kind of text that it should be.
+    what: &'static str,
     advice: Option<Cow<'static, str>>,
 }
 
 impl ReferenceError {
+    /// Returns the error of a text that is not the address of a file.
+    #[cfg(feature = "registry")]
+    pub(crate) fn of_address(text: &str, reason: &str, advice: &'static str) -> Self {
+        let (text, reason) = (crate::one_line::one_line(text), reason.to_owned());
+        Self { text, reason, what: "an address of a file", advice: Some(advice.into()) }
+    }
+
     /// Returns a number that stays the same for this failure in all versions.
     pub fn code(&self) -> u32 {
         100
@@ -50,7 +59,8 @@ impl Unfit {
     }
 
     pub(super) fn into_error(self, text: &str) -> ReferenceError {
-        ReferenceError { text: text.to_owned(), reason: self.reason, advice: self.advice }
+        let what = "an image reference";
+        ReferenceError { text: text.to_owned(), reason: self.reason, what, advice: self.advice }
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn manifest_kind(media_type: &str) -> ManifestKind {
 }
 
 /// A media type without parameters, in lowercase.
-fn bare_type(media_type: &str) -> String {
+pub(crate) fn bare_type(media_type: &str) -> String {
     media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
@@ -162,11 +162,16 @@ impl Manifest {
     /// [`PullError::Malformed`], [`PullError::Schema1`], [`PullError::OverBudget`], and
     /// [`PullError::NotAnImage`] for artifacts.
     pub fn parse(bytes: &[u8], declared: Option<&str>, what: &str) -> Result<Self, PullError> {
-        Self::parse_within(bytes, &[declared], what, &Budget::default()).map(|(manifest, _)| manifest)
+        let (manifest, _) = Self::parse_within(bytes, &[declared], what, &Budget::default())?;
+        match &manifest {
+            Self::Image(image) => image.check(what)?,
+            Self::Index(_) => {}
+        }
+        Ok(manifest)
     }
 
-    /// Like [`parse`](Self::parse), with several declared types. Charges the values of the document to
-    /// `budget`; returns a warning if types of one kind differ.
+    /// Like [`parse`](Self::parse), with several declared types, and for artifacts too. Charges the values of the
+    /// document to `budget`; returns a warning if types of one kind differ.
     pub(crate) fn parse_within(
         bytes: &[u8],
         declared: &[Option<&str>],
@@ -241,7 +246,6 @@ impl Manifest {
             return Err(malformed("it has neither layers nor manifests".to_owned()));
         }
         let image: ImageManifest = json::from_text(&text).map_err(PullError::document(what))?;
-        image.check(what)?;
         Ok((Self::Image(image), warning))
     }
 }
@@ -365,7 +369,8 @@ impl IndexEntry {
 }
 
 impl ImageManifest {
-    fn check(&self, what: &str) -> Result<(), PullError> {
+    /// Fails if it is not the manifest of an image.
+    pub(crate) fn check(&self, what: &str) -> Result<(), PullError> {
         let not_an_image = |reason: String| PullError::NotAnImage { what: what.to_owned(), reason };
         match bare_type(&self.config.media_type).as_str() {
             OCI_CONFIG | DOCKER_CONFIG => {}

@@ -2,6 +2,7 @@
 //! feature `registry`.
 
 mod access;
+mod artifact;
 mod attempt;
 mod auth;
 mod background;
@@ -36,7 +37,10 @@ mod stop;
 mod threads;
 mod trace;
 mod transfer;
+mod wanted;
+mod web_file;
 
+pub use artifact::PulledArtifact;
 pub use auth::{Credential, CredentialSource};
 pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal, check_own_directory};
 pub use config::{ContainerConfig, ImageConfig, RootfsConfig};
@@ -49,3 +53,4 @@ pub use options::PullOptions;
 pub use pull::PulledImage;
 pub use puller::{Puller, pull};
 pub use slots::ReadPermit;
+pub use web_file::{WebFile, WebFileAddress};

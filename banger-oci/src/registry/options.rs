@@ -9,6 +9,7 @@ use crate::platform::Platform;
 use crate::registry::auth::CredentialSource;
 use crate::registry::cap::Cap;
 use crate::registry::error::PullError;
+use crate::registry::wanted::Wanted;
 
 /// How an image is pulled.
 ///
@@ -61,6 +62,8 @@ pub struct PullOptions {
     pub max_config_bytes: u64,
     /// The largest total of compressed layers. Default: 1 TiB.
     pub max_download_bytes: u64,
+    /// The kind of content.
+    pub(crate) wanted: Wanted,
 }
 
 banger_tree::setters! {
@@ -132,6 +135,7 @@ impl Default for PullOptions {
             max_manifest_bytes: 4 << 20,
             max_config_bytes: 16 << 20,
             max_download_bytes: 1 << 40,
+            wanted: Wanted::Image,
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::registry::source::{
 };
 use crate::registry::stop::PullStop;
 use crate::registry::trace::trace;
+use crate::registry::wanted::Wanted;
 
 /// An image with a checked manifest and configuration. Its layers can be read, while some of them may still
 /// be downloading.
@@ -174,7 +175,15 @@ impl Chosen {
         progress: &Progress,
     ) -> Result<Vec<Layer>, PullError> {
         let descriptors = &self.manifest.layers;
-        let diff_ids = &self.config.rootfs.diff_ids;
+        let of_blobs: Vec<Digest>;
+        let diff_ids = match options.wanted {
+            Wanted::Image => &self.config.rootfs.diff_ids,
+            // The blobs of an artifact are read as they are.
+            Wanted::Artifact(_) => {
+                of_blobs = descriptors.iter().map(|blob| blob.digest.clone()).collect();
+                &of_blobs
+            }
+        };
         if descriptors.is_empty() || descriptors.len() != diff_ids.len() {
             return Err(PullError::LayerCount {
                 digest: self.digest.clone(),

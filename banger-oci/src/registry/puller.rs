@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use banger_tree::Cancellation;
 
+use crate::digest::Digest;
 use crate::reference::Reference;
+use crate::registry::artifact::{PulledArtifact, find_artifact};
 use crate::registry::cache::BlobCache;
 use crate::registry::engine::{Engine, PullerOptions};
 use crate::registry::error::PullError;
@@ -12,6 +14,7 @@ use crate::registry::event::Progress;
 use crate::registry::options::PullOptions;
 use crate::registry::pull::{PulledImage, find_image};
 use crate::registry::stop::PullStop;
+use crate::registry::web_file::{WebFile, WebFileAddress, fetch_web_file};
 
 /// Pulls images. Clones share the threads, the connections, the tokens of registries, and the limits
 /// on parallel work; use one for all pulls of a program.
@@ -65,6 +68,45 @@ impl Puller {
         cancellation: &Cancellation,
     ) -> Result<PulledImage, PullError> {
         find_image(&self.0, reference, cache, options, progress, &PullStop::new(cancellation))
+    }
+
+    /// Finds an artifact of the type `artifact_type`, for example `application/vnd.example.v1`, and starts its
+    /// downloads, as [`pull`](Self::pull) does with an image. Returns `None` if the reference leads to other
+    /// content, for example an image.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`pull`](Self::pull).
+    pub fn pull_artifact(
+        &self,
+        reference: &Reference,
+        artifact_type: &str,
+        cache: &BlobCache,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<Option<PulledArtifact>, PullError> {
+        find_artifact(&self.0, reference, artifact_type, cache, options, progress, cancellation)
+    }
+
+    /// Downloads the file at `address` into the cache, unless it is there. Its bytes have the digest `digest`.
+    ///
+    /// Blocks the thread, as [`pull`](Self::pull) does. The credentials of `options` are not used.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot be reached, does not say the length of the file, or sends other bytes; the file is
+    /// larger than [`PullOptions::max_download_bytes`]; or the caller asks to stop.
+    pub fn fetch_file(
+        &self,
+        address: &WebFileAddress,
+        digest: &Digest,
+        cache: &BlobCache,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<WebFile, PullError> {
+        fetch_web_file(&self.0, address, digest, cache, options, progress, cancellation)
     }
 
     /// Like [`pull`](Self::pull), but does not block the thread. The work runs on a thread of the puller,

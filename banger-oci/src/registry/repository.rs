@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use banger_tree::Budget;
 use reqwest::StatusCode;
 use reqwest::header::{
     ACCEPT, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -168,7 +169,9 @@ impl Registry {
             None => Digest::of(&bytes),
         };
         // A document that another tool could read as another kind is not kept.
-        Manifest::parse(&bytes, media_type.as_deref(), &what)?;
+        let declared = [media_type.as_deref()];
+        let (manifest, _) = Manifest::parse_within(&bytes, &declared, &what, &Budget::default())?;
+        self.options.wanted.check(&manifest, &what)?;
         Ok(Answer { digest, bytes, media_type })
     }
 

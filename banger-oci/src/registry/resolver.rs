@@ -15,7 +15,7 @@ use crate::reference::Reference;
 use crate::registry::config::ImageConfig;
 use crate::registry::error::{FittingImage, PullError};
 use crate::registry::manifest::{
-    Descriptor, ImageIndex, ImageManifest, Manifest, ManifestKind, is_foreign_entry, manifest_kind,
+    Descriptor, ImageIndex, ImageManifest, Manifest, ManifestKind, manifest_kind,
 };
 use crate::registry::options::PullOptions;
 use crate::registry::source::{Document, ImageSource, Root, names_of};
@@ -184,7 +184,9 @@ impl<'a> Resolver<'a> {
     ) -> Result<(), PullError> {
         self.cancel.check()?;
         let kind = manifest_kind(&descriptor.media_type);
-        if is_foreign_entry(descriptor) || matches!(kind, ManifestKind::Other | ManifestKind::Schema1) {
+        if self.options.wanted.excludes(descriptor)
+            || matches!(kind, ManifestKind::Other | ManifestKind::Schema1)
+        {
             let artifact = descriptor.artifact_type.as_deref().filter(|value| !value.is_empty());
             let media_type = one_line(artifact.unwrap_or(&descriptor.media_type));
             self.note_foreign(PullError::NotAnImage {
@@ -356,7 +358,10 @@ impl<'a> Resolver<'a> {
     ) -> Result<(Manifest, Option<String>), PullError> {
         let what = format!("manifest {}", document.digest);
         let declared = [document.media_type.as_deref(), declared];
-        Manifest::parse_within(&document.bytes, &declared, &what, &self.budget_for(&document.digest))
+        let budget = self.budget_for(&document.digest);
+        let parsed = Manifest::parse_within(&document.bytes, &declared, &what, &budget)?;
+        self.options.wanted.check(&parsed.0, &what)?;
+        Ok(parsed)
     }
 
     /// Reads the configuration that belongs to a manifest.

@@ -33,7 +33,7 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(50);
 /// The shared parts of the downloads of a pull.
 #[derive(Debug, Clone)]
 pub(crate) struct Transfers {
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) origin: BlobOrigin,
     pub(crate) cache: BlobCache,
     pub(crate) progress: Progress,
     pub(crate) cancel: PullStop,
@@ -43,6 +43,15 @@ pub(crate) struct Transfers {
     pub(crate) downloads: Arc<Semaphore>,
     pub(crate) budget: Budget,
     pub(crate) damaged: DamagedBlobs,
+}
+
+/// The place that blobs are downloaded from.
+#[derive(Debug, Clone)]
+pub(crate) enum BlobOrigin {
+    /// A repository of a registry.
+    Registry(Arc<Registry>),
+    /// One file of a web server.
+    File(Arc<Http>, Arc<Request>),
 }
 
 /// Ends a download that its task leaves unfinished, so that no reader waits for ever.
@@ -98,7 +107,10 @@ impl Transfers {
 
     /// The error as the reader of the layer gets it.
     fn explain(&self, error: PullError, download: &Download) -> PullError {
-        let error = self.registry.shown(error);
+        let error = match &self.origin {
+            BlobOrigin::Registry(registry) => registry.shown(error),
+            BlobOrigin::File(http, _) => http.secrets.hide_in_error(error),
+        };
         self.damaged.explain(error, &download.descriptor.digest, &self.cache)
     }
 
@@ -189,8 +201,16 @@ impl Transfers {
     async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
         let descriptor = &writer.download.descriptor;
         if writer.offset < descriptor.size {
-            let (http, access) = self.registry.connection().await?;
-            let request = self.registry.blob_request(access, &descriptor.digest)?;
+            let registry = match &self.origin {
+                BlobOrigin::Registry(registry) => registry,
+                BlobOrigin::File(http, request) => {
+                    let request = Request::clone(request);
+                    Source { http, request, access: None }.receive(writer).await?;
+                    return writer.verify();
+                }
+            };
+            let (http, access) = registry.connection().await?;
+            let request = registry.blob_request(access, &descriptor.digest)?;
             let own = Source { http, request, access: Some(access) };
             let mut outcome = own.receive(writer).await;
             // Foreign layers live elsewhere, and registries may have them all the same.

@@ -7,10 +7,11 @@ use banger_oci::digest::{Algorithm, Hasher};
 use banger_tree::Cancellation;
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::record::KernelFileRecord;
+use super::kernel_store::StoredKernel;
+use super::record::{KernelFileRecord, KernelRecord};
 use crate::error::Error;
 use crate::host_file::open_plain_path;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoredKind};
 
 /// Bytes that are hashed at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -51,8 +52,43 @@ pub(super) fn directory_digest(directory: &Utf8Path, cancellation: &Cancellation
     Ok(hasher.finish().to_string())
 }
 
+/// Returns the digest of all files of a record.
+pub(super) fn files_digest(record: &KernelRecord) -> String {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    for file in record.files() {
+        add_line(&mut hasher, &file.file, &file.digest);
+    }
+    if let Some(modules) = &record.modules {
+        add_line(&mut hasher, &modules.directory, &modules.digest);
+    }
+    hasher.finish().to_string()
+}
+
+/// Fails if a file of a kernel differs from its record.
+pub(super) fn check_files(kernel: &StoredKernel, cancellation: &Cancellation) -> Result<(), Error> {
+    let StoredKernel { record, path, .. } = kernel;
+    let differs = |name: &str| {
+        let (what, id) = (StoredKind::Kernel, record.id.to_string());
+        let reason = format!("{} differs from its record", path.join(name));
+        Err(StoreError::Damaged { what, id, reason }.into())
+    };
+    for file in record.files() {
+        if file_record(&path.join(&file.file), cancellation)? != *file {
+            return differs(&file.file);
+        }
+    }
+    match &record.modules {
+        Some(modules)
+            if directory_digest(&path.join(&modules.directory), cancellation)? != modules.digest =>
+        {
+            differs(&modules.directory)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Adds a name with its digest to the digest of all files. Neither has a NUL byte.
-pub(super) fn add_line(hasher: &mut Hasher, name: &str, digest: &str) {
+fn add_line(hasher: &mut Hasher, name: &str, digest: &str) {
     hasher.update(name.as_bytes());
     hasher.update(&[0]);
     hasher.update(digest.as_bytes());

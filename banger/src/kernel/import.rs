@@ -1,24 +1,22 @@
 //! Imports a kernel into the store.
 
-use banger_ext4::Ext4Editor;
 use banger_kernel::{
-    ImportedKernel, KernelLimits, KernelProgress, KernelSource, PlainFiles, SourceFormat,
-    import_kernel as take_kernel,
+    ImportedKernel, KernelLimits, KernelProgress, KernelSource, import_kernel as take_kernel,
 };
-use banger_oci::digest::{Algorithm, Hasher};
+use banger_oci::{Digest, PullOptions, Puller};
 use banger_tree::{Advice, Cancellation, Setting};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 
-use super::digests::{add_line, directory_digest, file_record};
+use super::digests::{directory_digest, file_record, files_digest};
 use super::kernel_store::{KernelStore, StoredKernel};
-use super::record::{KernelConfigRecord, KernelModulesRecord, KernelRecord};
-use super::source::KernelSourceName;
+use super::open_source::{OpenSource, SourceOpener};
+use super::record::{KernelBundleRecord, KernelConfigRecord, KernelModulesRecord, KernelRecord};
+use super::source::{KernelSourceName, address_without_digest};
 use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
-use crate::rootfs::in_file;
-use crate::store::{ImageLease, ImageName, ImageStore};
+use crate::store::ImageName;
 
 /// What to import, and under which name.
 #[derive(Clone, Debug)]
@@ -30,12 +28,25 @@ pub struct KernelImportRequest {
     pub name: Option<ImageName>,
     /// Limits on the source.
     pub limits: KernelLimits,
+    /// The SHA-256 digest of the file at an address.
+    pub sha256: Option<Digest>,
+    /// Options of downloads: platform, registries, certificates.
+    pub pull: PullOptions,
+    /// The puller, whose threads, connections and limits several imports may share; `None` makes a new one.
+    pub puller: Option<Puller>,
 }
 
 impl KernelImportRequest {
     /// Returns the request for one source.
     pub fn new(source: KernelSourceName) -> Self {
-        Self { sources: vec![source], name: None, limits: KernelLimits::default() }
+        Self {
+            sources: vec![source],
+            name: None,
+            limits: KernelLimits::default(),
+            sha256: None,
+            pull: PullOptions::default(),
+            puller: None,
+        }
     }
 }
 
@@ -44,6 +55,9 @@ banger_tree::setters! {
         with_sources => sources: Vec<KernelSourceName>,
         with_name => name: Option<ImageName>,
         with_limits => limits: KernelLimits,
+        with_sha256 => sha256: Option<Digest>,
+        with_pull => pull: PullOptions,
+        with_puller => puller: Option<Puller>,
     }
 }
 
@@ -83,8 +97,16 @@ fn run(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<ImportedKernelFile, Error> {
-    check_sources(&request.sources)?;
-    let opened = request.sources.iter().map(|source| OpenSource::open(source, dirs, cancellation));
+    check_request(request)?;
+    let opener = SourceOpener {
+        dirs,
+        pull: &request.pull,
+        puller: request.puller.as_ref(),
+        sha256: request.sha256.as_ref(),
+        events,
+        cancellation,
+    };
+    let opened = request.sources.iter().map(|source| opener.open(source));
     let opened = opened.collect::<Result<Vec<_>, _>>()?;
     let sources: Vec<KernelSource<'_>> = opened.iter().map(OpenSource::as_source).collect();
     let store = KernelStore::new(&dirs.state);
@@ -102,6 +124,10 @@ fn run(
     let source: Vec<String> = request.sources.iter().map(ToString::to_string).collect();
     let mut record = record_of(name, source.join(" "), &imported, cancellation)?;
     record.id = id;
+    let digest = opened.iter().find_map(OpenSource::bundle_digest);
+    record.bundle = digest
+        .zip(imported.bundle)
+        .map(|(digest, facts)| KernelBundleRecord { digest: digest.to_string(), facts });
     if cancellation.is_cancelled() {
         return Err(Error::Cancelled);
     }
@@ -110,57 +136,40 @@ fn run(
     Ok(ImportedKernelFile { stored, unchanged })
 }
 
-/// Several sources are packages: other sources have whole kernels.
-fn check_sources(sources: &[KernelSourceName]) -> Result<(), ArgumentError> {
-    let bad = |reason: &str, advice: &'static str| {
-        let value = sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        Err(ArgumentError::new(Setting("source"), value, reason).with_advice(Advice::new(advice)))
+/// Fails if the sources do not go together, or an option does not go with them.
+fn check_request(request: &KernelImportRequest) -> Result<(), ArgumentError> {
+    let sources = &request.sources;
+    let value = || sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let bad = |setting, value: String, reason: &str, advice: &'static str| {
+        Err(ArgumentError::new(Setting(setting), value, reason).with_advice(Advice::new(advice)))
     };
-    match sources {
-        [] => bad("no source is given", "give a package, directory, image or kernel"),
-        [_] => Ok(()),
-        several if several.iter().all(|source| matches!(source, KernelSourceName::Path(_))) => Ok(()),
-        _ => bad("several sources must be packages of one kernel", "import them one by one"),
-    }
-}
-
-/// A source that is open, if it is an image.
-enum OpenSource {
-    Host,
-    Path(Utf8PathBuf),
-    Files(PlainFiles),
-    Image { editor: Box<Ext4Editor>, name: String, _lease: Option<ImageLease> },
-}
-
-impl OpenSource {
-    fn open(source: &KernelSourceName, dirs: &Dirs, cancellation: &Cancellation) -> Result<Self, Error> {
-        Ok(match source {
-            KernelSourceName::Host => Self::Host,
-            KernelSourceName::Files(files) => Self::Files(files.clone()),
-            KernelSourceName::Image(name) => {
-                let image = ImageStore::new(&dirs.state).open(name, cancellation)?;
-                Self::image(&image.path, Some(image.lease), cancellation)?
-            }
-            KernelSourceName::Path(path) if SourceFormat::of(path)? == SourceFormat::Ext4 => {
-                Self::image(path, None, cancellation)?
-            }
-            KernelSourceName::Path(path) => Self::Path(path.clone()),
-        })
-    }
-
-    fn image(path: &Utf8Path, lease: Option<ImageLease>, cancellation: &Cancellation) -> Result<Self, Error> {
-        let mut editor = Ext4Editor::open(path).map_err(in_file(path))?;
-        editor.set_cancellation(cancellation);
-        Ok(Self::Image { editor: Box::new(editor), name: path.to_string(), _lease: lease })
-    }
-
-    fn as_source(&self) -> KernelSource<'_> {
-        match self {
-            Self::Host => KernelSource::Host,
-            Self::Path(path) => KernelSource::Path(path),
-            Self::Files(files) => KernelSource::Files(files),
-            Self::Image { editor, name, .. } => KernelSource::Rootfs { rootfs: editor.as_ref(), name },
+    match sources.as_slice() {
+        [] => bad("source", value(), "no source is given", "give a package, directory, image or kernel"),
+        [KernelSourceName::Address(address)] if request.sha256.is_none() => {
+            Err(address_without_digest(address))
         }
+        [KernelSourceName::Address(_) | KernelSourceName::Reference(_)] => Ok(()),
+        // Other sources have whole kernels.
+        several
+            if several.len() > 1 && !several.iter().all(|one| matches!(one, KernelSourceName::Path(_))) =>
+        {
+            bad("source", value(), "several sources must be packages of one kernel", "import them one by one")
+        }
+        _ => Ok(()),
+    }?;
+    let is_address = matches!(sources.as_slice(), [KernelSourceName::Address(_)]);
+    let is_reference = matches!(sources.as_slice(), [KernelSourceName::Reference(_)]);
+    match (&request.sha256, &request.pull.platform) {
+        (Some(digest), _) if !is_address => {
+            bad("sha256", digest.hex().to_owned(), "it belongs to a source with https://", "leave it out")
+        }
+        (_, Some(platform)) if !is_reference => bad(
+            "platform",
+            platform.to_string(),
+            "it belongs to a reference, and other sources have one kernel",
+            "leave it out",
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -190,16 +199,6 @@ fn record_of(
         });
     }
     record.warnings.clone_from(&imported.warnings);
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    let config = record.config.as_ref().map(|config| &config.file);
-    for file in
-        [Some(&record.image), record.bz_image.as_ref(), record.initrd.as_ref(), config].into_iter().flatten()
-    {
-        add_line(&mut hasher, &file.file, &file.digest);
-    }
-    if let Some(modules) = &record.modules {
-        add_line(&mut hasher, &modules.directory, &modules.digest);
-    }
-    record.digest = hasher.finish().to_string();
+    record.digest = files_digest(&record);
     Ok(record)
 }

@@ -211,14 +211,14 @@ fn stored(record: KernelRecord, path: Utf8PathBuf, lease: ImageLease) -> StoredK
 
 /// Waits until a directory with thousands of files is on the disk.
 #[cfg(target_os = "linux")]
-fn flush_tree(directory: &Utf8Path) -> io::Result<()> {
+pub(super) fn flush_tree(directory: &Utf8Path) -> io::Result<()> {
     // One call for the file system is much faster than one for each file.
     Ok(rustix::fs::syncfs(File::open(directory)?)?)
 }
 
 /// Waits until a directory with thousands of files is on the disk.
 #[cfg(not(target_os = "linux"))]
-fn flush_tree(directory: &Utf8Path) -> io::Result<()> {
+pub(super) fn flush_tree(directory: &Utf8Path) -> io::Result<()> {
     for entry in directory.read_dir_utf8()? {
         let entry = entry?;
         match entry.file_type()?.is_dir() {

@@ -10,15 +10,24 @@
 //! ```
 //! Staging directories, locks and leases are those of the image store (`crate::store`).
 
+mod catalog;
 mod digests;
 mod document;
 mod import;
 mod kernel_store;
+mod open_source;
+mod pack;
+mod pull;
 mod record;
 mod source;
 
+pub use catalog::{CatalogError, KernelCatalog};
 pub use document::{KernelDocument, KernelListingDocument};
 pub use import::{ImportedKernelFile, KernelImportRequest, import_kernel};
 pub use kernel_store::{KERNEL_RECORD_FILE, KernelListing, KernelStore, StoredKernel};
-pub use record::{KernelConfigRecord, KernelFileRecord, KernelModulesRecord, KernelRecord};
+pub use pack::{KernelPackRequest, PackedKernel, PackedKernels, pack_kernels};
+pub use pull::{KernelPullRequest, pull_kernel};
+pub use record::{
+    KernelBundleRecord, KernelConfigRecord, KernelFileRecord, KernelModulesRecord, KernelRecord,
+};
 pub use source::KernelSourceName;

@@ -1,6 +1,8 @@
 //! The record of a kernel: `kernel.json`.
 
-use banger_kernel::{ConfigOrigin, Kernel, KernelArchitecture, KernelFiles, KernelFormat, PackageInfo};
+use banger_kernel::{
+    BundleFacts, ConfigOrigin, Kernel, KernelArchitecture, KernelFiles, KernelFormat, PackageInfo,
+};
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +57,9 @@ pub struct KernelRecord {
     /// The modules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modules: Option<KernelModulesRecord>,
+    /// The bundle that it came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<KernelBundleRecord>,
     /// The facts that the user should know, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -99,6 +104,17 @@ pub struct KernelModulesRecord {
     pub made_dependencies: bool,
 }
 
+/// The bundle that a kernel came in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct KernelBundleRecord {
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Licence and source.
+    #[serde(flatten)]
+    pub facts: BundleFacts,
+}
+
 impl KernelRecord {
     /// The version that new records carry.
     pub const VERSION: u32 = RECORD_VERSION;
@@ -123,6 +139,7 @@ impl KernelRecord {
             initrd: None,
             config: None,
             modules: None,
+            bundle: None,
             warnings: Vec::new(),
         }
     }
@@ -138,11 +155,15 @@ impl KernelRecord {
         Kernel::new(self.release.clone(), self.architecture, self.format, files).with_pvh_entry(self.pvh)
     }
 
+    /// Returns its files, without the modules.
+    pub(super) fn files(&self) -> impl Iterator<Item = &KernelFileRecord> {
+        let config = self.config.as_ref().map(|config| &config.file);
+        [Some(&self.image), self.bz_image.as_ref(), self.initrd.as_ref(), config].into_iter().flatten()
+    }
+
     /// Returns the bytes of all its files.
     pub fn size_bytes(&self) -> u64 {
-        let config = self.config.as_ref().map(|config| &config.file);
-        let files = [Some(&self.image), self.bz_image.as_ref(), self.initrd.as_ref(), config];
-        let files: u64 = files.into_iter().flatten().map(|file| file.size_bytes).sum();
+        let files: u64 = self.files().map(|file| file.size_bytes).sum();
         files + self.modules.as_ref().map_or(0, |modules| modules.size_bytes)
     }
 
@@ -152,9 +173,7 @@ impl KernelRecord {
     /// The text is not a record, has a newer version, or names a file outside the kernel's directory.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
         let record: Self = parse_record(json, RECORD_VERSION)?;
-        let config = record.config.as_ref().map(|config| &config.file);
-        let files = [Some(&record.image), record.bz_image.as_ref(), record.initrd.as_ref(), config];
-        let files = files.into_iter().flatten().map(|file| &file.file);
+        let files = record.files().map(|file| &file.file);
         for name in files.chain(record.modules.as_ref().map(|modules| &modules.directory)) {
             banger_tree::check_name(name.as_bytes()).map_err(|error| error.to_string())?;
         }

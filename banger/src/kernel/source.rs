@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use banger_kernel::PlainFiles;
-use banger_tree::{Advice, Setting};
+use banger_oci::{Reference, ReferenceError, WebFileAddress};
+use banger_tree::{Advice, Failure as _, Setting};
 use camino::Utf8PathBuf;
 
 use crate::argument::ArgumentError;
@@ -21,10 +22,15 @@ pub enum KernelSourceName {
     Path(Utf8PathBuf),
     /// The files of a kernel.
     Files(PlainFiles),
+    /// `oci:DIR`, `oci-archive:FILE`, `docker-archive:FILE` or `docker://HOST/NAME`: a kernel bundle, or an image
+    /// with a kernel.
+    Reference(Reference),
+    /// `https://…`: a file whose digest the request has.
+    Address(WebFileAddress),
 }
 
-/// Starts of texts that are other sources than files.
-const OTHER_SOURCES: [&str; 9] = [
+/// Starts of texts that are references. A name of a registry without a start is a path.
+const REFERENCES: [&str; 7] = [
     "oci:",
     "oci-archive:",
     "docker:",
@@ -32,23 +38,26 @@ const OTHER_SOURCES: [&str; 9] = [
     "docker-daemon:",
     "podman:",
     "containers-storage:",
-    "http://",
-    "https://",
 ];
+const ADDRESSES: [&str; 2] = ["http://", "https://"];
 
 impl FromStr for KernelSourceName {
     type Err = ArgumentError;
 
     fn from_str(text: &str) -> Result<Self, ArgumentError> {
         let bad = |reason: &str| {
-            let advice = "write host, image:NAME, or the path of a package, kernel, ext4 file or directory";
+            let advice = "write host, image:NAME, oci:DIR, docker://HOST/NAME, https://ADDRESS, or the path of a \
+                          package, kernel, ext4 file or directory";
             Err(ArgumentError::new(Setting("source"), text, reason).with_advice(Advice::new(advice)))
         };
         match text {
             "" => bad("it is empty"),
             "host" => Ok(Self::Host),
-            _ if OTHER_SOURCES.iter().any(|start| text.starts_with(start)) => {
-                bad("banger imports kernels from files and directories of this machine only")
+            _ if REFERENCES.iter().any(|start| text.starts_with(start)) => {
+                text.parse().map(Self::Reference).map_err(|error| unfit(&error))
+            }
+            _ if ADDRESSES.iter().any(|start| text.starts_with(start)) => {
+                text.parse().map(Self::Address).map_err(|error| unfit(&error))
             }
             _ => match text.strip_prefix("image:") {
                 Some("") => bad("the name of the image is missing"),
@@ -59,6 +68,15 @@ impl FromStr for KernelSourceName {
     }
 }
 
+/// Returns the error of a source that is not a reference or an address.
+fn unfit(error: &ReferenceError) -> ArgumentError {
+    let unfit = ArgumentError::new(Setting("source"), error.text.clone(), error.reason.clone());
+    match error.advice() {
+        Some(advice) => unfit.with_advice(advice),
+        None => unfit,
+    }
+}
+
 impl fmt::Display for KernelSourceName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,6 +84,20 @@ impl fmt::Display for KernelSourceName {
             Self::Image(name) => write!(formatter, "image:{name}"),
             Self::Path(path) => path.fmt(formatter),
             Self::Files(files) => files.kernel.fmt(formatter),
+            // Without a start it would be a path.
+            Self::Reference(reference @ Reference::Registry(_)) => write!(formatter, "docker://{reference}"),
+            Self::Reference(reference) => reference.fmt(formatter),
+            Self::Address(address) => address.fmt(formatter),
         }
     }
+}
+
+/// Returns the error of an address whose digest is missing.
+pub(super) fn address_without_digest(address: &WebFileAddress) -> ArgumentError {
+    let reason = "the SHA-256 digest of the file is missing";
+    let advice = Advice::with_setting(
+        "get it from a source that you trust, and give it by {setting}",
+        Setting("sha256"),
+    );
+    ArgumentError::new(Setting("source"), address.to_string(), reason).with_advice(advice)
 }

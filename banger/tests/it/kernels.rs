@@ -159,8 +159,24 @@ fn sources_are_what_users_write() {
         ("a:b", Some(path("a:b"))),
         ("image:", None),
         ("", None),
-        ("oci:a:b", None),
-        ("https://example.org/a.deb", None),
+        ("host:5000/linux", Some(path("host:5000/linux"))),
+        ("./oci:a:b", Some(path("./oci:a:b"))),
+        ("oci:a:b", Some(KernelSourceName::Reference("oci:a:b".parse().unwrap()))),
+        (
+            "docker://host:5000/linux:6",
+            Some(KernelSourceName::Reference("host:5000/linux:6".parse().unwrap())),
+        ),
+        (
+            "https://example.org/a.deb",
+            Some(KernelSourceName::Address("https://example.org/a.deb".parse().unwrap())),
+        ),
+        (
+            "http://127.0.0.1:80/a.deb",
+            Some(KernelSourceName::Address("http://127.0.0.1:80/a.deb".parse().unwrap())),
+        ),
+        ("http://example.org/a.deb", None),
+        ("podman:a", None),
+        ("oci:", None),
     ] {
         assert_eq!(text.parse().ok(), want, "{text}");
         if let Some(source) = want {

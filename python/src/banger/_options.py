@@ -66,22 +66,11 @@ class BuildOptions(FileSystemOptions, total=False):
     """UUID of the file system. Default: made from the files."""
 
 
-class PullOptions(FileSystemOptions, total=False):
-    """Options of a pull."""
+class DownloadOptions(TypedDict, total=False):
+    """How an image or a kernel is downloaded."""
 
-    name: str
-    """Name of the managed image. Default: made from the reference."""
     platform: str
-    """Platform of the image, "linux/arm64". Default: Linux on the host's processor."""
-    init: str
-    """Init of the guest: "auto", "image", "banger" or "install"."""
-    inject: bool
-    """Whether the image is made to boot. Default: true."""
-    guest_dir: HostPath
-    """Directory with guest binaries, `banger-guest-amd64` and so on. Default: the library's own."""
-    guest_binary: bytes
-    """A guest binary for the processor of the image, in the place of the library's own; it excludes
-    `guest_dir`."""
+    """Platform of the image or kernel, "linux/arm64". Default: Linux on the host's processor."""
     jobs: int
     """How many layers are downloaded at a time, 1 to 64. Default: 4."""
     plain_http: bool
@@ -129,6 +118,22 @@ class PullOptions(FileSystemOptions, total=False):
     """Largest total of compressed layers."""
     max_urls: int
     """Most addresses of foreign layers that are tried."""
+
+
+class PullOptions(FileSystemOptions, DownloadOptions, total=False):
+    """Options of a pull."""
+
+    name: str
+    """Name of the managed image. Default: made from the reference."""
+    init: str
+    """Init of the guest: "auto", "image", "banger" or "install"."""
+    inject: bool
+    """Whether the image is made to boot. Default: true."""
+    guest_dir: HostPath
+    """Directory with guest binaries, `banger-guest-amd64` and so on. Default: the library's own."""
+    guest_binary: bytes
+    """A guest binary for the processor of the image, in the place of the library's own; it excludes
+    `guest_dir`."""
 
 
 class RootfsOptions(TypedDict, total=False):
@@ -211,7 +216,24 @@ class PruneOptions(TypedDict, total=False):
     """Tell what would be removed, and remove nothing."""
 
 
-class KernelOptions(TypedDict, total=False):
+class KernelPullOptions(DownloadOptions, total=False):
+    """Options of `Store.pull_kernel`."""
+
+    name: str
+    """Name of the kernel. Default: its name in the catalog, or its release."""
+    kernel_catalog: Sequence[HostPath]
+    """Catalogs; the last one wins. Default: none."""
+    max_kernel_bytes: int
+    """Largest kernel image, not compressed. Default: 1 GiB."""
+    max_content_bytes: int
+    """Largest total of the files that are kept. Default: 8 GiB."""
+    max_tar_bytes: int
+    """Largest archive, not compressed. Default: 32 GiB."""
+    max_entries: int
+    """Most entries of an archive. Default: 1000000."""
+
+
+class KernelOptions(DownloadOptions, total=False):
     """Options of `Store.import_kernel`."""
 
     name: str
@@ -224,6 +246,8 @@ class KernelOptions(TypedDict, total=False):
     """The configuration; the source is a kernel image then."""
     kernel_package: Sequence[HostPath]
     """Further packages of the kernel."""
+    kernel_sha256: str
+    """SHA-256 digest of the file at the address in the source: 64 hexadecimal digits."""
     max_kernel_bytes: int
     """Largest kernel image, not compressed. Default: 1 GiB."""
     max_content_bytes: int
@@ -232,6 +256,21 @@ class KernelOptions(TypedDict, total=False):
     """Largest archive, not compressed. Default: 32 GiB."""
     max_entries: int
     """Most entries of an archive. Default: 1000000."""
+
+
+class KernelPackOptions(TypedDict, total=False):
+    """Options of `Store.pack_kernels`."""
+
+    kernel_also: Sequence[str]
+    """Further kernels of the bundle, for other architectures."""
+    kernel_tag: str
+    """Tag of the bundle. Default: "latest"."""
+    kernel_licence: str
+    """Licence of the kernels. Default: that of the bundle a kernel came in, or "GPL-2.0-only"."""
+    kernel_source_url: str
+    """Address of the source. Default: that of the bundle a kernel came in."""
+    kernel_source_commit: str
+    """Commit of the source. Default: that of the bundle a kernel came in."""
 
 
 class CheckOptions(TypedDict, total=False):

@@ -26,6 +26,8 @@ from ._options import (
     CheckOptions,
     ImageBuildOptions,
     KernelOptions,
+    KernelPackOptions,
+    KernelPullOptions,
     PruneOptions,
     PullOptions,
     VmRunOptions,
@@ -218,12 +220,40 @@ class Store(Handle):
     ) -> dict[str, Any]:
         """Imports a kernel, and returns the document of `banger kernel import --json`.
 
-        `source` is "host", "image:NAME", or the path of a package, another tar, a kernel image, an ext4 file
-        or a directory.
+        `source` is "host", "image:NAME", "docker://HOST/NAME", "oci:DIR", "oci-archive:FILE",
+        "docker-archive:FILE", an https address with `kernel_sha256`, or the path of a package, another tar, a
+        kernel image, an ext4 file or a directory.
         """
         with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
             arguments = (store, host_path(source), made, pointer, None, None)
             return _document(patient_json_of(stop, "banger_kernel_import", *arguments))
+
+    def pull_kernel(
+        self, wanted: str, *, cancel: Cancellation | None = None, **options: Unpack[KernelPullOptions]
+    ) -> dict[str, Any]:
+        """Pulls a kernel bundle, or an image with a kernel; returns the document of `banger kernel pull --json`.
+
+        `wanted` is a name in `kernel_catalog`, or a reference.
+        """
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, text(wanted), made, pointer, None, None)
+            return _document(patient_json_of(stop, "banger_kernel_pull", *arguments))
+
+    def pack_kernels(
+        self,
+        wanted: str,
+        directory: HostPath,
+        *,
+        cancel: Cancellation | None = None,
+        **options: Unpack[KernelPackOptions],
+    ) -> dict[str, Any]:
+        """Packs a kernel as a bundle, and returns the document of `banger kernel pack --json`.
+
+        `directory` becomes an OCI layout; it is missing or empty.
+        """
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, text(wanted), host_path(directory), made, pointer, None, None)
+            return _document(patient_json_of(stop, "banger_kernel_pack", *arguments))
 
     def list_kernels(self) -> dict[str, Any]:
         """Returns the document of `banger kernel list --json`: `kernels` and `damaged`."""

@@ -22,7 +22,7 @@ use crate::registry::manifest::Descriptor;
 use crate::registry::options::PullOptions;
 use crate::registry::repository::{Answer, Registry};
 use crate::registry::stop::PullStop;
-use crate::registry::transfer::{FinishGuard, Transfers};
+use crate::registry::transfer::{BlobOrigin, FinishGuard, Transfers};
 
 /// A repository of a registry behind the cache.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Fetcher {
     /// Starts the download of layers that are not in the cache.
     fn download(&self, downloads: Vec<FinishGuard>) {
         let transfers = Transfers {
-            registry: Arc::clone(&self.registry),
+            origin: BlobOrigin::Registry(Arc::clone(&self.registry)),
             cache: self.cache.clone(),
             progress: self.progress.clone(),
             cancel: self.background.stop.clone(),
