@@ -20,6 +20,7 @@ mod busybox;
 mod detect;
 mod edit;
 mod error;
+mod files;
 mod first_boot;
 mod first_boot_script;
 mod fixups;
@@ -32,7 +33,7 @@ mod runit;
 mod s6;
 mod systemd;
 
-pub use banger_guest::config::{BootContract, Entrypoint, InitMode};
+pub use banger_guest::config::{BootContract, Entrypoint, InitMode, VSOCK_MODULE};
 use banger_guest::config::{GuestConfig, paths};
 use banger_tree::Rootfs;
 
@@ -40,6 +41,7 @@ pub use agents::GuestAgents;
 use detect::Facts;
 use edit::Edit;
 pub use error::InjectError;
+pub use files::merge_files;
 use plan::BootPlan;
 pub use report::{Change, Fixup, FixupKind, InjectReport};
 
@@ -74,7 +76,7 @@ pub fn inject_guest_agents(
                 systemd::fix(&mut edit, &facts, agents)?;
             }
         }
-        BootContract::Openrc => openrc::install(&mut edit, &facts)?,
+        BootContract::Openrc => openrc::install(&mut edit, &facts, agents)?,
         BootContract::Runit => runit::install(&mut edit)?,
         BootContract::S6 => s6::install(&mut edit)?,
         BootContract::Busybox => busybox::install(&mut edit, &facts)?,

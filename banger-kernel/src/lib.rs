@@ -37,6 +37,7 @@ pub use boot_plan::{
 pub use error::KernelError;
 pub use import::{ConfigOrigin, ImportedKernel, import_kernel};
 pub use kernel::{Kernel, KernelArchitecture, KernelFiles, KernelFormat, MODULES_DEP};
+pub use modules::ModuleSet;
 pub use read::PackageInfo;
 pub use run::{KernelLimits, KernelProgress};
 pub use source::{KernelSource, PlainFiles, SourceFormat};

@@ -7,6 +7,7 @@
 
 mod boot_plan;
 mod check;
+mod depmod;
 mod formats;
 mod hostile;
 mod initramfs;
