@@ -131,9 +131,16 @@ fn is_s6_overlay(rootfs: &dyn Rootfs) -> Result<bool, RootfsError> {
     Ok(false)
 }
 
-/// Returns the real path of the program that `text` leads to.
 pub(crate) fn program(rootfs: &dyn Rootfs, text: &str) -> Result<Option<GuestPath>, RootfsError> {
-    let found = lookup(rootfs, &path(text))?;
+    find_program(rootfs, &path(text))
+}
+
+/// Returns the real path of the program that `path` leads to: a file that is executable and not empty.
+///
+/// # Errors
+/// The root file system cannot be read.
+pub fn find_program(rootfs: &dyn Rootfs, path: &GuestPath) -> Result<Option<GuestPath>, RootfsError> {
+    let found = lookup(rootfs, path)?;
     Ok(found.filter(|(_, stat)| is_program(stat)).map(|(real, _)| real))
 }
 

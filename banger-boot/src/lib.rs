@@ -39,10 +39,11 @@ use banger_tree::Rootfs;
 
 pub use agents::GuestAgents;
 use detect::Facts;
+pub use detect::find_program;
 use edit::Edit;
 pub use error::InjectError;
 pub use files::merge_files;
-use plan::BootPlan;
+use plan::{BootPlan, own_contract};
 pub use report::{Change, Fixup, FixupKind, InjectReport};
 
 /// Makes `rootfs` boot as a virtual machine. Chooses the boot contract, adds the guest binary and services
@@ -85,6 +86,19 @@ pub fn inject_guest_agents(
     }
     let first_boot_pending = first_boot::install(&mut edit, &facts)?;
     Ok(edit.into_report(plan.contract, first_boot_pending, plan.warnings))
+}
+
+/// Returns how `rootfs` boots as it is: by the contract of its injection, or by its own init. `None` if it has no
+/// known init.
+///
+/// # Errors
+/// The root file system cannot be read.
+pub fn boot_contract(rootfs: &dyn Rootfs) -> Result<Option<BootContract>, InjectError> {
+    let config = edit::read_text(rootfs, paths::GUEST_CONFIG)?;
+    match config.and_then(|json| GuestConfig::from_json(&json).ok()) {
+        Some(config) => Ok(Some(config.contract)),
+        None => Ok(own_contract(&Facts::of(rootfs)?)),
+    }
 }
 
 /// Returns every text that an injection may write, for digests that distinguish images of different versions

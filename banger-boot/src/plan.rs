@@ -118,7 +118,7 @@ fn is_image_program(facts: &Facts) -> bool {
 }
 
 /// Returns the contract of the image's init, or `None` if it has no known init.
-fn own_contract(facts: &Facts) -> Option<BootContract> {
+pub(crate) fn own_contract(facts: &Facts) -> Option<BootContract> {
     let openrc_starts = match facts.init {
         InitKind::Busybox | InitKind::Openrc | InitKind::Other => true,
         InitKind::Missing | InitKind::Unusable => facts.openrc_init,

@@ -3,11 +3,13 @@
 use banger_boot::InjectError;
 use banger_ext4::Ext4Error;
 use banger_kernel::KernelError;
+use banger_kernel::initramfs::InitramfsError;
 use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, NewFileError, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::argument::ArgumentError;
+use crate::boot::BootError;
 use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
@@ -75,6 +77,12 @@ pub enum Error {
     /// A kernel could not be taken from its source.
     #[error(transparent)]
     Kernel(KernelError),
+    /// A kernel's initramfs could not be made.
+    #[error(transparent)]
+    Initramfs(#[from] InitramfsError),
+    /// The image cannot be booted so.
+    #[error(transparent)]
+    Boot(#[from] BootError),
     /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -92,7 +100,8 @@ impl Error {
 
     /// Returns a number that stays the same for this failure in all versions. 1xx references and pulls, 2xx
     /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
-    /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels.
+    /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels,
+    /// 11xx starting them.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
@@ -179,6 +188,8 @@ impl Error {
             Self::Argument(error) => ask(error),
             Self::Guest(error) => ask(error),
             Self::Kernel(error) => ask(error),
+            Self::Initramfs(error) => ask(error),
+            Self::Boot(error) => ask(error),
             Self::Output(error) => ask(error),
             Self::Cancelled => own,
         }

@@ -1,9 +1,9 @@
 //! Making an image boot, before it is written and after.
 
-use banger_boot::{Entrypoint, GuestAgents, InjectError, InjectReport, inject_guest_agents};
+use banger_boot::{Entrypoint, GuestAgents, InjectError, InjectReport, find_program, inject_guest_agents};
 use banger_ext4::Ext4Editor;
 use banger_oci::Platform;
-use banger_tree::{Cancellation, FileType, GuestPath, Rootfs, RootfsError, Timestamp};
+use banger_tree::{Cancellation, GuestPath, Rootfs, RootfsError, Timestamp};
 use camino::Utf8Path;
 
 use crate::elf::architecture_of;
@@ -113,7 +113,7 @@ fn entrypoint_of(config: &ImageConfigRecord) -> Option<Entrypoint> {
 }
 
 /// Returns the OCI name of the processor that the programs of a root file system are for.
-fn architecture_in(rootfs: &dyn Rootfs) -> Result<Option<&'static str>, RootfsError> {
+pub(crate) fn architecture_in(rootfs: &dyn Rootfs) -> Result<Option<&'static str>, RootfsError> {
     const PROGRAMS: [&str; 8] = [
         "/sbin/init",
         "/bin/sh",
@@ -126,16 +126,7 @@ fn architecture_in(rootfs: &dyn Rootfs) -> Result<Option<&'static str>, RootfsEr
     ];
     for program in PROGRAMS {
         let path = GuestPath::parse(program)?;
-        let real = match rootfs.resolve(&path) {
-            Ok(real) => real,
-            Err(
-                RootfsError::NotFound { .. } | RootfsError::NotADirectory { .. } | RootfsError::Symlinks(_),
-            ) => {
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        if rootfs.stat(&real)?.is_some_and(|stat| stat.file_type == FileType::Regular) {
+        if let Some(real) = find_program(rootfs, &path)? {
             let mut head = [0; 64];
             let length = rootfs.read_at(&real, 0, &mut head)?;
             if let Some(architecture) = architecture_of(&head[..length]) {

@@ -5,8 +5,8 @@
 //! [`pull`] resolves a reference, flattens the layers into a tree while they arrive, and makes the tree boot.
 //! Then it writes the ext4 file and publishes it in the [`ImageStore`] with one rename. [`pull_to_file`] does
 //! the same for a single file, [`pull_to_fd`] for an open one, and [`build_rootfs`] for a directory or a tar.
-//! [`inject_file`] makes a finished file boot, [`import_kernel`] gets a kernel for it, [`rootfs`] reads and edits
-//! finished files, and [`guest`] talks to a running guest.
+//! [`inject_file`] makes a finished file boot, [`import_kernel`] gets a kernel for it, and [`boot`] checks and plans
+//! the boot. [`rootfs`] reads and edits finished files, and [`guest`] talks to a running guest.
 //!
 //! ```no_run
 //! use banger::{Cancellation, Dirs, EventHandler, PullRequest};
@@ -36,6 +36,7 @@ mod argument;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod backend;
+pub mod boot;
 mod build;
 mod calls;
 mod dirs;

@@ -61,8 +61,8 @@ impl BootPlanError {
     /// Returns a number that stays the same in all versions.
     pub fn code(&self) -> u32 {
         match self {
-            Self::Kernel { .. } => 950,
-            _ => 951,
+            Self::Kernel { .. } => 1120,
+            _ => 1121,
         }
     }
 }

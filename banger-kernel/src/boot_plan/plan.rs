@@ -137,8 +137,8 @@ fn command_line(architecture: KernelArchitecture, request: &BootRequest) -> Stri
     if is_without_clock(request) {
         words.push("tsc_early_khz=2000000".to_owned());
     }
-    let device = match (request.vmm, request.qemu.disk) {
-        (Vmm::Qemu, RootDisk::Nvme) => "/dev/nvme0n1",
+    let device = match request.root_disk() {
+        RootDisk::Nvme => "/dev/nvme0n1",
         _ => "/dev/vda",
     };
     let root = request.root.as_deref().unwrap_or(device);

@@ -109,6 +109,14 @@ impl BootRequest {
         }
     }
 
+    /// Returns how the root disk is attached.
+    pub fn root_disk(&self) -> RootDisk {
+        match self.vmm {
+            Vmm::Qemu => self.qemu.disk,
+            other => other.root_disk(),
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), BootPlanError> {
         let vmm = self.vmm;
         let is_even = self.cpus == 1 || self.cpus.is_multiple_of(2);

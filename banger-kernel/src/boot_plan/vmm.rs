@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::initramfs::RootDisk;
+
 /// No virtual machine monitor has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not firecracker, cloud-hypervisor, qemu, libkrun or vz")]
@@ -34,6 +36,14 @@ impl Vmm {
     /// Every monitor.
     pub const ALL: [Self; 5] =
         [Self::Firecracker, Self::CloudHypervisor, Self::Qemu, Self::Libkrun, Self::Virtualization];
+
+    /// Returns how the root disk is attached. QEMU can attach it otherwise.
+    pub const fn root_disk(self) -> RootDisk {
+        match self {
+            Self::Firecracker | Self::Libkrun => RootDisk::VirtioMmio,
+            Self::CloudHypervisor | Self::Qemu | Self::Virtualization => RootDisk::VirtioPci,
+        }
+    }
 
     /// Returns the name by which users ask for it.
     pub const fn name(self) -> &'static str {

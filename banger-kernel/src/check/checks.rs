@@ -5,9 +5,10 @@ use super::facts::{GuestFacts, KernelFacts, Presence};
 use super::finding::{Finding, Subject};
 use super::need::{Need, Time};
 use super::needs;
+use super::option::KernelOption;
 use super::request::CheckRequest;
 use crate::boot_plan::{Vmm, kernel_file};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelArchitecture};
 
 /// Checks whether `kernel` can start an image, most important first. Every check gives one finding.
 pub fn check_kernel(
@@ -16,7 +17,8 @@ pub fn check_kernel(
     guest: &GuestFacts,
     request: &CheckRequest,
 ) -> Vec<Finding> {
-    let mut findings = vec![architecture(kernel, guest), format(kernel, request.vmm)];
+    let mut findings =
+        vec![architecture(kernel, facts, guest), format(kernel, request.vmm), init(guest, request)];
     let modules_load = request.initrd && facts.has_modules();
     let needs = needs::of(kernel.architecture, guest.contract, request);
     findings.extend(needs.iter().map(|need| option(need, facts, guest, modules_load)));
@@ -25,16 +27,41 @@ pub fn check_kernel(
     findings
 }
 
-fn architecture(kernel: &Kernel, guest: &GuestFacts) -> Finding {
-    match guest.architecture {
-        None => Finding::unknown(Subject::Architecture, "the architecture of the image is not known"),
-        Some(found) if found == kernel.architecture => {
-            Finding::ok(Subject::Architecture, format!("kernel and image are for {found}"))
+fn architecture(kernel: &Kernel, facts: &KernelFacts, guest: &GuestFacts) -> Finding {
+    let Some(found) = guest.architecture.as_deref() else {
+        return Finding::unknown(Subject::Architecture, "the architecture of the image is not known");
+    };
+    let both = format!("the kernel is for {} and the image for {found}", kernel.architecture);
+    // Programs of 32 bits run on some kernels of 64 bits.
+    let option = match (kernel.architecture, found) {
+        (own, found) if own.name() == found => {
+            return Finding::ok(Subject::Architecture, format!("kernel and image are for {found}"));
         }
-        Some(found) => Finding::error(
+        (KernelArchitecture::Amd64, "386") => "IA32_EMULATION",
+        (KernelArchitecture::Arm64, "arm") => "COMPAT",
+        _ => return Finding::error(Subject::Architecture, both),
+    };
+    match facts.presence(&KernelOption::yes(option)) {
+        Presence::BuiltIn => Finding::ok(Subject::Architecture, format!("{both}: CONFIG_{option} runs it")),
+        Presence::Unknown => Finding::unknown(
             Subject::Architecture,
-            format!("the kernel is for {} and the image for {found}", kernel.architecture),
+            format!("{both}, and whether the kernel has CONFIG_{option} is not known"),
         ),
+        _ => Finding::error(
+            Subject::Architecture,
+            format!("{both}, and the kernel does not have CONFIG_{option}"),
+        ),
+    }
+}
+
+fn init(guest: &GuestFacts, request: &CheckRequest) -> Finding {
+    let name = request.init.as_deref().unwrap_or("init");
+    match guest.init {
+        None => Finding::unknown(Subject::Init, format!("whether the image has {name} is not known")),
+        Some(true) => Finding::ok(Subject::Init, format!("the image has {name}")),
+        Some(false) => {
+            Finding::error(Subject::Init, format!("the image has no {name} that the kernel could start"))
+        }
     }
 }
 

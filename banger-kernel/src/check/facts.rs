@@ -6,7 +6,6 @@ use banger_guest::config::BootContract;
 
 use super::config::{KernelConfig, OptionValue};
 use super::option::KernelOption;
-use crate::kernel::KernelArchitecture;
 
 /// How a kernel has an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +82,12 @@ impl KernelFacts {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct GuestFacts {
-    /// The processor that its programs are for.
-    pub architecture: Option<KernelArchitecture>,
+    /// The processor that its programs are for, by its OCI name.
+    pub architecture: Option<String>,
     /// How it boots.
     pub contract: Option<BootContract>,
+    /// Whether it has the program that the kernel starts first; `None` if it is not known.
+    pub init: Option<bool>,
     /// Features of its ext4 file system, by the names of mke2fs.
     pub features: Vec<String>,
     /// Names of the directories in `/lib/modules`.
@@ -95,8 +96,9 @@ pub struct GuestFacts {
 
 banger_tree::setters! {
     GuestFacts {
-        with_architecture => architecture: Option<KernelArchitecture>,
+        with_architecture => architecture: Option<String>,
         with_contract => contract: Option<BootContract>,
+        with_init => init: Option<bool>,
         with_features => features: Vec<String>,
         with_module_releases => module_releases: Vec<String>,
     }

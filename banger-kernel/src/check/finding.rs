@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,24 +16,44 @@ pub enum Subject {
     /// Options of the kernel's configuration, without `CONFIG_`; any one of them serves.
     Option(Vec<&'static str>),
     /// A feature of the ext4 file system.
-    Feature(String),
+    Feature(#[serde(serialize_with = "as_list")] String),
+    /// The program that the kernel starts first.
+    Init,
     /// The modules in the image.
     Modules,
 }
 
-/// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// Writes one name as a list, as several are written.
+fn as_list<S: Serializer>(name: &String, serializer: S) -> Result<S::Ok, S::Error> {
+    [name].serialize(serializer)
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Architecture => formatter.pad("architecture"),
+            Self::Format => formatter.pad("format"),
+            Self::Option(names) => formatter.pad(&names.join(" or ")),
+            Self::Feature(name) => formatter.pad(name),
+            Self::Init => formatter.pad("init"),
+            Self::Modules => formatter.pad("modules"),
+        }
+    }
+}
+
+/// How a check ended. The most important outcome is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It serves.
-    Ok,
-    /// Something will be missing in the guest.
-    Warning,
     /// The guest does not boot.
     Error,
+    /// Something will be missing in the guest.
+    Warning,
     /// Nothing tells it.
     Unknown,
+    /// It serves.
+    Ok,
 }
 
 impl fmt::Display for Outcome {

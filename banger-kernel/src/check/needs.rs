@@ -18,7 +18,7 @@ pub(super) fn of(
 ) -> Vec<Need> {
     use Outcome::{Error, Warning};
     use Time::{Later, Root, Start};
-    let mut needs = root_disk(request.vmm);
+    let mut needs = root_disk(request);
     needs.push(need(&[KernelOption::driver("EXT4_FS", "ext4")], Root, Error, "the root file system is ext4"));
     if request.initrd {
         needs.push(need(
@@ -72,29 +72,24 @@ const SYSTEMD: [(&str, &str); 8] = [
     ("EVENTFD", "systemd waits for events"),
 ];
 
-fn root_disk(vmm: Vmm) -> Vec<Need> {
+fn root_disk(request: &CheckRequest) -> Vec<Need> {
     use Outcome::Error;
-    let bus = match vmm {
-        Vmm::Firecracker | Vmm::Libkrun => RootDisk::VirtioMmio,
-        Vmm::CloudHypervisor | Vmm::Qemu | Vmm::Virtualization => RootDisk::VirtioPci,
-    };
-    let mut needs = vec![need(
-        &[KernelOption::driver("VIRTIO_BLK", "virtio_blk")],
-        Time::Root,
-        Error,
-        "the root disk is virtio",
-    )];
-    match bus {
-        RootDisk::VirtioMmio => {
-            let option = KernelOption::driver("VIRTIO_MMIO", "virtio_mmio");
-            needs.push(need(&[option], Time::Root, Error, "the root disk is on MMIO"));
-        }
-        _ => {
-            needs.push(need(&[KernelOption::yes("PCI")], Time::Start, Error, "the root disk is on PCI"));
-            let option = KernelOption::driver("VIRTIO_PCI", "virtio_pci");
-            needs.push(need(&[option], Time::Root, Error, "the root disk is on PCI"));
-        }
+    let vmm = request.vmm;
+    let disk = request.disk.unwrap_or(vmm.root_disk());
+    let mut needs = Vec::new();
+    let driver =
+        |name, module, purpose| need(&[KernelOption::driver(name, module)], Time::Root, Error, purpose);
+    if matches!(disk, RootDisk::VirtioPci | RootDisk::VirtioMmio) {
+        needs.push(driver("VIRTIO_BLK", "virtio_blk", "the root disk is virtio"));
     }
+    if matches!(disk, RootDisk::VirtioPci | RootDisk::Nvme) {
+        needs.push(need(&[KernelOption::yes("PCI")], Time::Start, Error, "the root disk is on PCI"));
+    }
+    needs.push(match disk {
+        RootDisk::VirtioPci => driver("VIRTIO_PCI", "virtio_pci", "the root disk is on PCI"),
+        RootDisk::VirtioMmio => driver("VIRTIO_MMIO", "virtio_mmio", "the root disk is on MMIO"),
+        RootDisk::Nvme => driver("BLK_DEV_NVME", "nvme", "the root disk is NVMe"),
+    });
     if vmm == Vmm::Firecracker {
         // How Firecracker tells an x86 kernel of its devices; arm64 has a device tree.
         let options = [

@@ -2,6 +2,7 @@
 
 use super::profile::Profile;
 use crate::boot_plan::Vmm;
+use crate::initramfs::RootDisk;
 
 /// What a check is made for.
 #[derive(Clone, Debug)]
@@ -9,22 +10,28 @@ use crate::boot_plan::Vmm;
 pub struct CheckRequest {
     /// The virtual machine monitor that starts the kernel.
     pub vmm: Vmm,
+    /// How the root disk is attached, by default as `vmm` does it.
+    pub disk: Option<RootDisk>,
     /// What the guest is to do.
     pub profiles: Vec<Profile>,
     /// Whether the kernel is started with an initrd: the small one of banger, or the kernel's own.
     pub initrd: bool,
+    /// The value of `init=` on the kernel's command line.
+    pub init: Option<String>,
 }
 
 impl CheckRequest {
     /// Returns a check for a boot by `vmm` with an initrd, and without a particular use.
     pub fn new(vmm: Vmm) -> Self {
-        Self { vmm, profiles: Vec::new(), initrd: true }
+        Self { vmm, disk: None, profiles: Vec::new(), initrd: true, init: None }
     }
 }
 
 banger_tree::setters! {
     CheckRequest {
+        with_disk => disk: Option<RootDisk>,
         with_profiles => profiles: Vec<Profile>,
         with_initrd => initrd: bool,
+        with_init => init: Option<String>,
     }
 }

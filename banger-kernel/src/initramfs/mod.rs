@@ -104,6 +104,12 @@ pub fn make_initramfs(
     for module in &options.modules {
         order.add_all(&[module], "the caller of this function")?;
     }
+    for module in &options.optional_modules {
+        match order.add_all(&[module], "the caller of this function") {
+            Ok(()) | Err(InitramfsError::MissingDriver { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
     let files = order.finish();
     let bytes = archive::write(release, guest, &files, options.compression)?;
     Ok(Initramfs { bytes, modules: files.into_iter().map(|file| file.name).collect(), disks })

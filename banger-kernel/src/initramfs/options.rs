@@ -60,6 +60,8 @@ pub struct InitramfsOptions {
     pub disks: Vec<RootDisk>,
     /// Modules to load besides the drivers of the root, by name.
     pub modules: Vec<String>,
+    /// Modules to load if the kernel has them, by name.
+    pub optional_modules: Vec<String>,
     /// Drivers that the kernel has built in, by the names of their modules. They add to `modules.builtin`, for
     /// example from the `.config` of a kernel without modules.
     pub builtin: Vec<String>,
@@ -70,6 +72,7 @@ pub struct InitramfsOptions {
 setters!(InitramfsOptions {
     with_disks => disks: Vec<RootDisk>,
     with_modules => modules: Vec<String>,
+    with_optional_modules => optional_modules: Vec<String>,
     with_builtin => builtin: Vec<String>,
     with_compression => compression: InitramfsCompression,
 });

@@ -81,7 +81,8 @@ impl Case {
             kernel: kernel.with_pvh_entry(true),
             facts: KernelFacts::new(RELEASE).with_config(KernelConfig::parse(&config)),
             guest: GuestFacts::default()
-                .with_architecture(KernelArchitecture::Amd64)
+                .with_architecture("amd64".to_owned())
+                .with_init(true)
                 .with_contract(BootContract::Systemd)
                 .with_features(["has_journal", "64bit", "metadata_csum"].map(str::to_owned).to_vec()),
             request: CheckRequest::new(Vmm::Qemu).with_profiles(vec![Profile::K3s]),
@@ -159,7 +160,7 @@ impl Case {
             kernel.architecture = KernelArchitecture::Arm64;
             kernel.format = KernelFormat::Image;
         });
-        case.guest.architecture = Some(KernelArchitecture::Arm64);
+        case.guest.architecture = Some("arm64".to_owned());
         case
     }
 
@@ -175,6 +176,7 @@ fn complaints(findings: &[Finding]) -> BTreeSet<(String, String)> {
         Subject::Feature(name) => name.clone(),
         Subject::Architecture => "architecture".to_owned(),
         Subject::Format => "format".to_owned(),
+        Subject::Init => "init".to_owned(),
         Subject::Modules => "modules".to_owned(),
         other => panic!("{other:?}"),
     };

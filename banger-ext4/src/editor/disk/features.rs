@@ -3,7 +3,7 @@
 //! `docs/ext4.md` has the same as a table.
 
 use super::obstacle::Obstacle;
-use crate::format::superblock::{Superblock, incompat, ro_compat};
+use crate::format::superblock::{Superblock, compat, incompat, ro_compat};
 
 /// The possible operations on a file system with a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,20 @@ use Support::{Edited, Read, ReadUnless, Refused};
 
 type Table = [(u32, &'static str, Support)];
 
+/// Compatible features: one who does not know them may write.
+const COMPAT: [(u32, &str); 10] = [
+    (compat::DIR_PREALLOC, "dir_prealloc"),
+    (compat::IMAGIC_INODES, "imagic_inodes"),
+    (compat::HAS_JOURNAL, "has_journal"),
+    (compat::EXT_ATTR, "ext_attr"),
+    (compat::RESIZE_INODE, "resize_inode"),
+    (compat::DIR_INDEX, "dir_index"),
+    (compat::SPARSE_SUPER2, "sparse_super2"),
+    (compat::FAST_COMMIT, "fast_commit"),
+    (compat::STABLE_INODES, "stable_inodes"),
+    (compat::ORPHAN_FILE, "orphan_file"),
+];
+
 /// Incompatible features; others are not known here.
 const INCOMPAT: [(u32, &str, Support); 17] = [
     (0x1, "compression", Refused("no current kernel reads it either")),
@@ -29,7 +43,7 @@ const INCOMPAT: [(u32, &str, Support); 17] = [
     (incompat::RECOVER, "needs_recovery", Edited),
     (incompat::JOURNAL_DEV, "journal_dev", Refused("it is the journal of another file system")),
     (incompat::META_BG, "meta_bg", Edited),
-    (incompat::EXTENTS, "extents", Edited),
+    (incompat::EXTENTS, "extent", Edited),
     (incompat::BIT64, "64bit", Edited),
     (incompat::MMP, "mmp", Edited),
     (incompat::FLEX_BG, "flex_bg", Edited),
@@ -124,6 +138,28 @@ pub(crate) fn names_of_features(bits: u32, known: &[(u32, &str)]) -> String {
     names.join(", ")
 }
 
+/// Returns the features by the names of mke2fs, and those without a name as `dumpe2fs` prints them.
+pub(crate) fn feature_names(superblock: &Superblock) -> Vec<String> {
+    let compat = COMPAT.iter().copied();
+    let of = |table: &'static Table| table.iter().map(|(bit, name, _)| (*bit, *name));
+    let mut names = named_bits(superblock.s_feature_compat, compat, 'C');
+    names.extend(named_bits(superblock.s_feature_incompat, of(&INCOMPAT), 'I'));
+    names.extend(named_bits(superblock.s_feature_ro_compat, of(&RO_COMPAT), 'R'));
+    names
+}
+
+fn named_bits(bits: u32, table: impl Iterator<Item = (u32, &'static str)>, kind: char) -> Vec<String> {
+    let mut unnamed = bits;
+    let mut names = Vec::new();
+    for (bit, name) in table.filter(|(bit, _)| bits & bit != 0) {
+        names.push(name.to_owned());
+        unnamed &= !bit;
+    }
+    let bits = (0..u32::BITS).filter(|bit| unnamed & 1 << bit != 0);
+    names.extend(bits.map(|bit| format!("FEATURE_{kind}{bit}")));
+    names
+}
+
 fn unknown_of(bits: u32, table: &Table) -> u32 {
     table.iter().fold(bits, |rest, (bit, ..)| rest & !bit)
 }
@@ -161,6 +197,18 @@ pub(crate) fn verdict_of(superblock: &Superblock) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn features_have_the_names_of_mke2fs() {
+        let superblock = Superblock {
+            s_feature_compat: compat::HAS_JOURNAL | compat::ORPHAN_FILE | 1 << 30,
+            s_feature_incompat: incompat::EXTENTS | incompat::BIT64,
+            s_feature_ro_compat: ro_compat::METADATA_CSUM,
+            ..Superblock::default()
+        };
+        let want = ["has_journal", "orphan_file", "FEATURE_C30", "extent", "64bit", "metadata_csum"];
+        assert_eq!(feature_names(&superblock), want);
+    }
 
     #[test]
     fn each_bit_has_one_line() {

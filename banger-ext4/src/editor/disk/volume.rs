@@ -2,7 +2,7 @@
 
 use banger_tree::RootfsError;
 
-use super::features::{Verdict, verdict_of};
+use super::features::{Verdict, feature_names, verdict_of};
 use super::storage::Storage;
 use crate::editor::disk::corruption::{CorruptionKind, SuperblockField};
 use crate::editor::disk::obstacle::Obstacle;
@@ -74,6 +74,8 @@ pub(crate) struct Volume {
     /// The file for unlinked files, and whether it has entries.
     pub(crate) orphan_file: Option<InodeNumber>,
     pub(crate) orphan_present: bool,
+    /// Its features, by the names of mke2fs.
+    pub(crate) features: Vec<String>,
     /// Why it cannot be edited although it can be read.
     pub(crate) uneditable: Option<Obstacle>,
     /// What one who reads it should know.
@@ -229,6 +231,7 @@ impl Volume {
         };
         let has_journal = superblock.s_feature_compat & compat::HAS_JOURNAL != 0;
         Ok(Self {
+            features: feature_names(superblock),
             image: image.to_owned(),
             block_size,
             blocks_count,

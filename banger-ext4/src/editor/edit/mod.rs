@@ -166,6 +166,11 @@ impl Ext4Editor {
         &self.disk.volume.notes
     }
 
+    /// Returns the features of the file system, by the names of mke2fs: `has_journal`, `metadata_csum`.
+    pub fn features(&self) -> &[String] {
+        &self.disk.volume.features
+    }
+
     /// Returns the editor with `account` for the resolution of paths. The default account has the default
     /// budget and is never cancelled.
     #[must_use]
