@@ -491,6 +491,11 @@ typedef enum banger_option {
      */
     BANGER_OPT_DRY_RUN = 53,
     /**
+     * Text: name, id or unique prefix of an id of the kernel in the store that goes with the image. Its modules go into
+     * the file system, and its files beside the file of a managed image. Default: none.
+     */
+    BANGER_OPT_KERNEL_REF = 54,
+    /**
      * Number: most bytes that a call returns: output of a program, or a file. Default: 64 MiB.
      */
     BANGER_OPT_MAX_OUTPUT_BYTES = 100,
@@ -1341,7 +1346,7 @@ int banger_guest_wait_ready(const struct banger_guest *guest,
                             struct banger_error **error);
 
 /**
- * Returns the digest of the image's manifest. It lives as long as the image. "" for NULL.
+ * Returns the digest of the image's manifest, or of the file that was registered. It lives as long as the image. "" for NULL.
  */
 const char *banger_image_digest(const struct banger_image *image);
 
@@ -1375,6 +1380,19 @@ const char *banger_image_name(const struct banger_image *image);
  * Returns the path of the ext4 file. It lives as long as the image. "" for NULL.
  */
 const char *banger_image_path(const struct banger_image *image);
+
+/**
+ * Makes a managed image of the ext4 file `rootfs`, in the place of an older image of its name, as `banger image
+ * register` does. The file stays as it is: the image gets a copy. `options`, `cancel` and `progress` may be NULL.
+ */
+int banger_image_register(const struct banger_store *store,
+                          const char *rootfs,
+                          const struct banger_options *options,
+                          const struct banger_cancel *cancel,
+                          banger_progress_fn progress,
+                          void *user_data,
+                          struct banger_image **image,
+                          struct banger_error **error);
 
 /**
  * Returns the length of the ext4 file. 0 for NULL.

@@ -185,12 +185,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Like [`file`](Self::file), for a path that is not written here.
-    pub(crate) fn file_at(
-        &mut self,
-        wanted: &GuestPath,
-        bytes: &[u8],
-        mode: u16,
-    ) -> Result<(), InjectError> {
+    pub(crate) fn file_at(&mut self, wanted: &GuestPath, bytes: &[u8], mode: u16) -> Result<(), InjectError> {
         let place = self.place_of(wanted)?;
         let attributes = self.attributes(mode);
         let found = self.rootfs.stat(&place)?;

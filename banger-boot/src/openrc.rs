@@ -30,11 +30,7 @@ pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
     SERVICES.into_iter().map(|(_, _, text)| text)
 }
 
-pub(crate) fn install(
-    edit: &mut Edit<'_>,
-    facts: &Facts,
-    agents: &GuestAgents,
-) -> Result<(), InjectError> {
+pub(crate) fn install(edit: &mut Edit<'_>, facts: &Facts, agents: &GuestAgents) -> Result<(), InjectError> {
     if agents.kernel_modules {
         edit.fixing(FixupKind::ModulesLoad, load_modules)?;
     }

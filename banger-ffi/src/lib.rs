@@ -23,6 +23,7 @@ mod object;
 mod option_reader;
 pub mod options;
 pub mod pull;
+pub mod register;
 mod request;
 pub mod rootfs;
 pub mod rootfs_edit;

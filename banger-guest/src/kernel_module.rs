@@ -78,8 +78,11 @@ mod tests {
     fn what_a_module_needs_is_loaded_first() {
         let dir = tempfile::tempdir().unwrap();
         let dep = dir.path().join("modules.dep");
-        std::fs::write(&dep, "kernel/a.ko:\nkernel/net/b-c.ko.xz: kernel/d.ko kernel/a.ko\nkernel/d.ko: kernel/a.ko\n")
-            .unwrap();
+        std::fs::write(
+            &dep,
+            "kernel/a.ko:\nkernel/net/b-c.ko.xz: kernel/d.ko kernel/a.ko\nkernel/d.ko: kernel/a.ko\n",
+        )
+        .unwrap();
         for (name, want) in [
             ("b_c", &["kernel/a.ko", "kernel/d.ko", "kernel/net/b-c.ko.xz"][..]),
             ("a", &["kernel/a.ko"]),

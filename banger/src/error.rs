@@ -15,6 +15,7 @@ use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
 use crate::host_tree::DirectoryError;
 use crate::output::OutputError;
+use crate::register::RegisterError;
 use crate::report::ErrorReport;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
@@ -77,6 +78,9 @@ pub enum Error {
     /// A kernel could not be taken from its source.
     #[error(transparent)]
     Kernel(KernelError),
+    /// An ext4 file did not become a managed image.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
     /// A kernel's initramfs could not be made.
     #[error(transparent)]
     Initramfs(#[from] InitramfsError),
@@ -188,6 +192,7 @@ impl Error {
             Self::Argument(error) => ask(error),
             Self::Guest(error) => ask(error),
             Self::Kernel(error) => ask(error),
+            Self::Register(error) => ask(error),
             Self::Initramfs(error) => ask(error),
             Self::Boot(error) => ask(error),
             Self::Output(error) => ask(error),

@@ -29,6 +29,7 @@ sources! {
     option_reader "../../banger-ffi/src/option_reader.rs",
     options "../../banger-ffi/src/options.rs",
     pull "../../banger-ffi/src/pull.rs",
+    register "../../banger-ffi/src/register.rs",
     request "../../banger-ffi/src/request.rs",
     rootfs "../../banger-ffi/src/rootfs.rs",
     rootfs_edit "../../banger-ffi/src/rootfs_edit.rs",

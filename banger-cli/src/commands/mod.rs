@@ -7,6 +7,7 @@ mod images;
 mod kernel;
 mod limits;
 mod pull;
+mod register;
 mod removal;
 mod rootfs;
 
@@ -37,6 +38,9 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
     match command {
         ImageCommand::Pull(pull) => {
             pull::pull(&pull, &dirs(Some(&pull.state), Some(&pull.cache))?, progress, printer)
+        }
+        ImageCommand::Register(register) => {
+            register::register(&register, &dirs(Some(&register.state), None)?, progress, printer)
         }
         ImageCommand::List { state } => images::list(&dirs(Some(&state), None)?, printer),
         ImageCommand::Show { name, state } => images::show(&name, &dirs(Some(&state), None)?, printer),

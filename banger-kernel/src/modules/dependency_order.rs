@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn a_module_cannot_need_everything() {
-        let chain = |length: usize| (0..length).map(|at| if at == 0 { vec![] } else { vec![at - 1] }).collect();
+        let chain =
+            |length: usize| (0..length).map(|at| if at == 0 { vec![] } else { vec![at - 1] }).collect();
         assert_eq!(DependencyOrder::new(chain(1024)).all_needs(1023).map(|all| all.len()), Some(1023));
         assert_eq!(DependencyOrder::new(chain(1025)).all_needs(1024), None);
     }

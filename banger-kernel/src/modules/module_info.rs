@@ -80,10 +80,12 @@ impl ModuleInfo {
     }
 
     pub(super) fn parse(elf: &ElfBytes<'_, AnyEndian>) -> Result<Self, &'static str> {
-        let data = section(elf, ".modinfo")?.ok_or("it is not a kernel module: it has no section .modinfo")?;
+        let data =
+            section(elf, ".modinfo")?.ok_or("it is not a kernel module: it has no section .modinfo")?;
         let mut info = Self::default();
         for field in data.split(|byte| *byte == 0) {
-            let Some((key, value)) = str::from_utf8(field).ok().and_then(|field| field.split_once('=')) else {
+            let Some((key, value)) = str::from_utf8(field).ok().and_then(|field| field.split_once('='))
+            else {
                 continue;
             };
             match key {

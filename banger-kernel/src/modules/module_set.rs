@@ -116,7 +116,8 @@ impl SetReader<'_> {
         let mut lines = Vec::with_capacity(modules.len());
         for (number, module) in modules.iter().enumerate() {
             let needs = order.all_needs(number);
-            let needs = needs.ok_or_else(|| KernelError::damaged(&module.path, "it needs too many modules"))?;
+            let needs =
+                needs.ok_or_else(|| KernelError::damaged(&module.path, "it needs too many modules"))?;
             let mut line = format!("{}:", module.path);
             for needed in needs {
                 line.push(' ');

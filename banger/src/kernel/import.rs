@@ -172,7 +172,7 @@ fn record_of(
 ) -> Result<KernelRecord, Error> {
     let kernel = &imported.kernel;
     let files = &kernel.files;
-    let file = |path: &Utf8PathBuf| file_record(path, cancellation);
+    let file = |path: &Utf8PathBuf| file_record(path, cancellation).map_err(Error::from);
     let mut record = KernelRecord::new(name, source, kernel, file(&files.image)?);
     record.package.clone_from(&imported.package);
     record.bz_image = files.bz_image.as_ref().map(file).transpose()?;
@@ -191,10 +191,7 @@ fn record_of(
     }
     record.warnings.clone_from(&imported.warnings);
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    let config = record.config.as_ref().map(|config| &config.file);
-    for file in
-        [Some(&record.image), record.bz_image.as_ref(), record.initrd.as_ref(), config].into_iter().flatten()
-    {
+    for file in record.files() {
         add_line(&mut hasher, &file.file, &file.digest);
     }
     if let Some(modules) = &record.modules {

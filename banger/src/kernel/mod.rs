@@ -14,6 +14,8 @@ mod digests;
 mod document;
 mod import;
 mod kernel_store;
+mod merge;
+mod placing;
 mod record;
 mod source;
 
@@ -22,3 +24,7 @@ pub use import::{ImportedKernelFile, KernelImportRequest, import_kernel};
 pub use kernel_store::{KERNEL_RECORD_FILE, KernelListing, KernelStore, StoredKernel};
 pub use record::{KernelConfigRecord, KernelFileRecord, KernelModulesRecord, KernelRecord};
 pub use source::KernelSourceName;
+
+pub(crate) use digests::{directory_digest, file_record};
+pub(crate) use merge::{has_vsock_module, merge_modules};
+pub(crate) use placing::place_kernel;

@@ -8,12 +8,12 @@ use banger_tree::write_new_file;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::StoreError;
-use super::files::{RECORD_FILE, ROOTFS_FILE, STAGING_SUFFIX};
+use super::files::{KERNEL_DIRECTORY, RECORD_FILE, ROOTFS_FILE, STAGING_SUFFIX};
 use super::lease::ImageLease;
 use super::record::ImageRecord;
 use crate::host_file::open_plain_path;
 use crate::id::ImageId;
-use crate::staging::StagingDir;
+use crate::staging::{StagingDir, sync_tree};
 
 /// Mode of an image and its record: images hold secrets, for example hashes of passwords.
 const PRIVATE: u32 = 0o600;
@@ -50,6 +50,11 @@ impl StagedImage {
         self.dir.path().join(ROOTFS_FILE)
     }
 
+    /// Returns the path for the directory with the files of the kernel.
+    pub(crate) fn kernel_path(&self) -> Utf8PathBuf {
+        self.dir.path().join(KERNEL_DIRECTORY)
+    }
+
     /// Flushes everything to the disk and publishes it with one rename. The image is leased before others can
     /// see it.
     pub(super) fn publish(self, record: &ImageRecord) -> Result<ImageLease, StoreError> {
@@ -60,6 +65,10 @@ impl StagedImage {
             file.sync_all()
         };
         flush().map_err(|source| StoreError::io("flush", &rootfs, source))?;
+        let kernel = self.kernel_path();
+        if kernel.exists() {
+            sync_tree(&kernel).map_err(|source| StoreError::io("flush", &kernel, source))?;
+        }
         write_record(self.dir.path(), record)?;
         let published = self.images.join(self.id.as_str());
         let failed = |source| StoreError::io("publish", &published, source);

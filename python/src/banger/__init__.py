@@ -48,6 +48,7 @@ from ._options import (
     KernelOptions,
     PruneOptions,
     PullOptions,
+    RegisterOptions,
     RootfsOptions,
 )
 from ._rootfs import Rootfs
@@ -89,6 +90,7 @@ __all__ = [
     "Progress",
     "PruneOptions",
     "PullOptions",
+    "RegisterOptions",
     "Rootfs",
     "RootfsOptions",
     "Stat",

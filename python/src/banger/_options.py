@@ -82,6 +82,8 @@ class PullOptions(FileSystemOptions, total=False):
     guest_binary: bytes
     """A guest binary for the processor of the image, in the place of the library's own; it excludes
     `guest_dir`."""
+    kernel_ref: str
+    """Name, id or unique prefix of an id of the kernel in the store that goes with the image."""
     jobs: int
     """How many layers are downloaded at a time, 1 to 64. Default: 4."""
     plain_http: bool
@@ -209,6 +211,15 @@ class PruneOptions(TypedDict, total=False):
     """Remove all blobs."""
     dry_run: bool
     """Tell what would be removed, and remove nothing."""
+
+
+class RegisterOptions(TypedDict, total=False):
+    """Options of `Store.register`."""
+
+    name: str
+    """Name of the managed image. Default: made from the file's name."""
+    kernel_ref: str
+    """Name, id or unique prefix of an id of the kernel in the store that goes with the image."""
 
 
 class KernelOptions(TypedDict, total=False):

@@ -19,7 +19,14 @@ from ._native import (
     patient_json_of,
     text,
 )
-from ._options import BuildOptions, KernelOptions, PruneOptions, PullOptions, options_of
+from ._options import (
+    BuildOptions,
+    KernelOptions,
+    PruneOptions,
+    PullOptions,
+    RegisterOptions,
+    options_of,
+)
 from ._task import Task
 
 if TYPE_CHECKING:
@@ -154,6 +161,16 @@ class Store(Handle):
         with self._use() as store, options_of(options) as made, flag(cancel) as (_, stop):
             where = None if file is None else host_path(file)
             return Task.start("banger_pull_start", store, text(reference), where, made, stop)
+
+    def register(
+        self, rootfs: HostPath, *, cancel: Cancellation | None = None, **options: Unpack[RegisterOptions]
+    ) -> Image:
+        """Makes a managed image of the ext4 file `rootfs`, which stays as it is: the image gets a copy."""
+        made = ctypes.c_void_p()
+        with self._use() as store, options_of(options) as given, flag(cancel) as (stop, pointer):
+            arguments = (store, host_path(rootfs), given, pointer, None, None, ctypes.byref(made))
+            patient_call(stop, "banger_image_register", *arguments)
+        return Image(made)
 
     # Managed images
 

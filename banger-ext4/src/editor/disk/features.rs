@@ -204,7 +204,7 @@ mod tests {
             s_feature_compat: compat::HAS_JOURNAL | compat::ORPHAN_FILE | 1 << 30,
             s_feature_incompat: incompat::EXTENTS | incompat::BIT64,
             s_feature_ro_compat: ro_compat::METADATA_CSUM,
-            ..Superblock::default()
+            ..Superblock::zeroed()
         };
         let want = ["has_journal", "orphan_file", "FEATURE_C30", "extent", "64bit", "metadata_csum"];
         assert_eq!(feature_names(&superblock), want);
