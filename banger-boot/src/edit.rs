@@ -86,6 +86,11 @@ impl<'a> Edit<'a> {
         Attributes { mtime: self.timestamp, ..Attributes::with_mode(mode) }
     }
 
+    /// Makes the changes so far last, if the root file system cannot hold many more.
+    pub(crate) fn commit_if_due(&mut self) -> Result<(), RootfsError> {
+        if self.rootfs.is_commit_due() { self.rootfs.commit() } else { Ok(()) }
+    }
+
     /// The root file system, to look at.
     pub(crate) fn rootfs(&self) -> &dyn Rootfs {
         self.rootfs
@@ -163,7 +168,10 @@ impl<'a> Edit<'a> {
 
     /// Returns the real path of `text`, whose last component is not followed; its parents are made.
     fn place(&mut self, text: &str) -> Result<GuestPath, InjectError> {
-        let wanted = path(text);
+        self.place_of(&path(text))
+    }
+
+    fn place_of(&mut self, wanted: &GuestPath) -> Result<GuestPath, InjectError> {
         let (Some(parent), Some(name)) = (wanted.parent(), wanted.file_name()) else {
             return Err(RootfsError::Root.into());
         };
@@ -173,7 +181,12 @@ impl<'a> Edit<'a> {
 
     /// Makes `text` a regular file of root's with these bytes and permissions.
     pub(crate) fn file(&mut self, text: &str, bytes: &[u8], mode: u16) -> Result<(), InjectError> {
-        let place = self.place(text)?;
+        self.file_at(&path(text), bytes, mode)
+    }
+
+    /// Like [`file`](Self::file), for a path that is not written here.
+    pub(crate) fn file_at(&mut self, wanted: &GuestPath, bytes: &[u8], mode: u16) -> Result<(), InjectError> {
+        let place = self.place_of(wanted)?;
         let attributes = self.attributes(mode);
         let found = self.rootfs.stat(&place)?;
         match &found {

@@ -1,5 +1,6 @@
 //! Repairs parts of a container image that prevent a boot, for any init.
 
+use banger_guest::config::VSOCK_MODULE;
 use banger_tree::FileType;
 
 use crate::agents::GuestAgents;
@@ -46,8 +47,8 @@ pub(crate) fn apply(edit: &mut Edit<'_>, agents: &GuestAgents) -> Result<(), Inj
         edit.fixing(FixupKind::Hosts, |edit| edit.content("/etc/hosts", text.as_bytes(), 0o644))?;
     }
     if agents.kernel_modules {
-        let text = b"vmw_vsock_virtio_transport\n";
-        edit.fixing(FixupKind::ModulesLoad, |edit| edit.file(MODULES_LOAD, text, 0o644))?;
+        let text = format!("{VSOCK_MODULE}\n");
+        edit.fixing(FixupKind::ModulesLoad, |edit| edit.file(MODULES_LOAD, text.as_bytes(), 0o644))?;
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ mod customize;
 mod detect;
 mod edit;
 mod error;
+mod files;
 mod first_boot;
 mod first_boot_script;
 mod fixups;
@@ -33,7 +34,7 @@ mod runit;
 mod s6;
 mod systemd;
 
-pub use banger_guest::config::{BootContract, Entrypoint, InitMode};
+pub use banger_guest::config::{BootContract, Entrypoint, InitMode, VSOCK_MODULE};
 use banger_guest::config::{GuestConfig, paths};
 use banger_tree::Rootfs;
 pub use customize::customize_script;
@@ -43,6 +44,7 @@ use detect::Facts;
 pub use detect::find_program;
 use edit::Edit;
 pub use error::InjectError;
+pub use files::merge_files;
 use plan::{BootPlan, own_contract};
 pub use report::{Change, Fixup, FixupKind, InjectReport};
 
@@ -77,7 +79,7 @@ pub fn inject_guest_agents(
                 systemd::fix(&mut edit, &facts, agents)?;
             }
         }
-        BootContract::Openrc => openrc::install(&mut edit, &facts)?,
+        BootContract::Openrc => openrc::install(&mut edit, &facts, agents)?,
         BootContract::Runit => runit::install(&mut edit)?,
         BootContract::S6 => s6::install(&mut edit)?,
         BootContract::Busybox => busybox::install(&mut edit, &facts)?,

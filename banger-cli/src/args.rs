@@ -110,9 +110,18 @@ pub(crate) enum ImageCommand {
     /// Build an image from another one by steps in a virtual machine; print the file's path.
     #[command(after_help = examples::IMAGE_BUILD)]
     Build(Box<image_build::ImageBuildArguments>),
+    /// Make a managed image of an ext4 file that exists; print the path of the image's file.
+    ///
+    /// The image gets a copy of the file, which keeps holes, and shares blocks where the host's file system supports
+    /// reflinks.
+    #[command(after_help = examples::REGISTER)]
+    Register(RegisterArguments),
     /// List images.
     #[command(visible_alias = "ls")]
     List {
+        /// Print names only, one a line.
+        #[arg(long, short)]
+        quiet: bool,
         #[command(flatten)]
         state: StateArguments,
     },
@@ -140,7 +149,7 @@ pub(crate) enum ImageCommand {
         #[command(flatten)]
         state: StateArguments,
     },
-    /// Copy the ext4 file of an image; print the new path.
+    /// Copy the ext4 file of an image, without the files of its kernel; print the new path.
     ///
     /// The copy keeps holes, and shares blocks where the host's file system supports reflinks.
     Export {
@@ -155,7 +164,7 @@ pub(crate) enum ImageCommand {
         #[command(flatten)]
         state: StateArguments,
     },
-    /// Copy an image under a new name; print the path of the new ext4 file.
+    /// Copy an image with its kernel under a new name; print the path of the new ext4 file.
     ///
     /// The copy keeps holes, and shares blocks where the host's file system supports reflinks.
     Clone {
@@ -236,6 +245,8 @@ pub(crate) struct PullArguments {
     /// Build the image as it is, without agents and fixes for booting.
     #[arg(long, conflicts_with_all = ["init", "guest_dir"])]
     pub(crate) no_inject: bool,
+    #[command(flatten)]
+    pub(crate) kernel: KernelRefArguments,
     /// Write this ext4 file instead of a managed image.
     #[arg(long, short, value_name = "FILE", value_parser = output_file)]
     pub(crate) output: Option<Utf8PathBuf>,
@@ -269,6 +280,30 @@ pub(crate) struct PullArguments {
     pub(crate) state: StateArguments,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArguments {
+    /// ext4 file to copy; it stays as it is.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rootfs: Utf8PathBuf,
+    /// Give the image this name, and replace an older image of this name [default: made from the file's
+    /// name].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) kernel: KernelRefArguments,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+}
+
+/// The kernel that goes with an image.
+#[derive(Debug, Args)]
+pub(crate) struct KernelRefArguments {
+    /// Add this kernel to the image, and its modules to the file system: the name, the id or the unique
+    /// prefix of an id of an imported kernel.
+    #[arg(long, value_name = "KERNEL")]
+    pub(crate) kernel_ref: Option<String>,
 }
 
 /// Returns the path of an ext4 file that is to be written, which `-` is not taken for.

@@ -7,8 +7,8 @@ use banger::boot::BootError;
 use banger::guest::{GuestAddress, GuestError};
 use banger::rootfs::{EditAdvice, EditError};
 use banger::{
-    DirectoryError, Error, ErrorKind, GuestBinaryError, KernelError, PullError, RootfsError, Setting,
-    StoreError, StoredKind,
+    DirectoryError, Error, ErrorKind, GuestBinaryError, KernelError, PullError, RegisterError, RootfsError,
+    Setting, StoreError, StoredKind,
 };
 use clap::{ArgMatches, CommandFactory as _};
 
@@ -111,6 +111,9 @@ fn hint(error: &Error, command: &CommandPath) -> Option<String> {
         Error::Store(StoreError::Damaged { what, id, .. }) => format!("remove it with `banger {what} rm {id}`"),
         Error::Store(StoreError::NameTaken { what: StoredKind::Kernel, name }) => {
             format!("choose another with --name, or remove it with `banger kernel rm {name}`")
+        }
+        Error::Register(RegisterError::NoRoom { path, needed_bytes, .. }) => {
+            format!("grow the file system with `banger rootfs resize {path} {needed_bytes}`, then register it again")
         }
         Error::Kernel(KernelError::Io { action: "open", source, .. }) if source.kind() == NotFound => {
             "give the path of a package, kernel, ext4 file or directory, or image:NAME, or host; a name in a \

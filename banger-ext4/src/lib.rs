@@ -40,7 +40,7 @@ pub use backend::{BuildReport, Ext4Backend, Ext4Builder};
 #[cfg(feature = "boot")]
 pub use banger_boot::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
-    inject_guest_agents, injected_texts,
+    inject_guest_agents, injected_texts, merge_files,
 };
 pub use editor::{EditorEffort, Ext4Editor, Storage, VerifyReport};
 pub use error::Ext4Error;

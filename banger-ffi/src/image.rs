@@ -85,7 +85,7 @@ pub unsafe extern "C" fn banger_image_name(image: *const banger_image) -> *const
     unsafe { image.as_ref() }.map_or(c"".as_ptr(), |image| image.name.as_ptr())
 }
 
-/// Returns the digest of the image's manifest. It lives as long as the image. "" for NULL.
+/// Returns the digest of the image's manifest, or of the file that was registered. It lives as long as the image. "" for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_image_digest(image: *const banger_image) -> *const c_char {
     // SAFETY: the caller's pointer is NULL or alive.

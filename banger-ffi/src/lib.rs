@@ -24,6 +24,7 @@ mod option_reader;
 pub mod options;
 pub mod plan;
 pub mod pull;
+pub mod register;
 mod request;
 pub mod rootfs;
 pub mod rootfs_edit;

@@ -121,6 +121,9 @@ pub enum banger_option {
     BANGER_OPT_ALL = 52,
     /// Boolean: tell what would be removed, and remove nothing. Default: false.
     BANGER_OPT_DRY_RUN = 53,
+    /// Text: name, id or unique prefix of an id of the kernel in the store that goes with the image. Its modules go into
+    /// the file system, and its files beside the file of a managed image. Default: none.
+    BANGER_OPT_KERNEL_REF = 54,
     /// Number: most bytes that a call returns: output of a program, or a file. Default: 64 MiB.
     BANGER_OPT_MAX_OUTPUT_BYTES = 100,
     /// Number: largest file that is copied out of a guest. Default: 64 GiB.
@@ -318,6 +321,7 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_MAX_SIZE_BYTES, ValueKind::Number),
     (BANGER_OPT_ALL, ValueKind::Flag),
     (BANGER_OPT_DRY_RUN, ValueKind::Flag),
+    (BANGER_OPT_KERNEL_REF, ValueKind::Text),
     (BANGER_OPT_MAX_OUTPUT_BYTES, ValueKind::Number),
     (BANGER_OPT_MAX_COPY_BYTES, ValueKind::Number),
     (BANGER_OPT_REPLY_TIMEOUT_MS, ValueKind::Number),

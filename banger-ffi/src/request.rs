@@ -6,7 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::guest::NetworkConfig;
 use pipeline::{
     BuildRequest, ChildSetup, Cost, Credential, CredentialSource, GuestBinary, GuestOptions, ImageSize,
-    Limits, OutputFd, PullOptions, PullRequest, Reference, Uuid, parse_init_mode, parse_uuid,
+    Limits, OutputFd, PullOptions, PullRequest, Reference, RegisterRequest, Uuid, parse_init_mode,
+    parse_uuid,
 };
 
 use crate::error::Fault;
@@ -47,9 +48,19 @@ pub(crate) fn pull_request(
     request.inodes = given.number(BANGER_OPT_INODES)?;
     request.backend = given.parsed(BANGER_OPT_BACKEND)?.unwrap_or_default();
     let guest = guest_options(&given)?;
+    request.kernel_ref = given.text(BANGER_OPT_KERNEL_REF).map(str::to_owned);
     request.guest = given.flag(BANGER_OPT_INJECT).unwrap_or(true).then_some(guest);
     request.source_date_epoch = given.number(BANGER_OPT_SOURCE_DATE_EPOCH)?;
     given.finish(call)?;
+    Ok(request)
+}
+
+/// Returns the request for an ext4 file that becomes a managed image.
+pub(crate) fn register_request(rootfs: &Utf8Path, given: OptionReader<'_>) -> Result<RegisterRequest, Fault> {
+    let request = RegisterRequest::new(rootfs)
+        .with_name(given.parsed(BANGER_OPT_NAME)?)
+        .with_kernel_ref(given.text(BANGER_OPT_KERNEL_REF).map(str::to_owned));
+    given.finish("banger_image_register")?;
     Ok(request)
 }
 

@@ -11,6 +11,7 @@ mod durable;
 mod first_boot;
 mod init;
 mod initramfs;
+mod kernel_module;
 mod machine_id;
 mod mounts;
 mod network;

@@ -42,6 +42,7 @@ pub use bundle::{
 pub use error::KernelError;
 pub use import::{ConfigOrigin, ImportedKernel, import_kernel};
 pub use kernel::{Kernel, KernelArchitecture, KernelFiles, KernelFormat, MODULES_DEP};
+pub use modules::ModuleSet;
 pub use read::PackageInfo;
 pub use run::{KernelLimits, KernelProgress};
 pub use source::{KernelSource, PlainFiles, SourceFormat};

@@ -59,7 +59,8 @@ pub fn pull_to_file(
 ///
 /// The old bytes of the file are lost once the writing begins. If the call fails, a regular file is as it was or
 /// empty. A block device is as it was, or its first 4096 bytes are zeros and the others are undefined. The request's
-/// `force` has no effect, and its backend must be the native one.
+/// `force` has no effect, and its backend must be the native one. The call does not check whether a kernel of the
+/// request can start the image.
 ///
 /// # Errors
 /// As [`pull_to_file`], or a device is smaller than the file system.

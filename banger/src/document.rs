@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use banger_oci::{CacheEntry, PruneReport};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use crate::request::PulledFile;
-use crate::store::{DamagedImage, ImageRecord, ImageStore, Listing, StoredImage};
+use crate::store::{DamagedImage, ImageRecord, ImageStore, KERNEL_DIRECTORY, Listing, StoredImage};
 
 /// A record with where the image's file is.
 #[derive(Clone, Debug, Serialize)]
@@ -17,14 +17,24 @@ pub struct ImageDocument<'a> {
     #[serde(flatten)]
     record: &'a ImageRecord,
     path: Cow<'a, Utf8Path>,
+    /// The directory with the files of its kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel_path: Option<Utf8PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unchanged: Option<bool>,
 }
 
 impl<'a> ImageDocument<'a> {
-    /// Returns the document of the image `record` whose file is at `path`.
+    /// Returns the document of the managed image `record` whose file is at `path`.
     pub fn new(record: &'a ImageRecord, path: impl Into<Cow<'a, Utf8Path>>) -> Self {
-        Self { record, path: path.into(), unchanged: None }
+        let path = path.into();
+        let kernel_path = record.kernel.as_ref().map(|_| path.with_file_name(KERNEL_DIRECTORY));
+        Self { record, path, kernel_path, unchanged: None }
+    }
+
+    /// Returns the document of a copy `path` of the file of the image `record`, which has no kernel beside it.
+    pub fn exported(record: &'a ImageRecord, path: impl Into<Cow<'a, Utf8Path>>) -> Self {
+        Self { kernel_path: None, ..Self::new(record, path) }
     }
 }
 
@@ -36,7 +46,12 @@ impl<'a> From<&'a StoredImage> for ImageDocument<'a> {
 
 impl<'a> From<&'a PulledFile> for ImageDocument<'a> {
     fn from(pulled: &'a PulledFile) -> Self {
-        Self { unchanged: Some(pulled.unchanged), ..Self::new(&pulled.record, pulled.path.as_path()) }
+        let path = pulled.path.as_path();
+        let document = match pulled.lease {
+            Some(_) => Self::new(&pulled.record, path),
+            None => Self::exported(&pulled.record, path),
+        };
+        Self { unchanged: Some(pulled.unchanged), ..document }
     }
 }
 

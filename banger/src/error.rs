@@ -17,6 +17,7 @@ use crate::host_tree::DirectoryError;
 use crate::image_build::ImageBuildError;
 use crate::kernel::CatalogError;
 use crate::output::OutputError;
+use crate::register::RegisterError;
 use crate::report::ErrorReport;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
@@ -80,6 +81,9 @@ pub enum Error {
     /// A kernel could not be taken from its source.
     #[error(transparent)]
     Kernel(KernelError),
+    /// An ext4 file did not become a managed image.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
     /// A catalog of kernels cannot be read, or does not have the kernel.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -200,6 +204,7 @@ impl Error {
             Self::Argument(error) => ask(error),
             Self::Guest(error) => ask(error),
             Self::Kernel(error) => ask(error),
+            Self::Register(error) => ask(error),
             Self::Catalog(error) => ask(error),
             Self::Initramfs(error) => ask(error),
             Self::Boot(error) => ask(error),

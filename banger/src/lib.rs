@@ -5,6 +5,7 @@
 //! [`pull`] resolves a reference, flattens the layers into a tree while they arrive, and makes the tree boot.
 //! Then it writes the ext4 file and publishes it in the [`ImageStore`] with one rename. [`pull_to_file`] does
 //! the same for a single file, [`pull_to_fd`] for an open one, and [`build_rootfs`] for a directory or a tar.
+//! [`register_image`] makes a managed image of an ext4 file that exists.
 //! [`inject_file`] makes a finished file boot, [`import_kernel`] gets a kernel for it, and [`boot`] checks and plans
 //! the boot. [`rootfs`] reads and edits finished files, and [`guest`] talks to a running guest.
 //!
@@ -66,6 +67,7 @@ mod output;
 mod output_fd;
 mod pull;
 mod pull_events;
+mod register;
 mod report;
 mod request;
 pub mod rootfs;
@@ -131,12 +133,13 @@ pub use kernel::{
 pub use network_file::write_network_config;
 pub use output::OutputError;
 pub use output_fd::OutputFd;
+pub use register::{RegisterError, RegisterRequest, register_image};
 pub use report::ErrorReport;
 pub use request::{PullRequest, PulledFile};
 pub use store::{
     BuildOptions, BuiltFrom, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease,
-    ImageName, ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE,
-    StagedImage, StoreError, StoredImage, StoredKind, Verification,
+    ImageName, ImageRecord, ImageStore, KERNEL_DIRECTORY, LayerRecord, Listing, NameError, RECORD_FILE,
+    ROOTFS_FILE, StagedImage, StoreError, StoredImage, StoredKind, Verification,
 };
 pub use time::source_date_epoch;
 pub use uuid::Uuid;

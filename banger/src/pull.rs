@@ -10,6 +10,7 @@ use banger_tree::{
 use camino::Utf8Path;
 
 use crate::backend::{BuildPlace, named};
+use crate::boot::kernel_warnings;
 use crate::dirs::Dirs;
 use crate::discard_store::DiscardStore;
 use crate::error::Error;
@@ -19,6 +20,7 @@ use crate::guest_binary::digest_of;
 use crate::identity::uuid_of;
 use crate::image_user::user_warning;
 use crate::inject::agents_for;
+use crate::kernel::{KernelStore, StoredKernel, has_vsock_module, merge_modules, place_kernel};
 use crate::output::{OutputError, OutputFile, check_not_source};
 use crate::output_fd::OutputFd;
 use crate::request::{PullRequest, PulledFile};
@@ -36,7 +38,7 @@ pub(crate) fn pull(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
-    let run = PullRun { request, events, cancellation };
+    let run = PullRun::new(request, dirs, events, cancellation)?;
     let store = ImageStore::new(&dirs.state);
     let name = match &request.name {
         Some(name) => name.clone(),
@@ -55,7 +57,11 @@ pub(crate) fn pull(
         return Ok(run.done(PulledFile::stored(found, true)));
     }
     let staged = store.stage(cancellation)?;
-    let built = run.build(image, agents, BuildPlace::Path(&staged.rootfs_path()))?;
+    let mut built = run.build(image, agents, BuildPlace::Path(&staged.rootfs_path()))?;
+    if let Some(StoredKernel { record, path, .. }) = &run.kernel {
+        place_kernel(record, path, &staged.kernel_path(), cancellation)?;
+    }
+    built.warnings.extend(run.check_kernel(&staged.rootfs_path())?);
     run.check_cancelled()?;
     let stored = store.publish(staged, run.record(name, built), cancellation)?;
     Ok(run.done(PulledFile::stored(stored, false)))
@@ -69,7 +75,7 @@ pub(crate) fn pull_to_file(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
-    let run = PullRun { request, events, cancellation };
+    let run = PullRun::new(request, dirs, events, cancellation)?;
     let source = local_source(&request.reference);
     if let Some(source) = source {
         check_not_source(output, source)?;
@@ -82,7 +88,9 @@ pub(crate) fn pull_to_file(
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
     let partial = file.partial_path();
-    let built = run.build(image, agents, BuildPlace::Path(&partial)).map_err(|error| named(&file, error))?;
+    let mut built =
+        run.build(image, agents, BuildPlace::Path(&partial)).map_err(|error| named(&file, error))?;
+    built.warnings.extend(run.check_kernel(&partial)?);
     run.check_cancelled()?;
     file.publish()?;
     Ok(run.done_file(output, built))
@@ -96,7 +104,7 @@ pub(crate) fn pull_to_fd(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
-    let run = PullRun { request, events, cancellation };
+    let run = PullRun::new(request, dirs, events, cancellation)?;
     if let Some(source) = local_source(&request.reference) {
         output.check_not_source(source)?;
     }
@@ -120,7 +128,7 @@ pub(crate) fn pull_to_scratch(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<(), Error> {
-    let run = PullRun { request, events, cancellation };
+    let run = PullRun::new(request, dirs, events, cancellation)?;
     let image = run.resolve(dirs)?;
     run.build(image, None, BuildPlace::Path(path))?;
     run.check_cancelled()
@@ -136,7 +144,7 @@ pub(crate) fn image_metadata(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<Metadata, Error> {
-    let run = PullRun { request, events, cancellation };
+    let run = PullRun::new(request, dirs, events, cancellation)?;
     let mut image = run.resolve(dirs)?;
     run.with_repair(&mut image, |image| {
         let budget = request.limits.budget();
@@ -162,6 +170,8 @@ fn local_source(reference: &Reference) -> Option<&Utf8Path> {
 
 struct PullRun<'a> {
     request: &'a PullRequest,
+    /// The kernel that goes with the image, kept in its place.
+    kernel: Option<StoredKernel>,
     events: &'a EventHandler,
     cancellation: &'a Cancellation,
 }
@@ -184,7 +194,18 @@ struct ImageFacts {
     layers: Vec<LayerRecord>,
 }
 
-impl PullRun<'_> {
+impl<'a> PullRun<'a> {
+    fn new(
+        request: &'a PullRequest,
+        dirs: &Dirs,
+        events: &'a EventHandler,
+        cancellation: &'a Cancellation,
+    ) -> Result<Self, Error> {
+        let open = |wanted: &String| KernelStore::new(&dirs.state).open(wanted, cancellation);
+        let kernel = request.kernel_ref.as_ref().map(open).transpose()?;
+        Ok(Self { request, kernel, events, cancellation })
+    }
+
     fn emit(&self, event: &Event) {
         self.events.emit(event, self.cancellation);
     }
@@ -240,7 +261,7 @@ impl PullRun<'_> {
             record.name == *name
                 && record.digest == digest
                 && record.build == options
-                && store.has_file(&record.id)
+                && store.has_files(record)
         });
         match found {
             Some(record) => Ok(store.keep(record, self.cancellation)?),
@@ -256,7 +277,9 @@ impl PullRun<'_> {
     fn agents(&self, image: &PulledImage) -> Result<Option<GuestAgents>, Error> {
         let Some(options) = &self.request.guest else { return Ok(None) };
         let timestamp = self.timestamp(image);
-        agents_for(options, &image.platform.architecture, &config_of(image), timestamp).map(Some)
+        let has_module = self.kernel.as_ref().map_or(Ok(false), |kernel| has_vsock_module(&kernel.kernel))?;
+        let agents = agents_for(options, &image.platform.architecture, &config_of(image), timestamp)?;
+        Ok(Some(agents.with_kernel_modules(has_module)))
     }
 
     fn timestamp(&self, image: &PulledImage) -> Timestamp {
@@ -271,6 +294,7 @@ impl PullRun<'_> {
             .with_inodes(self.request.inodes)
             .with_timestamp_seconds(self.timestamp_seconds(image))
             .with_guest(guest)
+            .with_kernel(self.kernel.as_ref().map(|kernel| kernel.record.digest.clone()))
     }
 
     /// Writes the image's file system to `place`.
@@ -354,19 +378,16 @@ impl PullRun<'_> {
             self.flatten(image, &mut *begun.builder, &budget, permit.streams())?;
         let missing_user =
             user_warning(&TreeRootfs::new(&mut tree, &mut *begun.builder), &image.config.config.user);
-        let injected = match agents {
-            Some(agents) => {
-                let above = LayerIndex(u32::try_from(image.layers.len()).unwrap_or(u32::MAX));
-                let account = ResolveAccount { budget, cancellation: self.cancellation.clone() };
-                let mut rootfs =
-                    TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above).with_account(account);
-                Some(inject_guest_agents(&mut rootfs, agents).map_err(|error| match error {
-                    InjectError::Rootfs(RootfsError::Cancelled) => Error::Cancelled,
-                    other => other.into(),
-                })?)
-            }
-            None => None,
-        };
+        let above = LayerIndex(u32::try_from(image.layers.len()).unwrap_or(u32::MAX));
+        let account = ResolveAccount { budget, cancellation: self.cancellation.clone() };
+        let mut rootfs =
+            TreeRootfs::new(&mut tree, &mut *begun.builder).with_layer(above).with_account(account);
+        if let Some(kernel) = &self.kernel {
+            merge_modules(&mut rootfs, &kernel.kernel, self.timestamp(image), self.cancellation)
+                .map_err(unless_cancelled)?;
+        }
+        let injected = agents.map(|agents| inject_guest_agents(&mut rootfs, agents)).transpose();
+        let injected = injected.map_err(|error| unless_cancelled(error.into()))?;
         let facts = self.facts(image);
         let odd_image = image.warnings.clone();
         let build = self.build_options(image, agents);
@@ -384,6 +405,16 @@ impl PullRun<'_> {
         // Events for these were sent when the image was found.
         warnings.splice(0..0, odd_image);
         Ok(Built { image: facts, report, build, injected, warnings })
+    }
+
+    /// Checks whether the kernel can start the image in the file `path`; tells and returns the faults.
+    fn check_kernel(&self, path: &Utf8Path) -> Result<Vec<String>, Error> {
+        let Some(StoredKernel { kernel, .. }) = &self.kernel else { return Ok(Vec::new()) };
+        let warnings = kernel_warnings(path, kernel, self.cancellation)?;
+        for message in &warnings {
+            self.emit(&Event::Warning { message: message.clone() });
+        }
+        Ok(warnings)
     }
 
     fn flatten_event(&self, event: FlattenEvent, sizes: &[u64]) {
@@ -436,9 +467,18 @@ impl PullRun<'_> {
             first_boot_pending: injected.as_ref().is_some_and(|report| report.first_boot_pending),
             fixups: injected.as_ref().map(|report| report.fixups.clone()).unwrap_or_default(),
             injected: injected.map(|report| report.injected).unwrap_or_default(),
+            kernel: self.kernel.as_ref().map(|kernel| kernel.record.clone()),
             warnings,
             ..ImageRecord::new(name, self.request.reference.to_string(), image.digest, build)
         }
+    }
+}
+
+/// Returns the error of an edit of the tree; a stop is that of the run.
+fn unless_cancelled(error: Error) -> Error {
+    match error {
+        Error::Inject(InjectError::Rootfs(RootfsError::Cancelled)) => Error::Cancelled,
+        other => other,
     }
 }
 

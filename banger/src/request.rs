@@ -1,6 +1,7 @@
 //! Requests for pulls.
 
 use banger_ext4::ImageSize;
+use banger_kernel::Kernel;
 use banger_oci::{Limits, Platform, PullOptions, Puller, Reference};
 use camino::Utf8PathBuf;
 
@@ -31,6 +32,9 @@ pub struct PullRequest {
     pub backend: Backend,
     /// Options that make the image boot; `None` leaves it unchanged.
     pub guest: Option<GuestOptions>,
+    /// The kernel of the kernel store that goes with the image, by its name, id or unique beginning of an id. Its
+    /// modules go into the file system. A managed image gets its files, too, and needs the kernel store no more.
+    pub kernel_ref: Option<String>,
     /// Build an image again even if it exists, and replace an output file.
     pub force: bool,
     /// Time of files without a time in any layer, in seconds since the epoch; `None` for the creation time of
@@ -53,6 +57,7 @@ impl PullRequest {
             inodes: None,
             backend: Backend::default(),
             guest: Some(GuestOptions::default()),
+            kernel_ref: None,
             force: false,
             source_date_epoch: None,
             scratch_dir: None,
@@ -75,6 +80,7 @@ banger_tree::setters! {
         with_inodes => inodes: Option<u32>,
         with_backend => backend: Backend,
         with_guest => guest: Option<GuestOptions>,
+        with_kernel_ref => kernel_ref: Option<String>,
         with_force => force: bool,
         with_source_date_epoch => source_date_epoch: Option<i64>,
         with_scratch_dir => scratch_dir: Option<Utf8PathBuf>,
@@ -96,6 +102,12 @@ pub struct PulledFile {
 }
 
 impl PulledFile {
+    /// Returns the kernel of a managed image, with its files; `None` if it came without one, or for a file of the
+    /// caller. The files stay in their places as long as the lease.
+    pub fn kernel(&self) -> Option<Kernel> {
+        self.lease.as_ref().and_then(|_| self.record.kernel_beside(&self.path))
+    }
+
     /// Returns the result for a managed image.
     pub(crate) fn stored(image: StoredImage, unchanged: bool) -> Self {
         let StoredImage { record, path, lease } = image;

@@ -30,6 +30,7 @@ sources! {
     options "../../banger-ffi/src/options.rs",
     plan "../../banger-ffi/src/plan.rs",
     pull "../../banger-ffi/src/pull.rs",
+    register "../../banger-ffi/src/register.rs",
     request "../../banger-ffi/src/request.rs",
     rootfs "../../banger-ffi/src/rootfs.rs",
     rootfs_edit "../../banger-ffi/src/rootfs_edit.rs",

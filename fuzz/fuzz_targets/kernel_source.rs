@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use banger_kernel::{KernelLimits, KernelSource, import_kernel};
+use banger_kernel::{KernelLimits, KernelSource, ModuleSet, import_kernel};
 use banger_tree::Cancellation;
 use camino::Utf8PathBuf;
 use libfuzzer_sys::fuzz_target;
@@ -35,6 +35,10 @@ fuzz_target!(|bytes: &[u8]| {
     let sources = [KernelSource::Path(&source)];
     if let Ok(imported) = import_kernel(&sources, &dir, &limits, &|_| {}, &Cancellation::new()) {
         assert!(imported.kernel.files.image.starts_with(&dir));
+        if let Some(modules) = &imported.kernel.files.modules {
+            // Modules are read for the first time here if the source had a modules.dep.
+            let _ = ModuleSet::read(modules, &Cancellation::new());
+        }
     }
     check(dir.as_std_path());
     assert_eq!(fs::read_dir(&path).expect("it is there").count(), 2, "something else was made");

@@ -50,6 +50,21 @@ func TestKernels(t *testing.T) {
 		t.Errorf("%s: %v", listed, err)
 	}
 	testBundle(t, store)
+	file := filepath.Join(t.TempDir(), "rootfs.ext4")
+	if _, err := banger.Build(t.Context(), t.TempDir(), file, banger.WithSizeBytes(16<<20)); err != nil {
+		t.Fatal(err)
+	}
+	image, err := store.Register(t.Context(), file, banger.WithName("with-kernel"), banger.WithKernelRef("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Close()
+	if _, err := os.Stat(filepath.Join(filepath.Dir(image.Path()), "kernel", "Image")); err != nil {
+		t.Error(err)
+	}
+	if _, err := store.Register(t.Context(), path); kindOf(err) == banger.KindInternal || err == nil {
+		t.Errorf("a file that is not ext4: %v", err)
+	}
 	if err := store.RemoveKernel(t.Context(), "one"); err != nil {
 		t.Error(err)
 	}

@@ -255,6 +255,10 @@ func WithCopyGID(n uint64) Option { return numberOption(C.BANGER_OPT_COPY_GID, n
 // WithCopyParents sets whether missing parent directories are made. Default: false.
 func WithCopyParents(on bool) Option { return flagOption(C.BANGER_OPT_COPY_PARENTS, on) }
 
+// WithKernelRef adds the kernel of the store with this name, id or unique prefix of an id to the image, and its modules
+// to the file system.
+func WithKernelRef(text string) Option { return textOption(C.BANGER_OPT_KERNEL_REF, text) }
+
 // WithKernelInitrd adds an initrd; the source is a kernel image then.
 func WithKernelInitrd(text string) Option { return textOption(C.BANGER_OPT_KERNEL_INITRD, text) }
 

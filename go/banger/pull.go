@@ -6,6 +6,7 @@ import "C"
 import (
 	"context"
 	"os"
+	"unsafe"
 )
 
 // Pull pulls an image into the store, in the place of an older image of its name. reference is as for
@@ -53,8 +54,33 @@ func (s *Store) pull(ctx context.Context, reference string, target pullTarget, g
 		return nil, err
 	}
 	defer free()
+	return s.makeImage(ctx, given, func(c imageCall) C.int {
+		switch {
+		case target.isFD:
+			return C.banger_pull_to_fd(c.store, text, target.fd, c.options, c.cancel, c.function, c.user, c.image, c.failure)
+		case target.path != nil:
+			return C.banger_pull_to_file(c.store, text, target.path, c.options, c.cancel, c.function, c.user, c.image, c.failure)
+		default:
+			return C.banger_pull(c.store, text, c.options, c.cancel, c.function, c.user, c.image, c.failure)
+		}
+	})
+}
+
+// imageCall has the arguments of a function that makes an image, but for its own ones.
+type imageCall struct {
+	store    *C.banger_store
+	options  *C.banger_options
+	cancel   *C.banger_cancel
+	function C.banger_progress_fn
+	user     unsafe.Pointer
+	image    **C.banger_image
+	failure  **C.banger_error
+}
+
+// makeImage runs a function that makes an image.
+func (s *Store) makeImage(ctx context.Context, given []Option, make func(call imageCall) C.int) (*Image, error) {
 	var image *C.banger_image
-	err = withOptions(given, func(options *C.banger_options, tell *progress) error {
+	err := withOptions(given, func(options *C.banger_options, tell *progress) error {
 		return s.handle.share(func(store *C.banger_store) error {
 			function, userData, finish := tell.start()
 			defer finish()
@@ -66,14 +92,7 @@ func (s *Store) pull(ctx context.Context, reference string, target pullTarget, g
 			}()
 			user := C.banger_go_handle(C.uintptr_t(userData))
 			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
-				switch {
-				case target.isFD:
-					return C.banger_pull_to_fd(store, text, target.fd, options, cancel, function, user, &image, failure)
-				case target.path != nil:
-					return C.banger_pull_to_file(store, text, target.path, options, cancel, function, user, &image, failure)
-				default:
-					return C.banger_pull(store, text, options, cancel, function, user, &image, failure)
-				}
+				return make(imageCall{store, options, cancel, function, user, &image, failure})
 			})
 		})
 	})
@@ -81,6 +100,19 @@ func (s *Store) pull(ctx context.Context, reference string, target pullTarget, g
 		return nil, err
 	}
 	return newImage(image), nil
+}
+
+// Register makes a managed image of the ext4 file rootfs, in the place of an older image of its name. The file stays as
+// it is: the image gets a copy. [WithName] and [WithKernelRef] are used.
+func (s *Store) Register(ctx context.Context, rootfs string, given ...Option) (*Image, error) {
+	path, free, err := cText("rootfs", rootfs)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return s.makeImage(ctx, given, func(c imageCall) C.int {
+		return C.banger_image_register(c.store, path, c.options, c.cancel, c.function, c.user, c.image, c.failure)
+	})
 }
 
 // Build builds the ext4 file file from source, a directory or a tar, and returns the document of `banger rootfs

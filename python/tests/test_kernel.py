@@ -29,6 +29,12 @@ def test_the_kernels_of_a_store(store: banger.Store, tmp_path: Path) -> None:
         store.import_kernel(kernel, name="one")
     assert [kernel["name"] for kernel in store.list_kernels()["kernels"]] == ["one"]
     assert store.show_kernel(made["id"])["config"]["origin"] == "file"
+    (tmp_path / "tree").mkdir()
+    rootfs = banger.build(tmp_path / "tree", tmp_path / "rootfs.ext4", size_bytes=16 << 20)["path"]
+    with store.register(rootfs, name="with-kernel", kernel_ref="one") as registered:
+        assert (Path(registered.path).parent / "kernel" / "Image").read_bytes() == kernel.read_bytes()
+    with pytest.raises(banger.Error):
+        store.register(kernel)
     store.remove_kernel("one")
     with pytest.raises(banger.NotFoundError):
         store.show_kernel("one")

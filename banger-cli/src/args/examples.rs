@@ -19,12 +19,21 @@ pub(super) const PULL: &str = "\
 Examples:
   banger image pull debian:bookworm
   banger image pull debian:bookworm --name vm1 --size 4G
+  banger image pull debian:bookworm --kernel-ref debian
   banger image pull localhost:5000/app:1 --platform linux/amd64 --output app.ext4
   banger image pull oci:./layout:latest
   banger image pull docker-archive:app.tar.gz --no-inject
 
 If an image with the same name, digest and options exists, banger keeps it.
 banger uses the credentials of `docker login` and `podman login`.";
+
+pub(super) const REGISTER: &str = "\
+Examples:
+  banger image register --rootfs debian.ext4
+  banger image register --rootfs build/rootfs.img --name app --kernel-ref debian
+
+If the file has no room for the modules of the kernel, grow it with `banger rootfs resize`.
+If an image with the same name, content and kernel exists, banger keeps it.";
 
 pub(super) const KERNEL_PULL: &str = "\
 Examples:

@@ -1,6 +1,8 @@
 //! `banger image list | show | rm | rename | export | clone | verify`.
 
-use banger::{DamagedImage, Dirs, ImageDocument, ImageStore, ListingDocument, Verification};
+use banger::{
+    DamagedImage, Dirs, ImageDocument, ImageStore, KERNEL_DIRECTORY, ListingDocument, Verification,
+};
 use camino::Utf8Path;
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use crate::printer::Printer;
 use crate::text::{Text, table};
 use crate::units::Size;
 
-pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
+pub(super) fn list(quiet: bool, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
     let store = ImageStore::new(&dirs.state);
     let listing = store.list()?;
     for damaged in &listing.damaged {
@@ -21,7 +23,12 @@ pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
             false => format!("image {id} is damaged: {reason}; remove it with `banger image rm {id}`"),
         });
     }
-    let mut rows = vec![["NAME", "ID", "PLATFORM", "SIZE", "USED", "CREATED", "SOURCE"].map(str::to_owned)];
+    if quiet {
+        let names: Text = listing.images.iter().map(|image| image.name.as_str()).collect();
+        return output(printer.result(&ListingDocument::new(&listing, &store), names));
+    }
+    let mut rows =
+        vec![["NAME", "ID", "PLATFORM", "SIZE", "USED", "KERNEL", "CREATED", "SOURCE"].map(str::to_owned)];
     rows.extend(listing.images.iter().map(|image| {
         [
             image.name.to_string(),
@@ -29,6 +36,7 @@ pub(super) fn list(dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
             image.platform.clone(),
             Size(image.size_bytes).to_string(),
             Size(image.size_bytes - image.free_bytes.min(image.size_bytes)).to_string(),
+            image.kernel.as_ref().map_or("-", |kernel| &kernel.release).to_owned(),
             image.created.get(..16).unwrap_or(&image.created).replace('T', " "),
             image.source.clone(),
         ]
@@ -58,6 +66,10 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Com
     if let Some(contract) = image.boot_contract {
         line("boots with", contract.name());
         line("first boot", if image.first_boot_pending { "pending" } else { "nothing to do" });
+    }
+    if let Some(kernel) = &image.kernel {
+        line("kernel", &format!("{}: Linux {} for {}", kernel.name, kernel.release, kernel.architecture));
+        line("kernel path", path.with_file_name(KERNEL_DIRECTORY).as_str());
     }
     line("entrypoint", &words(&image.config.entrypoint));
     line("cmd", &words(&image.config.cmd));
@@ -106,7 +118,7 @@ pub(super) fn export(
 ) -> Result<(), CommandError> {
     let cancellation = cancel_on_signal(printer);
     let record = ImageStore::new(&dirs.state).export(name, file, force, &cancellation)?;
-    output(printer.result(&ImageDocument::new(&record, file), &format!("{file}\n")))
+    output(printer.result(&ImageDocument::exported(&record, file), &format!("{file}\n")))
 }
 
 pub(super) fn clone(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {

@@ -11,6 +11,7 @@ mod kernel;
 mod kernel_bundle;
 mod limits;
 mod pull;
+mod register;
 mod removal;
 mod rootfs;
 mod vm;
@@ -51,7 +52,10 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
         ImageCommand::Build(build) => {
             image_build::build(&build, &dirs(Some(&build.state), Some(&build.cache))?, progress, printer)
         }
-        ImageCommand::List { state } => images::list(&dirs(Some(&state), None)?, printer),
+        ImageCommand::Register(register) => {
+            register::register(&register, &dirs(Some(&register.state), None)?, progress, printer)
+        }
+        ImageCommand::List { quiet, state } => images::list(quiet, &dirs(Some(&state), None)?, printer),
         ImageCommand::Show { name, state } => images::show(&name, &dirs(Some(&state), None)?, printer),
         ImageCommand::Rm { names, state } => images::rm(&names, &dirs(Some(&state), None)?, printer),
         ImageCommand::Rename { name, new_name, state } => {

@@ -40,6 +40,7 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
         true => None,
         false => Some(arguments.guest.options()),
     };
+    request.kernel_ref.clone_from(&arguments.kernel.kernel_ref);
     request.force = arguments.force;
     request.inodes = arguments.file_system.inodes;
     request.source_date_epoch = banger::source_date_epoch()?;

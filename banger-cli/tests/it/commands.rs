@@ -29,7 +29,7 @@ fn pull_list_show_rename_and_remove() {
 
     let list = text(&home.run(["image", "list"]).stdout);
     let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["NAME", "ID", "PLATFORM", "SIZE", "USED", "CREATED", "SOURCE"]);
+    assert_eq!(rows[0], ["NAME", "ID", "PLATFORM", "SIZE", "USED", "KERNEL", "CREATED", "SOURCE"]);
     assert_eq!((rows.len(), rows[1][0]), (2, "app"), "{list}");
 
     let show = text(&home.run(["image", "show", "app"]).stdout);

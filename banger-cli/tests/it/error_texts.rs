@@ -83,6 +83,13 @@ const COMMANDS: &[&str] = &[
     "image clone app apple",
     "image export app there.ext4",
     "image show broken",
+    "image register --rootfs nothing.ext4",
+    "image register --rootfs text",
+    "image register --rootfs tree",
+    "image register --rootfs disk.ext4 --kernel-ref large",
+    "image register --rootfs disk.ext4 --kernel-ref nothing",
+    "image register --rootfs disk.ext4 --name a/b",
+    "image pull oci:layout:latest --kernel-ref nothing",
     // Kernels.
     "kernel import nothing.deb",
     "kernel import text",
@@ -207,6 +214,13 @@ fn make_files(home: &Home) {
     fs::write(home.path("module.ko"), kernel_module("a", "", "6.1.0-1-test")).unwrap();
     fs::write(home.path("kernel"), kernel(50).vmlinux()).unwrap();
     home.run(["kernel", "import", "kernel", "--name", "linux"]);
+    let base = "lib/modules/6.1.0-1-test";
+    let large = PackageBuilder::new("linux-image", "6.1-1")
+        .file("boot/vmlinuz-6.1.0-1-test", kernel(90).vmlinux())
+        .file(&format!("{base}/a.ko"), kernel_module("a", "", "6.1.0-1-test"))
+        .file(&format!("{base}/modules.large"), vec![1; 8 << 20]);
+    fs::write(home.path("large.deb"), large.deb(Codec::Zstd)).unwrap();
+    home.run(["kernel", "import", "large.deb", "--name", "large"]);
     fs::write(home.path("kernel"), kernel(80).vmlinux()).unwrap();
     for name in ["app", "apple"] {
         home.run(["image", "pull", "oci:layout:latest", "--no-inject", "--size", "8M", "--name", name]);

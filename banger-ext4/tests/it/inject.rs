@@ -1,9 +1,11 @@
 //! Injection into every shape of root file system, through every implementation of `Rootfs`.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use banger_ext4::{
-    BootContract, Entrypoint, GuestAgents, InitMode, InjectError, InjectReport, inject_guest_agents,
+    BootContract, Entrypoint, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
+    inject_guest_agents, merge_files,
 };
 use banger_guest::config::{FirstBootMarker, GuestConfig};
 use banger_testkit::listing;
@@ -843,6 +845,50 @@ fn vsock_is_loaded_only_where_modules_come_in() {
             assert_eq!(found.is_some(), want);
         });
     }
+}
+
+#[test]
+fn openrc_loads_vsock_by_its_own_list() {
+    let module = "vmw_vsock_virtio_transport\n";
+    for (list, want) in [(None, module.to_owned()), (Some("af_packet"), format!("af_packet\n{module}"))] {
+        let mut fixture = alpine_openrc();
+        put(&mut fixture, "/etc/init.d/modules", "#!/sbin/openrc-run\n", 0o755);
+        if let Some(list) = list {
+            put(&mut fixture, "/etc/modules", list, 0o644);
+        }
+        let agents = agents(InitMode::Auto).with_kernel_modules(true);
+        injected(fixture, &agents, |rootfs, report| {
+            assert_eq!(text(rootfs, "/etc/modules"), want);
+            let link = rootfs.read_link(&path("/etc/runlevels/boot/modules")).unwrap();
+            assert_eq!(link, b"/etc/init.d/modules");
+            assert!(report.fixups.iter().any(|fixup| fixup.kind == FixupKind::ModulesLoad));
+            let again = inject_guest_agents(rootfs, &agents).unwrap();
+            assert!(again.is_unchanged(), "{again:?}");
+        });
+    }
+}
+
+#[test]
+fn files_are_merged_through_symlinks() {
+    let files = [("6.1/kernel/a.ko", "a"), ("6.1/modules.dep", "dep")];
+    let merge = |rootfs: &mut dyn Rootfs| {
+        let files = files.iter().map(|(path, bytes)| Ok((*path, Cow::from(bytes.as_bytes()))));
+        merge_files::<InjectError>(rootfs, "/lib/modules", Timestamp::from_seconds(7), files)
+    };
+    injected(debian(), &agents(InitMode::Auto), |rootfs, _| {
+        merge(rootfs).unwrap();
+        assert_eq!(rootfs.read_link(&path("/lib")).unwrap(), b"usr/lib");
+        let found = rootfs.stat(&path("/usr/lib/modules/6.1/kernel/a.ko")).unwrap().unwrap();
+        assert_eq!((found.attributes.mode, found.attributes.mtime.seconds), (0o644, 7));
+        assert_eq!(text(rootfs, "/lib/modules/6.1/modules.dep"), "dep");
+        // A directory in the place of a file is left alone.
+        rootfs.remove(&path("/usr/lib/modules/6.1/modules.dep")).unwrap();
+        rootfs.create_dir(&path("/usr/lib/modules/6.1/modules.dep"), &Attributes::with_mode(0o755)).unwrap();
+        let error = merge(rootfs).unwrap_err().to_string();
+        assert_eq!(error, "/usr/lib/modules/6.1/modules.dep is a directory, and a file has to be there");
+        let bad = [Ok(("a\0b", Cow::from(&b""[..])))];
+        merge_files::<InjectError>(rootfs, "/lib/modules", Timestamp::default(), bad).unwrap_err();
+    });
 }
 
 #[test]

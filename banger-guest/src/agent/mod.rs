@@ -22,8 +22,9 @@ mod wait;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use banger_guest::config::ListenAddress;
+use banger_guest::config::{ListenAddress, VSOCK_MODULE};
 
+use crate::kernel_module;
 use crate::options::{Options, Role};
 use crate::report::say;
 
@@ -49,6 +50,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     if options.root.prefix().is_none() {
         // The way into a guest that is out of memory. Not everybody may ask for this.
         let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
+        if addresses.iter().any(|address| matches!(address, ListenAddress::Vsock(_))) {
+            // Few images load it by themselves.
+            kernel_module::load(&options.root, name, VSOCK_MODULE);
+        }
     }
     let agent = Arc::new(Agent { root: options.root.clone(), slots: Arc::<Slots>::default() });
     let listeners: Vec<_> = addresses

@@ -9,6 +9,9 @@ use thiserror::Error;
 /// The version of [`GuestConfig`] that this crate writes, and the newest that it reads.
 pub const CONFIG_VERSION: u32 = 1;
 
+/// The kernel module that carries vsock in a guest.
+pub const VSOCK_MODULE: &str = "vmw_vsock_virtio_transport";
+
 /// Paths of files in a guest.
 pub mod paths {
     /// The configuration that the injection wrote, a [`GuestConfig`](super::GuestConfig).
@@ -29,6 +32,8 @@ pub mod paths {
     pub const FIRST_BOOT_DONE: &str = "/var/lib/banger/first-boot-done";
     /// Log of the first boot.
     pub const FIRST_BOOT_LOG: &str = "/var/log/banger-first-boot.log";
+    /// The directories of the modules of kernels, one for each release.
+    pub const MODULES: &str = "/lib/modules";
     /// In an initramfs, the directory of the modules to load, in the order of their names.
     pub const INITRAMFS_MODULES: &str = "/banger/modules";
     /// In an initramfs, the release of the kernel that the modules are for.

@@ -12,7 +12,7 @@ mod network;
 pub use command_line::KernelCommandLine;
 pub use guest::{
     BootContract, CONFIG_VERSION, Entrypoint, FirstBootMarker, GuestConfig, GuestConfigError, InitMode,
-    InitModeError, paths,
+    InitModeError, VSOCK_MODULE, paths,
 };
 pub use listen::{ListenAddress, ListenAddressError};
 pub use network::{InterfaceAddress, NETWORK_FILE, NetworkConfig, NetworkConfigError, NetworkFile};

@@ -1,13 +1,11 @@
 //! Loads the modules of the initramfs.
 
-use std::ffi::CString;
 use std::path::Path;
 
 use banger_guest::config::{KernelCommandLine, paths};
 use rustix::io::Errno;
-use rustix::system::finit_module;
 
-use crate::bounded;
+use crate::kernel_module;
 use crate::options::Role;
 use crate::report::say;
 use crate::root::Root;
@@ -36,7 +34,7 @@ pub(super) fn load_all(root: &Root, line: &KernelCommandLine) -> Loading {
     files.sort();
     for file in files {
         let name = module_name(&file);
-        match load(&file, &parameters(line, &name)) {
+        match kernel_module::load_file(&file, &parameters(line, &name)) {
             // Built into this kernel, or loaded by a driver.
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => {
@@ -55,13 +53,6 @@ pub(super) fn load_all(root: &Root, line: &KernelCommandLine) -> Loading {
 fn module_name(file: &Path) -> String {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     name.split_once('-').map_or(name.as_ref(), |(_, name)| name).to_owned()
-}
-
-fn load(file: &Path, parameters: &str) -> Result<(), Errno> {
-    let file =
-        bounded::open_regular(file).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    let parameters = CString::new(parameters).map_err(|_| Errno::INVAL)?;
-    finit_module(file, &parameters, 0)
 }
 
 /// The parameters of a module on the kernel command line, `virtio_mmio.device=4K@0xd0000000:5`. The kernel

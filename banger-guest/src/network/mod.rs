@@ -17,9 +17,12 @@ use thiserror::Error;
 use crate::options::{Options, Role};
 use crate::report::say;
 use crate::root::Root;
-use crate::{bounded, durable, machine_id, mounts};
+use crate::{bounded, durable, kernel_module, machine_id, mounts};
 
 use netlink::{Link, Netlink};
+
+/// The driver of a virtual network card.
+const NETWORK_MODULE: &str = "virtio_net";
 
 /// How long an interface that is named may take to appear: its driver may be a module.
 const INTERFACE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +71,8 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     let name = Role::Network.name();
     if options.root.prefix().is_none() {
         mounts::mount_base(name);
+        // Few images have udev, which would load it.
+        kernel_module::load(&options.root, name, NETWORK_MODULE);
         let contract = options.root.guest_config(name).map(|config| config.contract);
         // busybox init mounts nothing by itself, and other inits do what /etc/fstab says.
         if contract == Some(BootContract::Busybox) {

@@ -7,13 +7,12 @@ use std::fs;
 use banger_tree::{Cost, NAME_MEMORY_BYTES};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::dependency_order::MAX_NEEDED;
 use super::module_info::{ModuleInfo, module_name};
 use crate::error::KernelError;
 use crate::kernel::MODULES_DEP;
 use crate::run::ImportRun;
 
-/// Most modules that one module may need, directly or not; real ones need up to 40.
-const MAX_NEEDED: usize = 1024;
 /// Missing modules that are named in a warning.
 const MAX_NAMED: usize = 5;
 

@@ -10,6 +10,7 @@ mod bundle;
 mod bundle_damage;
 mod bundle_editor;
 mod check;
+mod depmod;
 mod formats;
 mod hostile;
 mod initramfs;

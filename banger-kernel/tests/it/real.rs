@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 use crate::support::Fixture;
 
 /// Returns the directory with the unpacked kernel.
-fn unpacked() -> Result<Utf8PathBuf, Skip> {
+pub(crate) fn unpacked() -> Result<Utf8PathBuf, Skip> {
     let dir = tools::cache_dir().join("boot/kernel");
     match dir.join("vmlinuz").is_file() {
         true => Ok(Utf8PathBuf::from_path_buf(dir).expect("the cache has a plain name")),

@@ -16,7 +16,7 @@ use crate::store::ImageLease;
 pub struct BootKernel {
     /// The kernel with its files.
     pub kernel: Kernel,
-    /// Its record, if it is a kernel of the store.
+    /// Its record, if it is a kernel of the store or of an image.
     pub record: Option<KernelRecord>,
     /// Keeps the files in their places.
     pub lease: ImageLease,
@@ -30,8 +30,16 @@ impl From<StoredKernel> for BootKernel {
 }
 
 impl BootKernel {
+    /// Returns the kernel that came with a managed image, if one did.
+    pub fn of_image(image: &BootImage) -> Option<Self> {
+        let (record, lease) = (image.record.as_ref()?, image.lease.clone()?);
+        let kernel = record.kernel_beside(&image.path)?;
+        Some(Self { kernel, record: record.kernel.clone(), lease })
+    }
+
     /// Returns the kernel for `image`: the one of the store with the name, the id or the unique prefix of an id
-    /// `wanted`; without it the only one in the store, or the only one for the processor of `image`.
+    /// `wanted`; without it the one that came with `image`, else the only one in the store, or the only one for the
+    /// processor of `image`.
     ///
     /// # Errors
     /// No kernel or several kernels fit ([`BootError`]), the store or the image cannot be read, or the caller asks to
@@ -45,6 +53,9 @@ impl BootKernel {
         let store = KernelStore::new(&dirs.state);
         if let Some(wanted) = wanted {
             return Ok(store.open(wanted, cancellation)?.into());
+        }
+        if let Some(kernel) = Self::of_image(image) {
+            return Ok(kernel);
         }
         let mut kernels = store.list()?.kernels;
         let mut architecture = None;

@@ -29,6 +29,7 @@ mod image;
 mod initramfs;
 mod kernel;
 mod plan;
+mod pull_check;
 
 pub use banger_kernel::check::{
     CheckRequest, Finding, GuestFacts, InitrdCompression, KernelConfig, KernelFacts, OptionValue, Outcome,
@@ -49,3 +50,5 @@ pub use image::BootImage;
 pub use initramfs::small_initramfs;
 pub use kernel::BootKernel;
 pub use plan::plan_boot;
+
+pub(crate) use pull_check::kernel_warnings;

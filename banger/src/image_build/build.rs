@@ -110,6 +110,7 @@ impl ImageBuild<'_> {
             self.cache.put(&self.keys.finished, &disk.path(), self.cancellation)?;
             std::fs::rename(disk.path(), &target).map_err(VmError::io("move", &disk.path()))?;
         }
+        staged.place_kernel_of(&self.base.record, &self.base.path, self.cancellation)?;
         if self.cancellation.is_cancelled() {
             return Err(Error::Cancelled);
         }

@@ -17,7 +17,10 @@ use crate::store::{StoreError, StoredKind};
 const PIECE_BYTES: usize = 256 << 10;
 
 /// Returns the record of the file `path`.
-pub(super) fn file_record(path: &Utf8Path, cancellation: &Cancellation) -> Result<KernelFileRecord, Error> {
+pub(crate) fn file_record(
+    path: &Utf8Path,
+    cancellation: &Cancellation,
+) -> Result<KernelFileRecord, StoreError> {
     let failed = |source| StoreError::io("read", path, source);
     let file = open_plain_path(path).map_err(failed)?;
     let size_bytes = file.metadata().map_err(failed)?.len();
@@ -28,7 +31,10 @@ pub(super) fn file_record(path: &Utf8Path, cancellation: &Cancellation) -> Resul
 }
 
 /// Returns the digest of the paths and bytes of all files in a directory.
-pub(super) fn directory_digest(directory: &Utf8Path, cancellation: &Cancellation) -> Result<String, Error> {
+pub(crate) fn directory_digest(
+    directory: &Utf8Path,
+    cancellation: &Cancellation,
+) -> Result<String, StoreError> {
     let mut files = Vec::new();
     let mut pending = vec![Utf8PathBuf::new()];
     while let Some(below) = pending.pop() {
@@ -101,10 +107,10 @@ enum HashStop {
 }
 
 impl HashStop {
-    fn named(self, path: &Utf8Path) -> Error {
+    fn named(self, path: &Utf8Path) -> StoreError {
         match self {
-            Self::Cancelled => Error::Cancelled,
-            Self::Io(source) => StoreError::io("read", path, source).into(),
+            Self::Cancelled => StoreError::Cancelled,
+            Self::Io(source) => StoreError::io("read", path, source),
         }
     }
 }

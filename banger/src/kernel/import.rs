@@ -181,7 +181,7 @@ fn record_of(
 ) -> Result<KernelRecord, Error> {
     let kernel = &imported.kernel;
     let files = &kernel.files;
-    let file = |path: &Utf8PathBuf| file_record(path, cancellation);
+    let file = |path: &Utf8PathBuf| file_record(path, cancellation).map_err(Error::from);
     let mut record = KernelRecord::new(name, source, kernel, file(&files.image)?);
     record.package.clone_from(&imported.package);
     record.bz_image = files.bz_image.as_ref().map(file).transpose()?;

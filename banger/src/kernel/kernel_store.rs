@@ -1,6 +1,6 @@
 //! Lists, opens and removes the kernels of one state directory.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 
 use banger_kernel::Kernel;
@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::record::KernelRecord;
 use crate::id::ImageId;
 use crate::lock::Lock;
-use crate::staging::{StagingDir, remove_tree, sweep};
+use crate::staging::{StagingDir, remove_tree, sweep, sync_tree};
 use crate::store::{
     DamagedImage, ImageLease, NAMES_LOCK, REMOVED_SUFFIX, STAGING_SUFFIX, StoreError, StoredKind,
     UnusedImage, directory_names, look_up, make_directories, read_record, write_json,
@@ -162,7 +162,7 @@ impl KernelStore {
     ) -> Result<(StoredKernel, bool), StoreError> {
         let staged = staging.path().to_owned();
         write_json(&staged, KERNEL_RECORD_FILE, &record)?;
-        flush_tree(&staged).map_err(|source| StoreError::io("flush", &staged, source))?;
+        sync_tree(&staged).map_err(|source| StoreError::io("flush", &staged, source))?;
         let _names = self.lock_names(cancellation)?;
         let KernelListing { kernels, .. } = self.list()?;
         if let Some(existing) = kernels.into_iter().find(|kernel| kernel.name == record.name) {
@@ -207,24 +207,4 @@ impl KernelStore {
 fn stored(record: KernelRecord, path: Utf8PathBuf, lease: ImageLease) -> StoredKernel {
     let kernel = record.kernel_in(&path);
     StoredKernel { record, path, kernel, lease }
-}
-
-/// Waits until a directory with thousands of files is on the disk.
-#[cfg(target_os = "linux")]
-pub(super) fn flush_tree(directory: &Utf8Path) -> io::Result<()> {
-    // One call for the file system is much faster than one for each file.
-    Ok(rustix::fs::syncfs(File::open(directory)?)?)
-}
-
-/// Waits until a directory with thousands of files is on the disk.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn flush_tree(directory: &Utf8Path) -> io::Result<()> {
-    for entry in directory.read_dir_utf8()? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => flush_tree(entry.path())?,
-            false => crate::staging::sync(entry.path())?,
-        }
-    }
-    File::open(directory)?.sync_all()
 }

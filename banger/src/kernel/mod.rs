@@ -15,8 +15,10 @@ mod digests;
 mod document;
 mod import;
 mod kernel_store;
+mod merge;
 mod open_source;
 mod pack;
+mod placing;
 mod pull;
 mod record;
 mod source;
@@ -31,3 +33,7 @@ pub use record::{
     KernelBundleRecord, KernelConfigRecord, KernelFileRecord, KernelModulesRecord, KernelRecord,
 };
 pub use source::KernelSourceName;
+
+pub(crate) use digests::{directory_digest, file_record};
+pub(crate) use merge::{has_vsock_module, merge_modules};
+pub(crate) use placing::place_kernel;

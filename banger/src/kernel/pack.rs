@@ -9,13 +9,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::digests::check_files;
-use super::kernel_store::{KernelStore, StoredKernel, flush_tree};
+use super::kernel_store::{KernelStore, StoredKernel};
 use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::host_file::parent_of;
 use crate::output::{OutputError, staging_beside};
+use crate::staging::sync_tree;
 use crate::store::ImageName;
 
 const DEFAULT_TAG: &str = "latest";
@@ -148,7 +149,7 @@ fn run(
     if cancellation.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    flush_tree(staging.path()).map_err(OutputError::io("flush", output))?;
+    sync_tree(staging.path()).map_err(OutputError::io("flush", output))?;
     staging.publish(&place).map_err(OutputError::io("create", output))?;
     let packed = written.manifests.into_iter().filter_map(|(architecture, digest, size_bytes)| {
         let is_it = |(stored, _): &(&StoredKernel, _)| stored.record.architecture == architecture;

@@ -145,7 +145,7 @@ impl KernelRecord {
     }
 
     /// Returns the kernel whose files are in `directory`.
-    pub(super) fn kernel_in(&self, directory: &Utf8Path) -> Kernel {
+    pub(crate) fn kernel_in(&self, directory: &Utf8Path) -> Kernel {
         let path = |file: &KernelFileRecord| directory.join(&file.file);
         let files = KernelFiles::new(path(&self.image))
             .with_bz_image(self.bz_image.as_ref().map(path))
@@ -155,8 +155,8 @@ impl KernelRecord {
         Kernel::new(self.release.clone(), self.architecture, self.format, files).with_pvh_entry(self.pvh)
     }
 
-    /// Returns its files, without the modules.
-    pub(super) fn files(&self) -> impl Iterator<Item = &KernelFileRecord> {
+    /// Returns its files; the modules are a directory besides.
+    pub fn files(&self) -> impl Iterator<Item = &KernelFileRecord> {
         let config = self.config.as_ref().map(|config| &config.file);
         [Some(&self.image), self.bz_image.as_ref(), self.initrd.as_ref(), config].into_iter().flatten()
     }
@@ -173,11 +173,17 @@ impl KernelRecord {
     /// The text is not a record, has a newer version, or names a file outside the kernel's directory.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
         let record: Self = parse_record(json, RECORD_VERSION)?;
-        let files = record.files().map(|file| &file.file);
-        for name in files.chain(record.modules.as_ref().map(|modules| &modules.directory)) {
+        record.check_names()?;
+        Ok(record)
+    }
+
+    /// Checks that no file is outside of the kernel's directory.
+    pub(crate) fn check_names(&self) -> Result<(), String> {
+        let files = self.files().map(|file| &file.file);
+        for name in files.chain(self.modules.as_ref().map(|modules| &modules.directory)) {
             banger_tree::check_name(name.as_bytes()).map_err(|error| error.to_string())?;
         }
-        Ok(record)
+        Ok(())
     }
 }
 

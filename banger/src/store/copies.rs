@@ -19,7 +19,7 @@ use crate::time::now;
 
 impl ImageStore {
     /// Copies the file system of the image with this name, id or unique beginning of an id to the file
-    /// `output`; returns the image's record. The copy keeps the holes and uses reflink where the host can.
+    /// `output`, without the files of its kernel; returns the image's record. The copy keeps the holes and uses reflink where the host can.
     /// The file is complete when this returns, and absent if it fails.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl ImageStore {
         Ok(record)
     }
 
-    /// Copies an image under a new name, as [`export`](Self::export) copies its file; returns the
+    /// Copies an image with its kernel under a new name, as [`export`](Self::export) copies its file; returns the
     /// new image, kept in its place until it is dropped.
     ///
     /// # Errors
@@ -56,13 +56,15 @@ impl ImageStore {
         name: ImageName,
         cancellation: &Cancellation,
     ) -> Result<StoredImage, StoreError> {
-        let StoredImage { record: original, lease: _lease, .. } = self.open(wanted, cancellation)?;
+        let StoredImage { record: original, path: original_path, lease: _lease } =
+            self.open(wanted, cancellation)?;
         // Looked at again when it is published: this saves the copy.
         self.check_vacant(&name)?;
         let file = self.open_to_copy(&original)?;
         let staged = self.stage(cancellation)?;
         let path = staged.rootfs_path();
         copy(&file, &path, cancellation, |source| StoreError::io("write", &path, source))?;
+        staged.place_kernel_of(&original, &original_path, cancellation)?;
         let cloned_from = Some(ClonedFrom::of(&original));
         let record = ImageRecord { name, created: now(), cloned_from, ..original };
         self.publish_new(staged, record, cancellation)

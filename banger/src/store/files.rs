@@ -5,6 +5,9 @@ pub const ROOTFS_FILE: &str = "rootfs.ext4";
 /// File name of the record in an image's directory.
 pub const RECORD_FILE: &str = "image.json";
 
+/// Name of the directory with the files of its kernel in an image's directory.
+pub const KERNEL_DIRECTORY: &str = "kernel";
+
 /// An empty file in the directory of an image whose name another image has taken.
 pub(super) const REPLACED_FILE: &str = "replaced";
 /// The lock that is held while names change.

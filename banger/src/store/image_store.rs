@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::directory::{directory_names, make_directories};
 use super::error::StoreError;
-use super::files::{RECORD_FILE, ROOTFS_FILE};
+use super::files::{KERNEL_DIRECTORY, RECORD_FILE, ROOTFS_FILE};
 use super::lease::{ImageLease, StoredImage, is_replaced};
 use super::lookup::{DamagedImage, look_up, read_record};
 use super::record::ImageRecord;
@@ -90,10 +90,11 @@ impl ImageStore {
         Ok(lease.map(|lease| StoredImage { path: self.rootfs_path(&record.id), record, lease }))
     }
 
-    /// Returns whether an image's file system exists and is a file.
-    pub(crate) fn has_file(&self, id: &ImageId) -> bool {
-        let directory = open_directory(&self.directory(id));
-        directory.and_then(|directory| open_plain(&directory, ROOTFS_FILE)).is_ok()
+    /// Returns whether an image's file system exists and is a file, and whether its kernel exists.
+    pub(crate) fn has_files(&self, record: &ImageRecord) -> bool {
+        let path = self.directory(&record.id);
+        let file = open_directory(&path).and_then(|directory| open_plain(&directory, ROOTFS_FILE));
+        file.is_ok() && (record.kernel.is_none() || path.join(KERNEL_DIRECTORY).is_dir())
     }
 
     /// Returns the directory of the images.

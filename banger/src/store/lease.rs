@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::sync::Arc;
 
+use banger_kernel::Kernel;
 use banger_tree::{Cancellation, LockedFile};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -32,6 +33,14 @@ pub struct StoredImage {
     pub path: Utf8PathBuf,
     /// Keeps the file at its path.
     pub lease: ImageLease,
+}
+
+impl StoredImage {
+    /// Returns the kernel that came with the image, with its files; `None` if there is none. The files stay in
+    /// their places as long as the lease.
+    pub fn kernel(&self) -> Option<Kernel> {
+        self.record.kernel_beside(&self.path)
+    }
 }
 
 impl ImageLease {

@@ -3,6 +3,7 @@
 //! ```text
 //! <state>/images/<id>/rootfs.ext4    the file system
 //! <state>/images/<id>/image.json     its record
+//! <state>/images/<id>/kernel/        the files of its kernel, if it came with one
 //! <state>/images/<id>/replaced       exists if another image took its name: it is hidden
 //! <state>/images/<id>.staging/       under construction
 //! <state>/images/<id>.staging.lock   locked by the process that builds it
@@ -34,7 +35,7 @@ mod stored_kind;
 mod verify;
 
 pub use error::StoreError;
-pub use files::{RECORD_FILE, ROOTFS_FILE};
+pub use files::{KERNEL_DIRECTORY, RECORD_FILE, ROOTFS_FILE};
 pub use image_store::{ImageStore, Listing};
 pub use lease::{ImageLease, StoredImage};
 pub use lookup::DamagedImage;

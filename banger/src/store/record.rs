@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 
 use banger_boot::{BootContract, Fixup};
+use banger_kernel::Kernel;
 use banger_tree::GuestPath;
+use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use super::files::KERNEL_DIRECTORY;
 use super::lookup::{StoredRecord, parse_record};
 use super::name::ImageName;
 use super::stored_kind::StoredKind;
 use crate::id::ImageId;
+use crate::kernel::KernelRecord;
 use crate::time::now;
 
 /// Version of the record's format; readers refuse newer ones.
@@ -25,9 +30,9 @@ pub struct ImageRecord {
     pub id: ImageId,
     /// Name that users call it by.
     pub name: ImageName,
-    /// The reference it was pulled by, in full.
+    /// The reference it was pulled by, in full, or `rootfs:FILE` for a file that was registered.
     pub source: String,
-    /// Digest of the image manifest.
+    /// Digest of the image manifest, or of the file that was registered.
     pub digest: String,
     /// Digest of the index that led to the manifest, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +72,16 @@ pub struct ImageRecord {
     /// Data that the build changed or dropped, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The kernel that came with the image. Its files are in the directory [`KERNEL_DIRECTORY`] beside the ext4
+    /// file of a managed image, its modules are in the file system. Id and name are those in the kernel store
+    /// then.
+    ///
+    /// [`KERNEL_DIRECTORY`]: crate::KERNEL_DIRECTORY
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelRecord>,
+    /// UUID of the file system, if it is not made from the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<Uuid>,
     /// The original image, if this is a clone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned_from: Option<ClonedFrom>,
@@ -83,7 +98,7 @@ pub struct ImageRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BuildOptions {
-    /// Backend that wrote it.
+    /// Backend that wrote it; `none` for a file that was registered.
     pub backend: String,
     /// Size asked for, in bytes; `None` for the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,12 +111,22 @@ pub struct BuildOptions {
     /// The injection; `None` for an unchanged image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<GuestBuildOptions>,
+    /// Digest of the kernel; `None` for an image without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
 }
 
 impl BuildOptions {
     /// Returns the options of a build by `backend` with everything else at its default.
     pub fn new(backend: impl Into<String>) -> Self {
-        Self { backend: backend.into(), size_bytes: None, inodes: None, timestamp_seconds: 0, guest: None }
+        Self {
+            backend: backend.into(),
+            size_bytes: None,
+            inodes: None,
+            timestamp_seconds: 0,
+            guest: None,
+            kernel: None,
+        }
     }
 }
 
@@ -111,6 +136,7 @@ banger_tree::setters! {
         with_inodes => inodes: Option<u32>,
         with_timestamp_seconds => timestamp_seconds: i64,
         with_guest => guest: Option<GuestBuildOptions>,
+        with_kernel => kernel: Option<String>,
     }
 }
 
@@ -244,18 +270,28 @@ impl ImageRecord {
             injected: Vec::new(),
             fixups: Vec::new(),
             warnings: Vec::new(),
+            kernel: None,
+            uuid: None,
             cloned_from: None,
             built: None,
             replaces: None,
         }
     }
 
+    /// Returns the kernel that came with the image, with its files beside the image's file `rootfs`; `None` if there
+    /// is none.
+    pub fn kernel_beside(&self, rootfs: &Utf8Path) -> Option<Kernel> {
+        self.kernel.as_ref().map(|kernel| kernel.kernel_in(&rootfs.with_file_name(KERNEL_DIRECTORY)))
+    }
+
     /// Returns the record that `json` holds.
     ///
     /// # Errors
-    /// The text is not a record, or has a newer version.
+    /// The text is not a record, has a newer version, or names a file outside the image's directory.
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
-        parse_record(json, RECORD_VERSION)
+        let record: Self = parse_record(json, RECORD_VERSION)?;
+        record.kernel.as_ref().map_or(Ok(()), KernelRecord::check_names)?;
+        Ok(record)
     }
 }
 

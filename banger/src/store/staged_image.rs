@@ -4,16 +4,17 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
-use banger_tree::write_new_file;
+use banger_tree::{Cancellation, write_new_file};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::StoreError;
-use super::files::{RECORD_FILE, ROOTFS_FILE, STAGING_SUFFIX};
+use super::files::{KERNEL_DIRECTORY, RECORD_FILE, ROOTFS_FILE, STAGING_SUFFIX};
 use super::lease::ImageLease;
 use super::record::ImageRecord;
 use crate::host_file::open_plain_path;
 use crate::id::ImageId;
-use crate::staging::StagingDir;
+use crate::kernel::place_kernel;
+use crate::staging::{StagingDir, sync_tree};
 
 /// Mode of an image and its record: images hold secrets, for example hashes of passwords.
 const PRIVATE: u32 = 0o600;
@@ -50,6 +51,22 @@ impl StagedImage {
         self.dir.path().join(ROOTFS_FILE)
     }
 
+    /// Puts the files of the kernel that came with an image into place, if one did. `rootfs` is the file of the image.
+    pub(crate) fn place_kernel_of(
+        &self,
+        image: &ImageRecord,
+        rootfs: &Utf8Path,
+        cancellation: &Cancellation,
+    ) -> Result<(), StoreError> {
+        let Some(kernel) = &image.kernel else { return Ok(()) };
+        place_kernel(kernel, &rootfs.with_file_name(KERNEL_DIRECTORY), &self.kernel_path(), cancellation)
+    }
+
+    /// Returns the path for the directory with the files of the kernel.
+    pub(crate) fn kernel_path(&self) -> Utf8PathBuf {
+        self.dir.path().join(KERNEL_DIRECTORY)
+    }
+
     /// Flushes everything to the disk and publishes it with one rename. The image is leased before others can
     /// see it.
     pub(super) fn publish(self, record: &ImageRecord) -> Result<ImageLease, StoreError> {
@@ -60,6 +77,10 @@ impl StagedImage {
             file.sync_all()
         };
         flush().map_err(|source| StoreError::io("flush", &rootfs, source))?;
+        let kernel = self.kernel_path();
+        if kernel.exists() {
+            sync_tree(&kernel).map_err(|source| StoreError::io("flush", &kernel, source))?;
+        }
         write_record(self.dir.path(), record)?;
         let published = self.images.join(self.id.as_str());
         let failed = |source| StoreError::io("publish", &published, source);

@@ -5,12 +5,12 @@ use std::io;
 use banger_ext4::Ext4Editor;
 use banger_oci::Digest;
 use banger_tree::{Cancellation, RootfsError};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::files::ROOTFS_FILE;
+use super::files::{KERNEL_DIRECTORY, ROOTFS_FILE};
 use super::image_store::ImageStore;
 use super::lease::StoredImage;
 use super::name::ImageName;
@@ -18,6 +18,7 @@ use super::record::ImageRecord;
 use crate::host_file::{open_directory, open_plain};
 use crate::id::ImageId;
 use crate::identity::uuid_of;
+use crate::kernel::{directory_digest, file_record};
 
 /// Result of [`ImageStore::verify`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -108,6 +109,7 @@ impl ImageStore {
             let size = report.size_bytes;
             found.problems.push(format!("the file has {length} bytes, and the file system in it {size}"));
         }
+        found.problems.extend(kernel_problems(&record, &path, cancellation)?);
         if let Some(problem) = wrong_uuid(&record, report.uuid) {
             found.problems.push(problem);
         }
@@ -120,8 +122,46 @@ impl ImageStore {
     }
 }
 
-/// Returns the fault of an image's UUID, which is made from its digest.
+/// Returns the faults of the files of an image's kernel. `rootfs` is the path of its ext4 file.
+fn kernel_problems(
+    record: &ImageRecord,
+    rootfs: &Utf8Path,
+    cancellation: &Cancellation,
+) -> Result<Vec<String>, StoreError> {
+    let Some(kernel) = &record.kernel else { return Ok(Vec::new()) };
+    let directory = rootfs.with_file_name(KERNEL_DIRECTORY);
+    let file_digest = |name: &str| Ok(file_record(&directory.join(name), cancellation)?.digest);
+    let mut problems = Vec::new();
+    let mut compare = |name: &str, wanted: &str, found: Result<String, StoreError>| {
+        match found {
+            Ok(digest) if digest == wanted => {}
+            Ok(digest) => {
+                problems.push(format!("{name} of the kernel has the digest {digest}, not {wanted}"))
+            }
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                problems.push(format!("{name} of the kernel is missing"));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    };
+    for file in kernel.files() {
+        compare(&file.file, &file.digest, file_digest(&file.file))?;
+    }
+    if let Some(modules) = &kernel.modules {
+        let digest = directory_digest(&directory.join(&modules.directory), cancellation);
+        compare(&modules.directory, &modules.digest, digest)?;
+    }
+    Ok(problems)
+}
+
+/// Returns the fault of an image's UUID, which is in the record or made from its digest.
 fn wrong_uuid(record: &ImageRecord, uuid: [u8; 16]) -> Option<String> {
+    if let Some(wanted) = record.uuid {
+        let found = Uuid::from_bytes(uuid);
+        return (found != wanted)
+            .then(|| format!("the file system's UUID is {found}, and that in the record {wanted}"));
+    }
     let digest = match record.digest.parse::<Digest>() {
         Ok(digest) => digest,
         Err(error) => return Some(format!("the record's digest is none: {error}")),

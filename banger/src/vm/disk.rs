@@ -64,8 +64,8 @@ impl VmDisk {
         self.dir.path().join(DISK)
     }
 
-    /// Makes the disk a managed image of the name `name`, which must be free. It has the record of `original` but
-    /// for its sizes.
+    /// Makes the disk a managed image of the name `name`, which must be free. It has the record and
+    /// the kernel of `original`.
     ///
     /// # Errors
     /// The name is taken, the file system is damaged, the state directory cannot be written, or the caller asks to
@@ -73,7 +73,7 @@ impl VmDisk {
     pub fn publish(
         self,
         name: ImageName,
-        original: &ImageRecord,
+        original: &StoredImage,
         dirs: &Dirs,
         cancellation: &Cancellation,
     ) -> Result<StoredImage, Error> {
@@ -87,6 +87,7 @@ impl VmDisk {
         let staged = store.stage(cancellation)?;
         let target = staged.rootfs_path();
         fs::rename(&path, &target).map_err(VmError::io("move", &path))?;
+        staged.place_kernel_of(&original.record, &original.path, cancellation)?;
         let record = ImageRecord {
             name,
             size_bytes: report.size_bytes,
@@ -94,8 +95,8 @@ impl VmDisk {
             inodes: report.inodes,
             used_inodes: report.used_inodes,
             created: now(),
-            cloned_from: Some(ClonedFrom::of(original)),
-            ..original.clone()
+            cloned_from: Some(ClonedFrom::of(&original.record)),
+            ..original.record.clone()
         };
         Ok(store.publish_new(staged, record, cancellation)?)
     }

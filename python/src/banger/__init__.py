@@ -52,6 +52,7 @@ from ._options import (
     KernelPullOptions,
     PruneOptions,
     PullOptions,
+    RegisterOptions,
     RootfsOptions,
 )
 from ._rootfs import Rootfs
@@ -97,6 +98,7 @@ __all__ = [
     "Progress",
     "PruneOptions",
     "PullOptions",
+    "RegisterOptions",
     "Rootfs",
     "RootfsOptions",
     "Stat",

@@ -120,6 +120,7 @@ BANGER_OPT_OLDER_THAN_MS = 50
 BANGER_OPT_MAX_SIZE_BYTES = 51
 BANGER_OPT_ALL = 52
 BANGER_OPT_DRY_RUN = 53
+BANGER_OPT_KERNEL_REF = 54
 BANGER_OPT_MAX_OUTPUT_BYTES = 100
 BANGER_OPT_MAX_COPY_BYTES = 101
 BANGER_OPT_REPLY_TIMEOUT_MS = 102
@@ -322,6 +323,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_image_json": (c_char_p, [c_void_p]),
     "banger_image_name": (c_char_p, [c_void_p]),
     "banger_image_path": (c_char_p, [c_void_p]),
+    "banger_image_register": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_image_size_bytes": (c_uint64, [c_void_p]),
     "banger_kernel_check": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_kernel_import": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),

@@ -134,6 +134,8 @@ class PullOptions(FileSystemOptions, DownloadOptions, total=False):
     guest_binary: bytes
     """A guest binary for the processor of the image, in the place of the library's own; it excludes
     `guest_dir`."""
+    kernel_ref: str
+    """Name, id or unique prefix of an id of the kernel in the store that goes with the image."""
 
 
 class RootfsOptions(TypedDict, total=False):
@@ -214,6 +216,15 @@ class PruneOptions(TypedDict, total=False):
     """Remove all blobs."""
     dry_run: bool
     """Tell what would be removed, and remove nothing."""
+
+
+class RegisterOptions(TypedDict, total=False):
+    """Options of `Store.register`."""
+
+    name: str
+    """Name of the managed image. Default: made from the file's name."""
+    kernel_ref: str
+    """Name, id or unique prefix of an id of the kernel in the store that goes with the image."""
 
 
 class KernelPullOptions(DownloadOptions, total=False):

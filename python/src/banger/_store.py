@@ -30,6 +30,7 @@ from ._options import (
     KernelPullOptions,
     PruneOptions,
     PullOptions,
+    RegisterOptions,
     VmRunOptions,
     options_of,
 )
@@ -167,6 +168,16 @@ class Store(Handle):
         with self._use() as store, options_of(options) as made, flag(cancel) as (_, stop):
             where = None if file is None else host_path(file)
             return Task.start("banger_pull_start", store, text(reference), where, made, stop)
+
+    def register(
+        self, rootfs: HostPath, *, cancel: Cancellation | None = None, **options: Unpack[RegisterOptions]
+    ) -> Image:
+        """Makes a managed image of the ext4 file `rootfs`, which stays as it is: the image gets a copy."""
+        made = ctypes.c_void_p()
+        with self._use() as store, options_of(options) as given, flag(cancel) as (stop, pointer):
+            arguments = (store, host_path(rootfs), given, pointer, None, None, ctypes.byref(made))
+            patient_call(stop, "banger_image_register", *arguments)
+        return Image(made)
 
     # Managed images
 

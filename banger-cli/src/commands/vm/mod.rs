@@ -108,7 +108,7 @@ fn run_until(
             Part::Console => machine.into_disk()?,
             Part::Program => machine.shut_down(DOWN)?,
         };
-        let kept = disk.publish(name, &image.record, dirs, cancellation)?;
+        let kept = disk.publish(name, &image, dirs, cancellation)?;
         printer.note(&format!("kept the disk as the image {}", kept.record.name));
     }
     status.map_or(Ok(()), ended)
