@@ -42,10 +42,15 @@ impl BootKernel {
         dirs: &Dirs,
         cancellation: &Cancellation,
     ) -> Result<Self, Error> {
-        let store = KernelStore::new(&dirs.state);
-        if let Some(wanted) = wanted {
-            return Ok(store.open(wanted, cancellation)?.into());
+        match wanted {
+            Some(wanted) => Ok(KernelStore::new(&dirs.state).open(wanted, cancellation)?.into()),
+            None => Self::only(image, dirs, cancellation),
         }
+    }
+
+    /// Returns the only kernel in the store, or the only one for the processor of `image`.
+    fn only(image: &BootImage, dirs: &Dirs, cancellation: &Cancellation) -> Result<Self, Error> {
+        let store = KernelStore::new(&dirs.state);
         let mut kernels = store.list()?.kernels;
         let mut architecture = None;
         if kernels.len() > 1 {
