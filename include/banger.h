@@ -665,6 +665,35 @@ typedef enum banger_option {
      */
     BANGER_OPT_BOOT_DISK = 233,
     /**
+     * List of texts: ports of the host that lead to ports of the guest, "8080:80" or "ADDRESS:8080:80".
+     */
+    BANGER_OPT_VM_FORWARD = 250,
+    /**
+     * Boolean: whether a pending first boot is done. Default: false.
+     */
+    BANGER_OPT_VM_FIRST_BOOT = 251,
+    /**
+     * Number: how long the guest may take until its agent answers. Default: 180000.
+     */
+    BANGER_OPT_VM_BOOT_TIMEOUT_MS = 252,
+    /**
+     * Number: how long the whole run may take. Default: no limit.
+     */
+    BANGER_OPT_VM_TIMEOUT_MS = 253,
+    /**
+     * Text: program of QEMU. Default: qemu-system-x86_64 or qemu-system-aarch64 in $PATH.
+     */
+    BANGER_OPT_VM_QEMU = 254,
+    /**
+     * List of texts: steps of a build in their order: "run:COMMAND", "script:FILE", "copy:FILE:/PATH",
+     * "env:NAME=VALUE" or "tools:docker".
+     */
+    BANGER_OPT_BUILD_STEP = 260,
+    /**
+     * Boolean: whether steps that were done before are done again. Default: false.
+     */
+    BANGER_OPT_BUILD_NO_CACHE = 261,
+    /**
      * Makes the type 32 bits wide; not an option.
      */
     BANGER_OPT_FORCE_32BIT = 2147483647,
@@ -738,6 +767,14 @@ typedef enum banger_step_kind {
      * Something that this version has no kind for: read the JSON.
      */
     BANGER_EVENT_OTHER = 16,
+    /**
+     * A step of a build begins: the message is the step.
+     */
+    BANGER_EVENT_STEP = 17,
+    /**
+     * The program of a step writes: the message is a part of its output.
+     */
+    BANGER_EVENT_STEP_OUTPUT = 18,
     /**
      * Makes the type 32 bits wide; not a kind.
      */
@@ -1200,7 +1237,7 @@ int banger_event_kind(const struct banger_event *event);
 uint32_t banger_event_layer(const struct banger_event *event);
 
 /**
- * Returns the text of a warning or of a request that is tried again, else "".
+ * Returns the text of a warning, of a request that is tried again, of a step or of its output, else "".
  */
 const char *banger_event_message(const struct banger_event *event);
 
@@ -1419,6 +1456,23 @@ int banger_guest_wait_ready(const struct banger_guest *guest,
                             const struct banger_cancel *cancel,
                             struct banger_string **json,
                             struct banger_error **error);
+
+/**
+ * Builds the managed image `name` from the managed image `base`, by steps in a virtual machine, as `banger image
+ * build` does. An older image of the name is replaced; if it was built by the same steps, it stays, and
+ * banger_image_is_unchanged tells so. `kernel` is as for banger_vm_run. Options: BUILD_STEP, BUILD_NO_CACHE,
+ * SIZE_BYTES, HOSTNAME, BOOT_CPUS, BOOT_MEMORY_MIB, BOOT_APPEND, BOOT_ACCELERATION, VM_BOOT_TIMEOUT_MS, VM_QEMU.
+ */
+int banger_image_build(const struct banger_store *store,
+                       const char *base,
+                       const char *name,
+                       const char *kernel,
+                       const struct banger_options *options,
+                       const struct banger_cancel *cancel,
+                       banger_progress_fn progress,
+                       void *user_data,
+                       struct banger_image **image,
+                       struct banger_error **error);
 
 /**
  * Returns the digest of the image's manifest. It lives as long as the image. "" for NULL.
@@ -2164,6 +2218,24 @@ const char *banger_version(void);
  * BANGER_VERSION_NUMBER, the version of the header.
  */
 uint32_t banger_version_number(void);
+
+/**
+ * Runs a program in a virtual machine with a copy of a managed image, without input, and returns the document of
+ * `banger vm run --json`: how it ended, `stdout` and `stderr`. The machine and the copy are gone when this returns.
+ * `image` is a name, an id or the unique prefix of an id; `kernel`, too, and NULL is the only kernel for the image's
+ * processor. Needs QEMU. What the options do not set is as in the image. Options: EXEC_ARGV, EXEC_ENV, EXEC_CLEAR_ENV,
+ * EXEC_USER, EXEC_WORKING_DIR, EXEC_TIMEOUT_MS, MAX_OUTPUT_BYTES, SIZE_BYTES, HOSTNAME, BOOT_CPUS, BOOT_MEMORY_MIB
+ * (default: 1024), BOOT_APPEND, BOOT_ACCELERATION (default: KVM if it works), and those that begin with VM.
+ */
+int banger_vm_run(const struct banger_store *store,
+                  const char *image,
+                  const char *kernel,
+                  const struct banger_options *options,
+                  const struct banger_cancel *cancel,
+                  banger_progress_fn progress,
+                  void *user_data,
+                  struct banger_string **json,
+                  struct banger_error **error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -17,6 +17,7 @@
 
 mod agents;
 mod busybox;
+mod customize;
 mod detect;
 mod edit;
 mod error;
@@ -35,6 +36,7 @@ mod systemd;
 pub use banger_guest::config::{BootContract, Entrypoint, InitMode};
 use banger_guest::config::{GuestConfig, paths};
 use banger_tree::Rootfs;
+pub use customize::customize_script;
 
 pub use agents::GuestAgents;
 use detect::Facts;

@@ -3,9 +3,11 @@
 pub(crate) mod boot;
 mod examples;
 pub(crate) mod guest;
+pub(crate) mod image_build;
 pub(crate) mod kernel;
 mod places;
 mod rootfs;
+pub(crate) mod vm;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -61,7 +63,7 @@ pub(crate) enum ProgressStyle {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Pull, list, show, copy, check and remove images.
+    /// Pull, build, list, show, copy, check and remove images.
     #[command(subcommand)]
     Image(ImageCommand),
     /// Import, list, show, check and remove kernels.
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     /// Build, read and edit ext4 files, without root or mount.
     #[command(subcommand)]
     Rootfs(RootfsCommand),
+    /// Run images in virtual machines.
+    #[command(subcommand)]
+    Vm(vm::VmCommand),
     /// Talk to the agent in a running guest.
     #[command(subcommand)]
     Guest(guest::GuestCommand),
@@ -100,6 +105,9 @@ pub(crate) enum ImageCommand {
     /// Pull an image and build its ext4 file; print the file's path.
     #[command(after_help = examples::PULL)]
     Pull(Box<PullArguments>),
+    /// Build an image from another one by steps in a virtual machine; print the file's path.
+    #[command(after_help = examples::IMAGE_BUILD)]
+    Build(Box<image_build::ImageBuildArguments>),
     /// List images.
     #[command(visible_alias = "ls")]
     List {
@@ -167,7 +175,7 @@ pub(crate) enum ImageCommand {
     /// Print what a virtual machine monitor needs to start an image with a kernel.
     #[command(after_help = examples::BOOT_PLAN)]
     BootPlan(Box<boot::BootPlanArguments>),
-    /// List or prune downloaded blobs.
+    /// List downloaded blobs; prune them and the disks of builds.
     #[command(subcommand)]
     Cache(CacheCommand),
 }
@@ -179,7 +187,7 @@ pub(crate) enum CacheCommand {
         #[command(flatten)]
         cache: CacheArguments,
     },
-    /// Remove cached blobs; print their digests. Blobs of a running pull stay.
+    /// Remove cached blobs and the disks of builds; print the digests of blobs. Blobs of a running pull stay.
     #[command(after_help = examples::PRUNE)]
     Prune(PruneArguments),
 }

@@ -168,6 +168,21 @@ impl Printer {
         self.line(&self.paint("33", "warning:"), text, &Line::Warning { message: text });
     }
 
+    /// Prints a part of what a program in a guest writes on standard error, as text: it tells the terminal nothing.
+    pub(crate) fn program_output(&self, text: &str) {
+        // Tables of programs have tabs.
+        let plain = |line: &str| line.split('\t').map(escape_text).collect::<Vec<_>>().join("\t");
+        let lines = text.split_inclusive('\n').map(|line| match line.strip_suffix('\n') {
+            Some(line) => plain(line.trim_end_matches('\r')) + "\n",
+            None => plain(line),
+        });
+        let text: String = lines.collect();
+        self.bars.suspend(|| {
+            // Nobody is left to tell when standard error is gone.
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+        });
+    }
+
     /// Prints an error on standard error, and as a document on standard output with `--json`.
     pub(crate) fn error(&self, error: ErrorBody) {
         let document = ErrorDocument { version: 1, error };

@@ -48,6 +48,11 @@ fn note(printer: &Printer, event: &Event) {
     match event {
         Event::Warning { message } => printer.warning(message),
         Event::PullWaiting { name } => printer.note(&format!("waiting for another pull of {name}")),
+        Event::Step { step, steps, text, cached } => {
+            let state = if *cached { " (done before)" } else { "" };
+            printer.note(&format!("step {step}/{steps}: {text}{state}"));
+        }
+        Event::StepOutput { text, .. } => printer.program_output(text),
         Event::Retry { what, attempt, reason, delay_ms } => {
             let seconds = delay_ms.div_ceil(1000);
             printer.warning(&format!("{what}: {reason}; attempt {attempt} in {seconds} s"));
@@ -118,6 +123,12 @@ impl Bars {
                     Some(percent) => format!("reading {source} ({percent}%)"),
                     None => format!("reading {source}: {}", Size(*done_bytes)),
                 });
+            }
+            Event::Step { .. } | Event::StepOutput { .. } => {
+                // The output of programs and a line that moves do not go together.
+                self.stage.disable_steady_tick();
+                self.stage.set_message("");
+                note(&self.printer, event);
             }
             Event::PullWaiting { name } => self.say(format!("waiting for another pull of {name}")),
             Event::Building { backend } => self.say(format!("writing the file system ({backend})")),

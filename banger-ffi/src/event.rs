@@ -43,6 +43,10 @@ pub enum banger_step_kind {
     BANGER_EVENT_DONE = 15,
     /// Something that this version has no kind for: read the JSON.
     BANGER_EVENT_OTHER = 16,
+    /// A step of a build begins: the message is the step.
+    BANGER_EVENT_STEP = 17,
+    /// The program of a step writes: the message is a part of its output.
+    BANGER_EVENT_STEP_OUTPUT = 18,
     /// Makes the type 32 bits wide; not a kind.
     BANGER_EVENT_FORCE_32BIT = 0x7fff_ffff,
 }
@@ -130,6 +134,14 @@ impl banger_event {
                 BANGER_EVENT_WARNING
             }
             Event::Building { .. } => BANGER_EVENT_BUILDING,
+            Event::Step { text, .. } => {
+                made.message = c_text(text.as_str());
+                BANGER_EVENT_STEP
+            }
+            Event::StepOutput { text, .. } => {
+                made.message = c_text(text.as_str());
+                BANGER_EVENT_STEP_OUTPUT
+            }
             Event::Done { .. } => BANGER_EVENT_DONE,
             _ => BANGER_EVENT_OTHER,
         };
@@ -172,7 +184,7 @@ pub unsafe extern "C" fn banger_event_digest(event: *const banger_event) -> *con
     unsafe { event.as_ref() }.map_or(c"".as_ptr(), |event| event.digest.as_ptr())
 }
 
-/// Returns the text of a warning or of a request that is tried again, else "".
+/// Returns the text of a warning, of a request that is tried again, of a step or of its output, else "".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_event_message(event: *const banger_event) -> *const c_char {
     // SAFETY: the caller's pointer is NULL or alive.

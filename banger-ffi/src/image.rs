@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 
 use camino::Utf8Path;
-use pipeline::{ImageDocument, ImageLease, ImageRecord, PulledFile, StoredImage};
+use pipeline::{BuiltImage, ImageDocument, ImageLease, ImageRecord, PulledFile, StoredImage};
 
 use crate::c_text::c_text;
 use crate::error::Fault;
@@ -29,6 +29,13 @@ impl banger_image {
     pub(crate) fn pulled(image: PulledFile) -> Result<Box<Self>, Fault> {
         let document = json_text(&ImageDocument::from(&image))?;
         Ok(Self::of(document, &image.path, image.record, image.unchanged, image.lease))
+    }
+
+    /// The image that a build left.
+    pub(crate) fn built(built: BuiltImage) -> Result<Box<Self>, Fault> {
+        let BuiltImage { image, unchanged, .. } = built;
+        let document = json_text(&ImageDocument::from(&image))?;
+        Ok(Self::of(document, &image.path, image.record, unchanged, Some(image.lease)))
     }
 
     /// An image of the store.

@@ -36,3 +36,4 @@ mod task;
 mod tests;
 mod turns;
 pub mod version;
+mod vm;

@@ -209,6 +209,21 @@ pub enum banger_option {
     BANGER_OPT_BOOT_ACCELERATION = 232,
     /// Text: how QEMU attaches the disk: "virtio-pci", "virtio-mmio" or "nvme". Default: "virtio-pci".
     BANGER_OPT_BOOT_DISK = 233,
+    /// List of texts: ports of the host that lead to ports of the guest, "8080:80" or "ADDRESS:8080:80".
+    BANGER_OPT_VM_FORWARD = 250,
+    /// Boolean: whether a pending first boot is done. Default: false.
+    BANGER_OPT_VM_FIRST_BOOT = 251,
+    /// Number: how long the guest may take until its agent answers. Default: 180000.
+    BANGER_OPT_VM_BOOT_TIMEOUT_MS = 252,
+    /// Number: how long the whole run may take. Default: no limit.
+    BANGER_OPT_VM_TIMEOUT_MS = 253,
+    /// Text: program of QEMU. Default: qemu-system-x86_64 or qemu-system-aarch64 in $PATH.
+    BANGER_OPT_VM_QEMU = 254,
+    /// List of texts: steps of a build in their order: "run:COMMAND", "script:FILE", "copy:FILE:/PATH",
+    /// "env:NAME=VALUE" or "tools:docker".
+    BANGER_OPT_BUILD_STEP = 260,
+    /// Boolean: whether steps that were done before are done again. Default: false.
+    BANGER_OPT_BUILD_NO_CACHE = 261,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
@@ -332,6 +347,13 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_BOOT_APPEND, ValueKind::List),
     (BANGER_OPT_BOOT_ACCELERATION, ValueKind::Text),
     (BANGER_OPT_BOOT_DISK, ValueKind::Text),
+    (BANGER_OPT_VM_FORWARD, ValueKind::List),
+    (BANGER_OPT_VM_FIRST_BOOT, ValueKind::Flag),
+    (BANGER_OPT_VM_BOOT_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_VM_TIMEOUT_MS, ValueKind::Number),
+    (BANGER_OPT_VM_QEMU, ValueKind::Text),
+    (BANGER_OPT_BUILD_STEP, ValueKind::List),
+    (BANGER_OPT_BUILD_NO_CACHE, ValueKind::Flag),
 ];
 
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::option_reader::OptionReader;
 use crate::options::{banger_option::*, banger_options};
 use crate::request::network_config;
 use crate::store::banger_store;
-use crate::string::{banger_string, text};
+use crate::string::{banger_string, optional_text, text};
 
 /// Checks whether a kernel can start an image, and returns the document of `banger kernel check --json`; `outcome` is
 /// "error" if it cannot. `image` is a name, an id or the unique prefix of an id, or the path of an ext4 file; a text
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn banger_kernel_check(
             let request = check_request(OptionReader::of(options))?;
             let (wanted, stop) = (text(image, "image")?, cancellation(cancel));
             let image = BootImage::open(wanted, dirs, &stop)?;
-            let kernel = BootKernel::choose(optional(kernel, "kernel")?, &image, dirs, &stop)?;
+            let kernel = BootKernel::choose(optional_text(kernel, "kernel")?, &image, dirs, &stop)?;
             let findings = check_image(&image, &kernel.kernel, &request, &stop)?;
             banger_string::json(&KernelCheckDocument::new(&image, &kernel, &request, &findings))
         })
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn banger_boot_plan(
             let mut request = boot_request(OptionReader::of(options))?;
             let (wanted, stop) = (text(image, "image")?, cancellation(cancel));
             let image = BootImage::open(wanted, dirs, &stop)?;
-            let kernel = BootKernel::choose(optional(kernel, "kernel")?, &image, dirs, &stop)?;
+            let kernel = BootKernel::choose(optional_text(kernel, "kernel")?, &image, dirs, &stop)?;
             request.disk.clone_from(&image.path);
             let plan = plan_boot(&kernel.kernel, &request, dirs)?;
             banger_string::json(&BootPlanDocument::new(&image, &kernel, &plan))
@@ -90,18 +90,6 @@ pub unsafe extern "C" fn banger_doctor(
             let dirs = borrowed(store, "store")?.dirs.clone();
             banger_string::json(&examine_host(&DoctorHost::of_process(dirs)))
         })
-    }
-}
-
-/// Returns a text that may be NULL.
-///
-/// # Safety
-/// `pointer` is NULL or the start of a text.
-unsafe fn optional<'a>(pointer: *const c_char, name: &'static str) -> Result<Option<&'a str>, Fault> {
-    match pointer.is_null() {
-        true => Ok(None),
-        // SAFETY: as the function's own condition.
-        false => unsafe { text(pointer, name) }.map(Some),
     }
 }
 

@@ -31,8 +31,8 @@ mod run;
 mod source;
 
 pub use boot_plan::{
-    Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, QemuOptions, RenderedPlan, TapDevice,
-    UnknownAcceleration, UnknownVmm, Vmm,
+    Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, PortForward, PortForwardError,
+    QemuOptions, RenderedPlan, TapDevice, UnknownAcceleration, UnknownVmm, UserNetwork, Vmm,
 };
 pub use error::KernelError;
 pub use import::{ConfigOrigin, ImportedKernel, import_kernel};

@@ -14,10 +14,12 @@ use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
 use crate::host_tree::DirectoryError;
+use crate::image_build::ImageBuildError;
 use crate::output::OutputError;
 use crate::report::ErrorReport;
 use crate::rootfs::EditError;
 use crate::store::{NameError, StoreError};
+use crate::vm::VmError;
 
 /// The error of a run: the error of the stage that failed, or one of the run itself.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +85,12 @@ pub enum Error {
     /// The image cannot be booted so.
     #[error(transparent)]
     Boot(#[from] BootError),
+    /// A virtual machine could not run.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// An image could not be built from another one.
+    #[error(transparent)]
+    ImageBuild(#[from] ImageBuildError),
     /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -190,6 +198,8 @@ impl Error {
             Self::Kernel(error) => ask(error),
             Self::Initramfs(error) => ask(error),
             Self::Boot(error) => ask(error),
+            Self::Vm(error) => ask(error),
+            Self::ImageBuild(error) => ask(error),
             Self::Output(error) => ask(error),
             Self::Cancelled => own,
         }

@@ -115,6 +115,24 @@ pub enum Event {
         /// The fact and its reason.
         message: String,
     },
+    /// A step of a build of an image begins.
+    Step {
+        /// Its number, from 1.
+        step: usize,
+        /// Number of all steps.
+        steps: usize,
+        /// The step, in one line.
+        text: String,
+        /// Whether it was done before, and is not done again.
+        cached: bool,
+    },
+    /// The program of a step writes.
+    StepOutput {
+        /// The number of the step.
+        step: usize,
+        /// A part of its output.
+        text: String,
+    },
     /// The file system is being written.
     Building {
         /// The backend that does it.

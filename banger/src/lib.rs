@@ -55,6 +55,7 @@ mod host_file;
 mod host_tree;
 mod id;
 mod identity;
+mod image_build;
 mod image_user;
 mod inject;
 mod kernel;
@@ -72,6 +73,7 @@ mod source;
 mod staging;
 mod store;
 mod time;
+pub mod vm;
 mod warnings;
 
 pub use argument::ArgumentError;
@@ -87,8 +89,8 @@ pub use banger_ext4::{
     VerifyReport, apply_ownership,
 };
 pub use banger_kernel::{
-    ConfigOrigin, Kernel, KernelArchitecture, KernelError, KernelFiles, KernelFormat, KernelLimits,
-    PackageInfo, PlainFiles,
+    Acceleration, ConfigOrigin, Kernel, KernelArchitecture, KernelError, KernelFiles, KernelFormat,
+    KernelLimits, PackageInfo, PlainFiles, PortForward, PortForwardError,
 };
 pub use banger_oci::flatten::EntryError;
 pub use banger_oci::tar::TarError;
@@ -114,6 +116,9 @@ pub use guest_binary::{GuestBinary, GuestBinaryError, GuestOptions, embedded_gue
 pub use host_tree::DirectoryError;
 pub use id::ImageId;
 pub use identity::parse_uuid;
+pub use image_build::{
+    BuildCache, BuildCachePruned, BuildStep, BuiltImage, ImageBuildError, ImageBuildRequest, build_image,
+};
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
 pub use kernel::{
     ImportedKernelFile, KERNEL_RECORD_FILE, KernelConfigRecord, KernelDocument, KernelFileRecord,
@@ -126,9 +131,9 @@ pub use output_fd::OutputFd;
 pub use report::ErrorReport;
 pub use request::{PullRequest, PulledFile};
 pub use store::{
-    BuildOptions, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease, ImageName,
-    ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE, StagedImage,
-    StoreError, StoredImage, StoredKind, Verification,
+    BuildOptions, BuiltFrom, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease,
+    ImageName, ImageRecord, ImageStore, LayerRecord, Listing, NameError, RECORD_FILE, ROOTFS_FILE,
+    StagedImage, StoreError, StoredImage, StoredKind, Verification,
 };
 pub use time::source_date_epoch;
 pub use uuid::Uuid;

@@ -85,6 +85,16 @@ fn remove_staging(path: &Utf8Path) -> io::Result<()> {
 /// Removes the staging directories in `parent` with names `<prefix><id><suffix>` that this user's processes
 /// made and no process holds any more.
 pub(crate) fn sweep(parent: &Utf8Path, prefix: &str, suffix: &str) -> io::Result<()> {
+    sweep_after(parent, prefix, suffix, |_| Ok(()))
+}
+
+/// Like [`sweep`], but calls `prepare` with each directory before its removal.
+pub(crate) fn sweep_after(
+    parent: &Utf8Path,
+    prefix: &str,
+    suffix: &str,
+    prepare: impl Fn(&Utf8Path) -> io::Result<()>,
+) -> io::Result<()> {
     for entry in parent.read_dir_utf8()? {
         let entry = entry?;
         let name = entry.file_name();
@@ -100,8 +110,14 @@ pub(crate) fn sweep(parent: &Utf8Path, prefix: &str, suffix: &str) -> io::Result
         }
         let path = parent.join(staging);
         match Lock::try_existing(&lock_path(&path)) {
-            Ok(Some(_lock)) => remove_staging(&path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && metadata.is_dir() => remove_tree(&path)?,
+            Ok(Some(_lock)) => {
+                prepare(&path)?;
+                remove_staging(&path)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && metadata.is_dir() => {
+                prepare(&path)?;
+                remove_tree(&path)?;
+            }
             Ok(None) | Err(_) => {}
         }
     }

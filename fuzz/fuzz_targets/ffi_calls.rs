@@ -40,6 +40,7 @@ sources! {
     task "../../banger-ffi/src/task.rs",
     turns "../../banger-ffi/src/turns.rs",
     version "../../banger-ffi/src/version.rs",
+    vm "../../banger-ffi/src/vm.rs",
 }
 
 use std::ffi::{CStr, CString, c_char, c_int};

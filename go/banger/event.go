@@ -44,6 +44,10 @@ const (
 	EventDone EventKind = C.BANGER_EVENT_DONE
 	// EventOther: something that this version has no kind for; JSON tells it.
 	EventOther EventKind = C.BANGER_EVENT_OTHER
+	// EventStep: a step of a build begins; Message is the step.
+	EventStep EventKind = C.BANGER_EVENT_STEP
+	// EventStepOutput: the program of a step writes; Message is a part of its output.
+	EventStepOutput EventKind = C.BANGER_EVENT_STEP_OUTPUT
 )
 
 // Event tells what a call does.

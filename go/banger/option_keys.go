@@ -315,3 +315,27 @@ func WithBootAcceleration(text string) Option {
 
 // WithBootDisk sets how QEMU attaches the disk: "virtio-pci", "virtio-mmio" or "nvme". Default: "virtio-pci".
 func WithBootDisk(text string) Option { return textOption(C.BANGER_OPT_BOOT_DISK, text) }
+
+// WithVMForward adds ports of the host that lead to ports of the guest: "8080:80" or "ADDRESS:8080:80".
+func WithVMForward(texts ...string) Option { return listOption(C.BANGER_OPT_VM_FORWARD, texts) }
+
+// WithVMFirstBoot sets whether a pending first boot is done. Default: false.
+func WithVMFirstBoot(on bool) Option { return flagOption(C.BANGER_OPT_VM_FIRST_BOOT, on) }
+
+// WithVMBootTimeout limits the time until the guest's agent answers. Default: 180 s.
+func WithVMBootTimeout(d time.Duration) Option {
+	return durationOption(C.BANGER_OPT_VM_BOOT_TIMEOUT_MS, d)
+}
+
+// WithVMTimeout limits the time of the whole run. Default: no limit.
+func WithVMTimeout(d time.Duration) Option { return durationOption(C.BANGER_OPT_VM_TIMEOUT_MS, d) }
+
+// WithVMQEMU sets the program of QEMU. Default: qemu-system-x86_64 or qemu-system-aarch64 in $PATH.
+func WithVMQEMU(text string) Option { return textOption(C.BANGER_OPT_VM_QEMU, text) }
+
+// WithBuildStep adds steps of a build in their order: "run:COMMAND", "script:FILE", "copy:FILE:/PATH",
+// "env:NAME=VALUE" or "tools:docker".
+func WithBuildStep(texts ...string) Option { return listOption(C.BANGER_OPT_BUILD_STEP, texts) }
+
+// WithBuildNoCache sets whether steps that were done before are done again. Default: false.
+func WithBuildNoCache(on bool) Option { return flagOption(C.BANGER_OPT_BUILD_NO_CACHE, on) }

@@ -58,6 +58,25 @@ Examples:
 
 If a kernel with the same name and files exists, banger keeps it.";
 
+pub(super) const IMAGE_BUILD: &str = "\
+Examples:
+  banger image build --from-image debian-bookworm --name web --run 'apt-get update && apt-get install -y nginx'
+  banger image build --from-image debian-bookworm --name app --copy ./app:/srv --env APP_PORT=80 --script setup.sh
+  banger image build --from-image debian-bookworm --name docker --size 4G --docker
+
+Steps run in the order of the command line. banger does not repeat steps that were done before on the same image.
+The new image has no machine-id, host keys, package caches, logs or histories of the build.";
+
+pub(super) const VM_RUN: &str = "\
+Examples:
+  banger vm run debian:bookworm -- cat /etc/os-release
+  banger vm run debian-bookworm -it
+  banger vm run web --publish 8080:80 --copy ./site:/srv
+  banger vm run debian-bookworm --ssh
+
+banger needs QEMU and a kernel: `banger kernel import` gets one.
+Without a program, the console is that of the machine; press Ctrl-] three times within a second to end it.";
+
 pub(super) const PRUNE: &str = "\
 Examples:
   banger image cache prune --older-than 30d --dry-run

@@ -106,7 +106,8 @@ pub(crate) struct ExecArguments {
     pub(crate) command: Vec<String>,
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+/// Returns the name and value of a variable.
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE".to_owned()),

@@ -1,6 +1,6 @@
 //! `banger image cache list | prune`.
 
-use banger::{BlobCache, CacheDocument, Dirs, PruneDocument, PruneOptions};
+use banger::{BlobCache, BuildCache, CacheDocument, Dirs, PruneDocument, PruneOptions};
 
 use crate::args::PruneArguments;
 use crate::failure::{CommandError, output};
@@ -39,6 +39,9 @@ pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) 
         .with_all(arguments.all)
         .with_dry_run(arguments.dry_run);
     let report = cache_of(dirs).prune(&options)?;
+    // The disks of builds get the room that the blobs leave.
+    let left = arguments.max_size.map(|Size(bytes)| bytes.saturating_sub(report.kept_bytes));
+    let disks = BuildCache::new(dirs).prune(&options.with_max_size_bytes(left))?;
     let freed: u64 = report.removed.iter().map(|entry| entry.size_bytes).sum();
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     printer.note(&format!(
@@ -48,6 +51,11 @@ pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) 
         Size(freed),
         Size(report.kept_bytes)
     ));
+    if disks.removed > 0 || disks.kept_bytes > 0 {
+        let (count, noun) = (disks.removed, if disks.removed == 1 { "disk" } else { "disks" });
+        let (removed, kept) = (Size(disks.removed_bytes), Size(disks.kept_bytes));
+        printer.note(&format!("{verb} {count} {noun} of builds, {removed}; {kept} kept"));
+    }
     let text: Text = report.removed.iter().map(|entry| entry.digest.to_string()).collect();
     output(printer.result(&PruneDocument::new(&report, arguments.dry_run), text))
 }

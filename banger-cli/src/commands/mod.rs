@@ -5,16 +5,19 @@ mod cache;
 mod doctor;
 mod generated;
 mod guest;
+mod image_build;
 mod images;
 mod kernel;
 mod limits;
 mod pull;
 mod removal;
 mod rootfs;
+mod vm;
 
 use banger::Dirs;
 
 use crate::args::kernel::KernelCommand;
+use crate::args::vm::VmCommand;
 use crate::args::{
     Arguments, CacheArguments, CacheCommand, Command, ImageCommand, ProgressStyle, StateArguments,
 };
@@ -28,6 +31,9 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Command
         Command::Image(command) => image(command, global.progress, printer),
         Command::Kernel(command) => kernel(&command, global.progress, printer),
         Command::Rootfs(command) => rootfs::run(&command, global.progress, printer),
+        Command::Vm(VmCommand::Run(run)) => {
+            vm::run(&run, &dirs(Some(&run.state), Some(&run.cache))?, global.progress, printer)
+        }
         Command::Guest(command) => guest::run(&command, printer),
         Command::Doctor { state, cache } => doctor::doctor(dirs(Some(&state), Some(&cache))?, printer),
         Command::Completions { shell } => generated::completions(shell, printer),
@@ -40,6 +46,9 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
     match command {
         ImageCommand::Pull(pull) => {
             pull::pull(&pull, &dirs(Some(&pull.state), Some(&pull.cache))?, progress, printer)
+        }
+        ImageCommand::Build(build) => {
+            image_build::build(&build, &dirs(Some(&build.state), Some(&build.cache))?, progress, printer)
         }
         ImageCommand::List { state } => images::list(&dirs(Some(&state), None)?, printer),
         ImageCommand::Show { name, state } => images::show(&name, &dirs(Some(&state), None)?, printer),
@@ -81,11 +90,15 @@ fn kernel(command: &KernelCommand, progress: ProgressStyle, printer: &Printer) -
 fn dirs(state: Option<&StateArguments>, cache: Option<&CacheArguments>) -> Result<Dirs, CommandError> {
     let state = state.and_then(|arguments| arguments.state_dir.clone());
     let cache = cache.and_then(|arguments| arguments.cache_dir.clone());
-    match (state, cache) {
-        (Some(state), Some(cache)) => Ok(Dirs::new(state, cache)),
+    let dirs = match (state, cache) {
+        (Some(state), Some(cache)) => Dirs::new(state, cache),
         (state, cache) => {
             let user = Dirs::of_user()?;
-            Ok(Dirs::new(state.unwrap_or(user.state), cache.unwrap_or(user.cache)))
+            Dirs::new(state.unwrap_or(user.state), cache.unwrap_or(user.cache))
         }
-    }
+    };
+    // A machine whose command was killed ends with the next command, whichever it is. This one's work does not
+    // depend on it.
+    let _ = banger::vm::sweep(&dirs.state);
+    Ok(dirs)
 }

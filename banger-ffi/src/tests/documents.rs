@@ -14,6 +14,7 @@ use crate::plan::*;
 use crate::pull::*;
 use crate::rootfs::*;
 use crate::store::*;
+use crate::vm::*;
 
 /// Returns the rows of the table of options: number, name, calls.
 fn documented() -> Vec<(i32, String, BTreeSet<String>)> {
@@ -59,6 +60,24 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
         });
         let _ = answer(|out, error| banger_kernel_check(store, nowhere, null(), none, null(), out, error));
         let _ = answer(|out, error| banger_boot_plan(store, nowhere, null(), none, null(), out, error));
+        let options = banger_options_new();
+        assert_eq!(
+            banger_options_add_string(
+                options,
+                banger_option::BANGER_OPT_EXEC_ARGV as i32,
+                c"x".as_ptr(),
+                null_mut()
+            ),
+            0
+        );
+        let _ = answer(|out, error| {
+            banger_vm_run(store, image, null(), options, null(), None, null_mut(), out, error)
+        });
+        banger_options_free(options);
+        let _ = answer(|out, error| {
+            let name = c"new".as_ptr();
+            banger_image_build(store, image, name, null(), none, null(), None, null_mut(), out, error)
+        });
         let _ = answer(|out, error| banger_rootfs_open(nowhere, 0, none, out, error));
         let _ = answer(|out, error| banger_exec_start(guest, none, null(), out, error));
         let _ =
@@ -99,6 +118,7 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_guest_copy_in_fd",
         "banger_guest_new",
         "banger_guest_run",
+        "banger_image_build",
         "banger_kernel_check",
         "banger_kernel_import",
         "banger_metadata_of_image",
@@ -106,6 +126,7 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_pull_to_fd",
         "banger_pull_to_file",
         "banger_rootfs_open",
+        "banger_vm_run",
     ] {
         let now: BTreeSet<String> = used[call].iter().map(|option| format!("{option:?}")).collect();
         let rows = documented.iter().filter(|(_, _, calls)| calls.contains(call));

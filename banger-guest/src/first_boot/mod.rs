@@ -47,6 +47,9 @@ enum FirstBootError {
 pub(crate) fn run(options: &Options) -> ExitCode {
     let root = &options.root;
     let name = Role::FirstBoot.name();
+    if is_off(root) {
+        return ExitCode::SUCCESS;
+    }
     if !root.path(paths::FIRST_BOOT_PENDING).exists() {
         return later_boot(root);
     }
@@ -65,8 +68,16 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
+/// Returns whether the kernel's command line says `banger.first-boot=off`: the first boot waits for another boot.
+pub(crate) fn is_off(root: &Root) -> bool {
+    root.command_line().value("banger.first-boot") == Some("off")
+}
+
 /// Returns whether a guest has work at a boot: the first boot, or the work of an init at later boots.
 pub(crate) fn is_needed(root: &Root, config: &GuestConfig) -> bool {
+    if is_off(root) {
+        return false;
+    }
     let is_last_init = config.contract == BootContract::Banger
         && config.init != InitMode::Install
         && config.handover.is_none();

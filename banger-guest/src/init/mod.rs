@@ -24,7 +24,7 @@ use crate::report::say;
 use crate::root::Root;
 use crate::run_state::RunState;
 use crate::sys::signal::{self, Target};
-use crate::{machine_id, mounts, network};
+use crate::{first_boot, machine_id, mounts, network};
 
 use console::Console;
 use entrypoint::Program;
@@ -108,10 +108,13 @@ impl Init {
             say(NAME, format_args!("loopback: {error}"));
         }
         power::set_off_means_reboot(line.value("banger.poweroff") == Some("reboot"));
-        let config = root.guest_config(NAME).unwrap_or_else(|| {
+        let mut config = root.guest_config(NAME).unwrap_or_else(|| {
             say(NAME, format_args!("no usable guest.json: a shell on the console it is"));
             GuestConfig::new(BootContract::Banger)
         });
+        if line.value("banger.entrypoint") == Some("off") {
+            config.entrypoint = None;
+        }
         Self {
             root: root.clone(),
             state: RunState::of_guest(root),
@@ -146,7 +149,7 @@ impl Init {
             Some(init) if self.config.init != InitMode::Install => self.hand_over(&init),
             _ => {}
         }
-        let installs_init = self.config.init == InitMode::Install;
+        let installs_init = self.config.init == InitMode::Install && !first_boot::is_off(&self.root);
         if installs_init && !self.services.first_boot_runs() {
             self.become_installed_init();
         }

@@ -15,5 +15,8 @@ pub use error::BootPlanError;
 pub(crate) use plan::kernel_file;
 pub use plan::{BootFormat, BootPlan};
 pub use render::RenderedPlan;
-pub use request::{Acceleration, BootRequest, QemuOptions, TapDevice, UnknownAcceleration};
+pub use request::{
+    Acceleration, BootRequest, PortForward, PortForwardError, QemuOptions, TapDevice, UnknownAcceleration,
+    UserNetwork,
+};
 pub use vmm::{UnknownVmm, Vmm};

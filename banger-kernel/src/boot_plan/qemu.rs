@@ -1,7 +1,7 @@
 //! The command of QEMU.
 
 use super::plan::{AGENT_PORT, BootPlan};
-use super::request::Acceleration;
+use super::request::{Acceleration, PortForward, UserNetwork};
 use crate::initramfs::RootDisk;
 use crate::kernel::KernelArchitecture;
 
@@ -42,9 +42,15 @@ pub(super) fn command(plan: &BootPlan) -> Vec<String> {
         _ => option("device", &format!("virtio-blk-{transport},drive=rootfs")),
     }
     option("device", &format!("virtio-rng-{transport}"));
-    if let Some(tap) = &plan.tap {
-        option("netdev", &format!("tap,id=net,ifname={},script=no,downscript=no", escape(&tap.name)));
-        let mac = tap.mac.iter().map(|mac| format!(",mac={mac}")).collect::<String>();
+    let netdev = match (&plan.tap, &plan.qemu.user_network) {
+        (Some(tap), _) => Some(format!("tap,id=net,ifname={},script=no,downscript=no", escape(&tap.name))),
+        (None, Some(network)) => Some(user_netdev(network)),
+        (None, None) => None,
+    };
+    if let Some(netdev) = netdev {
+        option("netdev", &netdev);
+        let mac =
+            plan.tap.iter().flat_map(|tap| &tap.mac).map(|mac| format!(",mac={mac}")).collect::<String>();
         // Only cards on PCI have a ROM for a boot from the network.
         let rom = if transport == "pci" { ",romfile=" } else { "" };
         option("device", &format!("virtio-net-{transport},netdev=net{rom}{mac}"));
@@ -65,6 +71,15 @@ pub(super) fn command(plan: &BootPlan) -> Vec<String> {
     // A panic or a reboot ends it.
     command.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
     command
+}
+
+fn user_netdev(network: &UserNetwork) -> String {
+    let forwards = network.forwards.iter().map(|forward| {
+        let PortForward { host, guest_port } = forward;
+        format!(",hostfwd=tcp:{host}-{}:{guest_port}", UserNetwork::ADDRESS)
+    });
+    // The guest gets no IPv6 address that leads nowhere on hosts without IPv6.
+    format!("user,id=net,ipv6=off{}", forwards.collect::<String>())
 }
 
 /// Doubles commas: QEMU reads two as one of the value.

@@ -1,5 +1,6 @@
 //! What a boot plan is made for.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 
 use banger_guest::config::NetworkConfig;
@@ -68,11 +69,81 @@ pub struct QemuOptions {
     pub disk: RootDisk,
     /// A Unix socket that leads to the agent by a virtio port: for hosts without vsock.
     pub agent_port: Option<Utf8PathBuf>,
+    /// QEMU's own network, which needs no tap device. A tap device takes its place.
+    pub user_network: Option<UserNetwork>,
 }
 
 impl Default for QemuOptions {
     fn default() -> Self {
-        Self { acceleration: Acceleration::default(), disk: RootDisk::VirtioPci, agent_port: None }
+        Self {
+            acceleration: Acceleration::default(),
+            disk: RootDisk::VirtioPci,
+            agent_port: None,
+            user_network: None,
+        }
+    }
+}
+
+/// The network that QEMU itself provides: the guest is [`ADDRESS`](Self::ADDRESS), reaches the networks of the host,
+/// and reaches the host as [`GATEWAY`](Self::GATEWAY). Nobody reaches the guest but through forwarded ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UserNetwork {
+    /// Ports of the host that lead to ports of the guest.
+    pub forwards: Vec<PortForward>,
+}
+
+/// A TCP port of the host that leads to a port of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PortForward {
+    /// The address of the host on which QEMU listens.
+    pub host: SocketAddrV4,
+    /// The port of the guest.
+    pub guest_port: u16,
+}
+
+/// A text is not a forwarded port.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not HOST:GUEST or ADDRESS:HOST:GUEST, for example 8080:80")]
+pub struct PortForwardError {
+    text: String,
+}
+
+impl FromStr for PortForward {
+    type Err = PortForwardError;
+
+    /// Reads `HOST:GUEST` or `ADDRESS:HOST:GUEST`. Without an address, only this host reaches the port.
+    fn from_str(text: &str) -> Result<Self, PortForwardError> {
+        let bad = || PortForwardError { text: text.to_owned() };
+        let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(bad);
+        let (host, guest) = text.rsplit_once(':').ok_or_else(bad)?;
+        let (address, host) = host.rsplit_once(':').unwrap_or(("127.0.0.1", host));
+        let address: Ipv4Addr = address.parse().map_err(|_| bad())?;
+        Ok(Self::new(SocketAddrV4::new(address, port(host)?), port(guest)?))
+    }
+}
+
+impl UserNetwork {
+    /// The address of the guest.
+    pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+    /// The length of the prefix of the network.
+    pub const PREFIX: u8 = 24;
+    /// The gateway, which is also the host.
+    pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+    /// The name server.
+    pub const DNS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+
+    /// Returns the network with these forwarded ports.
+    pub fn new(forwards: Vec<PortForward>) -> Self {
+        Self { forwards }
+    }
+}
+
+impl PortForward {
+    /// Forwards a port of the host to a port of the guest.
+    pub fn new(host: SocketAddrV4, guest_port: u16) -> Self {
+        Self { host, guest_port }
     }
 }
 
@@ -198,6 +269,7 @@ banger_tree::setters! {
         with_acceleration => acceleration: Acceleration,
         with_disk => disk: RootDisk,
         with_agent_port => agent_port: Option<Utf8PathBuf>,
+        with_user_network => user_network: Option<UserNetwork>,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use banger_guest::protocol::{
@@ -19,8 +20,9 @@ use super::socket::TimedSocket;
 /// The longest line with which a VMM answers `CONNECT`.
 const CONNECT_ANSWER_BYTES: usize = 64;
 
-/// Number of the only request of a connection.
-const REQUEST_ID: u64 = 1;
+/// Number of the last request of this process. On a serial line, a reply to an earlier request may still arrive:
+/// no two requests have one number.
+static LAST_REQUEST: AtomicU64 = AtomicU64::new(0);
 
 /// Time limit of a frame that has begun, without another limit.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,6 +48,7 @@ pub(super) struct Connection {
     socket: TimedSocket,
     address: GuestAddress,
     operation: &'static str,
+    request_id: u64,
     deadline: Deadline,
 }
 
@@ -68,12 +71,14 @@ impl Connection {
             false => GuestError::Unreachable { address: address.clone(), source },
         };
         let socket = TimedSocket::connect(address, deadline, call.cancellation).map_err(unreachable)?;
-        let mut connection = Self { socket, address: address.clone(), operation: call.name, deadline };
+        let request_id = next_request_id();
+        let mut connection =
+            Self { socket, address: address.clone(), operation: call.name, request_id, deadline };
         if let GuestAddress::Hybrid { port, .. } = address {
             connection.ask_vmm(*port)?;
         }
         connection.set_deadline(Deadline::after(call.reply).earlier(call.all));
-        let request = Request::new(REQUEST_ID, operation);
+        let request = Request::new(request_id, operation);
         match write_message(&mut connection.socket.until(connection.deadline), FrameKind::Request, &request) {
             Ok(()) => Ok(connection),
             Err(ProtocolError::Frame(FrameError::Oversize { length })) => {
@@ -150,12 +155,14 @@ impl Connection {
         let reply = Reply::from_frame(frame).map_err(|source| self.error(source))?;
         match reply.outcome {
             // Id 0 answers a request that the agent could not read.
-            Outcome::Error(failure) if reply.id == REQUEST_ID || reply.id == 0 => Err(GuestError::Refused {
-                operation: self.operation,
-                code: failure.code,
-                message: failure.message,
-            }),
-            outcome => Ok((reply.id == REQUEST_ID).then_some(outcome)),
+            Outcome::Error(failure) if reply.id == self.request_id || reply.id == 0 => {
+                Err(GuestError::Refused {
+                    operation: self.operation,
+                    code: failure.code,
+                    message: failure.message,
+                })
+            }
+            outcome => Ok((reply.id == self.request_id).then_some(outcome)),
         }
     }
 
@@ -234,6 +241,12 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Returns a number that no other request of this process has, and hardly one of another process.
+fn next_request_id() -> u64 {
+    let count = LAST_REQUEST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    (u64::from(std::process::id()) << 24) | (count & 0xff_ffff)
 }
 
 /// Whether a time limit ran out: this side's, or the kernel's for a peer that is gone.

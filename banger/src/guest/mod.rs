@@ -45,7 +45,7 @@ pub use banger_guest::protocol::{
     FirstBootState, Grown, Health, Info, KernelInfo, OsInfo, Pty, ShutdownAction,
 };
 pub use client::{DEFAULT_MAX_COPY_BYTES, DEFAULT_MAX_OUTPUT_BYTES, GuestClient, GuestTimeouts};
-pub use document::{AnswerDocument, CopyAnswer, InterfaceAnswer, ShutdownAnswer};
+pub use document::{AnswerDocument, CopyAnswer, InterfaceAnswer, OutputAnswer, ShutdownAnswer};
 pub use error::GuestError;
 pub use exec::{ExecEvent, ExecInput, ExecOutput, ExecSession};
 

@@ -145,6 +145,11 @@ impl<'a> Edit<'a> {
         self.commit_now()
     }
 
+    /// Returns the root file system with all edits so far, to look into.
+    pub fn as_rootfs(&self) -> &dyn Rootfs {
+        &*self.rootfs
+    }
+
     /// Returns how many commits were made already, since the journal could not hold all edits.
     pub fn steps(&self) -> usize {
         self.steps

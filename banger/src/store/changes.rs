@@ -54,7 +54,7 @@ impl ImageStore {
     }
 
     /// Makes `staged` visible as the image `record` describes, whose name must be free.
-    pub(super) fn publish_new(
+    pub(crate) fn publish_new(
         &self,
         staged: StagedImage,
         record: ImageRecord,

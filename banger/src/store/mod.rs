@@ -39,7 +39,9 @@ pub use image_store::{ImageStore, Listing};
 pub use lease::{ImageLease, StoredImage};
 pub use lookup::DamagedImage;
 pub use name::{ImageName, NameError};
-pub use record::{BuildOptions, ClonedFrom, GuestBuildOptions, ImageConfigRecord, ImageRecord, LayerRecord};
+pub use record::{
+    BuildOptions, BuiltFrom, ClonedFrom, GuestBuildOptions, ImageConfigRecord, ImageRecord, LayerRecord,
+};
 pub use staged_image::StagedImage;
 pub use stored_kind::StoredKind;
 pub use verify::Verification;

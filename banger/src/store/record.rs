@@ -70,6 +70,9 @@ pub struct ImageRecord {
     /// The original image, if this is a clone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned_from: Option<ClonedFrom>,
+    /// How the image was built from another one, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<BuiltFrom>,
     /// Id of the older image whose name this one took. The older image is hidden as soon as this one is
     /// visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,8 +126,27 @@ pub struct ClonedFrom {
 
 impl ClonedFrom {
     /// Returns the entry of a clone for the image `original`.
-    pub(super) fn of(original: &ImageRecord) -> Self {
+    pub(crate) fn of(original: &ImageRecord) -> Self {
         Self { id: original.id.clone(), name: original.name.clone() }
+    }
+}
+
+/// How an image was built from another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BuiltFrom {
+    /// The name of the other image.
+    pub base: ImageName,
+    /// The steps, in one line each.
+    pub steps: Vec<String>,
+    /// The digest of the other image, the kernel and all steps.
+    pub key: String,
+}
+
+impl BuiltFrom {
+    /// Returns the entry of an image that was built from `base` by `steps`.
+    pub(crate) fn new(base: ImageName, steps: Vec<String>, key: String) -> Self {
+        Self { base, steps, key }
     }
 }
 
@@ -223,6 +245,7 @@ impl ImageRecord {
             fixups: Vec::new(),
             warnings: Vec::new(),
             cloned_from: None,
+            built: None,
             replaces: None,
         }
     }

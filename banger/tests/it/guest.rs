@@ -82,12 +82,16 @@ fn the_vmm_is_asked_for_the_port_and_nothing_of_the_agent_is_lost() {
             let mut line = String::new();
             BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
             assert_eq!(line, "CONNECT 5123\n");
-            // The answer of the VMM and that of the agent in one piece.
+            // The answer of the VMM and the first half of a frame of the agent in one piece.
             let mut wire = b"OK 1073741824\n".to_vec();
-            let answer = Reply::new(1, Outcome::Health(health()));
-            write_message(&mut wire, FrameKind::Reply, &answer).unwrap();
-            stream.write_all(&wire).unwrap();
-            assert_eq!(request(&mut stream).operation, Operation::Health);
+            let line = wire.len();
+            write_frame(&mut wire, FrameKind::Output, b"for an earlier host").unwrap();
+            let (first, rest) = wire.split_at(line + 7);
+            stream.write_all(first).unwrap();
+            let asked = request(&mut stream);
+            assert_eq!(asked.operation, Operation::Health);
+            stream.write_all(rest).unwrap();
+            reply(&mut stream, asked.id, Outcome::Health(health()));
         },
     );
     assert_eq!(guest.client.health().unwrap(), health());

@@ -163,6 +163,13 @@ BANGER_OPT_BOOT_MAC = 230
 BANGER_OPT_BOOT_APPEND = 231
 BANGER_OPT_BOOT_ACCELERATION = 232
 BANGER_OPT_BOOT_DISK = 233
+BANGER_OPT_VM_FORWARD = 250
+BANGER_OPT_VM_FIRST_BOOT = 251
+BANGER_OPT_VM_BOOT_TIMEOUT_MS = 252
+BANGER_OPT_VM_TIMEOUT_MS = 253
+BANGER_OPT_VM_QEMU = 254
+BANGER_OPT_BUILD_STEP = 260
+BANGER_OPT_BUILD_NO_CACHE = 261
 
 BANGER_EVENT_IDLE = 1
 BANGER_EVENT_RESOLVING = 2
@@ -180,6 +187,8 @@ BANGER_EVENT_WARNING = 13
 BANGER_EVENT_BUILDING = 14
 BANGER_EVENT_DONE = 15
 BANGER_EVENT_OTHER = 16
+BANGER_EVENT_STEP = 17
+BANGER_EVENT_STEP_OUTPUT = 18
 
 
 class banger_dirent(ctypes.Structure):
@@ -305,6 +314,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_guest_shutdown": (c_int, [c_void_p, c_bool, c_void_p, c_void_p]),
     "banger_guest_wait": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_size_t, c_void_p]),
     "banger_guest_wait_ready": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_void_p]),
+    "banger_image_build": (c_int, [c_void_p, c_char_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_image_digest": (c_char_p, [c_void_p]),
     "banger_image_free": (None, [c_void_p]),
     "banger_image_id": (c_char_p, [c_void_p]),
@@ -388,4 +398,5 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_task_next": (c_int, [c_void_p, c_uint32, c_void_p, c_void_p]),
     "banger_version": (c_char_p, []),
     "banger_version_number": (c_uint32, []),
+    "banger_vm_run": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
 }

@@ -274,6 +274,53 @@ class BootPlanOptions(TypedDict, total=False):
     """How QEMU attaches the disk: "virtio-pci", "virtio-mmio" or "nvme". Default: "virtio-pci"."""
 
 
+class MachineOptions(TypedDict, total=False):
+    """Options of a virtual machine."""
+
+    size_bytes: int
+    """Size of the file system, at least that of the image."""
+    hostname: str
+    """Name of the machine. Default: that of the image."""
+    boot_cpus: int
+    """Processors of the guest. Default: 1."""
+    boot_memory_mib: int
+    """Memory of the guest. Default: 1024."""
+    boot_append: Sequence[str]
+    """More words for the kernel's command line."""
+    boot_acceleration: str
+    """How QEMU runs the guest's instructions: "kvm" or "tcg". Default: "kvm" if it works."""
+    vm_boot_timeout_ms: int
+    """How long the guest may take until its agent answers. Default: 180000."""
+    vm_qemu: HostPath
+    """Program of QEMU. Default: qemu-system-x86_64 or qemu-system-aarch64 in $PATH."""
+
+
+class VmRunOptions(MachineOptions, total=False):
+    """Options of `Store.run_vm`."""
+
+    exec_user: str
+    """User of the program: "name", "uid", "name:group" or "uid:gid". Default: that of the image."""
+    exec_working_dir: str
+    """Working directory of the program. Default: that of the image."""
+    exec_timeout_ms: int
+    """After this time the program is killed. Default: no limit."""
+    max_output_bytes: int
+    """Most bytes of output. Default: 64 MiB."""
+    vm_forward: Sequence[str]
+    """Ports of the host that lead to ports of the guest: "8080:80" or "ADDRESS:8080:80"."""
+    vm_first_boot: bool
+    """Whether a pending first boot is done. Default: false."""
+    vm_timeout_ms: int
+    """How long the whole run may take. Default: no limit."""
+
+
+class ImageBuildOptions(MachineOptions, total=False):
+    """Options of `Store.build_image`."""
+
+    build_no_cache: bool
+    """Whether steps that were done before are done again. Default: false."""
+
+
 @contextmanager
 def options_of(values: Mapping[str, Any]) -> Iterator[int | None]:
     """Lends options of the library that hold `values`. `None` means that an option is not set."""

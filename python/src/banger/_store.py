@@ -24,9 +24,11 @@ from ._options import (
     BootPlanOptions,
     BuildOptions,
     CheckOptions,
+    ImageBuildOptions,
     KernelOptions,
     PruneOptions,
     PullOptions,
+    VmRunOptions,
     options_of,
 )
 from ._task import Task
@@ -272,6 +274,51 @@ class Store(Handle):
         """
         given = {**dict(options), **(network._options() if network else {})}
         return self._planned("banger_boot_plan", image, kernel, given, cancel)
+
+    def run_vm(
+        self,
+        image: str,
+        argv: Sequence[str],
+        *,
+        kernel: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[VmRunOptions],
+    ) -> dict[str, Any]:
+        """Runs a program in a virtual machine with a copy of a managed image, and returns its output.
+
+        It is the document of `banger vm run --json`: how the program ended, `stdout` and `stderr`. The machine and the
+        copy are gone when this returns. Without `kernel` it is the only one for the image's processor. Needs QEMU.
+        """
+        variables = [f"{name}={value}" for name, value in (env or {}).items()]
+        given = {**dict(options), "exec_argv": list(argv), "exec_env": variables or None}
+        wanted = None if kernel is None else text(kernel)
+        with self._use() as store, options_of(given) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, text(image), wanted, made, pointer, None, None)
+            return _document(patient_json_of(stop, "banger_vm_run", *arguments))
+
+    def build_image(
+        self,
+        base: str,
+        name: str,
+        steps: Sequence[str],
+        *,
+        kernel: str | None = None,
+        cancel: Cancellation | None = None,
+        **options: Unpack[ImageBuildOptions],
+    ) -> Image:
+        """Builds the managed image `name` from the managed image `base`, by steps in a virtual machine.
+
+        Each step is "run:COMMAND", "script:FILE", "copy:FILE:/PATH", "env:NAME=VALUE" or "tools:docker". An older image
+        of the name is replaced; if it was built by the same steps, it stays. `kernel` is as for `run_vm`.
+        """
+        made_image = ctypes.c_void_p()
+        given = {**dict(options), "build_step": list(steps)}
+        wanted = None if kernel is None else text(kernel)
+        with self._use() as store, options_of(given) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, text(base), text(name), wanted, made, pointer, None, None)
+            patient_call(stop, "banger_image_build", *arguments, ctypes.byref(made_image))
+        return Image(made_image)
 
     def doctor(self) -> dict[str, Any]:
         """Returns the document of `banger doctor --json`: what this machine has and lacks."""

@@ -26,6 +26,7 @@ const MODULES: [&str; 5] =
 pub(crate) struct Bench {
     parts: Parts,
     kernel: Kernel,
+    kernel_directory: PathBuf,
     imported: banger::Kernel,
     banger: PathBuf,
     packages: PathBuf,
@@ -58,7 +59,8 @@ impl Bench {
         program: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let scratch = tempfile::Builder::new().prefix("boot-test-").tempdir_in(tools::cache_dir())?;
-        let kernel = Kernel::open(&boot.join("kernel"))?;
+        let kernel_directory = boot.join("kernel");
+        let kernel = Kernel::open(&kernel_directory)?;
         let initramfs = scratch.path().join("initramfs");
         initramfs::write(&initramfs, busybox, &kernel.load_order(&MODULES)?)?;
         let mut parts =
@@ -69,8 +71,8 @@ impl Bench {
             Some(program) => std::path::absolute(program)?,
             None => banger()?,
         };
-        let imported = import(&boot.join("kernel"), &scratch.path().join("imported"))?;
-        Ok(Self { parts, kernel, imported, banger, packages, scratch })
+        let imported = import(&kernel_directory, &scratch.path().join("imported"))?;
+        Ok(Self { parts, kernel, kernel_directory, imported, banger, packages, scratch })
     }
 
     /// How machines run.
@@ -105,6 +107,16 @@ impl Bench {
     /// The packages for a repository.
     pub(crate) fn packages(&self) -> &Path {
         &self.packages
+    }
+
+    /// The program under test.
+    pub(crate) fn program(&self) -> &Path {
+        &self.banger
+    }
+
+    /// The directory of the unpacked package of the kernel.
+    pub(crate) fn kernel_directory(&self) -> &Path {
+        &self.kernel_directory
     }
 
     /// Where disks and logs are.

@@ -6,6 +6,7 @@
 
 mod bench;
 mod cases;
+mod commands;
 mod console;
 mod disk;
 mod guest;

@@ -5,7 +5,7 @@ use banger::guest::ExitStatus;
 use crate::failure::CommandError;
 
 /// Ends this program as another one ended.
-pub(super) fn ended(status: ExitStatus) -> Result<(), CommandError> {
+pub(in crate::commands) fn ended(status: ExitStatus) -> Result<(), CommandError> {
     let number = match status {
         ExitStatus::Exited { status } => status,
         // As shells have it.

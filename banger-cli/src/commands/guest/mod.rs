@@ -1,9 +1,10 @@
 //! `banger guest`: asks the agent of a guest that runs.
 
-mod answer;
+pub(super) mod answer;
 mod copy;
-mod exec;
-mod terminal;
+pub(super) mod exec;
+pub(super) mod session_end;
+pub(super) mod terminal;
 
 use std::time::Duration;
 

@@ -19,11 +19,11 @@ static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 /// Standard input as the program in the guest wants it: every byte as it is typed. As it was on
 /// drop.
 #[derive(Debug)]
-pub(super) struct RawMode(());
+pub(in crate::commands) struct RawMode(());
 
 impl RawMode {
     /// Begins it; `None` where standard input is no terminal.
-    pub(super) fn begin() -> Option<Self> {
+    pub(in crate::commands) fn begin() -> Option<Self> {
         let input = stdio::stdin();
         if !isatty(input) {
             return None;
@@ -44,7 +44,7 @@ impl Drop for RawMode {
 }
 
 /// Makes the terminal as it was; also for threads that end the process.
-pub(super) fn restore() {
+pub(in crate::commands) fn restore() {
     if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
         // The terminal may be gone.
         let _ = tcsetattr(stdio::stdin(), OptionalActions::Now, &before);
@@ -53,14 +53,14 @@ pub(super) fn restore() {
 
 /// Notices the key that ends a session, which works also where the guest takes no input.
 #[derive(Debug, Default)]
-pub(super) struct Escape {
+pub(in crate::commands) struct Escape {
     presses: usize,
     first: Option<Instant>,
 }
 
 impl Escape {
     /// Whether the session is to end after these bytes were typed.
-    pub(super) fn is_pressed(&mut self, bytes: &[u8], now: Instant) -> bool {
+    pub(in crate::commands) fn is_pressed(&mut self, bytes: &[u8], now: Instant) -> bool {
         for byte in bytes {
             if *byte != ESCAPE_KEY {
                 *self = Self::default();
@@ -79,7 +79,7 @@ impl Escape {
 }
 
 /// The size of the terminal that standard output or input is; 80 by 24 where neither is one.
-pub(super) fn size() -> Pty {
+pub(in crate::commands) fn size() -> Pty {
     [stdio::stdout(), stdio::stdin()]
         .into_iter()
         .find_map(|file| tcgetwinsize(file).ok())

@@ -12,6 +12,7 @@ mod recovery;
 mod replay;
 mod resize_inode_growth;
 mod rootfs;
+mod trim;
 mod unlinked;
 
 use std::cell::{Cell, RefCell};

@@ -6,6 +6,7 @@ mod clones;
 mod first_boot;
 mod ground;
 mod grow;
+mod image_build;
 mod initramfs;
 mod initramfs_failures;
 mod inits;
@@ -13,6 +14,7 @@ mod install_init;
 mod robustness;
 mod small;
 mod systemd;
+mod vm_run;
 
 use super::bench::Bench;
 
@@ -48,6 +50,23 @@ pub(crate) const CASES: &[Case] = &[
         "a unit of systemd installs an ssh server, and a key logs in",
         first_boot::install_under_systemd,
     ),
+    case(
+        "image-build",
+        "an image is built with a package, a file and a variable, and has nothing of the build",
+        image_build::build,
+    ),
+    case("vm-run", "programs of six kinds of images run by one command", vm_run::images),
+    case(
+        "vm-run-ends",
+        "a signal, a killed banger or QEMU, a time limit: no machine is left after the next command",
+        vm_run::ends,
+    ),
+    case(
+        "image-build-failures",
+        "a failing step and interruptions leave no image and no machine",
+        image_build::failures,
+    ),
+    case("vm-run-options", "files, variables, ports, input, console and a kept disk", vm_run::options),
     case("first-boot-cut", "an installation that a power cut stopped is finished", first_boot::power_cut),
     case(
         "first-boot",

@@ -1,0 +1,140 @@
+//! A program in a machine, and what the disk needs before it.
+
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::path::PathBuf;
+
+use banger::guest::{Exec, ExitStatus};
+use banger::rootfs::{Destination, EditError, GuestPath, ModeChange, NewSize, Put, PutSource, View};
+use banger::vm::{Machine, VmDisk, with_image_config};
+use banger::{Cancellation, PortForward, StoredImage};
+use camino::Utf8PathBuf;
+
+use crate::args::vm::{HostCopy, VmRunArguments};
+use crate::commands::guest::exec::{self, SessionOptions};
+use crate::commands::guest::session_end::SessionEnd;
+use crate::failure::CommandError;
+use crate::printer::Printer;
+use crate::units::Size;
+
+/// The port of SSH servers.
+const SSH_PORT: u16 = 22;
+const AUTHORIZED_KEYS: &str = "/root/.ssh/authorized_keys";
+/// The longest file of keys that is read.
+const KEYS_BYTES: u64 = 1 << 20;
+
+/// Makes the disk ready: its size, the files of the user, the keys. Returns the port for SSH.
+pub(super) fn prepare(
+    disk: &VmDisk,
+    arguments: &VmRunArguments,
+    cancellation: &Cancellation,
+) -> Result<Option<PortForward>, CommandError> {
+    let path = disk.path();
+    if let Some(Size(bytes)) = arguments.machine.size {
+        banger::rootfs::resize(&path, NewSize::Bytes(bytes), cancellation)?;
+    }
+    copy_in(disk, &arguments.copy, cancellation)?;
+    let Some(key) = &arguments.ssh else { return Ok(None) };
+    let mut keys = own_keys(key.as_ref())?;
+    let timestamp = banger::rootfs::timestamp()?;
+    let rootfs = banger::rootfs::open(&path)?;
+    let place =
+        banger::rootfs::parse_path(AUTHORIZED_KEYS.as_bytes()).map_err(banger::rootfs::in_file(&path))?;
+    if let Ok(mut older) = banger::rootfs::read_up_to(&rootfs, &place, KEYS_BYTES) {
+        older.append(&mut keys);
+        keys = older;
+    }
+    drop(rootfs);
+    banger::rootfs::edit(&path, timestamp, cancellation, |edit| {
+        let how = Put::default().with_parents(true).with_mode(Some("600".parse::<ModeChange>()?));
+        let mut reader = keys.as_slice();
+        let to = Destination::parse_exact(AUTHORIZED_KEYS.as_bytes())?;
+        edit.put(vec![PutSource::Reader(&mut reader)], &to, &how)
+    })?;
+    Ok(Some(PortForward::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port()?), SSH_PORT)))
+}
+
+/// Copies files of the host into a disk.
+fn copy_in(disk: &VmDisk, copies: &[HostCopy], cancellation: &Cancellation) -> Result<(), CommandError> {
+    if copies.is_empty() {
+        return Ok(());
+    }
+    let timestamp = banger::rootfs::timestamp()?;
+    banger::rootfs::edit(&disk.path(), timestamp, cancellation, |edit| {
+        for HostCopy { source, destination } in copies {
+            let source = PutSource::Path(PathBuf::from(source));
+            let to = Destination::parse(destination.as_bytes())?;
+            edit.put(vec![source], &to, &Put::default().with_parents(true))?;
+        }
+        Ok::<_, EditError>(())
+    })?;
+    Ok(())
+}
+
+/// Returns the text of a key, or of all keys of the user.
+fn own_keys(file: Option<&Utf8PathBuf>) -> Result<Vec<u8>, CommandError> {
+    let bad = |value: &str, reason: String| CommandError::argument("--ssh", value, reason);
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).map_err(|error| bad(&path.to_string_lossy(), error.to_string()))
+    };
+    if let Some(file) = file {
+        return read(file.as_std_path());
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let mut keys = Vec::new();
+    for entry in std::fs::read_dir(home.join(".ssh")).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "pub") {
+            keys.extend(read(&path)?);
+            keys.push(b'\n');
+        }
+    }
+    match keys.is_empty() {
+        true => Err(bad("", "there is no key in ~/.ssh".to_owned())
+            .advised("make one with ssh-keygen, or give a file with --ssh=FILE.pub")),
+        false => Ok(keys),
+    }
+}
+
+/// Returns a port of this host that was free a moment ago.
+fn free_port() -> Result<u16, CommandError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    listener.map(|address| address.port()).map_err(CommandError::Output)
+}
+
+/// Runs the program of the arguments, or a shell, with the environment of the image.
+pub(super) fn run(
+    arguments: &VmRunArguments,
+    image: &StoredImage,
+    machine: &Machine,
+    end: &SessionEnd,
+    printer: &Printer,
+) -> Result<ExitStatus, CommandError> {
+    let argv = match arguments.command.is_empty() {
+        true => vec![shell(image)?, "-l".to_owned()],
+        false => arguments.command.clone(),
+    };
+    let request = Exec::default()
+        .with_argv(argv)
+        .with_env(arguments.env.clone())
+        .with_user(arguments.user.clone())
+        .with_working_dir(arguments.workdir.clone());
+    let request = with_image_config(request, &image.record);
+    let options =
+        SessionOptions { tty: arguments.tty, stdin: arguments.stdin, max_output: arguments.max_output };
+    exec::run(request, &options, machine.client(), end, printer)
+}
+
+/// Returns the best shell of the image.
+fn shell(image: &StoredImage) -> Result<String, CommandError> {
+    let rootfs = banger::rootfs::open(&image.path)?;
+    let view = View::new(&rootfs).map_err(banger::rootfs::in_file(&image.path))?;
+    let has = |path: &str| {
+        GuestPath::parse(path)
+            .is_ok_and(|path| view.resolve(&path).is_ok_and(|path| view.check_file(&path).is_ok()))
+    };
+    let found = ["/bin/bash", "/bin/sh"].into_iter().find(|path| has(path));
+    found.map(str::to_owned).ok_or_else(|| {
+        CommandError::argument("PROGRAM", "", "the image has no shell")
+            .advised("give the program to run after --")
+    })
+}

@@ -1,0 +1,133 @@
+//! The disk of a machine: a copy of an image in a directory that lives as long as the machine.
+
+use std::fs;
+use std::io;
+
+use banger_ext4::Ext4Editor;
+use banger_tree::{Cancellation, Rootfs as _};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::error::VmError;
+use super::processes::kill_all_with;
+use crate::dirs::Dirs;
+use crate::error::Error;
+use crate::id::ImageId;
+use crate::rootfs::in_file;
+use crate::staging::{StagingDir, sweep_after};
+use crate::store::{ClonedFrom, ImageName, ImageRecord, ImageStore, StoredImage};
+use crate::time::now;
+
+/// The directory of all machines, in the state directory.
+const MACHINES: &str = "vms";
+/// Suffix of the directory of one machine.
+const SUFFIX: &str = ".vm";
+/// Name of the disk in it.
+const DISK: &str = "disk.ext4";
+
+/// The disk of a machine. The file and its directory are removed on drop.
+#[derive(Debug)]
+pub struct VmDisk {
+    dir: StagingDir,
+}
+
+impl VmDisk {
+    /// Copies the ext4 file of `image`, which stays as it is. The copy is sparse, and shares blocks where the host's
+    /// file system supports reflinks. Removes what killed machines left, first.
+    ///
+    /// # Errors
+    /// The image is being edited, the state directory cannot be written, or the caller asks to stop.
+    pub fn of_image(image: &StoredImage, dirs: &Dirs, cancellation: &Cancellation) -> Result<Self, Error> {
+        let disk = Self::empty(dirs)?;
+        let store = ImageStore::new(&dirs.state);
+        store.export(image.record.id.as_str(), &disk.path(), false, cancellation)?;
+        Ok(disk)
+    }
+
+    /// Makes the directory of a machine, without a disk. Removes what killed machines left, first.
+    pub(crate) fn empty(dirs: &Dirs) -> Result<Self, Error> {
+        // QEMU runs in the directory of its machine: other paths have to be absolute.
+        let machines = absolute(&dirs.state.join(MACHINES));
+        fs::create_dir_all(&machines).map_err(VmError::io("create", &machines))?;
+        sweep_machines(&machines)?;
+        loop {
+            let path = machines.join(format!("{}{SUFFIX}", ImageId::random()));
+            match StagingDir::create(path.clone()) {
+                Ok(dir) => return Ok(Self { dir }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(VmError::io("create", &path)(source).into()),
+            }
+        }
+    }
+
+    /// Returns the ext4 file.
+    pub fn path(&self) -> Utf8PathBuf {
+        self.dir.path().join(DISK)
+    }
+
+    /// Makes the disk a managed image of the name `name`, which must be free. It has the record of `original` but
+    /// for its sizes.
+    ///
+    /// # Errors
+    /// The name is taken, the file system is damaged, the state directory cannot be written, or the caller asks to
+    /// stop. Then nothing is published.
+    pub fn publish(
+        self,
+        name: ImageName,
+        original: &ImageRecord,
+        dirs: &Dirs,
+        cancellation: &Cancellation,
+    ) -> Result<StoredImage, Error> {
+        let path = self.path();
+        let mut editor = Ext4Editor::open_to_edit(&path).map_err(in_file(&path))?;
+        // This replays the journal of a guest that did not unmount the file system.
+        editor.commit().map_err(in_file(&path))?;
+        let report = editor.verify().map_err(in_file(&path))?;
+        drop(editor);
+        let store = ImageStore::new(&dirs.state);
+        let staged = store.stage(cancellation)?;
+        let target = staged.rootfs_path();
+        fs::rename(&path, &target).map_err(VmError::io("move", &path))?;
+        let record = ImageRecord {
+            name,
+            size_bytes: report.size_bytes,
+            free_bytes: report.free_bytes,
+            inodes: report.inodes,
+            used_inodes: report.used_inodes,
+            created: now(),
+            cloned_from: Some(ClonedFrom::of(original)),
+            ..original.clone()
+        };
+        Ok(store.publish_new(staged, record, cancellation)?)
+    }
+
+    /// Returns the directory.
+    pub(super) fn directory(&self) -> &Utf8Path {
+        self.dir.path()
+    }
+}
+
+/// Ends the machines of processes that were killed, and removes their disks. Does nothing if no machine ever ran
+/// under `state`.
+///
+/// # Errors
+/// A directory cannot be read or removed, or a process does not end.
+pub fn sweep(state: &Utf8Path) -> Result<(), Error> {
+    let machines = state.join(MACHINES);
+    match machines.is_dir() {
+        true => Ok(sweep_machines(&machines)?),
+        false => Ok(()),
+    }
+}
+
+fn sweep_machines(machines: &Utf8Path) -> Result<(), VmError> {
+    let swept = sweep_after(machines, "", SUFFIX, |path| {
+        // The name is random: no other process has it in its arguments.
+        kill_all_with(&format!("/{}/", path.file_name().unwrap_or_default()))
+    });
+    swept.map_err(VmError::io("remove what is stale in", machines))
+}
+
+pub(super) fn absolute(path: &Utf8Path) -> Utf8PathBuf {
+    // It fails where there is no working directory.
+    camino::absolute_utf8(path).unwrap_or_else(|_| path.to_owned())
+}
