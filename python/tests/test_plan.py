@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_kernel import image as kernel_image
 
 import banger
-from test_kernel import image as kernel_image
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def test_a_check_says_what_is_missing(store: banger.Store, tmp_path: Path, disk:
     store.import_kernel(kernel_image(tmp_path / "Image"), name="one", kernel_config=config)
     check = store.check_kernel(disk, vmm="firecracker", check_for=["k3s"])
     assert (check["outcome"], check["vmm"], check["profiles"]) == ("error", "firecracker", ["k3s"])
-    found = {tuple(finding.get("names", [finding["subject"]])): finding["outcome"] for finding in check["findings"]}
+    found = {
+        tuple(finding.get("names", [finding["subject"]])): finding["outcome"] for finding in check["findings"]
+    }
     assert found["EXT4_FS",] == "ok"
     assert found["VIRTIO_MMIO",] == "error"
     assert found["VXLAN",] == "error"

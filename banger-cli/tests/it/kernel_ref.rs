@@ -394,7 +394,7 @@ fn killed_at_random_instants_nothing_is_half_made() {
             home.run(["image", "verify", "app"]);
         }
     }
-    home.run(&[&arguments[..], &["--force"]].concat());
+    home.run([&arguments[..], &["--force"]].concat());
     home.run(["image", "rm", "app"]);
     home.run(["kernel", "rm", "k"]);
     assert_eq!(home.leftovers(), [""; 0]);

@@ -74,6 +74,7 @@ static int v_user_data;
 #define VALUE_reboot false
 #define VALUE_reference "oci:/nowhere:at-all"
 #define VALUE_replace false
+#define VALUE_rootfs v_source
 #define VALUE_rows 25
 #define VALUE_seconds 0
 #define VALUE_size_bytes 0

@@ -15,7 +15,8 @@ use super::programs::programs;
 /// Returns what `host` has and lacks.
 ///
 /// It opens the devices for a moment, makes temporary files without a name in the directories for state and cache
-/// or above them, and runs the programs of e2fsprogs with `-V`. It changes nothing.
+/// or above them, and runs the programs of e2fsprogs with `-V`. If `/dev/kvm` opens and the store has a kernel for this
+/// processor, QEMU starts it once; the cache keeps the result, see [`kvm_works`](crate::vm::kvm_works).
 pub fn examine_host(host: &DoctorHost) -> DoctorReport {
     let os_release = os_release(host);
     let manager = PackageManager::of(&os_release);

@@ -4,16 +4,24 @@ use banger_oci::Platform;
 
 use super::host::DoctorHost;
 use super::item::{DoctorItem, DoctorStatus};
-use super::packages::{PackageManager, QEMU_AMD64, QEMU_ARM64};
+use super::packages::{Package, PackageManager, QEMU_AMD64, QEMU_ARM64};
 
 const FIRECRACKER: &str = "https://github.com/firecracker-microvm/firecracker/releases";
 const CLOUD_HYPERVISOR: &str = "https://github.com/cloud-hypervisor/cloud-hypervisor/releases";
 
+/// QEMU by the processor of its guests.
+const QEMUS: [(&str, &str, Package, &str); 2] = [
+    ("qemu-system-x86_64", "amd64", QEMU_AMD64, "booting images for amd64 with QEMU"),
+    ("qemu-system-aarch64", "arm64", QEMU_ARM64, "booting images for arm64 with QEMU"),
+];
+
+/// Returns the QEMU for guests of this processor.
+pub(super) fn qemu_for(architecture: &str) -> Option<&'static str> {
+    QEMUS.iter().find(|(_, guest, ..)| *guest == architecture).map(|(name, ..)| *name)
+}
+
 pub(super) fn programs(host: &DoctorHost, manager: PackageManager) -> Vec<DoctorItem> {
-    let mut qemus = [
-        ("qemu-system-x86_64", "amd64", QEMU_AMD64, "booting images for amd64 with QEMU"),
-        ("qemu-system-aarch64", "arm64", QEMU_ARM64, "booting images for arm64 with QEMU"),
-    ];
+    let mut qemus = QEMUS;
     // That for the own processor first.
     let own = Platform::host().architecture;
     qemus.sort_by_key(|(_, architecture, ..)| *architecture != own);

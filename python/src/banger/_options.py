@@ -288,7 +288,7 @@ class CheckOptions(TypedDict, total=False):
     """Options of `Store.check_kernel`."""
 
     vmm: str
-    """Virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default: "qemu"."""
+    """The monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default: "qemu"."""
     check_for: Sequence[str]
     """Uses of the guest to check for: "docker", "systemd", "k3s"."""
 
@@ -297,7 +297,7 @@ class BootPlanOptions(TypedDict, total=False):
     """Options of `Store.boot_plan`."""
 
     vmm: str
-    """Virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default: "qemu"."""
+    """The monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default: "qemu"."""
     boot_cpus: int
     """Processors of the guest. Default: 1."""
     boot_memory_mib: int
@@ -305,7 +305,7 @@ class BootPlanOptions(TypedDict, total=False):
     boot_initrd: HostPath
     """The initrd, in the place of the kernel's own and the small initramfs."""
     boot_root: str
-    """Root file system: a device, "UUID=...", "PARTUUID=..." or "LABEL=...". Default: the device of the disk."""
+    """Root: a device, "UUID=...", "PARTUUID=..." or "LABEL=...". Default: the device of the disk."""
     boot_read_only: bool
     """Whether the guest cannot write to the disk. Default: false."""
     boot_vsock: HostPath

@@ -291,10 +291,11 @@ class Store(Handle):
         cancel: Cancellation | None = None,
         **options: Unpack[CheckOptions],
     ) -> dict[str, Any]:
-        """Checks whether a kernel can start an image, and returns the document of `banger kernel check --json`.
+        """Checks a kernel for an image, and returns the document of `banger kernel check --json`.
 
-        Its `outcome` is "error" if it cannot. `image` is a managed image or the path of an ext4 file; a text with
-        a slash is always a path. Without `kernel` it is the only one for the image's processor.
+        Its `outcome` is "error" if the kernel cannot start the image. `image` is a managed image or the path
+        of an ext4 file; a text with a slash is always a path. Without `kernel` it is the only one for the
+        image's processor.
         """
         return self._planned("banger_kernel_check", image, kernel, dict(options), cancel)
 
@@ -309,7 +310,8 @@ class Store(Handle):
     ) -> dict[str, Any]:
         """Plans the start of an image, and returns the document of `banger image boot-plan --json`.
 
-        `image` and `kernel` are as for `check_kernel`. `network` goes to the guest by the kernel's command line.
+        `image` and `kernel` are as for `check_kernel`. `network` reaches the guest by the kernel's command
+        line.
         """
         given = {**dict(options), **(network._options() if network else {})}
         return self._planned("banger_boot_plan", image, kernel, given, cancel)
