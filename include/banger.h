@@ -282,7 +282,7 @@ typedef enum banger_option {
      */
     BANGER_OPT_NAME = 1,
     /**
-     * Text: platform of the image, "linux/arm64". Default: Linux on the host's processor.
+     * Text: platform of the image or kernel, "linux/arm64". Default: Linux on the host's processor.
      */
     BANGER_OPT_PLATFORM = 2,
     /**
@@ -491,6 +491,11 @@ typedef enum banger_option {
      */
     BANGER_OPT_DRY_RUN = 53,
     /**
+     * Text: name, id or unique prefix of an id of the kernel in the store that goes with the image. Its modules go into
+     * the file system, and its files beside the file of a managed image. Default: none.
+     */
+    BANGER_OPT_KERNEL_REF = 54,
+    /**
      * Number: most bytes that a call returns: output of a program, or a file. Default: 64 MiB.
      */
     BANGER_OPT_MAX_OUTPUT_BYTES = 100,
@@ -607,6 +612,34 @@ typedef enum banger_option {
      * Number: largest kernel image, not compressed. Default: 1 GiB.
      */
     BANGER_OPT_MAX_KERNEL_BYTES = 204,
+    /**
+     * Text: SHA-256 digest of the file at the address in the source, 64 hexadecimal digits.
+     */
+    BANGER_OPT_KERNEL_SHA256 = 205,
+    /**
+     * List of texts: catalogs; the last one wins. Default: none.
+     */
+    BANGER_OPT_KERNEL_CATALOG = 206,
+    /**
+     * List of texts: further kernels of the bundle, for other architectures.
+     */
+    BANGER_OPT_KERNEL_ALSO = 207,
+    /**
+     * Text: tag of the bundle. Default: "latest".
+     */
+    BANGER_OPT_KERNEL_TAG = 208,
+    /**
+     * Text: licence of the kernels. Default: that of the bundle a kernel came in, or "GPL-2.0-only".
+     */
+    BANGER_OPT_KERNEL_LICENCE = 209,
+    /**
+     * Text: address of the source of the kernels. Default: that of the bundle a kernel came in.
+     */
+    BANGER_OPT_KERNEL_SOURCE_URL = 210,
+    /**
+     * Text: commit of the source of the kernels. Default: that of the bundle a kernel came in.
+     */
+    BANGER_OPT_KERNEL_SOURCE_COMMIT = 211,
     /**
      * Text: virtual machine monitor: "qemu", "firecracker", "cloud-hypervisor", "libkrun" or "vz". Default:
      * "qemu".
@@ -1475,7 +1508,7 @@ int banger_image_build(const struct banger_store *store,
                        struct banger_error **error);
 
 /**
- * Returns the digest of the image's manifest. It lives as long as the image. "" for NULL.
+ * Returns the digest of the image's manifest, or of the file that was registered. It lives as long as the image. "" for NULL.
  */
 const char *banger_image_digest(const struct banger_image *image);
 
@@ -1511,6 +1544,19 @@ const char *banger_image_name(const struct banger_image *image);
 const char *banger_image_path(const struct banger_image *image);
 
 /**
+ * Makes a managed image of the ext4 file `rootfs`, in the place of an older image of its name, as `banger image
+ * register` does. The file stays as it is: the image gets a copy. `options`, `cancel` and `progress` may be NULL.
+ */
+int banger_image_register(const struct banger_store *store,
+                          const char *rootfs,
+                          const struct banger_options *options,
+                          const struct banger_cancel *cancel,
+                          banger_progress_fn progress,
+                          void *user_data,
+                          struct banger_image **image,
+                          struct banger_error **error);
+
+/**
  * Returns the length of the ext4 file. 0 for NULL.
  */
 uint64_t banger_image_size_bytes(const struct banger_image *image);
@@ -1531,7 +1577,8 @@ int banger_kernel_check(const struct banger_store *store,
 
 /**
  * Imports a kernel into the store, and returns its document, as `banger kernel import --json` does. `source` is
- * "host", "image:NAME", or the path of a package, another tar, a kernel image, an ext4 file or a directory.
+ * "host", "image:NAME", "docker://HOST/NAME", "oci:DIR", "oci-archive:FILE", "docker-archive:FILE", an https address
+ * with BANGER_OPT_KERNEL_SHA256, or the path of a package, another tar, a kernel image, an ext4 file or a directory.
  * `options`, `cancel` and `progress` may be NULL.
  */
 int banger_kernel_import(const struct banger_store *store,
@@ -1547,6 +1594,35 @@ int banger_kernel_import(const struct banger_store *store,
  * Lists the kernels, as `banger kernel list --json` does.
  */
 int banger_kernel_list(const struct banger_store *store,
+                       struct banger_string **json,
+                       struct banger_error **error);
+
+/**
+ * Packs the kernel `wanted`, with those of BANGER_OPT_KERNEL_ALSO, as a bundle in the OCI layout `dir`, a directory
+ * that is missing or empty; returns the document of `banger kernel pack --json`. `wanted` is as for
+ * banger_kernel_show. `options`, `cancel` and `progress` may be NULL.
+ */
+int banger_kernel_pack(const struct banger_store *store,
+                       const char *wanted,
+                       const char *dir,
+                       const struct banger_options *options,
+                       const struct banger_cancel *cancel,
+                       banger_progress_fn progress,
+                       void *user_data,
+                       struct banger_string **json,
+                       struct banger_error **error);
+
+/**
+ * Pulls a kernel bundle, or an image with a kernel, into the store, and returns its document, as `banger kernel pull
+ * --json` does. `wanted` is a name in BANGER_OPT_KERNEL_CATALOG, or a reference. `options`, `cancel` and `progress`
+ * may be NULL.
+ */
+int banger_kernel_pull(const struct banger_store *store,
+                       const char *wanted,
+                       const struct banger_options *options,
+                       const struct banger_cancel *cancel,
+                       banger_progress_fn progress,
+                       void *user_data,
                        struct banger_string **json,
                        struct banger_error **error);
 

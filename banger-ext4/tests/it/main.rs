@@ -20,6 +20,7 @@ mod editor_features;
 mod editor_grow;
 mod editor_large;
 mod editor_three;
+mod editor_trim;
 #[cfg(feature = "boot")]
 mod inject;
 mod judges;

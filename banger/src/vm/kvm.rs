@@ -13,7 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::console::Console;
 use super::disk::VmDisk;
 use super::error::VmError;
-use super::machine::{initramfs, spawn};
+use super::launch::{initramfs, spawn};
 use crate::boot::BootError;
 use crate::dirs::Dirs;
 use crate::error::Error;

@@ -1,18 +1,15 @@
 //! A running machine.
 
 use std::fs::File;
-use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use banger_guest::config::{InterfaceAddress, NetworkConfig};
 use banger_guest::protocol::ShutdownAction;
-use banger_kernel::initramfs::{InitramfsOptions, RootDisk};
 use banger_kernel::{
-    Acceleration, BootPlan, BootRequest, Kernel, QemuOptions, RenderedPlan, UserNetwork, Vmm,
+    Acceleration, BootPlan, BootRequest, Kernel, QemuOptions, UserNetwork, Vmm,
 };
 use banger_tree::Cancellation;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -22,8 +19,9 @@ use super::console::{Console, last_lines};
 use super::disk::{VmDisk, absolute};
 use super::error::VmError;
 use super::kvm::kvm_works;
+use super::launch::{initramfs, spawn};
 use super::request::VmRequest;
-use crate::boot::{BootError, small_initramfs};
+use crate::boot::BootError;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::guest::{GuestAddress, GuestClient, GuestError};
@@ -32,8 +30,6 @@ use crate::guest::{GuestAddress, GuestClient, GuestError};
 const AGENT_SOCKET: &str = "agent.sock";
 /// The longest path of a Unix socket: `sun_path` of unix(7), with its final NUL.
 const SOCKET_PATH_BYTES: usize = 108;
-/// Drivers of the machine's other devices, for kernels that have them as modules.
-const DRIVERS: [&str; 4] = ["virtio_console", "virtio_net", "virtio_rng", "af_packet"];
 /// How long one wait for the agent lasts, before the process is looked at.
 const ATTEMPT: Duration = Duration::from_millis(1500);
 /// How long the guest may take to configure its network after its agent answers.
@@ -294,17 +290,6 @@ fn absolute_program(program: &Utf8Path) -> Utf8PathBuf {
     }
 }
 
-/// Returns the initramfs for the machine's devices, `None` if the kernel needs none or has one of its user.
-pub(super) fn initramfs(kernel: &Kernel, dirs: &Dirs) -> Result<Option<Utf8PathBuf>, Error> {
-    if let Some(initrd) = &kernel.files.initrd {
-        return Ok(Some(absolute(initrd)));
-    }
-    let options = InitramfsOptions::default()
-        .with_disks(vec![RootDisk::VirtioPci])
-        .with_optional_modules(DRIVERS.map(str::to_owned).to_vec());
-    Ok(small_initramfs(kernel, dirs, &options)?.map(|path| absolute(&path)))
-}
-
 fn plan(
     disk: &VmDisk,
     kernel: &Kernel,
@@ -350,28 +335,4 @@ fn agent_client(directory: &Utf8Path) -> Result<(Option<File>, GuestClient), VmE
     let open = File::open(directory).map_err(VmError::io("open", directory))?;
     let short = format!("/proc/self/fd/{}/{AGENT_SOCKET}", open.as_raw_fd());
     Ok((Some(open), GuestClient::new(GuestAddress::Unix(short.into()))))
-}
-
-/// Starts QEMU in `directory`, away from the signals of the caller's terminal.
-pub(super) fn spawn(
-    program: &Utf8Path,
-    plan: &BootPlan,
-    directory: &Utf8Path,
-    with_input: bool,
-) -> Result<Child, VmError> {
-    let RenderedPlan::Command(words) = plan.render() else {
-        unreachable!("the plan of QEMU is a command");
-    };
-    let mut command = Command::new(program);
-    command
-        .args(words.get(1..).unwrap_or_default())
-        .current_dir(directory)
-        .process_group(0)
-        .stdin(if with_input { Stdio::piped() } else { Stdio::null() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.spawn().map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => VmError::NoMonitor { program: program.to_string() },
-        _ => VmError::io("start", program)(source),
-    })
 }

@@ -11,6 +11,7 @@ mod console;
 mod disk;
 mod error;
 mod kvm;
+mod launch;
 mod machine;
 #[cfg(target_os = "linux")]
 mod processes;

@@ -150,6 +150,13 @@ BANGER_OPT_KERNEL_MODULES = 201
 BANGER_OPT_KERNEL_CONFIG = 202
 BANGER_OPT_KERNEL_PACKAGE = 203
 BANGER_OPT_MAX_KERNEL_BYTES = 204
+BANGER_OPT_KERNEL_SHA256 = 205
+BANGER_OPT_KERNEL_CATALOG = 206
+BANGER_OPT_KERNEL_ALSO = 207
+BANGER_OPT_KERNEL_TAG = 208
+BANGER_OPT_KERNEL_LICENCE = 209
+BANGER_OPT_KERNEL_SOURCE_URL = 210
+BANGER_OPT_KERNEL_SOURCE_COMMIT = 211
 BANGER_OPT_VMM = 220
 BANGER_OPT_CHECK_FOR = 221
 BANGER_OPT_BOOT_CPUS = 222
@@ -328,6 +335,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_kernel_check": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_kernel_import": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_kernel_list": (c_int, [c_void_p, c_void_p, c_void_p]),
+    "banger_kernel_pack": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_kernel_pull": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_kernel_remove": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
     "banger_kernel_show": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
     "banger_metadata_at": (c_int, [c_void_p, c_size_t, c_void_p, c_size_t, c_void_p]),
