@@ -4,6 +4,7 @@
 use std::io::ErrorKind::NotFound;
 
 use banger::boot::BootError;
+use banger::boot::BootError;
 use banger::guest::{GuestAddress, GuestError};
 use banger::rootfs::{EditAdvice, EditError};
 use banger::{
@@ -115,6 +116,7 @@ fn hint(error: &Error, command: &CommandPath) -> Option<String> {
         Error::Register(RegisterError::NoRoom { path, needed_bytes, .. }) => {
             format!("grow the file system with `banger rootfs resize {path} {needed_bytes}`, then register it again")
         }
+        Error::Boot(BootError::NoKernel { .. }) => "import one with `banger kernel import`".to_owned(),
         Error::Kernel(KernelError::Io { action: "open", source, .. }) if source.kind() == NotFound => {
             "give the path of a package, kernel, ext4 file or directory, or image:NAME, or host; a name in a \
              registry begins with docker://"

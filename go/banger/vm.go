@@ -10,7 +10,7 @@ import (
 
 // RunVM runs a program in a virtual machine with a copy of a managed image, without input, and returns the document of
 // `banger vm run --json`: how it ended, stdout and stderr. The machine and the copy are gone when it returns. An empty
-// kernel is the only one for the image's processor. It needs QEMU. Options: [WithExecArgv] and the others that begin
+// kernel is that of the image, else the only one for its processor. It needs QEMU. Options: [WithExecArgv] and the others that begin
 // with WithExec, [WithMaxOutputBytes], [WithSizeBytes], [WithHostname], [WithBootCPUs], [WithBootMemoryMiB],
 // [WithBootAppend], [WithBootAcceleration], and those that begin with WithVM.
 func (s *Store) RunVM(ctx context.Context, image, kernel string, given ...Option) ([]byte, error) {

@@ -9,7 +9,7 @@ import banger
 
 def test_a_run_that_cannot_start(store: banger.Store) -> None:
     with pytest.raises(banger.NotFoundError, match="none"):
-        store.run_vm("none", ["true"], env={"A": "1"}, vm_forward=["8080:80"], boot_cpus=2, vm_timeout_ms=1000)
+        store.run_vm("none", ["true"], env={"A": "1"}, vm_forward=["8080:80"], boot_cpus=2)
     with pytest.raises(banger.ArgumentError, match="8080"):
         store.run_vm("none", ["true"], vm_forward=["8080"])
     with pytest.raises(banger.ArgumentError):

@@ -54,7 +54,8 @@ fn options_stand_only_on_the_commands_that_use_them() {
         let leaf = !help.contains("\nCommands:\n");
         let (state, cache) = match words[1..] {
             ["image", "cache", ..] => (false, leaf),
-            ["image", "pull" | "boot-plan", ..] | ["doctor", ..] | ["kernel", "import" | "pull", ..] => {
+            ["vm", ..] => (leaf, leaf),
+            ["image", "pull" | "boot-plan" | "build", ..] | ["doctor", ..] | ["kernel", "import" | "pull", ..] => {
                 (true, true)
             }
             ["image" | "kernel", ..] => (leaf, false),

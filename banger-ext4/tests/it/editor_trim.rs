@@ -7,7 +7,7 @@ use banger_testkit::{Access, Mounted, assert_equal, assert_silent};
 use banger_tree::Rootfs as _;
 use camino::Utf8Path;
 
-use crate::editor::{MAKERS, make, path};
+use crate::editor::{MAKERS, Place, make, path};
 use crate::support::fixture::mode;
 use crate::support::is_root;
 
@@ -19,9 +19,13 @@ fn allocated(image: &Utf8Path) -> u64 {
 
 #[test]
 fn free_blocks_and_the_log_are_holes_afterwards() {
-    for maker in MAKERS {
-        let Some(place) = make(maker, 64 * MIB) else { continue };
-        let image = place.image();
+    for maker in &MAKERS {
+        let place = Place::new();
+        let image = place.root.join("image");
+        if let Err(skip) = make(maker, &image) {
+            skip.report();
+            continue;
+        }
         let mut editor = Ext4Editor::open(&image).unwrap();
         editor.write_file(&path("/stays"), &mut &vec![7; 3 * MIB as usize][..], &mode(0o644)).unwrap();
         editor.write_file(&path("/goes"), &mut &vec![9; 12 * MIB as usize][..], &mode(0o644)).unwrap();
@@ -46,7 +50,7 @@ fn free_blocks_and_the_log_are_holes_afterwards() {
         assert!(trimmed >= report.free_bytes, "{maker:?}: {trimmed} of {}", report.free_bytes);
         assert!(allocated(&image) + 10 * MIB < before, "{maker:?}: {before} to {}", allocated(&image));
         let in_use = report.size_bytes - report.free_bytes;
-        assert!(allocated(&image) <= in_use, "{maker:?}: {} for {in_use}", allocated(&image));
+        assert!(allocated(&image) <= in_use + MIB, "{maker:?}: {} for {in_use}", allocated(&image));
         assert_silent(image.as_std_path()).unwrap();
         let after = Ext4Editor::open(&image).unwrap();
         assert_eq!(after.read(&path("/stays")).unwrap(), vec![7; 3 * MIB as usize]);

@@ -57,7 +57,7 @@ impl Failure for BootError {
 
     fn advice(&self) -> Option<Advice> {
         match self {
-            Self::NoKernel { .. } => Some(Advice::new("import one with `banger kernel import`")),
+            Self::NoKernel { .. } => Some(Advice::new("import a kernel first")),
             Self::SeveralKernels { .. } => Some(Advice::with_setting("name one with {setting}", KERNEL)),
             Self::Plan(error) => error.advice(),
         }

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use banger_guest::config::{InterfaceAddress, NetworkConfig};
 use banger_guest::protocol::ShutdownAction;
-use banger_kernel::{
-    Acceleration, BootPlan, BootRequest, Kernel, QemuOptions, UserNetwork, Vmm,
-};
+use banger_kernel::{Acceleration, BootPlan, BootRequest, Kernel, QemuOptions, UserNetwork, Vmm};
 use banger_tree::Cancellation;
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
