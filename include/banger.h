@@ -1564,8 +1564,8 @@ uint64_t banger_image_size_bytes(const struct banger_image *image);
 /**
  * Checks whether a kernel can start an image, and returns the document of `banger kernel check --json`; `outcome` is
  * "error" if it cannot. `image` is a name, an id or the unique prefix of an id, or the path of an ext4 file; a text
- * with a slash is always a path. `kernel` is a name, an id or the unique prefix of an id; NULL is the only kernel for
- * the image's processor. Options: VMM, CHECK_FOR.
+ * with a slash is always a path. `kernel` is a name, an id or the unique prefix of an id; NULL is the image's own, or
+ * the only kernel for its processor. Options: VMM, CHECK_FOR.
  */
 int banger_kernel_check(const struct banger_store *store,
                         const char *image,

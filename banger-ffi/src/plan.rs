@@ -20,8 +20,8 @@ use crate::string::{banger_string, optional_text, text};
 
 /// Checks whether a kernel can start an image, and returns the document of `banger kernel check --json`; `outcome` is
 /// "error" if it cannot. `image` is a name, an id or the unique prefix of an id, or the path of an ext4 file; a text
-/// with a slash is always a path. `kernel` is a name, an id or the unique prefix of an id; NULL is the only kernel for
-/// the image's processor. Options: VMM, CHECK_FOR.
+/// with a slash is always a path. `kernel` is a name, an id or the unique prefix of an id; NULL is the image's own, or
+/// the only kernel for its processor. Options: VMM, CHECK_FOR.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_kernel_check(
     store: *const banger_store,

@@ -9,7 +9,7 @@ import (
 
 // CheckKernel checks whether a kernel can start an image, and returns the document of `banger kernel check --json`;
 // its outcome is "error" if it cannot. image is a managed image or the path of an ext4 file; a text with a slash is
-// always a path. An empty kernel is the only one for the image's processor. Options: [WithVMM], [WithCheckFor].
+// always a path. An empty kernel is the image's own, or the only one for its processor. Options: [WithVMM], [WithCheckFor].
 func (s *Store) CheckKernel(ctx context.Context, image, kernel string, given ...Option) ([]byte, error) {
 	return s.planned(ctx, image, kernel, given, func(
 		store *C.banger_store, image, kernel *C.char, options *C.banger_options, cancel *C.banger_cancel,

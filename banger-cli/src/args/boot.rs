@@ -17,7 +17,7 @@ pub(crate) struct BootPlanArguments {
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) vmm: VmmArguments,
-    /// Start this kernel of the store [default: the only one for the image's processor].
+    /// Start this kernel of the store [default: the image's own, or the only one in the store].
     #[arg(long, value_name = "KERNEL")]
     pub(crate) kernel_ref: Option<String>,
     /// Use this initrd [default: that of the kernel, or the small initramfs].

@@ -55,7 +55,7 @@ pub(crate) enum KernelCommand {
 pub(crate) struct KernelCheckArguments {
     /// Managed image (name, id, or unique prefix of an id), or ext4 file.
     pub(crate) image: String,
-    /// Name, id, or unique prefix of an id [default: the only kernel for the image's processor].
+    /// Name, id, or unique prefix of an id [default: the image's own, or the only one].
     pub(crate) kernel: Option<String>,
     #[command(flatten)]
     pub(crate) vmm: VmmArguments,

@@ -296,8 +296,8 @@ class Store(Handle):
         """Checks a kernel for an image, and returns the document of `banger kernel check --json`.
 
         Its `outcome` is "error" if the kernel cannot start the image. `image` is a managed image or the path
-        of an ext4 file; a text with a slash is always a path. Without `kernel` it is the only one for the
-        image's processor.
+        of an ext4 file; a text with a slash is always a path. Without `kernel` it is the image's own, or the
+        only one for its processor.
         """
         return self._planned("banger_kernel_check", image, kernel, dict(options), cancel)
 
