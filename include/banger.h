@@ -2298,8 +2298,8 @@ uint32_t banger_version_number(void);
 /**
  * Runs a program in a virtual machine with a copy of a managed image, without input, and returns the document of
  * `banger vm run --json`: how it ended, `stdout` and `stderr`. The machine and the copy are gone when this returns.
- * `image` is a name, an id or the unique prefix of an id; `kernel`, too, and NULL is the only kernel for the image's
- * processor. Needs QEMU. What the options do not set is as in the image. Options: EXEC_ARGV, EXEC_ENV, EXEC_CLEAR_ENV,
+ * `image` is a name, an id or the unique prefix of an id; `kernel`, too, and NULL is that of the image, else the only
+ * one for its processor. Needs QEMU. What the options do not set is as in the image. Options: EXEC_ARGV, EXEC_ENV, EXEC_CLEAR_ENV,
  * EXEC_USER, EXEC_WORKING_DIR, EXEC_TIMEOUT_MS, MAX_OUTPUT_BYTES, SIZE_BYTES, HOSTNAME, BOOT_CPUS, BOOT_MEMORY_MIB
  * (default: 1024), BOOT_APPEND, BOOT_ACCELERATION (default: KVM if it works), and those that begin with VM.
  */

@@ -4,7 +4,6 @@
 use std::io::ErrorKind::NotFound;
 
 use banger::boot::BootError;
-use banger::boot::BootError;
 use banger::guest::{GuestAddress, GuestError};
 use banger::rootfs::{EditAdvice, EditError};
 use banger::{
