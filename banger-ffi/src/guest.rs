@@ -374,7 +374,7 @@ pub(crate) fn exec_request(given: OptionReader<'_>, call: &str) -> Result<Exec, 
         .with_user(text(BANGER_OPT_EXEC_USER))
         .with_working_dir(text(BANGER_OPT_EXEC_WORKING_DIR))
         .with_timeout_ms(given.number::<u64>(BANGER_OPT_EXEC_TIMEOUT_MS)?)
-        .with_stdin(call != "banger_guest_run" && given.flag(BANGER_OPT_EXEC_STDIN).unwrap_or(false))
+        .with_stdin(call == "banger_exec_start" && given.flag(BANGER_OPT_EXEC_STDIN).unwrap_or(false))
         .with_pty(pty);
     given.finish(call)?;
     match exec.argv.is_empty() {

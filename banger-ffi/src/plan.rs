@@ -37,9 +37,10 @@ pub unsafe extern "C" fn banger_kernel_check(
         guarded_object(error, json, || {
             let dirs = &borrowed(store, "store")?.dirs;
             let request = check_request(OptionReader::of(options))?;
-            let (wanted, stop) = (text(image, "image")?, cancellation(cancel));
+            let (wanted, kernel) = (text(image, "image")?, optional_text(kernel, "kernel")?);
+            let stop = cancellation(cancel);
             let image = BootImage::open(wanted, dirs, &stop)?;
-            let kernel = BootKernel::choose(optional_text(kernel, "kernel")?, &image, dirs, &stop)?;
+            let kernel = BootKernel::choose(kernel, &image, dirs, &stop)?;
             let findings = check_image(&image, &kernel.kernel, &request, &stop)?;
             banger_string::json(&KernelCheckDocument::new(&image, &kernel, &request, &findings))
         })
@@ -66,9 +67,10 @@ pub unsafe extern "C" fn banger_boot_plan(
         guarded_object(error, json, || {
             let dirs = &borrowed(store, "store")?.dirs;
             let mut request = boot_request(OptionReader::of(options))?;
-            let (wanted, stop) = (text(image, "image")?, cancellation(cancel));
+            let (wanted, kernel) = (text(image, "image")?, optional_text(kernel, "kernel")?);
+            let stop = cancellation(cancel);
             let image = BootImage::open(wanted, dirs, &stop)?;
-            let kernel = BootKernel::choose(optional_text(kernel, "kernel")?, &image, dirs, &stop)?;
+            let kernel = BootKernel::choose(kernel, &image, dirs, &stop)?;
             request.disk.clone_from(&image.path);
             let plan = plan_boot(&kernel.kernel, &request, dirs)?;
             banger_string::json(&BootPlanDocument::new(&image, &kernel, &plan))

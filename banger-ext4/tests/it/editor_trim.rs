@@ -1,5 +1,6 @@
 //! Trimming: free blocks are holes, the rest is as it was.
 
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use banger_ext4::Ext4Editor;
@@ -28,27 +29,29 @@ fn free_blocks_and_the_log_are_holes_afterwards() {
         }
         let mut editor = Ext4Editor::open(&image).unwrap();
         editor.write_file(&path("/stays"), &mut &vec![7; 3 * MIB as usize][..], &mode(0o644)).unwrap();
-        editor.write_file(&path("/goes"), &mut &vec![9; 12 * MIB as usize][..], &mode(0o644)).unwrap();
         editor.commit().unwrap();
         drop(editor);
         if is_root() {
-            // The log of a kernel, too.
+            // A kernel leaves what a file had in free blocks, and its log in the journal.
             let mounted = Mounted::new(image.as_std_path(), Access::ReadWrite).unwrap();
-            for at in 0..50 {
-                std::fs::write(mounted.path().join(format!("small-{at}")), vec![3; 9000]).unwrap();
-            }
+            let goes = mounted.path().join("goes");
+            let mut file = std::fs::File::create(&goes).unwrap();
+            file.write_all(&vec![9; 12 * MIB as usize]).unwrap();
+            file.sync_all().unwrap();
+            drop(file);
+            std::fs::remove_file(goes).unwrap();
             mounted.unmount();
         }
         let mut editor = Ext4Editor::open_to_edit(&image).unwrap();
-        editor.remove(&path("/goes")).unwrap();
-        editor.commit().unwrap();
         let before = allocated(&image);
         let trimmed = editor.trim().unwrap();
         drop(editor);
         let report = Ext4Editor::open(&image).unwrap().verify().unwrap();
         assert_eq!(report.problem_count, 0, "{maker:?}: {:?}", report.problems);
         assert!(trimmed >= report.free_bytes, "{maker:?}: {trimmed} of {}", report.free_bytes);
-        assert!(allocated(&image) + 10 * MIB < before, "{maker:?}: {before} to {}", allocated(&image));
+        if is_root() {
+            assert!(allocated(&image) + 10 * MIB < before, "{maker:?}: {before} to {}", allocated(&image));
+        }
         let in_use = report.size_bytes - report.free_bytes;
         assert!(allocated(&image) <= in_use + MIB, "{maker:?}: {} for {in_use}", allocated(&image));
         assert_silent(image.as_std_path()).unwrap();

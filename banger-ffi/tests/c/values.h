@@ -45,6 +45,7 @@ static int v_user_data;
 
 /* All else. */
 #define VALUE_address "unix:/nowhere"
+#define VALUE_base "none"
 #define VALUE_buffer v_buffer
 #define VALUE_cache v_directory
 #define VALUE_columns 80
@@ -59,8 +60,10 @@ static int v_user_data;
 #define VALUE_from "/hello"
 #define VALUE_from_length BANGER_STRLEN
 #define VALUE_gid 0
+#define VALUE_image "none"
 #define VALUE_index 0
 #define VALUE_json "{}"
+#define VALUE_kernel "none"
 #define VALUE_length 3
 #define VALUE_major 0
 #define VALUE_minor 0
