@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::geteuid;
@@ -15,6 +16,11 @@ use crate::lock::Lock;
 /// directory and removed after it. A directory without a lock belongs to nobody.
 const LOCK_SUFFIX: &str = ".lock";
 
+/// How often a lock is made again that a sweep of another thread or process took for a leftover, and the pause
+/// between: the sweep removes the file at once.
+const SWEPT_ATTEMPTS: u32 = 2000;
+const SWEPT_PAUSE: Duration = Duration::from_millis(1);
+
 /// A directory that its process holds a lock on, removed on drop unless it was given another name.
 #[derive(Debug)]
 pub(crate) struct StagingDir {
@@ -26,10 +32,22 @@ impl StagingDir {
     /// Makes the directory `path`, which must not exist.
     pub(crate) fn create(path: Utf8PathBuf) -> io::Result<Self> {
         let lock_path = lock_path(&path);
+        let mut attempts_left = SWEPT_ATTEMPTS;
         let lock = loop {
-            if let Some(lock) = Lock::create_new(&lock_path)? {
-                break lock;
+            match Lock::create_new(&lock_path) {
+                Ok(Some(lock)) => break lock,
+                // A sweep took the new file for a leftover, and removes it now.
+                Ok(None) if attempts_left > 0 => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
+                        && (1..SWEPT_ATTEMPTS).contains(&attempts_left) =>
+                {
+                    std::thread::sleep(SWEPT_PAUSE);
+                }
+                Ok(None) => return Err(io::ErrorKind::AlreadyExists.into()),
+                Err(error) => return Err(error),
             }
+            attempts_left -= 1;
         };
         // Other users cannot read an image before it is published, and never a managed one.
         match fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -164,6 +182,30 @@ pub(crate) fn sync_tree(directory: &Utf8Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sweep_beside_a_creation_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let parent = Utf8Path::from_path(dir.path()).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        sweep(parent, "", ".staging").unwrap();
+                    }
+                });
+            }
+            for _ in 0..500 {
+                let path = parent.join(format!("{}.staging", ImageId::random()));
+                let made = StagingDir::create(path.clone());
+                let is_there = made.as_ref().is_ok_and(|made| made.path().is_dir());
+                stop.fetch_or(!is_there, std::sync::atomic::Ordering::Relaxed);
+                assert!(is_there, "{made:?}");
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
 
     #[test]
     fn only_what_nobody_holds_is_swept() {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use banger_ext4::Ext4Editor;
-use banger_testkit::{Access, Mounted, assert_equal, assert_silent};
+use banger_testkit::{Access, Mounted, assert_silent};
 use banger_tree::Rootfs as _;
 use camino::Utf8Path;
 
@@ -58,10 +58,11 @@ fn free_blocks_and_the_log_are_holes_afterwards() {
         let after = Ext4Editor::open(&image).unwrap();
         assert_eq!(after.read(&path("/stays")).unwrap(), vec![7; 3 * MIB as usize]);
         assert!(after.stat(&path("/goes")).unwrap().is_none());
+        drop(after);
         // Nothing more to do.
         let mut editor = Ext4Editor::open_to_edit(&image).unwrap();
         assert_eq!(editor.trim().unwrap(), trimmed);
         drop(editor);
-        assert_equal(&after, &Ext4Editor::open(&image).unwrap());
+        assert_silent(image.as_std_path()).unwrap();
     }
 }
