@@ -72,6 +72,8 @@ def test_every_option_of_the_library_can_be_given() -> None:
         banger.KernelPullOptions,
         banger.CheckOptions,
         banger.BootPlanOptions,
+        banger.VmRunOptions,
+        banger.ImageBuildOptions,
         banger.PruneOptions,
         banger.RootfsOptions,
         banger.InjectOptions,
@@ -81,7 +83,7 @@ def test_every_option_of_the_library_can_be_given() -> None:
         for parent in kind.__mro__:
             given |= set(getattr(parent, "__annotations__", {}))
     given |= {f"exec_{name}" for name in banger.ExecOptions.__annotations__} | {"exec_stdin"}
-    given |= {"copy_mode", "copy_uid", "copy_gid", "copy_parents", "network_persist"}
+    given |= {"copy_mode", "copy_uid", "copy_gid", "copy_parents", "network_persist", "build_step"}
     given |= set(banger.NetworkConfig()._options())
     assert given == set(_options._NUMBERS)
 

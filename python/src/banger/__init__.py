@@ -46,6 +46,7 @@ from ._options import (
     CheckOptions,
     ExecOptions,
     GuestOptions,
+    ImageBuildOptions,
     InjectOptions,
     KernelOptions,
     KernelPackOptions,
@@ -54,6 +55,7 @@ from ._options import (
     PullOptions,
     RegisterOptions,
     RootfsOptions,
+    VmRunOptions,
 )
 from ._rootfs import Rootfs
 from ._store import Store, build, build_async
@@ -82,6 +84,7 @@ __all__ = [
     "GuestPath",
     "HostPath",
     "Image",
+    "ImageBuildOptions",
     "InUseError",
     "InjectOptions",
     "InternalError",
@@ -104,6 +107,7 @@ __all__ = [
     "Stat",
     "Store",
     "UnsupportedError",
+    "VmRunOptions",
     "__version__",
     "build",
     "build_async",

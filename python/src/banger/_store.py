@@ -244,7 +244,7 @@ class Store(Handle):
     def pull_kernel(
         self, wanted: str, *, cancel: Cancellation | None = None, **options: Unpack[KernelPullOptions]
     ) -> dict[str, Any]:
-        """Pulls a kernel bundle, or an image with a kernel; returns the document of `banger kernel pull --json`.
+        """Pulls a kernel bundle, or an image with a kernel; returns the document of `kernel pull --json`.
 
         `wanted` is a name in `kernel_catalog`, or a reference.
         """
@@ -330,9 +330,9 @@ class Store(Handle):
     ) -> dict[str, Any]:
         """Runs a program in a virtual machine with a copy of a managed image, and returns its output.
 
-        It is the document of `banger vm run --json`: how the program ended, `stdout` and `stderr`. The machine
-        and the copy are gone when this returns. Without `kernel` it is that of the image, else the only one for
-        the image's processor. Needs QEMU.
+        It is the document of `banger vm run --json`: how the program ended, `stdout` and `stderr`. The
+        machine and the copy are gone when this returns. Without `kernel` it is that of the image, else the
+        only one for the image's processor. Needs QEMU.
         """
         variables = [f"{name}={value}" for name, value in (env or {}).items()]
         given = {**dict(options), "exec_argv": list(argv), "exec_env": variables or None}
@@ -353,8 +353,9 @@ class Store(Handle):
     ) -> Image:
         """Builds the managed image `name` from the managed image `base`, by steps in a virtual machine.
 
-        Each step is "run:COMMAND", "script:FILE", "copy:FILE:/PATH", "env:NAME=VALUE" or "tools:docker". An older
-        image of the name is replaced; if it was built by the same steps, it stays. `kernel` is as for `run_vm`.
+        Each step is "run:COMMAND", "script:FILE", "copy:FILE:/PATH", "env:NAME=VALUE" or "tools:docker". An
+        older image of the name is replaced; if it was built by the same steps, it stays. `kernel` is as for
+        `run_vm`.
         """
         made_image = ctypes.c_void_p()
         given = {**dict(options), "build_step": list(steps)}
