@@ -29,6 +29,9 @@ pub(crate) struct ExecChild {
     pub(crate) output: Option<OwnedFd>,
     pub(crate) error_output: Option<OwnedFd>,
     status: Option<ExitStatus>,
+    /// Keeps a terminal until the program has ended. A program may close its streams before that, and the end of a
+    /// terminal is a SIGHUP.
+    _controller: Option<OwnedFd>,
 }
 
 impl ExecChild {
@@ -83,7 +86,7 @@ impl ExecChild {
         let input = child.stdin.take().map(OwnedFd::from);
         let output = child.stdout.take().map(OwnedFd::from);
         let error_output = child.stderr.take().map(OwnedFd::from);
-        Self::watched(child, [input, output, error_output])
+        Self::watched(child, [input, output, error_output], None)
     }
 
     fn on_terminal(mut command: Command, size: Pty, program: &str) -> Result<Self, OperationError> {
@@ -93,11 +96,16 @@ impl ExecChild {
             || terminal.try_clone().map(Stdio::from).map_err(|error| OperationError::of_io(program, &error));
         command.stdin(copy()?).stdout(copy()?).stderr(copy()?);
         let child = command.spawn().map_err(|error| OperationError::of_io(program, &error))?;
-        let input = controller.try_clone().map_err(|error| OperationError::of_io(program, &error))?;
-        Self::watched(child, [Some(input), Some(controller), None])
+        let copy = || controller.try_clone().map_err(|error| OperationError::of_io(program, &error));
+        let (input, output) = (copy()?, copy()?);
+        Self::watched(child, [Some(input), Some(output), None], Some(controller))
     }
 
-    fn watched(child: Child, streams: [Option<OwnedFd>; 3]) -> Result<Self, OperationError> {
+    fn watched(
+        child: Child,
+        streams: [Option<OwnedFd>; 3],
+        controller: Option<OwnedFd>,
+    ) -> Result<Self, OperationError> {
         for stream in streams.iter().flatten() {
             let nonblocking =
                 fcntl_getfl(stream).and_then(|flags| fcntl_setfl(stream, flags | OFlags::NONBLOCK));
@@ -106,7 +114,7 @@ impl ExecChild {
         let pid = Pid::from_child(&child);
         let [input, output, error_output] = streams;
         let ended = pidfd_open(pid, PidfdFlags::empty()).ok();
-        Ok(Self { child, pid, ended, input, output, error_output, status: None })
+        Ok(Self { child, pid, ended, input, output, error_output, status: None, _controller: controller })
     }
 
     /// Returns how the program ended; `None` while it runs.
