@@ -33,7 +33,7 @@ def test_the_kernels_of_a_store(store: banger.Store, tmp_path: Path) -> None:
     rootfs = banger.build(tmp_path / "tree", tmp_path / "rootfs.ext4", size_bytes=16 << 20)["path"]
     with store.register(rootfs, name="with-kernel", kernel_ref="one") as registered:
         assert (Path(registered.path).parent / "kernel" / "Image").read_bytes() == kernel.read_bytes()
-    with pytest.raises(banger.Error):
+    with pytest.raises(banger.BangerError):
         store.register(kernel)
     store.remove_kernel("one")
     with pytest.raises(banger.NotFoundError):
