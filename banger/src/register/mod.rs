@@ -60,7 +60,7 @@ banger_tree::setters! {
 }
 
 /// Copies an ext4 file into the image store under `dirs`. Replaces an older image of the same name, as
-/// [`pull`](crate::pull) does. If the store has this image already, the call returns it unchanged.
+/// [`pull`](fn@crate::pull) does. If the store has this image already, the call returns it unchanged.
 ///
 /// The copy keeps the holes, and shares blocks where the host can. Nothing is written into its file system but the
 /// modules of the kernel, if the request names one: the image boots as it did before.
