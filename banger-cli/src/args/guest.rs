@@ -75,10 +75,9 @@ fn guest_address(text: &str) -> Result<GuestAddress, String> {
     })
 }
 
+/// How a program in a guest is connected to this one.
 #[derive(Debug, Args)]
-pub(crate) struct ExecArguments {
-    #[command(flatten)]
-    pub(crate) guest: GuestArguments,
+pub(crate) struct SessionArguments {
     /// Run the program on a new terminal with the input and size of this one. Press Ctrl-] three times
     /// within a second to end the session.
     #[arg(long, short)]
@@ -89,6 +88,14 @@ pub(crate) struct ExecArguments {
     /// Set an environment variable; repeatable.
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecArguments {
+    #[command(flatten)]
+    pub(crate) guest: GuestArguments,
+    #[command(flatten)]
+    pub(crate) session: SessionArguments,
     /// Run the program as NAME, UID, NAME:GROUP or UID:GID [default: root].
     #[arg(long, short)]
     pub(crate) user: Option<String>,

@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::examples;
-use super::guest::variable;
+use super::guest::SessionArguments;
 use super::places::{CacheArguments, StateArguments};
 use crate::units::Size;
 
@@ -27,16 +27,8 @@ pub(crate) struct VmRunArguments {
     pub(crate) image: String,
     #[command(flatten)]
     pub(crate) machine: MachineArguments,
-    /// Run the program on a terminal with the input and size of this one. Press Ctrl-] three times within a
-    /// second to end the session.
-    #[arg(long, short)]
-    pub(crate) tty: bool,
-    /// Send standard input to the program.
-    #[arg(long, short = 'i')]
-    pub(crate) stdin: bool,
-    /// Set an environment variable, besides those of the image; repeatable.
-    #[arg(long, short, value_name = "NAME=VALUE", value_parser = variable)]
-    pub(crate) env: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) session: SessionArguments,
     /// Run the program as NAME, UID, NAME:GROUP or UID:GID [default: the user of the image].
     #[arg(long, short)]
     pub(crate) user: Option<String>,

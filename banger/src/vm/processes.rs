@@ -63,8 +63,10 @@ mod tests {
     fn processes_are_found_by_their_arguments_and_killed() {
         let word = format!("/banger-test-{}.vm/", std::process::id());
         let mut child = Command::new("sh")
-            .args(["-c", "sleep 600; :", &word])
-            .stdin(Stdio::null())
+            // It waits for input, without a child that would outlive it.
+            .args(["-c", "read line; :", &word])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
             .spawn()
             .expect("there is a shell");
         while with_word(&word).unwrap().is_empty() {

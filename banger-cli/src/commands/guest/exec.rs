@@ -11,7 +11,7 @@ use banger::guest::{
 use super::answer::ended;
 use super::session_end::SessionEnd;
 use super::terminal;
-use crate::args::guest::ExecArguments;
+use crate::args::guest::{ExecArguments, SessionArguments};
 use crate::failure::{CommandError, output};
 use crate::printer::{Printer, raw_error_output, raw_output};
 use crate::units::Size;
@@ -21,17 +21,6 @@ const SIZE_INTERVAL: Duration = Duration::from_millis(200);
 /// How many pieces of standard input wait for a guest that does not take them.
 const INPUT_PIECES: usize = 1024;
 
-/// How a program in a guest is connected to this one.
-#[derive(Debug)]
-pub(in crate::commands) struct SessionOptions {
-    /// It has a terminal, with the input of this one.
-    pub(in crate::commands) tty: bool,
-    /// It reads standard input.
-    pub(in crate::commands) stdin: bool,
-    /// With `--json`, the limit of its output.
-    pub(in crate::commands) max_output: Size,
-}
-
 pub(super) fn exec(
     arguments: &ExecArguments,
     guest: &GuestClient,
@@ -39,19 +28,18 @@ pub(super) fn exec(
 ) -> Result<(), CommandError> {
     let request = Exec::default()
         .with_argv(arguments.command.clone())
-        .with_env(arguments.env.clone())
+        .with_env(arguments.session.env.clone())
         .with_user(arguments.user.clone())
         .with_working_dir(arguments.workdir.clone())
         .with_timeout_ms(arguments.timeout.map(|seconds| seconds.saturating_mul(1000)));
-    let options =
-        SessionOptions { tty: arguments.tty, stdin: arguments.stdin, max_output: arguments.max_output };
-    ended(run(request, &options, guest, &SessionEnd::Process, printer)?)
+    ended(run(request, &arguments.session, arguments.max_output, guest, &SessionEnd::Process, printer)?)
 }
 
-/// Runs a program in a guest, with its streams on those of this one.
+/// Runs a program in a guest, with its streams on those of this one. With `--json`, its output is at most `max_output`.
 pub(in crate::commands) fn run(
     mut request: Exec,
-    options: &SessionOptions,
+    options: &SessionArguments,
+    max_output: Size,
     guest: &GuestClient,
     end: &SessionEnd,
     printer: &Printer,
@@ -70,7 +58,7 @@ pub(in crate::commands) fn run(
         send_standard_input(session.input(), raw.is_some(), end.clone());
     }
     if printer.is_json() {
-        let result = session.output_up_to(options.max_output.0)?;
+        let result = session.output_up_to(max_output.0)?;
         let status = result.status;
         output(printer.result(&AnswerDocument::new(OutputAnswer::from(result)), ""))?;
         return Ok(status);

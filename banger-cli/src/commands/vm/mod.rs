@@ -59,7 +59,7 @@ fn run_until(
         (true, Some(name)) => Some(name.parse::<ImageName>()?),
         _ => None,
     };
-    let part = match arguments.command.is_empty() && !arguments.tty && !arguments.stdin {
+    let part = match arguments.command.is_empty() && !arguments.session.tty && !arguments.session.stdin {
         true => Part::Console,
         false => Part::Program,
     };

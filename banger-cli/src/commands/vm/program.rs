@@ -10,7 +10,7 @@ use banger::{Cancellation, PortForward, StoredImage};
 use camino::Utf8PathBuf;
 
 use crate::args::vm::{HostCopy, VmRunArguments};
-use crate::commands::guest::exec::{self, SessionOptions};
+use crate::commands::guest::exec;
 use crate::commands::guest::session_end::SessionEnd;
 use crate::failure::CommandError;
 use crate::printer::Printer;
@@ -115,13 +115,12 @@ pub(super) fn run(
     };
     let request = Exec::default()
         .with_argv(argv)
-        .with_env(arguments.env.clone())
+        .with_env(arguments.session.env.clone())
         .with_user(arguments.user.clone())
         .with_working_dir(arguments.workdir.clone());
     let request = with_image_config(request, &image.record);
-    let options =
-        SessionOptions { tty: arguments.tty, stdin: arguments.stdin, max_output: arguments.max_output };
-    exec::run(request, &options, machine.client(), end, printer)
+    let (session, limit) = (&arguments.session, arguments.max_output);
+    exec::run(request, session, limit, machine.client(), end, printer)
 }
 
 /// Returns the best shell of the image.
