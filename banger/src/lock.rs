@@ -91,11 +91,13 @@ impl Lock {
         }
     }
 
-    /// Returns the lock on the existing file `path`, or `None` while another process or thread holds it.
+    /// Returns the lock on the existing file `path`, or `None` while another process or thread holds it, or if the
+    /// file was removed meanwhile: then another file may have its name, with another holder.
     pub(crate) fn try_existing(path: &Utf8Path) -> io::Result<Option<Self>> {
         let file = open_plain_path(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: LockedFile::of(file) })),
+            Ok(()) if is_at(path, &file)? => Ok(Some(Self { _file: LockedFile::of(file) })),
+            Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }

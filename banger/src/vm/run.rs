@@ -137,7 +137,8 @@ pub struct TimeLimit {
 impl TimeLimit {
     /// Sets `cancellation` after `limit`, unless the result is dropped before.
     pub fn start(limit: Option<Duration>, cancellation: &Cancellation) -> Self {
-        let ended = Cancellation::new();
+        // Before the thread starts: a limit that has set the flag is over.
+        let (ended, started) = (Cancellation::new(), std::time::Instant::now());
         if let Some(limit) = limit {
             let (cancellation, ended) = (cancellation.clone(), ended.clone());
             std::thread::spawn(move || {
@@ -146,7 +147,7 @@ impl TimeLimit {
                 }
             });
         }
-        Self { limit, started: std::time::Instant::now(), ended }
+        Self { limit, started, ended }
     }
 
     /// Returns the limit if it is over.
@@ -192,7 +193,7 @@ mod tests {
         assert!(cancellation.sleep(Duration::from_secs(60)));
         assert_eq!(limit.is_over(), Some(Duration::from_millis(5)));
         let (other, none) = (Cancellation::new(), TimeLimit::start(None, &cancellation));
-        drop(TimeLimit::start(Some(Duration::from_millis(20)), &other));
+        drop(TimeLimit::start(Some(Duration::from_secs(10)), &other));
         assert!(!other.sleep(Duration::from_millis(60)), "it was dropped before");
         assert_eq!(none.is_over(), None);
     }
