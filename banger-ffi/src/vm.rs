@@ -1,4 +1,4 @@
-//! Programs in virtual machines of their own, and images built by them.
+//! Runs programs in virtual machines, and builds images.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::time::Duration;

@@ -15,7 +15,7 @@ use crate::boot::{BootImage, BootKernel};
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
-use crate::rootfs::{Destination, EditError, NewSize, Put, PutSource, resize, timestamp};
+use crate::rootfs::{NewSize, resize};
 use crate::store::{BuiltFrom, ImageRecord, ImageStore, StoreError, StoredImage};
 use crate::vm::{Machine, VmDisk, VmError, VmRequest, choose_kernel};
 
@@ -146,7 +146,7 @@ impl ImageBuild<'_> {
             workplace = match step {
                 BuildStep::Copy { source, destination } => {
                     let disk = self.without_machine(workplace)?;
-                    self.copy(&disk, source.as_std_path(), destination)?;
+                    disk.copy_in(source, destination, self.cancellation)?;
                     Workplace::Disk(disk)
                 }
                 _ => {
@@ -207,14 +207,6 @@ impl ImageBuild<'_> {
             Workplace::Disk(disk) => Ok(disk),
             Workplace::Machine(machine) => machine.shut_down(DOWN),
         }
-    }
-
-    fn copy(&self, disk: &VmDisk, source: &std::path::Path, destination: &str) -> Result<(), Error> {
-        crate::rootfs::edit(&disk.path(), timestamp()?, self.cancellation, |edit| {
-            let to = Destination::parse(destination.as_bytes())?;
-            edit.put(vec![PutSource::Path(source.to_owned())], &to, &Put::default().with_parents(true))?;
-            Ok::<_, EditError>(())
-        })
     }
 
     /// Keeps the disk as it is after the program of a step.

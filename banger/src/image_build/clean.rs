@@ -80,14 +80,9 @@ pub(super) fn finish(
 ) -> Result<(), Error> {
     let time = timestamp()?;
     crate::rootfs::edit(disk, time, cancellation, clean)?;
-    let mut editor = Ext4Editor::open_to_edit(disk).map_err(in_file(disk))?;
-    editor.set_cancellation(cancellation);
+    let mut editor = open(disk, cancellation)?;
     blank_logs(&mut editor, time).map_err(in_file(disk))?;
-    editor.commit().map_err(in_file(disk))?;
-    drop(editor);
-    describe(disk, record, cancellation)?;
-    let mut editor = Ext4Editor::open_to_edit(disk).map_err(in_file(disk))?;
-    editor.set_cancellation(cancellation);
+    describe_in(&mut editor, disk, record, time)?;
     editor.trim().map(drop).map_err(in_file(disk))
 }
 
@@ -97,15 +92,27 @@ pub(super) fn describe(
     record: &mut ImageRecord,
     cancellation: &Cancellation,
 ) -> Result<(), Error> {
-    let time = timestamp()?;
+    describe_in(&mut open(disk, cancellation)?, disk, record, timestamp()?)
+}
+
+fn open(disk: &Utf8Path, cancellation: &Cancellation) -> Result<Ext4Editor, Error> {
     let mut editor = Ext4Editor::open_to_edit(disk).map_err(in_file(disk))?;
     editor.set_cancellation(cancellation);
+    Ok(editor)
+}
+
+fn describe_in(
+    editor: &mut Ext4Editor,
+    disk: &Utf8Path,
+    record: &mut ImageRecord,
+    time: Timestamp,
+) -> Result<(), Error> {
     if let Some(guest) = &record.build.guest {
         let options = GuestOptions::default().with_init(parse_init_mode(&guest.init)?);
         let platform: Platform = record.platform.parse()?;
         // This resets the machine-id and the host keys, too.
         let agents = agents_for(&options, &platform.architecture, &record.config, time)?;
-        let report = inject_guest_agents(&mut editor, &agents)?;
+        let report = inject_guest_agents(editor, &agents)?;
         record.boot_contract = Some(report.contract);
         record.first_boot_pending = report.first_boot_pending;
         record.injected = report.injected;
@@ -117,10 +124,7 @@ pub(super) fn describe(
         let source = RootfsError::Io { action: "build", image: disk.to_string(), source: damage };
         return Err(in_file(disk)(EditError::from(source)));
     }
-    record.size_bytes = report.size_bytes;
-    record.free_bytes = report.free_bytes;
-    record.inodes = report.inodes;
-    record.used_inodes = report.used_inodes;
+    record.set_sizes(&report);
     Ok(())
 }
 

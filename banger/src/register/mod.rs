@@ -189,10 +189,7 @@ impl Registration<'_> {
         let architecture = architecture_in(&rootfs).map_err(self.in_rootfs())?;
         record.platform = architecture.map_or("linux".to_owned(), |name| format!("linux/{name}"));
         record.uuid = Some(Uuid::from_bytes(report.uuid));
-        record.size_bytes = report.size_bytes;
-        record.free_bytes = report.free_bytes;
-        record.inodes = report.inodes;
-        record.used_inodes = report.used_inodes;
+        record.set_sizes(&report);
         Ok(record)
     }
 

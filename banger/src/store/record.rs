@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use banger_boot::{BootContract, Fixup};
+use banger_ext4::VerifyReport;
 use banger_kernel::Kernel;
 use banger_tree::GuestPath;
 use camino::Utf8Path;
@@ -282,6 +283,14 @@ impl ImageRecord {
     /// is none.
     pub fn kernel_beside(&self, rootfs: &Utf8Path) -> Option<Kernel> {
         self.kernel.as_ref().map(|kernel| kernel.kernel_in(&rootfs.with_file_name(KERNEL_DIRECTORY)))
+    }
+
+    /// Sets the sizes to those of a file system that was looked through.
+    pub(crate) fn set_sizes(&mut self, report: &VerifyReport) {
+        self.size_bytes = report.size_bytes;
+        self.free_bytes = report.free_bytes;
+        self.inodes = report.inodes;
+        self.used_inodes = report.used_inodes;
     }
 
     /// Returns the record that `json` holds.

@@ -12,7 +12,7 @@ use super::processes::kill_all_with;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::id::ImageId;
-use crate::rootfs::in_file;
+use crate::rootfs::{Destination, Put, PutSource, edit, in_file, timestamp};
 use crate::staging::{StagingDir, sweep_after};
 use crate::store::{ClonedFrom, ImageName, ImageRecord, ImageStore, StoredImage};
 use crate::time::now;
@@ -64,6 +64,24 @@ impl VmDisk {
         self.dir.path().join(DISK)
     }
 
+    /// Copies a file or directory of the host to `destination`, a path or a directory of the disk, as
+    /// [`Edit::put`](crate::rootfs::Edit::put) does. Missing directories are made.
+    ///
+    /// # Errors
+    /// The source cannot be read, or it does not fit.
+    pub fn copy_in(
+        &self,
+        source: &Utf8Path,
+        destination: &str,
+        cancellation: &Cancellation,
+    ) -> Result<(), Error> {
+        edit(&self.path(), timestamp()?, cancellation, |edit| {
+            let to = Destination::parse(destination.as_bytes())?;
+            let source = PutSource::Path(source.as_std_path().to_owned());
+            edit.put(vec![source], &to, &Put::default().with_parents(true)).map(drop)
+        })
+    }
+
     /// Makes the disk a managed image of the name `name`, which must be free. It has the record and
     /// the kernel of `original`.
     ///
@@ -88,16 +106,9 @@ impl VmDisk {
         let target = staged.rootfs_path();
         fs::rename(&path, &target).map_err(VmError::io("move", &path))?;
         staged.place_kernel_of(&original.record, &original.path, cancellation)?;
-        let record = ImageRecord {
-            name,
-            size_bytes: report.size_bytes,
-            free_bytes: report.free_bytes,
-            inodes: report.inodes,
-            used_inodes: report.used_inodes,
-            created: now(),
-            cloned_from: Some(ClonedFrom::of(&original.record)),
-            ..original.record.clone()
-        };
+        let cloned_from = Some(ClonedFrom::of(&original.record));
+        let mut record = ImageRecord { name, created: now(), cloned_from, ..original.record.clone() };
+        record.set_sizes(&report);
         Ok(store.publish_new(staged, record, cancellation)?)
     }
 

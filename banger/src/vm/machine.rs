@@ -222,11 +222,6 @@ impl Machine {
         done
     }
 
-    /// Returns the end of the console's output.
-    pub fn console_text(&self) -> String {
-        self.console.text()
-    }
-
     /// Returns the error of a machine that ended although it has work, if it has ended or ends now.
     fn why_it_ended(&mut self) -> Option<VmError> {
         // The connection ends a little before the process.

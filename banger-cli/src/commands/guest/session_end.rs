@@ -60,8 +60,8 @@ fn end_at_once() -> ! {
     std::process::exit(130);
 }
 
-/// Returns the sender of interrupts to a program. They are sent by a thread of their own: a guest that takes
-/// nothing does not keep the second one away.
+/// Returns the sender of interrupts to a program. Another thread sends them: if the guest takes nothing, the second
+/// interrupt still ends the session.
 fn interrupts_for(input: ExecInput, end: SessionEnd) -> Sender<()> {
     let (sender, receiver) = channel::<()>();
     std::thread::spawn(move || {

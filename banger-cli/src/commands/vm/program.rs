@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::PathBuf;
 
 use banger::guest::{Exec, ExitStatus};
-use banger::rootfs::{Destination, EditError, GuestPath, ModeChange, NewSize, Put, PutSource, View};
+use banger::rootfs::{Destination, GuestPath, ModeChange, NewSize, Put, PutSource, View};
 use banger::vm::{Machine, VmDisk, with_image_config};
 use banger::{Cancellation, PortForward, StoredImage};
 use camino::Utf8PathBuf;
@@ -32,7 +32,9 @@ pub(super) fn prepare(
     if let Some(Size(bytes)) = arguments.machine.size {
         banger::rootfs::resize(&path, NewSize::Bytes(bytes), cancellation)?;
     }
-    copy_in(disk, &arguments.copy, cancellation)?;
+    for HostCopy { source, destination } in &arguments.copy {
+        disk.copy_in(source, destination, cancellation)?;
+    }
     let Some(key) = &arguments.ssh else { return Ok(None) };
     let mut keys = own_keys(key.as_ref())?;
     let timestamp = banger::rootfs::timestamp()?;
@@ -51,23 +53,6 @@ pub(super) fn prepare(
         edit.put(vec![PutSource::Reader(&mut reader)], &to, &how)
     })?;
     Ok(Some(PortForward::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port()?), SSH_PORT)))
-}
-
-/// Copies files of the host into a disk.
-fn copy_in(disk: &VmDisk, copies: &[HostCopy], cancellation: &Cancellation) -> Result<(), CommandError> {
-    if copies.is_empty() {
-        return Ok(());
-    }
-    let timestamp = banger::rootfs::timestamp()?;
-    banger::rootfs::edit(&disk.path(), timestamp, cancellation, |edit| {
-        for HostCopy { source, destination } in copies {
-            let source = PutSource::Path(PathBuf::from(source));
-            let to = Destination::parse(destination.as_bytes())?;
-            edit.put(vec![source], &to, &Put::default().with_parents(true))?;
-        }
-        Ok::<_, EditError>(())
-    })?;
-    Ok(())
 }
 
 /// Returns the text of a key, or of all keys of the user.
