@@ -67,6 +67,9 @@ const GOOD: &[&str] = &[
     "NETFILTER_XT_MATCH_MULTIPORT",
     "NETFILTER_XT_MARK",
     "NETFILTER_XT_MATCH_STATISTIC",
+    "UNICODE",
+    "QUOTA",
+    "QFMT_V2",
 ];
 
 /// One row: changes of a good case.
@@ -363,7 +366,17 @@ fn rows() {
             "",
         ),
         ("a feature without a name", good().feature("FEATURE_R20"), "unknown FEATURE_R20"),
-        ("casefold without Unicode", good().feature("casefold"), "error casefold"),
+        ("casefold without Unicode", good().options("UNICODE").feature("casefold"), "error casefold"),
+        ("casefold", good().feature("casefold"), ""),
+        ("quotas without their format", good().options("QFMT_V2").feature("quota"), "error quota"),
+        ("quotas whose format is a module", good().options("QFMT_V2=m").feature("quota"), "error quota"),
+        ("projects without quotas", good().options("QUOTA").feature("project"), "error project"),
+        (
+            "projects without the format of quotas",
+            good().options("QFMT_V2").feature("project"),
+            "error project",
+        ),
+        ("projects, the format is a module", good().options("QFMT_V2=m").feature("project"), ""),
         ("a release that is none", good().release("custom"), "unknown 64bit, unknown metadata_csum"),
         ("docker without overlay", good().options("OVERLAY_FS"), "error OVERLAY_FS"),
         ("docker without bridge and veth", good().options("BRIDGE VETH"), "error BRIDGE, error VETH"),

@@ -60,6 +60,47 @@ pub(crate) fn write_static_program(dir: &Path, config: Value) -> anyhow::Result<
     Ok(())
 }
 
+/// Nothing but one program for processors of 32 bits, `/program`, which prints `line` and ends: a layout in `dir`.
+pub(crate) fn write_program_of_32_bits(dir: &Path, line: &str) {
+    let layer = LayerBuilder::new().entry(Entry::file("program", elf_of_32_bits(line)).mode(0o755));
+    let config = json!({"Entrypoint": ["/program"]});
+    let image =
+        ImageBuilder::new().platform("linux", "386", None).config("config", config).layer(layer.finish());
+    let mut layout = LayoutBuilder::new();
+    layout.add_tagged(&image, TAG);
+    layout.write(dir);
+}
+
+/// The smallest ELF file that prints a line by `int 0x80`.
+fn elf_of_32_bits(line: &str) -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const CODE: u32 = 84;
+    let text = format!("{line}\n");
+    let at = (BASE + CODE + 31).to_le_bytes();
+    let length = u32::try_from(text.len()).expect("a line is short").to_le_bytes();
+    // mov eax, 4; mov ebx, 1; mov ecx, at; mov edx, length; int 0x80; mov eax, 1; xor ebx, ebx; int 0x80
+    let code = [
+        &b"\xb8\x04\0\0\0\xbb\x01\0\0\0\xb9"[..],
+        &at,
+        b"\xba",
+        &length,
+        b"\xcd\x80\xb8\x01\0\0\0\x31\xdb\xcd\x80",
+        text.as_bytes(),
+    ]
+    .concat();
+    let size = CODE + u32::try_from(code.len()).expect("the code is short");
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    [
+        &b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0"[..],
+        &words(&[1, BASE + CODE, 52, 0, 0]),
+        b"\x34\0\x20\0\x01\0\0\0\0\0\0\0",
+        // One segment, readable and executable.
+        &words(&[1, 0, BASE, BASE, size, size, 5, 0x1000]),
+        &code,
+    ]
+    .concat()
+}
+
 fn write(dir: &Path, layer: LayerBuilder, config: Value) {
     let image = ImageBuilder::new().config("config", config).layer(layer.finish());
     let mut layout = LayoutBuilder::new();

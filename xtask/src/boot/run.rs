@@ -10,7 +10,7 @@ use anyhow::bail;
 
 use super::BootTestArguments;
 use super::bench::Bench;
-use super::cases::{CASES, Case};
+use super::cases::{CASES, CASES_BY_NAME, Case};
 
 /// How much of a console is printed where a case fails.
 const TAIL_LINES: usize = 60;
@@ -18,10 +18,10 @@ const TAIL_LINES: usize = 60;
 /// Runs the cases that the arguments name.
 pub(crate) fn boot_test(arguments: &BootTestArguments) -> anyhow::Result<()> {
     let only = &arguments.only;
-    let cases: Vec<&Case> = CASES
-        .iter()
-        .filter(|case| only.is_empty() || only.iter().any(|name| case.name.contains(name.as_str())))
-        .collect();
+    let is_asked_for = |case: &&Case| only.iter().any(|name| case.name.contains(name.as_str()));
+    let is_named = |case: &&Case| arguments.list || only.iter().any(|name| case.name == name);
+    let mut cases: Vec<&Case> = CASES.iter().filter(|case| only.is_empty() || is_asked_for(case)).collect();
+    cases.extend(CASES_BY_NAME.iter().filter(is_named));
     if arguments.list {
         for case in &cases {
             println!("{:24} {}", case.name, case.shows);

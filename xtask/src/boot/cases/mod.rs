@@ -1,6 +1,7 @@
 //! The cases, each with what it shows.
 
 mod bare;
+mod check_kernels;
 mod checks;
 mod clones;
 mod first_boot;
@@ -112,3 +113,11 @@ pub(crate) const CASES: &[Case] = &[
     case("scratch", "a static program runs with ENV, USER and WORKDIR; its status arrives", small::scratch),
     case("reboot", "a guest that is told to reboots, with everything on its disk", bare::reboot),
 ];
+
+/// Cases that run only if they are asked for by their whole name, as what they need is not made by
+/// `scripts/make-boot-tools`.
+pub(crate) const CASES_BY_NAME: &[Case] = &[case(
+    "check-kernels",
+    "kernels without one option: an error of the check does not boot, or what it is for does not work",
+    check_kernels::run,
+)];
