@@ -727,6 +727,33 @@ typedef enum banger_option {
      */
     BANGER_OPT_BUILD_NO_CACHE = 261,
     /**
+     * Text: socket of docker for "docker-daemon:NAME": a path, or "unix://" and a path.
+     */
+    BANGER_OPT_DOCKER_HOST = 280,
+    /**
+     * Text: socket of podman for "podman:NAME", in the same form.
+     */
+    BANGER_OPT_PODMAN_HOST = 281,
+    /**
+     * Text: directory of the storage for "containers-storage:NAME".
+     */
+    BANGER_OPT_STORAGE_ROOT = 282,
+    /**
+     * Boolean: whether sockets and storage are looked for where docker and podman have them. That reads the
+     * environment and storage.conf. Default: false.
+     */
+    BANGER_OPT_USER_SOURCES = 283,
+    /**
+     * Number: open file descriptor with the archive for "docker-archive:-" and "oci-archive:-": a pipe, a socket or a
+     * file. The call makes a copy of it.
+     */
+    BANGER_OPT_INPUT_FD = 284,
+    /**
+     * List of texts, "sha256:HEX=FD": blobs in open regular files, in the place of the source that the reference
+     * names. The reference has the digest of the manifest. The call makes copies of the descriptors.
+     */
+    BANGER_OPT_BLOB_FD = 285,
+    /**
      * Makes the type 32 bits wide; not an option.
      */
     BANGER_OPT_FORCE_32BIT = 2147483647,
@@ -1751,8 +1778,8 @@ int banger_options_set_u64(struct banger_options *options,
 
 /**
  * Pulls an image into the store, in the place of an older image of its name. `reference` is as for
- * `banger image pull`: "debian:bookworm", "oci:DIR:NAME", "docker-archive:FILE". `options`, `cancel` and
- * `progress` may be NULL.
+ * `banger image pull`: "debian:bookworm", "oci:DIR:NAME", "docker-archive:FILE", "containers-storage:NAME". `options`,
+ * `cancel` and `progress` may be NULL.
  */
 int banger_pull(const struct banger_store *store,
                 const char *reference,

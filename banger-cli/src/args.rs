@@ -228,6 +228,10 @@ pub(crate) struct PullArguments {
     /// oci:DIR[:NAME], oci:DIR@sha256:…              an image of an OCI layout
     /// oci-archive:FILE[:NAME]                       an image of an OCI layout in a tar
     /// docker-archive:FILE[:NAME]                    an image of a tar that `docker save` wrote
+    /// docker-archive:-, oci-archive:-               an image of a tar on the standard input
+    /// docker-daemon:NAME, podman:NAME               an image of the daemon on this machine
+    /// containers-storage:NAME                       an image in the storage of podman
+    /// containerd:DIR[:NAMESPACE]:NAME               an image in the root directory of containerd
     #[arg(value_name = "REF", verbatim_doc_comment)]
     pub(crate) reference: String,
     /// Give the image this name, and replace an older image of this name [default: made from the

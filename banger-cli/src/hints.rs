@@ -17,18 +17,22 @@ use crate::failure::CommandError;
 
 /// The options that are not called as the library's setting is. All others are: `max_tar_bytes` is
 /// `--max-tar`, `no_dereference` is `--no-dereference`.
-const FLAGS: [(&str, &str); 11] = [
+const FLAGS: [(&str, &str); 15] = [
     ("cache", "--cache-dir"),
     ("dir", "--guest-dir"),
+    ("docker_host", "DOCKER_HOST"),
     ("empty_directories", "--dir"),
     ("guest", "--no-inject"),
+    ("input", "the standard input"),
     ("kernels", "KERNEL"),
     ("layout", "DIR"),
     ("max_copy_bytes", "--max-size"),
+    ("podman_host", "CONTAINER_HOST"),
     ("scratch_dir", "TMPDIR"),
     ("source", "SOURCE"),
     ("source_date_epoch", "SOURCE_DATE_EPOCH"),
     ("state", "--state-dir"),
+    ("storage_root", "CONTAINERS_STORAGE_CONF"),
 ];
 
 /// The subcommands that lead to a command: `image`, `pull`.

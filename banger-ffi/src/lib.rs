@@ -30,6 +30,7 @@ pub mod rootfs;
 pub mod rootfs_edit;
 mod signals;
 mod sized;
+mod sources;
 pub mod store;
 pub mod string;
 mod task;

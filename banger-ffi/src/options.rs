@@ -241,6 +241,21 @@ pub enum banger_option {
     BANGER_OPT_BUILD_STEP = 260,
     /// Boolean: whether steps that were done before are done again. Default: false.
     BANGER_OPT_BUILD_NO_CACHE = 261,
+    /// Text: socket of docker for "docker-daemon:NAME": a path, or "unix://" and a path.
+    BANGER_OPT_DOCKER_HOST = 280,
+    /// Text: socket of podman for "podman:NAME", in the same form.
+    BANGER_OPT_PODMAN_HOST = 281,
+    /// Text: directory of the storage for "containers-storage:NAME".
+    BANGER_OPT_STORAGE_ROOT = 282,
+    /// Boolean: whether sockets and storage are looked for where docker and podman have them. That reads the
+    /// environment and storage.conf. Default: false.
+    BANGER_OPT_USER_SOURCES = 283,
+    /// Number: open file descriptor with the archive for "docker-archive:-" and "oci-archive:-": a pipe, a socket or a
+    /// file. The call makes a copy of it.
+    BANGER_OPT_INPUT_FD = 284,
+    /// List of texts, "sha256:HEX=FD": blobs in open regular files, in the place of the source that the reference
+    /// names. The reference has the digest of the manifest. The call makes copies of the descriptors.
+    BANGER_OPT_BLOB_FD = 285,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
@@ -379,6 +394,12 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_VM_QEMU, ValueKind::Text),
     (BANGER_OPT_BUILD_STEP, ValueKind::List),
     (BANGER_OPT_BUILD_NO_CACHE, ValueKind::Flag),
+    (BANGER_OPT_DOCKER_HOST, ValueKind::Text),
+    (BANGER_OPT_PODMAN_HOST, ValueKind::Text),
+    (BANGER_OPT_STORAGE_ROOT, ValueKind::Text),
+    (BANGER_OPT_USER_SOURCES, ValueKind::Flag),
+    (BANGER_OPT_INPUT_FD, ValueKind::Number),
+    (BANGER_OPT_BLOB_FD, ValueKind::List),
 ];
 
 #[derive(Debug)]

@@ -97,8 +97,8 @@ impl PreparedBuild {
 }
 
 /// Pulls an image into the store, in the place of an older image of its name. `reference` is as for
-/// `banger image pull`: "debian:bookworm", "oci:DIR:NAME", "docker-archive:FILE". `options`, `cancel` and
-/// `progress` may be NULL.
+/// `banger image pull`: "debian:bookworm", "oci:DIR:NAME", "docker-archive:FILE", "containers-storage:NAME". `options`,
+/// `cancel` and `progress` may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_pull(
     store: *const banger_store,

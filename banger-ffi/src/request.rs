@@ -14,6 +14,7 @@ use crate::error::Fault;
 use crate::option_reader::OptionReader;
 use crate::options::{banger_option, banger_option::*};
 use crate::signals::unblock_in_child;
+use crate::sources::set_sources;
 
 /// How long a credential helper may take where nothing is said.
 const HELPER_TIMEOUT_MS: u64 = 30_000;
@@ -140,6 +141,7 @@ pub(crate) fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Faul
     if let Some(urls) = given.number(BANGER_OPT_MAX_URLS)? {
         options.budget = options.budget.with_limit(Cost::Urls, urls);
     }
+    set_sources(&mut options, given)?;
     Ok(options)
 }
 

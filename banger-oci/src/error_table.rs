@@ -228,7 +228,7 @@ mod pulls {
             Reference, UnknownImage, NoPlatform, Ambiguous, PlatformMismatch, Unauthorized, CredentialHelper,
             CredentialFile, Realm, Unreachable, Status, Redirect, Mismatch, Malformed, NotAnImage, Schema1,
             LayerCount, TooLarge, Layout, Io, Environment, TooSlow, WebPage, CacheDamaged, CachePlace,
-            OverBudget, Panicked, Cancelled,
+            OverBudget, Panicked, Input, Daemon, LocalStore, BlobSource, Cancelled,
         }
     }
 
@@ -419,7 +419,24 @@ mod pulls {
                 &[],
             ),
         ];
-        check(rows, variant, &[]);
+        let (kind, path) = (ErrorKind::Unsupported, || camino::Utf8PathBuf::from("/s"));
+        let of_store =
+            |kind| PullError::LocalStore { path: path(), reason: reason(), kind, advice: advice() };
+        let missing = Arc::new(io::Error::from(io::ErrorKind::NotFound));
+        let local = [
+            (PullError::Input { reason: reason(), advice: advice() }, 1160, Argument, false, &[][..]),
+            (
+                PullError::Daemon { socket: path(), reason: reason(), kind, advice: advice() },
+                1161,
+                Unsupported,
+                false,
+                &["path"],
+            ),
+            (of_store(Damaged), 1162, Damaged, false, &["path"]),
+            (of_store(ErrorKind::InUse), 1162, ErrorKind::InUse, true, &["path"]),
+            (PullError::BlobSource { what: what(), source: missing }, 1163, NotFound, false, &["what"]),
+        ];
+        check(rows.into_iter().chain(local).collect(), variant, &[]);
     }
 
     #[test]

@@ -37,12 +37,13 @@ pub use flatten::{
 };
 pub use foreign_format::{FOREIGN_MAGIC_LEN, ForeignFormat, ImageContainer};
 pub use platform::{Platform, PlatformError};
-pub use reference::{Reference, ReferenceError, RegistryReference, Selector};
+pub use reference::{ImageDaemon, Reference, ReferenceError, RegistryReference, Selector};
 
 #[cfg(feature = "registry")]
 pub use registry::{
-    BlobCache, CacheEntry, ContainerConfig, Credential, CredentialSource, Descriptor, FittingImage,
-    ImageConfig, ImageManifest, Layer, LayerReader, Progress, PruneOptions, PruneReport, PullError,
-    PullEvent, PullOptions, PullPhase, PulledArtifact, PulledImage, Puller, PullerOptions, ReadPermit,
-    Removal, ResolvedLayer, RootfsConfig, WebFile, WebFileAddress, check_own_directory, manifest, pull,
+    ArchiveInput, BlobCache, BlobSource, CacheEntry, ContainerConfig, Credential, CredentialSource,
+    Descriptor, FileBlobs, FittingImage, ImageConfig, ImageManifest, Layer, LayerReader, LocalSources,
+    Progress, PruneOptions, PruneReport, PullError, PullEvent, PullOptions, PullPhase, PulledArtifact,
+    PulledImage, Puller, PullerOptions, ReadPermit, Removal, ResolvedLayer, RootfsConfig, WebFile,
+    WebFileAddress, check_own_directory, manifest, pull,
 };

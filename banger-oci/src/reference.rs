@@ -9,16 +9,19 @@ use crate::digest::Digest;
 
 mod error;
 mod local;
+mod local_store;
 mod registry;
 mod scheme;
 mod selector;
 
 pub use error::ReferenceError;
+pub use local_store::ImageDaemon;
 pub use registry::RegistryReference;
 pub use selector::Selector;
 
 use error::Unfit;
-use local::{PathKind, look, split_local};
+use local::{INPUT, PathKind, look, split_archive, split_local};
+use local_store::{containerd, containers_storage, daemon_name};
 use scheme::not_a_registry;
 
 /// The source of an image.
@@ -37,36 +40,67 @@ pub enum Reference {
         /// Which of its images is meant.
         selector: Selector,
     },
-    /// A tar of an OCI image layout, compressed or not: `oci-archive:FILE[:NAME]`.
+    /// A tar of an OCI image layout, compressed or not: `oci-archive:FILE[:NAME]`. `-` is the input that the caller
+    /// gives.
     OciArchive {
         /// The archive.
         file: Utf8PathBuf,
         /// Which of its images is meant.
         selector: Selector,
     },
-    /// The output of `docker save`, compressed or not: `docker-archive:FILE[:NAME]`.
+    /// The output of `docker save`, compressed or not: `docker-archive:FILE[:NAME]`. `-` is the input that the
+    /// caller gives.
     DockerArchive {
         /// The archive.
         file: Utf8PathBuf,
         /// Which of its images is meant.
         selector: Selector,
     },
+    /// An image of a daemon on this machine: `docker-daemon:NAME`, `podman:NAME`. An id is written `sha256:HEX`.
+    Daemon {
+        /// The daemon.
+        daemon: ImageDaemon,
+        /// The name or id of the image there.
+        name: String,
+    },
+    /// An image in the storage of podman, buildah and CRI-O: `containers-storage:NAME`,
+    /// `containers-storage:[overlay@ROOT]NAME`.
+    ContainersStorage {
+        /// The directory of the storage; `None` is the one that the caller sets.
+        root: Option<Utf8PathBuf>,
+        /// Which of its images is meant.
+        selector: Selector,
+    },
+    /// An image in the directory of containerd: `containerd:DIR[:NAMESPACE][:NAME]`.
+    Containerd {
+        /// The directory that holds `io.containerd.content.v1.content`.
+        dir: Utf8PathBuf,
+        /// The namespace of the image.
+        namespace: String,
+        /// Which of its images is meant.
+        selector: Selector,
+    },
 }
 
 impl Reference {
+    /// The namespace of a reference to containerd that names none.
+    pub const DEFAULT_NAMESPACE: &str = local_store::DEFAULT_NAMESPACE;
+
+    /// Returns whether the image is in an archive that the caller gives as an open file: `docker-archive:-`,
+    /// `oci-archive:-`.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        matches!(self, Self::OciArchive { file, .. } | Self::DockerArchive { file, .. } if file == INPUT)
+    }
+
     /// Returns a name for the image, made of the last parts of the reference, for example `debian-bookworm`.
     /// It has only letters, digits, `.`, `_` and `-`.
     #[must_use]
     pub fn suggested_name(&self) -> String {
         let (stem, suffix) = match self {
-            Self::Registry(registry) => {
-                let last = registry.repository().rsplit('/').next().unwrap_or_default();
-                let suffix = match (registry.tag(), registry.digest()) {
-                    (Some(tag), _) => Some(tag.to_owned()),
-                    (None, Some(digest)) => Some(digest.short().to_owned()),
-                    (None, None) => None,
-                };
-                (last, suffix)
+            Self::Registry(registry) => registry_parts(registry),
+            Self::OciArchive { selector, .. } | Self::DockerArchive { selector, .. } if self.is_input() => {
+                selector_parts(selector)
             }
             Self::OciLayout { dir: path, selector }
             | Self::OciArchive { file: path, selector }
@@ -79,12 +113,19 @@ impl Reference {
                     }
                     Selector::Digest(digest) => Some(digest.short().to_owned()),
                 };
-                (archive_stem(path), suffix)
+                (archive_stem(path).to_owned(), suffix)
+            }
+            Self::Daemon { name, .. } => match name.parse::<Digest>() {
+                Ok(digest) => selector_parts(&Selector::Digest(digest)),
+                Err(_) => name_parts(name),
+            },
+            Self::ContainersStorage { selector, .. } | Self::Containerd { selector, .. } => {
+                selector_parts(selector)
             }
         };
         let joined = match suffix {
             Some(suffix) => format!("{stem}-{suffix}"),
-            None => stem.to_owned(),
+            None => stem,
         };
         let name: String = joined
             .chars()
@@ -101,11 +142,43 @@ impl Reference {
             Self::Registry(registry) => registry.digest(),
             Self::OciLayout { selector, .. }
             | Self::OciArchive { selector, .. }
-            | Self::DockerArchive { selector, .. } => match selector {
+            | Self::DockerArchive { selector, .. }
+            | Self::ContainersStorage { selector, .. }
+            | Self::Containerd { selector, .. } => match selector {
                 Selector::Digest(digest) | Selector::Pinned { digest, .. } => Some(digest),
                 Selector::Only | Selector::Name(_) => None,
             },
+            // An id is the digest of the configuration.
+            Self::Daemon { .. } => None,
         }
+    }
+}
+
+/// The parts of a suggested name: the stem, and what follows it.
+type NameParts = (String, Option<String>);
+
+fn registry_parts(registry: &RegistryReference) -> NameParts {
+    let last = registry.repository().rsplit('/').next().unwrap_or_default();
+    let suffix = match (registry.tag(), registry.digest()) {
+        (Some(tag), _) => Some(tag.to_owned()),
+        (None, Some(digest)) => Some(digest.short().to_owned()),
+        (None, None) => None,
+    };
+    (last.to_owned(), suffix)
+}
+
+fn name_parts(name: &str) -> NameParts {
+    match RegistryReference::parse(name) {
+        Ok(registry) => registry_parts(&registry),
+        Err(_) => (name.to_owned(), None),
+    }
+}
+
+fn selector_parts(selector: &Selector) -> NameParts {
+    match selector {
+        Selector::Only => ("image".to_owned(), None),
+        Selector::Name(name) | Selector::Pinned { name, .. } => name_parts(name),
+        Selector::Digest(digest) => ("image".to_owned(), Some(digest.short().to_owned())),
     }
 }
 
@@ -126,11 +199,15 @@ impl FromStr for Reference {
             let split = split_local(rest, |path| look(path, PathKind::Directory));
             split.map(|(dir, selector)| Self::OciLayout { dir, selector })
         } else if let Some(rest) = text.strip_prefix("oci-archive:") {
-            let split = split_local(rest, |path| look(path, PathKind::File));
-            split.map(|(file, selector)| Self::OciArchive { file, selector })
+            split_archive(rest).map(|(file, selector)| Self::OciArchive { file, selector })
         } else if let Some(rest) = text.strip_prefix("docker-archive:") {
-            let split = split_local(rest, |path| look(path, PathKind::File));
-            split.map(|(file, selector)| Self::DockerArchive { file, selector })
+            split_archive(rest).map(|(file, selector)| Self::DockerArchive { file, selector })
+        } else if let Some((daemon, rest)) = ImageDaemon::of(text) {
+            daemon_name(rest).map(|name| Self::Daemon { daemon, name })
+        } else if let Some(rest) = text.strip_prefix("containers-storage:") {
+            containers_storage(rest).map(|(root, selector)| Self::ContainersStorage { root, selector })
+        } else if let Some(rest) = text.strip_prefix("containerd:") {
+            containerd(rest).map(|(dir, namespace, selector)| Self::Containerd { dir, namespace, selector })
         } else if let Some(reason) = not_a_registry(text) {
             Err(reason)
         } else {
@@ -150,6 +227,21 @@ impl fmt::Display for Reference {
             Self::OciLayout { dir, selector } => ("oci", dir, selector),
             Self::OciArchive { file, selector } => ("oci-archive", file, selector),
             Self::DockerArchive { file, selector } => ("docker-archive", file, selector),
+            Self::Daemon { daemon, name } => return write!(f, "{}:{name}", daemon.scheme()),
+            Self::ContainersStorage { root, selector } => {
+                f.write_str("containers-storage:")?;
+                if let Some(root) = root {
+                    write!(f, "[overlay@{root}]")?;
+                }
+                return selector.fmt_bare(f);
+            }
+            Self::Containerd { dir, namespace, selector } => {
+                write!(f, "containerd:{dir}")?;
+                if namespace != Self::DEFAULT_NAMESPACE {
+                    write!(f, ":{namespace}")?;
+                }
+                return selector.fmt(f);
+            }
         };
         write!(f, "{scheme}:{path}")?;
         selector.fmt(f)
@@ -187,6 +279,25 @@ mod tests {
             ("oci-archive:/x/alpine.oci.tar:3.20", "oci-archive:/x/alpine.oci.tar:3.20", "alpine-3.20"),
             ("docker-archive:a.tar.gz", "docker-archive:a.tar.gz", "a"),
             ("docker-archive:a.tgz:alpine:3.11", "docker-archive:a.tgz:alpine:3.11", "a-3.11"),
+            ("docker-archive:-", "docker-archive:-", "image"),
+            ("oci-archive:-:team/app:2", "oci-archive:-:team/app:2", "app-2"),
+            ("docker-daemon:debian", "docker-daemon:debian", "debian-latest"),
+            ("podman:quay.io/a/b:1", "podman:quay.io/a/b:1", "b-1"),
+            ("podman:localhost:5000/b:1", "podman:localhost:5000/b:1", "b-1"),
+            ("containers-storage:localhost/app:1", "containers-storage:localhost/app:1", "app-1"),
+            (
+                "containers-storage:[overlay@/s+/run/s:overlay.mountopt=nodev]app:1",
+                "containers-storage:[overlay@/s]app:1",
+                "app-1",
+            ),
+            ("containers-storage:[/s+/run]app:1", "containers-storage:[overlay@/s]app:1", "app-1"),
+            ("containerd:/c", "containerd:/c", "image"),
+            ("containerd:/c:docker.io/library/x:1", "containerd:/c:docker.io/library/x:1", "x-1"),
+            ("containerd:/c:x:1", "containerd:/c:x:1", "x-1"),
+            ("containerd:/c:localhost:5000/x:1", "containerd:/c:localhost:5000/x:1", "x-1"),
+            ("containerd:/c:k8s.io:x:1", "containerd:/c:k8s.io:x:1", "x-1"),
+            ("containerd:/c:default:docker.io/a/x:1", "containerd:/c:docker.io/a/x:1", "x-1"),
+            ("containerd:/c:moby:localhost:5000/x:1", "containerd:/c:moby:localhost:5000/x:1", "x-1"),
         ];
         for (text, canonical, name) in cases {
             let reference: Reference = text.parse().unwrap_or_else(|error| panic!("{error}"));
@@ -199,6 +310,11 @@ mod tests {
             (format!("debian:12{at}"), format!("docker.io/library/debian:12{at}")),
             (format!("oci:/a/dir{at}"), format!("oci:/a/dir{at}")),
             (format!("oci:/a/dir:x:1{at}"), format!("oci:/a/dir:x:1{at}")),
+            (format!("containers-storage:x:1{at}"), format!("containers-storage:x:1{at}")),
+            (format!("containers-storage:@{HEX}"), format!("containers-storage:{at}")),
+            (format!("containers-storage:x:1@{HEX}"), format!("containers-storage:x:1{at}")),
+            (format!("containerd:/c:k8s.io:x:1{at}"), format!("containerd:/c:k8s.io:x:1{at}")),
+            (format!("containerd:/c{at}"), format!("containerd:/c{at}")),
         ] {
             let reference: Reference = text.parse().unwrap();
             assert_eq!(reference.to_string(), canonical);
@@ -262,7 +378,6 @@ mod tests {
             ("http://localhost:5000/r", "leave the scheme out"),
             ("./layout", "oci:DIR"),
             ("/images/debian.tar", "docker-archive:FILE"),
-            ("docker-daemon:debian", "docker save"),
             ("dir:/images/debian", "skopeo copy"),
             ("file:///images/debian.tar", "oci-archive:FILE"),
             ("file:debian.tar", "docker-archive:FILE"),
@@ -272,7 +387,16 @@ mod tests {
             ("oci-dir:layout:tag", "oci:DIR"),
             ("s3://bucket/image", "oci:DIR"),
             ("docker-tarball:x.tar", "docker-archive:FILE"),
-            ("podman:debian", "docker save"),
+            ("ostree:debian", "docker save"),
+            ("podman:", "no name"),
+            ("docker-daemon:bad name", "podman:NAME"),
+            ("docker-daemon:debian@sha256:00", "by its id"),
+            ("containers-storage:", "no name"),
+            ("containers-storage:[vfs@/s]x", "`vfs`"),
+            ("containers-storage:[overlay@s]x", "absolute"),
+            ("containers-storage:[/s", "bracket"),
+            ("containers-storage:@12ab", "64"),
+            ("Containers-Storage:x", "in lowercase"),
             ("OCI:layout", "`oci:` in lowercase"),
             ("Docker-Archive:x.tar", "`docker-archive:` in lowercase"),
             ("debian:", "no tag"),

@@ -98,9 +98,10 @@ pub use banger_kernel::{
 pub use banger_oci::flatten::EntryError;
 pub use banger_oci::tar::TarError;
 pub use banger_oci::{
-    BlobCache, CacheEntry, Credential, CredentialSource, Digest, FittingImage, FlattenError, LayerName,
-    Limits, Platform, PlatformError, PruneOptions, PruneReport, PullError, PullOptions, Puller,
-    PullerOptions, Reference, ReferenceError, RegistryReference, Removal, Selector, WebFile, WebFileAddress,
+    ArchiveInput, BlobCache, BlobSource, CacheEntry, Credential, CredentialSource, Digest, FileBlobs,
+    FittingImage, FlattenError, ImageDaemon, LayerName, Limits, LocalSources, Platform, PlatformError,
+    PruneOptions, PruneReport, PullError, PullOptions, Puller, PullerOptions, Reference, ReferenceError,
+    RegistryReference, Removal, Selector, WebFile, WebFileAddress,
 };
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ChildSetup, ContentError,

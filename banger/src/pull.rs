@@ -163,7 +163,12 @@ pub(crate) fn image_metadata(
 fn local_source(reference: &Reference) -> Option<&Utf8Path> {
     match reference {
         Reference::OciLayout { dir, .. } => Some(dir),
-        Reference::OciArchive { file, .. } | Reference::DockerArchive { file, .. } => Some(file),
+        Reference::OciArchive { file, .. } | Reference::DockerArchive { file, .. }
+            if !reference.is_input() =>
+        {
+            Some(file)
+        }
+        Reference::ContainersStorage { root: Some(dir), .. } | Reference::Containerd { dir, .. } => Some(dir),
         _ => None,
     }
 }

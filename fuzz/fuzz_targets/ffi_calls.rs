@@ -36,6 +36,7 @@ sources! {
     rootfs_edit "../../banger-ffi/src/rootfs_edit.rs",
     signals "../../banger-ffi/src/signals.rs",
     sized "../../banger-ffi/src/sized.rs",
+    sources "../../banger-ffi/src/sources.rs",
     store "../../banger-ffi/src/store.rs",
     string "../../banger-ffi/src/string.rs",
     task "../../banger-ffi/src/task.rs",

@@ -3,7 +3,12 @@ package banger
 // #include "bridge.h"
 import "C"
 
-import "time"
+import (
+	"io"
+	"os"
+	"strconv"
+	"time"
+)
 
 // WithName sets the name of the managed image. Default: made from the reference.
 func WithName(text string) Option { return textOption(C.BANGER_OPT_NAME, text) }
@@ -363,6 +368,35 @@ func WithVMQEMU(text string) Option { return textOption(C.BANGER_OPT_VM_QEMU, te
 // WithBuildStep adds steps of a build in their order: "run:COMMAND", "script:FILE", "copy:FILE:/PATH",
 // "env:NAME=VALUE" or "tools:docker".
 func WithBuildStep(texts ...string) Option { return listOption(C.BANGER_OPT_BUILD_STEP, texts) }
+
+// WithDockerHost sets the socket of docker for "docker-daemon:NAME": a path, or "unix://" and a path.
+func WithDockerHost(text string) Option { return textOption(C.BANGER_OPT_DOCKER_HOST, text) }
+
+// WithPodmanHost sets the socket of podman for "podman:NAME", in the same form.
+func WithPodmanHost(text string) Option { return textOption(C.BANGER_OPT_PODMAN_HOST, text) }
+
+// WithStorageRoot sets the directory of the storage for "containers-storage:NAME".
+func WithStorageRoot(text string) Option { return textOption(C.BANGER_OPT_STORAGE_ROOT, text) }
+
+// WithUserSources sets whether sockets and storage are looked for where docker and podman have them. That reads the
+// environment and storage.conf. Default: false.
+func WithUserSources(on bool) Option { return flagOption(C.BANGER_OPT_USER_SOURCES, on) }
+
+// WithInput sets the archive for "docker-archive:-" and "oci-archive:-". An [os.File] is read by the library, any other
+// reader by a goroutine, which ends with the reader. An error of the reader ends the archive.
+func WithInput(archive io.Reader) Option {
+	return inputOption(archive, func(options *C.banger_options, fd int) error {
+		return setNumber(options, C.BANGER_OPT_INPUT_FD, uint64(fd))
+	})
+}
+
+// WithBlob adds the blob of a digest, "sha256:HEX", in a regular file. With blobs no registry is asked: the reference
+// has the digest of the manifest, and every byte is checked.
+func WithBlob(digest string, file *os.File) Option {
+	return fileOption(file, func(options *C.banger_options, fd int) error {
+		return setText(options, C.BANGER_OPT_BLOB_FD, digest+"="+strconv.Itoa(fd), true)
+	})
+}
 
 // WithBuildNoCache sets whether steps that were done before are done again. Default: false.
 func WithBuildNoCache(on bool) Option { return flagOption(C.BANGER_OPT_BUILD_NO_CACHE, on) }

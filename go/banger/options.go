@@ -5,6 +5,9 @@ package banger
 import "C"
 
 import (
+	"io"
+	"os"
+	"syscall"
 	"time"
 )
 
@@ -14,6 +17,7 @@ type Option func(*settings)
 // settings are the options of one call.
 type settings struct {
 	values   []setting
+	cleanups []func()
 	progress func(Event)
 }
 
@@ -60,10 +64,54 @@ func setText(options *C.banger_options, key C.int, text string, add bool) error 
 
 func numberOption(key C.int, n uint64) Option {
 	return func(s *settings) {
+		s.add(func(options *C.banger_options) error { return setNumber(options, key, n) })
+	}
+}
+
+func setNumber(options *C.banger_options, key C.int, n uint64) error {
+	return call(func(failure **C.banger_error) C.int {
+		return C.banger_options_set_u64(options, key, C.uint64_t(n), failure)
+	})
+}
+
+// fileOption gives set a descriptor of file, which stays open during the call.
+func fileOption(file *os.File, set func(options *C.banger_options, fd int) error) Option {
+	return func(s *settings) {
 		s.add(func(options *C.banger_options) error {
-			return call(func(failure **C.banger_error) C.int {
-				return C.banger_options_set_u64(options, key, C.uint64_t(n), failure)
+			return withFD(file, func(fd C.int) error {
+				copied, err := syscall.Dup(int(fd))
+				if err != nil {
+					return err
+				}
+				syscall.CloseOnExec(copied)
+				s.cleanups = append(s.cleanups, func() { _ = syscall.Close(copied) })
+				return set(options, copied)
 			})
+		})
+	}
+}
+
+// inputOption gives set a descriptor that has what reader gives.
+func inputOption(reader io.Reader, set func(options *C.banger_options, fd int) error) Option {
+	if file, ok := reader.(*os.File); ok {
+		return fileOption(file, set)
+	}
+	return func(s *settings) {
+		s.add(func(options *C.banger_options) error {
+			out, in, err := os.Pipe()
+			if err != nil {
+				return err
+			}
+			go func() {
+				defer in.Close()
+				_, _ = io.Copy(in, reader)
+			}()
+			s.cleanups = append(s.cleanups, func() { _ = out.Close() })
+			var inner settings
+			fileOption(out, set)(&inner)
+			err = inner.values[0](options)
+			s.cleanups = append(s.cleanups, inner.cleanups...)
+			return err
 		})
 	}
 }
@@ -106,6 +154,11 @@ func withOptions(given []Option, function func(options *C.banger_options, tell *
 	for _, option := range given {
 		option(&s)
 	}
+	defer func() {
+		for _, cleanup := range s.cleanups {
+			cleanup()
+		}
+	}()
 	options := C.banger_options_new()
 	defer C.banger_options_free(options)
 	for _, value := range s.values {

@@ -23,6 +23,7 @@ Examples:
   banger image pull localhost:5000/app:1 --platform linux/amd64 --output app.ext4
   banger image pull oci:./layout:latest
   banger image pull docker-archive:app.tar.gz --no-inject
+  docker save app | banger image pull docker-archive:- --name app
 
 If an image with the same name, digest and options exists, banger keeps it.
 banger uses the credentials of `docker login` and `podman login`.";

@@ -81,6 +81,8 @@ pub(crate) struct KernelImportArguments {
     /// oci:DIR[:NAME]                the same in an OCI layout
     /// oci-archive:FILE[:NAME]       the same in an OCI layout in a tar
     /// docker-archive:FILE[:NAME]    an image with a kernel in a tar that `docker save` wrote
+    /// docker-daemon:NAME, podman:NAME, containers-storage:NAME, containerd:DIR:NAME
+    ///                               an image with a kernel on this machine
     /// https://ADDRESS               a file such as those above; needs --sha256
     /// A source that starts otherwise is a path; ./host and ./oci:x are always paths.
     #[arg(value_name = "SOURCE", verbatim_doc_comment, required_unless_present = "kernel")]

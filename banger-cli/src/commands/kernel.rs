@@ -8,8 +8,8 @@ use banger::{
     PullOptions, Setting,
 };
 
-use super::limits;
 use super::removal::remove_each;
+use super::{limits, sources};
 use crate::args::ProgressStyle;
 use crate::args::kernel::{KernelDownloadArguments, KernelImportArguments};
 use crate::failure::{CommandError, output};
@@ -74,6 +74,8 @@ pub(super) fn pull_options(arguments: &KernelDownloadArguments) -> Result<PullOp
         pull.max_download_bytes = bytes;
     }
     limits::apply_patience(&arguments.patience, &mut pull);
+    sources::of_user(&mut pull);
+    sources::with_input(&mut pull);
     Ok(pull)
 }
 

@@ -14,6 +14,7 @@ mod pull;
 mod register;
 mod removal;
 mod rootfs;
+mod sources;
 mod vm;
 
 use banger::Dirs;

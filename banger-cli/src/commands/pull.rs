@@ -5,7 +5,7 @@ use std::time::Instant;
 use banger::{Dirs, ImageDocument, ImageName, ImageSize, PullRequest, PulledFile};
 
 use crate::args::{ProgressStyle, PullArguments};
-use crate::commands::limits;
+use crate::commands::{limits, sources};
 use crate::failure::{CommandError, output};
 use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
@@ -62,6 +62,8 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
         *limit = given.map_or(*limit, |Size(bytes)| bytes);
     }
     limits::apply_patience(&arguments.patience, pull);
+    sources::of_user(pull);
+    sources::with_input(pull);
     limits::apply(&arguments.limits, &mut request.limits);
     Ok(request)
 }

@@ -111,7 +111,7 @@ const COMMANDS: &[&str] = &[
     "kernel import text --sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "kernel import kernel --platform linux/amd64",
     "kernel import docker://HOST/some/kernel:1 --plain-http",
-    "kernel import podman:kernel",
+    "kernel import containerd:none:kernel:1",
     "kernel pull debian",
     "kernel pull debian --catalog text",
     "kernel pull debian --catalog wrong.toml",

@@ -32,6 +32,7 @@ mod rootfs_commands;
 mod rootfs_edit;
 mod rootfs_stop;
 mod secured;
+mod sources;
 mod store_trust;
 mod support;
 mod tar_ends;

@@ -9,6 +9,8 @@ use super::error::Unfit;
 use super::selector::Selector;
 use crate::digest::{Digest, DigestError};
 
+/// The path of an archive that the caller gives as an open file.
+pub(super) const INPUT: &str = "-";
 /// The longest name of an image that is looked for.
 const NAME_LEN_MAX: usize = 4096;
 
@@ -34,6 +36,17 @@ pub(super) fn look(path: &Utf8Path, kind: PathKind) -> Presence {
         Ok(_) => Presence::OfAnotherKind,
         Err(_) => Presence::Missing,
     }
+}
+
+/// Splits `FILE[:NAME][@DIGEST]`. `-` is no file.
+pub(super) fn split_archive(text: &str) -> Result<(Utf8PathBuf, Selector), Unfit> {
+    let is_input =
+        text.strip_prefix(INPUT).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']));
+    split_local(text, |path| match (is_input, path == INPUT) {
+        (false, _) => look(path, PathKind::File),
+        (true, true) => Presence::Fits,
+        (true, false) => Presence::Missing,
+    })
 }
 
 /// Splits `PATH[:NAME][@DIGEST]`; `look` returns which paths exist.

@@ -4,16 +4,26 @@ use super::error::Unfit;
 
 /// The prefixes of names and paths.
 const SCHEMES: &str = "write a name such as debian:bookworm or docker://host/name:tag for a registry, or oci:DIR, \
-                       oci-archive:FILE or docker-archive:FILE for what is on this machine";
+                       oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME, podman:NAME, \
+                       containers-storage:NAME or containerd:DIR:NAME for what is on this machine";
+
+/// The kinds of source that this crate reads.
+const SCHEMES_READ: [&str; 8] = [
+    "containerd",
+    "containers-storage",
+    "docker",
+    "docker-archive",
+    "docker-daemon",
+    "oci",
+    "oci-archive",
+    "podman",
+];
 
 /// Words before a colon that other tools take for the kind of a source, and that no image on Docker
 /// Hub is called like.
-const OTHER_SCHEMES: [&str; 24] = [
+const OTHER_SCHEMES: [&str; 20] = [
     "archive",
-    "containerd",
-    "containers-storage",
     "dir",
-    "docker-daemon",
     "docker-dir",
     "docker-image",
     "docker-tar",
@@ -27,7 +37,6 @@ const OTHER_SCHEMES: [&str; 24] = [
     "ocidir",
     "ociarchive",
     "ostree",
-    "podman",
     "sif",
     "singularity",
     "tar",
@@ -55,14 +64,14 @@ pub(super) fn not_a_registry(text: &str) -> Option<Unfit> {
     if rest.split_once('/').is_some_and(|(port, _)| port.parse::<u16>().is_ok()) {
         return None;
     }
-    if matches!(scheme, "containers-storage" | "docker-daemon" | "podman" | "containerd" | "ostree" | "dir") {
+    if matches!(scheme, "ostree" | "dir") {
         return Some(Unfit::new(
             format!("`{scheme}:` is not read here"),
             "write the image to a file, with `docker save` or `skopeo copy`, and give docker-archive:FILE or \
              oci-archive:FILE",
         ));
     }
-    let is_known = ["oci", "oci-archive", "docker-archive", "docker"].contains(&scheme);
+    let is_known = SCHEMES_READ.contains(&scheme);
     if OTHER_SCHEMES.contains(&scheme) || (rest.starts_with("//") && scheme != "docker") {
         return Some(Unfit::new(format!("`{scheme}:` is no kind of source"), SCHEMES));
     }

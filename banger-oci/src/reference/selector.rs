@@ -22,6 +22,17 @@ pub enum Selector {
     },
 }
 
+impl Selector {
+    /// Writes the selector where nothing stands before it.
+    pub(super) fn fmt_bare(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Pinned { name, digest } => write!(f, "{name}@{digest}"),
+            Self::Only | Self::Digest(_) => fmt::Display::fmt(self, f),
+        }
+    }
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

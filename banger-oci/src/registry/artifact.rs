@@ -98,7 +98,7 @@ pub(crate) fn find_artifact(
     progress: &Progress,
     cancellation: &Cancellation,
 ) -> Result<Option<PulledArtifact>, PullError> {
-    if matches!(reference, Reference::DockerArchive { .. }) {
+    if matches!(reference, Reference::DockerArchive { .. } | Reference::Daemon { .. }) {
         return Ok(None);
     }
     let mut options = options.clone();

@@ -279,6 +279,46 @@ pub enum PullError {
         /// The message of the panic.
         message: String,
     },
+    /// The input that a reference means is missing, or is no archive.
+    #[error("the input is not usable: {reason}")]
+    Input {
+        /// The reason.
+        reason: String,
+        /// The next step.
+        advice: Advice,
+    },
+    /// A daemon of this machine does not export an image.
+    #[error("{socket} gives no image: {reason}")]
+    Daemon {
+        /// The socket of the daemon.
+        socket: Utf8PathBuf,
+        /// The reason.
+        reason: String,
+        /// The kind of failure.
+        kind: ErrorKind,
+        /// The next step.
+        advice: Advice,
+    },
+    /// The storage of another program on this machine cannot be read.
+    #[error("{path} cannot be read as a store of images: {reason}")]
+    LocalStore {
+        /// The directory or file.
+        path: Utf8PathBuf,
+        /// The reason.
+        reason: String,
+        /// The kind of failure.
+        kind: ErrorKind,
+        /// The next step.
+        advice: Advice,
+    },
+    /// The [`BlobSource`](crate::BlobSource) of the caller fails.
+    #[error("the given source cannot give {what}: {source}")]
+    BlobSource {
+        /// The blob, or the reference.
+        what: String,
+        /// The error.
+        source: Arc<io::Error>,
+    },
     /// The caller's [`Cancellation`](banger_tree::Cancellation) stopped the pull.
     #[error("the pull was cancelled")]
     Cancelled,
@@ -354,6 +394,10 @@ impl PullError {
             Self::PlatformMismatch { .. } => 121,
             Self::OverBudget { .. } => 134,
             Self::Panicked { .. } => 135,
+            Self::Input { .. } => 1160,
+            Self::Daemon { .. } => 1161,
+            Self::LocalStore { .. } => 1162,
+            Self::BlobSource { .. } => 1163,
         }
     }
 
@@ -401,6 +445,10 @@ impl PullError {
             Self::OverBudget { what, .. } => vec![what],
             Self::Ambiguous { images, .. } => images.iter_mut().flat_map(|image| &mut image.names).collect(),
             Self::PlatformMismatch { stated, found, .. } => vec![stated, found],
+            Self::Input { reason, .. } | Self::Daemon { reason, .. } | Self::LocalStore { reason, .. } => {
+                vec![reason]
+            }
+            Self::BlobSource { what, .. } => vec![what],
             Self::Reference(_)
             | Self::LayerCount { .. }
             | Self::Io { .. }

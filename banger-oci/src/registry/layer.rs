@@ -16,6 +16,7 @@ use crate::registry::download::{Download, FollowReader};
 use crate::registry::error::PullError;
 use crate::registry::manifest::{Descriptor, size_reason};
 use crate::registry::stop::PullStop;
+use crate::registry::streamed::{StreamedBlob, StreamedReader};
 
 /// A layer of an image: a tar, compressed as it was published. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub(crate) enum Content {
     Stored(Arc<Stored>),
     /// The network.
     Download(Arc<Download>),
+    /// Bytes that are brought or made while they are read.
+    Streamed(Arc<StreamedBlob>),
 }
 
 /// Bytes in a file of this machine.
@@ -70,6 +73,7 @@ impl LayerSource for Layer {
         let outcome = match &self.content {
             Content::Stored(stored) => stored.cached.as_ref().map_or(Ok(()), CachedBlob::remove),
             Content::Download(download) => download.discard(),
+            Content::Streamed(_) => Ok(()),
         };
         outcome.map_err(PullError::into_io)
     }
@@ -87,6 +91,7 @@ impl Layer {
     pub fn open(&self) -> Result<LayerReader, PullError> {
         Ok(LayerReader(match &self.content {
             Content::Download(download) => Source::Follow(download.reader()),
+            Content::Streamed(blob) => Source::Streamed(Box::new(blob.reader()?)),
             Content::Stored(stored) => {
                 if stored.len != self.descriptor.size {
                     return Err(
@@ -109,7 +114,8 @@ impl Layer {
         match &self.content {
             Content::Download(download) => download.wait(),
             Content::Stored(stored) if stored.verified.load(Ordering::Acquire) => Ok(()),
-            Content::Stored(stored) => {
+            Content::Streamed(blob) if blob.verified.load(Ordering::Acquire) => Ok(()),
+            Content::Stored(_) | Content::Streamed(_) => {
                 let mut reader = self.open()?;
                 let mut buffer = vec![0; READ_LEN];
                 loop {
@@ -119,11 +125,22 @@ impl Layer {
                         Err(error) => {
                             return Err(PullError::from_io(&error)
                                 .cloned()
-                                .unwrap_or_else(|| PullError::io("read", &stored.path)(error)));
+                                .unwrap_or_else(|| PullError::io("read", self.place())(error)));
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+impl Layer {
+    /// Returns the place of the bytes, for errors.
+    fn place(&self) -> &Utf8Path {
+        match &self.content {
+            Content::Stored(stored) => &stored.path,
+            Content::Streamed(blob) => blob.origin.as_str().into(),
+            Content::Download(_) => "the network".into(),
         }
     }
 }
@@ -221,6 +238,7 @@ pub struct LayerReader(Source);
 enum Source {
     Follow(FollowReader),
     Stored(Box<StoredReader>),
+    Streamed(Box<StreamedReader>),
 }
 
 impl fmt::Debug for LayerReader {
@@ -234,6 +252,7 @@ impl Read for LayerReader {
         match &mut self.0 {
             Source::Follow(reader) => reader.read(buffer),
             Source::Stored(reader) => reader.read(buffer),
+            Source::Streamed(reader) => reader.read(buffer),
         }
     }
 }

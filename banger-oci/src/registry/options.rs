@@ -1,5 +1,6 @@
 //! Options and limits of a pull.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use banger_tree::{Budget, ChildSetup, Cost, OverBudget, Setting};
@@ -9,6 +10,8 @@ use crate::platform::Platform;
 use crate::registry::auth::CredentialSource;
 use crate::registry::cap::Cap;
 use crate::registry::error::PullError;
+use crate::registry::local_sources::LocalSources;
+use crate::registry::source::{ArchiveInput, BlobSource};
 use crate::registry::wanted::Wanted;
 
 /// How an image is pulled.
@@ -62,6 +65,12 @@ pub struct PullOptions {
     pub max_config_bytes: u64,
     /// The largest total of compressed layers. Default: 1 TiB.
     pub max_download_bytes: u64,
+    /// Where the daemons and the storage of this machine are. Default: nothing is known.
+    pub local: LocalSources,
+    /// The archive for `docker-archive:-` and `oci-archive:-`. Default: none.
+    pub input: Option<ArchiveInput>,
+    /// Gives all blobs, in the place of the source that the reference names. Default: none.
+    pub blob_source: Option<Arc<dyn BlobSource>>,
     /// The kind of content.
     pub(crate) wanted: Wanted,
 }
@@ -87,6 +96,9 @@ banger_tree::setters! {
         with_max_manifest_bytes => max_manifest_bytes: u64,
         with_max_config_bytes => max_config_bytes: u64,
         with_max_download_bytes => max_download_bytes: u64,
+        with_local => local: LocalSources,
+        with_input => input: Option<ArchiveInput>,
+        with_blob_source => blob_source: Option<Arc<dyn BlobSource>>,
     }
 }
 
@@ -135,6 +147,9 @@ impl Default for PullOptions {
             max_manifest_bytes: 4 << 20,
             max_config_bytes: 16 << 20,
             max_download_bytes: 1 << 40,
+            local: LocalSources::default(),
+            input: None,
+            blob_source: None,
             wanted: Wanted::Image,
         }
     }

@@ -20,7 +20,8 @@ use crate::registry::options::PullOptions;
 use crate::registry::resolver::{Chosen, Resolver};
 use crate::registry::slots::{ReadPermit, RunningPull};
 use crate::registry::source::{
-    Archive, ArchiveFiles, ArchiveKind, DirFiles, DockerArchive, Fetcher, ImageSource, Layout, Remote,
+    Archive, ArchiveFiles, ArchiveKind, Brought, ContainersStorage, DirFiles, DockerArchive, Fetcher,
+    INPUT_NAME, ImageSource, Layout, Remote, export, export_name, no_input, open_containerd,
 };
 use crate::registry::stop::PullStop;
 use crate::registry::trace::trace;
@@ -116,21 +117,34 @@ pub(crate) fn find_image(
     let progress = &progress.guarded(stop);
     progress.emit(PullEvent::Resolving { reference: reference.to_string() });
     stop.check()?;
-    let source: Box<dyn ImageSource> = match reference {
-        Reference::Registry(registry) => {
+    let source: Box<dyn ImageSource> = match (reference, &options.blob_source) {
+        (_, Some(source)) => Box::new(Brought::new(source, reference, options, progress, stop)),
+        (Reference::Registry(registry), None) => {
             Box::new(Remote::new(engine, registry, cache, options, progress, stop)?)
         }
-        Reference::OciLayout { dir, selector } => {
+        (Reference::OciLayout { dir, selector }, None) => {
             check_directory(dir)?;
             Box::new(Layout::new(DirFiles(dir.clone()), selector, options, progress))
         }
-        Reference::OciArchive { file, selector } => {
-            let archive = Archive::open(file, ArchiveKind::Layout, cache, options, stop)?;
+        (Reference::OciArchive { file, selector }, None) => {
+            let archive = archive(reference, file, ArchiveKind::Layout, cache, options, stop)?;
             Box::new(Layout::new(ArchiveFiles(archive), selector, options, progress))
         }
-        Reference::DockerArchive { file, selector } => {
-            let archive = Archive::open(file, ArchiveKind::Docker, cache, options, stop)?;
+        (Reference::DockerArchive { file, selector }, None) => {
+            let archive = archive(reference, file, ArchiveKind::Docker, cache, options, stop)?;
             Box::new(DockerArchive::new(&archive, selector, options, progress, stop)?)
+        }
+        (Reference::Daemon { daemon, name }, None) => {
+            let (file, selector) = export(engine, *daemon, name, cache, options, stop)?;
+            let path = export_name(*daemon, name);
+            let archive = Archive::of_file(&path, file, ArchiveKind::Docker, cache, options, stop)?;
+            Box::new(DockerArchive::new(&archive, &selector, options, progress, stop)?)
+        }
+        (Reference::ContainersStorage { root, selector }, None) => {
+            Box::new(ContainersStorage::open(root.as_deref(), selector, options, progress, stop)?)
+        }
+        (Reference::Containerd { dir, namespace, selector }, None) => {
+            Box::new(open_containerd(dir, namespace, selector, options, progress)?)
         }
     };
     let outcome = find(&*source, reference, options, progress, stop);
@@ -174,7 +188,11 @@ impl Chosen {
         options: &PullOptions,
         progress: &Progress,
     ) -> Result<Vec<Layer>, PullError> {
-        let descriptors = &self.manifest.layers;
+        let own = match options.wanted {
+            Wanted::Image => source.own_layers(&self.manifest, &self.config)?,
+            Wanted::Artifact(_) => None,
+        };
+        let descriptors = own.as_ref().unwrap_or(&self.manifest.layers);
         let of_blobs: Vec<Digest>;
         let diff_ids = match options.wanted {
             Wanted::Image => &self.config.rootfs.diff_ids,
@@ -229,6 +247,23 @@ impl Chosen {
             })
             .collect())
     }
+}
+
+/// Opens the archive of a reference: a file, or the input.
+fn archive(
+    reference: &Reference,
+    file: &Utf8Path,
+    kind: ArchiveKind,
+    cache: &BlobCache,
+    options: &PullOptions,
+    stop: &PullStop,
+) -> Result<Archive, PullError> {
+    if !reference.is_input() {
+        return Archive::open(file, kind, cache, options, stop);
+    }
+    let input = options.input.as_ref().ok_or_else(no_input)?;
+    let file = input.file(cache, options.download_cap(), stop)?;
+    Archive::of_file(INPUT_NAME.into(), file, kind, cache, options, stop)
 }
 
 /// Fails if `dir` is not a directory.

@@ -321,7 +321,9 @@ impl<'a> Resolver<'a> {
             count,
             images,
             advice: Advice::new(match self.reference {
-                Reference::Registry(_) => "choose one by its digest, as in NAME@sha256:…",
+                Reference::Registry(_) | Reference::ContainersStorage { .. } => {
+                    "choose one by its digest, as in NAME@sha256:…"
+                }
                 _ => {
                     "choose one by its full name behind the path (PATH:NAME), by its tag where no other has that \
                      tag, or by PATH@sha256:…"

@@ -3,23 +3,42 @@
 use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::registry::config::ImageConfig;
 use crate::registry::error::PullError;
 use crate::registry::layer::Content;
-use crate::registry::manifest::{Descriptor, ImageIndex};
+use crate::registry::manifest::{Descriptor, ImageIndex, ImageManifest};
 use crate::registry::secrets::Secrets;
 
 mod archive;
+mod archive_input;
+mod archive_reading;
+mod blob_source;
+mod brought;
+mod containerd;
+mod containers_storage;
+mod daemon;
 mod docker_archive;
 mod docker_legacy;
 mod docker_reading;
+mod file_blobs;
 mod layout;
 mod names;
 mod no_image;
 mod remote;
+mod storage_index;
+mod tar_split;
 mod window;
 
 pub(crate) use archive::{Archive, ArchiveKind};
+pub use archive_input::ArchiveInput;
+pub(crate) use archive_input::{INPUT_NAME, no_input};
+pub use blob_source::BlobSource;
+pub(crate) use brought::Brought;
+pub(crate) use containerd::open_containerd;
+pub(crate) use containers_storage::ContainersStorage;
+pub(crate) use daemon::{export, export_name};
 pub(crate) use docker_archive::DockerArchive;
+pub use file_blobs::FileBlobs;
 pub(crate) use layout::{ArchiveFiles, DirFiles, Layout};
 pub(crate) use names::names_of;
 pub(crate) use no_image::NoImage;
@@ -54,6 +73,15 @@ pub(crate) trait ImageSource {
 
     /// An image configuration.
     fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError>;
+
+    /// Returns the layers as this source has them, if it has them in another form than the manifest says.
+    fn own_layers(
+        &self,
+        _manifest: &ImageManifest,
+        _config: &ImageConfig,
+    ) -> Result<Option<Vec<Descriptor>>, PullError> {
+        Ok(None)
+    }
 
     /// The layers of the image chosen, in their order.
     fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError>;

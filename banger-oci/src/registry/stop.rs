@@ -31,6 +31,11 @@ impl PullStop {
         Self { cancellation: cancellation.child(), reason: Arc::default() }
     }
 
+    /// A stop for a part of the pull: it is set with this one, and does not set this one.
+    pub(crate) fn child(&self) -> Self {
+        Self { cancellation: self.cancellation.child(), reason: Arc::clone(&self.reason) }
+    }
+
     /// Stops the pull.
     pub(crate) fn cancel(&self) {
         self.cancellation.cancel();

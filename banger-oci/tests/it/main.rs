@@ -17,15 +17,23 @@ mod model;
 #[cfg(feature = "registry")]
 mod pull_archives;
 #[cfg(feature = "registry")]
+mod pull_brought;
+#[cfg(feature = "registry")]
 mod pull_cache;
 #[cfg(feature = "registry")]
 mod pull_cache_places;
 #[cfg(feature = "registry")]
 mod pull_choice;
 #[cfg(feature = "registry")]
+mod pull_containerd;
+#[cfg(feature = "registry")]
+mod pull_daemon;
+#[cfg(feature = "registry")]
 mod pull_documents;
 #[cfg(feature = "registry")]
 mod pull_hostile;
+#[cfg(feature = "registry")]
+mod pull_input;
 #[cfg(feature = "registry")]
 mod pull_local;
 #[cfg(feature = "registry")]
@@ -35,5 +43,9 @@ mod pull_registry;
 #[cfg(feature = "registry")]
 mod pull_slow;
 #[cfg(feature = "registry")]
+mod pull_storage;
+#[cfg(feature = "registry")]
 mod pull_support;
+#[cfg(feature = "registry")]
+mod source_support;
 mod tarball;

@@ -30,7 +30,7 @@ pub enum KernelSourceName {
 }
 
 /// Starts of texts that are references. A name of a registry without a start is a path.
-const REFERENCES: [&str; 7] = [
+const REFERENCES: [&str; 8] = [
     "oci:",
     "oci-archive:",
     "docker:",
@@ -38,6 +38,7 @@ const REFERENCES: [&str; 7] = [
     "docker-daemon:",
     "podman:",
     "containers-storage:",
+    "containerd:",
 ];
 const ADDRESSES: [&str; 2] = ["http://", "https://"];
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from . import _abi
+from ._files import readable_fd
 from ._native import call, library, text
 
 if TYPE_CHECKING:
+    from ._files import OpenFile
     from ._native import HostPath
 
 _NUMBERS = {
@@ -118,6 +120,20 @@ class DownloadOptions(TypedDict, total=False):
     """Largest total of compressed layers."""
     max_urls: int
     """Most addresses of foreign layers that are tried."""
+    docker_host: str
+    """Socket of docker for "docker-daemon:NAME": a path, or "unix://" and a path."""
+    podman_host: str
+    """Socket of podman for "podman:NAME", in the same form."""
+    storage_root: HostPath
+    """Directory of the storage for "containers-storage:NAME"."""
+    user_sources: bool
+    """Whether sockets and storage are looked for where docker and podman have them. Default: false."""
+    input_fd: OpenFile
+    """File with the archive for "docker-archive:-" and "oci-archive:-". A file object without a descriptor
+    is copied to a temporary file."""
+    blob_fd: Mapping[str, OpenFile]
+    """Blobs by their digests, "sha256:HEX", in regular files. With blobs no registry is asked: the reference
+    has the digest of the manifest, and every byte is checked."""
 
 
 class PullOptions(FileSystemOptions, DownloadOptions, total=False):
@@ -379,12 +395,24 @@ def options_of(values: Mapping[str, Any]) -> Iterator[int | None]:
         yield None
         return
     pointer = ctypes.c_void_p(library.banger_options_new())
-    try:
+    with ExitStack() as files:
+        files.callback(library.banger_options_free, pointer)
         for name, value in given.items():
-            _set(pointer, name, value)
+            _set(pointer, name, _described(name, value, files))
         yield pointer.value
-    finally:
-        library.banger_options_free(pointer)
+
+
+def _described(name: str, value: Any, files: ExitStack) -> Any:
+    """Returns what the library takes for open files: numbers of descriptors, which `files` keeps open."""
+    if name == "input_fd":
+        return _descriptor(value, files)
+    if name == "blob_fd":
+        return [f"{digest}={_descriptor(file, files)}" for digest, file in value.items()]
+    return value
+
+
+def _descriptor(file: Any, files: ExitStack) -> int:
+    return file if isinstance(file, int) else files.enter_context(readable_fd(file))
 
 
 def _set(pointer: ctypes.c_void_p, name: str, value: Any) -> None:

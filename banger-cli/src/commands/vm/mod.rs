@@ -129,6 +129,8 @@ pub(super) fn image(
     let mut request = PullRequest::new(name.parse::<banger::Reference>()?);
     // Who runs the command has logged in by docker or podman.
     request.pull.credentials = banger::CredentialSource::User;
+    // The standard input belongs to the program in the guest.
+    crate::commands::sources::of_user(&mut request.pull);
     request.source_date_epoch = banger::source_date_epoch()?;
     let pulled = banger::pull(&request, dirs, events, flag.cancellation())?;
     Ok(store.open(pulled.record.id.as_str(), flag.cancellation())?)

@@ -36,6 +36,9 @@ impl Failure for PullError {
             Self::TooLarge { .. } | Self::OverBudget { .. } => ErrorKind::Limit,
             Self::Io { source, .. } => ErrorKind::of_io(source),
             Self::CacheDamaged { source, .. } => source.kind(),
+            Self::Input { .. } => ErrorKind::Argument,
+            Self::Daemon { kind, .. } | Self::LocalStore { kind, .. } => *kind,
+            Self::BlobSource { source, .. } => ErrorKind::of_io(source),
             Self::Environment { .. } | Self::Panicked { .. } => ErrorKind::Internal,
             Self::Cancelled => ErrorKind::Cancelled,
         }
@@ -46,6 +49,7 @@ impl Failure for PullError {
             Self::Unreachable { is_transient, .. } => *is_transient,
             Self::Status { status, .. } => is_transient_status(*status),
             Self::TooSlow { .. } => true,
+            Self::LocalStore { kind, .. } => *kind == ErrorKind::InUse,
             Self::CacheDamaged { source, .. } => source.is_transient(),
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::Interrupted | io::ErrorKind::TimedOut)
@@ -60,6 +64,9 @@ impl Failure for PullError {
             Self::Ambiguous { advice, .. }
             | Self::Unreachable { advice, .. }
             | Self::TooSlow { advice, .. }
+            | Self::Input { advice, .. }
+            | Self::Daemon { advice, .. }
+            | Self::LocalStore { advice, .. }
             | Self::CachePlace { advice, .. } => Some(advice.clone()),
             Self::Layout { advice, .. } => advice.clone(),
             Self::CacheDamaged { source, .. } => source.advice(),
@@ -125,7 +132,10 @@ impl Failure for PullError {
             Self::CredentialFile { path, .. }
             | Self::Layout { path, .. }
             | Self::Io { path, .. }
+            | Self::LocalStore { path, .. }
             | Self::CachePlace { path, .. } => context.with("path", path),
+            Self::Daemon { socket, .. } => context.with("path", socket),
+            Self::BlobSource { what, .. } => context.with("what", what),
             Self::Realm { registry, realm, .. } => context.with("host", registry).with("realm", realm),
             Self::Status { host, status, method, path, .. } => {
                 context.with("host", host).with("status", status).with("method", method).with("path", path)
@@ -146,15 +156,17 @@ impl Failure for PullError {
             | Self::NotAnImage { what, .. }
             | Self::Schema1 { what }
             | Self::TooSlow { what, .. } => context.with("what", what),
-            Self::Reference(_) | Self::Environment { .. } | Self::Panicked { .. } | Self::Cancelled => {
-                context
-            }
+            Self::Reference(_)
+            | Self::Environment { .. }
+            | Self::Input { .. }
+            | Self::Panicked { .. }
+            | Self::Cancelled => context,
         }
     }
 
     fn os_error(&self) -> Option<i32> {
         match self {
-            Self::Io { source, .. } => source.raw_os_error(),
+            Self::Io { source, .. } | Self::BlobSource { source, .. } => source.raw_os_error(),
             Self::CacheDamaged { source, .. } => source.os_error(),
             _ => None,
         }

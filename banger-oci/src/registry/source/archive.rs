@@ -15,6 +15,7 @@ use banger_tree::{Budget, Cost};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::NoImage;
+use super::archive_reading::{Metered, SharedFile};
 use super::window::{WINDOW_LEN, Window};
 use crate::decompress::{Compression, decompressor, detect};
 use crate::foreign_format::{ForeignFormat, ROOT_NAMES};
@@ -118,6 +119,20 @@ impl Archive {
             return Err(unusable("it is not a regular file".to_owned()));
         }
         let file = File::open(path).map_err(PullError::io("open", path))?;
+        Self::of_file(path, file, kind, cache, options, cancel)
+    }
+
+    /// Reads the table of contents of a tar in an open regular file; `path` names it in errors.
+    pub(crate) fn of_file(
+        path: &Utf8Path,
+        file: File,
+        kind: ArchiveKind,
+        cache: &BlobCache,
+        options: &PullOptions,
+        cancel: &PullStop,
+    ) -> Result<Self, PullError> {
+        let unusable = |reason: String| PullError::layout(path, reason);
+        let total = file.metadata().map_err(PullError::io("read", path))?.len();
         let mut head = Vec::new();
         Window::new(&file).take(HEAD_LEN).read_to_end(&mut head).map_err(PullError::io("read", path))?;
         if let Some((format, compression)) = ForeignFormat::of_compressed(&head) {
@@ -138,9 +153,9 @@ impl Archive {
             cancel: cancel.clone(),
         };
         if compression == Compression::None {
-            archive.index_in_place(metadata.len())?;
+            archive.index_in_place(total)?;
         } else {
-            let eager = metadata.len().saturating_mul(EAGER_FACTOR).saturating_add(EAGER_BYTES);
+            let eager = total.saturating_mul(EAGER_FACTOR).saturating_add(EAGER_BYTES);
             archive.index_packed(eager)?;
         }
         match archive.index.any {
@@ -355,14 +370,9 @@ impl Archive {
 
     /// A reader of the archive from its start, decompressed.
     fn unpacking(&self) -> Result<TarReader<BufReader<Metered>>, PullError> {
-        let inner = decompressor(SharedFile { file: Arc::clone(&self.file), position: 0 })
+        let inner = decompressor(SharedFile::new(Arc::clone(&self.file)))
             .map_err(|error| self.unusable(error.to_string()))?;
-        let metered = Metered {
-            inner,
-            budget: self.budget.clone(),
-            cancel: self.cancel.clone(),
-            path: self.path.clone(),
-        };
+        let metered = Metered::new(inner, &self.budget, &self.cancel, &self.path);
         Ok(TarReader::new(BufReader::with_capacity(READ_LEN, metered), TarLimits::default()))
     }
 
@@ -439,38 +449,6 @@ impl ArchiveIndex {
 /// Returns whether a name identifies the kind of an archive: these names are always kept.
 fn is_special(name: &[u8]) -> bool {
     [&b"index.json"[..], b"oci-layout", b"manifest.json", b"repositories"].contains(&name)
-}
-
-/// Reads a file from its start without moving the offset that others see.
-struct SharedFile {
-    file: Arc<File>,
-    position: u64,
-}
-
-impl Read for SharedFile {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.file.read_at(buffer, self.position)?;
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
-/// Charges the decompressed bytes, and ends when the pull is cancelled.
-struct Metered {
-    inner: Box<dyn Read + Send>,
-    budget: Budget,
-    cancel: PullStop,
-    path: Utf8PathBuf,
-}
-
-impl Read for Metered {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.cancel.check().map_err(PullError::into_io)?;
-        let count = self.inner.read(buffer)?;
-        let charged = self.budget.charge(Cost::InflatedBytes, count as u64);
-        charged.map_err(|over| PullError::over_budget(self.path.as_str())(over).into_io())?;
-        Ok(count)
-    }
 }
 
 /// Returns a name in the spelling of the index: no leading slash, no empty, `.` or `..` components. `None` if

@@ -108,11 +108,19 @@ pub(crate) struct Layout<F> {
     selector: Selector,
     options: PullOptions,
     progress: Progress,
+    /// The images, where no `index.json` lists them.
+    given: Option<ImageIndex>,
 }
 
 impl<F: LayoutFiles> Layout<F> {
     pub(crate) fn new(files: F, selector: &Selector, options: &PullOptions, progress: &Progress) -> Self {
-        Self { files, selector: selector.clone(), options: options.clone(), progress: progress.clone() }
+        let (selector, options, progress) = (selector.clone(), options.clone(), progress.clone());
+        Self { files, selector, options, progress, given: None }
+    }
+
+    /// Takes the images from `index`.
+    pub(crate) fn with_index(self, index: ImageIndex) -> Self {
+        Self { given: Some(index), ..self }
     }
 
     fn unusable(&self, reason: impl Into<String>) -> PullError {
@@ -120,6 +128,9 @@ impl<F: LayoutFiles> Layout<F> {
     }
 
     fn index(&self) -> Result<ImageIndex, PullError> {
+        if let Some(given) = &self.given {
+            return Ok(given.clone());
+        }
         let Some(stored) = self.files.open("index.json")? else {
             let reason = "it has no index.json, so it is no OCI image layout";
             return Err(self.files.instead().error(self.files.path(), reason));

@@ -48,6 +48,11 @@ fn agreement(name: &str, wanted: &str) -> Option<Agreement> {
     (same || tag_of(name) == Some(wanted)).then_some(Agreement::Tag)
 }
 
+/// Returns whether two names are one, where a missing host, `library/` and tag are filled in.
+pub(super) fn is_same_name(name: &str, wanted: &str) -> bool {
+    name == wanted || canonical(name).is_some_and(|name| canonical(wanted) == Some(name))
+}
+
 fn canonical(name: &str) -> Option<RegistryReference> {
     RegistryReference::parse(name).ok()
 }

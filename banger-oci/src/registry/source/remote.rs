@@ -114,7 +114,7 @@ impl Fetcher {
                 Content::Download(download) if download.was_resumed() => {
                     found |= download.wait().is_ok() && download.take_roll_back();
                 }
-                Content::Download(_) => {}
+                Content::Download(_) | Content::Streamed(_) => {}
             }
         }
         for layer in layers {
