@@ -7,12 +7,14 @@ pub(crate) mod image_build;
 pub(crate) mod kernel;
 mod patience;
 mod places;
+pub(crate) mod registry;
 mod rootfs;
 pub(crate) mod vm;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use patience::PatienceArguments;
+use places::output_file;
 pub(crate) use places::{CacheArguments, StateArguments};
 pub(crate) use rootfs::{
     BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments,
@@ -80,6 +82,12 @@ pub(crate) enum Command {
     /// Talk to the agent in a running guest.
     #[command(subcommand)]
     Guest(guest::GuestCommand),
+    /// Log in to a registry, for banger, podman and docker.
+    #[command(after_help = examples::LOGIN)]
+    Login(Box<registry::LoginArguments>),
+    /// Log out of a registry; print the names of the registries.
+    #[command(after_help = examples::LOGOUT)]
+    Logout(registry::LogoutArguments),
     /// Show what this machine has and lacks; exit with status 1 if the directories cannot be used.
     #[command(after_help = examples::DOCTOR)]
     Doctor {
@@ -107,6 +115,9 @@ pub(crate) enum ImageCommand {
     /// Pull an image and build its ext4 file; print the file's path.
     #[command(after_help = examples::PULL)]
     Pull(Box<PullArguments>),
+    /// Show what the manifest and the configuration of an image tell, without a download of its layers.
+    #[command(after_help = examples::INSPECT)]
+    Inspect(Box<registry::InspectArguments>),
     /// Build an image from another one by steps in a virtual machine; print the file's path.
     #[command(after_help = examples::IMAGE_BUILD)]
     Build(Box<image_build::ImageBuildArguments>),
@@ -257,13 +268,13 @@ pub(crate) struct PullArguments {
     /// Build the image again even if it is up to date; replace FILE if it exists.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Use http for any registry. A registry on this machine is tried with http if https does not
-    /// answer.
-    #[arg(long)]
-    pub(crate) plain_http: bool,
-    /// Trust the certificates in this PEM file, besides those of the system.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_cert: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: registry::PolicyArguments,
+    /// Print nothing but the path of the file, and errors.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) registry: registry::RegistryArguments,
     /// Download N layers at a time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
@@ -308,14 +319,6 @@ pub(crate) struct KernelRefArguments {
     /// prefix of an id of an imported kernel.
     #[arg(long, value_name = "KERNEL")]
     pub(crate) kernel_ref: Option<String>,
-}
-
-/// Returns the path of an ext4 file that is to be written, which `-` is not taken for.
-fn output_file(text: &str) -> Result<Utf8PathBuf, String> {
-    match text {
-        "-" => Err("an ext4 file cannot go to standard output; write ./- for a file of that name".to_owned()),
-        path => Ok(path.into()),
-    }
 }
 
 /// The file system that is written.

@@ -17,8 +17,9 @@ use crate::failure::CommandError;
 
 /// The options that are not called as the library's setting is. All others are: `max_tar_bytes` is
 /// `--max-tar`, `no_dereference` is `--no-dereference`.
-const FLAGS: [(&str, &str); 15] = [
+const FLAGS: [(&str, &str); 17] = [
     ("cache", "--cache-dir"),
+    ("credentials", "`banger login`"),
     ("dir", "--guest-dir"),
     ("docker_host", "DOCKER_HOST"),
     ("empty_directories", "--dir"),
@@ -28,6 +29,7 @@ const FLAGS: [(&str, &str); 15] = [
     ("layout", "DIR"),
     ("max_copy_bytes", "--max-size"),
     ("podman_host", "CONTAINER_HOST"),
+    ("policy", "--pull"),
     ("scratch_dir", "TMPDIR"),
     ("source", "SOURCE"),
     ("source_date_epoch", "SOURCE_DATE_EPOCH"),

@@ -48,6 +48,10 @@ fn note(printer: &Printer, event: &Event) {
     match event {
         Event::Warning { message } => printer.warning(message),
         Event::PullWaiting { name } => printer.note(&format!("waiting for another pull of {name}")),
+        Event::EndpointChosen { endpoint } => printer.note(&format!("the image comes from {endpoint}")),
+        Event::EndpointSkipped { endpoint, reason } => {
+            printer.warning(&format!("{endpoint} is passed over: {reason}"));
+        }
         Event::Step { step, steps, text, cached } => {
             let state = if *cached { " (done before)" } else { "" };
             printer.note(&format!("step {step}/{steps}: {text}{state}"));

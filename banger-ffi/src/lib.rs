@@ -25,6 +25,7 @@ pub mod options;
 pub mod plan;
 pub mod pull;
 pub mod register;
+pub mod registry;
 mod request;
 pub mod rootfs;
 pub mod rootfs_edit;

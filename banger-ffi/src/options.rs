@@ -256,6 +256,26 @@ pub enum banger_option {
     /// List of texts, "sha256:HEX=FD": blobs in open regular files, in the place of the source that the reference
     /// names. The reference has the digest of the manifest. The call makes copies of the descriptors.
     BANGER_OPT_BLOB_FD = 285,
+    /// Text: whether the registries.conf and certs.d of podman and docker on this machine are read: "none" or "user".
+    /// Default: "none".
+    BANGER_OPT_REGISTRIES = 290,
+    /// List of texts: files in the format of registries.conf, version 2, in their order. It excludes REGISTRIES.
+    BANGER_OPT_REGISTRIES_CONF = 291,
+    /// List of texts: directories with a subdirectory of certificates for each registry, HOST:PORT.
+    BANGER_OPT_CERTS_DIR = 292,
+    /// Text: directory of certificates for all registries: *.crt are trusted, NAME.cert and NAME.key are the client's.
+    BANGER_OPT_CERT_DIR = 293,
+    /// Text: PEM file with a certificate for registries that ask for one; CLIENT_KEY goes with it.
+    BANGER_OPT_CLIENT_CERT = 294,
+    /// Text: PEM file with the private key; CLIENT_CERT goes with it.
+    BANGER_OPT_CLIENT_KEY = 295,
+    /// Text: address of a proxy, "http://", "https://", "socks5://" or "socks5h://", or "environment" for the proxies
+    /// that the environment names. Default: no proxy.
+    BANGER_OPT_PROXY = 296,
+    /// Text: hosts without a proxy, with commas between them; PROXY goes with it.
+    BANGER_OPT_NO_PROXY = 297,
+    /// Text: when a registry is asked: "always", "missing" or "never". Default: "always".
+    BANGER_OPT_PULL_POLICY = 298,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
@@ -400,6 +420,15 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_USER_SOURCES, ValueKind::Flag),
     (BANGER_OPT_INPUT_FD, ValueKind::Number),
     (BANGER_OPT_BLOB_FD, ValueKind::List),
+    (BANGER_OPT_REGISTRIES, ValueKind::Text),
+    (BANGER_OPT_REGISTRIES_CONF, ValueKind::List),
+    (BANGER_OPT_CERTS_DIR, ValueKind::List),
+    (BANGER_OPT_CERT_DIR, ValueKind::Text),
+    (BANGER_OPT_CLIENT_CERT, ValueKind::Text),
+    (BANGER_OPT_CLIENT_KEY, ValueKind::Text),
+    (BANGER_OPT_PROXY, ValueKind::Text),
+    (BANGER_OPT_NO_PROXY, ValueKind::Text),
+    (BANGER_OPT_PULL_POLICY, ValueKind::Text),
 ];
 
 #[derive(Debug)]

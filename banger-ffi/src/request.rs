@@ -6,8 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::guest::NetworkConfig;
 use pipeline::{
     BuildRequest, ChildSetup, Cost, Credential, CredentialSource, GuestBinary, GuestOptions, ImageSize,
-    Limits, OutputFd, PullOptions, PullRequest, Reference, RegisterRequest, Uuid, parse_init_mode,
-    parse_uuid,
+    Limits, OutputFd, ProxySettings, PullOptions, PullRequest, Reference, RegisterRequest, RegistriesConfig,
+    Uuid, parse_init_mode, parse_uuid,
 };
 
 use crate::error::Fault;
@@ -109,27 +109,13 @@ pub(crate) fn guest_options(given: &OptionReader<'_>) -> Result<GuestOptions, Fa
 
 /// Returns how an image or a kernel is downloaded.
 pub(crate) fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
-    let mut options = PullOptions::default();
-    options.child_setup = ChildSetup::new(unblock_in_child);
+    let mut options = connection_options(given)?;
     options.platform = given.parsed(BANGER_OPT_PLATFORM)?;
     if let Some(jobs) = given.number::<u16>(BANGER_OPT_JOBS)? {
         options.jobs = usize::from(jobs);
     }
-    options.plain_http = given.flag(BANGER_OPT_PLAIN_HTTP).unwrap_or(false);
-    options.ca_cert = path(given, BANGER_OPT_CA_CERT);
+    options.policy = given.parsed_text(BANGER_OPT_PULL_POLICY)?.unwrap_or_default();
     options.credentials = credentials(given)?;
-    put(&mut options.attempts, given.number(BANGER_OPT_ATTEMPTS)?);
-    for (time, key) in [
-        (&mut options.backoff, BANGER_OPT_BACKOFF_MS),
-        (&mut options.max_backoff, BANGER_OPT_MAX_BACKOFF_MS),
-        (&mut options.connect_timeout, BANGER_OPT_CONNECT_TIMEOUT_MS),
-        (&mut options.stall_timeout, BANGER_OPT_STALL_TIMEOUT_MS),
-        (&mut options.rate_window, BANGER_OPT_RATE_WINDOW_MS),
-        (&mut options.max_wait, BANGER_OPT_MAX_WAIT_MS),
-        (&mut options.max_time, BANGER_OPT_MAX_TIME_MS),
-    ] {
-        put(time, given.number(key)?.map(Duration::from_millis));
-    }
     for (limit, key) in [
         (&mut options.min_rate_bytes, BANGER_OPT_MIN_RATE_BYTES),
         (&mut options.max_manifest_bytes, BANGER_OPT_MAX_MANIFEST_BYTES),
@@ -138,11 +124,124 @@ pub(crate) fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Faul
     ] {
         put(limit, given.number(key)?);
     }
+    put(&mut options.rate_window, given.number(BANGER_OPT_RATE_WINDOW_MS)?.map(Duration::from_millis));
     if let Some(urls) = given.number(BANGER_OPT_MAX_URLS)? {
         options.budget = options.budget.with_limit(Cost::Urls, urls);
     }
     set_sources(&mut options, given)?;
     Ok(options)
+}
+
+/// Returns how a registry is reached.
+fn connection_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
+    let mut options = PullOptions::default();
+    let files = given.list(BANGER_OPT_REGISTRIES_CONF);
+    match (given.text(BANGER_OPT_REGISTRIES), files) {
+        (None | Some("none"), []) => {}
+        (None, files) => {
+            let files: Vec<Utf8PathBuf> = files.iter().map(Utf8PathBuf::from).collect();
+            options.registries = RegistriesConfig::read(&files)?;
+        }
+        (Some("user"), []) => {
+            let user = PullOptions::of_user()?;
+            (options.registries, options.certs_dirs) = (user.registries, user.certs_dirs);
+        }
+        (Some("none" | "user"), _) => {
+            return Err(Fault::argument(format!(
+                "{BANGER_OPT_REGISTRIES:?} and {BANGER_OPT_REGISTRIES_CONF:?} exclude each other"
+            )));
+        }
+        (Some(other), _) => {
+            return Err(Fault::argument(format!(
+                "{BANGER_OPT_REGISTRIES:?} cannot be {other:?}: it is \"none\" or \"user\""
+            )));
+        }
+    }
+    options.child_setup = ChildSetup::new(unblock_in_child);
+    options.plain_http = given.flag(BANGER_OPT_PLAIN_HTTP).unwrap_or(false);
+    options.ca_cert = path(given, BANGER_OPT_CA_CERT);
+    let certs_dirs = given.list(BANGER_OPT_CERTS_DIR);
+    if !certs_dirs.is_empty() {
+        options.certs_dirs = certs_dirs.iter().map(Utf8PathBuf::from).collect();
+    }
+    options.cert_dir = path(given, BANGER_OPT_CERT_DIR);
+    options.client_cert = path(given, BANGER_OPT_CLIENT_CERT);
+    options.client_key = path(given, BANGER_OPT_CLIENT_KEY);
+    options.proxy = proxy(given)?;
+    put(&mut options.attempts, given.number(BANGER_OPT_ATTEMPTS)?);
+    for (time, key) in [
+        (&mut options.backoff, BANGER_OPT_BACKOFF_MS),
+        (&mut options.max_backoff, BANGER_OPT_MAX_BACKOFF_MS),
+        (&mut options.connect_timeout, BANGER_OPT_CONNECT_TIMEOUT_MS),
+        (&mut options.stall_timeout, BANGER_OPT_STALL_TIMEOUT_MS),
+        (&mut options.max_wait, BANGER_OPT_MAX_WAIT_MS),
+        (&mut options.max_time, BANGER_OPT_MAX_TIME_MS),
+    ] {
+        put(time, given.number(key)?.map(Duration::from_millis));
+    }
+    Ok(options)
+}
+
+fn proxy(given: &OptionReader<'_>) -> Result<ProxySettings, Fault> {
+    let exceptions = given.text(BANGER_OPT_NO_PROXY).map(str::to_owned);
+    match (given.text(BANGER_OPT_PROXY), exceptions) {
+        (None, None) => Ok(ProxySettings::default()),
+        (None, Some(_)) => {
+            Err(Fault::argument(format!("{BANGER_OPT_NO_PROXY:?} goes with {BANGER_OPT_PROXY:?}")))
+        }
+        (Some("environment"), exceptions) => {
+            let found = ProxySettings::from_env();
+            let exceptions = exceptions.or_else(|| found.no_proxy.clone());
+            Ok(found.with_no_proxy(exceptions))
+        }
+        (Some(address), exceptions) => {
+            let address = Some(address.to_owned());
+            Ok(ProxySettings::default()
+                .with_https(address.clone())
+                .with_http(address)
+                .with_no_proxy(exceptions))
+        }
+    }
+}
+
+/// Returns how a login is checked and where it is kept, and the credential.
+pub(crate) fn login_request(given: OptionReader<'_>) -> Result<(PullOptions, Credential), Fault> {
+    let mut options = connection_options(&given)?;
+    options.credentials = login_files(&given)?;
+    let token = given.text(BANGER_OPT_IDENTITY_TOKEN);
+    let token = token.map(|token| Credential::IdentityToken(token.to_owned()));
+    let password = password(&given)?;
+    given.finish("banger_login")?;
+    match (password, token) {
+        (Some(credential), None) | (None, Some(credential)) => Ok((options, credential)),
+        _ => Err(Fault::argument(format!(
+            "a login needs {BANGER_OPT_USER:?} and {BANGER_OPT_PASSWORD:?}, or {BANGER_OPT_IDENTITY_TOKEN:?}"
+        ))),
+    }
+}
+
+/// Returns where logins are removed.
+pub(crate) fn logout_request(given: OptionReader<'_>) -> Result<PullOptions, Fault> {
+    let mut options = PullOptions::default();
+    options.child_setup = ChildSetup::new(unblock_in_child);
+    options.credentials = login_files(&given)?;
+    given.finish("banger_logout")?;
+    Ok(options)
+}
+
+/// Returns the files that keep logins.
+fn login_files(given: &OptionReader<'_>) -> Result<CredentialSource, Fault> {
+    let files = credential_files(given)?;
+    match (given.text(BANGER_OPT_AUTH), files) {
+        (None | Some("user"), None) => Ok(CredentialSource::User),
+        (None, Some(files)) => Ok(files),
+        (Some("user"), Some(_)) => Err(Fault::argument(format!(
+            "{BANGER_OPT_AUTH:?} and {BANGER_OPT_AUTH_FILE:?} exclude each other"
+        ))),
+        (Some(other), _) => {
+            Err(Fault::argument(format!("{BANGER_OPT_AUTH:?} cannot be {other:?} here: it is \"user\"")))
+        }
+    }
 }
 
 /// Returns the one source of credentials that the options name.
@@ -157,36 +256,40 @@ fn credentials(given: &OptionReader<'_>) -> Result<CredentialSource, Fault> {
             )));
         }
     };
-    let password = match (given.text(BANGER_OPT_USER), given.text(BANGER_OPT_PASSWORD)) {
-        (None, None) => None,
-        (Some(user), Some(password)) => {
-            Some(Credential::Password { user: user.to_owned(), password: password.to_owned() })
-        }
-        _ => {
-            return Err(Fault::argument(format!(
-                "{BANGER_OPT_USER:?} and {BANGER_OPT_PASSWORD:?} go together"
-            )));
-        }
-    };
+    let password = password(given)?;
     let token = given.text(BANGER_OPT_IDENTITY_TOKEN);
     let token = token.map(|token| Credential::IdentityToken(token.to_owned()));
-    let files = given.list(BANGER_OPT_AUTH_FILE);
-    let helper_dir = path(given, BANGER_OPT_HELPER_DIR);
-    let helper_timeout = given.number(BANGER_OPT_HELPER_TIMEOUT_MS)?;
-    if files.is_empty() && (helper_dir.is_some() || helper_timeout.is_some()) {
-        return Err(Fault::argument(format!("options of helpers go with {BANGER_OPT_AUTH_FILE:?}")));
-    }
-    let files = (!files.is_empty()).then(|| CredentialSource::Files {
-        files: files.iter().map(Utf8PathBuf::from).collect(),
-        helper_dir,
-        helper_timeout: Duration::from_millis(helper_timeout.unwrap_or(HELPER_TIMEOUT_MS)),
-    });
+    let files = credential_files(given)?;
     let fixed = [password, token].map(|credential| credential.map(CredentialSource::Fixed));
     let mut sources = [auth, files].into_iter().chain(fixed).flatten();
     match (sources.next(), sources.next()) {
         (source, None) => Ok(source.unwrap_or_default()),
         _ => Err(Fault::argument("the options name more than one source of credentials")),
     }
+}
+
+fn password(given: &OptionReader<'_>) -> Result<Option<Credential>, Fault> {
+    match (given.text(BANGER_OPT_USER), given.text(BANGER_OPT_PASSWORD)) {
+        (None, None) => Ok(None),
+        (Some(user), Some(password)) => {
+            Ok(Some(Credential::Password { user: user.to_owned(), password: password.to_owned() }))
+        }
+        _ => Err(Fault::argument(format!("{BANGER_OPT_USER:?} and {BANGER_OPT_PASSWORD:?} go together"))),
+    }
+}
+
+fn credential_files(given: &OptionReader<'_>) -> Result<Option<CredentialSource>, Fault> {
+    let files = given.list(BANGER_OPT_AUTH_FILE);
+    let helper_dir = path(given, BANGER_OPT_HELPER_DIR);
+    let helper_timeout = given.number(BANGER_OPT_HELPER_TIMEOUT_MS)?;
+    if files.is_empty() && (helper_dir.is_some() || helper_timeout.is_some()) {
+        return Err(Fault::argument(format!("options of helpers go with {BANGER_OPT_AUTH_FILE:?}")));
+    }
+    Ok((!files.is_empty()).then(|| CredentialSource::Files {
+        files: files.iter().map(Utf8PathBuf::from).collect(),
+        helper_dir,
+        helper_timeout: Duration::from_millis(helper_timeout.unwrap_or(HELPER_TIMEOUT_MS)),
+    }))
 }
 
 fn limits(given: &OptionReader<'_>) -> Result<Limits, Fault> {

@@ -221,7 +221,7 @@ mod pulls {
     use banger_tree::Advice;
 
     use super::*;
-    use crate::registry::{FittingImage, PullError};
+    use crate::registry::{EndpointFailure, FittingImage, PullError};
 
     variants! {
         variant: PullError {
@@ -229,6 +229,7 @@ mod pulls {
             CredentialFile, Realm, Unreachable, Status, Redirect, Mismatch, Malformed, NotAnImage, Schema1,
             LayerCount, TooLarge, Layout, Io, Environment, TooSlow, WebPage, CacheDamaged, CachePlace,
             OverBudget, Panicked, Input, Daemon, LocalStore, BlobSource, Cancelled,
+            RegistriesFile, Blocked, Endpoints, NotCached, Proxy, ShortName, NoCredentials,
         }
     }
 
@@ -248,6 +249,11 @@ mod pulls {
 
     fn io_error(action: &'static str, kind: io::ErrorKind) -> PullError {
         PullError::Io { action, path: "/cache".into(), source: Arc::new(kind.into()) }
+    }
+
+    fn endpoints(last: PullError) -> PullError {
+        let failures = vec![EndpointFailure { endpoint: text("h/x"), reason: text("x") }];
+        PullError::Endpoints { what: text("image x"), failures, last: Box::new(last) }
     }
 
     fn damaged(source: PullError) -> PullError {
@@ -411,6 +417,26 @@ mod pulls {
                 false,
                 &["cost", "limit", "what"],
             ),
+            (
+                PullError::RegistriesFile { path: "/r".into(), reason: reason() },
+                1180,
+                Argument,
+                false,
+                &["path"],
+            ),
+            (
+                PullError::Blocked { reference: r(), path: "/r".into() },
+                1181,
+                Access,
+                false,
+                &["path", "reference"],
+            ),
+            (endpoints(status(503)), 1182, Network, true, &["endpoints", "what"]),
+            (endpoints(status(404)), 1182, NotFound, false, &["endpoints", "what"]),
+            (PullError::NotCached { what: what() }, 1183, NotFound, false, &["what"]),
+            (PullError::Proxy { proxy: text("h"), reason: reason() }, 1184, Argument, false, &["host"]),
+            (PullError::ShortName { name: r(), reason: reason() }, 1185, Argument, false, &["reference"]),
+            (PullError::NoCredentials { registry: text("h") }, 1186, NotFound, false, &["host"]),
             (
                 PullError::Panicked { who: "a task of the pull", message: text("x") },
                 135,

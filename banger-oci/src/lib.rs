@@ -42,8 +42,9 @@ pub use reference::{ImageDaemon, Reference, ReferenceError, RegistryReference, S
 #[cfg(feature = "registry")]
 pub use registry::{
     ArchiveInput, BlobCache, BlobSource, CacheEntry, ContainerConfig, Credential, CredentialSource,
-    Descriptor, FileBlobs, FittingImage, ImageConfig, ImageManifest, Layer, LayerReader, LocalSources,
-    Progress, PruneOptions, PruneReport, PullError, PullEvent, PullOptions, PullPhase, PulledArtifact,
-    PulledImage, Puller, PullerOptions, ReadPermit, Removal, ResolvedLayer, RootfsConfig, WebFile,
-    WebFileAddress, check_own_directory, manifest, pull,
+    Descriptor, EndpointFailure, FileBlobs, FittingImage, ImageConfig, ImageManifest, InspectedImage,
+    KeptLogin, Layer, LayerReader, LocalSources, Progress, ProxySettings, PruneOptions, PruneReport,
+    PullError, PullEvent, PullOptions, PullPhase, PullPolicy, PullPolicyError, PulledArtifact, PulledImage,
+    Puller, PullerOptions, ReadPermit, RegistriesConfig, Removal, RemovedLogins, ResolvedLayer, RootfsConfig,
+    WebFile, WebFileAddress, check_own_directory, manifest, pull,
 };

@@ -109,7 +109,8 @@ impl Platform {
     /// Returns whether two platforms of an image agree. A variant that only one of them gives does not
     /// matter.
     #[cfg(feature = "registry")]
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
         let [one, other] = [self, other].map(|platform| {
             Self::normalised(&platform.os, &platform.architecture, platform.variant.as_deref())
         });

@@ -48,6 +48,7 @@ mod layout;
 mod listing;
 mod mount;
 mod package;
+mod proxies;
 mod reference;
 mod registry;
 mod scripted;
@@ -75,6 +76,7 @@ pub use layout::{
 pub use listing::{Listed, Listing, assert_equal, listing};
 pub use mount::{Access, Mounted};
 pub use package::{Codec, PackageBuilder, ar};
+pub use proxies::{ProxyKind, TestProxy};
 pub use reference::{ReferenceTree, reference_tree, umoci_unpack};
 pub use registry::{Registry, RegistryOptions};
 pub use scripted::{Answer, Asked, BodyLength, ScriptedServer, part_of};

@@ -16,8 +16,11 @@ use crate::{Skip, tools, upload};
 pub struct RegistryOptions {
     /// Basic authentication with this user and password.
     pub basic_auth: Option<(String, String)>,
-    /// TLS with a certificate for `127.0.0.1` and `localhost` by a throwaway CA.
+    /// TLS with a certificate for `127.0.0.1`, `localhost` and `registry.test` by a throwaway CA.
     pub tls: bool,
+    /// With TLS: clients have to show a certificate by the same CA. One is `client.cert` with `client.key` beside
+    /// [`Registry::ca_cert`].
+    pub client_auth: bool,
     /// YAML appended to the configuration, for what the kit has no option for.
     pub extra_config: String,
 }
@@ -244,8 +247,14 @@ fn configuration(dir: &Path, options: &RegistryOptions) -> Result<String, Skip> 
          http:\n  addr: 127.0.0.1:0\n  secret: test\n  relativeurls: true\n"
     );
     if options.tls {
-        make_certificates(dir)?;
-        config.push_str(&format!("  tls: {{certificate: {shown}/server.crt, key: {shown}/server.key}}\n"));
+        make_certificates(dir, options.client_auth)?;
+        let clients = match options.client_auth {
+            true => format!(", clientcas: [{shown}/ca/ca.crt]"),
+            false => String::new(),
+        };
+        config.push_str(&format!(
+            "  tls: {{certificate: {shown}/server.crt, key: {shown}/server.key{clients}}}\n"
+        ));
     }
     if let Some((user, password)) = &options.basic_auth {
         let htpasswd = tools::run(tools::command("htpasswd")?.args(["-Bbn", user, password]));
@@ -258,8 +267,8 @@ fn configuration(dir: &Path, options: &RegistryOptions) -> Result<String, Skip> 
     Ok(config)
 }
 
-/// Makes `ca/ca.crt` and, signed by it, `server.crt` and `server.key`.
-fn make_certificates(dir: &Path) -> Result<(), Skip> {
+/// Makes `ca/ca.crt` and, signed by it, `server.crt` and `server.key`, with `client_auth` also a pair for clients.
+fn make_certificates(dir: &Path, client_auth: bool) -> Result<(), Skip> {
     let openssl = |arguments: &[&str]| -> Result<(), Skip> {
         let mut command = tools::command("openssl")?;
         tools::run(command.current_dir(dir).args(arguments));
@@ -269,7 +278,7 @@ fn make_certificates(dir: &Path) -> Result<(), Skip> {
     std::fs::create_dir(dir.join("ca")).expect("the directory can be made");
     std::fs::write(
         dir.join("server.ext"),
-        "subjectAltName = IP:127.0.0.1, DNS:localhost\nextendedKeyUsage = serverAuth\n",
+        "subjectAltName = IP:127.0.0.1, DNS:localhost, DNS:registry.test\nextendedKeyUsage = serverAuth\n",
     )
     .expect("the extensions can be written");
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
@@ -301,5 +310,15 @@ fn make_certificates(dir: &Path) -> Result<(), Skip> {
         "server.ext",
         "-out",
         "server.crt",
-    ])
+    ])?;
+    if !client_auth {
+        return Ok(());
+    }
+    openssl(
+        &[&["req", "-subj", "/CN=client"], &key[..], &["-keyout", "ca/client.key", "-out", "client.csr"]]
+            .concat(),
+    )?;
+    let sign =
+        "x509 -req -days 2 -in client.csr -CA ca/ca.crt -CAkey ca.key -CAcreateserial -out ca/client.cert";
+    openssl(&sign.split(' ').collect::<Vec<_>>())
 }

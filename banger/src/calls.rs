@@ -8,6 +8,7 @@ use crate::build::{self, BuildRequest, BuiltFile};
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::EventHandler;
+use crate::inspect::ImageInspection;
 use crate::output_fd::OutputFd;
 use crate::request::{PullRequest, PulledFile};
 
@@ -98,6 +99,25 @@ pub fn image_metadata(
 ) -> Result<Metadata, Error> {
     events.during(cancellation, |events, cancellation| {
         crate::pull::image_metadata(request, dirs, events, cancellation)
+    })
+}
+
+/// Finds an image and returns what its manifest and its configuration tell. It downloads no layer and makes no file but
+/// those of the cache.
+///
+/// # Errors
+/// The image is not found or cannot be understood.
+///
+/// # Panics
+/// The event handler panicked.
+pub fn inspect_image(
+    request: &PullRequest,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<ImageInspection, Error> {
+    events.during(cancellation, |events, cancellation| {
+        crate::inspect::inspect_image(request, dirs, events, cancellation)
     })
 }
 

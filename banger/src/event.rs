@@ -78,6 +78,18 @@ pub enum Event {
         /// How long it waits first.
         delay_ms: u64,
     },
+    /// A mirror, another location, or one of several registries gave the manifest.
+    EndpointChosen {
+        /// The repository at this place.
+        endpoint: String,
+    },
+    /// A place failed; the next one is asked.
+    EndpointSkipped {
+        /// The repository at this place.
+        endpoint: String,
+        /// The failure.
+        reason: String,
+    },
     /// A layer is being applied.
     LayerProgress {
         /// Its position, 0 for the base.
@@ -239,6 +251,9 @@ fn trace(event: &Event) {
         Event::Warning { message } => tracing::warn!("{message}"),
         Event::Retry { what, attempt, reason, delay_ms } => {
             tracing::warn!(what, attempt, reason, delay_ms, "a request is tried again");
+        }
+        Event::EndpointSkipped { endpoint, reason } => {
+            tracing::warn!(endpoint, reason, "a place failed; the next one is asked");
         }
         Event::BlobProgress { .. }
         | Event::LayerProgress { .. }

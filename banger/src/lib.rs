@@ -60,11 +60,14 @@ mod identity;
 mod image_build;
 mod image_user;
 mod inject;
+mod inspect;
 mod kernel;
 mod lock;
+mod login_document;
 mod network_file;
 mod output;
 mod output_fd;
+mod present;
 mod pull;
 mod pull_events;
 mod register;
@@ -98,10 +101,11 @@ pub use banger_kernel::{
 pub use banger_oci::flatten::EntryError;
 pub use banger_oci::tar::TarError;
 pub use banger_oci::{
-    ArchiveInput, BlobCache, BlobSource, CacheEntry, Credential, CredentialSource, Digest, FileBlobs,
-    FittingImage, FlattenError, ImageDaemon, LayerName, Limits, LocalSources, Platform, PlatformError,
-    PruneOptions, PruneReport, PullError, PullOptions, Puller, PullerOptions, Reference, ReferenceError,
-    RegistryReference, Removal, Selector, WebFile, WebFileAddress,
+    ArchiveInput, BlobCache, BlobSource, CacheEntry, Credential, CredentialSource, Digest, EndpointFailure,
+    FileBlobs, FittingImage, FlattenError, ImageDaemon, KeptLogin, LayerName, Limits, LocalSources, Platform,
+    PlatformError, Progress, ProxySettings, PruneOptions, PruneReport, PullError, PullOptions, PullPolicy,
+    PullPolicyError, Puller, PullerOptions, Reference, ReferenceError, RegistriesConfig, RegistryReference,
+    Removal, RemovedLogins, Selector, WebFile, WebFileAddress,
 };
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ChildSetup, ContentError,
@@ -111,7 +115,7 @@ pub use banger_tree::{
     escape_bytes, escape_text, is_hidden, write_new_file,
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};
-pub use calls::{build_rootfs, image_metadata, pull, pull_to_fd, pull_to_file};
+pub use calls::{build_rootfs, image_metadata, inspect_image, pull, pull_to_fd, pull_to_file};
 pub use dirs::{Dirs, DirsError};
 pub use document::{BlobDocument, CacheDocument, ImageDocument, ListingDocument, PruneDocument};
 pub use error::Error;
@@ -124,6 +128,7 @@ pub use image_build::{
     BuildCache, BuildCachePruned, BuildStep, BuiltImage, ImageBuildError, ImageBuildRequest, build_image,
 };
 pub use inject::{InjectRequest, inject_file, inject_rootfs};
+pub use inspect::{BootOutlook, ImageInspection, InspectedLayer};
 pub use kernel::{
     CatalogError, ImportedKernelFile, KERNEL_RECORD_FILE, KernelBundleRecord, KernelCatalog,
     KernelConfigRecord, KernelDocument, KernelFileRecord, KernelImportRequest, KernelListing,
@@ -131,6 +136,7 @@ pub use kernel::{
     KernelSourceName, KernelStore, PackedKernel, PackedKernels, StoredKernel, import_kernel, pack_kernels,
     pull_kernel,
 };
+pub use login_document::{LoginDocument, LogoutDocument};
 pub use network_file::write_network_config;
 pub use output::OutputError;
 pub use output_fd::OutputFd;

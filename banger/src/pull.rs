@@ -23,6 +23,7 @@ use crate::inject::agents_for;
 use crate::kernel::{KernelStore, StoredKernel, has_vsock_module, merge_modules, place_kernel};
 use crate::output::{OutputError, OutputFile, check_not_source};
 use crate::output_fd::OutputFd;
+use crate::present::present_image;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
     BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageName, ImageRecord, ImageStore, LayerRecord,
@@ -44,6 +45,10 @@ pub(crate) fn pull(
         Some(name) => name.clone(),
         None => ImageName::sanitized(&request.reference.suggested_name()),
     };
+    let kernel = run.kernel.as_ref().map(|kernel| kernel.record.digest.as_str());
+    if let Some(found) = present_image(request, kernel, &store, &name, cancellation)? {
+        return Ok(run.done(PulledFile::stored(found, true)));
+    }
     let image = run.resolve(dirs)?;
     let agents = run.agents(&image)?;
     // Without a lock: this works also where the state directory cannot be written.
@@ -192,6 +197,7 @@ struct Built {
 
 /// The part of a pulled image that a record keeps.
 struct ImageFacts {
+    source: String,
     digest: String,
     index_digest: Option<String>,
     platform: String,
@@ -234,9 +240,7 @@ impl<'a> PullRun<'a> {
     /// Finds the image that the reference means and starts its downloads.
     fn resolve(&self, dirs: &Dirs) -> Result<PulledImage, Error> {
         let Fetch { cache, progress } = Fetch::open(dirs, self.events, self.cancellation)?;
-        // Documents and archives are charged like layers.
-        let mut options = self.request.pull.clone();
-        options.budget = self.request.limits.set_in(options.budget.renewed());
+        let options = self.request.pull_options();
         let reference = &self.request.reference;
         let image = match &self.request.puller {
             Some(puller) => puller.pull(reference, &cache, &options, &progress, self.cancellation)?,
@@ -283,7 +287,12 @@ impl<'a> PullRun<'a> {
         let Some(options) = &self.request.guest else { return Ok(None) };
         let timestamp = self.timestamp(image);
         let has_module = self.kernel.as_ref().map_or(Ok(false), |kernel| has_vsock_module(&kernel.kernel))?;
-        let agents = agents_for(options, &image.platform.architecture, &config_of(image), timestamp)?;
+        let agents = agents_for(
+            options,
+            &image.platform.architecture,
+            &ImageConfigRecord::of(&image.config),
+            timestamp,
+        )?;
         Ok(Some(agents.with_kernel_modules(has_module)))
     }
 
@@ -438,10 +447,11 @@ impl<'a> PullRun<'a> {
 
     fn facts(&self, image: &PulledImage) -> ImageFacts {
         ImageFacts {
+            source: image.resolved.to_string(),
             digest: image.digest.to_string(),
             index_digest: image.index_digest.as_ref().map(ToString::to_string),
             platform: image.platform.to_string(),
-            config: config_of(image),
+            config: ImageConfigRecord::of(&image.config),
             layers: image
                 .layers
                 .iter()
@@ -474,7 +484,7 @@ impl<'a> PullRun<'a> {
             injected: injected.map(|report| report.injected).unwrap_or_default(),
             kernel: self.kernel.as_ref().map(|kernel| kernel.record.clone()),
             warnings,
-            ..ImageRecord::new(name, self.request.reference.to_string(), image.digest, build)
+            ..ImageRecord::new(name, image.source, image.digest, build)
         }
     }
 }
@@ -484,17 +494,5 @@ fn unless_cancelled(error: Error) -> Error {
     match error {
         Error::Inject(InjectError::Rootfs(RootfsError::Cancelled)) => Error::Cancelled,
         other => other,
-    }
-}
-
-fn config_of(image: &PulledImage) -> ImageConfigRecord {
-    let config = &image.config.config;
-    ImageConfigRecord {
-        entrypoint: config.entrypoint.clone(),
-        cmd: config.cmd.clone(),
-        env: config.env.clone(),
-        user: config.user.clone(),
-        working_dir: config.working_dir.clone(),
-        labels: config.labels.clone(),
     }
 }

@@ -48,6 +48,8 @@ impl PullEvents {
             PullEvent::Retry { what, reason, attempt, delay_ms } => {
                 Event::Retry { what, attempt: attempt + 1, reason, delay_ms }
             }
+            PullEvent::EndpointChosen { endpoint } => Event::EndpointChosen { endpoint },
+            PullEvent::EndpointSkipped { endpoint, reason } => Event::EndpointSkipped { endpoint, reason },
             PullEvent::CacheDamaged { digest } => Event::Warning {
                 message: format!(
                     "blob {digest} in the cache was damaged; it was removed and is fetched again"

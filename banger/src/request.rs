@@ -64,6 +64,13 @@ impl PullRequest {
         }
     }
 
+    /// Returns the options of the pull. Documents and archives are charged like layers.
+    pub(crate) fn pull_options(&self) -> PullOptions {
+        let mut options = self.pull.clone();
+        options.budget = self.limits.set_in(options.budget.renewed());
+        options
+    }
+
     /// Returns the request with another platform.
     pub fn with_platform(mut self, platform: Platform) -> Self {
         self.pull.platform = Some(platform);

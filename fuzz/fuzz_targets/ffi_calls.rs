@@ -31,6 +31,7 @@ sources! {
     plan "../../banger-ffi/src/plan.rs",
     pull "../../banger-ffi/src/pull.rs",
     register "../../banger-ffi/src/register.rs",
+    registry "../../banger-ffi/src/registry.rs",
     request "../../banger-ffi/src/request.rs",
     rootfs "../../banger-ffi/src/rootfs.rs",
     rootfs_edit "../../banger-ffi/src/rootfs_edit.rs",

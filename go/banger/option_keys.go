@@ -400,3 +400,36 @@ func WithBlob(digest string, file *os.File) Option {
 
 // WithBuildNoCache sets whether steps that were done before are done again. Default: false.
 func WithBuildNoCache(on bool) Option { return flagOption(C.BANGER_OPT_BUILD_NO_CACHE, on) }
+
+// WithRegistries sets whether the registries.conf and certs.d of podman and docker on this machine are read: "none" or
+// "user". Default: "none".
+func WithRegistries(text string) Option { return textOption(C.BANGER_OPT_REGISTRIES, text) }
+
+// WithRegistriesConf adds files in the format of registries.conf, version 2, in their order. It excludes
+// [WithRegistries].
+func WithRegistriesConf(texts ...string) Option {
+	return listOption(C.BANGER_OPT_REGISTRIES_CONF, texts)
+}
+
+// WithCertsDir adds directories with a subdirectory of certificates for each registry, HOST:PORT.
+func WithCertsDir(texts ...string) Option { return listOption(C.BANGER_OPT_CERTS_DIR, texts) }
+
+// WithCertDir sets a directory of certificates for all registries: *.crt are trusted, NAME.cert and NAME.key are the
+// client's.
+func WithCertDir(text string) Option { return textOption(C.BANGER_OPT_CERT_DIR, text) }
+
+// WithClientCert sets a PEM file with a certificate for registries that ask for one; [WithClientKey] goes with it.
+func WithClientCert(text string) Option { return textOption(C.BANGER_OPT_CLIENT_CERT, text) }
+
+// WithClientKey sets the PEM file with the private key; [WithClientCert] goes with it.
+func WithClientKey(text string) Option { return textOption(C.BANGER_OPT_CLIENT_KEY, text) }
+
+// WithProxy sets the address of a proxy: "http://", "https://", "socks5://" or "socks5h://", or "environment" for the
+// proxies that the environment names. Default: no proxy.
+func WithProxy(text string) Option { return textOption(C.BANGER_OPT_PROXY, text) }
+
+// WithNoProxy sets the hosts without a proxy, with commas between them; [WithProxy] goes with it.
+func WithNoProxy(text string) Option { return textOption(C.BANGER_OPT_NO_PROXY, text) }
+
+// WithPullPolicy sets when a registry is asked: "always", "missing" or "never". Default: "always".
+func WithPullPolicy(text string) Option { return textOption(C.BANGER_OPT_PULL_POLICY, text) }

@@ -66,6 +66,9 @@ def test_every_option_of_the_library_can_be_given() -> None:
     given = set()
     for kind in (
         banger.PullOptions,
+        banger.InspectOptions,
+        banger.ConnectionOptions,
+        banger.LogoutOptions,
         banger.BuildOptions,
         banger.KernelOptions,
         banger.KernelPackOptions,

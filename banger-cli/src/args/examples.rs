@@ -26,7 +26,31 @@ Examples:
   docker save app | banger image pull docker-archive:- --name app
 
 If an image with the same name, digest and options exists, banger keeps it.
-banger uses the credentials of `docker login` and `podman login`.";
+banger uses the logins of `banger login`, `docker login` and `podman login`.";
+
+pub(super) const INSPECT: &str = "\
+Examples:
+  banger image inspect debian:bookworm
+  banger image inspect debian:bookworm --platform linux/arm64 --json
+  banger image inspect oci:./layout:latest";
+
+pub(super) const LOGIN: &str = "\
+Examples:
+  banger login registry.example
+  banger login localhost:5000 --username me --password-stdin < password
+  banger login docker.io --username me --authfile ./auth.json
+
+banger checks the password at the registry before it keeps it. The login goes to the file that has
+one for this registry, else to that of $REGISTRY_AUTH_FILE, else to docker's config.json, which
+podman reads, too; or to the credential helper that this file names.";
+
+pub(super) const LOGOUT: &str = "\
+Examples:
+  banger logout registry.example
+  banger logout --all --authfile ./auth.json
+
+banger removes the login from the files of podman and docker, and from the credential helpers that
+they name.";
 
 pub(super) const REGISTER: &str = "\
 Examples:

@@ -8,6 +8,7 @@ use super::boot::VmmArguments;
 use super::examples;
 use super::patience::PatienceArguments;
 use super::places::{CacheArguments, StateArguments};
+use super::registry::RegistryArguments;
 
 use crate::units::Size;
 
@@ -140,13 +141,8 @@ pub(crate) struct KernelDownloadArguments {
     /// architecture].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
-    /// Use http for any registry. A registry on this machine is tried with http if https does not
-    /// answer.
-    #[arg(long)]
-    pub(crate) plain_http: bool,
-    /// Trust the certificates in this PEM file, besides those of the system.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_cert: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArguments,
     /// Refuse downloads of more than SIZE [default: 1 TiB].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_download: Option<Size>,

@@ -18,3 +18,11 @@ pub(crate) struct CacheArguments {
     #[arg(long, value_name = "DIR", env = "BANGER_CACHE_DIR")]
     pub(crate) cache_dir: Option<Utf8PathBuf>,
 }
+
+/// Returns the path of an ext4 file that is to be written, which `-` is not taken for.
+pub(super) fn output_file(text: &str) -> Result<Utf8PathBuf, String> {
+    match text {
+        "-" => Err("an ext4 file cannot go to standard output; write ./- for a file of that name".to_owned()),
+        path => Ok(path.into()),
+    }
+}

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::examples;
 use super::guest::SessionArguments;
 use super::places::{CacheArguments, StateArguments};
+use super::registry::{PolicyArguments, RegistryArguments};
 use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
@@ -60,6 +61,10 @@ pub(crate) struct VmRunArguments {
     /// With --json, stop a program that writes more than SIZE; banger keeps the output in memory.
     #[arg(long, value_name = "SIZE", default_value = "64M")]
     pub(crate) max_output: Size,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArguments,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArguments,
     /// Program and its arguments; without it banger shows the console, or with -t a shell.
     #[arg(last = true)]
     pub(crate) command: Vec<String>,

@@ -153,7 +153,7 @@ pub(super) fn verify(names: &[String], dirs: &Dirs, printer: &Printer) -> Result
 }
 
 /// Words as a shell would take them.
-fn words(words: &[String]) -> String {
+pub(super) fn words(words: &[String]) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     let quote = |word: &String| match !word.is_empty() && word.chars().all(is_plain) {
         true => word.clone(),

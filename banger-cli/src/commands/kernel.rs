@@ -9,7 +9,7 @@ use banger::{
 };
 
 use super::removal::remove_each;
-use super::{limits, sources};
+use super::{limits, registry, sources};
 use crate::args::ProgressStyle;
 use crate::args::kernel::{KernelDownloadArguments, KernelImportArguments};
 use crate::failure::{CommandError, output};
@@ -64,17 +64,12 @@ fn sha256(text: &str) -> Result<Digest, ArgumentError> {
 
 /// Returns how kernels are downloaded.
 pub(super) fn pull_options(arguments: &KernelDownloadArguments) -> Result<PullOptions, CommandError> {
-    let mut pull = PullOptions::default();
-    // Who runs the command has logged in by docker or podman.
-    pull.credentials = banger::CredentialSource::User;
+    let mut pull = registry::pull_options(&arguments.registry)?;
     pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
-    pull.plain_http = arguments.plain_http;
-    pull.ca_cert.clone_from(&arguments.ca_cert);
     if let Some(Size(bytes)) = arguments.max_download {
         pull.max_download_bytes = bytes;
     }
     limits::apply_patience(&arguments.patience, &mut pull);
-    sources::of_user(&mut pull);
     sources::with_input(&mut pull);
     Ok(pull)
 }

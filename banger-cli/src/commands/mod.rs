@@ -7,11 +7,14 @@ mod generated;
 mod guest;
 mod image_build;
 mod images;
+mod inspect;
 mod kernel;
 mod kernel_bundle;
 mod limits;
+mod prompt;
 mod pull;
 mod register;
+mod registry;
 mod removal;
 mod rootfs;
 mod sources;
@@ -38,6 +41,8 @@ pub(crate) fn run(arguments: Arguments, printer: &Printer) -> Result<(), Command
             vm::run(&run, &dirs(Some(&run.state), Some(&run.cache))?, global.progress, printer)
         }
         Command::Guest(command) => guest::run(&command, printer),
+        Command::Login(login) => registry::login(&login, printer),
+        Command::Logout(logout) => registry::logout(&logout, printer),
         Command::Doctor { state, cache } => doctor::doctor(dirs(Some(&state), Some(&cache))?, printer),
         Command::Completions { shell } => generated::completions(shell, printer),
         Command::Man { dir } => generated::manual_pages(&dir, printer),
@@ -49,6 +54,10 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
     match command {
         ImageCommand::Pull(pull) => {
             pull::pull(&pull, &dirs(Some(&pull.state), Some(&pull.cache))?, progress, printer)
+        }
+        ImageCommand::Inspect(arguments) => {
+            let dirs = dirs(Some(&arguments.state), Some(&arguments.cache))?;
+            inspect::inspect(&arguments, &dirs, progress, printer)
         }
         ImageCommand::Build(build) => {
             image_build::build(&build, &dirs(Some(&build.state), Some(&build.cache))?, progress, printer)

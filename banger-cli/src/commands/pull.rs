@@ -5,7 +5,7 @@ use std::time::Instant;
 use banger::{Dirs, ImageDocument, ImageName, ImageSize, PullRequest, PulledFile};
 
 use crate::args::{ProgressStyle, PullArguments};
-use crate::commands::{limits, sources};
+use crate::commands::{limits, registry, sources};
 use crate::failure::{CommandError, output};
 use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
@@ -21,14 +21,19 @@ pub(super) fn pull(
     let request = request(arguments)?;
     let started = Instant::now();
     let cancellation = cancel_on_signal(printer);
-    let events = progress::handler(style, printer);
+    let events = match arguments.quiet {
+        true => banger::EventHandler::none(),
+        false => progress::handler(style, printer),
+    };
     let pulled = match &arguments.output {
         Some(file) => banger::pull_to_file(&request, file, dirs, &events, &cancellation)?,
         None => banger::pull(&request, dirs, &events, &cancellation)?,
     };
     // Bars are gone before the last words.
     drop(events);
-    printer.note(&summary(&pulled, arguments.output.is_none(), started));
+    if !arguments.quiet {
+        printer.note(&summary(&pulled, arguments.output.is_none(), started));
+    }
     output(printer.result(&ImageDocument::from(&pulled), &format!("{}\n", pulled.path)))
 }
 
@@ -47,12 +52,10 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
     if let Some(Size(bytes)) = arguments.file_system.size {
         request.size = ImageSize::Bytes(bytes);
     }
+    request.pull = registry::pull_options(&arguments.registry)?;
     let pull = &mut request.pull;
-    // Who runs the command has logged in by docker or podman.
-    pull.credentials = banger::CredentialSource::User;
+    pull.policy = arguments.policy.policy.into();
     pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
-    pull.plain_http = arguments.plain_http;
-    pull.ca_cert.clone_from(&arguments.ca_cert);
     pull.jobs = usize::from(arguments.jobs);
     for (limit, given) in [
         (&mut pull.max_manifest_bytes, arguments.max_manifest),
@@ -62,7 +65,6 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
         *limit = given.map_or(*limit, |Size(bytes)| bytes);
     }
     limits::apply_patience(&arguments.patience, pull);
-    sources::of_user(pull);
     sources::with_input(pull);
     limits::apply(&arguments.limits, &mut request.limits);
     Ok(request)

@@ -25,6 +25,7 @@ mod memory;
 mod output;
 mod real_images;
 mod register;
+mod registries;
 mod registry_failures;
 mod reproducible;
 mod rootfs_build;

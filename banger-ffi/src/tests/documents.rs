@@ -12,6 +12,7 @@ use crate::option_reader::USED;
 use crate::options::*;
 use crate::plan::*;
 use crate::pull::*;
+use crate::registry::*;
 use crate::rootfs::*;
 use crate::store::*;
 use crate::vm::*;
@@ -52,6 +53,15 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
         let _ = answer(|out, error| {
             banger_metadata_of_image(store, image, none, null(), None, null_mut(), out, error)
         });
+        let _ = answer(|out, error| {
+            banger_image_inspect(store, image, none, null(), None, null_mut(), out, error)
+        });
+        let _ = answer(|out, error| banger_login(store, c"x".as_ptr(), none, null(), out, error));
+        let unknown = banger_options_new();
+        let (key, file) = (banger_option::BANGER_OPT_AUTH_FILE as i32, c"/nowhere/at/all".as_ptr());
+        assert_eq!(banger_options_add_string(unknown, key, file, null_mut()), 0);
+        let _ = answer(|out, error| banger_logout(store, c"x".as_ptr(), unknown, null(), out, error));
+        banger_options_free(unknown);
         let _ =
             answer(|out, error| banger_build(nowhere, nowhere, none, null(), None, null_mut(), out, error));
         let _ = answer(|out, error| banger_cache_prune(store, none, out, error)).map(super::taken);
@@ -125,10 +135,13 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_guest_new",
         "banger_guest_run",
         "banger_image_build",
+        "banger_image_inspect",
         "banger_kernel_check",
         "banger_kernel_import",
         "banger_kernel_pack",
         "banger_kernel_pull",
+        "banger_login",
+        "banger_logout",
         "banger_metadata_of_image",
         "banger_pull",
         "banger_pull_to_fd",

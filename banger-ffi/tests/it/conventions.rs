@@ -10,7 +10,8 @@ const OPTIONAL: [&str; 5] = ["attrs", "cancel", "options", "progress", "user_dat
 /// Types of numbers that a function writes.
 const NUMBERS: [&str; 2] = ["size_t *", "uint64_t *"];
 /// Parameters that may be NULL in one function.
-const OPTIONAL_IN: [(&str, &str); 9] = [
+const OPTIONAL_IN: [(&str, &str); 10] = [
+    ("banger_logout", "registry"),
     ("banger_kernel_check", "kernel"),
     ("banger_boot_plan", "kernel"),
     ("banger_vm_run", "kernel"),

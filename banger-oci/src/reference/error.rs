@@ -26,6 +26,13 @@ impl ReferenceError {
         Self { text, reason, what: "an address of a file", advice: Some(advice.into()) }
     }
 
+    /// Returns the error of a text that is not the name of a registry.
+    #[cfg(feature = "registry")]
+    pub(crate) fn of_registry(text: &str, reason: &str) -> Self {
+        let (text, reason) = (crate::one_line::one_line(text), reason.to_owned());
+        Self { text, reason, what: "the name of a registry", advice: Some("write HOST or HOST:PORT".into()) }
+    }
+
     /// Returns a number that stays the same for this failure in all versions.
     pub fn code(&self) -> u32 {
         100

@@ -1,8 +1,11 @@
 //! References to a repository of a registry: `[HOST/]NAME[:TAG][@DIGEST]`.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use crate::digest::{Digest, DigestError};
+#[cfg(feature = "registry")]
+use crate::reference::ReferenceError;
 
 /// The longest repository name that registries must accept.
 const NAME_LEN_MAX: usize = 255;
@@ -16,6 +19,23 @@ pub struct RegistryReference {
     repository: String,
     tag: Option<String>,
     digest: Option<Digest>,
+    short_name: ShortName,
+}
+
+/// The name of a repository that was written without a registry. It does not tell two references apart.
+#[derive(Clone, Debug)]
+struct ShortName(Option<String>);
+
+impl PartialEq for ShortName {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for ShortName {}
+
+impl Hash for ShortName {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl RegistryReference {
@@ -50,6 +70,41 @@ impl RegistryReference {
         self.digest.as_ref()
     }
 
+    /// The name without tag and digest, if it was written without a registry: `debian`, `owner/name`.
+    #[must_use]
+    pub fn short_name(&self) -> Option<&str> {
+        self.short_name.0.as_deref()
+    }
+
+    /// A registry, `HOST[:PORT][/PATH]`, without a repository.
+    #[cfg(feature = "registry")]
+    pub(crate) fn of_registry(name: &str) -> Result<Self, ReferenceError> {
+        let host = name.split('/').next().unwrap_or_default();
+        // A host need not have a dot here.
+        check_registry(host).map_err(|reason| ReferenceError::of_registry(name, &reason))?;
+        let (tag, digest, short_name) = (None, None, ShortName(None));
+        Ok(Self { registry: host.to_owned(), repository: String::new(), tag, digest, short_name })
+    }
+
+    /// The repository of the name `name`, `HOST/REPOSITORY`, with the tag and the digest of this one. A tag or a
+    /// digest in `name` wins.
+    #[cfg(feature = "registry")]
+    pub(crate) fn moved_to(&self, name: &str) -> Result<Self, String> {
+        let mut moved = Self::parse(name)?;
+        if moved.short_name.0.is_some() {
+            return Err(format!("`{name}` does not begin with the host of a registry"));
+        }
+        // The tag `latest` is filled in where nothing is written.
+        let is_bare = !name.contains('@') && !name.rsplit('/').next().unwrap_or_default().contains(':');
+        if is_bare {
+            moved.tag.clone_from(&self.tag);
+        }
+        if moved.digest.is_none() {
+            moved.digest.clone_from(&self.digest);
+        }
+        Ok(moved)
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
@@ -65,6 +120,7 @@ impl RegistryReference {
             }
             None => (remainder, None),
         };
+        let short_name = ShortName(registry.is_none().then(|| path.to_owned()));
         let registry = match registry.map(canonical_host).as_deref() {
             None | Some("index.docker.io" | "registry-1.docker.io") => "docker.io".to_owned(),
             Some(registry) => {
@@ -82,7 +138,7 @@ impl RegistryReference {
             return Err(format!("the repository name is longer than {NAME_LEN_MAX} bytes"));
         }
         let tag = if tag.is_none() && digest.is_none() { Some("latest".to_owned()) } else { tag };
-        Ok(Self { registry, repository, tag, digest })
+        Ok(Self { registry, repository, tag, digest, short_name })
     }
 }
 

@@ -17,6 +17,8 @@ use crate::registry::foreign_text::{error_detail, web_page_title};
 use crate::registry::http::{Http, Request, read_capped};
 use crate::registry::origin::{host_of, same_origin};
 
+mod account;
+mod account_file;
 mod challenge;
 mod config_file;
 mod credential;
@@ -24,6 +26,8 @@ mod credentials;
 mod helper;
 mod realm;
 
+pub(crate) use account::{Accounts, registry_name};
+pub use account::{KeptLogin, RemovedLogins};
 use challenge::Challenge;
 pub use credential::Credential;
 pub use credentials::CredentialSource;
@@ -198,6 +202,11 @@ impl Auth {
         }
     }
 
+    /// Returns whether a credential was sent and not refused.
+    pub(crate) fn has_proof(&self) -> bool {
+        self.header.is_some()
+    }
+
     /// Notes that the header of `generation` was refused at once.
     pub(crate) fn reject(&mut self, generation: u64) {
         if self.generation == generation {
@@ -256,7 +265,11 @@ impl Auth {
             Challenge::Bearer { realm, service, scope } => {
                 self.plain = origin.scheme() == "http";
                 let url = self.check_realm(&realm, origin).await?;
-                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.repository));
+                let scope = scope.unwrap_or_else(|| match self.repository.as_str() {
+                    // A login asks for no repository.
+                    "" => String::new(),
+                    repository => format!("repository:{repository}:pull"),
+                });
                 let answer = self.token(http, &url, service.as_deref(), &scope, credential.as_ref()).await?;
                 let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token);
                 let token = token.filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN_LEN);

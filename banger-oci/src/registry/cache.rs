@@ -25,6 +25,7 @@ use crate::registry::stop::PullStop;
 mod damage;
 mod place;
 mod prune;
+mod tags;
 
 pub(crate) use damage::DamagedBlobs;
 pub use place::check_own_directory;

@@ -85,9 +85,10 @@ impl Download {
         std::mem::take(&mut self.state().rolled_back)
     }
 
-    /// Whether this began with bytes of an earlier download.
-    pub(crate) fn was_resumed(&self) -> bool {
-        self.state().resumed
+    /// Whether readers may get bytes that prove wrong later: those of an earlier download, or of another place.
+    pub(crate) fn may_roll_back(&self) -> bool {
+        let state = self.state();
+        state.resumed || state.rolled_back
     }
 
     /// Notes that the first bytes come from an earlier download.
@@ -149,7 +150,7 @@ impl Read for FollowReader {
                 return Err(PullError::Mismatch {
                     digest: self.download.descriptor.digest.clone(),
                     origin: "the cache".to_owned(),
-                    reason: "what an interrupted download had left was damaged and has been \
+                    reason: "what an interrupted download or another place had left was wrong and has been \
                              discarded; pull again"
                         .to_owned(),
                 }

@@ -13,6 +13,7 @@ use crate::reference::ReferenceError;
 use crate::registry::json::JsonError;
 
 mod failure;
+mod foreign;
 
 pub(crate) use failure::is_transient_status;
 
@@ -271,6 +272,60 @@ pub enum PullError {
         /// Which limit was reached.
         over: OverBudget,
     },
+    /// A file or directory with the configuration of registries cannot be used.
+    #[error("cannot use the registries configuration {path}: {reason}")]
+    RegistriesFile {
+        /// The file or directory.
+        path: Utf8PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// The configuration of registries forbids the pull.
+    #[error("{path} blocks `{reference}`")]
+    Blocked {
+        /// The value asked for.
+        reference: String,
+        /// The file with the configuration.
+        path: Utf8PathBuf,
+    },
+    /// No place has the image, or a part of it.
+    #[error("{what} cannot be had from any of {} places: {}", failures.len(), list_of_failures(failures))]
+    Endpoints {
+        /// The value asked for.
+        what: String,
+        /// The places in the order in which they were asked, each with its failure.
+        failures: Vec<EndpointFailure>,
+        /// The failure of the last one.
+        last: Box<PullError>,
+    },
+    /// The pull policy forbids requests, and the image is not complete in the cache.
+    #[error("{what} is not in the cache, and the pull policy forbids a download")]
+    NotCached {
+        /// The missing part.
+        what: String,
+    },
+    /// The address of a proxy cannot be used.
+    #[error("cannot use the proxy {proxy}: {reason}")]
+    Proxy {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// The reason.
+        reason: String,
+    },
+    /// A name without a registry has no single meaning.
+    #[error("the short name `{name}` has no single meaning: {reason}")]
+    ShortName {
+        /// The name.
+        name: String,
+        /// The reason.
+        reason: String,
+    },
+    /// No file or helper has credentials for the registry.
+    #[error("there are no credentials for {registry}")]
+    NoCredentials {
+        /// The registry.
+        registry: String,
+    },
     /// The handler of the pull's events panicked, or a task of the pull did.
     #[error("{who} panicked: {message}")]
     Panicked {
@@ -324,9 +379,6 @@ pub enum PullError {
     Cancelled,
 }
 
-/// Number of entries of a foreign list that a message shows.
-const MAX_LISTED: usize = 20;
-
 /// One of several images that fit the reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -337,6 +389,21 @@ pub struct FittingImage {
     pub names: Vec<String>,
     /// Its platform, if that is known.
     pub platform: Option<String>,
+}
+
+/// A place that was asked in vain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointFailure {
+    /// The repository at this place.
+    pub endpoint: String,
+    /// The message of the failure.
+    pub reason: String,
+}
+
+fn list_of_failures(failures: &[EndpointFailure]) -> String {
+    let list: Vec<String> = failures.iter().map(|one| format!("{} ({})", one.endpoint, one.reason)).collect();
+    list.join("; ")
 }
 
 impl fmt::Display for FittingImage {
@@ -398,6 +465,13 @@ impl PullError {
             Self::Daemon { .. } => 1161,
             Self::LocalStore { .. } => 1162,
             Self::BlobSource { .. } => 1163,
+            Self::RegistriesFile { .. } => 1180,
+            Self::Blocked { .. } => 1181,
+            Self::Endpoints { .. } => 1182,
+            Self::NotCached { .. } => 1183,
+            Self::Proxy { .. } => 1184,
+            Self::ShortName { .. } => 1185,
+            Self::NoCredentials { .. } => 1186,
         }
     }
 
@@ -414,48 +488,6 @@ impl PullError {
                 Some(nested) => nested.get_ref()?,
                 None => inner.source()?,
             };
-        }
-    }
-
-    /// Returns the texts in this error that may be foreign.
-    pub(crate) fn foreign_texts(&mut self) -> Vec<&mut String> {
-        match self {
-            Self::UnknownImage { detail, .. } => vec![detail],
-            Self::NoPlatform { available, .. } => {
-                let more = available.len().saturating_sub(MAX_LISTED);
-                if more > 0 {
-                    available.truncate(MAX_LISTED);
-                    available.push(format!("and {more} more"));
-                }
-                available.iter_mut().collect()
-            }
-            Self::Unauthorized { host, detail } => vec![host, detail],
-            Self::CredentialHelper { reason, .. } | Self::CredentialFile { reason, .. } => vec![reason],
-            Self::Realm { realm, reason, .. } => vec![realm, reason],
-            Self::Unreachable { host, reason, .. } => vec![host, reason],
-            Self::Status { host, path, detail, .. } => vec![host, path, detail],
-            Self::Redirect { host, target, reason } => vec![host, target, reason],
-            Self::Mismatch { origin, reason, .. } => vec![origin, reason],
-            Self::Malformed { what, reason } | Self::NotAnImage { what, reason } => vec![what, reason],
-            Self::Schema1 { what } | Self::TooLarge { what, .. } => vec![what],
-            Self::Layout { reason, .. } => vec![reason],
-            Self::TooSlow { what, reason, .. } => vec![what, reason],
-            Self::WebPage { host, title, what, .. } => vec![host, title, what],
-            Self::CacheDamaged { source, .. } => source.foreign_texts(),
-            Self::OverBudget { what, .. } => vec![what],
-            Self::Ambiguous { images, .. } => images.iter_mut().flat_map(|image| &mut image.names).collect(),
-            Self::PlatformMismatch { stated, found, .. } => vec![stated, found],
-            Self::Input { reason, .. } | Self::Daemon { reason, .. } | Self::LocalStore { reason, .. } => {
-                vec![reason]
-            }
-            Self::BlobSource { what, .. } => vec![what],
-            Self::Reference(_)
-            | Self::LayerCount { .. }
-            | Self::Io { .. }
-            | Self::Environment { .. }
-            | Self::CachePlace { .. }
-            | Self::Cancelled
-            | Self::Panicked { .. } => Vec::new(),
         }
     }
 

@@ -72,6 +72,18 @@ pub enum PullEvent {
         /// The pause before the next attempt.
         delay_ms: u64,
     },
+    /// A mirror, another location, or one of several registries gave the manifest. It is asked for the rest first.
+    EndpointChosen {
+        /// The repository at this place.
+        endpoint: String,
+    },
+    /// A place failed, and the next one is asked.
+    EndpointSkipped {
+        /// The repository at this place.
+        endpoint: String,
+        /// The failure.
+        reason: String,
+    },
     /// A blob of the cache was damaged. It has been removed and is fetched again.
     CacheDamaged {
         /// The blob.
@@ -105,7 +117,8 @@ impl PullEvent {
     pub fn phase(&self) -> Option<PullPhase> {
         match self {
             Self::Resolving { .. } => Some(PullPhase::Resolving),
-            Self::Retry { .. } | Self::CacheDamaged { .. } => None,
+            Self::Retry { .. } | Self::CacheDamaged { .. } | Self::EndpointSkipped { .. } => None,
+            Self::EndpointChosen { .. } => Some(PullPhase::Resolving),
             _ => Some(PullPhase::Downloading),
         }
     }

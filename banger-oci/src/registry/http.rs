@@ -11,7 +11,7 @@ use url::Url;
 use crate::one_line::one_line;
 use crate::registry::attempt::{Attempts, FailedAttempt, classify, explain};
 use crate::registry::cap::Cap;
-use crate::registry::clients::Clients;
+use crate::registry::clients::{Clients, Server};
 use crate::registry::error::{PullError, is_transient_status};
 use crate::registry::event::{Progress, PullEvent};
 use crate::registry::foreign_text::{NO_REASON, error_detail};
@@ -98,17 +98,20 @@ impl Request {
 }
 
 impl Http {
-    /// `local` means that the registry is on this machine.
+    /// Returns a client for one server.
     pub(crate) fn new(
         clients: &Clients,
         options: &PullOptions,
-        local: bool,
+        server: Server<'_>,
         progress: Progress,
         stop: PullStop,
         secrets: Secrets,
     ) -> Result<Self, PullError> {
+        for password in options.proxy.passwords() {
+            secrets.add_password(&password);
+        }
         Ok(Self {
-            client: clients.client(options, local)?,
+            client: clients.client(options, server)?,
             stop,
             progress,
             secrets,

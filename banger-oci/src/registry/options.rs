@@ -11,6 +11,9 @@ use crate::registry::auth::CredentialSource;
 use crate::registry::cap::Cap;
 use crate::registry::error::PullError;
 use crate::registry::local_sources::LocalSources;
+use crate::registry::policy::PullPolicy;
+use crate::registry::proxy::ProxySettings;
+use crate::registry::registries::RegistriesConfig;
 use crate::registry::source::{ArchiveInput, BlobSource};
 use crate::registry::wanted::Wanted;
 
@@ -34,6 +37,22 @@ pub struct PullOptions {
     pub plain_http: bool,
     /// A file with trusted PEM certificates, in addition to those of the system.
     pub ca_cert: Option<Utf8PathBuf>,
+    /// Directories with a subdirectory for each registry, `HOST[:PORT]`. It has `*.crt` for trusted certificates, and
+    /// `NAME.cert` with `NAME.key` for the client. The first directory that has something for a registry counts.
+    /// Default: no directory.
+    pub certs_dirs: Vec<Utf8PathBuf>,
+    /// A directory of this kind for all registries, in the place of [`certs_dirs`](Self::certs_dirs).
+    pub cert_dir: Option<Utf8PathBuf>,
+    /// A PEM file with a certificate of this client, for registries that ask for one.
+    pub client_cert: Option<Utf8PathBuf>,
+    /// The PEM file with its private key.
+    pub client_key: Option<Utf8PathBuf>,
+    /// The proxies of requests. Default: no proxy; the environment is not read.
+    pub proxy: ProxySettings,
+    /// Mirrors, other locations and short names. Default: no configuration; no file is read.
+    pub registries: RegistriesConfig,
+    /// When a registry is asked. Default: always.
+    pub policy: PullPolicy,
     /// Sources of user names and passwords. Default: no source, pulls are anonymous.
     pub credentials: CredentialSource,
     /// Prepares the credential helpers before they start.
@@ -73,6 +92,8 @@ pub struct PullOptions {
     pub blob_source: Option<Arc<dyn BlobSource>>,
     /// The kind of content.
     pub(crate) wanted: Wanted,
+    /// Whether no layer is fetched.
+    pub(crate) documents_only: bool,
 }
 
 banger_tree::setters! {
@@ -81,6 +102,13 @@ banger_tree::setters! {
         with_jobs => jobs: usize,
         with_plain_http => plain_http: bool,
         with_ca_cert => ca_cert: Option<Utf8PathBuf>,
+        with_certs_dirs => certs_dirs: Vec<Utf8PathBuf>,
+        with_cert_dir => cert_dir: Option<Utf8PathBuf>,
+        with_client_cert => client_cert: Option<Utf8PathBuf>,
+        with_client_key => client_key: Option<Utf8PathBuf>,
+        with_proxy => proxy: ProxySettings,
+        with_registries => registries: RegistriesConfig,
+        with_policy => policy: PullPolicy,
         with_credentials => credentials: CredentialSource,
         with_child_setup => child_setup: ChildSetup,
         with_attempts => attempts: u32,
@@ -132,6 +160,13 @@ impl Default for PullOptions {
             jobs: 4,
             plain_http: false,
             ca_cert: None,
+            certs_dirs: Vec::new(),
+            cert_dir: None,
+            client_cert: None,
+            client_key: None,
+            proxy: ProxySettings::default(),
+            registries: RegistriesConfig::default(),
+            policy: PullPolicy::default(),
             credentials: CredentialSource::default(),
             child_setup: ChildSetup::default(),
             attempts: 5,
@@ -151,6 +186,7 @@ impl Default for PullOptions {
             input: None,
             blob_source: None,
             wanted: Wanted::Image,
+            documents_only: false,
         }
     }
 }

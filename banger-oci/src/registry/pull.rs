@@ -37,6 +37,8 @@ use crate::registry::wanted::Wanted;
 pub struct PulledImage {
     /// The value asked for.
     pub reference: Reference,
+    /// The reference that led to the image. It differs from the value asked for where that was a short name.
+    pub resolved: Reference,
     /// The digest of the image manifest. Docker archives have no manifest, so banger makes one for each
     /// image.
     pub digest: Digest,
@@ -44,6 +46,8 @@ pub struct PulledImage {
     pub index_digest: Option<Digest>,
     /// The platform of the image.
     pub platform: Platform,
+    /// The platforms in the index, at most 256; none without an index.
+    pub platforms: Vec<Platform>,
     /// The image manifest.
     pub manifest: ImageManifest,
     /// The image configuration.
@@ -151,9 +155,11 @@ pub(crate) fn find_image(
     let (chosen, layers) = outcome.map_err(|error| source.shown(error))?;
     Ok(PulledImage {
         reference: reference.clone(),
+        resolved: source.resolved().unwrap_or_else(|| reference.clone()),
         digest: chosen.digest,
         index_digest: chosen.index_digest,
         platform: chosen.platform,
+        platforms: chosen.platforms,
         config_digest: chosen.manifest.config.digest.clone(),
         manifest: chosen.manifest,
         config: chosen.config,
@@ -237,6 +243,9 @@ impl Chosen {
                 .collect(),
             total_bytes: sizes.values().fold(0, |sum, size| sum.saturating_add(*size)),
         });
+        if options.documents_only {
+            return Ok(Vec::new());
+        }
         let contents = source.layers(descriptors)?;
         let parts = descriptors.iter().zip(diff_ids).zip(contents);
         Ok(parts

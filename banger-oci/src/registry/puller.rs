@@ -6,11 +6,14 @@ use banger_tree::Cancellation;
 
 use crate::digest::Digest;
 use crate::reference::Reference;
+use crate::registry::account::{log_in, log_out};
 use crate::registry::artifact::{PulledArtifact, find_artifact};
+use crate::registry::auth::{Credential, KeptLogin, RemovedLogins};
 use crate::registry::cache::BlobCache;
 use crate::registry::engine::{Engine, PullerOptions};
 use crate::registry::error::PullError;
 use crate::registry::event::Progress;
+use crate::registry::inspect::{InspectedImage, inspect_image};
 use crate::registry::options::PullOptions;
 use crate::registry::pull::{PulledImage, find_image};
 use crate::registry::stop::PullStop;
@@ -68,6 +71,60 @@ impl Puller {
         cancellation: &Cancellation,
     ) -> Result<PulledImage, PullError> {
         find_image(&self.0, reference, cache, options, progress, &PullStop::new(cancellation))
+    }
+
+    /// Finds an image as [`pull`](Self::pull) does, and fetches its manifest and its configuration only.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`pull`](Self::pull).
+    pub fn inspect(
+        &self,
+        reference: &Reference,
+        cache: &BlobCache,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<InspectedImage, PullError> {
+        inspect_image(&self.0, reference, cache, options, progress, &PullStop::new(cancellation))
+    }
+
+    /// Checks a credential at a registry, `HOST[:PORT][/PATH]`, and keeps it where docker and podman find it, too: in
+    /// the files of `options.credentials`, or with the helper that they name.
+    ///
+    /// The login goes to the first file that knows the registry; else to the first of
+    /// [`CredentialSource::Files`](crate::CredentialSource::Files), or for
+    /// [`CredentialSource::User`](crate::CredentialSource::User) to `$REGISTRY_AUTH_FILE` or docker's
+    /// `config.json`. Blocks the thread, as [`pull`](Self::pull) does.
+    ///
+    /// # Errors
+    ///
+    /// The registry refuses the credential or cannot be reached, or a file or a helper cannot be used. Nothing is kept
+    /// then.
+    pub fn log_in(
+        &self,
+        registry: &str,
+        credential: &Credential,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<KeptLogin, PullError> {
+        log_in(&self.0, registry, credential, options, progress, &PullStop::new(cancellation))
+    }
+
+    /// Removes the credentials of a registry, or with `None` those of all registries, from the files of
+    /// `options.credentials` and the helpers that they name.
+    ///
+    /// # Errors
+    ///
+    /// [`PullError::NoCredentials`] if there were none for this registry, or a file or a helper cannot be used.
+    pub fn log_out(
+        &self,
+        registry: Option<&str>,
+        options: &PullOptions,
+        cancellation: &Cancellation,
+    ) -> Result<RemovedLogins, PullError> {
+        log_out(&self.0, registry, options, &PullStop::new(cancellation))
     }
 
     /// Finds an artifact of the type `artifact_type`, for example `application/vnd.example.v1`, and starts its

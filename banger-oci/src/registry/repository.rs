@@ -18,6 +18,7 @@ use crate::reference::RegistryReference;
 use crate::registry::access::Access;
 use crate::registry::attempt::{Attempts, FailedAttempt, is_certificate_error};
 use crate::registry::cap::Cap;
+use crate::registry::clients::Server;
 use crate::registry::content_range::is_rest;
 use crate::registry::engine::Connections;
 use crate::registry::error::PullError;
@@ -28,9 +29,10 @@ use crate::registry::logins::Login;
 use crate::registry::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, OCI_MANIFEST};
 use crate::registry::options::PullOptions;
 use crate::registry::origin::{host_of, is_local};
+use crate::registry::registries::{Endpoint, EndpointKind};
 use crate::registry::stop::PullStop;
 
-/// Time for a registry of this machine to answer https before plain http is tried.
+/// Time for a registry that may speak plain http to answer https before plain http is tried.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -38,6 +40,7 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-diges
 #[derive(Debug)]
 pub(crate) struct Registry {
     reference: RegistryReference,
+    place: Endpoint,
     options: PullOptions,
     progress: Progress,
     stop: PullStop,
@@ -56,14 +59,40 @@ pub(crate) struct Answer {
 
 impl Registry {
     pub(crate) fn new(
-        reference: RegistryReference,
+        place: Endpoint,
         options: PullOptions,
         progress: Progress,
         stop: PullStop,
         connections: Arc<Connections>,
         login: Arc<Login>,
     ) -> Self {
-        Self { reference, options, progress, stop, connections, login, connection: OnceCell::new() }
+        let reference = place.reference.clone();
+        Self { reference, place, options, progress, stop, connections, login, connection: OnceCell::new() }
+    }
+
+    /// The name of the repository at this place.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.reference.registry(), self.reference.repository())
+    }
+
+    /// The reference at this place.
+    pub(crate) fn reference(&self) -> &RegistryReference {
+        &self.reference
+    }
+
+    /// The host of this place, for messages.
+    pub(crate) fn host(&self) -> &str {
+        self.reference.registry()
+    }
+
+    /// The name that led to this place: the one asked for, or what a short name may mean.
+    pub(crate) fn meaning(&self) -> &RegistryReference {
+        &self.place.meaning
+    }
+
+    /// Whether this is a mirror, or another location than the name of the image says.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.place.kind == EndpointKind::Mirror || self.place.is_moved
     }
 
     /// Hides the sent credentials in errors.
@@ -71,10 +100,11 @@ impl Registry {
         self.login.secrets.hide_in_error(error)
     }
 
-    fn http(&self, options: &PullOptions, local: bool) -> Result<Http, PullError> {
+    fn http(&self, options: &PullOptions) -> Result<Http, PullError> {
         let (progress, stop, secrets) =
             (self.progress.clone(), self.stop.clone(), self.login.secrets.clone());
-        Http::new(&self.connections.clients, options, local, progress, stop, secrets)
+        let server = Server { registry: self.reference.registry(), insecure: self.place.insecure };
+        Http::new(&self.connections.clients, options, server, progress, stop, secrets)
     }
 
     /// The client and the access, set up when they are first needed.
@@ -84,25 +114,27 @@ impl Registry {
 
     async fn connect(&self) -> Result<(Http, Access), PullError> {
         let host = self.reference.api_host();
-        let local = is_local(host);
-        let http = self.http(&self.options, local)?;
+        // The configuration allows plain http for registries that it calls insecure.
+        let may_be_plain = is_local(host) || self.place.insecure;
+        let http = self.http(&self.options)?;
         let origin = |scheme: &str| {
             Url::parse(&format!("{scheme}://{host}/")).map_err(|error| PullError::Environment {
                 reason: format!("`{host}` cannot be part of a URL: {error}"),
             })
         };
-        let plain = self.options.plain_http || (local && !self.speaks_https(&origin("https")?).await?);
+        let plain =
+            self.options.plain_http || (may_be_plain && !self.speaks_https(&origin("https")?).await?);
         let origin = origin(if plain { "http" } else { "https" })?;
         Ok((http, Access { origin, login: Arc::clone(&self.login) }))
     }
 
-    /// Returns whether a registry of this machine answers https. An answer with an unaccepted certificate
+    /// Returns whether a registry that may speak plain http answers https. An answer with an unaccepted certificate
     /// counts as https too: banger must not go on without it.
     async fn speaks_https(&self, origin: &Url) -> Result<bool, PullError> {
         let mut options = self.options.clone();
         options.connect_timeout = options.connect_timeout.min(PROBE_TIMEOUT);
         options.stall_timeout = options.stall_timeout.min(PROBE_TIMEOUT);
-        let http = self.http(&options, true)?;
+        let http = self.http(&options)?;
         let url = join(origin, "v2/")?;
         match self.stop.race(http.probe(url)).await? {
             Ok(_) => Ok(true),
@@ -147,7 +179,7 @@ impl Registry {
                 Some(_) if expected != self.reference.digest() => {
                     request.status_error(StatusCode::NOT_FOUND, detail)
                 }
-                _ => PullError::UnknownImage { reference: self.reference.to_string(), detail },
+                _ => PullError::UnknownImage { reference: self.place.meaning.to_string(), detail },
             })?;
         if bytes.is_empty() {
             return Err(PullError::Malformed {

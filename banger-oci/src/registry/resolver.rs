@@ -33,6 +33,7 @@ pub(crate) struct Chosen {
     pub(crate) digest: Digest,
     pub(crate) index_digest: Option<Digest>,
     pub(crate) platform: Platform,
+    pub(crate) platforms: Vec<Platform>,
     pub(crate) manifest: ImageManifest,
     pub(crate) config: ImageConfig,
     pub(crate) config_bytes: Vec<u8>,
@@ -46,6 +47,7 @@ pub(crate) struct Resolver<'a> {
     options: &'a PullOptions,
     cancel: &'a PullStop,
     wanted: Platform,
+    listed: Vec<Platform>,
     /// The platforms met that do not fit.
     available: Vec<String>,
     /// Why the first of the entries that were not used was not.
@@ -87,6 +89,7 @@ impl<'a> Resolver<'a> {
             options,
             cancel,
             wanted: options.platform.clone().unwrap_or_else(Platform::host),
+            listed: Vec::new(),
             available: Vec::new(),
             foreign: None,
             foreign_count: 0,
@@ -145,6 +148,7 @@ impl<'a> Resolver<'a> {
             };
             let mut chosen = self.image(document.digest, manifest)?;
             chosen.index_digest = best.index_digest;
+            chosen.platforms.clone_from(&self.listed);
             warnings.extend(warning);
             chosen.warnings = warnings;
             if let Some(stated) = best.descriptor.platform {
@@ -196,6 +200,12 @@ impl<'a> Resolver<'a> {
             return Ok(());
         }
         let stated = descriptor.platform.as_ref();
+        if let Some(platform) = stated
+            && self.listed.len() < 256
+            && !self.listed.contains(platform)
+        {
+            self.listed.push(platform.clone());
+        }
         let stated_rank = stated.map(|platform| self.fit(platform));
         if stated_rank == Some(None) {
             return Ok(());
@@ -382,6 +392,7 @@ impl<'a> Resolver<'a> {
             digest,
             index_digest: None,
             platform,
+            platforms: Vec::new(),
             manifest,
             config,
             config_bytes,

@@ -117,6 +117,9 @@ impl Secrets {
             *what = clip(self.hide(what));
             *reason = clip(self.hide(reason));
         }
+        if let PullEvent::EndpointSkipped { reason, .. } = &mut event {
+            *reason = clip(self.hide(reason));
+        }
         event
     }
 }

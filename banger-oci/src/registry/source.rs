@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::reference::Reference;
 use crate::registry::config::ImageConfig;
 use crate::registry::error::PullError;
 use crate::registry::layer::Content;
@@ -85,6 +86,11 @@ pub(crate) trait ImageSource {
 
     /// The layers of the image chosen, in their order.
     fn layers(&self, descriptors: &[Descriptor]) -> Result<Vec<Content>, PullError>;
+
+    /// The reference that the root was found by, once it is known, if it may differ from the one asked for.
+    fn resolved(&self) -> Option<Reference> {
+        None
+    }
 
     /// Values that must live as long as the image.
     fn keep(self: Box<Self>) -> Option<Arc<Fetcher>> {

@@ -17,6 +17,7 @@ use crate::registry::blob_writer::Writer;
 use crate::registry::cache::{BlobCache, Claim, DamagedBlobs, Watch, hash_file};
 use crate::registry::content_range::{content_range, is_rest};
 use crate::registry::download::Download;
+use crate::registry::endpoints::Endpoints;
 use crate::registry::error::PullError;
 use crate::registry::event::{Progress, PullEvent};
 use crate::registry::foreign_text::web_page_title;
@@ -48,8 +49,8 @@ pub(crate) struct Transfers {
 /// The place that blobs are downloaded from.
 #[derive(Debug, Clone)]
 pub(crate) enum BlobOrigin {
-    /// A repository of a registry.
-    Registry(Arc<Registry>),
+    /// The repositories that may have it.
+    Registry(Arc<Endpoints>),
     /// One file of a web server.
     File(Arc<Http>, Arc<Request>),
 }
@@ -108,7 +109,7 @@ impl Transfers {
     /// The error as the reader of the layer gets it.
     fn explain(&self, error: PullError, download: &Download) -> PullError {
         let error = match &self.origin {
-            BlobOrigin::Registry(registry) => registry.shown(error),
+            BlobOrigin::Registry(endpoints) => endpoints.shown(error),
             BlobOrigin::File(http, _) => http.secrets.hide_in_error(error),
         };
         self.damaged.explain(error, &download.descriptor.digest, &self.cache)
@@ -175,7 +176,8 @@ impl Transfers {
             resumed_bytes,
         });
         let mut outcome = self.receive(&mut writer).await;
-        if resumed_bytes > 0 && matches!(&outcome, Err(PullError::Mismatch { .. })) {
+        let is_file = matches!(self.origin, BlobOrigin::File(..));
+        if is_file && resumed_bytes > 0 && matches!(&outcome, Err(PullError::Mismatch { .. })) {
             // The old bytes may be damaged, for example by a power failure.
             self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
             writer.start_over()?;
@@ -189,7 +191,7 @@ impl Transfers {
                 Ok(())
             }
             Err(error) => {
-                if matches!(&error, PullError::Mismatch { .. }) {
+                if is_mismatch(&error) {
                     writer.partial.discard();
                 }
                 Err(error)
@@ -201,18 +203,26 @@ impl Transfers {
     async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
         let descriptor = &writer.download.descriptor;
         if writer.offset < descriptor.size {
-            let registry = match &self.origin {
-                BlobOrigin::Registry(registry) => registry,
+            let endpoints = match &self.origin {
+                BlobOrigin::Registry(endpoints) => endpoints,
                 BlobOrigin::File(http, request) => {
                     let request = Request::clone(request);
-                    Source { http, request, access: None }.receive(writer).await?;
-                    return writer.verify();
+                    return Source { http, request, access: None }.receive_whole(writer).await;
                 }
             };
+            let mut search = endpoints.search();
+            for registry in endpoints.in_order() {
+                match self.receive_from(registry, writer).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => search.note(registry, error)?,
+                }
+            }
+            let mut outcome = Err(search.into_error(&format!("layer {}", descriptor.digest)));
+            if descriptor.urls.is_empty() {
+                return outcome;
+            }
+            let Some(registry) = endpoints.in_order().next() else { return outcome };
             let (http, access) = registry.connection().await?;
-            let request = registry.blob_request(access, &descriptor.digest)?;
-            let own = Source { http, request, access: Some(access) };
-            let mut outcome = own.receive(writer).await;
             // Foreign layers live elsewhere, and registries may have them all the same.
             for url in &descriptor.urls {
                 match &outcome {
@@ -238,6 +248,36 @@ impl Transfers {
     }
 }
 
+impl Transfers {
+    /// Receives the missing bytes from one place and checks the whole blob. Leaves no wrong bytes to the next place.
+    async fn receive_from(&self, registry: &Registry, writer: &mut Writer<'_>) -> Result<(), PullError> {
+        let (http, access) = registry.connection().await?;
+        let digest = &writer.download.descriptor.digest;
+        let request = registry.blob_request(access, digest)?;
+        let place = Source { http, request, access: Some(access) };
+        let had_bytes = writer.offset > 0;
+        let mut outcome = place.receive_whole(writer).await;
+        if had_bytes && matches!(&outcome, Err(PullError::Mismatch { .. })) {
+            // The old bytes may be damaged by a power failure, or another place may have sent wrong ones.
+            self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
+            writer.start_over()?;
+            outcome = place.receive_whole(writer).await;
+        }
+        if matches!(&outcome, Err(PullError::Mismatch { .. })) {
+            writer.start_over()?;
+        }
+        outcome
+    }
+}
+
+/// Returns whether the last bytes that came were wrong.
+fn is_mismatch(error: &PullError) -> bool {
+    match error {
+        PullError::Endpoints { last, .. } => is_mismatch(last),
+        error => matches!(error, PullError::Mismatch { .. }),
+    }
+}
+
 /// Returns whether the next place may be asked after this error. A wrong layer ends the search.
 fn is_another_place_worth_asking(error: &PullError) -> bool {
     matches!(
@@ -249,7 +289,7 @@ fn is_another_place_worth_asking(error: &PullError) -> bool {
             | PullError::Malformed { .. }
             | PullError::WebPage { .. }
             | PullError::TooSlow { .. }
-    )
+    ) || matches!(error, PullError::Endpoints { last, .. } if is_another_place_worth_asking(last))
 }
 
 /// Checks the address of a foreign layer.
@@ -274,6 +314,12 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// Receives the missing bytes and checks the whole blob.
+    async fn receive_whole(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
+        self.receive(writer).await?;
+        writer.verify()
+    }
+
     async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
         let mut attempts = Attempts::default();
         // A server that answers ranges wrongly is asked for the whole.

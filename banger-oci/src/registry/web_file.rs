@@ -14,6 +14,7 @@ use crate::one_line::one_line;
 use crate::reference::ReferenceError;
 use crate::registry::background::Background;
 use crate::registry::cache::{BlobCache, CachedBlob, DamagedBlobs, Watch, hash_file};
+use crate::registry::clients::Server;
 use crate::registry::download::Download;
 use crate::registry::engine::Engine;
 use crate::registry::error::PullError;
@@ -122,7 +123,7 @@ pub(crate) fn fetch_web_file(
     let http = Arc::new(Http::new(
         &engine.connections.clients,
         options,
-        address.is_local(),
+        Server { registry: &host_of(&address.url), insecure: false },
         progress.clone(),
         stop.clone(),
         Secrets::default(),

@@ -37,6 +37,14 @@ mod pull_input;
 #[cfg(feature = "registry")]
 mod pull_local;
 #[cfg(feature = "registry")]
+mod pull_logins;
+#[cfg(feature = "registry")]
+mod pull_mirrors;
+#[cfg(feature = "registry")]
+mod pull_network;
+#[cfg(feature = "registry")]
+mod pull_policy;
+#[cfg(feature = "registry")]
 mod pull_quirks;
 #[cfg(feature = "registry")]
 mod pull_registry;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use banger_boot::{BootContract, Fixup};
 use banger_ext4::VerifyReport;
 use banger_kernel::Kernel;
+use banger_oci::ImageConfig;
 use banger_tree::GuestPath;
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
@@ -216,6 +217,21 @@ pub struct ImageConfigRecord {
     /// Labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+}
+
+impl ImageConfigRecord {
+    /// Returns the part of an image configuration that a record keeps.
+    pub(crate) fn of(config: &ImageConfig) -> Self {
+        let config = &config.config;
+        Self {
+            entrypoint: config.entrypoint.clone(),
+            cmd: config.cmd.clone(),
+            env: config.env.clone(),
+            user: config.user.clone(),
+            working_dir: config.working_dir.clone(),
+            labels: config.labels.clone(),
+        }
+    }
 }
 
 /// One layer.

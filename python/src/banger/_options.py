@@ -68,20 +68,35 @@ class BuildOptions(FileSystemOptions, total=False):
     """UUID of the file system. Default: made from the files."""
 
 
-class DownloadOptions(TypedDict, total=False):
-    """How an image or a kernel is downloaded."""
+class ConnectionOptions(TypedDict, total=False):
+    """How a registry is reached."""
 
-    platform: str
-    """Platform of the image or kernel, "linux/arm64". Default: Linux on the host's processor."""
-    jobs: int
-    """How many layers are downloaded at a time, 1 to 64. Default: 4."""
     plain_http: bool
     """Use http for any registry."""
     ca_cert: HostPath
     """PEM file with certificates to trust besides those of the system."""
+    registries: str
+    """Whether the registries.conf and certs.d of podman and docker on this machine are read: "none" or
+    "user". Default: "none"."""
+    registries_conf: Sequence[HostPath]
+    """Files in the format of registries.conf, version 2, in their order; they exclude `registries`."""
+    certs_dir: Sequence[HostPath]
+    """Directories with a subdirectory of certificates for each registry, HOST:PORT."""
+    cert_dir: HostPath
+    """Directory of certificates for all registries: *.crt are trusted, NAME.cert and NAME.key are the
+    client's."""
+    client_cert: HostPath
+    """PEM file with a certificate for registries that ask for one; `client_key` goes with it."""
+    client_key: HostPath
+    """PEM file with the private key; `client_cert` goes with it."""
+    proxy: str
+    """Address of a proxy, "http://", "https://", "socks5://" or "socks5h://", or "environment" for the
+    proxies that the environment names. Default: no proxy."""
+    no_proxy: str
+    """Hosts without a proxy, with commas between them; `proxy` goes with it."""
     auth: str
     """Where credentials come from: "anonymous", or "user", which reads the files of docker and podman and
-    runs the programs they name. Default: "anonymous"."""
+    runs the programs they name. Default: "anonymous", for a login "user"."""
     user: str
     """User name for the registry; `password` goes with it."""
     password: str
@@ -95,7 +110,7 @@ class DownloadOptions(TypedDict, total=False):
     helper_timeout_ms: int
     """How long such a helper may take."""
     attempts: int
-    """How often a request is tried before the pull fails. Default: 5."""
+    """How often a request is tried before the call fails. Default: 5."""
     backoff_ms: int
     """Pause after the first failed attempt; it doubles with each further one."""
     max_backoff_ms: int
@@ -104,14 +119,25 @@ class DownloadOptions(TypedDict, total=False):
     """How long to wait for a connection."""
     stall_timeout_ms: int
     """How long a transfer may stand still."""
-    min_rate_bytes: int
-    """Least bytes a second of a transfer; 0 allows any rate."""
-    rate_window_ms: int
-    """How long a transfer may be slower than `min_rate_bytes`."""
     max_wait_ms: int
     """Longest time of all pauses between attempts together."""
     max_time_ms: int
     """Longest time of all requests and downloads together."""
+
+
+class DownloadOptions(ConnectionOptions, total=False):
+    """How an image or a kernel is downloaded."""
+
+    platform: str
+    """Platform of the image or kernel, "linux/arm64". Default: Linux on the host's processor."""
+    jobs: int
+    """How many layers are downloaded at a time, 1 to 64. Default: 4."""
+    pull_policy: str
+    """When a registry is asked: "always", "missing" or "never". Default: "always"."""
+    min_rate_bytes: int
+    """Least bytes a second of a transfer; 0 allows any rate."""
+    rate_window_ms: int
+    """How long a transfer may be slower than `min_rate_bytes`."""
     max_manifest_bytes: int
     """Largest manifest or index."""
     max_config_bytes: int
@@ -134,6 +160,23 @@ class DownloadOptions(TypedDict, total=False):
     blob_fd: Mapping[str, OpenFile]
     """Blobs by their digests, "sha256:HEX", in regular files. With blobs no registry is asked: the reference
     has the digest of the manifest, and every byte is checked."""
+
+
+class InspectOptions(LimitOptions, DownloadOptions, total=False):
+    """Options of `Store.inspect`."""
+
+
+class LogoutOptions(TypedDict, total=False):
+    """Options of `Store.logout`."""
+
+    auth: str
+    """Where logins are: "user", the files of docker and podman. Default: "user"."""
+    auth_file: Sequence[HostPath]
+    """Credential files in the format of docker, in the place of the user's own."""
+    helper_dir: HostPath
+    """Directory of the credential helpers that files of `auth_file` name. Default: `$PATH`."""
+    helper_timeout_ms: int
+    """How long such a helper may take."""
 
 
 class PullOptions(FileSystemOptions, DownloadOptions, total=False):

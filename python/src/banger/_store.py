@@ -24,10 +24,13 @@ from ._options import (
     BootPlanOptions,
     BuildOptions,
     CheckOptions,
+    ConnectionOptions,
     ImageBuildOptions,
+    InspectOptions,
     KernelOptions,
     KernelPackOptions,
     KernelPullOptions,
+    LogoutOptions,
     PruneOptions,
     PullOptions,
     RegisterOptions,
@@ -282,6 +285,48 @@ class Store(Handle):
         """Removes a kernel. One in use is an `InUseError`."""
         with self._use() as store, flag(cancel) as (stop, pointer):
             patient_call(stop, "banger_kernel_remove", store, text(wanted), pointer)
+
+    # Registries
+
+    def inspect(
+        self,
+        reference: str,
+        *,
+        cancel: Cancellation | None = None,
+        **options: Unpack[InspectOptions],
+    ) -> dict[str, Any]:
+        """Returns the document of `banger image inspect --json`; no layer of the image is downloaded."""
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, text(reference), made, pointer, None, None)
+            return _document(patient_json_of(stop, "banger_image_inspect", *arguments))
+
+    def login(
+        self,
+        registry: str,
+        *,
+        cancel: Cancellation | None = None,
+        **options: Unpack[ConnectionOptions],
+    ) -> dict[str, Any]:
+        """Checks a credential at a registry and keeps it where podman and docker find it.
+
+        Returns the document of `banger login --json`. `user` and `password`, or `identity_token`, are the
+        credential. It goes to the user's own files, or to the first of `auth_file`.
+        """
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, text(registry), made, pointer)
+            return _document(patient_json_of(stop, "banger_login", *arguments))
+
+    def logout(
+        self,
+        registry: str | None = None,
+        *,
+        cancel: Cancellation | None = None,
+        **options: Unpack[LogoutOptions],
+    ) -> dict[str, Any]:
+        """Removes the credentials of a registry, or of all. Returns the document of `logout --json`."""
+        wanted = None if registry is None else text(registry)
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            return _document(patient_json_of(stop, "banger_logout", store, wanted, made, pointer))
 
     # Booting
 

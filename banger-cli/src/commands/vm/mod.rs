@@ -13,6 +13,7 @@ pub(super) use self::machine::{log_of_boot, request};
 
 use super::guest::answer::ended;
 use super::guest::session_end::{SessionEnd, SignalFlag};
+use super::registry;
 use crate::args::ProgressStyle;
 use crate::args::vm::VmRunArguments;
 use crate::failure::CommandError;
@@ -63,7 +64,7 @@ fn run_until(
         true => Part::Console,
         false => Part::Program,
     };
-    let image = image(&arguments.image, dirs, &events, flag)?;
+    let image = image(arguments, dirs, &events, flag)?;
     if part == Part::Program && image.record.boot_contract.is_none() {
         return Err(VmError::NoAgent { image: image.record.name.to_string() }.into());
     }
@@ -115,22 +116,20 @@ fn run_until(
 }
 
 /// Returns the managed image of this name, or pulls the image that the reference means.
-pub(super) fn image(
-    name: &str,
+fn image(
+    arguments: &VmRunArguments,
     dirs: &Dirs,
     events: &EventHandler,
     flag: &SignalFlag,
 ) -> Result<StoredImage, CommandError> {
-    let store = ImageStore::new(&dirs.state);
+    let (store, name) = (ImageStore::new(&dirs.state), arguments.image.as_str());
     match store.open(name, flag.cancellation()) {
         Err(StoreError::NotFound { .. }) => {}
         found => return Ok(found?),
     }
     let mut request = PullRequest::new(name.parse::<banger::Reference>()?);
-    // Who runs the command has logged in by docker or podman.
-    request.pull.credentials = banger::CredentialSource::User;
-    // The standard input belongs to the program in the guest.
-    crate::commands::sources::of_user(&mut request.pull);
+    request.pull = registry::pull_options(&arguments.registry)?;
+    request.pull.policy = arguments.policy.policy.into();
     request.source_date_epoch = banger::source_date_epoch()?;
     let pulled = banger::pull(&request, dirs, events, flag.cancellation())?;
     Ok(store.open(pulled.record.id.as_str(), flag.cancellation())?)

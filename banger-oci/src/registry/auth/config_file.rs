@@ -11,7 +11,7 @@ use crate::registry::error::PullError;
 use crate::registry::json::nullable;
 
 /// The key under which docker keeps the credentials for docker.io.
-const DOCKER_IO_KEY: &str = "https://index.docker.io/v1/";
+pub(super) const DOCKER_IO_KEY: &str = "https://index.docker.io/v1/";
 
 /// The directory in which podman keeps credentials of users without a runtime directory.
 pub(super) const RUN_DIR: &str = "/run/containers";
@@ -49,18 +49,30 @@ pub(super) fn read(path: &Utf8Path) -> Result<Option<ConfigFile>, PullError> {
         }
         Err(problem) => return Err(error(problem.to_string())),
     };
+    let text = without_mark(&text);
     // Docker takes it for a configuration that says nothing.
     if text.trim_ascii().is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(&text).map(Some).map_err(|problem| error(problem.to_string()))
+    serde_json::from_slice(text).map(Some).map_err(|problem| error(problem.to_string()))
+}
+
+/// Returns a text without the byte order mark that editors of Windows put before it.
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// The entry of a file for a repository.
 pub(super) enum Found {
     Nothing,
     Credential(Credential),
-    Helper { name: String, server: String },
+    /// A helper. `is_certain` is false for a store that serves all registries, if nothing says that it has a credential
+    /// for this one.
+    Helper {
+        name: String,
+        server: String,
+        is_certain: bool,
+    },
 }
 
 impl ConfigFile {
@@ -100,7 +112,7 @@ impl ConfigFile {
         match (helper, entry) {
             (Some((helper_len, key, helper)), entry) if entry.is_none_or(|(len, ..)| len <= helper_len) => {
                 let server = if registry == "docker.io" { server } else { key.as_str() };
-                Ok(Found::Helper { name: helper.clone(), server: server.to_owned() })
+                Ok(Found::Helper { name: helper.clone(), server: server.to_owned(), is_certain: true })
             }
             (_, Some((_, key, entry))) => {
                 entry.credential().map(Found::Credential).map_err(|reason| PullError::CredentialFile {
@@ -109,7 +121,12 @@ impl ConfigFile {
                 })
             }
             _ => Ok(match self.creds_store.as_deref().filter(|store| !store.is_empty()) {
-                Some(store) => Found::Helper { name: store.to_owned(), server: server.to_owned() },
+                Some(store) => Found::Helper {
+                    name: store.to_owned(),
+                    server: server.to_owned(),
+                    // Docker leaves an empty entry for each login that its store keeps.
+                    is_certain: self.auths.keys().any(|key| normalise(key) == registry),
+                },
                 None => Found::Nothing,
             }),
         }
@@ -117,7 +134,7 @@ impl ConfigFile {
 }
 
 /// A key of the file as `host[/path]`: docker writes URLs, some with the API version behind.
-fn normalise(key: &str) -> String {
+pub(super) fn normalise(key: &str) -> String {
     let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     let key = key.trim_end_matches('/');
     let key = key.strip_suffix("/v1").or_else(|| key.strip_suffix("/v2")).unwrap_or(key);
@@ -214,7 +231,7 @@ mod tests {
         ] {
             let found = lookup(json, registry, repository);
             match (found, expected) {
-                (Found::Helper { name, server }, Some(expected)) => {
+                (Found::Helper { name, server, .. }, Some(expected)) => {
                     assert_eq!((name.as_str(), server.as_str()), expected);
                 }
                 (Found::Credential(credential), None) => {

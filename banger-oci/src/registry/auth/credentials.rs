@@ -11,7 +11,7 @@ use super::helper::Helper;
 use crate::registry::error::PullError;
 
 /// Time limit of a credential helper. It may have to ask the user to unlock a keychain.
-const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sources of user names and passwords.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum CredentialSource {
     /// `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`. Reads the environment, and runs the
     /// credential helpers that these files name.
     User,
-    /// One for every registry asked.
+    /// One for the registry asked. Mirrors do not get it, nor the registries that a short name is searched in.
     Fixed(Credential),
     /// These files instead of the user's.
     Files {
@@ -64,6 +64,14 @@ impl CredentialSource {
         Ok(found)
     }
 
+    /// Returns the source without a credential that is the same for every host.
+    pub(crate) fn of_each_host(&self) -> Self {
+        match self {
+            Self::Fixed(_) => Self::Anonymous,
+            other => other.clone(),
+        }
+    }
+
     /// Looks up the credential for a repository; `None` is an anonymous pull.
     pub(crate) async fn find(
         &self,
@@ -88,8 +96,12 @@ impl CredentialSource {
             match config.lookup(path, registry, repository)? {
                 Found::Nothing => {}
                 Found::Credential(credential) => return Ok(Some(credential)),
-                Found::Helper { name, server } => {
+                Found::Helper { name, server, is_certain } => {
                     let helper = Helper { name: &name, dir: helper_dir, timeout, config: path, child_setup };
+                    // A store that is not installed has no login for a registry that nobody logged in to.
+                    if !is_certain && helper.is_missing() {
+                        continue;
+                    }
                     if let Some(credential) = helper.get(&server).await? {
                         return Ok(Some(credential));
                     }
@@ -100,8 +112,17 @@ impl CredentialSource {
     }
 }
 
+/// Returns the file for logins to new registries: that of `$REGISTRY_AUTH_FILE`, or docker's, which podman reads, too.
+pub(super) fn user_login_file() -> Option<Utf8PathBuf> {
+    let files = user_files();
+    match std::env::var("REGISTRY_AUTH_FILE").is_ok_and(|file| !file.is_empty()) {
+        true => files.into_iter().next(),
+        false => files.into_iter().next_back().filter(|file| file.file_name() == Some("config.json")),
+    }
+}
+
 /// Returns the files of the user, by the environment.
-fn user_files() -> Vec<Utf8PathBuf> {
+pub(super) fn user_files() -> Vec<Utf8PathBuf> {
     user_files_from(rustix::process::getuid().as_raw(), &|name| std::env::var(name).ok())
 }
 

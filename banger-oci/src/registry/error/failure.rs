@@ -40,6 +40,10 @@ impl Failure for PullError {
             Self::Daemon { kind, .. } | Self::LocalStore { kind, .. } => *kind,
             Self::BlobSource { source, .. } => ErrorKind::of_io(source),
             Self::Environment { .. } | Self::Panicked { .. } => ErrorKind::Internal,
+            Self::RegistriesFile { .. } | Self::Proxy { .. } | Self::ShortName { .. } => ErrorKind::Argument,
+            Self::Blocked { .. } => ErrorKind::Access,
+            Self::Endpoints { last, .. } => last.kind(),
+            Self::NotCached { .. } | Self::NoCredentials { .. } => ErrorKind::NotFound,
             Self::Cancelled => ErrorKind::Cancelled,
         }
     }
@@ -51,6 +55,7 @@ impl Failure for PullError {
             Self::TooSlow { .. } => true,
             Self::LocalStore { kind, .. } => *kind == ErrorKind::InUse,
             Self::CacheDamaged { source, .. } => source.is_transient(),
+            Self::Endpoints { last, .. } => last.is_transient(),
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::Interrupted | io::ErrorKind::TimedOut)
             }
@@ -70,6 +75,22 @@ impl Failure for PullError {
             | Self::CachePlace { advice, .. } => Some(advice.clone()),
             Self::Layout { advice, .. } => advice.clone(),
             Self::CacheDamaged { source, .. } => source.advice(),
+            Self::Endpoints { last, .. } => last.advice(),
+            Self::RegistriesFile { .. } => {
+                text("correct the file; containers-registries.conf(5) has the format")
+            }
+            Self::Blocked { .. } => text("choose an image of another registry, or change that file"),
+            Self::NotCached { .. } => Some(Advice::with_setting(
+                "pull it once with the network, or allow a download by {setting}",
+                Setting("policy"),
+            )),
+            Self::Proxy { .. } => {
+                text("write its address as http://HOST:PORT, https://HOST:PORT or socks5h://HOST:PORT")
+            }
+            Self::ShortName { .. } => text("write the name with its registry, as in docker.io/library/NAME"),
+            Self::NoCredentials { .. } => {
+                text("check the name of the registry, and which file has its credentials")
+            }
             Self::UnknownImage { .. } => text("check its name and tag"),
             Self::NoPlatform { available, .. } => advice_on_platforms(available),
             Self::PlatformMismatch { stated, .. } => Some(Advice::with_setting(
@@ -136,6 +157,16 @@ impl Failure for PullError {
             | Self::CachePlace { path, .. } => context.with("path", path),
             Self::Daemon { socket, .. } => context.with("path", socket),
             Self::BlobSource { what, .. } => context.with("what", what),
+            Self::RegistriesFile { path, .. } | Self::CachePlace { path, .. } => context.with("path", path),
+            Self::Blocked { reference, path } => context.with("reference", reference).with("path", path),
+            Self::Endpoints { what, failures, .. } => {
+                let places: Vec<&str> = failures.iter().map(|failure| failure.endpoint.as_str()).collect();
+                context.with("what", what).with("endpoints", places.join(", "))
+            }
+            Self::NotCached { what } => context.with("what", what),
+            Self::Proxy { proxy, .. } => context.with("host", proxy),
+            Self::ShortName { name, .. } => context.with("reference", name),
+            Self::NoCredentials { registry } => context.with("host", registry),
             Self::Realm { registry, realm, .. } => context.with("host", registry).with("realm", realm),
             Self::Status { host, status, method, path, .. } => {
                 context.with("host", host).with("status", status).with("method", method).with("path", path)

@@ -1,5 +1,6 @@
 //! Images of a registry, through the cache.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,18 +9,19 @@ use tokio::sync::Semaphore;
 
 use super::{Document, ImageSource, Root};
 use crate::digest::Digest;
-use crate::reference::RegistryReference;
+use crate::reference::{Reference, RegistryReference};
 use crate::registry::background::Background;
 use crate::registry::cache::{BlobCache, DamagedBlobs, SmallBlob, Watch};
 use crate::registry::cap::Cap;
 use crate::registry::download::Download;
+use crate::registry::endpoints::Endpoints;
 use crate::registry::engine::Engine;
 use crate::registry::error::PullError;
 use crate::registry::event::{Progress, PullEvent};
 use crate::registry::layer::{Content, Layer, Stored};
-use crate::registry::logins::Login;
 use crate::registry::manifest::Descriptor;
 use crate::registry::options::PullOptions;
+use crate::registry::policy::PullPolicy;
 use crate::registry::repository::{Answer, Registry};
 use crate::registry::stop::PullStop;
 use crate::registry::transfer::{BlobOrigin, FinishGuard, Transfers};
@@ -28,6 +30,8 @@ use crate::registry::transfer::{BlobOrigin, FinishGuard, Transfers};
 #[derive(Debug)]
 pub(crate) struct Remote {
     reference: RegistryReference,
+    /// The meaning of a short name, when it is known.
+    resolved: OnceCell<RegistryReference>,
     options: PullOptions,
     fetcher: Fetcher,
 }
@@ -35,13 +39,13 @@ pub(crate) struct Remote {
 /// Fetches blobs into the cache.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
-    registry: Arc<Registry>,
+    endpoints: Arc<Endpoints>,
+    policy: PullPolicy,
     cache: BlobCache,
     progress: Progress,
     jobs: usize,
     budget: Budget,
     damaged: DamagedBlobs,
-    login: Arc<Login>,
     downloads: Arc<Semaphore>,
     background: Background,
 }
@@ -54,7 +58,7 @@ impl Fetcher {
     /// Starts the download of layers that are not in the cache.
     fn download(&self, downloads: Vec<FinishGuard>) {
         let transfers = Transfers {
-            origin: BlobOrigin::Registry(Arc::clone(&self.registry)),
+            origin: BlobOrigin::Registry(Arc::clone(&self.endpoints)),
             cache: self.cache.clone(),
             progress: self.progress.clone(),
             cancel: self.background.stop.clone(),
@@ -66,26 +70,62 @@ impl Fetcher {
         self.background.download(transfers, downloads);
     }
 
-    fn manifest(&self, name: String, expected: Option<Digest>) -> Result<Answer, PullError> {
-        let registry = Arc::clone(&self.registry);
+    fn manifest(
+        &self,
+        registry: &Arc<Registry>,
+        name: String,
+        expected: Option<Digest>,
+    ) -> Result<Answer, PullError> {
+        let registry = Arc::clone(registry);
         self.background.run(async move { registry.manifest(&name, expected.as_ref()).await })
     }
 
-    fn tag_digest(&self, tag: &str) -> Result<Option<Digest>, PullError> {
-        let (registry, tag) = (Arc::clone(&self.registry), tag.to_owned());
+    /// Fetches a manifest by its digest from the first place that has it.
+    fn manifest_anywhere(&self, digest: &Digest) -> Result<Answer, PullError> {
+        let (endpoints, digest) = (Arc::clone(&self.endpoints), digest.clone());
+        let what = format!("manifest {digest}");
+        self.background.run(async move {
+            let ask = |registry: Arc<Registry>| {
+                let digest = digest.clone();
+                async move { registry.manifest(&digest.to_string(), Some(&digest)).await }
+            };
+            let found = endpoints.first_answer(&what, ask).await;
+            found.map(|(_, answer)| answer)
+        })
+    }
+
+    fn tag_digest(&self, registry: &Arc<Registry>, tag: &str) -> Result<Option<Digest>, PullError> {
+        let (registry, tag) = (Arc::clone(registry), tag.to_owned());
         self.background.run(async move { registry.tag_digest(&tag).await })
     }
 
-    fn config(&self, digest: Digest, cap: Cap) -> Result<Vec<u8>, PullError> {
-        let registry = Arc::clone(&self.registry);
+    /// Fetches a configuration from the first place that has its bytes.
+    fn config(&self, descriptor: &Descriptor, cap: Cap) -> Result<Vec<u8>, PullError> {
+        let (endpoints, descriptor) = (Arc::clone(&self.endpoints), descriptor.clone());
         self.background.run(async move {
-            registry.small_blob(&digest, cap, &format!("image configuration {digest}")).await
+            let what = format!("image configuration {}", descriptor.digest);
+            let ask = |registry: Arc<Registry>| {
+                let (descriptor, what) = (descriptor.clone(), what.clone());
+                async move {
+                    let bytes = registry.small_blob(&descriptor.digest, cap, &what).await?;
+                    descriptor.check(&bytes, registry.host()).map(|()| bytes)
+                }
+            };
+            endpoints.first_answer(&what, ask).await.map(|(_, bytes)| bytes)
         })
+    }
+
+    /// Fails if the policy allows no request for `what`.
+    fn check_policy(&self, what: &str) -> Result<(), PullError> {
+        match self.policy {
+            PullPolicy::Never => Err(PullError::NotCached { what: what.to_owned() }),
+            PullPolicy::Always | PullPolicy::Missing => Ok(()),
+        }
     }
 
     /// An error as it may be shown.
     pub(crate) fn shown(&self, error: PullError) -> PullError {
-        self.login.secrets.hide_in_error(error)
+        self.endpoints.shown(error)
     }
 
     /// Checks the layers that came from the cache, and fetches damaged ones again. Returns whether there were
@@ -106,12 +146,13 @@ impl Fetcher {
                         continue;
                     }
                     self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
+                    self.check_policy(&format!("a sound copy of layer {digest}"))?;
                     let download = Download::new(layer.descriptor.clone());
                     downloads.push(FinishGuard(Arc::clone(&download)));
                     fresh.insert(digest.clone(), Content::Download(download));
                 }
-                // The bytes of an earlier download were wrong, and are right now.
-                Content::Download(download) if download.was_resumed() => {
+                // Bytes of an earlier download or of another place were wrong, and are right now.
+                Content::Download(download) if download.may_roll_back() => {
                     found |= download.wait().is_ok() && download.take_roll_back();
                 }
                 Content::Download(_) | Content::Streamed(_) => {}
@@ -138,37 +179,39 @@ impl Remote {
         stop: &PullStop,
     ) -> Result<Self, PullError> {
         let background = Background::start(engine, stop, options.max_time)?;
-        let (login, damaged) = (engine.connections.logins.login(reference, options), DamagedBlobs::default());
+        let damaged = DamagedBlobs::default();
         let progress = {
-            let (progress, login, damaged) = (progress.clone(), Arc::clone(&login), damaged.clone());
+            let (progress, damaged) = (progress.clone(), damaged.clone());
             Progress::new(move |event| {
                 if let PullEvent::CacheDamaged { digest } = &event {
                     damaged.note(digest);
                 }
-                progress.emit(login.secrets.hide_in_event(event));
+                progress.emit(event);
             })
         };
-        let registry = Registry::new(
-            reference.clone(),
-            options.clone(),
-            progress.clone(),
-            stop.clone(),
-            Arc::clone(&engine.connections),
-            Arc::clone(&login),
-        );
+        let mut places = Vec::new();
+        for meaning in options.registries.meanings(reference)? {
+            places.extend(options.registries.places(&meaning)?);
+        }
+        let endpoints = Endpoints::new(places, options, &progress, stop, &engine.connections);
         let fetcher = Fetcher {
-            registry: Arc::new(registry),
+            progress: endpoints.progress().clone(),
+            endpoints: Arc::new(endpoints),
+            policy: options.policy,
             cache: cache.clone(),
-            progress,
             jobs: options.jobs,
             // Addresses are charged here and nowhere else, and anew for each pull.
             budget: options.budget.renewed(),
             damaged,
-            login,
             downloads: Arc::clone(&engine.downloads),
             background,
         };
-        Ok(Self { reference: reference.clone(), options: options.clone(), fetcher })
+        Ok(Self {
+            reference: reference.clone(),
+            resolved: OnceCell::new(),
+            options: options.clone(),
+            fetcher,
+        })
     }
 
     /// Returns a small blob of the cache; a damaged one is fetched again.
@@ -201,14 +244,23 @@ impl Remote {
         Ok(())
     }
 
-    fn document_by_digest(&self, digest: &Digest) -> Result<Document, PullError> {
-        if let Some(bytes) = self.cached(digest, self.options.max_manifest_bytes)? {
-            return Ok(Document { digest: digest.clone(), bytes, media_type: None });
+    /// Returns a manifest or an index of the cache.
+    fn cached_document(&self, digest: &Digest) -> Result<Option<Document>, PullError> {
+        let cached = self.cached(digest, self.options.max_manifest_bytes)?;
+        Ok(cached.map(|bytes| Document { digest: digest.clone(), bytes, media_type: None }))
+    }
+
+    /// Returns a manifest or an index of the cache, or of `registry`.
+    fn document_by_digest(&self, registry: &Arc<Registry>, digest: &Digest) -> Result<Document, PullError> {
+        if let Some(document) = self.cached_document(digest)? {
+            return Ok(document);
         }
-        let answer = self
-            .fetcher
-            .manifest(digest.to_string(), Some(digest.clone()))
-            .map_err(|error| self.explain(error, digest))?;
+        let answer = self.fetcher.manifest(registry, digest.to_string(), Some(digest.clone()));
+        self.kept(answer.map_err(|error| self.explain(error, digest))?)
+    }
+
+    /// Keeps a manifest or an index in the cache.
+    fn kept(&self, answer: Answer) -> Result<Document, PullError> {
         self.keep(&answer.digest, &answer.bytes)?;
         Ok(Document { digest: answer.digest, bytes: answer.bytes, media_type: answer.media_type })
     }
@@ -247,41 +299,99 @@ fn is_refusal(error: &PullError) -> bool {
 
 impl Remote {
     /// Returns the manifest of a tag, which must have the digest `expected` if that is given.
-    fn document_by_tag(&self, tag: &str, expected: Option<&Digest>) -> Result<Document, PullError> {
-        let answer = self.fetcher.manifest(tag.to_owned(), expected.cloned())?;
-        self.keep(&answer.digest, &answer.bytes)?;
-        Ok(Document { digest: answer.digest, bytes: answer.bytes, media_type: answer.media_type })
+    fn document_by_tag(
+        &self,
+        registry: &Arc<Registry>,
+        tag: &str,
+        expected: Option<&Digest>,
+    ) -> Result<Document, PullError> {
+        self.kept(self.fetcher.manifest(registry, tag.to_owned(), expected.cloned())?)
+    }
+
+    /// Returns the target of the reference at one place.
+    fn root_at(&self, registry: &Arc<Registry>) -> Result<Document, PullError> {
+        let reference = registry.reference();
+        if let Some(digest) = reference.digest() {
+            return match (self.document_by_digest(registry, digest), reference.tag()) {
+                (Err(error), Some(tag)) if is_refusal(&error) => {
+                    // The first answer says more where the tag has moved on.
+                    self.document_by_tag(registry, tag, Some(digest)).map_err(|_| error)
+                }
+                (document, _) => document,
+            };
+        }
+        let tag = reference.tag().unwrap_or("latest");
+        if let Some(digest) = self.fetcher.tag_digest(registry, tag)? {
+            match self.document_by_digest(registry, &digest) {
+                // The digest that it gave is not one that it gives by: it may give by the tag.
+                Err(error) if is_refusal(&error) => {}
+                document => return document,
+            }
+        }
+        self.document_by_tag(registry, tag, None)
+    }
+
+    /// Returns the target of the reference as the cache has it, if no registry needs to be asked.
+    fn cached_root(&self) -> Result<Option<Document>, PullError> {
+        for registry in self.fetcher.endpoints.in_order() {
+            let meaning = registry.meaning();
+            let known = match (meaning.digest(), self.fetcher.policy) {
+                (Some(digest), _) => Some(digest.clone()),
+                (None, PullPolicy::Always) => None,
+                (None, PullPolicy::Missing | PullPolicy::Never) => self.fetcher.cache.tag(meaning)?,
+            };
+            if let Some(digest) = known
+                && let Some(document) = self.cached_document(&digest)?
+            {
+                let _is_set = self.resolved.set(meaning.clone());
+                return Ok(Some(document));
+            }
+        }
+        Ok(None)
     }
 }
 
 impl ImageSource for Remote {
     fn root(&self) -> Result<Root, PullError> {
-        if let Some(digest) = self.reference.digest() {
-            let document = match (self.document_by_digest(digest), self.reference.tag()) {
-                (Err(error), Some(tag)) if is_refusal(&error) => {
-                    // The first answer says more where the tag has moved on.
-                    self.document_by_tag(tag, Some(digest)).map_err(|_| error)
-                }
-                (document, _) => document,
-            };
-            return document.map(Root::Document);
+        if let Some(document) = self.cached_root()? {
+            return Ok(Root::Document(document));
         }
-        let tag = self.reference.tag().unwrap_or("latest");
-        if let Some(digest) = self.fetcher.tag_digest(tag)? {
-            match self.document_by_digest(&digest) {
-                // The digest that it gave is not one that it gives by: it may give by the tag.
-                Err(error) if is_refusal(&error) => {}
-                document => return document.map(Root::Document),
+        let name = format!("image `{}`", self.reference);
+        self.fetcher.check_policy(&name)?;
+        let endpoints = &self.fetcher.endpoints;
+        let mut search = endpoints.search();
+        for registry in endpoints.in_order() {
+            match self.root_at(registry) {
+                Ok(document) => {
+                    endpoints.prefer(registry);
+                    let meaning = registry.meaning();
+                    if meaning.digest().is_none() {
+                        self.fetcher.cache.note_tag(meaning, &document.digest)?;
+                    }
+                    let _is_set = self.resolved.set(meaning.clone());
+                    return Ok(Root::Document(document));
+                }
+                Err(error) => search.note(registry, error)?,
             }
         }
-        self.document_by_tag(tag, None).map(Root::Document)
+        Err(search.into_error(&name))
+    }
+
+    fn resolved(&self) -> Option<Reference> {
+        self.resolved.get().cloned().map(Reference::Registry)
     }
 
     fn document(&self, descriptor: &Descriptor) -> Result<Document, PullError> {
         if let Some(bytes) = descriptor.embedded()? {
             self.keep(&descriptor.digest, &bytes)?;
         }
-        self.document_by_digest(&descriptor.digest)
+        let digest = &descriptor.digest;
+        if let Some(document) = self.cached_document(digest)? {
+            return Ok(document);
+        }
+        self.fetcher.check_policy(&format!("manifest {digest}"))?;
+        let answer = self.fetcher.manifest_anywhere(digest);
+        self.kept(answer.map_err(|error| self.explain(error, digest))?)
     }
 
     fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError> {
@@ -292,10 +402,10 @@ impl ImageSource for Remote {
         if let Some(bytes) = self.cached(&descriptor.digest, self.options.max_config_bytes)? {
             return Ok(bytes);
         }
+        self.fetcher.check_policy(&format!("image configuration {}", descriptor.digest))?;
         let bytes = self
             .fetcher
-            .config(descriptor.digest.clone(), self.options.config_cap())
-            .and_then(|bytes| descriptor.check(&bytes, self.reference.registry()).map(|()| bytes))
+            .config(descriptor, self.options.config_cap())
             .map_err(|error| self.explain(error, &descriptor.digest))?;
         self.keep(&descriptor.digest, &bytes)?;
         Ok(bytes)
@@ -312,6 +422,7 @@ impl ImageSource for Remote {
                 None => match self.stored(descriptor)? {
                     Some(content) => content,
                     None => {
+                        self.fetcher.check_policy(&format!("layer {}", descriptor.digest))?;
                         let download = Download::new(descriptor.clone());
                         downloads.push(FinishGuard(Arc::clone(&download)));
                         Content::Download(download)

@@ -1,0 +1,178 @@
+//! Certificates of registries and of this client, and the TLS configuration that they make.
+
+use std::fmt;
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::registry::error::PullError;
+use crate::registry::options::PullOptions;
+
+/// The certificates for one registry, as they are in their files.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Certificates {
+    /// Trusted, in addition to those of the system.
+    trusted: Vec<PemFile>,
+    /// The certificate of this client, and its key.
+    own: Option<(PemFile, PemFile)>,
+}
+
+#[derive(PartialEq, Eq)]
+struct PemFile {
+    path: Utf8PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl fmt::Debug for PemFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The bytes may be a private key.
+        write!(formatter, "PemFile({})", self.path)
+    }
+}
+
+impl Certificates {
+    /// Reads the files that the options name for `registry`, `HOST[:PORT]`.
+    pub(crate) fn read(options: &PullOptions, registry: &str) -> Result<Self, PullError> {
+        let mut found = Self::default();
+        if let Some(path) = &options.ca_cert {
+            found.trusted.push(PemFile::read(path)?);
+        }
+        // As in other tools, the first directory with something for this registry is the only one.
+        let of_registry = || {
+            let name = options.certs_dirs.iter().map(|dir| dir.join(registry));
+            name.into_iter().find(|dir| dir.is_dir())
+        };
+        if let Some(dir) = options.cert_dir.clone().or_else(of_registry) {
+            found.add_directory(&dir)?;
+        }
+        if let (Some(certificate), Some(key)) = (&options.client_cert, &options.client_key) {
+            found.own = Some((PemFile::read(certificate)?, PemFile::read(key)?));
+        } else if let Some(path) = options.client_cert.as_ref().or(options.client_key.as_ref()) {
+            return Err(unusable(path, &"a client certificate and its key go together"));
+        }
+        Ok(found)
+    }
+
+    /// Adds what a directory has: `*.crt` are trusted, `NAME.cert` and `NAME.key` belong to this client. The first pair
+    /// by name counts.
+    fn add_directory(&mut self, dir: &Utf8Path) -> Result<(), PullError> {
+        let mut paths = Vec::new();
+        for entry in dir.read_dir_utf8().map_err(|error| unusable(dir, &error))? {
+            paths.push(entry.map_err(|error| unusable(dir, &error))?.into_path());
+        }
+        paths.sort();
+        for path in &paths {
+            match path.extension() {
+                Some("crt") => self.trusted.push(PemFile::read(path)?),
+                Some("cert") => {
+                    let key = path.with_extension("key");
+                    if !paths.contains(&key) {
+                        return Err(unusable(path, &format!("its key {key} is missing")));
+                    }
+                    if self.own.is_none() {
+                        self.own = Some((PemFile::read(path)?, PemFile::read(&key)?));
+                    }
+                }
+                Some("key") if !paths.contains(&path.with_extension("cert")) => {
+                    let certificate = path.with_extension("cert");
+                    return Err(unusable(path, &format!("its certificate {certificate} is missing")));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the configuration of TLS; with `insecure` it accepts any certificate.
+    pub(crate) fn tls_config(&self, insecure: bool) -> Result<ClientConfig, PullError> {
+        let mut roots = RootCertStore::empty();
+        // Certificates of the system that do not parse are of no use to anybody.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for file in &self.trusted {
+            for certificate in file.certificates()? {
+                roots.add(certificate).map_err(|error| unusable(&file.path, &error))?;
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the default protocol versions");
+        let builder = match insecure {
+            true => {
+                let any = Arc::new(AnyCertificate(provider));
+                builder.dangerous().with_custom_certificate_verifier(any)
+            }
+            false => builder.with_root_certificates(roots),
+        };
+        let Some((certificate, key)) = &self.own else { return Ok(builder.with_no_client_auth()) };
+        let private = PrivateKeyDer::from_pem_slice(&key.bytes)
+            .map_err(|_| unusable(&key.path, &"it has no private key"))?;
+        builder
+            .with_client_auth_cert(certificate.certificates()?, private)
+            .map_err(|error| unusable(&certificate.path, &error))
+    }
+}
+
+impl PemFile {
+    fn read(path: &Utf8Path) -> Result<Self, PullError> {
+        let bytes = std::fs::read(path).map_err(|error| unusable(path, &error))?;
+        Ok(Self { path: path.to_owned(), bytes })
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, PullError> {
+        let parsed = CertificateDer::pem_slice_iter(&self.bytes).collect::<Result<Vec<_>, _>>();
+        let certificates = parsed.map_err(|error| unusable(&self.path, &error))?;
+        match certificates.is_empty() {
+            true => Err(unusable(&self.path, &"there are none")),
+            false => Ok(certificates),
+        }
+    }
+}
+
+fn unusable(path: &Utf8Path, reason: &dyn std::fmt::Display) -> PullError {
+    PullError::Environment { reason: format!("cannot use the certificates in {path}: {reason}") }
+}
+
+/// Accepts every certificate, for registries that the configuration calls insecure.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
