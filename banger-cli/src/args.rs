@@ -7,8 +7,10 @@ pub(crate) mod image_build;
 pub(crate) mod kernel;
 mod patience;
 mod places;
+mod prune;
 pub(crate) mod registry;
 mod rootfs;
+mod trust;
 pub(crate) mod vm;
 
 use camino::Utf8PathBuf;
@@ -16,11 +18,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use patience::PatienceArguments;
 use places::output_file;
 pub(crate) use places::{CacheArguments, StateArguments};
+pub(crate) use prune::{CacheCommand, ImagePruneArguments, PruneArguments};
 pub(crate) use rootfs::{
     BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments,
     LsArguments, MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand,
     StatArguments, TargetArguments,
 };
+
+pub(crate) use trust::TrustArguments;
 
 use crate::units::Size;
 
@@ -151,6 +156,9 @@ pub(crate) enum ImageCommand {
         #[command(flatten)]
         state: StateArguments,
     },
+    /// Remove the images that no --keep names; print their ids. Images in use stay.
+    #[command(after_help = examples::IMAGE_PRUNE)]
+    Prune(ImagePruneArguments),
     /// Rename an image.
     Rename {
         /// Name, id, or unique prefix of an id.
@@ -197,39 +205,9 @@ pub(crate) enum ImageCommand {
     /// Print what a virtual machine monitor needs to start an image with a kernel.
     #[command(after_help = examples::BOOT_PLAN)]
     BootPlan(Box<boot::BootPlanArguments>),
-    /// List downloaded blobs; prune them and the disks of builds.
+    /// List and check downloaded blobs; prune them and the disks of builds.
     #[command(subcommand)]
     Cache(CacheCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CacheCommand {
-    /// List cached blobs.
-    List {
-        #[command(flatten)]
-        cache: CacheArguments,
-    },
-    /// Remove cached blobs and the disks of builds; print the digests of blobs. Blobs of a running pull stay.
-    #[command(after_help = examples::PRUNE)]
-    Prune(PruneArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PruneArguments {
-    /// Remove blobs last used more than AGE ago, such as 12h, 7d or 4w.
-    #[arg(long, value_name = "AGE", value_parser = crate::units::parse_age)]
-    pub(crate) older_than: Option<std::time::Duration>,
-    /// Remove the least recently used blobs until the cache fits SIZE.
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) max_size: Option<Size>,
-    /// Remove all blobs.
-    #[arg(long, conflicts_with_all = ["older_than", "max_size"])]
-    pub(crate) all: bool,
-    /// Print what would be removed, and remove nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) cache: CacheArguments,
 }
 
 #[derive(Debug, Args)]
@@ -287,6 +265,11 @@ pub(crate) struct PullArguments {
     /// Refuse layers whose compressed sizes add up to more than SIZE [default: 1 TiB].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_download: Option<Size>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArguments,
+    /// Fetch the SBOMs, attestations and signatures that refer to the image, at most 64 and 32 MiB.
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) referrers: bool,
     #[command(flatten)]
     pub(crate) patience: PatienceArguments,
     #[command(flatten)]

@@ -17,7 +17,7 @@ use crate::failure::CommandError;
 
 /// The options that are not called as the library's setting is. All others are: `max_tar_bytes` is
 /// `--max-tar`, `no_dereference` is `--no-dereference`.
-const FLAGS: [(&str, &str); 17] = [
+const FLAGS: [(&str, &str); 18] = [
     ("cache", "--cache-dir"),
     ("credentials", "`banger login`"),
     ("dir", "--guest-dir"),
@@ -35,6 +35,7 @@ const FLAGS: [(&str, &str); 17] = [
     ("source_date_epoch", "SOURCE_DATE_EPOCH"),
     ("state", "--state-dir"),
     ("storage_root", "CONTAINERS_STORAGE_CONF"),
+    ("trust", "--verify-key"),
 ];
 
 /// The subcommands that lead to a command: `image`, `pull`.

@@ -113,11 +113,11 @@ pub enum banger_option {
     BANGER_OPT_MAX_SPARSE_EXTENTS = 48,
     /// Number: most addresses of foreign layers that are tried. Default: 64.
     BANGER_OPT_MAX_URLS = 49,
-    /// Number: remove blobs that were last used longer ago than this.
+    /// Number: remove blobs that were last used, or images that were made, longer ago than this.
     BANGER_OPT_OLDER_THAN_MS = 50,
     /// Number: remove the least recently used blobs until the cache is no larger than this.
     BANGER_OPT_MAX_SIZE_BYTES = 51,
-    /// Boolean: remove all blobs. Default: false.
+    /// Boolean: remove all blobs or images. Default: false.
     BANGER_OPT_ALL = 52,
     /// Boolean: tell what would be removed, and remove nothing. Default: false.
     BANGER_OPT_DRY_RUN = 53,
@@ -276,6 +276,14 @@ pub enum banger_option {
     BANGER_OPT_NO_PROXY = 297,
     /// Text: when a registry is asked: "always", "missing" or "never". Default: "always".
     BANGER_OPT_PULL_POLICY = 298,
+    /// List of texts: PEM files with public keys; an image is pulled only if one of them signed it. It excludes POLICY.
+    BANGER_OPT_VERIFY_KEY = 340,
+    /// Text: policy.json that decides which images are pulled. Default: no policy.
+    BANGER_OPT_POLICY = 341,
+    /// List of texts: names, ids or unique prefixes of ids of images that stay.
+    BANGER_OPT_KEEP = 342,
+    /// Boolean: whether the SBOMs, attestations and signatures that refer to the image are fetched. Default: false.
+    BANGER_OPT_REFERRERS = 343,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }
@@ -429,6 +437,10 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_PROXY, ValueKind::Text),
     (BANGER_OPT_NO_PROXY, ValueKind::Text),
     (BANGER_OPT_PULL_POLICY, ValueKind::Text),
+    (BANGER_OPT_VERIFY_KEY, ValueKind::List),
+    (BANGER_OPT_POLICY, ValueKind::Text),
+    (BANGER_OPT_KEEP, ValueKind::List),
+    (BANGER_OPT_REFERRERS, ValueKind::Flag),
 ];
 
 #[derive(Debug)]

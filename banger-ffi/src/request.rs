@@ -6,8 +6,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::guest::NetworkConfig;
 use pipeline::{
     BuildRequest, ChildSetup, Cost, Credential, CredentialSource, GuestBinary, GuestOptions, ImageSize,
-    Limits, OutputFd, ProxySettings, PullOptions, PullRequest, Reference, RegisterRequest, RegistriesConfig,
-    Uuid, parse_init_mode, parse_uuid,
+    Limits, OutputFd, ProxySettings, PublicKey, PullError, PullOptions, PullRequest, Reference,
+    RegisterRequest, RegistriesConfig, TrustPolicy, Uuid, parse_init_mode, parse_uuid,
 };
 
 use crate::error::Fault;
@@ -44,6 +44,11 @@ pub(crate) fn pull_request(
         request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
     }
     request.pull = pull_options(&given)?;
+    request.pull.trust = trust(&given)?;
+    // Beside a file of the caller there is no place for them.
+    if matches!(target, PullTarget::Store) {
+        request.pull.referrers = given.flag(BANGER_OPT_REFERRERS).unwrap_or(false);
+    }
     request.limits = limits(&given)?;
     request.size = size(&given)?;
     request.inodes = given.number(BANGER_OPT_INODES)?;
@@ -73,6 +78,7 @@ pub(crate) fn metadata_request(
 ) -> Result<PullRequest, Fault> {
     let mut request = PullRequest::new(reference);
     request.pull = pull_options(&given)?;
+    request.pull.trust = trust(&given)?;
     request.limits = limits(&given)?;
     given.finish(call)?;
     Ok(request)
@@ -290,6 +296,24 @@ fn credential_files(given: &OptionReader<'_>) -> Result<Option<CredentialSource>
         helper_dir,
         helper_timeout: Duration::from_millis(helper_timeout.unwrap_or(HELPER_TIMEOUT_MS)),
     }))
+}
+
+/// Returns the keys or the policy that the options name; `None` if there are none.
+fn trust(given: &OptionReader<'_>) -> Result<Option<TrustPolicy>, Fault> {
+    let (keys, policy) = (given.list(BANGER_OPT_VERIFY_KEY), given.text(BANGER_OPT_POLICY));
+    let failed = |error| Fault::from(PullError::from(error));
+    match (keys, policy) {
+        ([], None) => Ok(None),
+        ([], Some(path)) => TrustPolicy::read(path.into()).map(Some).map_err(failed),
+        (keys, None) => {
+            let keys = keys.iter().map(|path| PublicKey::read(path.as_str().into()));
+            let keys = keys.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+            Ok(Some(TrustPolicy::of_keys(keys)))
+        }
+        (_, Some(_)) => Err(Fault::argument(format!(
+            "{BANGER_OPT_VERIFY_KEY:?} and {BANGER_OPT_POLICY:?} exclude each other"
+        ))),
+    }
 }
 
 fn limits(given: &OptionReader<'_>) -> Result<Limits, Fault> {

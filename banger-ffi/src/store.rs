@@ -4,8 +4,8 @@ use std::ffi::{c_char, c_int};
 use std::time::Duration;
 
 use pipeline::{
-    BlobCache, CacheDocument, Dirs, ImageName, ImageStore, ListingDocument, PruneDocument, PruneOptions,
-    Puller, PullerOptions,
+    BlobCache, CacheDocument, CacheVerificationDocument, Dirs, ImageName, ImagePruneDocument,
+    ImagePruneOptions, ImageStore, ListingDocument, PruneDocument, PruneOptions, Puller, PullerOptions,
 };
 
 use crate::call::{borrowed, guarded_object, guarded_unit};
@@ -118,6 +118,29 @@ pub unsafe extern "C" fn banger_store_remove(
             let (store, wanted) = (borrowed(store, "store")?, text(wanted, "wanted")?);
             store.images().remove(wanted, &cancellation(cancel))?;
             Ok(())
+        })
+    }
+}
+
+/// Removes images, as `banger image prune --json` does: those that KEEP does not name and that are old enough for
+/// OLDER_THAN_MS, or with ALL all of them. One of these options has to be set. Images in use, also by a banger_image,
+/// stay.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_store_prune(
+    store: *const banger_store,
+    options: *const banger_options,
+    cancel: *const banger_cancel,
+    json: *mut *mut banger_string,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded_object(error, json, || {
+            let images = borrowed(store, "store")?.images();
+            let options = image_prune_options(OptionReader::of(options))?;
+            let report = images.prune(&options, &cancellation(cancel))?;
+            let dry_run = options.dry_run;
+            banger_string::json(&ImagePruneDocument::new(&report, dry_run))
         })
     }
 }
@@ -237,6 +260,25 @@ pub unsafe extern "C" fn banger_cache_prune(
     }
 }
 
+/// Hashes the blobs of the cache, as `banger image cache verify --json` does, and removes damaged ones if `remove`
+/// says so. Damage is no error: look at `damaged`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_cache_verify(
+    store: *const banger_store,
+    remove: bool,
+    cancel: *const banger_cancel,
+    json: *mut *mut banger_string,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded_object(error, json, || {
+            let report = borrowed(store, "store")?.cache().verify(remove, &cancellation(cancel))?;
+            banger_string::json(&CacheVerificationDocument::new(&report))
+        })
+    }
+}
+
 fn prune_options(given: OptionReader<'_>) -> Result<PruneOptions, Fault> {
     let options = PruneOptions::default()
         .with_older_than(given.number(BANGER_OPT_OLDER_THAN_MS)?.map(Duration::from_millis))
@@ -245,4 +287,18 @@ fn prune_options(given: OptionReader<'_>) -> Result<PruneOptions, Fault> {
         .with_dry_run(given.flag(BANGER_OPT_DRY_RUN).unwrap_or(false));
     given.finish("banger_cache_prune")?;
     Ok(options)
+}
+
+fn image_prune_options(given: OptionReader<'_>) -> Result<ImagePruneOptions, Fault> {
+    let all = given.flag(BANGER_OPT_ALL).unwrap_or(false);
+    let options = ImagePruneOptions::default()
+        .with_keep(given.list(BANGER_OPT_KEEP).to_vec())
+        .with_older_than(given.number(BANGER_OPT_OLDER_THAN_MS)?.map(Duration::from_millis))
+        .with_dry_run(given.flag(BANGER_OPT_DRY_RUN).unwrap_or(false));
+    given.finish("banger_store_prune")?;
+    let selects = !options.keep.is_empty() || options.older_than.is_some();
+    match all == selects {
+        true => Err(Fault::argument("one of KEEP, OLDER_THAN_MS and ALL has to be set, and ALL alone")),
+        false => Ok(options),
+    }
 }

@@ -215,20 +215,23 @@ fn errors_of_arguments() {
 }
 
 #[cfg(feature = "registry")]
+mod trust;
+
+#[cfg(feature = "registry")]
 mod pulls {
     use std::sync::Arc;
 
     use banger_tree::Advice;
 
     use super::*;
-    use crate::registry::{EndpointFailure, FittingImage, PullError};
+    use crate::registry::{EndpointFailure, FittingImage, PullError, TrustError};
 
     variants! {
         variant: PullError {
             Reference, UnknownImage, NoPlatform, Ambiguous, PlatformMismatch, Unauthorized, CredentialHelper,
             CredentialFile, Realm, Unreachable, Status, Redirect, Mismatch, Malformed, NotAnImage, Schema1,
             LayerCount, TooLarge, Layout, Io, Environment, TooSlow, WebPage, CacheDamaged, CachePlace,
-            OverBudget, Panicked, Input, Daemon, LocalStore, BlobSource, Cancelled,
+            OverBudget, Trust, TooManyReferrers, Panicked, Input, Daemon, LocalStore, BlobSource, Cancelled,
             RegistriesFile, Blocked, Endpoints, NotCached, Proxy, ShortName, NoCredentials,
         }
     }
@@ -437,6 +440,14 @@ mod pulls {
             (PullError::Proxy { proxy: text("h"), reason: reason() }, 1184, Argument, false, &["host"]),
             (PullError::ShortName { name: r(), reason: reason() }, 1185, Argument, false, &["reference"]),
             (PullError::NoCredentials { registry: text("h") }, 1186, NotFound, false, &["host"]),
+            (
+                PullError::TooManyReferrers { subject: digest(), limit: 64 },
+                1240,
+                Limit,
+                false,
+                &["digest", "limit"],
+            ),
+            (TrustError::NoSignature { digest: digest() }.into(), 1220, Access, false, &["digest"]),
             (
                 PullError::Panicked { who: "a task of the pull", message: text("x") },
                 135,

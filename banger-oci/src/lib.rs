@@ -41,10 +41,11 @@ pub use reference::{ImageDaemon, Reference, ReferenceError, RegistryReference, S
 
 #[cfg(feature = "registry")]
 pub use registry::{
-    ArchiveInput, BlobCache, BlobSource, CacheEntry, ContainerConfig, Credential, CredentialSource,
-    Descriptor, EndpointFailure, FileBlobs, FittingImage, ImageConfig, ImageManifest, InspectedImage,
-    KeptLogin, Layer, LayerReader, LocalSources, Progress, ProxySettings, PruneOptions, PruneReport,
-    PullError, PullEvent, PullOptions, PullPhase, PullPolicy, PullPolicyError, PulledArtifact, PulledImage,
-    Puller, PullerOptions, ReadPermit, RegistriesConfig, Removal, RemovedLogins, ResolvedLayer, RootfsConfig,
-    WebFile, WebFileAddress, check_own_directory, manifest, pull,
+    ArchiveInput, BlobCache, BlobSource, CacheEntry, CacheVerification, ContainerConfig, Credential,
+    CredentialSource, DamagedBlob, Descriptor, EndpointFailure, FileBlobs, FittingImage, ImageConfig,
+    ImageManifest, InspectedImage, KeptLogin, Layer, LayerReader, LocalSources, Progress, ProxySettings,
+    PruneOptions, PruneReport, PublicKey, PullError, PullEvent, PullOptions, PullPhase, PullPolicy,
+    PullPolicyError, PulledArtifact, PulledImage, PulledReferrer, Puller, PullerOptions, ReadPermit,
+    RegistriesConfig, Removal, RemovedLogins, ResolvedLayer, RootfsConfig, SignaturePlace, TrustError,
+    TrustPolicy, VerifiedSignature, WebFile, WebFileAddress, check_own_directory, manifest, pull,
 };

@@ -4,12 +4,15 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use banger_oci::{CacheEntry, PruneReport};
+use banger_oci::{CacheEntry, CacheVerification, PruneReport};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use crate::request::PulledFile;
-use crate::store::{DamagedImage, ImageRecord, ImageStore, KERNEL_DIRECTORY, Listing, StoredImage};
+use crate::store::{
+    DamagedImage, ImagePruneReport, ImageRecord, ImageStore, KERNEL_DIRECTORY, Listing, REFERRERS_DIRECTORY,
+    StoredImage,
+};
 
 /// A record with where the image's file is.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +23,9 @@ pub struct ImageDocument<'a> {
     /// The directory with the files of its kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     kernel_path: Option<Utf8PathBuf>,
+    /// The OCI layout with the artifacts that refer to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referrers_path: Option<Utf8PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unchanged: Option<bool>,
 }
@@ -29,12 +35,14 @@ impl<'a> ImageDocument<'a> {
     pub fn new(record: &'a ImageRecord, path: impl Into<Cow<'a, Utf8Path>>) -> Self {
         let path = path.into();
         let kernel_path = record.kernel.as_ref().map(|_| path.with_file_name(KERNEL_DIRECTORY));
-        Self { record, path, kernel_path, unchanged: None }
+        let has_referrers = !record.referrers.is_empty();
+        let referrers_path = has_referrers.then(|| path.with_file_name(REFERRERS_DIRECTORY));
+        Self { record, path, kernel_path, referrers_path, unchanged: None }
     }
 
     /// Returns the document of a copy `path` of the file of the image `record`, which has no kernel beside it.
     pub fn exported(record: &'a ImageRecord, path: impl Into<Cow<'a, Utf8Path>>) -> Self {
-        Self { kernel_path: None, ..Self::new(record, path) }
+        Self { kernel_path: None, referrers_path: None, ..Self::new(record, path) }
     }
 }
 
@@ -134,6 +142,78 @@ impl PruneDocument {
             removed: rows(&report.removed),
             in_use: rows(&report.in_use),
             kept_bytes: report.kept_bytes,
+            dry_run,
+        }
+    }
+}
+
+/// The damage in the cache.
+#[derive(Clone, Debug, Serialize)]
+pub struct CacheVerificationDocument {
+    version: u32,
+    checked: u64,
+    checked_bytes: u64,
+    partial: u64,
+    damaged: Vec<DamagedBlobDocument>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct DamagedBlobDocument {
+    digest: String,
+    found: String,
+    size_bytes: u64,
+    removed: bool,
+}
+
+impl CacheVerificationDocument {
+    /// Returns the document of `report`.
+    pub fn new(report: &CacheVerification) -> Self {
+        let CacheVerification { checked, checked_bytes, partial, ref damaged, .. } = *report;
+        let rows = damaged.iter().map(|blob| DamagedBlobDocument {
+            digest: blob.digest.to_string(),
+            found: blob.found.to_string(),
+            size_bytes: blob.size_bytes,
+            removed: blob.removed,
+        });
+        Self { version: 1, checked, checked_bytes, partial, damaged: rows.collect() }
+    }
+}
+
+/// What was removed of the store.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImagePruneDocument {
+    version: u32,
+    removed: Vec<PrunedImage>,
+    in_use: Vec<PrunedImage>,
+    kept: u64,
+    dry_run: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct PrunedImage {
+    id: String,
+    name: String,
+    created: String,
+    size_bytes: u64,
+}
+
+impl ImagePruneDocument {
+    /// Returns the document of `report`; `dry_run` says that nothing was removed.
+    pub fn new(report: &ImagePruneReport, dry_run: bool) -> Self {
+        let rows = |images: &[ImageRecord]| {
+            let row = |image: &ImageRecord| PrunedImage {
+                id: image.id.to_string(),
+                name: image.name.to_string(),
+                created: image.created.clone(),
+                size_bytes: image.size_bytes,
+            };
+            images.iter().map(row).collect()
+        };
+        Self {
+            version: 1,
+            removed: rows(&report.removed),
+            in_use: rows(&report.in_use),
+            kept: report.kept,
             dry_run,
         }
     }

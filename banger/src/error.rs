@@ -117,7 +117,7 @@ impl Error {
     /// Returns a number that stays the same for this failure in all versions. 1xx references and pulls, 2xx
     /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
     /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels,
-    /// 11xx starting them.
+    /// 11xx starting them, 12xx trust.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,

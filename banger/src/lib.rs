@@ -58,6 +58,7 @@ mod host_tree;
 mod id;
 mod identity;
 mod image_build;
+mod image_facts;
 mod image_user;
 mod inject;
 mod inspect;
@@ -101,11 +102,12 @@ pub use banger_kernel::{
 pub use banger_oci::flatten::EntryError;
 pub use banger_oci::tar::TarError;
 pub use banger_oci::{
-    ArchiveInput, BlobCache, BlobSource, CacheEntry, Credential, CredentialSource, Digest, EndpointFailure,
-    FileBlobs, FittingImage, FlattenError, ImageDaemon, KeptLogin, LayerName, Limits, LocalSources, Platform,
-    PlatformError, Progress, ProxySettings, PruneOptions, PruneReport, PullError, PullOptions, PullPolicy,
-    PullPolicyError, Puller, PullerOptions, Reference, ReferenceError, RegistriesConfig, RegistryReference,
-    Removal, RemovedLogins, Selector, WebFile, WebFileAddress,
+    ArchiveInput, BlobCache, BlobSource, CacheEntry, CacheVerification, Credential, CredentialSource,
+    DamagedBlob, Digest, EndpointFailure, FileBlobs, FittingImage, FlattenError, ImageDaemon, KeptLogin,
+    LayerName, Limits, LocalSources, Platform, PlatformError, Progress, ProxySettings, PruneOptions,
+    PruneReport, PublicKey, PullError, PullOptions, PullPolicy, PullPolicyError, Puller, PullerOptions,
+    Reference, ReferenceError, RegistriesConfig, RegistryReference, Removal, RemovedLogins, Selector,
+    SignaturePlace, TrustError, TrustPolicy, VerifiedSignature, WebFile, WebFileAddress,
 };
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ChildSetup, ContentError,
@@ -117,7 +119,10 @@ pub use banger_tree::{
 pub use build::{BuildRequest, BuiltFile, SourceKind};
 pub use calls::{build_rootfs, image_metadata, inspect_image, pull, pull_to_fd, pull_to_file};
 pub use dirs::{Dirs, DirsError};
-pub use document::{BlobDocument, CacheDocument, ImageDocument, ListingDocument, PruneDocument};
+pub use document::{
+    BlobDocument, CacheDocument, CacheVerificationDocument, ImageDocument, ImagePruneDocument,
+    ListingDocument, PruneDocument,
+};
 pub use error::Error;
 pub use event::{Event, EventHandler, LayerBlob};
 pub use guest_binary::{GuestBinary, GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};
@@ -145,8 +150,9 @@ pub use report::ErrorReport;
 pub use request::{PullRequest, PulledFile};
 pub use store::{
     BuildOptions, BuiltFrom, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease,
-    ImageName, ImageRecord, ImageStore, KERNEL_DIRECTORY, LayerRecord, Listing, NameError, RECORD_FILE,
-    ROOTFS_FILE, StagedImage, StoreError, StoredImage, StoredKind, Verification,
+    ImageName, ImagePruneOptions, ImagePruneReport, ImageRecord, ImageStore, KERNEL_DIRECTORY, LayerRecord,
+    Listing, NameError, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE, ReferrerRecord, StagedImage,
+    StoreError, StoredImage, StoredKind, Verification,
 };
 pub use time::source_date_epoch;
 pub use uuid::Uuid;

@@ -17,7 +17,10 @@ pub(crate) fn present_image(
     cancellation: &Cancellation,
 ) -> Result<Option<StoredImage>, Error> {
     let is_of_registry = matches!(request.reference, Reference::Registry(_));
-    if request.force || request.pull.policy == PullPolicy::Always || !is_of_registry {
+    // Signatures and referrers are asked for at each pull.
+    let needs_companions = request.pull.trust.is_some() || request.pull.referrers;
+    let asks = request.force || needs_companions || request.pull.policy == PullPolicy::Always;
+    if asks || !is_of_registry {
         return Ok(None);
     }
     let images = store.list()?.images;

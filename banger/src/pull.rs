@@ -18,6 +18,7 @@ use crate::event::{Event, EventHandler};
 use crate::fetch::Fetch;
 use crate::guest_binary::digest_of;
 use crate::identity::uuid_of;
+use crate::image_facts::{ImageFacts, has_companions};
 use crate::image_user::user_warning;
 use crate::inject::agents_for;
 use crate::kernel::{KernelStore, StoredKernel, has_vsock_module, merge_modules, place_kernel};
@@ -26,8 +27,7 @@ use crate::output_fd::OutputFd;
 use crate::present::present_image;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
-    BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageName, ImageRecord, ImageStore, LayerRecord,
-    StoredImage,
+    BuildOptions, GuestBuildOptions, ImageName, ImageRecord, ImageStore, ReferrerRecord, StoredImage,
 };
 use crate::time::created_seconds;
 use crate::warnings::with_rest;
@@ -67,6 +67,7 @@ pub(crate) fn pull(
         place_kernel(record, path, &staged.kernel_path(), cancellation)?;
     }
     built.warnings.extend(run.check_kernel(&staged.rootfs_path())?);
+    staged.write_referrers(&built.image.referrers)?;
     run.check_cancelled()?;
     let stored = store.publish(staged, run.record(name, built), cancellation)?;
     Ok(run.done(PulledFile::stored(stored, false)))
@@ -195,16 +196,6 @@ struct Built {
     warnings: Vec<String>,
 }
 
-/// The part of a pulled image that a record keeps.
-struct ImageFacts {
-    source: String,
-    digest: String,
-    index_digest: Option<String>,
-    platform: String,
-    config: ImageConfigRecord,
-    layers: Vec<LayerRecord>,
-}
-
 impl<'a> PullRun<'a> {
     fn new(
         request: &'a PullRequest,
@@ -270,6 +261,7 @@ impl<'a> PullRun<'a> {
             record.name == *name
                 && record.digest == digest
                 && record.build == options
+                && has_companions(record, image)
                 && store.has_files(record)
         });
         match found {
@@ -402,7 +394,7 @@ impl<'a> PullRun<'a> {
         }
         let injected = agents.map(|agents| inject_guest_agents(&mut rootfs, agents)).transpose();
         let injected = injected.map_err(|error| unless_cancelled(error.into()))?;
-        let facts = self.facts(image);
+        let facts = ImageFacts::of(image);
         let odd_image = image.warnings.clone();
         let build = self.build_options(image, agents);
         // Nothing is published before every blob has been checked against its digest.
@@ -445,35 +437,16 @@ impl<'a> PullRun<'a> {
         }
     }
 
-    fn facts(&self, image: &PulledImage) -> ImageFacts {
-        ImageFacts {
-            source: image.resolved.to_string(),
-            digest: image.digest.to_string(),
-            index_digest: image.index_digest.as_ref().map(ToString::to_string),
-            platform: image.platform.to_string(),
-            config: ImageConfigRecord::of(&image.config),
-            layers: image
-                .layers
-                .iter()
-                .map(|layer| {
-                    let descriptor = &layer.descriptor;
-                    LayerRecord::new(
-                        descriptor.digest.to_string(),
-                        layer.diff_id.to_string(),
-                        descriptor.size,
-                    )
-                })
-                .collect(),
-        }
-    }
-
     fn record(&self, name: ImageName, built: Built) -> ImageRecord {
         let Built { image, report, build, injected, warnings } = built;
+        let referrers = image.referrers.iter().map(ReferrerRecord::from).collect();
         ImageRecord {
             index_digest: image.index_digest,
             platform: image.platform,
             config: image.config,
             layers: image.layers,
+            signatures: image.signatures,
+            referrers,
             size_bytes: report.size_bytes,
             free_bytes: report.free_bytes,
             inodes: report.inodes,

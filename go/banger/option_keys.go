@@ -171,13 +171,13 @@ func WithMaxSparseExtents(n uint64) Option { return numberOption(C.BANGER_OPT_MA
 // WithMaxURLs sets the most addresses of foreign layers that are tried. Default: 64.
 func WithMaxURLs(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_URLS, n) }
 
-// WithOlderThan removes blobs that were last used longer ago than this.
+// WithOlderThan removes blobs that were last used, or images that were made, longer ago than this.
 func WithOlderThan(d time.Duration) Option { return durationOption(C.BANGER_OPT_OLDER_THAN_MS, d) }
 
 // WithMaxSizeBytes removes the least recently used blobs until the cache is no larger than this.
 func WithMaxSizeBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_SIZE_BYTES, n) }
 
-// WithAll removes all blobs.
+// WithAll removes all blobs or images.
 func WithAll(on bool) Option { return flagOption(C.BANGER_OPT_ALL, on) }
 
 // WithDryRun tells what would be removed, and removes nothing.
@@ -433,3 +433,15 @@ func WithNoProxy(text string) Option { return textOption(C.BANGER_OPT_NO_PROXY, 
 
 // WithPullPolicy sets when a registry is asked: "always", "missing" or "never". Default: "always".
 func WithPullPolicy(text string) Option { return textOption(C.BANGER_OPT_PULL_POLICY, text) }
+// WithVerifyKey names PEM files with public keys; an image is pulled only if one of them signed it. It excludes
+// [WithPolicy].
+func WithVerifyKey(files ...string) Option { return listOption(C.BANGER_OPT_VERIFY_KEY, files) }
+
+// WithPolicy names the policy.json that decides which images are pulled. Default: no policy.
+func WithPolicy(file string) Option { return textOption(C.BANGER_OPT_POLICY, file) }
+
+// WithKeep names images that stay: names, ids or unique prefixes of ids.
+func WithKeep(images ...string) Option { return listOption(C.BANGER_OPT_KEEP, images) }
+
+// WithReferrers sets whether the SBOMs, attestations and signatures that refer to the image are fetched. Default: false.
+func WithReferrers(on bool) Option { return flagOption(C.BANGER_OPT_REFERRERS, on) }

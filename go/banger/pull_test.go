@@ -115,6 +115,22 @@ func TestStore(t *testing.T) {
 	if err != nil || !strings.Contains(string(pruned), `"dry_run":true`) {
 		t.Errorf("prune: %s, %v", pruned, err)
 	}
+	if checked, err := store.CacheVerify(context.Background(), true); err != nil || !strings.Contains(string(checked), `"damaged":[]`) {
+		t.Errorf("verify: %s, %v", checked, err)
+	}
+	if _, err := store.Prune(context.Background()); codeOf(err) != 511 {
+		t.Errorf("prune without a choice: %v", err)
+	}
+	dry, err := store.Prune(context.Background(), banger.WithOlderThan(1000*time.Hour), banger.WithDryRun(true))
+	if err != nil || !strings.Contains(string(dry), `"removed":[]`) {
+		t.Errorf("prune: %s, %v", dry, err)
+	}
+	if _, err := store.Pull(context.Background(), "oci:/nowhere", banger.WithVerifyKey("/no/such/key")); codeOf(err) != 1229 {
+		t.Errorf("a key that does not exist: %v", err)
+	}
+	if _, err := store.Pull(context.Background(), "oci:/nowhere", banger.WithPolicy("/no/such/policy")); codeOf(err) != 1228 {
+		t.Errorf("a policy that does not exist: %v", err)
+	}
 	if _, err := store.CachePrune(banger.WithName("x")); codeOf(err) != 512 {
 		t.Errorf("an option that prune does not use: %v", err)
 	}

@@ -69,6 +69,25 @@ func (s *Store) Remove(ctx context.Context, wanted string) error {
 	})
 }
 
+// Prune removes images and returns the document of `banger image prune --json`: those that [WithKeep] does not name and
+// that are old enough for [WithOlderThan], or with [WithAll] all of them. One of these options has to be set.
+// [WithDryRun] removes nothing. Images in use stay.
+func (s *Store) Prune(ctx context.Context, options ...Option) (json []byte, err error) {
+	err = withOptions(options, func(options *C.banger_options, _ *progress) error {
+		var out *C.banger_string
+		err := s.change(ctx, "", "", func(
+			store *C.banger_store, _, _ *C.char, cancel *C.banger_cancel, failure **C.banger_error,
+		) C.int {
+			return C.banger_store_prune(store, options, cancel, &out, failure)
+		})
+		if err == nil {
+			json = takeBytes(out)
+		}
+		return err
+	})
+	return json, err
+}
+
 // Rename gives an image another name, which must be free; wanted is as for [Store.Find].
 func (s *Store) Rename(ctx context.Context, wanted, name string) error {
 	return s.change(ctx, wanted, name, func(
@@ -135,6 +154,21 @@ func (s *Store) CachePrune(options ...Option) (json []byte, err error) {
 		return err
 	})
 	return json, err
+}
+
+// CacheVerify hashes the downloaded blobs and returns the document of `banger image cache verify --json`. It removes
+// damaged blobs if remove is true. Damage is no error: the document has it in damaged.
+func (s *Store) CacheVerify(ctx context.Context, remove bool) ([]byte, error) {
+	var out *C.banger_string
+	err := s.change(ctx, "", "", func(
+		store *C.banger_store, _, _ *C.char, cancel *C.banger_cancel, failure **C.banger_error,
+	) C.int {
+		return C.banger_cache_verify(store, C.bool(remove), cancel, &out, failure)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return takeBytes(out), nil
 }
 
 func (s *Store) document(

@@ -166,8 +166,33 @@ def test_the_cache(store: banger.Store, registry: Registry) -> None:
     assert len(blobs) >= 2
     assert store.cache_prune()["removed"] == []
     assert store.cache_prune(all=True, dry_run=True)["dry_run"] is True
+    assert store.cache_verify()["damaged"] == []
     assert len(store.cache_prune(all=True)["removed"]) == len(blobs)
     assert store.cache_list()["blobs"] == []
+
+
+def test_images_are_pruned_by_choice(store: banger.Store, registry: Registry) -> None:
+    store.pull(registry.reference, plain_http=True, name="one").close()
+    with store.pull(registry.reference, plain_http=True, name="two"):
+        with pytest.raises(banger.ArgumentError):
+            store.prune()
+        pruned = store.prune(all=True)
+        assert [image["name"] for image in pruned["removed"]] == ["one"]
+        assert [image["name"] for image in pruned["in_use"]] == ["two"]
+    assert store.prune(keep=["two"])["kept"] == 1
+
+
+def test_an_image_without_a_signature_is_refused(
+    store: banger.Store, registry: Registry, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"default": [{"type": "reject"}]}')
+    with pytest.raises(banger.AccessError) as caught:
+        store.pull(registry.reference, plain_http=True, policy=policy)
+    assert caught.value.code == 1226
+    with pytest.raises(banger.ArgumentError) as wrong:
+        store.pull(registry.reference, plain_http=True, verify_key=[policy])
+    assert wrong.value.code == 1229
 
 
 def test_a_blob_that_comes_in_is_told(store: banger.Store, registry: Registry) -> None:

@@ -24,6 +24,7 @@ Examples:
   banger image pull oci:./layout:latest
   banger image pull docker-archive:app.tar.gz --no-inject
   docker save app | banger image pull docker-archive:- --name app
+  banger image pull registry.example/team/app:1 --verify-key cosign.pub
 
 If an image with the same name, digest and options exists, banger keeps it.
 banger uses the logins of `banger login`, `docker login` and `podman login`.";
@@ -133,6 +134,12 @@ Examples:
   banger image cache prune --older-than 30d --dry-run
   banger image cache prune --max-size 5G
   banger image cache prune --all";
+
+pub(super) const IMAGE_PRUNE: &str = "\
+Examples:
+  banger image prune --keep debian-bookworm --keep web --dry-run
+  banger image prune --older-than 30d
+  banger image prune --all";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

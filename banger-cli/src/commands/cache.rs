@@ -1,9 +1,12 @@
-//! `banger image cache list | prune`.
+//! `banger image cache list | prune | verify`.
 
-use banger::{BlobCache, BuildCache, CacheDocument, Dirs, PruneDocument, PruneOptions};
+use banger::{
+    BlobCache, BuildCache, CacheDocument, CacheVerificationDocument, Dirs, PruneDocument, PruneOptions,
+};
 
 use crate::args::PruneArguments;
 use crate::failure::{CommandError, output};
+use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
 use crate::text::{Text, table};
 use crate::units::{Size, age_text};
@@ -58,4 +61,17 @@ pub(super) fn prune(arguments: &PruneArguments, dirs: &Dirs, printer: &Printer) 
     }
     let text: Text = report.removed.iter().map(|entry| entry.digest.to_string()).collect();
     output(printer.result(&PruneDocument::new(&report, arguments.dry_run), text))
+}
+
+pub(super) fn verify(remove: bool, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
+    let report = cache_of(dirs).verify(remove, &cancel_on_signal(printer))?;
+    let text: Text = report.damaged.iter().map(|blob| blob.digest.to_string()).collect();
+    output(printer.result(&CacheVerificationDocument::new(&report), text))?;
+    let (checked, noun) = (report.checked, if report.checked == 1 { "blob" } else { "blobs" });
+    printer.note(&format!("checked {checked} {noun}, {}", Size(report.checked_bytes)));
+    for blob in &report.damaged {
+        let state = if blob.removed { "removed" } else { "damaged; remove it with --remove" };
+        printer.problem(&format!("{}: its bytes have the digest {}; {state}", blob.digest, blob.found));
+    }
+    if report.damaged.iter().all(|blob| blob.removed) { Ok(()) } else { Err(CommandError::Unsound) }
 }

@@ -1,12 +1,14 @@
-//! `banger image list | show | rm | rename | export | clone | verify`.
+//! `banger image list | show | rm | prune | rename | export | clone | verify`.
 
 use banger::{
-    DamagedImage, Dirs, ImageDocument, ImageStore, KERNEL_DIRECTORY, ListingDocument, Verification,
+    DamagedImage, Dirs, ImageDocument, ImagePruneDocument, ImagePruneOptions, ImageStore, KERNEL_DIRECTORY,
+    ListingDocument, REFERRERS_DIRECTORY, Verification,
 };
 use camino::Utf8Path;
 use serde::Serialize;
 
 use super::removal::remove_each;
+use crate::args::ImagePruneArguments;
 use crate::failure::{CommandError, output};
 use crate::interrupt::cancel_on_signal;
 use crate::printer::Printer;
@@ -58,6 +60,18 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Com
     if let Some(original) = &image.cloned_from {
         line("cloned from", &format!("{} ({})", original.name, original.id));
     }
+    for signature in &image.signatures {
+        let identity = signature.identity.as_deref().map_or(String::new(), |name| format!(" as {name}"));
+        line("signed by", &format!("{}{identity}", signature.key));
+        line("signature of", &format!("{} (found by {})", signature.digest, signature.found_by.name()));
+    }
+    for referrer in &image.referrers {
+        let kind = if referrer.artifact_type.is_empty() { "no type" } else { &referrer.artifact_type };
+        line("referrer", &format!("{kind}: {} ({})", referrer.digest, Size(referrer.size_bytes)));
+    }
+    if !image.referrers.is_empty() {
+        line("referrers", path.with_file_name(REFERRERS_DIRECTORY).as_str());
+    }
     line("platform", &image.platform);
     line("created", &image.created);
     line("backend", &image.build.backend);
@@ -100,6 +114,31 @@ pub(super) fn rm(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(),
     let store = ImageStore::new(&dirs.state);
     let find = |name: &str| store.find(name).map(|image| image.id);
     remove_each(names, find, |id, cancellation| store.remove(id, cancellation), printer)
+}
+
+pub(super) fn prune(
+    arguments: &ImagePruneArguments,
+    dirs: &Dirs,
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    if !arguments.all && arguments.older_than.is_none() && arguments.keep.is_empty() {
+        let error = CommandError::argument("image prune", "", "nothing says what to remove");
+        return Err(error.advised("give --keep NAME, --older-than AGE or --all"));
+    }
+    let options = ImagePruneOptions::default()
+        .with_keep(arguments.keep.clone())
+        .with_older_than(arguments.older_than)
+        .with_dry_run(arguments.dry_run);
+    let report = ImageStore::new(&dirs.state).prune(&options, &cancel_on_signal(printer))?;
+    for image in &report.in_use {
+        printer.note(&format!("image {} ({}) stays: it is in use", image.name, image.id));
+    }
+    let verb = if arguments.dry_run { "would remove" } else { "removed" };
+    let noun = if report.removed.len() == 1 { "image" } else { "images" };
+    let kept = report.kept + report.in_use.len() as u64;
+    printer.note(&format!("{verb} {} {noun}; {kept} kept", report.removed.len()));
+    let text: Text = report.removed.iter().map(|image| image.id.to_string()).collect();
+    output(printer.result(&ImagePruneDocument::new(&report, arguments.dry_run), text))
 }
 
 pub(super) fn rename(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {

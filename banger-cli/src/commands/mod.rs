@@ -68,6 +68,9 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
         ImageCommand::List { quiet, state } => images::list(quiet, &dirs(Some(&state), None)?, printer),
         ImageCommand::Show { name, state } => images::show(&name, &dirs(Some(&state), None)?, printer),
         ImageCommand::Rm { names, state } => images::rm(&names, &dirs(Some(&state), None)?, printer),
+        ImageCommand::Prune(arguments) => {
+            images::prune(&arguments, &dirs(Some(&arguments.state), None)?, printer)
+        }
         ImageCommand::Rename { name, new_name, state } => {
             images::rename(&name, &new_name, &dirs(Some(&state), None)?, printer)
         }
@@ -84,6 +87,9 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
         ImageCommand::Cache(CacheCommand::List { cache }) => cache::list(&dirs(None, Some(&cache))?, printer),
         ImageCommand::Cache(CacheCommand::Prune(arguments)) => {
             cache::prune(&arguments, &dirs(None, Some(&arguments.cache))?, printer)
+        }
+        ImageCommand::Cache(CacheCommand::Verify { remove, cache }) => {
+            cache::verify(remove, &dirs(None, Some(&cache))?, printer)
         }
     }
 }

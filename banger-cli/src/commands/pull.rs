@@ -64,6 +64,8 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
     ] {
         *limit = given.map_or(*limit, |Size(bytes)| bytes);
     }
+    pull.trust = arguments.trust.policy()?;
+    pull.referrers = arguments.referrers;
     limits::apply_patience(&arguments.patience, pull);
     sources::with_input(pull);
     limits::apply(&arguments.limits, &mut request.limits);

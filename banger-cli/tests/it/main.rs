@@ -39,4 +39,5 @@ mod support;
 mod tar_ends;
 mod terminal;
 mod terminal_images;
+mod trust;
 mod two_pulls;

@@ -65,6 +65,7 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
         let _ =
             answer(|out, error| banger_build(nowhere, nowhere, none, null(), None, null_mut(), out, error));
         let _ = answer(|out, error| banger_cache_prune(store, none, out, error)).map(super::taken);
+        let _ = answer(|out, error| banger_store_prune(store, none, null(), out, error)).map(super::taken);
         let _ = answer(|out, error| {
             banger_kernel_import(store, nowhere, none, null(), None, null_mut(), out, error)
         });
@@ -147,6 +148,7 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_pull_to_fd",
         "banger_pull_to_file",
         "banger_rootfs_open",
+        "banger_store_prune",
         "banger_vm_run",
     ] {
         let now: BTreeSet<String> = used[call].iter().map(|option| format!("{option:?}")).collect();

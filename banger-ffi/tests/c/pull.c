@@ -252,6 +252,17 @@ static void files_and_builds(banger_store *store, const char *reference, const c
     CHECK_OK(banger_cache_list(store, &json, &error));
     CHECK(contains(json, "\"version\":1"));
     banger_string_free(json);
+    CHECK_OK(banger_cache_verify(store, true, NULL, &json, &error));
+    CHECK(contains(json, "\"damaged\":[]"));
+    banger_string_free(json);
+    banger_options_free(options);
+    options = banger_options_new();
+    CHECK_FAILS(BANGER_ERROR_ARGUMENT, banger_store_prune(store, options, NULL, &json, &error));
+    CHECK_OK(banger_options_set_bool(options, BANGER_OPT_ALL, true, &error));
+    CHECK_OK(banger_options_set_bool(options, BANGER_OPT_DRY_RUN, true, &error));
+    CHECK_OK(banger_store_prune(store, options, NULL, &json, &error));
+    CHECK(contains(json, "\"dry_run\":true"));
+    banger_string_free(json);
     banger_options_free(options);
     options = banger_options_new();
     CHECK_OK(banger_options_set_bool(options, BANGER_OPT_ALL, true, &error));

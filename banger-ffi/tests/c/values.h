@@ -78,6 +78,7 @@ static int v_user_data;
 #define VALUE_reboot false
 #define VALUE_reference "oci:/nowhere:at-all"
 #define VALUE_registry "127.0.0.1:9"
+#define VALUE_remove false
 #define VALUE_replace false
 #define VALUE_rootfs v_source
 #define VALUE_rows 25

@@ -26,11 +26,13 @@ mod damage;
 mod place;
 mod prune;
 mod tags;
+mod verify;
 
 pub(crate) use damage::DamagedBlobs;
 pub use place::check_own_directory;
 use place::{Place, Purpose};
 pub use prune::{CacheEntry, PruneOptions, PruneReport, Removal};
+pub use verify::{CacheVerification, DamagedBlob};
 
 /// Bytes read at a time when a blob is hashed.
 pub(crate) const READ_LEN: usize = 256 * 1024;

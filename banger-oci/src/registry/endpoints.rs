@@ -140,6 +140,11 @@ impl EndpointSearch<'_> {
         Ok(())
     }
 
+    /// Whether a place has failed so far.
+    pub(crate) fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
     /// The error of a search without a result.
     pub(crate) fn into_error(self, what: &str) -> PullError {
         match (self.last, self.failures.len()) {

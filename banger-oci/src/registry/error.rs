@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::one_line::one_line;
 use crate::reference::ReferenceError;
 use crate::registry::json::JsonError;
+use crate::registry::trust::TrustError;
 
 mod failure;
 mod foreign;
@@ -326,6 +327,17 @@ pub enum PullError {
         /// The registry.
         registry: String,
     },
+    /// The image is not trusted, or the policy cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// More artifacts refer to the image than the caller allows.
+    #[error("more than {limit} artifacts refer to {subject}")]
+    TooManyReferrers {
+        /// The image manifest or index.
+        subject: Digest,
+        /// The limit.
+        limit: usize,
+    },
     /// The handler of the pull's events panicked, or a task of the pull did.
     #[error("{who} panicked: {message}")]
     Panicked {
@@ -472,6 +484,8 @@ impl PullError {
             Self::Proxy { .. } => 1184,
             Self::ShortName { .. } => 1185,
             Self::NoCredentials { .. } => 1186,
+            Self::Trust(error) => error.code(),
+            Self::TooManyReferrers { .. } => 1240,
         }
     }
 

@@ -36,6 +36,7 @@ mod pull;
 mod puller;
 mod rate;
 mod redirect;
+mod referrers;
 mod registries;
 mod repository;
 mod resolver;
@@ -47,13 +48,17 @@ mod streamed;
 mod threads;
 mod trace;
 mod transfer;
+mod trust;
 mod user_settings;
 mod wanted;
 mod web_file;
 
 pub use artifact::PulledArtifact;
 pub use auth::{Credential, CredentialSource, KeptLogin, RemovedLogins};
-pub use cache::{BlobCache, CacheEntry, PruneOptions, PruneReport, Removal, check_own_directory};
+pub use cache::{
+    BlobCache, CacheEntry, CacheVerification, DamagedBlob, PruneOptions, PruneReport, Removal,
+    check_own_directory,
+};
 pub use config::{ContainerConfig, ImageConfig, RootfsConfig};
 pub use engine::PullerOptions;
 pub use error::{EndpointFailure, FittingImage, PullError};
@@ -67,7 +72,9 @@ pub use policy::{PullPolicy, PullPolicyError};
 pub use proxy::ProxySettings;
 pub use pull::PulledImage;
 pub use puller::{Puller, pull};
+pub use referrers::PulledReferrer;
 pub use registries::RegistriesConfig;
 pub use slots::ReadPermit;
 pub use source::{ArchiveInput, BlobSource, FileBlobs};
+pub use trust::{PublicKey, SignaturePlace, TrustError, TrustPolicy, VerifiedSignature};
 pub use web_file::{WebFile, WebFileAddress};

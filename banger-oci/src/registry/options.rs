@@ -15,6 +15,7 @@ use crate::registry::policy::PullPolicy;
 use crate::registry::proxy::ProxySettings;
 use crate::registry::registries::RegistriesConfig;
 use crate::registry::source::{ArchiveInput, BlobSource};
+use crate::registry::trust::TrustPolicy;
 use crate::registry::wanted::Wanted;
 
 /// How an image is pulled.
@@ -90,6 +91,14 @@ pub struct PullOptions {
     pub input: Option<ArchiveInput>,
     /// Gives all blobs, in the place of the source that the reference names. Default: none.
     pub blob_source: Option<Arc<dyn BlobSource>>,
+    /// Which images may be pulled, by their signatures. Default: no policy, every image.
+    pub trust: Option<TrustPolicy>,
+    /// Fetch the artifacts that refer to the image: SBOMs, attestations, signatures. Default: no.
+    pub referrers: bool,
+    /// The largest number of such artifacts. Default: 64.
+    pub max_referrers: usize,
+    /// The largest total of such artifacts, which are kept in memory. Default: 32 MiB.
+    pub max_referrer_bytes: u64,
     /// The kind of content.
     pub(crate) wanted: Wanted,
     /// Whether no layer is fetched.
@@ -127,6 +136,10 @@ banger_tree::setters! {
         with_local => local: LocalSources,
         with_input => input: Option<ArchiveInput>,
         with_blob_source => blob_source: Option<Arc<dyn BlobSource>>,
+        with_trust => trust: Option<TrustPolicy>,
+        with_referrers => referrers: bool,
+        with_max_referrers => max_referrers: usize,
+        with_max_referrer_bytes => max_referrer_bytes: u64,
     }
 }
 
@@ -185,6 +198,10 @@ impl Default for PullOptions {
             local: LocalSources::default(),
             input: None,
             blob_source: None,
+            trust: None,
+            referrers: false,
+            max_referrers: 64,
+            max_referrer_bytes: 32 << 20,
             wanted: Wanted::Image,
             documents_only: false,
         }

@@ -17,6 +17,7 @@ use crate::registry::event::{Progress, PullEvent, ResolvedLayer};
 use crate::registry::layer::Layer;
 use crate::registry::manifest::ImageManifest;
 use crate::registry::options::PullOptions;
+use crate::registry::referrers::{PulledReferrer, fetch_referrers};
 use crate::registry::resolver::{Chosen, Resolver};
 use crate::registry::slots::{ReadPermit, RunningPull};
 use crate::registry::source::{
@@ -25,6 +26,7 @@ use crate::registry::source::{
 };
 use crate::registry::stop::PullStop;
 use crate::registry::trace::trace;
+use crate::registry::trust::VerifiedSignature;
 use crate::registry::wanted::Wanted;
 
 /// An image with a checked manifest and configuration. Its layers can be read, while some of them may still
@@ -60,6 +62,10 @@ pub struct PulledImage {
     pub layers: Vec<Layer>,
     /// Odd facts about the image that do not fail the pull.
     pub warnings: Vec<String>,
+    /// The signatures that met the requirements of [`PullOptions::trust`].
+    pub signatures: Vec<VerifiedSignature>,
+    /// The artifacts that refer to the image or its index, if [`PullOptions::referrers`] asks for them.
+    pub referrers: Vec<PulledReferrer>,
     /// The downloads of the layers.
     fetcher: Option<Arc<Fetcher>>,
     stop: PullStop,
@@ -152,7 +158,7 @@ pub(crate) fn find_image(
         }
     };
     let outcome = find(&*source, reference, options, progress, stop);
-    let (chosen, layers) = outcome.map_err(|error| source.shown(error))?;
+    let (chosen, layers, referrers) = outcome.map_err(|error| source.shown(error))?;
     Ok(PulledImage {
         reference: reference.clone(),
         resolved: source.resolved().unwrap_or_else(|| reference.clone()),
@@ -165,6 +171,8 @@ pub(crate) fn find_image(
         config: chosen.config,
         config_bytes: chosen.config_bytes,
         warnings: chosen.warnings,
+        signatures: chosen.signatures,
+        referrers,
         layers,
         fetcher: source.keep(),
         stop: stop.clone(),
@@ -180,11 +188,14 @@ fn find(
     options: &PullOptions,
     progress: &Progress,
     stop: &PullStop,
-) -> Result<(Chosen, Vec<Layer>), PullError> {
-    let chosen = Resolver::new(source, reference, options, stop).resolve()?;
+) -> Result<(Chosen, Vec<Layer>, Vec<PulledReferrer>), PullError> {
+    let chosen = Resolver::new(source, reference, options, stop)?.resolve()?;
+    // Before the layers: a pull that fails here downloads nothing.
+    let subjects: Vec<&Digest> = chosen.index_digest.iter().chain([&chosen.digest]).collect();
+    let referrers = fetch_referrers(source, &subjects, options)?;
     let layers = chosen.layers(source, options, progress)?;
     stop.check()?;
-    Ok((chosen, layers))
+    Ok((chosen, layers, referrers))
 }
 
 impl Chosen {

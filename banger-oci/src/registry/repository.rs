@@ -32,6 +32,8 @@ use crate::registry::origin::{host_of, is_local};
 use crate::registry::registries::{Endpoint, EndpointKind};
 use crate::registry::stop::PullStop;
 
+mod companions;
+
 /// Time for a registry that may speak plain http to answer https before plain http is tried.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

@@ -20,6 +20,7 @@ use crate::registry::manifest::{
 use crate::registry::options::PullOptions;
 use crate::registry::source::{Document, ImageSource, Root, names_of};
 use crate::registry::stop::PullStop;
+use crate::registry::trust::{TrustCheck, VerifiedSignature};
 
 /// How deep indexes may be nested.
 const MAX_INDEX_DEPTH: u32 = 4;
@@ -38,6 +39,8 @@ pub(crate) struct Chosen {
     pub(crate) config: ImageConfig,
     pub(crate) config_bytes: Vec<u8>,
     pub(crate) warnings: Vec<String>,
+    /// The signatures that met the requirements of the policy.
+    pub(crate) signatures: Vec<VerifiedSignature>,
 }
 
 /// Finds the image for a platform below a root.
@@ -46,6 +49,7 @@ pub(crate) struct Resolver<'a> {
     reference: &'a Reference,
     options: &'a PullOptions,
     cancel: &'a PullStop,
+    trust: TrustCheck<'a>,
     wanted: Platform,
     listed: Vec<Platform>,
     /// The platforms met that do not fit.
@@ -82,8 +86,9 @@ impl<'a> Resolver<'a> {
         reference: &'a Reference,
         options: &'a PullOptions,
         cancel: &'a PullStop,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, PullError> {
+        Ok(Self {
+            trust: TrustCheck::new(source, reference, options)?,
             source,
             reference,
             options,
@@ -96,7 +101,7 @@ impl<'a> Resolver<'a> {
             passed_over: None,
             documents: 0,
             charged: RefCell::default(),
-        }
+        })
     }
 
     /// The budget for the values of a document.
@@ -113,7 +118,7 @@ impl<'a> Resolver<'a> {
             Root::Choice(index) => (index, None),
             Root::Document(document) => match self.parse(&document, None)? {
                 (Manifest::Image(manifest), warning) => {
-                    let mut chosen = self.image(document.digest, manifest)?;
+                    let mut chosen = self.image(None, document.digest, manifest)?;
                     chosen.warnings.extend(warning);
                     return match self.fit(&chosen.platform) {
                         Some(_) => not_for_windows(chosen),
@@ -146,7 +151,7 @@ impl<'a> Resolver<'a> {
                     reason: "it is an index where its descriptor says image".to_owned(),
                 });
             };
-            let mut chosen = self.image(document.digest, manifest)?;
+            let mut chosen = self.image(best.index_digest.as_ref(), document.digest, manifest)?;
             chosen.index_digest = best.index_digest;
             chosen.platforms.clone_from(&self.listed);
             warnings.extend(warning);
@@ -234,7 +239,7 @@ impl<'a> Resolver<'a> {
                         return self.collect(&index, &below, candidates);
                     }
                     Ok((document, Manifest::Image(manifest), _)) => {
-                        let chosen = self.image(document.digest, manifest)?;
+                        let chosen = self.image(place.index_digest, document.digest, manifest)?;
                         self.fit(&chosen.platform)
                     }
                     // An artifact beside the images of an index does not matter.
@@ -376,8 +381,14 @@ impl<'a> Resolver<'a> {
         Ok(parsed)
     }
 
-    /// Reads the configuration that belongs to a manifest.
-    fn image(&self, digest: Digest, manifest: ImageManifest) -> Result<Chosen, PullError> {
+    /// Reads the configuration that belongs to a manifest, after the check of signatures.
+    fn image(
+        &self,
+        index: Option<&Digest>,
+        digest: Digest,
+        manifest: ImageManifest,
+    ) -> Result<Chosen, PullError> {
+        self.trust.admit(index, &digest)?;
         let what = format!("image configuration {}", manifest.config.digest);
         self.options.config_cap().check(manifest.config.size, &what)?;
         let config_bytes = self.source.config(&manifest.config)?;
@@ -397,6 +408,7 @@ impl<'a> Resolver<'a> {
             config,
             config_bytes,
             warnings: Vec::new(),
+            signatures: self.trust.verified(),
         })
     }
 

@@ -9,6 +9,7 @@ use crate::registry::error::PullError;
 use crate::registry::layer::Content;
 use crate::registry::manifest::{Descriptor, ImageIndex, ImageManifest};
 use crate::registry::secrets::Secrets;
+use crate::registry::trust::companions::Companions;
 
 mod archive;
 mod archive_input;
@@ -89,6 +90,11 @@ pub(crate) trait ImageSource {
 
     /// The reference that the root was found by, once it is known, if it may differ from the one asked for.
     fn resolved(&self) -> Option<Reference> {
+        None
+    }
+
+    /// Returns the documents beside the images; `None` if the place cannot have any.
+    fn companions(&self) -> Option<&dyn Companions> {
         None
     }
 

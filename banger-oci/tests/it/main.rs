@@ -47,6 +47,8 @@ mod pull_policy;
 #[cfg(feature = "registry")]
 mod pull_quirks;
 #[cfg(feature = "registry")]
+mod pull_referrers;
+#[cfg(feature = "registry")]
 mod pull_registry;
 #[cfg(feature = "registry")]
 mod pull_slow;
@@ -54,6 +56,7 @@ mod pull_slow;
 mod pull_storage;
 #[cfg(feature = "registry")]
 mod pull_support;
+mod pull_trust;
 #[cfg(feature = "registry")]
 mod source_support;
 mod tarball;

@@ -1,6 +1,7 @@
 //! The cache between pulls: sharing, pruning, cancelling.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use banger_oci::{Digest, PruneOptions, PullError, PullEvent, Removal};
@@ -143,4 +144,75 @@ fn prune_sweeps_what_killed_processes_left() {
     bench.cache.prune(&PruneOptions::default()).unwrap();
     assert!(!old.exists(), "nobody writes to it any more");
     assert!(new.exists(), "somebody may be writing it");
+}
+
+/// Whatever is pruned at whatever instant: the blobs of a pull stay until it ends.
+#[test]
+fn prune_never_takes_what_a_running_pull_uses() {
+    let mut store = Store::default();
+    let layers = vec![noise(1, 300_000), noise(2, 10), noise(3, 50_000)];
+    store.image(Some("t"), "linux/amd64", &layers);
+    let server = Server::plain(store);
+    let bench = Bench::new();
+    let reference = format!("{}/r:t", server.host());
+    let all = PruneOptions::default().with_all(true);
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let pruned = scope.spawn(|| {
+            let mut removed = 0;
+            while !ended.load(Ordering::Relaxed) {
+                removed += bench.cache.prune(&all).unwrap().removed.len();
+            }
+            removed
+        });
+        for round in 0..50 {
+            let image = bench.pull(&reference).unwrap_or_else(|error| panic!("round {round}: {error}"));
+            let read = read_layers(&image).unwrap_or_else(|error| panic!("round {round}: {error}"));
+            assert!(read == layers, "round {round}");
+            image.finish().unwrap();
+            for layer in &layers {
+                assert!(bench.cache.contains(&Digest::of(layer)), "round {round}: it is still in use");
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+        assert!(pruned.join().unwrap() > 0, "nothing was pruned at all");
+    });
+    let damaged = bench.events().into_iter().filter(|event| matches!(event, PullEvent::CacheDamaged { .. }));
+    assert_eq!(damaged.count(), 0);
+}
+
+#[test]
+fn verify_finds_damaged_blobs_and_removes_them_on_request() {
+    let (store, layer) = slow_store();
+    let server = Server::plain(store);
+    let bench = Bench::new();
+    let reference = format!("{}/r:t", server.host());
+    bench.read(&reference).unwrap();
+    let used = |digest: &Digest| {
+        let entries = bench.cache.list().unwrap();
+        entries.into_iter().find(|entry| entry.digest == *digest).unwrap().used
+    };
+    let digest = Digest::of(&layer);
+    let before = used(&digest);
+    let verify = |remove| bench.cache.verify(remove, &bench.cancel).unwrap();
+    let sound = verify(true);
+    assert_eq!((sound.checked, sound.damaged.len()), (3, 0));
+    assert_eq!(used(&digest), before, "a check is no use");
+    let mut bytes = layer.clone();
+    bytes[77] ^= 1;
+    std::fs::write(bench.cache.blob_path(&digest), &bytes).unwrap();
+    std::fs::write(bench.cache.partial_path(&Digest::of(b"begun")), b"be").unwrap();
+    for remove in [false, true] {
+        let found = verify(remove);
+        assert_eq!((found.checked, found.partial), (3, 1));
+        let [blob] = &found.damaged[..] else { panic!("{found:?}") };
+        assert_eq!((&blob.digest, &blob.found, blob.removed), (&digest, &Digest::of(&bytes), remove));
+        assert_eq!(bench.cache.contains(&digest), !remove);
+    }
+    assert_eq!(verify(true).damaged.len(), 0);
+    assert!(bench.read(&reference).unwrap()[0] == layer);
+    bench.cancel.cancel();
+    assert!(matches!(bench.cache.verify(false, &bench.cancel), Err(PullError::Cancelled)));
+    let none = banger_oci::BlobCache::at(bench.path().join("none"));
+    assert_eq!(none.verify(true, &banger_tree::Cancellation::new()).unwrap().checked, 0);
 }

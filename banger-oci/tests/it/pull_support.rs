@@ -110,6 +110,9 @@ impl Store {
                 None => missing("MANIFEST_UNKNOWN"),
             };
         }
+        if asked.path().contains("/referrers/") {
+            return missing("NOT_FOUND");
+        }
         let Some((_, name)) = asked.path().split_once("/blobs/") else {
             return Answer::new(200, "{}");
         };

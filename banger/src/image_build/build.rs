@@ -233,6 +233,9 @@ impl ImageBuild<'_> {
         record.name = self.request.name.clone();
         record.created = crate::time::now();
         record.cloned_from = None;
+        // They are of the base, not of what the steps made of it.
+        record.signatures.clear();
+        record.referrers.clear();
         record.built = Some(BuiltFrom::new(original.name.clone(), texts, self.keys.finished.clone()));
         record.config.env = with_variables(&original.config.env, self.request.steps.iter());
         record

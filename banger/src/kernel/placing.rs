@@ -40,7 +40,12 @@ fn make_directory(path: &Utf8Path) -> Result<(), StoreError> {
     made.map_err(|source| StoreError::io("create", path, source))
 }
 
-fn place_directory(from: &Utf8Path, to: &Utf8Path, cancellation: &Cancellation) -> Result<(), StoreError> {
+/// Puts the files of the directory `from`, which never change, into the new directory `to`.
+pub(crate) fn place_directory(
+    from: &Utf8Path,
+    to: &Utf8Path,
+    cancellation: &Cancellation,
+) -> Result<(), StoreError> {
     let mut pending = vec![(from.to_owned(), to.to_owned())];
     while let Some((from, to)) = pending.pop() {
         make_directory(&to)?;

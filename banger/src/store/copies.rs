@@ -65,6 +65,7 @@ impl ImageStore {
         let path = staged.rootfs_path();
         copy(&file, &path, cancellation, |source| StoreError::io("write", &path, source))?;
         staged.place_kernel_of(&original, &original_path, cancellation)?;
+        staged.place_referrers_of(&original, &original_path, cancellation)?;
         let cloned_from = Some(ClonedFrom::of(&original));
         let record = ImageRecord { name, created: now(), cloned_from, ..original };
         self.publish_new(staged, record, cancellation)

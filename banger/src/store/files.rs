@@ -8,6 +8,9 @@ pub const RECORD_FILE: &str = "image.json";
 /// Name of the directory with the files of its kernel in an image's directory.
 pub const KERNEL_DIRECTORY: &str = "kernel";
 
+/// Name of the OCI layout with the artifacts that refer to it in an image's directory.
+pub const REFERRERS_DIRECTORY: &str = "referrers";
+
 /// An empty file in the directory of an image whose name another image has taken.
 pub(super) const REPLACED_FILE: &str = "replaced";
 /// The lock that is held while names change.

@@ -4,6 +4,7 @@
 //! <state>/images/<id>/rootfs.ext4    the file system
 //! <state>/images/<id>/image.json     its record
 //! <state>/images/<id>/kernel/        the files of its kernel, if it came with one
+//! <state>/images/<id>/referrers/     an OCI layout of the artifacts that refer to it, if they were asked for
 //! <state>/images/<id>/replaced       exists if another image took its name: it is hidden
 //! <state>/images/<id>.staging/       under construction
 //! <state>/images/<id>.staging.lock   locked by the process that builds it
@@ -29,20 +30,24 @@ mod image_store;
 mod lease;
 mod lookup;
 mod name;
+mod prune;
 mod record;
+mod referrers;
 mod staged_image;
 mod stored_kind;
 mod verify;
 
 pub use error::StoreError;
-pub use files::{KERNEL_DIRECTORY, RECORD_FILE, ROOTFS_FILE};
+pub use files::{KERNEL_DIRECTORY, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE};
 pub use image_store::{ImageStore, Listing};
 pub use lease::{ImageLease, StoredImage};
 pub use lookup::DamagedImage;
 pub use name::{ImageName, NameError};
+pub use prune::{ImagePruneOptions, ImagePruneReport};
 pub use record::{
     BuildOptions, BuiltFrom, ClonedFrom, GuestBuildOptions, ImageConfigRecord, ImageRecord, LayerRecord,
 };
+pub use referrers::ReferrerRecord;
 pub use staged_image::StagedImage;
 pub use stored_kind::StoredKind;
 pub use verify::Verification;

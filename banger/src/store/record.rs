@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use banger_boot::{BootContract, Fixup};
 use banger_ext4::VerifyReport;
 use banger_kernel::Kernel;
-use banger_oci::ImageConfig;
+use banger_oci::{ImageConfig, VerifiedSignature};
 use banger_tree::GuestPath;
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::files::KERNEL_DIRECTORY;
 use super::lookup::{StoredRecord, parse_record};
 use super::name::ImageName;
+use super::referrers::ReferrerRecord;
 use super::stored_kind::StoredKind;
 use crate::id::ImageId;
 use crate::kernel::KernelRecord;
@@ -74,6 +75,13 @@ pub struct ImageRecord {
     /// Data that the build changed or dropped, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The signatures that were verified before the pull.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<VerifiedSignature>,
+    /// The artifacts that refer to the image, if they were asked for. They are in the OCI layout
+    /// [`REFERRERS_DIRECTORY`](crate::REFERRERS_DIRECTORY) beside the ext4 file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub referrers: Vec<ReferrerRecord>,
     /// The kernel that came with the image. Its files are in the directory [`KERNEL_DIRECTORY`] beside the ext4
     /// file of a managed image, its modules are in the file system. Id and name are those in the kernel store
     /// then.
@@ -287,6 +295,8 @@ impl ImageRecord {
             injected: Vec::new(),
             fixups: Vec::new(),
             warnings: Vec::new(),
+            signatures: Vec::new(),
+            referrers: Vec::new(),
             kernel: None,
             uuid: None,
             cloned_from: None,

@@ -4,16 +4,18 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
+use banger_oci::PulledReferrer;
 use banger_tree::{Cancellation, write_new_file};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::StoreError;
-use super::files::{KERNEL_DIRECTORY, RECORD_FILE, ROOTFS_FILE, STAGING_SUFFIX};
+use super::files::{KERNEL_DIRECTORY, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE, STAGING_SUFFIX};
 use super::lease::ImageLease;
 use super::record::ImageRecord;
+use super::referrers::write_referrers;
 use crate::host_file::open_plain_path;
 use crate::id::ImageId;
-use crate::kernel::place_kernel;
+use crate::kernel::{place_directory, place_kernel};
 use crate::staging::{StagingDir, sync_tree};
 
 /// Mode of an image and its record: images hold secrets, for example hashes of passwords.
@@ -62,6 +64,35 @@ impl StagedImage {
         place_kernel(kernel, &rootfs.with_file_name(KERNEL_DIRECTORY), &self.kernel_path(), cancellation)
     }
 
+    /// Puts the artifacts that refer to an image into place, if there are any. `rootfs` is the file of the image.
+    pub(crate) fn place_referrers_of(
+        &self,
+        image: &ImageRecord,
+        rootfs: &Utf8Path,
+        cancellation: &Cancellation,
+    ) -> Result<(), StoreError> {
+        match image.referrers.is_empty() {
+            true => Ok(()),
+            false => place_directory(
+                &rootfs.with_file_name(REFERRERS_DIRECTORY),
+                &self.referrers_path(),
+                cancellation,
+            ),
+        }
+    }
+
+    /// Writes the artifacts that refer to the image, if there are any.
+    pub(crate) fn write_referrers(&self, referrers: &[PulledReferrer]) -> Result<(), StoreError> {
+        match referrers {
+            [] => Ok(()),
+            referrers => write_referrers(&self.referrers_path(), referrers),
+        }
+    }
+
+    fn referrers_path(&self) -> Utf8PathBuf {
+        self.dir.path().join(REFERRERS_DIRECTORY)
+    }
+
     /// Returns the path for the directory with the files of the kernel.
     pub(crate) fn kernel_path(&self) -> Utf8PathBuf {
         self.dir.path().join(KERNEL_DIRECTORY)
@@ -77,9 +108,10 @@ impl StagedImage {
             file.sync_all()
         };
         flush().map_err(|source| StoreError::io("flush", &rootfs, source))?;
-        let kernel = self.kernel_path();
-        if kernel.exists() {
-            sync_tree(&kernel).map_err(|source| StoreError::io("flush", &kernel, source))?;
+        for directory in [self.kernel_path(), self.referrers_path()] {
+            if directory.exists() {
+                sync_tree(&directory).map_err(|source| StoreError::io("flush", &directory, source))?;
+            }
         }
         write_record(self.dir.path(), record)?;
         let published = self.images.join(self.id.as_str());

@@ -179,7 +179,18 @@ class LogoutOptions(TypedDict, total=False):
     """How long such a helper may take."""
 
 
-class PullOptions(FileSystemOptions, DownloadOptions, total=False):
+class TrustOptions(TypedDict, total=False):
+    """Which images are pulled, by their signatures."""
+
+    verify_key: Sequence[HostPath]
+    """PEM files with public keys; an image is pulled only if one of them signed it. It excludes `policy`."""
+    policy: HostPath
+    """policy.json that decides which images are pulled. Default: no policy."""
+    referrers: bool
+    """Fetch the SBOMs, attestations and signatures that refer to the image. Default: false."""
+
+
+class PullOptions(FileSystemOptions, DownloadOptions, TrustOptions, total=False):
     """Options of a pull."""
 
     name: str
@@ -273,6 +284,19 @@ class PruneOptions(TypedDict, total=False):
     """Remove the least recently used blobs until the cache is no larger than this."""
     all: bool
     """Remove all blobs."""
+    dry_run: bool
+    """Tell what would be removed, and remove nothing."""
+
+
+class ImagePruneOptions(TypedDict, total=False):
+    """Which images are removed; one of `keep`, `older_than_ms` and `all` has to be set."""
+
+    keep: Sequence[str]
+    """Names, ids or unique prefixes of ids of images that stay."""
+    older_than_ms: int
+    """Remove only images that were made longer ago than this."""
+    all: bool
+    """Remove all images."""
     dry_run: bool
     """Tell what would be removed, and remove nothing."""
 

@@ -27,6 +27,7 @@ from ._options import (
     ConnectionOptions,
     ImageBuildOptions,
     InspectOptions,
+    ImagePruneOptions,
     KernelOptions,
     KernelPackOptions,
     KernelPullOptions,
@@ -228,6 +229,13 @@ class Store(Handle):
         """Reads all of an image, and returns its `problems`: none where it is sound."""
         with self._use() as store, flag(cancel) as (stop, pointer):
             return _document(patient_json_of(stop, "banger_store_verify", store, text(wanted), pointer))
+
+    def prune(
+        self, *, cancel: Cancellation | None = None, **options: Unpack[ImagePruneOptions]
+    ) -> dict[str, Any]:
+        """Removes images that are not in use, and returns the document of `banger image prune --json`."""
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            return _document(patient_json_of(stop, "banger_store_prune", store, made, pointer))
 
     # Kernels
 
@@ -439,6 +447,14 @@ class Store(Handle):
         """Removes blobs from the cache, and returns the document of `banger image cache prune --json`."""
         with self._use() as store, options_of(options) as made:
             return _document(json_of("banger_cache_prune", store, made))
+
+    def cache_verify(self, *, remove: bool = False, cancel: Cancellation | None = None) -> dict[str, Any]:
+        """Hashes the blobs, and returns the document of `banger image cache verify --json`: `damaged`.
+
+        Damaged blobs are removed if `remove` is true; the next pull downloads them again.
+        """
+        with self._use() as store, flag(cancel) as (stop, pointer):
+            return _document(patient_json_of(stop, "banger_cache_verify", store, remove, pointer))
 
 
 def _document(value: Any) -> dict[str, Any]:

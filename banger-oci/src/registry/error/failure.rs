@@ -33,12 +33,15 @@ impl Failure for PullError {
             | Self::LayerCount { .. }
             | Self::Layout { .. } => ErrorKind::Damaged,
             Self::NotAnImage { .. } | Self::Schema1 { .. } => ErrorKind::Unsupported,
-            Self::TooLarge { .. } | Self::OverBudget { .. } => ErrorKind::Limit,
+            Self::TooLarge { .. } | Self::OverBudget { .. } | Self::TooManyReferrers { .. } => {
+                ErrorKind::Limit
+            }
             Self::Io { source, .. } => ErrorKind::of_io(source),
             Self::CacheDamaged { source, .. } => source.kind(),
             Self::Input { .. } => ErrorKind::Argument,
             Self::Daemon { kind, .. } | Self::LocalStore { kind, .. } => *kind,
             Self::BlobSource { source, .. } => ErrorKind::of_io(source),
+            Self::Trust(error) => error.kind(),
             Self::Environment { .. } | Self::Panicked { .. } => ErrorKind::Internal,
             Self::RegistriesFile { .. } | Self::Proxy { .. } | Self::ShortName { .. } => ErrorKind::Argument,
             Self::Blocked { .. } => ErrorKind::Access,
@@ -91,6 +94,7 @@ impl Failure for PullError {
             Self::NoCredentials { .. } => {
                 text("check the name of the registry, and which file has its credentials")
             }
+            Self::Trust(error) => error.advice(),
             Self::UnknownImage { .. } => text("check its name and tag"),
             Self::NoPlatform { available, .. } => advice_on_platforms(available),
             Self::PlatformMismatch { stated, .. } => Some(Advice::with_setting(
@@ -114,6 +118,9 @@ impl Failure for PullError {
             Self::Status { status, .. } if is_transient_status(*status) => text("try again later"),
             Self::Schema1 { .. } => text("push the image again with a current tool"),
             Self::LayerCount { .. } => text("build the image again"),
+            Self::TooManyReferrers { .. } => {
+                Some(Advice::with_setting("raise {setting}", Setting("max_referrers")))
+            }
             Self::TooLarge { setting, .. } => {
                 Some(Advice::with_setting("if it is to be trusted, raise {setting}", *setting))
             }
@@ -154,10 +161,10 @@ impl Failure for PullError {
             | Self::Layout { path, .. }
             | Self::Io { path, .. }
             | Self::LocalStore { path, .. }
+            | Self::RegistriesFile { path, .. }
             | Self::CachePlace { path, .. } => context.with("path", path),
             Self::Daemon { socket, .. } => context.with("path", socket),
             Self::BlobSource { what, .. } => context.with("what", what),
-            Self::RegistriesFile { path, .. } | Self::CachePlace { path, .. } => context.with("path", path),
             Self::Blocked { reference, path } => context.with("reference", reference).with("path", path),
             Self::Endpoints { what, failures, .. } => {
                 let places: Vec<&str> = failures.iter().map(|failure| failure.endpoint.as_str()).collect();
@@ -174,6 +181,7 @@ impl Failure for PullError {
             Self::Redirect { host, target, .. } => context.with("host", host).with("target", target),
             Self::Mismatch { digest, origin, .. } => context.with("digest", digest).with("origin", origin),
             Self::LayerCount { digest, .. } => context.with("digest", digest),
+            Self::TooManyReferrers { subject, limit } => context.with("digest", subject).with("limit", limit),
             Self::TooLarge { what, size_bytes, limit_bytes, .. } => {
                 context.with("what", what).with("size_bytes", size_bytes).with("limit_bytes", limit_bytes)
             }
@@ -183,6 +191,7 @@ impl Failure for PullError {
             }
             Self::WebPage { host, what, .. } => context.with("host", host).with("what", what),
             Self::CacheDamaged { digest, cache, .. } => context.with("digest", digest).with("path", cache),
+            Self::Trust(error) => error.context(),
             Self::Malformed { what, .. }
             | Self::NotAnImage { what, .. }
             | Self::Schema1 { what }

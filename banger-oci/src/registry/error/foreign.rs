@@ -38,6 +38,7 @@ impl PullError {
                 vec![reason]
             }
             Self::BlobSource { what, .. } => vec![what],
+            Self::Trust(error) => error.foreign_texts(),
             Self::Endpoints { failures, last, .. } => {
                 let mut texts = last.foreign_texts();
                 texts.extend(failures.iter_mut().map(|failure| &mut failure.reason));
@@ -50,6 +51,7 @@ impl PullError {
             | Self::Proxy { .. }
             | Self::ShortName { .. }
             | Self::NoCredentials { .. }
+            | Self::TooManyReferrers { .. }
             | Self::LayerCount { .. }
             | Self::Io { .. }
             | Self::Environment { .. }

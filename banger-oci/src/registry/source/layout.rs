@@ -21,6 +21,9 @@ use crate::registry::event::{Progress, PullEvent};
 use crate::registry::layer::{Content, Stored};
 use crate::registry::manifest::{Descriptor, ImageIndex};
 use crate::registry::options::PullOptions;
+use crate::registry::trust::companions::Companions;
+
+mod companions;
 
 /// The files of a layout, by their names inside it.
 pub(crate) trait LayoutFiles: fmt::Debug {
@@ -191,6 +194,10 @@ pub(crate) fn read_stored(stored: &Stored, cap: Cap, what: &str) -> Result<Vec<u
 }
 
 impl<F: LayoutFiles> ImageSource for Layout<F> {
+    fn companions(&self) -> Option<&dyn Companions> {
+        Some(self)
+    }
+
     fn root(&self) -> Result<Root, PullError> {
         let index = self.index()?;
         let has_digest = |entry: &Descriptor, digest: &Digest| entry.digest == *digest;

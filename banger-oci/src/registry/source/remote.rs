@@ -25,6 +25,9 @@ use crate::registry::policy::PullPolicy;
 use crate::registry::repository::{Answer, Registry};
 use crate::registry::stop::PullStop;
 use crate::registry::transfer::{BlobOrigin, FinishGuard, Transfers};
+use crate::registry::trust::companions::Companions;
+
+mod companions;
 
 /// A repository of a registry behind the cache.
 #[derive(Debug)]
@@ -434,6 +437,10 @@ impl ImageSource for Remote {
         }
         self.fetcher.download(downloads);
         Ok(contents)
+    }
+
+    fn companions(&self) -> Option<&dyn Companions> {
+        Some(self)
     }
 
     fn shown(&self, error: PullError) -> PullError {

@@ -1,0 +1,99 @@
+//! The payload of a signature by tag: the simple signing format (containers-signature(5)).
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::error::TrustError;
+use crate::digest::Digest;
+use crate::one_line::one_line;
+
+/// The types of payloads that are signatures of images.
+const IMAGE_TYPES: [&str; 2] = ["cosign container image signature", "atomic container signature"];
+
+/// The name and the image that a payload is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SignedImage {
+    /// The name; bundles have none.
+    pub(super) identity: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payload {
+    critical: Critical,
+    #[serde(rename = "optional")]
+    _optional: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Critical {
+    identity: Identity,
+    image: Image,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Identity {
+    #[serde(rename = "docker-reference")]
+    docker_reference: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Image {
+    #[serde(rename = "docker-manifest-digest")]
+    docker_manifest_digest: String,
+}
+
+/// Reads a payload that an accepted key signed, and checks that it is for `digest`.
+pub(super) fn read_payload(bytes: &[u8], digest: &Digest) -> Result<SignedImage, TrustError> {
+    let payload: Payload = serde_json::from_slice(bytes).map_err(|error| TrustError::MalformedSignature {
+        digest: digest.clone(),
+        reason: one_line(&format!("its payload is no simple signing document: {error}")),
+    })?;
+    let Critical { identity, image, kind } = payload.critical;
+    if !IMAGE_TYPES.contains(&kind.as_str()) {
+        let kind = format!("a statement of the type {}", one_line(&kind));
+        return Err(TrustError::NotASignature { digest: digest.clone(), kind });
+    }
+    if image.docker_manifest_digest != digest.to_string() {
+        let signed = one_line(&image.docker_manifest_digest);
+        return Err(TrustError::WrongDigest { digest: digest.clone(), signed });
+    }
+    Ok(SignedImage { identity: Some(identity.docker_reference) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_are_read_strictly() {
+        let digest = Digest::of(b"x");
+        let document = |kind: &str, digest: &str, more: &str| {
+            format!(
+                r#"{{"critical":{{"identity":{{"docker-reference":"h/a"}},"image":{{"docker-manifest-digest":"{digest}"}},
+                "type":"{kind}"{more}}},"optional":{{"any":[1]}}}}"#
+            )
+        };
+        let (right, other) = (digest.to_string(), Digest::of(b"y").to_string());
+        for (text, code) in [
+            (document("cosign container image signature", &right, ""), None),
+            (document("atomic container signature", &right, ""), None),
+            (document("cosign container image signature", &right, r#","more":1"#), Some(1225)),
+            (document("cosign container image signature", &right, r#","type":"x""#), Some(1225)),
+            (document("https://cosign.sigstore.dev/attestation/v1", &right, ""), Some(1224)),
+            (document("cosign container image signature", &other, ""), Some(1222)),
+            (document("cosign container image signature", "", ""), Some(1222)),
+            (r#"{"critical":null,"optional":null}"#.to_owned(), Some(1225)),
+            ("[]".to_owned(), Some(1225)),
+            (String::new(), Some(1225)),
+        ] {
+            let read = read_payload(text.as_bytes(), &digest);
+            assert_eq!(read.err().map(|error| error.code()), code, "{text}");
+        }
+    }
+}
