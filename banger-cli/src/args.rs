@@ -55,6 +55,10 @@ pub(crate) struct GlobalArguments {
     /// Show progress on standard error.
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressStyle,
+    /// Log requests on standard error; twice: log every event. BANGER_LOG=LEVEL does the same, LEVEL being error,
+    /// warn, info, debug (-v) or trace (-vv).
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 /// How progress is shown.

@@ -7,6 +7,7 @@ mod hints;
 mod internal;
 mod interrupt;
 mod json;
+mod log;
 mod printer;
 mod progress;
 mod text;
@@ -35,7 +36,7 @@ fn run() -> ExitCode {
         Err(error) => return usage::tell(&error),
     };
     let printer = Printer::new(&arguments.global);
-    match commands::run(arguments, &printer) {
+    match log::start(arguments.global.verbose, &printer).and_then(|()| commands::run(arguments, &printer)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandError::ClosedOutput) => ExitCode::SUCCESS,
         Err(CommandError::Ended(status)) => ExitCode::from(status),

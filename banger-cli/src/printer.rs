@@ -111,6 +111,7 @@ enum Line<'a> {
     Note { message: &'a str },
     Warning { message: &'a str },
     Problem { message: &'a str },
+    Log { message: &'a str },
     Error(&'a ErrorBody),
 }
 
@@ -160,6 +161,12 @@ impl Printer {
     pub(crate) fn note(&self, text: &str) {
         let text = &shorten(text);
         self.line("", text, &Line::Note { message: text });
+    }
+
+    /// Prints a line of the log on standard error.
+    pub(crate) fn log(&self, text: &str) {
+        let text = &shorten(text);
+        self.line("", text, &Line::Log { message: text });
     }
 
     /// Prints a warning on standard error.

@@ -276,6 +276,12 @@ pub enum banger_option {
     BANGER_OPT_NO_PROXY = 297,
     /// Text: when a registry is asked: "always", "missing" or "never". Default: "always".
     BANGER_OPT_PULL_POLICY = 298,
+    /// Number: most bytes a second of all downloads of a call together; 0 allows any rate. Default: 0.
+    BANGER_OPT_LIMIT_RATE_BYTES = 320,
+    /// Number: how long a server may hold up the download of a large layer before free JOBS help. Default: 1000.
+    BANGER_OPT_SPLIT_AFTER_MS = 321,
+    /// Number: smallest piece of a layer for such help; UINT64_MAX leaves all layers whole. Default: 1 MiB.
+    BANGER_OPT_MIN_PIECE_BYTES = 322,
     /// List of texts: PEM files with public keys; an image is pulled only if one of them signed it. It excludes POLICY.
     BANGER_OPT_VERIFY_KEY = 340,
     /// Text: policy.json that decides which images are pulled. Default: no policy.
@@ -437,6 +443,9 @@ const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_PROXY, ValueKind::Text),
     (BANGER_OPT_NO_PROXY, ValueKind::Text),
     (BANGER_OPT_PULL_POLICY, ValueKind::Text),
+    (BANGER_OPT_LIMIT_RATE_BYTES, ValueKind::Number),
+    (BANGER_OPT_SPLIT_AFTER_MS, ValueKind::Number),
+    (BANGER_OPT_MIN_PIECE_BYTES, ValueKind::Number),
     (BANGER_OPT_VERIFY_KEY, ValueKind::List),
     (BANGER_OPT_POLICY, ValueKind::Text),
     (BANGER_OPT_KEEP, ValueKind::List),

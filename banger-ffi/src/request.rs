@@ -124,6 +124,8 @@ pub(crate) fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Faul
     options.credentials = credentials(given)?;
     for (limit, key) in [
         (&mut options.min_rate_bytes, BANGER_OPT_MIN_RATE_BYTES),
+        (&mut options.limit_rate_bytes, BANGER_OPT_LIMIT_RATE_BYTES),
+        (&mut options.min_piece_bytes, BANGER_OPT_MIN_PIECE_BYTES),
         (&mut options.max_manifest_bytes, BANGER_OPT_MAX_MANIFEST_BYTES),
         (&mut options.max_config_bytes, BANGER_OPT_MAX_CONFIG_BYTES),
         (&mut options.max_download_bytes, BANGER_OPT_MAX_DOWNLOAD_BYTES),
@@ -180,6 +182,7 @@ fn connection_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
         (&mut options.max_backoff, BANGER_OPT_MAX_BACKOFF_MS),
         (&mut options.connect_timeout, BANGER_OPT_CONNECT_TIMEOUT_MS),
         (&mut options.stall_timeout, BANGER_OPT_STALL_TIMEOUT_MS),
+        (&mut options.split_after, BANGER_OPT_SPLIT_AFTER_MS),
         (&mut options.max_wait, BANGER_OPT_MAX_WAIT_MS),
         (&mut options.max_time, BANGER_OPT_MAX_TIME_MS),
     ] {

@@ -58,6 +58,7 @@ mod skip;
 mod sparse;
 pub mod tools;
 mod upload;
+mod weather;
 
 pub use compare::{Entry as TreeEntry, Ignore, Snapshot, assert_same_tree, diff, diff_ignoring, snapshot};
 pub use compress::{Compression, gzip, gzip_members, zstd, zstd_frames, zstd_skippable_frame};
@@ -84,3 +85,4 @@ pub use scripted_agent::{AgentScript, ScriptedAgent};
 pub use seed::{property_config, seed};
 pub use skip::Skip;
 pub use sparse::{SparseFile, SparseFormat};
+pub use weather::{Certificates, Fault, Forecast, Http2Fault, Weather, WeatherOptions};

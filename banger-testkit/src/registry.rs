@@ -268,7 +268,7 @@ fn configuration(dir: &Path, options: &RegistryOptions) -> Result<String, Skip> 
 }
 
 /// Makes `ca/ca.crt` and, signed by it, `server.crt` and `server.key`, with `client_auth` also a pair for clients.
-fn make_certificates(dir: &Path, client_auth: bool) -> Result<(), Skip> {
+pub(crate) fn make_certificates(dir: &Path, client_auth: bool) -> Result<(), Skip> {
     let openssl = |arguments: &[&str]| -> Result<(), Skip> {
         let mut command = tools::command("openssl")?;
         tools::run(command.current_dir(dir).args(arguments));

@@ -1,7 +1,7 @@
 //! A registry on a loopback port that answers as a test says, right or wrong.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -290,7 +290,7 @@ fn serve(mut stream: TcpStream, script: &Script, log: &Mutex<Vec<Asked>>) -> io:
     Ok(())
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Asked>> {
+pub(crate) fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Asked>> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut words = line.split_whitespace().map(str::to_owned);

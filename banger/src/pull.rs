@@ -27,7 +27,8 @@ use crate::output_fd::OutputFd;
 use crate::present::present_image;
 use crate::request::{PullRequest, PulledFile};
 use crate::store::{
-    BuildOptions, GuestBuildOptions, ImageName, ImageRecord, ImageStore, ReferrerRecord, StoredImage,
+    BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageName, ImageRecord, ImageStore, ReferrerRecord,
+    StoredImage,
 };
 use crate::time::created_seconds;
 use crate::warnings::with_rest;

@@ -112,6 +112,17 @@ func WithStallTimeout(d time.Duration) Option {
 // WithMinRateBytes sets the least bytes a second of a transfer; 0 allows any rate. Default: 1024.
 func WithMinRateBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MIN_RATE_BYTES, n) }
 
+// WithLimitRateBytes sets the most bytes a second of all downloads of a call together; 0 allows any rate. Default: 0.
+func WithLimitRateBytes(n uint64) Option { return numberOption(C.BANGER_OPT_LIMIT_RATE_BYTES, n) }
+
+// WithSplitAfter sets how long a server may hold up the download of a large layer before free jobs help with it.
+// Default: 1 second.
+func WithSplitAfter(d time.Duration) Option { return durationOption(C.BANGER_OPT_SPLIT_AFTER_MS, d) }
+
+// WithMinPieceBytes sets the smallest piece of a layer for such help; [math.MaxUint64] leaves all layers whole.
+// Default: 1 MiB.
+func WithMinPieceBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MIN_PIECE_BYTES, n) }
+
 // WithRateWindow sets how long a transfer may be slower than [WithMinRateBytes]. Default: 30 seconds.
 func WithRateWindow(d time.Duration) Option { return durationOption(C.BANGER_OPT_RATE_WINDOW_MS, d) }
 

@@ -11,6 +11,9 @@ pub(crate) struct PatienceArguments {
     /// [default: 1K].
     #[arg(long, value_name = "SIZE")]
     pub(crate) min_rate: Option<Size>,
+    /// Download at most SIZE bytes a second, all layers together; 0 allows any rate [default: 0].
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) limit_rate: Option<Size>,
     /// Fail when all pauses between attempts together exceed TIME, such as 90s or 10m [default: 10m].
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_age)]
     pub(crate) max_wait: Option<std::time::Duration>,

@@ -30,6 +30,9 @@ pub(super) fn apply_patience(arguments: &PatienceArguments, pull: &mut PullOptio
     if let Some(Size(bytes)) = arguments.min_rate {
         pull.min_rate_bytes = bytes;
     }
+    if let Some(Size(bytes)) = arguments.limit_rate {
+        pull.limit_rate_bytes = bytes;
+    }
     pull.max_wait = arguments.max_wait.unwrap_or(pull.max_wait);
     pull.max_time = arguments.max_time.unwrap_or(pull.max_time);
     if let Some(urls) = arguments.max_urls {

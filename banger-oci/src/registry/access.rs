@@ -13,6 +13,10 @@ use crate::registry::http::{Http, LoginHint, Request, Step};
 use crate::registry::logins::Login;
 use crate::registry::origin::same_origin;
 
+/// New tokens for one request, if the registry accepted such a token before: several connections share a token,
+/// which may end for one of them while another one renews it.
+const MAX_RENEWALS: u32 = 3;
+
 /// The access to a registry: its origin, and the credentials that are sent only there.
 #[derive(Debug)]
 pub(crate) struct Access {
@@ -32,7 +36,7 @@ impl Access {
 
     async fn follow(&self, http: &Http, request: &Request) -> Result<Response, FailedAttempt> {
         let mut url = request.url.clone();
-        let mut renewed = false;
+        let mut renewals = 0;
         let mut redirects = 0;
         loop {
             let is_own = same_origin(&url, &self.origin);
@@ -42,10 +46,10 @@ impl Access {
                 http.exchange(request, &url, header.map(|value| (AUTHORIZATION, value))).await?;
             if is_own && is_refusal(response.status(), anonymous) {
                 let mut auth = http.stop.race(self.login.auth.lock()).await?;
-                if renewed {
+                if renewals > 0 && (renewals == MAX_RENEWALS || !self.login.was_accepted()) {
                     auth.reject(generation);
                 } else {
-                    renewed = true;
+                    renewals += 1;
                     let (status, headers) = (response.status(), response.headers());
                     let refusal = Refusal { status, headers, generation, anonymous };
                     let answer = Box::pin(auth.answer(http, &self.origin, refusal));
@@ -57,6 +61,10 @@ impl Access {
                         }
                     }
                 }
+            }
+            let is_accepted = response.status().is_success() || response.status().is_redirection();
+            if is_own && !anonymous && is_accepted {
+                self.login.note_accepted();
             }
             match http.judge(request, &url, response, &mut redirects).await? {
                 Step::Answer(response) => return Ok(response),

@@ -15,6 +15,7 @@ use crate::registry::error::PullError;
 use crate::registry::event::Progress;
 use crate::registry::http::Request;
 use crate::registry::options::PullOptions;
+use crate::registry::rate::RateLimit;
 use crate::registry::registries::{Endpoint, EndpointKind};
 use crate::registry::repository::Registry;
 use crate::registry::stop::PullStop;
@@ -42,7 +43,8 @@ pub(crate) fn log_in(
     };
     let login = engine.connections.logins.login(&reference, &asked);
     let connections = Arc::clone(&engine.connections);
-    let registry = Registry::new(place, asked, progress.clone(), stop.clone(), connections, login);
+    let limit = RateLimit::new(asked.limit_rate_bytes);
+    let registry = Registry::new(place, asked, progress.clone(), stop.clone(), limit, connections, login);
     let (credential, options) = (credential.clone(), options.clone());
     background.run(async move {
         let is_checked = check(&registry).await.map_err(|error| registry.shown(error))?;

@@ -96,9 +96,14 @@ impl<'a> Writer<'a> {
         self.hasher = Hasher::new(self.descriptor().digest.algorithm());
     }
 
+    /// How much has arrived.
+    pub(crate) fn received(&self) -> u64 {
+        self.offset + self.buffer.len() as u64
+    }
+
     pub(crate) fn push(&mut self, chunk: &Bytes, host: &str) -> Result<(), PullError> {
         let size = self.descriptor().size;
-        let total = self.offset + self.buffer.len() as u64 + chunk.len() as u64;
+        let total = self.received() + chunk.len() as u64;
         if total > size {
             return Err(self.refuse(host, format!("it has more bytes than the {size} of its descriptor")));
         }

@@ -34,6 +34,16 @@ struct ClientSettings {
     proxy: ProxySettings,
     connect_timeout: Duration,
     stall_timeout: Duration,
+    protocol: Protocol,
+}
+
+/// The protocol of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/2 where the server offers it: all requests share a connection.
+    Shared,
+    /// HTTP/1.1, a connection for each request at a time.
+    Separate,
 }
 
 impl Clients {
@@ -42,6 +52,7 @@ impl Clients {
         &self,
         options: &PullOptions,
         server: Server<'_>,
+        protocol: Protocol,
     ) -> Result<reqwest::Client, PullError> {
         let settings = Arc::new(ClientSettings {
             certificates: Certificates::read(options, server.registry)?,
@@ -50,6 +61,7 @@ impl Clients {
             proxy: if is_local(server.registry) { ProxySettings::default() } else { options.proxy.clone() },
             connect_timeout: options.connect_timeout,
             stall_timeout: options.stall_timeout,
+            protocol,
         });
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = clients.iter().find(|(known, _)| *known == settings) {
@@ -66,17 +78,21 @@ impl Clients {
 
 impl ClientSettings {
     fn client(&self) -> Result<reqwest::Client, PullError> {
+        let mut tls = self.certificates.tls_config(self.insecure)?;
+        if self.protocol == Protocol::Shared {
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.certificates.tls_config(self.insecure)?)
+            .tls_backend_preconfigured(tls)
             .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
-            // One connection for each download is faster than one that all share, and a broken
-            // one breaks only that download.
-            .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
             .read_timeout(self.stall_timeout)
             // The environment is not read.
             .no_proxy();
+        if self.protocol == Protocol::Separate {
+            builder = builder.http1_only();
+        }
         for proxy in self.proxy.proxies()? {
             builder = builder.proxy(proxy);
         }

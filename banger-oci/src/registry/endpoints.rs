@@ -7,6 +7,7 @@ use crate::registry::engine::Connections;
 use crate::registry::error::{EndpointFailure, PullError};
 use crate::registry::event::{Progress, PullEvent};
 use crate::registry::options::PullOptions;
+use crate::registry::rate::RateLimit;
 use crate::registry::registries::{Endpoint, EndpointKind};
 use crate::registry::repository::Registry;
 use crate::registry::secrets::Secrets;
@@ -55,9 +56,11 @@ impl Endpoints {
                 move |event| secrets.iter().fold(event, |event, secrets| secrets.hide_in_event(event));
             Progress::new(move |event| progress.emit(hidden(event)))
         };
+        let limit = RateLimit::new(options.limit_rate_bytes);
         let registry = |(place, options, login)| {
             let (progress, stop) = (progress.clone(), stop.clone());
-            Arc::new(Registry::new(place, options, progress, stop, Arc::clone(connections), login))
+            let limit = limit.clone();
+            Arc::new(Registry::new(place, options, progress, stop, limit, Arc::clone(connections), login))
         };
         let registries = places.into_iter().map(registry).collect();
         Self { registries, first: AtomicUsize::new(0), progress }

@@ -11,17 +11,18 @@ use url::Url;
 use crate::one_line::one_line;
 use crate::registry::attempt::{Attempts, FailedAttempt, classify, explain};
 use crate::registry::cap::Cap;
-use crate::registry::clients::{Clients, Server};
+use crate::registry::clients::{Clients, Protocol, Server};
 use crate::registry::error::{PullError, is_transient_status};
 use crate::registry::event::{Progress, PullEvent};
 use crate::registry::foreign_text::{NO_REASON, error_detail};
 use crate::registry::options::PullOptions;
 use crate::registry::origin::{host_of, same_origin};
-use crate::registry::rate::{MinRate, Pauses, RateMeter};
+use crate::registry::rate::{MinRate, Pauses, RateLimit, RateMeter};
 use crate::registry::redirect::{redirect_target, retry_after};
 use crate::registry::secrets::Secrets;
+use crate::registry::split::SplitRules;
 use crate::registry::stop::PullStop;
-use crate::registry::trace::trace;
+use crate::registry::trace::{RequestTrace, trace};
 
 /// As much of an error answer as is read for its explanation.
 const ERROR_LEN: usize = 64 * 1024;
@@ -32,11 +33,16 @@ const ERROR_TIME: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Http {
     client: reqwest::Client,
+    /// For large blobs. One connection for each download is faster than one that all share: four downloads over
+    /// one HTTP/2 connection took 1.4 times as long. And a broken one breaks only that download.
+    blob_client: reqwest::Client,
     pub(crate) stop: PullStop,
     pub(crate) progress: Progress,
     /// The credentials that were sent.
     pub(crate) secrets: Secrets,
     rate: MinRate,
+    limit: RateLimit,
+    pub(crate) split: SplitRules,
     pauses: Pauses,
     attempts: u32,
     backoff: Duration,
@@ -56,6 +62,10 @@ pub(crate) struct Request {
     body: Option<String>,
     /// The requested object, for messages.
     pub(crate) what: String,
+    /// Whether the answer is a large blob.
+    pub(crate) is_large: bool,
+    /// The number of the attempt, from 1 on.
+    pub(crate) attempt: u32,
 }
 
 /// The next step after an answer.
@@ -68,7 +78,15 @@ pub(crate) enum Step {
 
 impl Request {
     pub(crate) fn get(url: Url, what: String) -> Self {
-        Self { method: Method::GET, url, headers: HeaderMap::new(), body: None, what }
+        Self {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            what,
+            is_large: false,
+            attempt: 1,
+        }
     }
 
     pub(crate) fn head(url: Url, what: String) -> Self {
@@ -77,6 +95,16 @@ impl Request {
 
     pub(crate) fn post(url: Url, what: String, body: String) -> Self {
         Self { method: Method::POST, body: Some(body), ..Self::get(url, what) }
+    }
+
+    /// The same request for the bytes of a large blob.
+    pub(crate) fn large(self) -> Self {
+        Self { is_large: true, ..self }
+    }
+
+    /// The same request, as the next attempt.
+    pub(crate) fn again(&self, attempts: &Attempts) -> Self {
+        Self { attempt: attempts.total.saturating_add(1), ..self.clone() }
     }
 
     /// The error for an answer with an unexpected status.
@@ -105,17 +133,21 @@ impl Http {
         server: Server<'_>,
         progress: Progress,
         stop: PullStop,
+        limit: RateLimit,
         secrets: Secrets,
     ) -> Result<Self, PullError> {
         for password in options.proxy.passwords() {
             secrets.add_password(&password);
         }
         Ok(Self {
-            client: clients.client(options, server)?,
+            client: clients.client(options, server, Protocol::Shared)?,
+            blob_client: clients.client(options, server, Protocol::Separate)?,
             stop,
             progress,
             secrets,
             rate: MinRate::new(options),
+            limit,
+            split: SplitRules::new(options),
             pauses: Pauses::new(options.max_wait),
             attempts: options.attempts.max(1),
             backoff: options.backoff,
@@ -133,7 +165,7 @@ impl Http {
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, PullError> {
         let mut attempts = Attempts::default();
         loop {
-            match self.once(request).await {
+            match self.once(&request.again(&attempts)).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => self.pause(&mut attempts, &request.what, failure).await?,
             }
@@ -205,8 +237,8 @@ impl Http {
         url: &Url,
         header: Option<(HeaderName, HeaderValue)>,
     ) -> Result<Response, FailedAttempt> {
-        let mut builder = self
-            .client
+        let client = if request.is_large { &self.blob_client } else { &self.client };
+        let mut builder = client
             .request(request.method.clone(), url.clone())
             .headers(request.headers.clone())
             // Bytes have to arrive as they were hashed.
@@ -217,16 +249,11 @@ impl Http {
         if let Some((name, value)) = header {
             builder = builder.header(name, value);
         }
+        let trace = RequestTrace::start(request.method.as_str(), url, request.attempt);
         let answer = self.stop.race(builder.send()).await?;
-        let response = answer.map_err(|error| classify(url, &error))?;
-        trace!(
-            DEBUG,
-            method = request.method.as_str(),
-            host = host_of(url).as_str(),
-            path = url.path(),
-            status = response.status().as_u16(),
-            "the server answered"
-        );
+        let mut response = answer.map_err(|error| classify(url, &error))?;
+        trace.answered(response.status().as_u16());
+        response.extensions_mut().insert(trace);
         Ok(response)
     }
 
@@ -324,11 +351,20 @@ pub(crate) async fn read_capped(
 pub(crate) struct Pieces<'a> {
     http: &'a Http,
     meter: RateMeter,
+    started: Instant,
+    /// How long the server was waited for.
+    waited: Duration,
 }
 
 impl<'a> Pieces<'a> {
     pub(crate) fn new(http: &'a Http) -> Self {
-        Self { http, meter: http.rate.meter() }
+        Self { http, meter: http.rate.meter(), started: Instant::now(), waited: Duration::ZERO }
+    }
+
+    /// Whether it takes long, and more because of the server than because of this side.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let elapsed = self.started.elapsed();
+        elapsed >= self.http.split.after && self.waited * 2 >= elapsed
     }
 
     /// The next piece; `None` at the end.
@@ -342,7 +378,16 @@ impl<'a> Pieces<'a> {
         let chunk = chunk.map_err(|error| FailedAttempt::broken(host, explain(&error)))?;
         if let Some(chunk) = &chunk {
             let slow = |reason| FailedAttempt::slow(host, reason);
-            self.meter.note(chunk.len(), asked.elapsed()).map_err(slow)?;
+            let waited = asked.elapsed();
+            self.waited += waited;
+            self.meter.note(chunk.len(), waited).map_err(slow)?;
+            if let Some(trace) = response.extensions().get::<RequestTrace>() {
+                trace.received(chunk.len());
+            }
+            let delay = self.http.limit.note(Instant::now(), chunk.len());
+            if delay > Duration::ZERO {
+                self.http.stop.race(tokio::time::sleep(delay)).await?;
+            }
         }
         Ok(chunk)
     }

@@ -35,9 +35,20 @@ pub(crate) struct Login {
     pub(crate) secrets: Secrets,
     /// Whether access was refused. The next pull begins anew: the user may have logged in meanwhile.
     refused: AtomicBool,
+    /// Whether a request with a header was answered.
+    accepted: AtomicBool,
 }
 
 impl Login {
+    /// Notes that a request with a header was answered.
+    pub(crate) fn note_accepted(&self) {
+        self.accepted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn was_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Acquire)
+    }
+
     /// Notes that access was refused in the end.
     pub(crate) fn note_refusal(&self) {
         self.refused.store(true, Ordering::Release);
@@ -62,6 +73,7 @@ impl Logins {
             auth: Mutex::new(Auth::new(reference, key.credentials.clone(), options.child_setup)),
             secrets: Secrets::default(),
             refused: AtomicBool::new(false),
+            accepted: AtomicBool::new(false),
         });
         if logins.len() == MAX_LOGINS {
             logins.pop_front();

@@ -73,6 +73,14 @@ pub struct PullOptions {
     pub min_rate_bytes: u64,
     /// How long a transfer may be slower than [`min_rate_bytes`](Self::min_rate_bytes). Default: 30 s.
     pub rate_window: Duration,
+    /// The highest rate of all downloads of a pull together, in bytes per second; 0 allows any rate. Default: 0.
+    pub limit_rate_bytes: u64,
+    /// How long a server may hold up the download of a large layer before free [`jobs`](Self::jobs) help with it.
+    /// Default: 1 s.
+    pub split_after: Duration,
+    /// The smallest piece of a layer that several connections download; a layer needs sixteen times as much.
+    /// `u64::MAX` leaves all layers whole. Default: 1 MiB.
+    pub min_piece_bytes: u64,
     /// The longest time that all pauses between attempts take together. Default: 10 min.
     pub max_wait: Duration,
     /// The longest time of all requests of a pull together. Default: 12 h.
@@ -127,6 +135,9 @@ banger_tree::setters! {
         with_stall_timeout => stall_timeout: Duration,
         with_min_rate_bytes => min_rate_bytes: u64,
         with_rate_window => rate_window: Duration,
+        with_limit_rate_bytes => limit_rate_bytes: u64,
+        with_split_after => split_after: Duration,
+        with_min_piece_bytes => min_piece_bytes: u64,
         with_max_wait => max_wait: Duration,
         with_max_time => max_time: Duration,
         with_budget => budget: Budget,
@@ -189,6 +200,9 @@ impl Default for PullOptions {
             stall_timeout: Duration::from_secs(30),
             min_rate_bytes: 1 << 10,
             rate_window: Duration::from_secs(30),
+            limit_rate_bytes: 0,
+            split_after: Duration::from_secs(1),
+            min_piece_bytes: 1 << 20,
             max_wait: Duration::from_secs(600),
             max_time: Duration::from_secs(12 * 3600),
             budget: Budget::default(),

@@ -1,6 +1,6 @@
-//! How slow a server may be, and how long it may let us wait.
+//! How slow a server may be, how fast a download may be, and how long a server may let us wait.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::registry::options::PullOptions;
@@ -53,6 +53,41 @@ impl RateMeter {
         }
         (self.waited, self.received) = (Duration::ZERO, 0);
         Ok(())
+    }
+}
+
+/// The highest rate of all transfers of a pull together.
+#[derive(Clone, Debug)]
+pub(crate) struct RateLimit {
+    bytes_per_second: u64,
+    /// The time at which all bytes so far are due at that rate.
+    due: Arc<Mutex<Option<Instant>>>,
+}
+
+impl RateLimit {
+    /// With 0 there is no limit.
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second, due: Arc::default() }
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.bytes_per_second > 0
+    }
+
+    /// Notes a piece of a transfer. Returns how long the transfer must wait for the next one. The server notices
+    /// it, as nobody reads what it sends.
+    pub(crate) fn note(&self, now: Instant, len: usize) -> Duration {
+        if !self.is_set() {
+            return Duration::ZERO;
+        }
+        let nanos = (len as u128).saturating_mul(1_000_000_000) / u128::from(self.bytes_per_second);
+        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        // The state is changed by one assignment.
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = due.map_or(now, |due| due.max(now));
+        let Some(until) = from.checked_add(cost) else { return cost };
+        *due = Some(until);
+        until.saturating_duration_since(now)
     }
 }
 
@@ -119,6 +154,20 @@ mod tests {
         assert_eq!(meter.note(1 << 30, Duration::from_secs(30)), Ok(()));
         assert!(meter.note(10, Duration::from_secs(30)).is_err());
         assert_eq!(rate(0).meter().note(0, Duration::from_secs(3600)), Ok(()));
+    }
+
+    #[test]
+    fn all_transfers_share_the_limit() {
+        let limit = RateLimit::new(1000);
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        assert_eq!(limit.note(now, 100), ms(100));
+        // Another transfer at the same time waits for the bytes of both.
+        assert_eq!(limit.note(now, 300), ms(400));
+        assert_eq!(limit.note(now + ms(100), 1), ms(301));
+        // Time without transfers is not saved up.
+        assert_eq!(limit.note(now + ms(5000), 10), ms(10));
+        assert!(limit.note(now, usize::MAX) > Duration::from_secs(1 << 30));
+        assert_eq!(RateLimit::new(0).note(now, usize::MAX), Duration::ZERO);
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::registry::logins::Login;
 use crate::registry::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Manifest, OCI_INDEX, OCI_MANIFEST};
 use crate::registry::options::PullOptions;
 use crate::registry::origin::{host_of, is_local};
+use crate::registry::rate::RateLimit;
 use crate::registry::registries::{Endpoint, EndpointKind};
 use crate::registry::stop::PullStop;
 
@@ -46,6 +47,8 @@ pub(crate) struct Registry {
     options: PullOptions,
     progress: Progress,
     stop: PullStop,
+    /// The limit of all places together.
+    limit: RateLimit,
     connections: Arc<Connections>,
     login: Arc<Login>,
     connection: OnceCell<(Http, Access)>,
@@ -65,11 +68,12 @@ impl Registry {
         options: PullOptions,
         progress: Progress,
         stop: PullStop,
+        limit: RateLimit,
         connections: Arc<Connections>,
         login: Arc<Login>,
     ) -> Self {
-        let reference = place.reference.clone();
-        Self { reference, place, options, progress, stop, connections, login, connection: OnceCell::new() }
+        let (reference, connection) = (place.reference.clone(), OnceCell::new());
+        Self { reference, place, options, progress, stop, limit, connections, login, connection }
     }
 
     /// The name of the repository at this place.
@@ -106,7 +110,7 @@ impl Registry {
         let (progress, stop, secrets) =
             (self.progress.clone(), self.stop.clone(), self.login.secrets.clone());
         let server = Server { registry: self.reference.registry(), insecure: self.place.insecure };
-        Http::new(&self.connections.clients, options, server, progress, stop, secrets)
+        Http::new(&self.connections.clients, options, server, progress, stop, self.limit.clone(), secrets)
     }
 
     /// The client and the access, set up when they are first needed.
@@ -140,7 +144,8 @@ impl Registry {
         let url = join(origin, "v2/")?;
         match self.stop.race(http.probe(url)).await? {
             Ok(_) => Ok(true),
-            Err(error) => Ok(is_certificate_error(&error)),
+            // What fails behind the handshake of TLS does not tell of plain http.
+            Err(error) => Ok(is_certificate_error(&error) || !error.is_connect()),
         }
     }
 
@@ -239,7 +244,7 @@ impl Registry {
     ) -> Result<Result<(HeaderMap, Vec<u8>), String>, PullError> {
         let mut attempts = Attempts::default();
         loop {
-            let failure = match access.once(http, request).await {
+            let failure = match access.once(http, &request.again(&attempts)).await {
                 Ok(response) if matches!(response.status().as_u16(), 200 | 206) => {
                     let (status, host) = (response.status(), host_of(response.url()));
                     let headers = response.headers().clone();

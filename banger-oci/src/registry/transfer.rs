@@ -4,24 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use banger_tree::{Budget, Cost};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
-use reqwest::{Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, block_in_place};
 use url::Url;
 
 use crate::one_line::one_line;
-use crate::registry::access::Access;
-use crate::registry::attempt::{Attempts, FailedAttempt};
+use crate::registry::blob_place::BlobPlace;
 use crate::registry::blob_writer::Writer;
 use crate::registry::cache::{BlobCache, Claim, DamagedBlobs, Watch, hash_file};
-use crate::registry::content_range::{content_range, is_rest};
 use crate::registry::download::Download;
 use crate::registry::endpoints::Endpoints;
 use crate::registry::error::PullError;
 use crate::registry::event::{Progress, PullEvent};
-use crate::registry::foreign_text::web_page_title;
-use crate::registry::http::{Http, Pieces, Request};
+use crate::registry::http::{Http, Request};
+use crate::registry::jobs::{DownloadPermit, Jobs};
 use crate::registry::manifest::size_reason;
 use crate::registry::origin::host_of;
 use crate::registry::repository::Registry;
@@ -38,10 +33,7 @@ pub(crate) struct Transfers {
     pub(crate) cache: BlobCache,
     pub(crate) progress: Progress,
     pub(crate) cancel: PullStop,
-    /// Limits the downloads of this pull.
-    pub(crate) jobs: Arc<Semaphore>,
-    /// Limits the downloads of all pulls.
-    pub(crate) downloads: Arc<Semaphore>,
+    pub(crate) jobs: Jobs,
     pub(crate) budget: Budget,
     pub(crate) damaged: DamagedBlobs,
 }
@@ -65,20 +57,13 @@ impl Drop for FinishGuard {
     }
 }
 
-/// The right to download.
-#[derive(Debug)]
-struct DownloadPermit {
-    _own: OwnedSemaphorePermit,
-    _shared: OwnedSemaphorePermit,
-}
-
 impl Transfers {
     /// Runs all downloads, started in their order, with a limit on parallel ones. Returns when the last one
     /// has ended, so that nothing keeps running unseen.
     pub(crate) async fn run(self, downloads: Vec<FinishGuard>) {
         let mut running = JoinSet::new();
         for guard in downloads {
-            let Ok(permit) = self.permit().await else {
+            let Ok(permit) = self.jobs.wait(&self.cancel).await else {
                 break;
             };
             let transfers = self.clone();
@@ -90,20 +75,6 @@ impl Transfers {
             while running.try_join_next().is_some() {}
         }
         while running.join_next().await.is_some() {}
-    }
-
-    /// Waits until another download may run.
-    async fn permit(&self) -> Result<DownloadPermit, PullError> {
-        let acquire = async {
-            let own = Arc::clone(&self.jobs).acquire_owned().await;
-            let shared = Arc::clone(&self.downloads).acquire_owned().await;
-            (own, shared)
-        };
-        match self.cancel.race(acquire).await? {
-            (Ok(own), Ok(shared)) => Ok(DownloadPermit { _own: own, _shared: shared }),
-            // The semaphores are never closed.
-            _ => Err(PullError::Cancelled),
-        }
     }
 
     /// The error as the reader of the layer gets it.
@@ -158,7 +129,7 @@ impl Transfers {
         };
         let _permit = match permit {
             Some(permit) => permit,
-            None => self.permit().await?,
+            None => self.jobs.wait(&self.cancel).await?,
         };
         let mut writer = Writer::new(&self.progress, &self.cancel, download, partial);
         writer.resume()?;
@@ -207,7 +178,8 @@ impl Transfers {
                 BlobOrigin::Registry(endpoints) => endpoints,
                 BlobOrigin::File(http, request) => {
                     let request = Request::clone(request);
-                    return Source { http, request, access: None }.receive_whole(writer).await;
+                    let place = BlobPlace { http, request, access: None, jobs: &self.jobs };
+                    return place.receive_whole(writer).await;
                 }
             };
             let mut search = endpoints.search();
@@ -236,8 +208,8 @@ impl Transfers {
                 outcome = match foreign_url(url, &access.origin, &descriptor.digest.to_string()) {
                     Ok(url) => {
                         let what = format!("layer {} from {}", descriptor.digest.short(), host_of(&url));
-                        let foreign = Source { http, request: Request::get(url, what), access: None };
-                        foreign.receive(writer).await
+                        let request = Request::get(url, what);
+                        BlobPlace { http, request, access: None, jobs: &self.jobs }.receive(writer).await
                     }
                     Err(error) => Err(error),
                 };
@@ -254,7 +226,7 @@ impl Transfers {
         let (http, access) = registry.connection().await?;
         let digest = &writer.download.descriptor.digest;
         let request = registry.blob_request(access, digest)?;
-        let place = Source { http, request, access: Some(access) };
+        let place = BlobPlace { http, request, access: Some(access), jobs: &self.jobs };
         let had_bytes = writer.offset > 0;
         let mut outcome = place.receive_whole(writer).await;
         if had_bytes && matches!(&outcome, Err(PullError::Mismatch { .. })) {
@@ -304,139 +276,6 @@ fn foreign_url(text: &str, origin: &Url, digest: &str) -> Result<Url, PullError>
         ("http", _) => Err(malformed("is plain http where the registry is not")),
         _ => Err(malformed("is not a web address")),
     }
-}
-
-/// A place that has a blob.
-struct Source<'a> {
-    http: &'a Http,
-    request: Request,
-    access: Option<&'a Access>,
-}
-
-impl Source<'_> {
-    /// Receives the missing bytes and checks the whole blob.
-    async fn receive_whole(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
-        self.receive(writer).await?;
-        writer.verify()
-    }
-
-    async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
-        let mut attempts = Attempts::default();
-        // A server that answers ranges wrongly is asked for the whole.
-        let mut ranges = true;
-        while writer.offset < writer.download.descriptor.size {
-            let before = writer.download.committed();
-            let failure = match self.attempt(writer, &mut ranges).await {
-                Ok(()) => continue,
-                Err(failure) => failure,
-            };
-            writer.flush()?;
-            // Repeated bytes and a drip do not count as progress.
-            if writer.download.committed() > before && !failure.is_slow() {
-                attempts.progressed();
-            }
-            self.http.pause(&mut attempts, &self.request.what, failure).await?;
-        }
-        Ok(())
-    }
-
-    /// Makes one request and takes the bytes of its answer.
-    async fn attempt(&self, writer: &mut Writer<'_>, ranges: &mut bool) -> Result<(), FailedAttempt> {
-        let size = writer.download.descriptor.size;
-        let mut request = self.request.clone();
-        if *ranges && writer.offset > 0 {
-            let range = format!("bytes={}-", writer.offset);
-            let range = HeaderValue::from_str(&range).expect("digits are fit for a header");
-            request.headers.insert(RANGE, range);
-        }
-        let response = match self.access {
-            Some(access) => access.once(self.http, &request).await?,
-            None => self.http.once(&request).await?,
-        };
-        let host = host_of(response.url());
-        let ranged = request.headers.contains_key(RANGE);
-        match response.status() {
-            StatusCode::OK => {
-                if let Some(len) = response.content_length()
-                    && len != size
-                    && !is_page(response.headers())
-                {
-                    let mut reason = size_reason(size, len);
-                    if let Some(encoding) = response.headers().get(CONTENT_ENCODING) {
-                        let encoding = one_line(&String::from_utf8_lossy(encoding.as_bytes()));
-                        reason = format!("{reason}, and was encoded as `{encoding}` on the way");
-                    }
-                    return Err(FailedAttempt::Final(writer.refuse(&host, reason)));
-                }
-                writer.rewind();
-            }
-            // The part that is the whole.
-            StatusCode::PARTIAL_CONTENT if !ranged => {
-                let header = content_range(response.headers());
-                if !is_rest(&header, 0, size) {
-                    let reason =
-                        format!("asked for the whole, {host} answered with Content-Range `{header}`");
-                    return Err(FailedAttempt::broken(&host, reason));
-                }
-                writer.rewind();
-            }
-            StatusCode::PARTIAL_CONTENT if ranged => {
-                let header = content_range(response.headers());
-                if !is_rest(&header, writer.offset, size) {
-                    *ranges = false;
-                    let reason = format!(
-                        "asked for the bytes from {}, {host} answered with Content-Range `{header}`",
-                        writer.offset,
-                    );
-                    return Err(FailedAttempt::broken(&host, reason));
-                }
-            }
-            // Some do not take a range without an end, some no range at all.
-            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST if ranged => {
-                *ranges = false;
-                return Err(FailedAttempt::broken(&host, "the range is not available".to_owned()));
-            }
-            status => {
-                let detail = self.http.detail(response).await;
-                return Err(FailedAttempt::Final(request.status_error(status, detail)));
-            }
-        }
-        self.take(writer, response, &host).await
-    }
-
-    async fn take(
-        &self,
-        writer: &mut Writer<'_>,
-        mut response: Response,
-        host: &str,
-    ) -> Result<(), FailedAttempt> {
-        let size = writer.download.descriptor.size;
-        let may_be_page = is_page(response.headers());
-        let mut pieces = Pieces::new(self.http);
-        while let Some(chunk) = pieces.next(&mut response, host).await? {
-            if may_be_page && writer.offset == 0 && writer.buffer.is_empty() {
-                let text = self.http.secrets.hide(&String::from_utf8_lossy(&chunk));
-                if let Some(title) = web_page_title(&text) {
-                    let (who, host, what) = ("the registry", host.to_owned(), self.request.what.clone());
-                    return Err(FailedAttempt::Final(PullError::WebPage { who, host, title, what }));
-                }
-            }
-            writer.push(&chunk, host)?;
-        }
-        writer.flush()?;
-        if writer.offset < size {
-            let reason = format!("the connection ended after {} of {size} bytes", writer.offset);
-            return Err(FailedAttempt::broken(host, reason));
-        }
-        Ok(())
-    }
-}
-
-/// Returns whether an answer is declared as a web page.
-fn is_page(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use banger_tree::Cancellation;
 use camino::Utf8Path;
-use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::digest::Digest;
@@ -20,9 +19,11 @@ use crate::registry::engine::Engine;
 use crate::registry::error::PullError;
 use crate::registry::event::{Progress, PullEvent};
 use crate::registry::http::{Http, Request};
+use crate::registry::jobs::Jobs;
 use crate::registry::manifest::Descriptor;
 use crate::registry::options::PullOptions;
 use crate::registry::origin::{host_of, is_local};
+use crate::registry::rate::RateLimit;
 use crate::registry::secrets::Secrets;
 use crate::registry::stop::PullStop;
 use crate::registry::transfer::{BlobOrigin, FinishGuard, Transfers};
@@ -126,6 +127,7 @@ pub(crate) fn fetch_web_file(
         Server { registry: &host_of(&address.url), insecure: false },
         progress.clone(),
         stop.clone(),
+        RateLimit::new(options.limit_rate_bytes),
         Secrets::default(),
     )?);
     let request = Request::get(address.url.clone(), format!("the file {address}"));
@@ -138,8 +140,7 @@ pub(crate) fn fetch_web_file(
         cache: cache.clone(),
         progress: progress.clone(),
         cancel: stop.clone(),
-        jobs: Arc::new(Semaphore::new(1)),
-        downloads: Arc::clone(&engine.downloads),
+        jobs: Jobs::new(1, &engine.downloads),
         budget: options.budget.renewed(),
         damaged: DamagedBlobs::default(),
     };

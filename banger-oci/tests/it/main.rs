@@ -43,6 +43,8 @@ mod pull_mirrors;
 #[cfg(feature = "registry")]
 mod pull_network;
 #[cfg(feature = "registry")]
+mod pull_pieces;
+#[cfg(feature = "registry")]
 mod pull_policy;
 #[cfg(feature = "registry")]
 mod pull_quirks;
@@ -56,7 +58,10 @@ mod pull_slow;
 mod pull_storage;
 #[cfg(feature = "registry")]
 mod pull_support;
+#[cfg(feature = "registry")]
 mod pull_trust;
+#[cfg(feature = "registry")]
+mod pull_weather;
 #[cfg(feature = "registry")]
 mod source_support;
 mod tarball;

@@ -136,6 +136,12 @@ class DownloadOptions(ConnectionOptions, total=False):
     """When a registry is asked: "always", "missing" or "never". Default: "always"."""
     min_rate_bytes: int
     """Least bytes a second of a transfer; 0 allows any rate."""
+    limit_rate_bytes: int
+    """Most bytes a second of all downloads of a call together; 0 allows any rate."""
+    split_after_ms: int
+    """How long a server may hold up the download of a large layer before free `jobs` help with it."""
+    min_piece_bytes: int
+    """Smallest piece of a layer for such help; 2**64 - 1 leaves all layers whole."""
     rate_window_ms: int
     """How long a transfer may be slower than `min_rate_bytes`."""
     max_manifest_bytes: int

@@ -18,6 +18,7 @@ use crate::registry::endpoints::Endpoints;
 use crate::registry::engine::Engine;
 use crate::registry::error::PullError;
 use crate::registry::event::{Progress, PullEvent};
+use crate::registry::jobs::Jobs;
 use crate::registry::layer::{Content, Layer, Stored};
 use crate::registry::manifest::Descriptor;
 use crate::registry::options::PullOptions;
@@ -65,8 +66,7 @@ impl Fetcher {
             cache: self.cache.clone(),
             progress: self.progress.clone(),
             cancel: self.background.stop.clone(),
-            jobs: Arc::new(Semaphore::new(self.jobs.max(1))),
-            downloads: Arc::clone(&self.downloads),
+            jobs: Jobs::new(self.jobs, &self.downloads),
             budget: self.budget.clone(),
             damaged: self.damaged.clone(),
         };
