@@ -475,7 +475,7 @@ typedef enum banger_option {
      */
     BANGER_OPT_MAX_URLS = 49,
     /**
-     * Number: remove blobs that were last used longer ago than this.
+     * Number: remove blobs that were last used, or images that were made, longer ago than this.
      */
     BANGER_OPT_OLDER_THAN_MS = 50,
     /**
@@ -483,7 +483,7 @@ typedef enum banger_option {
      */
     BANGER_OPT_MAX_SIZE_BYTES = 51,
     /**
-     * Boolean: remove all blobs. Default: false.
+     * Boolean: remove all blobs or images. Default: false.
      */
     BANGER_OPT_ALL = 52,
     /**
@@ -753,6 +753,72 @@ typedef enum banger_option {
      * names. The reference has the digest of the manifest. The call makes copies of the descriptors.
      */
     BANGER_OPT_BLOB_FD = 285,
+    /**
+     * Text: whether the registries.conf and certs.d of podman and docker on this machine are read: "none" or "user".
+     * Default: "none".
+     */
+    BANGER_OPT_REGISTRIES = 290,
+    /**
+     * List of texts: files in the format of registries.conf, version 2, in their order. It excludes REGISTRIES.
+     */
+    BANGER_OPT_REGISTRIES_CONF = 291,
+    /**
+     * List of texts: directories with a subdirectory of certificates for each registry, HOST:PORT.
+     */
+    BANGER_OPT_CERTS_DIR = 292,
+    /**
+     * Text: directory of certificates for all registries: *.crt are trusted, NAME.cert and NAME.key are the client's.
+     */
+    BANGER_OPT_CERT_DIR = 293,
+    /**
+     * Text: PEM file with a certificate for registries that ask for one; CLIENT_KEY goes with it.
+     */
+    BANGER_OPT_CLIENT_CERT = 294,
+    /**
+     * Text: PEM file with the private key; CLIENT_CERT goes with it.
+     */
+    BANGER_OPT_CLIENT_KEY = 295,
+    /**
+     * Text: address of a proxy, "http://", "https://", "socks5://" or "socks5h://", or "environment" for the proxies
+     * that the environment names. Default: no proxy.
+     */
+    BANGER_OPT_PROXY = 296,
+    /**
+     * Text: hosts without a proxy, with commas between them; PROXY goes with it.
+     */
+    BANGER_OPT_NO_PROXY = 297,
+    /**
+     * Text: when a registry is asked: "always", "missing" or "never". Default: "always".
+     */
+    BANGER_OPT_PULL_POLICY = 298,
+    /**
+     * Number: most bytes a second of all downloads of a call together; 0 allows any rate. Default: 0.
+     */
+    BANGER_OPT_LIMIT_RATE_BYTES = 320,
+    /**
+     * Number: how long a server may hold up the download of a large layer before free JOBS help. Default: 1000.
+     */
+    BANGER_OPT_SPLIT_AFTER_MS = 321,
+    /**
+     * Number: smallest piece of a layer for such help; UINT64_MAX leaves all layers whole. Default: 1 MiB.
+     */
+    BANGER_OPT_MIN_PIECE_BYTES = 322,
+    /**
+     * List of texts: PEM files with public keys; an image is pulled only if one of them signed it. It excludes POLICY.
+     */
+    BANGER_OPT_VERIFY_KEY = 340,
+    /**
+     * Text: policy.json that decides which images are pulled. Default: no policy.
+     */
+    BANGER_OPT_POLICY = 341,
+    /**
+     * List of texts: names, ids or unique prefixes of ids of images that stay.
+     */
+    BANGER_OPT_KEEP = 342,
+    /**
+     * Boolean: whether the SBOMs, attestations and signatures that refer to the image are fetched. Default: false.
+     */
+    BANGER_OPT_REFERRERS = 343,
     /**
      * Makes the type 32 bits wide; not an option.
      */
@@ -1187,6 +1253,16 @@ int banger_cache_prune(const struct banger_store *store,
                        struct banger_error **error);
 
 /**
+ * Hashes the blobs of the cache, as `banger image cache verify --json` does, and removes damaged ones if `remove`
+ * says so. Damage is no error: look at `damaged`.
+ */
+int banger_cache_verify(const struct banger_store *store,
+                        bool remove,
+                        const struct banger_cancel *cancel,
+                        struct banger_string **json,
+                        struct banger_error **error);
+
+/**
  * Sets the flag for good: every call that uses it returns error 505 within 200 ms, also one that waits for a
  * server, a guest, a lock or its turn with a file system. Any thread may call this, but not a signal handler. NULL
  * is fine.
@@ -1550,6 +1626,20 @@ void banger_image_free(struct banger_image *image);
 const char *banger_image_id(const struct banger_image *image);
 
 /**
+ * Returns what manifest and configuration of an image tell, as `banger image inspect --json` does, without a download
+ * of its layers. `reference` and options are as for banger_metadata_of_image. `options`, `cancel` and `progress` may
+ * be NULL.
+ */
+int banger_image_inspect(const struct banger_store *store,
+                         const char *reference,
+                         const struct banger_options *options,
+                         const struct banger_cancel *cancel,
+                         banger_progress_fn progress,
+                         void *user_data,
+                         struct banger_string **json,
+                         struct banger_error **error);
+
+/**
  * Returns whether a pull found the image up to date and left it as it was. False for NULL.
  */
 bool banger_image_is_unchanged(const struct banger_image *image);
@@ -1670,6 +1760,29 @@ int banger_kernel_show(const struct banger_store *store,
                        const char *wanted,
                        struct banger_string **json,
                        struct banger_error **error);
+
+/**
+ * Checks a credential at a registry, HOST or HOST:PORT, and keeps it where podman and docker find it, as `banger login`
+ * does; returns the document of `banger login --json`. USER and PASSWORD, or IDENTITY_TOKEN, are the credential.
+ * AUTH with the value "user", which is the default, keeps it in the user's own files; AUTH_FILE in the first of these.
+ */
+int banger_login(const struct banger_store *store,
+                 const char *registry,
+                 const struct banger_options *options,
+                 const struct banger_cancel *cancel,
+                 struct banger_string **json,
+                 struct banger_error **error);
+
+/**
+ * Removes the credentials of a registry from the user's files, or those of AUTH_FILE, and from the helpers that they
+ * name; returns the document of `banger logout --json`. NULL is all registries.
+ */
+int banger_logout(const struct banger_store *store,
+                  const char *registry,
+                  const struct banger_options *options,
+                  const struct banger_cancel *cancel,
+                  struct banger_string **json,
+                  struct banger_error **error);
 
 /**
  * Writes the entry `index`, from 0 on, to `entry`. `size` is sizeof(banger_metadata_entry).
@@ -2232,6 +2345,17 @@ int banger_store_open(const char *state,
                       const char *cache,
                       struct banger_store **store,
                       struct banger_error **error);
+
+/**
+ * Removes images, as `banger image prune --json` does: those that KEEP does not name and that are old enough for
+ * OLDER_THAN_MS, or with ALL all of them. One of these options has to be set. Images in use, also by a banger_image,
+ * stay.
+ */
+int banger_store_prune(const struct banger_store *store,
+                       const struct banger_options *options,
+                       const struct banger_cancel *cancel,
+                       struct banger_string **json,
+                       struct banger_error **error);
 
 /**
  * Removes an image. `wanted` is as for banger_store_find. An image in use, also by a banger_image, stays: that

@@ -46,7 +46,7 @@ pub(crate) struct AuthArguments {
 pub(crate) struct PolicyArguments {
     /// Choose when the registry is asked.
     #[arg(long = "pull", value_name = "WHEN", default_value = "always")]
-    pub(crate) policy: PolicyChoice,
+    pub(crate) pull: PolicyChoice,
 }
 
 /// When a registry is asked.

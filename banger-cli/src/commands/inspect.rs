@@ -21,7 +21,7 @@ pub(super) fn inspect(
 ) -> Result<(), CommandError> {
     let mut request = PullRequest::new(arguments.reference.parse::<banger::Reference>()?);
     request.pull = registry::pull_options(&arguments.registry)?;
-    request.pull.policy = arguments.policy.policy.into();
+    request.pull.policy = arguments.policy.pull.into();
     request.pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
     let cancellation = cancel_on_signal(printer);
     let events = progress::handler(style, printer);

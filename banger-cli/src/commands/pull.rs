@@ -54,7 +54,7 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
     }
     request.pull = registry::pull_options(&arguments.registry)?;
     let pull = &mut request.pull;
-    pull.policy = arguments.policy.policy.into();
+    pull.policy = arguments.policy.pull.into();
     pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
     pull.jobs = usize::from(arguments.jobs);
     for (limit, given) in [

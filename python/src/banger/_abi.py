@@ -184,6 +184,22 @@ BANGER_OPT_STORAGE_ROOT = 282
 BANGER_OPT_USER_SOURCES = 283
 BANGER_OPT_INPUT_FD = 284
 BANGER_OPT_BLOB_FD = 285
+BANGER_OPT_REGISTRIES = 290
+BANGER_OPT_REGISTRIES_CONF = 291
+BANGER_OPT_CERTS_DIR = 292
+BANGER_OPT_CERT_DIR = 293
+BANGER_OPT_CLIENT_CERT = 294
+BANGER_OPT_CLIENT_KEY = 295
+BANGER_OPT_PROXY = 296
+BANGER_OPT_NO_PROXY = 297
+BANGER_OPT_PULL_POLICY = 298
+BANGER_OPT_LIMIT_RATE_BYTES = 320
+BANGER_OPT_SPLIT_AFTER_MS = 321
+BANGER_OPT_MIN_PIECE_BYTES = 322
+BANGER_OPT_VERIFY_KEY = 340
+BANGER_OPT_POLICY = 341
+BANGER_OPT_KEEP = 342
+BANGER_OPT_REFERRERS = 343
 
 BANGER_EVENT_IDLE = 1
 BANGER_EVENT_RESOLVING = 2
@@ -281,6 +297,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_build_start": (c_int, [c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_cache_list": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_cache_prune": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_cache_verify": (c_int, [c_void_p, c_bool, c_void_p, c_void_p, c_void_p]),
     "banger_cancel_cancel": (None, [c_void_p]),
     "banger_cancel_free": (None, [c_void_p]),
     "banger_cancel_is_cancelled": (c_bool, [c_void_p]),
@@ -332,6 +349,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_image_digest": (c_char_p, [c_void_p]),
     "banger_image_free": (None, [c_void_p]),
     "banger_image_id": (c_char_p, [c_void_p]),
+    "banger_image_inspect": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_image_is_unchanged": (c_bool, [c_void_p]),
     "banger_image_json": (c_char_p, [c_void_p]),
     "banger_image_name": (c_char_p, [c_void_p]),
@@ -345,6 +363,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_kernel_pull": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_kernel_remove": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
     "banger_kernel_show": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
+    "banger_login": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_logout": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_metadata_at": (c_int, [c_void_p, c_size_t, c_void_p, c_size_t, c_void_p]),
     "banger_metadata_free": (None, [c_void_p]),
     "banger_metadata_from_json": (c_int, [c_char_p, c_size_t, c_void_p, c_void_p]),
@@ -402,6 +422,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_store_free": (None, [c_void_p]),
     "banger_store_list": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_store_open": (c_int, [c_char_p, c_char_p, c_void_p, c_void_p]),
+    "banger_store_prune": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_store_remove": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
     "banger_store_rename": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p]),
     "banger_store_verify": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p]),

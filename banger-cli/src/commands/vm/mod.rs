@@ -129,7 +129,7 @@ fn image(
     }
     let mut request = PullRequest::new(name.parse::<banger::Reference>()?);
     request.pull = registry::pull_options(&arguments.registry)?;
-    request.pull.policy = arguments.policy.policy.into();
+    request.pull.policy = arguments.policy.pull.into();
     request.source_date_epoch = banger::source_date_epoch()?;
     let pulled = banger::pull(&request, dirs, events, flag.cancellation())?;
     Ok(store.open(pulled.record.id.as_str(), flag.cancellation())?)
