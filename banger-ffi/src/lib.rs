@@ -20,6 +20,8 @@ pub mod image;
 pub mod kernel;
 pub mod metadata;
 mod object;
+pub mod option_keys;
+mod option_kinds;
 mod option_reader;
 pub mod options;
 pub mod plan;

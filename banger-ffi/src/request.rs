@@ -132,7 +132,12 @@ pub(crate) fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Faul
     ] {
         put(limit, given.number(key)?);
     }
-    put(&mut options.rate_window, given.number(BANGER_OPT_RATE_WINDOW_MS)?.map(Duration::from_millis));
+    for (time, key) in [
+        (&mut options.rate_window, BANGER_OPT_RATE_WINDOW_MS),
+        (&mut options.split_after, BANGER_OPT_SPLIT_AFTER_MS),
+    ] {
+        put(time, given.number(key)?.map(Duration::from_millis));
+    }
     if let Some(urls) = given.number(BANGER_OPT_MAX_URLS)? {
         options.budget = options.budget.with_limit(Cost::Urls, urls);
     }
@@ -182,7 +187,6 @@ fn connection_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
         (&mut options.max_backoff, BANGER_OPT_MAX_BACKOFF_MS),
         (&mut options.connect_timeout, BANGER_OPT_CONNECT_TIMEOUT_MS),
         (&mut options.stall_timeout, BANGER_OPT_STALL_TIMEOUT_MS),
-        (&mut options.split_after, BANGER_OPT_SPLIT_AFTER_MS),
         (&mut options.max_wait, BANGER_OPT_MAX_WAIT_MS),
         (&mut options.max_time, BANGER_OPT_MAX_TIME_MS),
     ] {

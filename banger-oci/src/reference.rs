@@ -395,7 +395,7 @@ mod tests {
             ("containers-storage:[vfs@/s]x", "`vfs`"),
             ("containers-storage:[overlay@s]x", "absolute"),
             ("containers-storage:[/s", "bracket"),
-            ("containers-storage:@12ab", "64"),
+            ("containers-storage:@12ab", "hexadecimal digits"),
             ("Containers-Storage:x", "in lowercase"),
             ("OCI:layout", "`oci:` in lowercase"),
             ("Docker-Archive:x.tar", "`docker-archive:` in lowercase"),

@@ -318,7 +318,10 @@ pub(crate) fn make_certificates(dir: &Path, client_auth: bool) -> Result<(), Ski
         &[&["req", "-subj", "/CN=client"], &key[..], &["-keyout", "ca/client.key", "-out", "client.csr"]]
             .concat(),
     )?;
-    let sign =
-        "x509 -req -days 2 -in client.csr -CA ca/ca.crt -CAkey ca.key -CAcreateserial -out ca/client.cert";
+    // With extensions it is of version 3, as rustls wants it.
+    std::fs::write(dir.join("client.ext"), "extendedKeyUsage = clientAuth\n")
+        .expect("the extensions can be written");
+    let sign = "x509 -req -days 2 -in client.csr -CA ca/ca.crt -CAkey ca.key -CAcreateserial -extfile client.ext \
+                -out ca/client.cert";
     openssl(&sign.split(' ').collect::<Vec<_>>())
 }

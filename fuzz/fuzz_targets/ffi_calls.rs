@@ -26,6 +26,8 @@ sources! {
     kernel "../../banger-ffi/src/kernel.rs",
     metadata "../../banger-ffi/src/metadata.rs",
     object "../../banger-ffi/src/object.rs",
+    option_keys "../../banger-ffi/src/option_keys.rs",
+    option_kinds "../../banger-ffi/src/option_kinds.rs",
     option_reader "../../banger-ffi/src/option_reader.rs",
     options "../../banger-ffi/src/options.rs",
     plan "../../banger-ffi/src/plan.rs",

@@ -444,6 +444,7 @@ func WithNoProxy(text string) Option { return textOption(C.BANGER_OPT_NO_PROXY, 
 
 // WithPullPolicy sets when a registry is asked: "always", "missing" or "never". Default: "always".
 func WithPullPolicy(text string) Option { return textOption(C.BANGER_OPT_PULL_POLICY, text) }
+
 // WithVerifyKey names PEM files with public keys; an image is pulled only if one of them signed it. It excludes
 // [WithPolicy].
 func WithVerifyKey(files ...string) Option { return listOption(C.BANGER_OPT_VERIFY_KEY, files) }

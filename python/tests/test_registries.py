@@ -18,7 +18,7 @@ def locked() -> Iterator[str]:
     """A registry without images that knows the user `me` with the password `secret`."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             me = "Basic " + base64.b64encode(b"me:secret").decode()
             known = self.headers.get("Authorization") == me
             self.send_response(200 if known else 401)

@@ -20,7 +20,7 @@ pub(super) fn inspect(
     printer: &Printer,
 ) -> Result<(), CommandError> {
     let mut request = PullRequest::new(arguments.reference.parse::<banger::Reference>()?);
-    request.pull = registry::pull_options(&arguments.registry)?;
+    request.pull = registry::pull_options(&arguments.registry, registry::is_of_registry(&request.reference))?;
     request.pull.policy = arguments.policy.pull.into();
     request.pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
     let cancellation = cancel_on_signal(printer);

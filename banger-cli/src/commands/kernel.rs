@@ -39,8 +39,12 @@ pub(super) fn import(
         }
     };
     let name = arguments.name.as_deref().map(str::parse::<ImageName>).transpose()?;
+    let asks_registry = sources.iter().any(|source| match source {
+        KernelSourceName::Reference(reference) => registry::is_of_registry(reference),
+        _ => false,
+    });
     let mut request = KernelImportRequest::new(KernelSourceName::Host).with_sources(sources).with_name(name);
-    request.pull = pull_options(&arguments.download)?;
+    request.pull = pull_options(&arguments.download, asks_registry)?;
     request.sha256 = arguments.sha256.as_deref().map(sha256).transpose()?;
     let started = Instant::now();
     let cancellation = cancel_on_signal(printer);
@@ -63,8 +67,11 @@ fn sha256(text: &str) -> Result<Digest, ArgumentError> {
 }
 
 /// Returns how kernels are downloaded.
-pub(super) fn pull_options(arguments: &KernelDownloadArguments) -> Result<PullOptions, CommandError> {
-    let mut pull = registry::pull_options(&arguments.registry)?;
+pub(super) fn pull_options(
+    arguments: &KernelDownloadArguments,
+    asks_registry: bool,
+) -> Result<PullOptions, CommandError> {
+    let mut pull = registry::pull_options(&arguments.registry, asks_registry)?;
     pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;
     if let Some(Size(bytes)) = arguments.max_download {
         pull.max_download_bytes = bytes;

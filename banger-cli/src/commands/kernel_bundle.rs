@@ -23,7 +23,7 @@ pub(super) fn pull(
 ) -> Result<(), CommandError> {
     let mut request = KernelPullRequest::new(&arguments.wanted);
     request.name = arguments.name.as_deref().map(str::parse::<ImageName>).transpose()?;
-    request.pull = pull_options(&arguments.download)?;
+    request.pull = pull_options(&arguments.download, true)?;
     // A reference needs no catalog.
     if arguments.wanted.parse::<ImageName>().is_ok() {
         let files = match arguments.catalog.as_slice() {

@@ -6,6 +6,7 @@ use rustix::stdio;
 use rustix::termios::{LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 
 use crate::failure::CommandError;
+use crate::printer::raw_error_output;
 
 /// Asks for a line. `option` gives the answer without a terminal.
 pub(super) fn line(question: &str, option: &'static str) -> Result<String, CommandError> {
@@ -30,12 +31,12 @@ pub(super) fn hidden(question: &str, option: &'static str) -> Result<String, Com
     };
     let answer = ask(question);
     // The newline was not shown either.
-    let _ = writeln!(io::stderr());
+    let _ = writeln!(raw_error_output());
     answer.map_err(|error| CommandError::argument(option, "", error.to_string()))
 }
 
 fn ask(question: &str) -> io::Result<String> {
-    let mut error_output = io::stderr().lock();
+    let mut error_output = raw_error_output();
     error_output.write_all(question.as_bytes())?;
     error_output.flush()?;
     let mut answer = String::new();

@@ -52,7 +52,7 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
     if let Some(Size(bytes)) = arguments.file_system.size {
         request.size = ImageSize::Bytes(bytes);
     }
-    request.pull = registry::pull_options(&arguments.registry)?;
+    request.pull = registry::pull_options(&arguments.registry, registry::is_of_registry(&request.reference))?;
     let pull = &mut request.pull;
     pull.policy = arguments.policy.pull.into();
     pull.platform = arguments.platform.as_deref().map(str::parse::<banger::Platform>).transpose()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use banger::{
     Credential, CredentialSource, LoginDocument, LogoutDocument, Progress, PullOptions, Puller,
-    PullerOptions, RegistriesConfig,
+    PullerOptions, Reference, RegistriesConfig,
 };
 
 use super::prompt;
@@ -20,13 +20,18 @@ const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest password that is read.
 const MAX_PASSWORD: u64 = 1 << 20;
 
-/// Returns the options of a pull by a user who has logged in by podman, docker or banger.
-pub(super) fn pull_options(arguments: &RegistryArguments) -> Result<PullOptions, CommandError> {
+/// Returns the options of a pull by a user who has logged in by podman, docker or banger. The configuration of
+/// registries is read if a registry is asked: a wrong one does not stop other pulls.
+pub(super) fn pull_options(
+    arguments: &RegistryArguments,
+    asks_registry: bool,
+) -> Result<PullOptions, CommandError> {
     let mut pull = PullOptions::of_user_without_registries();
-    pull.registries = match &arguments.registries_conf {
-        Some(file) => RegistriesConfig::read(std::slice::from_ref(file))?,
-        None => RegistriesConfig::of_user()?,
-    };
+    match &arguments.registries_conf {
+        Some(file) => pull.registries = RegistriesConfig::read(std::slice::from_ref(file))?,
+        None if asks_registry => pull.registries = RegistriesConfig::of_user()?,
+        None => {}
+    }
     pull.credentials = credentials(&arguments.auth);
     pull.plain_http = arguments.plain_http;
     pull.ca_cert.clone_from(&arguments.ca_cert);
@@ -34,6 +39,11 @@ pub(super) fn pull_options(arguments: &RegistryArguments) -> Result<PullOptions,
     pull.client_cert.clone_from(&arguments.client_cert);
     pull.client_key.clone_from(&arguments.client_key);
     Ok(pull)
+}
+
+/// Whether a pull of `reference` asks a registry.
+pub(super) fn is_of_registry(reference: &Reference) -> bool {
+    matches!(reference, Reference::Registry(_))
 }
 
 fn credentials(arguments: &AuthArguments) -> CredentialSource {
@@ -48,7 +58,7 @@ fn credentials(arguments: &AuthArguments) -> CredentialSource {
 }
 
 pub(super) fn login(arguments: &LoginArguments, printer: &Printer) -> Result<(), CommandError> {
-    let options = pull_options(&arguments.registry)?;
+    let options = pull_options(&arguments.registry, true)?;
     let user = match &arguments.username {
         Some(user) => user.clone(),
         None => prompt::line("user name: ", "--username")?,

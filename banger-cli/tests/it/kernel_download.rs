@@ -142,7 +142,7 @@ fn images_without_a_kernel_and_wrong_references() {
         (&["oci:layout", "--platform", "linux/s390x"], 102, "not built for linux/s390x"),
         (&["oci:cut", "--platform", "linux/amd64"], 1003, "cut"),
         (&["oci:nothing"], 117, "nothing"),
-        (&["docker-daemon:app:1"], 502, "SOURCE docker-daemon:app:1: `docker-daemon:` is not read here"),
+        (&["docker-daemon:Upper"], 502, "SOURCE docker-daemon:Upper"),
         (&["docker://Upper/Case"], 502, "SOURCE docker://Upper/Case"),
         // Without a start it is a path.
         (&["registry.example/linuxkit/kernel:6.6"], 1001, "a name in a registry begins with docker://"),

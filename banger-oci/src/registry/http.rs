@@ -237,7 +237,9 @@ impl Http {
         url: &Url,
         header: Option<(HeaderName, HeaderValue)>,
     ) -> Result<Response, FailedAttempt> {
-        let client = if request.is_large { &self.blob_client } else { &self.client };
+        // A connection that many requests share may be silent for all of them: the next attempt has one of its own.
+        let is_alone = request.is_large || request.attempt > 1;
+        let client = if is_alone { &self.blob_client } else { &self.client };
         let mut builder = client
             .request(request.method.clone(), url.clone())
             .headers(request.headers.clone())

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::reference::ImageDaemon;
 use crate::registry::error::PullError;
+use crate::registry::missing::is_missing;
 
 /// The storage of root's podman.
 const ROOT_STORAGE: &str = "/var/lib/containers/storage";
@@ -126,7 +127,7 @@ fn user_storage() -> Result<Utf8PathBuf, PullError> {
         let path = Utf8Path::new(&file);
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) if is_missing(&error) => continue,
             Err(error) => return Err(PullError::io("read", path)(error)),
         };
         let conf: StorageConf = toml::from_str(&text).map_err(|error| PullError::Malformed {

@@ -31,6 +31,7 @@ mod layer;
 mod local_sources;
 mod logins;
 pub mod manifest;
+mod missing;
 mod options;
 mod origin;
 mod policy;

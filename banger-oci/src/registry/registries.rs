@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::reference::RegistryReference;
 use crate::registry::error::PullError;
+use crate::registry::missing::is_missing;
 
 mod file;
 mod places;
@@ -124,7 +125,7 @@ fn conf_files(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>, PullError> {
         |error: std::io::Error| PullError::RegistriesFile { path: dir.to_owned(), reason: error.to_string() };
     let entries = match dir.read_dir_utf8() {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     };
     let mut files = Vec::new();

@@ -175,7 +175,8 @@ fn sources_are_what_users_write() {
             Some(KernelSourceName::Address("http://127.0.0.1:80/a.deb".parse().unwrap())),
         ),
         ("http://example.org/a.deb", None),
-        ("podman:a", None),
+        ("podman:", None),
+        ("podman:a", Some(KernelSourceName::Reference("podman:a".parse().unwrap()))),
         ("oci:", None),
     ] {
         assert_eq!(text.parse().ok(), want, "{text}");

@@ -128,7 +128,7 @@ fn image(
         found => return Ok(found?),
     }
     let mut request = PullRequest::new(name.parse::<banger::Reference>()?);
-    request.pull = registry::pull_options(&arguments.registry)?;
+    request.pull = registry::pull_options(&arguments.registry, registry::is_of_registry(&request.reference))?;
     request.pull.policy = arguments.policy.pull.into();
     request.source_date_epoch = banger::source_date_epoch()?;
     let pulled = banger::pull(&request, dirs, events, flag.cancellation())?;

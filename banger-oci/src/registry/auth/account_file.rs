@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::config_file::{DOCKER_IO_KEY, normalise, without_mark};
 use super::credential::Credential;
 use crate::registry::error::PullError;
+use crate::registry::missing::is_missing;
 
 /// Only its user may read a file with passwords.
 const FILE_MODE: u32 = 0o600;
@@ -29,7 +30,7 @@ impl AccountFile {
         let failed = |reason: String| PullError::CredentialFile { path: path.to_owned(), reason };
         let text = match std::fs::read(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if is_missing(&error) => Vec::new(),
             Err(error) => return Err(failed(error.to_string())),
         };
         let text = without_mark(&text);
@@ -129,7 +130,9 @@ impl AccountFile {
         let mut writer = serde_json::Serializer::with_formatter(&mut text, format);
         serde::Serialize::serialize(&self.content, &mut writer).map_err(|error| failed(error.to_string()))?;
         text.push(b'\n');
-        let written = NewFile::create(target.as_std_path(), FILE_MODE).and_then(|mut file| {
+        // Also where the file that it replaces is open to others.
+        let written = NewFile::create(target.as_std_path(), FILE_MODE).and_then(|file| {
+            let mut file = file.limited_to(FILE_MODE);
             file.write_bytes(&text)?;
             file.publish(Existing::Replace)
         });

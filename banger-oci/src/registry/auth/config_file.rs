@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::credential::Credential;
 use crate::registry::error::PullError;
 use crate::registry::json::nullable;
+use crate::registry::missing::is_missing;
 
 /// The key under which docker keeps the credentials for docker.io.
 pub(super) const DOCKER_IO_KEY: &str = "https://index.docker.io/v1/";
@@ -40,7 +41,7 @@ pub(super) fn read(path: &Utf8Path) -> Result<Option<ConfigFile>, PullError> {
     let error = |reason: String| PullError::CredentialFile { path: path.to_owned(), reason };
     let text = match std::fs::read(path) {
         Ok(text) => text,
-        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(problem) if is_missing(&problem) => return Ok(None),
         // Root's podman makes the directory for itself: nothing of this user is in it.
         Err(problem)
             if problem.kind() == std::io::ErrorKind::PermissionDenied && path.starts_with(RUN_DIR) =>

@@ -22,14 +22,14 @@ impl Remote {
 impl Fetcher {
     /// Asks one place after the other, until one has something. If none has, a place that failed is an error: it may
     /// have it.
-    fn beside<T, F: Future<Output = Result<Option<T>, PullError>>>(
+    fn beside<T, F>(
         &self,
         what: &str,
         ask: impl Fn(Arc<Registry>) -> F + Send + Sync + 'static,
     ) -> Result<Option<T>, PullError>
     where
         T: Send + 'static,
-        F: Send + 'static,
+        F: Future<Output = Result<Option<T>, PullError>> + Send + 'static,
     {
         self.check_policy(what)?;
         let (endpoints, what) = (Arc::clone(&self.endpoints), what.to_owned());
@@ -50,13 +50,13 @@ impl Fetcher {
     }
 
     /// Fetches a document or a blob by its digest from the first place that has its bytes.
-    fn beside_by_digest<F: Future<Output = Result<Vec<u8>, PullError>>>(
+    fn beside_by_digest<F>(
         &self,
         descriptor: &Descriptor,
         ask: impl Fn(Arc<Registry>) -> F + Send + Sync + 'static,
     ) -> Result<Vec<u8>, PullError>
     where
-        F: Send + 'static,
+        F: Future<Output = Result<Vec<u8>, PullError>> + Send + 'static,
     {
         let what = format!("blob {}", descriptor.digest);
         self.check_policy(&what)?;
