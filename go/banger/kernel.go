@@ -12,7 +12,7 @@ import (
 // "host", "image:NAME", "docker://HOST/NAME", "oci:DIR", "oci-archive:FILE", "docker-archive:FILE", an https address
 // with [WithKernelSHA256], or the path of a package, another tar, a kernel image, an ext4 file or a directory.
 func (s *Store) ImportKernel(ctx context.Context, source string, given ...Option) ([]byte, error) {
-	return s.kernelTask(ctx, "source", source, given, func(
+	return s.documentTask(ctx, "source", source, given, func(
 		store *C.banger_store, source *C.char, options *C.banger_options, cancel *C.banger_cancel,
 		function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
 	) C.int {
@@ -23,7 +23,7 @@ func (s *Store) ImportKernel(ctx context.Context, source string, given ...Option
 // PullKernel pulls a kernel bundle, or an image with a kernel, into the store, and returns the document of `banger
 // kernel pull --json`. wanted is a name in [WithKernelCatalog], or a reference.
 func (s *Store) PullKernel(ctx context.Context, wanted string, given ...Option) ([]byte, error) {
-	return s.kernelTask(ctx, "wanted", wanted, given, func(
+	return s.documentTask(ctx, "wanted", wanted, given, func(
 		store *C.banger_store, wanted *C.char, options *C.banger_options, cancel *C.banger_cancel,
 		function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
 	) C.int {
@@ -39,7 +39,7 @@ func (s *Store) PackKernels(ctx context.Context, wanted, dir string, given ...Op
 		return nil, err
 	}
 	defer free()
-	return s.kernelTask(ctx, "wanted", wanted, given, func(
+	return s.documentTask(ctx, "wanted", wanted, given, func(
 		store *C.banger_store, wanted *C.char, options *C.banger_options, cancel *C.banger_cancel,
 		function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
 	) C.int {
@@ -47,14 +47,14 @@ func (s *Store) PackKernels(ctx context.Context, wanted, dir string, given ...Op
 	})
 }
 
-type kernelFunction func(
+type documentFunction func(
 	store *C.banger_store, text *C.char, options *C.banger_options, cancel *C.banger_cancel,
 	function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
 ) C.int
 
-// kernelTask makes a call that tells its progress, and returns its document. name is that of the argument.
-func (s *Store) kernelTask(
-	ctx context.Context, name, argument string, given []Option, run kernelFunction,
+// documentTask makes a call that tells its progress, and returns its document. name is that of the argument.
+func (s *Store) documentTask(
+	ctx context.Context, name, argument string, given []Option, run documentFunction,
 ) ([]byte, error) {
 	text, free, err := cText(name, argument)
 	if err != nil {

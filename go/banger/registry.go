@@ -6,37 +6,18 @@ import "C"
 
 import (
 	"context"
+	"unsafe"
 )
 
 // Inspect returns the document of `banger image inspect --json`: what manifest and configuration of an image tell,
 // without a download of its layers. Options are as for [Store.MetadataOfImage].
-func (s *Store) Inspect(ctx context.Context, reference string, given ...Option) (document []byte, err error) {
-	text, free, err := cText("reference", reference)
-	if err != nil {
-		return nil, err
-	}
-	defer free()
-	var json *C.banger_string
-	err = withOptions(given, func(options *C.banger_options, tell *progress) error {
-		return s.handle.share(func(store *C.banger_store) error {
-			function, userData, finish := tell.start()
-			defer finish()
-			defer func() {
-				// Nobody gets it where the progress function panicked.
-				if tell.panicked {
-					C.banger_string_free(json)
-				}
-			}()
-			user := C.banger_go_handle(C.uintptr_t(userData))
-			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
-				return C.banger_image_inspect(store, text, options, cancel, function, user, &json, failure)
-			})
-		})
+func (s *Store) Inspect(ctx context.Context, reference string, given ...Option) ([]byte, error) {
+	return s.documentTask(ctx, "reference", reference, given, func(
+		store *C.banger_store, reference *C.char, options *C.banger_options, cancel *C.banger_cancel,
+		function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
+	) C.int {
+		return C.banger_image_inspect(store, reference, options, cancel, function, user, json, failure)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return takeBytes(json), nil
 }
 
 // Login checks a credential at a registry, HOST or HOST:PORT, and keeps it where podman and docker find it; it returns

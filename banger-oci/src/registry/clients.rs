@@ -1,6 +1,6 @@
 //! The HTTP clients of all pulls, one for each set of settings.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::registry::attempt::explain;
@@ -15,7 +15,7 @@ const MAX_CLIENTS: usize = 16;
 
 /// Existing clients. A clone shares the connections.
 #[derive(Debug, Default)]
-pub(crate) struct Clients(Mutex<Vec<(Arc<ClientSettings>, reqwest::Client)>>);
+pub(crate) struct Clients(Mutex<Vec<(ClientSettings, ClientPair)>>);
 
 /// The server that a client talks to.
 #[derive(Clone, Copy, Debug)]
@@ -34,54 +34,59 @@ struct ClientSettings {
     proxy: ProxySettings,
     connect_timeout: Duration,
     stall_timeout: Duration,
-    protocol: Protocol,
 }
 
-/// The protocol of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
+/// Two clients for one server.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientPair {
     /// HTTP/2 where the server offers it: all requests share a connection.
-    Shared,
+    pub(crate) shared: reqwest::Client,
     /// HTTP/1.1, a connection for each request at a time.
-    Separate,
+    pub(crate) separate: reqwest::Client,
 }
 
 impl Clients {
-    /// Returns the client for a pull with `options`.
-    pub(crate) fn client(
-        &self,
-        options: &PullOptions,
-        server: Server<'_>,
-        protocol: Protocol,
-    ) -> Result<reqwest::Client, PullError> {
-        let settings = Arc::new(ClientSettings {
+    /// Returns the clients for a pull with `options`.
+    pub(crate) fn clients(&self, options: &PullOptions, server: Server<'_>) -> Result<ClientPair, PullError> {
+        let settings = ClientSettings {
             certificates: Certificates::read(options, server.registry)?,
             insecure: server.insecure,
             // No proxy leads to this machine.
             proxy: if is_local(server.registry) { ProxySettings::default() } else { options.proxy.clone() },
             connect_timeout: options.connect_timeout,
             stall_timeout: options.stall_timeout,
-            protocol,
-        });
+        };
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == settings) {
-            return Ok(client.clone());
+        if let Some((_, pair)) = clients.iter().find(|(known, _)| *known == settings) {
+            return Ok(pair.clone());
         }
-        let client = settings.client()?;
+        let pair = settings.clients()?;
         if clients.len() == MAX_CLIENTS {
             clients.remove(0);
         }
-        clients.push((settings, client.clone()));
-        Ok(client)
+        clients.push((settings, pair.clone()));
+        Ok(pair)
     }
 }
 
 impl ClientSettings {
-    fn client(&self) -> Result<reqwest::Client, PullError> {
-        let mut tls = self.certificates.tls_config(self.insecure)?;
-        if self.protocol == Protocol::Shared {
-            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        }
+    fn clients(&self) -> Result<ClientPair, PullError> {
+        // The certificates of the system are read once.
+        let tls = self.certificates.tls_config(self.insecure)?;
+        let mut offers_http2 = tls.clone();
+        offers_http2.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let client = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|error| PullError::Environment {
+                reason: format!("cannot set up the http client: {}", explain(&error)),
+            })
+        };
+        Ok(ClientPair {
+            shared: client(self.builder(offers_http2)?)?,
+            separate: client(self.builder(tls)?.http1_only())?,
+        })
+    }
+
+    fn builder(&self, tls: rustls::ClientConfig) -> Result<reqwest::ClientBuilder, PullError> {
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
@@ -90,14 +95,9 @@ impl ClientSettings {
             .read_timeout(self.stall_timeout)
             // The environment is not read.
             .no_proxy();
-        if self.protocol == Protocol::Separate {
-            builder = builder.http1_only();
-        }
         for proxy in self.proxy.proxies()? {
             builder = builder.proxy(proxy);
         }
-        builder.build().map_err(|error| PullError::Environment {
-            reason: format!("cannot set up the http client: {}", explain(&error)),
-        })
+        Ok(builder)
     }
 }

@@ -11,7 +11,7 @@ use url::Url;
 use crate::one_line::one_line;
 use crate::registry::attempt::{Attempts, FailedAttempt, classify, explain};
 use crate::registry::cap::Cap;
-use crate::registry::clients::{Clients, Protocol, Server};
+use crate::registry::clients::{ClientPair, Clients, Server};
 use crate::registry::error::{PullError, is_transient_status};
 use crate::registry::event::{Progress, PullEvent};
 use crate::registry::foreign_text::{NO_REASON, error_detail};
@@ -32,10 +32,9 @@ const ERROR_TIME: Duration = Duration::from_secs(5);
 /// An HTTP client with the rules of a pull.
 #[derive(Debug)]
 pub(crate) struct Http {
-    client: reqwest::Client,
-    /// For large blobs. One connection for each download is faster than one that all share: four downloads over
+    /// Large blobs come by the separate one. One connection for each download is faster than one that all share: four downloads over
     /// one HTTP/2 connection took 1.4 times as long. And a broken one breaks only that download.
-    blob_client: reqwest::Client,
+    clients: ClientPair,
     pub(crate) stop: PullStop,
     pub(crate) progress: Progress,
     /// The credentials that were sent.
@@ -140,8 +139,7 @@ impl Http {
             secrets.add_password(&password);
         }
         Ok(Self {
-            client: clients.client(options, server, Protocol::Shared)?,
-            blob_client: clients.client(options, server, Protocol::Separate)?,
+            clients: clients.clients(options, server)?,
             stop,
             progress,
             secrets,
@@ -157,7 +155,7 @@ impl Http {
 
     /// Returns whether a server answers at `url`, with any answer.
     pub(crate) async fn probe(&self, url: Url) -> Result<Response, reqwest::Error> {
-        self.client.get(url).send().await
+        self.clients.shared.get(url).send().await
     }
 
     /// Makes a request without a login until it is answered. Statuses that promise a later success are
@@ -239,7 +237,7 @@ impl Http {
     ) -> Result<Response, FailedAttempt> {
         // A connection that many requests share may be silent for all of them: the next attempt has one of its own.
         let is_alone = request.is_large || request.attempt > 1;
-        let client = if is_alone { &self.blob_client } else { &self.client };
+        let client = if is_alone { &self.clients.separate } else { &self.clients.shared };
         let mut builder = client
             .request(request.method.clone(), url.clone())
             .headers(request.headers.clone())

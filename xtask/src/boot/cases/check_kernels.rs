@@ -314,34 +314,30 @@ fn errors(boot: &CheckedBoot) -> anyhow::Result<BTreeSet<String>> {
 /// The kernel `name`, imported.
 fn import(bench: &Bench, name: &str) -> anyhow::Result<Kernel> {
     let built = built(name)?;
+    let files =
+        PlainFiles::new(utf8(&built.join("bzImage"))?).with_config(Some(utf8(&built.join("config"))?));
+    import_source(bench, name, &KernelSource::Files(&files))
+}
+
+/// Imports a kernel into a directory of its own.
+fn import_source(bench: &Bench, name: &str, source: &KernelSource<'_>) -> anyhow::Result<Kernel> {
     let directory = bench.directory().join(format!("check-kernels-{name}.kernel"));
     if directory.exists() {
         fs::remove_dir_all(&directory)?;
     }
     fs::create_dir(&directory)?;
-    let files =
-        PlainFiles::new(utf8(&built.join("bzImage"))?).with_config(Some(utf8(&built.join("config"))?));
-    let source = [KernelSource::Files(&files)];
     let limits = KernelLimits::default();
-    let imported = import_kernel(&source, &utf8(&directory)?, &limits, &|_| {}, &Cancellation::new())?;
+    let source = std::slice::from_ref(source);
+    let imported = import_kernel(source, &utf8(&directory)?, &limits, &|_| {}, &Cancellation::new())?;
     Ok(imported.kernel)
 }
 
 /// The boot of a disk with Debian 11's kernel and its modules.
 fn on_old_kernel(bench: &Bench, name: &'static str, disk: &Path) -> anyhow::Result<CheckedBoot> {
-    let from = built("old")?;
-    let to = bench.directory().join(format!("check-kernels-{name}.kernel"));
-    fs::create_dir(&to)?;
-    let from = utf8(&from)?;
-    let imported = import_kernel(
-        &[KernelSource::Path(&from)],
-        &utf8(&to)?,
-        &KernelLimits::default(),
-        &|_| {},
-        &Cancellation::new(),
-    )?;
+    let from = utf8(&built("old")?)?;
+    let kernel = import_source(bench, name, &KernelSource::Path(&from))?;
     let disk = disk::clone(disk, &format!("check-kernels-{name}"))?;
-    boot(bench, name, imported.kernel, &disk, RootDisk::VirtioPci)
+    boot(bench, name, kernel, &disk, RootDisk::VirtioPci)
 }
 
 /// The directory of the kernel `name`.
