@@ -29,14 +29,28 @@ struct PartRules {
 }
 
 impl BlobPlace<'_> {
-    /// Receives the missing bytes and checks the whole blob.
+    /// Receives the missing bytes and checks the whole blob. Leaves no wrong bytes to the next place.
     pub(crate) async fn receive_whole(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
+        let had_bytes = writer.offset > 0;
+        let mut outcome = self.receive_checked(writer).await;
+        if had_bytes && matches!(&outcome, Err(PullError::Mismatch { .. })) {
+            // The old bytes may be damaged by a power failure, or another place may have sent wrong ones.
+            writer.discard_damaged()?;
+            outcome = self.receive_checked(writer).await;
+        }
+        if matches!(&outcome, Err(PullError::Mismatch { .. })) {
+            writer.start_over()?;
+        }
+        outcome
+    }
+
+    async fn receive_checked(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
         self.receive(writer).await?;
         writer.verify()
     }
 
     /// Receives the missing bytes. They are not checked.
-    pub(crate) async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
+    async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
         let mut attempts = Attempts::default();
         let mut rules = PartRules { rest: true, lies: 0, pieces: true };
         while writer.offset < writer.download.descriptor.size {

@@ -82,6 +82,12 @@ impl<'a> Writer<'a> {
         self.partial.file.set_len(0).map_err(PullError::io("write to", &self.partial.path))
     }
 
+    /// Begins again without the bytes of an earlier download, which were damaged.
+    pub(crate) fn discard_damaged(&mut self) -> Result<(), PullError> {
+        self.progress.emit(PullEvent::CacheDamaged { digest: self.descriptor().digest.clone() });
+        self.start_over()
+    }
+
     /// Begins again from the first byte, with nothing that was there before.
     pub(crate) fn start_over(&mut self) -> Result<(), PullError> {
         self.rewind();

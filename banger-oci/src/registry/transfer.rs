@@ -146,15 +146,7 @@ impl Transfers {
             size_bytes: download.descriptor.size,
             resumed_bytes,
         });
-        let mut outcome = self.receive(&mut writer).await;
-        let is_file = matches!(self.origin, BlobOrigin::File(..));
-        if is_file && resumed_bytes > 0 && matches!(&outcome, Err(PullError::Mismatch { .. })) {
-            // The old bytes may be damaged, for example by a power failure.
-            self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
-            writer.start_over()?;
-            outcome = self.receive(&mut writer).await;
-        }
-        match outcome {
+        match self.receive(&mut writer).await {
             Ok(()) => {
                 block_in_place(|| writer.partial.complete(&self.cancel))?;
                 trace!(DEBUG, digest = digest.to_string().as_str(), "a blob is complete in the cache");
@@ -173,6 +165,9 @@ impl Transfers {
     /// Receives the missing bytes and checks the whole blob.
     async fn receive(&self, writer: &mut Writer<'_>) -> Result<(), PullError> {
         let descriptor = &writer.download.descriptor;
+        if writer.offset >= descriptor.size && writer.offset > 0 && writer.verify().is_err() {
+            writer.discard_damaged()?;
+        }
         if writer.offset < descriptor.size {
             let endpoints = match &self.origin {
                 BlobOrigin::Registry(endpoints) => endpoints,
@@ -209,7 +204,9 @@ impl Transfers {
                     Ok(url) => {
                         let what = format!("layer {} from {}", descriptor.digest.short(), host_of(&url));
                         let request = Request::get(url, what);
-                        BlobPlace { http, request, access: None, jobs: &self.jobs }.receive(writer).await
+                        BlobPlace { http, request, access: None, jobs: &self.jobs }
+                            .receive_whole(writer)
+                            .await
                     }
                     Err(error) => Err(error),
                 };
@@ -218,27 +215,12 @@ impl Transfers {
         }
         writer.verify()
     }
-}
 
-impl Transfers {
-    /// Receives the missing bytes from one place and checks the whole blob. Leaves no wrong bytes to the next place.
+    /// Receives the missing bytes from one repository and checks the whole blob.
     async fn receive_from(&self, registry: &Registry, writer: &mut Writer<'_>) -> Result<(), PullError> {
         let (http, access) = registry.connection().await?;
-        let digest = &writer.download.descriptor.digest;
-        let request = registry.blob_request(access, digest)?;
-        let place = BlobPlace { http, request, access: Some(access), jobs: &self.jobs };
-        let had_bytes = writer.offset > 0;
-        let mut outcome = place.receive_whole(writer).await;
-        if had_bytes && matches!(&outcome, Err(PullError::Mismatch { .. })) {
-            // The old bytes may be damaged by a power failure, or another place may have sent wrong ones.
-            self.progress.emit(PullEvent::CacheDamaged { digest: digest.clone() });
-            writer.start_over()?;
-            outcome = place.receive_whole(writer).await;
-        }
-        if matches!(&outcome, Err(PullError::Mismatch { .. })) {
-            writer.start_over()?;
-        }
-        outcome
+        let request = registry.blob_request(access, &writer.download.descriptor.digest)?;
+        BlobPlace { http, request, access: Some(access), jobs: &self.jobs }.receive_whole(writer).await
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use banger_oci::{Digest, PruneOptions, PullError, PullEvent, Removal};
 
+use serde_json::json;
+
 use crate::pull_support::*;
 
 fn slow_store() -> (Store, Vec<u8>) {
@@ -215,4 +217,66 @@ fn verify_finds_damaged_blobs_and_removes_them_on_request() {
     assert!(matches!(bench.cache.verify(false, &bench.cancel), Err(PullError::Cancelled)));
     let none = banger_oci::BlobCache::at(bench.path().join("none"));
     assert_eq!(none.verify(true, &banger_tree::Cancellation::new()).unwrap().checked, 0);
+}
+
+/// Places that the whole blob comes from.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Registry,
+    ForeignUrl,
+    WebFile,
+}
+
+/// What an earlier pull may have left, for instance at a power failure.
+fn leftovers(blob: &[u8]) -> [(&'static str, Vec<u8>, bool); 7] {
+    let wrong = noise(99, blob.len());
+    let mut end = blob.to_vec();
+    *end.last_mut().unwrap() ^= 1;
+    [
+        ("nothing", Vec::new(), false),
+        ("the right start", blob[..blob.len() / 2].to_vec(), false),
+        ("all of it", blob.to_vec(), false),
+        ("a wrong start", wrong[..blob.len() / 2].to_vec(), true),
+        ("wrong bytes of the right length", wrong.clone(), true),
+        ("a wrong end", end, true),
+        ("too many bytes", [&wrong[..], b"x"].concat(), false),
+    ]
+}
+
+#[test]
+fn b34_what_an_earlier_pull_left_is_used_or_replaced() {
+    let mut store = Store::default();
+    let blob = noise(1, 1 << 20);
+    let (image, _) = store.image(Some("t"), "linux/amd64", std::slice::from_ref(&blob));
+    let digest = Digest::of(&blob);
+    let elsewhere = Server::plain(store.clone());
+    let mut foreign = image;
+    foreign["layers"][0]["urls"] = json!([format!("http://{}/v2/x/blobs/{digest}", elsewhere.host())]);
+    store.manifest(Some("foreign"), MANIFEST, &foreign);
+    let only_foreign = digest.hex().to_owned();
+    let server = Server::start(store, move |asked| {
+        let missing = asked.target.contains("/away/") && asked.target.contains(&only_foreign);
+        missing.then(|| Answer::new(404, ""))
+    });
+    for place in [Place::Registry, Place::ForeignUrl, Place::WebFile] {
+        for (what, bytes, is_damaged) in leftovers(&blob) {
+            let bench = Bench::new();
+            let path = bench.cache.partial_path(&digest);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            match place {
+                Place::Registry => bench.pull(&format!("{}/r:t", server.host())).unwrap().finish().unwrap(),
+                Place::ForeignUrl => {
+                    bench.pull(&format!("{}/away:foreign", server.host())).unwrap().finish().unwrap();
+                }
+                Place::WebFile => {
+                    let address = format!("http://{}/v2/x/blobs/{digest}", elsewhere.host());
+                    drop(bench.fetch_file(&address, &digest).unwrap());
+                }
+            }
+            assert_eq!(std::fs::read(bench.cache.blob_path(&digest)).unwrap(), blob, "{place:?}: {what}");
+            let damaged = bench.events().iter().any(|event| matches!(event, PullEvent::CacheDamaged { .. }));
+            assert_eq!(damaged, is_damaged, "{place:?}: {what}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use banger_oci::{
     BlobCache, CredentialSource, Digest, Platform, Progress, PullError, PullEvent, PullOptions, PulledImage,
-    pull,
+    Puller, PullerOptions, WebFile, pull,
 };
 use banger_testkit::ScriptedServer;
 use banger_tree::{Cancellation, Failure as _};
@@ -183,6 +183,15 @@ impl Bench {
         let events = Arc::clone(&self.events);
         let progress = Progress::new(move |event| events.lock().unwrap().push(event));
         pull(&reference.parse().unwrap(), &self.cache, &self.options, &progress, &self.cancel)
+    }
+
+    /// Downloads a file of a web server into the cache.
+    pub(crate) fn fetch_file(&self, address: &str, digest: &Digest) -> Result<WebFile, PullError> {
+        let events = Arc::clone(&self.events);
+        let progress = Progress::new(move |event| events.lock().unwrap().push(event));
+        let puller = Puller::new(PullerOptions::default());
+        let address = address.parse().unwrap();
+        puller.fetch_file(&address, digest, &self.cache, &self.options, &progress, &self.cancel)
     }
 
     pub(crate) fn events(&self) -> Vec<PullEvent> {
