@@ -45,10 +45,11 @@ pub(crate) fn log_in(
     let connections = Arc::clone(&engine.connections);
     let limit = RateLimit::new(asked.limit_rate_bytes);
     let registry = Registry::new(place, asked, progress.clone(), stop.clone(), limit, connections, login);
-    let (credential, options) = (credential.clone(), options.clone());
+    let (credential, options, stop) = (credential.clone(), options.clone(), stop.clone());
     background.run(async move {
         let is_checked = check(&registry).await.map_err(|error| registry.shown(error))?;
-        Accounts::of(&options.credentials, options.child_setup)?.keep(&name, &credential, is_checked).await
+        let accounts = Accounts::of(&options.credentials, options.child_setup)?;
+        stop.race(accounts.keep(&name, &credential, is_checked)).await?
     })
 }
 

@@ -1,7 +1,6 @@
 //! Logins of every kind at registries of every kind; login and logout.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use banger_oci::{Credential, CredentialSource, KeptLogin, Progress, PullError, Puller, PullerOptions};
@@ -289,25 +288,42 @@ fn a_missing_helper_is_in_the_way_of_its_own_registries_only() {
 }
 
 #[test]
-fn parallel_logins_leave_a_whole_file() {
+fn parallel_logins_lose_no_entry() {
+    let mut bench = Bench::new();
+    let file: Utf8PathBuf = bench.path().join("docker/auth.json");
+    bench.options.credentials = files(&file, &bench.path());
+    let servers: Vec<_> = (0..6).map(|_| registry(Wants::Basic).0).collect();
+    std::thread::scope(|scope| {
+        for server in servers.iter().chain(&servers) {
+            let bench = &bench;
+            scope.spawn(move || log_in(bench, &server.host(), &me("secret")).unwrap());
+        }
+    });
+    for server in &servers {
+        assert_eq!(bench.read(&format!("{}/app:1", server.host())).unwrap().len(), 1);
+    }
+    let left = std::fs::read_dir(file.parent().unwrap()).unwrap().filter_map(Result::ok);
+    let names: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert_eq!(names, ["auth.json"]);
+}
+
+#[test]
+fn a_login_that_waits_for_another_program_can_be_cancelled() {
     let (server, _) = registry(Wants::Basic);
     let mut bench = Bench::new();
-    let file: Utf8PathBuf = bench.path().join("auth.json");
+    let file: Utf8PathBuf = bench.path().join("docker/auth.json");
     bench.options.credentials = files(&file, &bench.path());
-    let bench = Arc::new(bench);
-    let host = Arc::new(server.host());
-    let logins: Vec<_> = (0..4)
-        .map(|_| {
-            let (bench, host) = (Arc::clone(&bench), Arc::clone(&host));
-            std::thread::spawn(move || log_in(&bench, &host, &me("secret")).unwrap())
-        })
-        .collect();
-    logins.into_iter().for_each(|login| drop(login.join().unwrap()));
-    assert_eq!(bench.read(&format!("{host}/app:1")).unwrap().len(), 1);
-    let left = std::fs::read_dir(bench.path()).unwrap().filter_map(Result::ok);
-    let names: Vec<_> = left
-        .map(|entry| entry.file_name())
-        .filter(|name| name.to_string_lossy().contains(".banger-"))
-        .collect();
-    assert!(names.is_empty(), "{names:?}");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    let directory = std::fs::File::open(file.parent().unwrap()).unwrap();
+    directory.lock().unwrap();
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| log_in(&bench, &server.host(), &me("secret")));
+        while server.asked().is_empty() {
+            std::thread::yield_now();
+        }
+        bench.cancel.cancel();
+        let error = login.join().unwrap().unwrap_err();
+        assert!(matches!(&error, PullError::Cancelled), "{error}");
+    });
+    assert!(!file.exists());
 }

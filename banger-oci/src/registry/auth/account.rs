@@ -93,7 +93,7 @@ impl<'a> Accounts<'a> {
             }
         }
         let path = chosen.unwrap_or(&self.new_logins);
-        let mut file = AccountFile::open(path)?;
+        let mut file = AccountFile::lock(path).await?;
         let helper = file.helper(registry);
         match &helper {
             Some((name, server)) => {
@@ -116,7 +116,11 @@ impl<'a> Accounts<'a> {
     pub(crate) async fn remove(&self, registry: Option<&str>) -> Result<RemovedLogins, PullError> {
         let mut removed = RemovedLogins::default();
         for path in &self.files {
-            let mut file = AccountFile::open(path)?;
+            let mut file = match path.exists() {
+                true => AccountFile::lock(path).await?,
+                // Nothing is made for it.
+                false => continue,
+            };
             let mut found = Vec::new();
             match registry {
                 Some(registry) => {

@@ -1,8 +1,11 @@
 //! Changes of the files in which docker and podman keep credentials. Everything else in them stays.
 
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::time::{Duration, Instant};
 
-use banger_tree::{Existing, NewFile};
+use banger_tree::{Existing, LockedFile, NewFile};
 use base64::Engine as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value, json};
@@ -17,14 +20,25 @@ const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
 /// Links that lead to the file; more are a circle.
 const MAX_LINKS: u32 = 40;
+/// How long another login may take, with the questions of its helper.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The content of a `config.json` or `auth.json`, to be changed.
 pub(super) struct AccountFile {
     path: Utf8PathBuf,
     content: Map<String, Value>,
+    /// The directory of the file: a lock on the file itself would end with the file, which is replaced.
+    _lock: Option<LockedFile>,
 }
 
 impl AccountFile {
+    /// Waits for other logins and logouts, then reads the file. They wait for this one.
+    pub(super) async fn lock(path: &Utf8Path) -> Result<Self, PullError> {
+        let lock = lock_directory(path).await?;
+        Ok(Self { _lock: lock, ..Self::open(path)? })
+    }
+
     /// Reads the file; a missing or empty one has no entries.
     pub(super) fn open(path: &Utf8Path) -> Result<Self, PullError> {
         let failed = |reason: String| PullError::CredentialFile { path: path.to_owned(), reason };
@@ -38,7 +52,7 @@ impl AccountFile {
             true => Map::new(),
             false => serde_json::from_slice(text).map_err(|error| failed(error.to_string()))?,
         };
-        Ok(Self { path: path.to_owned(), content })
+        Ok(Self { path: path.to_owned(), content, _lock: None })
     }
 
     /// Returns the helper of a registry, and the name that the helper knows the registry by.
@@ -121,8 +135,7 @@ impl AccountFile {
         let failed = |reason: String| PullError::CredentialFile { path: self.path.clone(), reason };
         let target = target_of(&self.path).map_err(|error| failed(error.to_string()))?;
         if let Some(dir) = target.parent() {
-            use std::os::unix::fs::DirBuilderExt as _;
-            let made = std::fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir);
+            let made = make_directory(dir);
             made.map_err(|error| failed(format!("cannot make the directory {dir}: {error}")))?;
         }
         let mut text = Vec::new();
@@ -137,6 +150,31 @@ impl AccountFile {
             file.publish(Existing::Replace)
         });
         written.map_err(|error| failed(error.to_string()))
+    }
+}
+
+fn make_directory(dir: &Utf8Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)
+}
+
+/// Locks the directory of the file at `path`, and makes it if it is missing. `None` if it cannot be locked: whether
+/// the file can be written shows later.
+async fn lock_directory(path: &Utf8Path) -> Result<Option<LockedFile>, PullError> {
+    let Ok(target) = target_of(path) else { return Ok(None) };
+    let Some(dir) = target.parent() else { return Ok(None) };
+    let dir = if dir.as_str().is_empty() { Utf8Path::new(".") } else { dir };
+    let Ok(directory) = make_directory(dir).and_then(|()| File::open(dir)) else { return Ok(None) };
+    let end = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(Some(LockedFile::of(directory))),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => tokio::time::sleep(LOCK_INTERVAL).await,
+            Err(TryLockError::WouldBlock) => {
+                let reason = format!("another program has locked {dir}; end it, then try again");
+                return Err(PullError::CredentialFile { path: path.to_owned(), reason });
+            }
+            Err(TryLockError::Error(_)) => return Ok(None),
+        }
     }
 }
 
@@ -221,8 +259,11 @@ mod tests {
 
     #[test]
     fn helpers_of_a_registry() {
-        let file =
-            |text: &str| AccountFile { path: "f".into(), content: serde_json::from_str(text).unwrap() };
+        let file = |text: &str| AccountFile {
+            path: "f".into(),
+            content: serde_json::from_str(text).unwrap(),
+            _lock: None,
+        };
         let both = file(r#"{"credsStore": "store", "credHelpers": {"https://a.io": "own", "b.io": ""}}"#);
         for (registry, expected) in [
             ("a.io", ("own", "https://a.io")),
