@@ -63,7 +63,9 @@ pub(super) fn read_payload(bytes: &[u8], digest: &Digest) -> Result<SignedImage,
         let signed = one_line(&image.docker_manifest_digest);
         return Err(TrustError::WrongDigest { digest: digest.clone(), signed });
     }
-    Ok(SignedImage { identity: Some(identity.docker_reference) })
+    // Old versions of cosign left the name empty.
+    let identity = Some(identity.docker_reference).filter(|name| !name.is_empty());
+    Ok(SignedImage { identity })
 }
 
 #[cfg(test)]
@@ -94,6 +96,20 @@ mod tests {
         ] {
             let read = read_payload(text.as_bytes(), &digest);
             assert_eq!(read.err().map(|error| error.code()), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_name_names_nothing() {
+        let digest = Digest::of(b"x");
+        for (name, identity) in [("", None), ("h/a", Some("h/a"))] {
+            let text = format!(
+                r#"{{"critical":{{"identity":{{"docker-reference":"{name}"}},
+                "image":{{"docker-manifest-digest":"{digest}"}},
+                "type":"cosign container image signature"}},"optional":null}}"#
+            );
+            let found = read_payload(text.as_bytes(), &digest).unwrap();
+            assert_eq!(found.identity.as_deref(), identity);
         }
     }
 }
