@@ -162,6 +162,9 @@ impl BlobCache {
                 Removal::Absent => left -= entry.size_bytes,
             }
         }
+        if !options.dry_run {
+            self.forget_lost_tags()?;
+        }
         report.kept_bytes = left;
         Ok(report)
     }
@@ -192,7 +195,7 @@ impl BlobCache {
 }
 
 /// Returns the entries of a directory, or nothing if it does not exist.
-fn items(dir: &Utf8Path) -> Result<impl Iterator<Item = io::Result<Utf8DirEntry>>, PullError> {
+pub(super) fn items(dir: &Utf8Path) -> Result<impl Iterator<Item = io::Result<Utf8DirEntry>>, PullError> {
     match dir.read_dir_utf8() {
         Ok(items) => Ok(Some(items).into_iter().flatten()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),

@@ -1,11 +1,13 @@
 //! The digests that tags had when they were pulled last: `tags/<hex>`, by the SHA-256 of the reference.
 
+use std::fs;
 use std::io::Read as _;
 
 use banger_tree::{Existing, NewFile};
 use camino::Utf8PathBuf;
 
 use super::place::{self, Place, Purpose};
+use super::prune::items;
 use super::{BlobCache, SMALL_BLOB_MODE};
 use crate::digest::Digest;
 use crate::reference::RegistryReference;
@@ -33,6 +35,23 @@ impl BlobCache {
         written.map_err(|error| PullError::io("create", &path)(error.into()))
     }
 
+    /// Removes the tags whose manifests are not in the cache. A pull notes them again.
+    pub(super) fn forget_lost_tags(&self) -> Result<(), PullError> {
+        for item in items(&self.root.join(TAGS))? {
+            let Ok(item) = item else { continue };
+            let path = item.path();
+            let Place::File(file) = place::open(path, Purpose::Read)? else { continue };
+            let mut text = String::new();
+            let is_read = file.take(MAX_LEN).read_to_string(&mut text).is_ok();
+            let digest = text.lines().nth(1).and_then(|line| line.parse::<Digest>().ok());
+            if !is_read || digest.is_none_or(|digest| !self.blob_path(&digest).exists()) {
+                // Another process may have been faster.
+                let _gone = fs::remove_file(path);
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the digest that a tag had when it was pulled last.
     pub(crate) fn tag(&self, reference: &RegistryReference) -> Result<Option<Digest>, PullError> {
         let path = self.tag_path(reference);
@@ -54,6 +73,7 @@ impl BlobCache {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PruneOptions;
     use super::*;
 
     #[test]
@@ -74,5 +94,33 @@ mod tests {
         }
         std::fs::write(cache.tag_path(&debian), "nonsense").unwrap();
         assert_eq!(cache.tag(&debian).unwrap(), None);
+    }
+
+    #[test]
+    fn a_prune_forgets_tags_without_manifests() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = BlobCache::open(Utf8PathBuf::try_from(dir.path().join("c")).unwrap()).unwrap();
+        let references = ["debian:12", "alpine:12"].map(|text| match text.parse().unwrap() {
+            crate::Reference::Registry(reference) => reference,
+            other => panic!("{other}"),
+        });
+        let digests = [b"1", b"2"].map(|bytes| {
+            let digest = Digest::of(bytes);
+            cache.put_small(&digest, bytes).unwrap();
+            digest
+        });
+        let tags = || references.each_ref().map(|reference| cache.tag(reference).unwrap());
+        for (reference, digest) in references.iter().zip(&digests) {
+            cache.note_tag(reference, digest).unwrap();
+        }
+        fs::write(cache.root.join(TAGS).join("other"), "nonsense").unwrap();
+        cache.remove(&digests[0]).unwrap();
+        cache.prune(&PruneOptions::default().with_dry_run(true)).unwrap();
+        assert_eq!(tags(), digests.each_ref().map(|digest| Some(digest.clone())));
+        cache.prune(&PruneOptions::default()).unwrap();
+        assert_eq!(tags(), [None, Some(digests[1].clone())]);
+        assert!(!cache.root.join(TAGS).join("other").exists());
+        cache.prune(&PruneOptions::default().with_all(true)).unwrap();
+        assert_eq!(tags(), [None, None]);
     }
 }
