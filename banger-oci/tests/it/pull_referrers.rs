@@ -1,6 +1,6 @@
 //! Artifacts that refer to an image.
 
-use banger_oci::{Digest, PullError};
+use banger_oci::{Digest, PullError, RegistriesConfig};
 use serde_json::{Value, json};
 
 use crate::pull_local::write_layout;
@@ -136,4 +136,30 @@ fn referrers_are_bounded_and_checked() {
     store.blobs.remove(&digest);
     let error = bench.pull(&reference(&Server::plain(store))).unwrap_err();
     assert!(matches!(error.code(), 108 | 110), "{error}");
+}
+
+#[test]
+fn a_mirror_without_referrers_does_not_hide_those_of_the_registry() {
+    let (store, _, entries) = described();
+    let answer = |list: String| {
+        move |asked: &Asked| {
+            asked.path().contains("/referrers/sha256:").then(|| Answer::new(200, list.clone()))
+        }
+    };
+    let mirror = Server::start(store.clone(), answer(list(&[]).to_string()));
+    let registry = Server::start(store, answer(list(&entries).to_string()));
+    let mut bench = Bench::new();
+    let path = bench.path().join("registries.conf");
+    let text = format!(
+        "[[registry]]\nlocation = \"{}\"\n[[registry.mirror]]\nlocation = \"{}\"\n",
+        registry.host(),
+        mirror.host()
+    );
+    std::fs::write(&path, text).unwrap();
+    bench.options.registries = RegistriesConfig::read(&[path]).unwrap();
+    bench.options.referrers = true;
+    let pulled = bench.pull(&format!("{}/r:t", registry.host())).unwrap();
+    assert_eq!(pulled.referrers.len(), 2);
+    assert_eq!(mirror.count("GET", "/referrers/"), 1);
+    assert_eq!(registry.count("GET", "/manifests/t"), 0);
 }

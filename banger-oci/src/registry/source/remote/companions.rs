@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use banger_tree::Budget;
+
 use super::{Fetcher, Remote};
 use crate::digest::Digest;
 use crate::registry::cap::Cap;
@@ -10,14 +12,6 @@ use crate::registry::manifest::{Descriptor, ImageIndex};
 use crate::registry::repository::Registry;
 use crate::registry::trust::SignaturePlace;
 use crate::registry::trust::companions::{Companions, Referrers, referrers_tag};
-
-impl Remote {
-    fn parse_index(&self, bytes: &[u8], what: &str) -> Result<Vec<Descriptor>, PullError> {
-        let index =
-            ImageIndex::parse_within(bytes, &self.options.budget).map_err(PullError::document(what))?;
-        Ok(index.manifests.into_iter().chain(index.vague).collect())
-    }
-}
 
 impl Fetcher {
     /// Asks one place after the other, until one has something. If none has, a place that failed is an error: it may
@@ -82,6 +76,16 @@ async fn referrers_by_tag(registry: &Registry, digest: &Digest) -> Result<Option
     }
 }
 
+/// Returns the entries of all pages of a list of referrers.
+fn entries(pages: &[Vec<u8>], budget: &Budget, what: &str) -> Result<Vec<Descriptor>, PullError> {
+    let mut found = Vec::new();
+    for page in pages {
+        let index = ImageIndex::parse_within(page, budget).map_err(PullError::document(what))?;
+        found.extend(index.manifests.into_iter().chain(index.vague));
+    }
+    Ok(found)
+}
+
 impl Companions for Remote {
     fn tagged(&self, tag: &str) -> Result<Option<Vec<u8>>, PullError> {
         let name = tag.to_owned();
@@ -93,23 +97,23 @@ impl Companions for Remote {
 
     fn referrers(&self, digest: &Digest) -> Result<Referrers, PullError> {
         let what = format!("list of referrers of {digest}");
-        let wanted = digest.clone();
+        let (wanted, budget, named) = (digest.clone(), self.options.budget.clone(), what.clone());
         let found = self.fetcher.beside(&what, move |registry| {
-            let wanted = wanted.clone();
+            let (wanted, budget, what) = (wanted.clone(), budget.clone(), named.clone());
             async move {
-                if let Some(pages) = registry.referrers(&wanted).await? {
-                    return Ok(Some((pages, SignaturePlace::Referrers)));
-                }
-                let page = referrers_by_tag(&registry, &wanted).await?;
-                Ok(page.map(|page| (vec![page], SignaturePlace::ReferrersTag)))
+                let (pages, place) = match registry.referrers(&wanted).await? {
+                    Some(pages) => (pages, SignaturePlace::Referrers),
+                    None => {
+                        let page = referrers_by_tag(&registry, &wanted).await?;
+                        (page.into_iter().collect(), SignaturePlace::ReferrersTag)
+                    }
+                };
+                let manifests = entries(&pages, &budget, &what)?;
+                // A mirror that has none may lack those of its origin.
+                Ok((!manifests.is_empty()).then_some(Referrers { manifests, found_by: Some(place) }))
             }
         })?;
-        let Some((pages, place)) = found else { return Ok(Referrers::default()) };
-        let mut manifests = Vec::new();
-        for page in pages {
-            manifests.extend(self.parse_index(&page, &what)?);
-        }
-        Ok(Referrers { manifests, found_by: Some(place) })
+        Ok(found.unwrap_or_default())
     }
 
     fn companion_manifest(&self, descriptor: &Descriptor) -> Result<Vec<u8>, PullError> {
