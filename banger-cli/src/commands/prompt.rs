@@ -1,9 +1,13 @@
 //! Questions on the terminal.
 
 use std::io::{self, BufRead as _, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::stdio;
 use rustix::termios::{LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::failure::CommandError;
 use crate::printer::raw_error_output;
@@ -48,27 +52,66 @@ fn ask(question: &str) -> io::Result<String> {
     }
 }
 
-/// A terminal without echo; as it was on drop. An interrupt ends the process by its default action, as nothing has
-/// begun yet: the shell restores the terminal.
-struct Silence(Termios);
+/// Signals that end or stop a command that waits for an answer.
+const SIGNALS: [i32; 5] = [SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP];
+
+/// The terminal as it was, while it has no echo.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// A terminal without echo. It is as it was on drop, and when a signal ends or stops the process.
+struct Silence;
 
 impl Silence {
     fn begin() -> Option<Self> {
-        let input = stdio::stdin();
-        if !isatty(input) {
+        if !isatty(stdio::stdin()) {
             return None;
         }
-        let before = tcgetattr(input).ok()?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(input, OptionalActions::Flush, &silent).ok()?;
-        Some(Self(before))
+        watch_signals().ok()?;
+        let mut before = before();
+        let found = tcgetattr(stdio::stdin()).ok()?;
+        silence(&found).ok()?;
+        *before = Some(found);
+        Some(Self)
     }
 }
 
 impl Drop for Silence {
     fn drop(&mut self) {
-        // The terminal may be gone.
-        let _ = tcsetattr(stdio::stdin(), OptionalActions::Flush, &self.0);
+        restore(before().take().as_ref());
     }
+}
+
+fn before() -> MutexGuard<'static, Option<Termios>> {
+    BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn silence(before: &Termios) -> io::Result<()> {
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    Ok(tcsetattr(stdio::stdin(), OptionalActions::Flush, &silent)?)
+}
+
+fn restore(before: Option<&Termios>) {
+    if let Some(before) = before {
+        // The terminal may be gone.
+        let _ = tcsetattr(stdio::stdin(), OptionalActions::Flush, before);
+    }
+}
+
+/// Gives a terminal its echo back before a signal does what it does without a handler. The handlers stay for the
+/// rest of the process; what a command does at an interrupt later takes their place.
+fn watch_signals() -> io::Result<()> {
+    let mut signals = Signals::new(SIGNALS)?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            let before = before();
+            restore(before.as_ref());
+            let _ = emulate_default_handler(signal);
+            // It was stopped, and goes on.
+            if let Some(before) = before.as_ref() {
+                let _ = silence(before);
+            }
+        }
+    });
+    Ok(())
 }

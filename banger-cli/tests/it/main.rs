@@ -24,6 +24,7 @@ mod kernel_ref;
 mod logs;
 mod memory;
 mod output;
+mod prompt;
 mod real_images;
 mod register;
 mod registries;
