@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 
+use banger_oci::Digest;
 use banger_oci::digest::{Algorithm, Hasher};
 use banger_tree::Cancellation;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -28,6 +29,18 @@ pub(crate) fn file_record(
     hash_file(&file, &mut hasher, cancellation).map_err(|stop| stop.named(path))?;
     let file = path.file_name().unwrap_or_default().to_owned();
     Ok(KernelFileRecord { file, size_bytes, digest: hasher.finish().to_string() })
+}
+
+/// Returns the digest of the file `path`.
+pub(crate) fn file_digest(
+    path: &Utf8Path,
+    algorithm: Algorithm,
+    cancellation: &Cancellation,
+) -> Result<Digest, StoreError> {
+    let file = open_plain_path(path).map_err(|source| StoreError::io("read", path, source))?;
+    let mut hasher = Hasher::new(algorithm);
+    hash_file(&file, &mut hasher, cancellation).map_err(|stop| stop.named(path))?;
+    Ok(hasher.finish())
 }
 
 /// Returns the digest of the paths and bytes of all files in a directory.

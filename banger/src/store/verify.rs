@@ -15,6 +15,7 @@ use super::image_store::ImageStore;
 use super::lease::StoredImage;
 use super::name::ImageName;
 use super::record::ImageRecord;
+use super::referrers::referrer_problems;
 use crate::host_file::{open_directory, open_plain};
 use crate::id::ImageId;
 use crate::identity::uuid_of;
@@ -110,6 +111,7 @@ impl ImageStore {
             found.problems.push(format!("the file has {length} bytes, and the file system in it {size}"));
         }
         found.problems.extend(kernel_problems(&record, &path, cancellation)?);
+        found.problems.extend(referrer_problems(&record, &path, cancellation)?);
         if let Some(problem) = wrong_uuid(&record, report.uuid) {
             found.problems.push(problem);
         }
