@@ -44,7 +44,6 @@ pub(crate) fn pull_request(
         request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
     }
     request.pull = pull_options(&given)?;
-    request.pull.trust = trust(&given)?;
     // Beside a file of the caller there is no place for them.
     if matches!(target, PullTarget::Store) {
         request.pull.referrers = given.flag(BANGER_OPT_REFERRERS).unwrap_or(false);
@@ -78,7 +77,6 @@ pub(crate) fn metadata_request(
 ) -> Result<PullRequest, Fault> {
     let mut request = PullRequest::new(reference);
     request.pull = pull_options(&given)?;
-    request.pull.trust = trust(&given)?;
     request.limits = limits(&given)?;
     given.finish(call)?;
     Ok(request)
@@ -122,6 +120,7 @@ pub(crate) fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Faul
     }
     options.policy = given.parsed_text(BANGER_OPT_PULL_POLICY)?.unwrap_or_default();
     options.credentials = credentials(given)?;
+    options.trust = trust(given)?;
     for (limit, key) in [
         (&mut options.min_rate_bytes, BANGER_OPT_MIN_RATE_BYTES),
         (&mut options.limit_rate_bytes, BANGER_OPT_LIMIT_RATE_BYTES),

@@ -9,7 +9,7 @@ use super::examples;
 use super::patience::PatienceArguments;
 use super::places::{CacheArguments, StateArguments};
 use super::registry::RegistryArguments;
-
+use super::trust::TrustArguments;
 use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
@@ -146,6 +146,8 @@ pub(crate) struct KernelDownloadArguments {
     /// Refuse downloads of more than SIZE [default: 1 TiB].
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_download: Option<Size>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArguments,
     #[command(flatten)]
     pub(crate) patience: PatienceArguments,
     #[command(flatten)]

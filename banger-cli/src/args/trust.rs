@@ -1,17 +1,16 @@
-//! The arguments that say which images may be pulled.
+//! The arguments that say which images and kernels may be pulled.
 
 use banger::{Error, PublicKey, PullError, TrustError, TrustPolicy};
 use camino::Utf8PathBuf;
 use clap::Args;
 
-/// Which images may be pulled, by their signatures.
+/// Which images and kernels may be pulled, by their signatures.
 #[derive(Debug, Args)]
 pub(crate) struct TrustArguments {
-    /// Pull the image only if this public key signed it; repeatable: one of the keys is enough.
+    /// Pull only what this public key signed; repeatable: one of the keys is enough.
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
     pub(crate) verify_key: Vec<Utf8PathBuf>,
-    /// Pull the image only if this policy.json accepts it, such as /etc/containers/policy.json [default:
-    /// no policy].
+    /// Pull only what this policy.json accepts, such as /etc/containers/policy.json [default: no policy].
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<Utf8PathBuf>,
 }

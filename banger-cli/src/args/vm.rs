@@ -10,6 +10,7 @@ use super::examples;
 use super::guest::SessionArguments;
 use super::places::{CacheArguments, StateArguments};
 use super::registry::{PolicyArguments, RegistryArguments};
+use super::trust::TrustArguments;
 use crate::units::Size;
 
 #[derive(Debug, Subcommand)]
@@ -65,6 +66,8 @@ pub(crate) struct VmRunArguments {
     pub(crate) policy: PolicyArguments,
     #[command(flatten)]
     pub(crate) registry: RegistryArguments,
+    #[command(flatten)]
+    pub(crate) trust: TrustArguments,
     /// Program and its arguments; without it banger shows the console, or with -t a shell.
     #[arg(last = true)]
     pub(crate) command: Vec<String>,

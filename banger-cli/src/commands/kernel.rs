@@ -76,6 +76,7 @@ pub(super) fn pull_options(
     if let Some(Size(bytes)) = arguments.max_download {
         pull.max_download_bytes = bytes;
     }
+    pull.trust = arguments.trust.policy()?;
     limits::apply_patience(&arguments.patience, &mut pull);
     sources::with_input(&mut pull);
     Ok(pull)

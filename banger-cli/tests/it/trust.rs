@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use banger_testkit::{LayerBuilder, tools};
+use banger_testkit::{KernelBuilder, LayerBuilder, require, tools};
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::support::Home;
@@ -102,6 +103,102 @@ fn an_untrusted_image_leaves_nothing() {
     assert_eq!(refused(&["--policy", &path, "--verify-key", &key("p256.pub")]), 509);
 }
 
+/// Signs the image or bundle `subject` of a layout as cosign does, with a new key; returns the file of the public key.
+fn sign(openssl: &dyn Fn() -> std::process::Command, home: &Home, layout: &Path, subject: &str) -> String {
+    let (private, public) = (home.path("signer.pem"), home.path("signer.pub").display().to_string());
+    let words = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"];
+    tools::run(openssl().args(words).arg(&private));
+    tools::run(openssl().args(["pkey", "-pubout", "-in"]).arg(&private).args(["-out", &public]));
+    let payload = json!({ "critical": {
+        "identity": { "docker-reference": "" },
+        "image": { "docker-manifest-digest": subject },
+        "type": "cosign container image signature",
+    }, "optional": null });
+    std::fs::write(home.path("payload"), payload.to_string()).unwrap();
+    let signed =
+        tools::run(openssl().args(["dgst", "-sha256", "-sign"]).arg(&private).arg(home.path("payload")));
+    let signature = base64::engine::general_purpose::STANDARD.encode(signed.stdout);
+    let put = |bytes: &[u8], media_type: &str| {
+        let digest = banger::Digest::of(bytes);
+        std::fs::write(layout.join("blobs/sha256").join(digest.hex()), bytes).unwrap();
+        json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
+    };
+    let config = put(b"{}", "application/vnd.oci.image.config.v1+json");
+    let mut layer = put(payload.to_string().as_bytes(), "application/vnd.dev.cosign.simplesigning.v1+json");
+    layer["annotations"] = json!({ "dev.cosignproject.cosign/signature": signature });
+    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
+    let mut entry = put(manifest.to_string().as_bytes(), "application/vnd.oci.image.manifest.v1+json");
+    entry["annotations"] = json!({ TAG: format!("{}.sig", subject.replace(':', "-")) });
+    let path = layout.join("index.json");
+    let mut index: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    index["manifests"].as_array_mut().unwrap().push(entry);
+    std::fs::write(&path, index.to_string()).unwrap();
+    public
+}
+
+#[test]
+fn kernels_are_checked_too() {
+    require!(tools::command("openssl"));
+    let openssl = || tools::command("openssl").unwrap();
+    let home = Home::new();
+    let kernel = home.path("Image").display().to_string();
+    std::fs::write(&kernel, KernelBuilder::new("6.1.0-test").arm64_image()).unwrap();
+    home.run(["kernel", "import", &kernel, "--name", "arm"]);
+    let layout = home.path("bundle");
+    let packed = home.json(&["kernel", "pack", "arm", layout.to_str().unwrap(), "--tag", "1"]);
+    home.run(["kernel", "rm", "arm"]);
+    let reference = format!("oci:{}:1", layout.display());
+    let refused = |words: &[String]| {
+        let output = home.banger(words).arg("--json").output().unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{document}");
+        assert_eq!(home.leftovers(), Vec::<String>::new());
+        document["error"]["code"].as_u64().unwrap()
+    };
+    let other = vectors().join("p256.pub").display().to_string();
+    let words = |command: &'static str, key: &str| {
+        let words = ["kernel", command, &reference, "--platform", "linux/arm64", "--verify-key", key];
+        words.map(str::to_owned)
+    };
+    for command in ["pull", "import"] {
+        assert_eq!(refused(&words(command, &other)), 1220, "{command}");
+    }
+    let key = sign(&openssl, &home, &layout, packed["kernels"][0]["digest"].as_str().unwrap());
+    for command in ["pull", "import"] {
+        assert_eq!(refused(&words(command, &other)), 1221, "{command}");
+        home.run(words(command, &key).iter().map(String::as_str).chain(["--name", command]));
+        home.run(["kernel", "rm", command]);
+    }
+    // Nobody can have signed these.
+    for source in [kernel.as_str(), "host", "https://127.0.0.1:1/linux.deb", "image:app"] {
+        let output =
+            home.banger(["kernel", "import", source, "--verify-key", &key, "--json"]).output().unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document["error"]["code"], 502, "{source}: {document}");
+    }
+}
+
+#[test]
+fn machines_start_from_trusted_images_only() {
+    let home = Home::new();
+    let layout = home.path("layout");
+    signed_layout(&layout);
+    let reference = format!("oci:{}:1", layout.display());
+    let key = |name: &str| vectors().join(name).display().to_string();
+    let refused = |image: &str, key: &str| {
+        let output = home.banger(["vm", "run", image, "--verify-key", key]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(home.leftovers(), Vec::<String>::new());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = refused(&reference, &key("rsa.pub"));
+    assert!(told.contains("did not make it"), "{told}");
+    home.run(["image", "pull", &reference, "--name", "app", "--no-inject"]);
+    let output = home.banger(["vm", "run", "app", "--verify-key", &key("p256.pub")]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("signatures are checked when an image is pulled"), "{told}");
+}
+
 #[test]
 fn referrers_lie_beside_the_image() {
     let home = Home::new();
@@ -152,6 +249,32 @@ fn referrers_lie_beside_the_image() {
     }
     let shown = String::from_utf8(home.run(["image", "show", "app"]).stdout).unwrap();
     assert!(shown.contains("application/spdx+json: sha256:"), "{shown}");
+    let problems = |name: &str| {
+        let output = home.banger(["image", "verify", name, "--json"]).output().unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let problems = document["images"][0]["problems"].as_array().unwrap().clone();
+        assert_eq!(output.status.success(), problems.is_empty(), "{document}");
+        problems
+    };
+    let shown = home.json(&["image", "show", "copy"]);
+    let beside = PathBuf::from(shown["referrers_path"].as_str().unwrap());
+    assert!(problems("copy").is_empty());
+    for descriptor in [&entry, &sbom, &empty] {
+        let digest = descriptor["digest"].as_str().unwrap();
+        let path = beside.join("blobs/sha256").join(digest.split(':').next_back().unwrap());
+        let bytes = std::fs::read(&path).unwrap();
+        // The images share the file.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, b"other").unwrap();
+        let found = problems("copy");
+        assert_eq!(found.len(), 1);
+        let expected = format!("{digest} of the referrers has the digest {}", banger::Digest::of(b"other"));
+        assert_eq!(found[0], expected);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(problems("copy"), [format!("{digest} of the referrers is missing")]);
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert_eq!((problems("copy"), problems("app")), (Vec::new(), Vec::new()));
     home.run(["image", "rm", "app", "copy"]);
     assert_eq!(home.leftovers(), Vec::<String>::new());
 }

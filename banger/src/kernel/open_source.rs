@@ -9,7 +9,7 @@ use banger_tree::Cancellation;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::kernel_store::KernelStore;
-use super::source::{KernelSourceName, address_without_digest};
+use super::source::{KernelSourceName, address_without_digest, source_without_signature};
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
@@ -77,6 +77,9 @@ impl OpenSource {
 
 impl SourceOpener<'_> {
     pub(super) fn open(&self, source: &KernelSourceName) -> Result<OpenSource, Error> {
+        if self.pull.trust.is_some() && !matches!(source, KernelSourceName::Reference(_)) {
+            return Err(source_without_signature(source).into());
+        }
         Ok(match source {
             KernelSourceName::Host => OpenSource::Host,
             KernelSourceName::Files(files) => OpenSource::Files(files.clone()),

@@ -102,3 +102,10 @@ pub(super) fn address_without_digest(address: &WebFileAddress) -> ArgumentError 
     );
     ArgumentError::new(Setting("source"), address.to_string(), reason).with_advice(advice)
 }
+
+/// Returns the error of a source that nobody can have signed, where signatures are to be checked.
+pub(super) fn source_without_signature(source: &KernelSourceName) -> ArgumentError {
+    let reason = "only images and bundles of kernels have signatures";
+    let advice = Advice::with_setting("give the reference of one, or leave {setting} out", Setting("trust"));
+    ArgumentError::new(Setting("source"), source.to_string(), reason).with_advice(advice)
+}

@@ -125,7 +125,16 @@ class ConnectionOptions(TypedDict, total=False):
     """Longest time of all requests and downloads together."""
 
 
-class DownloadOptions(ConnectionOptions, total=False):
+class TrustOptions(TypedDict, total=False):
+    """Which images and kernels are pulled, by their signatures."""
+
+    verify_key: Sequence[HostPath]
+    """PEM files with public keys; an image is pulled only if one of them signed it. It excludes `policy`."""
+    policy: HostPath
+    """policy.json that decides which images are pulled. Default: no policy."""
+
+
+class DownloadOptions(ConnectionOptions, TrustOptions, total=False):
     """How an image or a kernel is downloaded."""
 
     platform: str
@@ -185,22 +194,13 @@ class LogoutOptions(TypedDict, total=False):
     """How long such a helper may take."""
 
 
-class TrustOptions(TypedDict, total=False):
-    """Which images are pulled, by their signatures."""
-
-    verify_key: Sequence[HostPath]
-    """PEM files with public keys; an image is pulled only if one of them signed it. It excludes `policy`."""
-    policy: HostPath
-    """policy.json that decides which images are pulled. Default: no policy."""
-    referrers: bool
-    """Fetch the SBOMs, attestations and signatures that refer to the image. Default: false."""
-
-
-class PullOptions(FileSystemOptions, DownloadOptions, TrustOptions, total=False):
+class PullOptions(FileSystemOptions, DownloadOptions, total=False):
     """Options of a pull."""
 
     name: str
     """Name of the managed image. Default: made from the reference."""
+    referrers: bool
+    """Fetch the SBOMs, attestations and signatures that refer to the image. Default: false."""
     init: str
     """Init of the guest: "auto", "image", "banger" or "install"."""
     inject: bool

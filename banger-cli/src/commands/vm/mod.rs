@@ -123,13 +123,19 @@ fn image(
     flag: &SignalFlag,
 ) -> Result<StoredImage, CommandError> {
     let (store, name) = (ImageStore::new(&dirs.state), arguments.image.as_str());
+    let trust = arguments.trust.policy()?;
     match store.open(name, flag.cancellation()) {
         Err(StoreError::NotFound { .. }) => {}
+        Ok(_) if trust.is_some() => {
+            let reason = "it is a managed image: signatures are checked when an image is pulled".to_owned();
+            return Err(CommandError::argument("IMAGE", name, reason));
+        }
         found => return Ok(found?),
     }
     let mut request = PullRequest::new(name.parse::<banger::Reference>()?);
     request.pull = registry::pull_options(&arguments.registry, registry::is_of_registry(&request.reference))?;
     request.pull.policy = arguments.policy.pull.into();
+    request.pull.trust = trust;
     request.source_date_epoch = banger::source_date_epoch()?;
     let pulled = banger::pull(&request, dirs, events, flag.cancellation())?;
     Ok(store.open(pulled.record.id.as_str(), flag.cancellation())?)
