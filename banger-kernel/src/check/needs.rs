@@ -35,12 +35,16 @@ pub(super) fn of(
     needs.push(need(&[KernelOption::yes("BINFMT_ELF")], Start, Error, "programs are ELF files"));
     needs.push(need(&[KernelOption::yes("PROC_FS")], Start, Error, "every init reads /proc"));
     needs.push(need(&[KernelOption::yes("SYSFS")], Start, Error, "every init reads /sys"));
-    needs.push(need(&[KernelOption::yes("TMPFS")], Start, Error, "/run is a tmpfs"));
     needs.push(need(&[KernelOption::driver("UNIX", "unix")], Later, Error, "programs talk by Unix sockets"));
-    needs.push(console(architecture, request.vmm));
     if contract == Some(BootContract::Systemd) {
         needs.extend(Profile::Systemd.needs());
     }
+    for profile in &request.profiles {
+        needs.extend(profile.needs());
+    }
+    needs.push(console(architecture, request.vmm));
+    // Without it the kernel has a tmpfs that takes no options.
+    needs.push(need(&[KernelOption::yes("TMPFS")], Start, Warning, "/run is a tmpfs"));
     let vsock = KernelOption::driver("VIRTIO_VSOCKETS", "vmw_vsock_virtio_transport");
     needs.push(need(&[vsock], Later, Warning, "the host reaches the agent by vsock"));
     needs.push(need(
@@ -55,9 +59,6 @@ pub(super) fn of(
         Warning,
         "random numbers are there early",
     ));
-    for profile in &request.profiles {
-        needs.extend(profile.needs());
-    }
     // Several uses need the same.
     let mut seen = BTreeSet::new();
     needs.retain(|need| seen.insert(need.names()));

@@ -46,8 +46,8 @@ impl Profile {
             Self::Systemd => {
                 let rows = SYSTEMD.iter();
                 return rows
-                    .map(|(name, purpose)| {
-                        need(&[KernelOption::yes(name)], Time::Start, Outcome::Error, purpose)
+                    .map(|(name, missing, purpose)| {
+                        need(&[KernelOption::yes(name)], Time::Start, *missing, purpose)
                     })
                     .collect();
             }
@@ -77,16 +77,17 @@ impl FromStr for Profile {
     }
 }
 
-/// Options that systemd stops without (its README, "REQUIREMENTS").
-const SYSTEMD: [(&str, &str); 8] = [
-    ("CGROUPS", "systemd keeps services in control groups"),
-    ("INOTIFY_USER", "systemd watches files"),
-    ("SIGNALFD", "systemd receives signals by file descriptors"),
-    ("TIMERFD", "systemd has timers"),
-    ("EPOLL", "systemd waits for events"),
-    ("NET", "systemd talks by sockets"),
-    ("FHANDLE", "udev follows mounts"),
-    ("EVENTFD", "systemd waits for events"),
+/// Options that systemd wants (its README, "REQUIREMENTS"). It stops without most of them.
+const SYSTEMD: [(&str, Outcome, &str); 9] = [
+    ("CGROUPS", Outcome::Error, "systemd keeps services in control groups"),
+    ("INOTIFY_USER", Outcome::Error, "systemd watches files"),
+    ("SIGNALFD", Outcome::Error, "systemd receives signals by file descriptors"),
+    ("TIMERFD", Outcome::Error, "systemd has timers"),
+    ("EPOLL", Outcome::Error, "systemd waits for events"),
+    ("NET", Outcome::Error, "systemd talks by sockets"),
+    ("FHANDLE", Outcome::Warning, "udev follows mounts"),
+    ("EVENTFD", Outcome::Error, "systemd waits for events"),
+    ("TMPFS", Outcome::Error, "systemd mounts file systems of its own"),
 ];
 
 /// An option and its module, empty if it cannot be one.

@@ -298,14 +298,23 @@ fn rows() {
         (
             "systemd to come",
             {
-                let mut c = good().options("FHANDLE").contract(BootContract::Banger);
+                let mut c = good().options("EPOLL").contract(BootContract::Banger);
                 c.request.profiles = vec![Profile::Systemd];
                 c
             },
-            "error FHANDLE",
+            "error EPOLL",
         ),
         ("no devtmpfs", good().options("DEVTMPFS"), "error DEVTMPFS"),
-        ("no tmpfs", good().options("TMPFS"), "error TMPFS"),
+        ("no tmpfs for systemd", good().options("TMPFS"), "error TMPFS"),
+        (
+            "no tmpfs, no systemd",
+            {
+                let mut c = good().options("TMPFS").contract(BootContract::Banger);
+                c.request.profiles.clear();
+                c
+            },
+            "warning TMPFS",
+        ),
         ("no Unix sockets", good().options("UNIX"), "error UNIX"),
         ("no ELF", good().options("BINFMT_ELF"), "error BINFMT_ELF"),
         ("no serial console", good().options("SERIAL_8250_CONSOLE"), "warning SERIAL_8250_CONSOLE"),
@@ -329,7 +338,7 @@ fn rows() {
             },
             "",
         ),
-        ("systemd without fhandle", good().options("FHANDLE"), "error FHANDLE"),
+        ("systemd without fhandle", good().options("FHANDLE"), "warning FHANDLE"),
         ("openrc without fhandle", good().options("FHANDLE").contract(BootContract::Openrc), ""),
         ("no vsock", good().options("VIRTIO_VSOCKETS"), "warning VIRTIO_VSOCKETS"),
         (

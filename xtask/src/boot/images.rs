@@ -60,12 +60,13 @@ pub(crate) fn write_static_program(dir: &Path, config: Value) -> anyhow::Result<
     Ok(())
 }
 
-/// Nothing but one program for processors of 32 bits, `/program`, which prints `line` and ends: a layout in `dir`.
+/// Nothing but one program for processors of 32 bits, the init, which prints `line` and ends: a layout in `dir`.
 pub(crate) fn write_program_of_32_bits(dir: &Path, line: &str) {
-    let layer = LayerBuilder::new().entry(Entry::file("program", elf_of_32_bits(line)).mode(0o755));
-    let config = json!({"Entrypoint": ["/program"]});
-    let image =
-        ImageBuilder::new().platform("linux", "386", None).config("config", config).layer(layer.finish());
+    let program = Entry::file("sbin/init", elf_of_32_bits(line)).mode(0o755);
+    let layer =
+        ["dev", "proc", "sys", "run", "sbin"].into_iter().fold(LayerBuilder::new(), LayerBuilder::dir);
+    let layer = layer.entry(program).finish();
+    let image = ImageBuilder::new().platform("linux", "386", None).layer(layer);
     let mut layout = LayoutBuilder::new();
     layout.add_tagged(&image, TAG);
     layout.write(dir);
