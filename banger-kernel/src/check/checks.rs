@@ -19,12 +19,20 @@ pub fn check_kernel(
 ) -> Vec<Finding> {
     let mut findings =
         vec![architecture(kernel, facts, guest), format(kernel, request.vmm), init(guest, request)];
-    let modules_load = request.initrd && facts.has_modules();
+    let modules_load = reads_initrd(facts, request) && facts.has_modules();
     let needs = needs::of(kernel.architecture, guest.contract, request);
     findings.extend(needs.iter().map(|need| option(need, facts, guest, modules_load)));
     findings.extend(ext4::check(kernel, facts, guest, request));
     findings.push(modules(kernel, facts, guest));
     findings
+}
+
+/// Returns whether the kernel reads the initrd of the boot, as far as that is known.
+fn reads_initrd(facts: &KernelFacts, request: &CheckRequest) -> bool {
+    let has = |name| facts.presence(&KernelOption::yes(name)) != Presence::Absent;
+    request.initrd
+        && has("BLK_DEV_INITRD")
+        && request.initrd_compression.is_none_or(|compression| has(compression.option()))
 }
 
 fn architecture(kernel: &Kernel, facts: &KernelFacts, guest: &GuestFacts) -> Finding {

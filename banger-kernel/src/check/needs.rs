@@ -24,11 +24,12 @@ pub(super) fn of(
     let mut needs = root_disk(request);
     needs.push(need(&[KernelOption::driver("EXT4_FS", "ext4")], Root, Error, "the root file system is ext4"));
     if request.initrd {
+        // A kernel that cannot read it goes on with what it has built in.
         let option = KernelOption::yes("BLK_DEV_INITRD");
-        needs.push(need(&[option], Start, Error, "the kernel is started with an initrd"));
+        needs.push(need(&[option], Start, Warning, "the kernel is started with an initrd"));
         if let Some(compression) = request.initrd_compression {
             let option = KernelOption::yes(compression.option());
-            needs.push(need(&[option], Start, Error, "the initrd is compressed"));
+            needs.push(need(&[option], Start, Warning, "the initrd is compressed"));
         }
     }
     needs.push(need(&[KernelOption::yes("DEVTMPFS")], Start, Error, "devices are in /dev"));

@@ -86,7 +86,7 @@ const SYSTEMD: [(&str, Outcome, &str); 9] = [
     ("EPOLL", Outcome::Error, "systemd waits for events"),
     ("NET", Outcome::Error, "systemd talks by sockets"),
     ("FHANDLE", Outcome::Warning, "udev follows mounts"),
-    ("EVENTFD", Outcome::Error, "systemd waits for events"),
+    ("EVENTFD", Outcome::Warning, "systemd waits for events"),
     ("TMPFS", Outcome::Error, "systemd mounts file systems of its own"),
 ];
 

@@ -268,9 +268,23 @@ fn rows() {
             "error VIRTIO_MMIO_CMDLINE_DEVICES|ACPI|OF",
         ),
         ("no ext4", good().options("EXT4_FS"), "error EXT4_FS"),
-        ("no initrd support", good().options("BLK_DEV_INITRD"), "error BLK_DEV_INITRD"),
+        ("no initrd support", good().options("BLK_DEV_INITRD"), "warning BLK_DEV_INITRD"),
+        (
+            "drivers in an initrd that the kernel does not read",
+            good().options("BLK_DEV_INITRD VIRTIO_BLK=m").modules("virtio_blk").in_image(RELEASE),
+            "error VIRTIO_BLK, warning BLK_DEV_INITRD",
+        ),
+        (
+            "drivers in an initrd of an unknown compression",
+            good()
+                .options("VIRTIO_BLK=m")
+                .modules("virtio_blk")
+                .in_image(RELEASE)
+                .compressed(InitrdCompression::Zstd),
+            "error VIRTIO_BLK, warning RD_ZSTD",
+        ),
         ("no initrd support, no initrd", good().options("BLK_DEV_INITRD").without_initrd(), ""),
-        ("an initrd in zstd", good().compressed(InitrdCompression::Zstd), "error RD_ZSTD"),
+        ("an initrd in zstd", good().compressed(InitrdCompression::Zstd), "warning RD_ZSTD"),
         ("an initrd in gzip", good().compressed(InitrdCompression::Gzip), ""),
         ("programs of 32 bits", good().of_architecture("386"), ""),
         (
@@ -339,6 +353,7 @@ fn rows() {
             "",
         ),
         ("systemd without fhandle", good().options("FHANDLE"), "warning FHANDLE"),
+        ("systemd without eventfd", good().options("EVENTFD"), "warning EVENTFD"),
         ("openrc without fhandle", good().options("FHANDLE").contract(BootContract::Openrc), ""),
         ("no vsock", good().options("VIRTIO_VSOCKETS"), "warning VIRTIO_VSOCKETS"),
         (
