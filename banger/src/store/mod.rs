@@ -32,6 +32,7 @@ mod lookup;
 mod name;
 mod prune;
 mod record;
+mod referrer_check;
 mod referrers;
 mod staged_image;
 mod stored_kind;

@@ -15,7 +15,7 @@ use super::image_store::ImageStore;
 use super::lease::StoredImage;
 use super::name::ImageName;
 use super::record::ImageRecord;
-use super::referrers::referrer_problems;
+use super::referrer_check::referrer_problems;
 use crate::host_file::{open_directory, open_plain};
 use crate::id::ImageId;
 use crate::identity::uuid_of;
