@@ -148,6 +148,16 @@ fn prune_sweeps_what_killed_processes_left() {
     assert!(new.exists(), "somebody may be writing it");
 }
 
+/// Sets a flag, also when a failed assertion ends its scope: a thread that waits for the flag would keep the test
+/// from ending.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Whatever is pruned at whatever instant: the blobs of a pull stay until it ends.
 #[test]
 fn prune_never_takes_what_a_running_pull_uses() {
@@ -160,6 +170,7 @@ fn prune_never_takes_what_a_running_pull_uses() {
     let all = PruneOptions::default().with_all(true);
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let end = SetOnDrop(&ended);
         let pruned = scope.spawn(|| {
             let mut removed = 0;
             while !ended.load(Ordering::Relaxed) {
@@ -176,7 +187,7 @@ fn prune_never_takes_what_a_running_pull_uses() {
                 assert!(bench.cache.contains(&Digest::of(layer)), "round {round}: it is still in use");
             }
         }
-        ended.store(true, Ordering::Relaxed);
+        drop(end);
         assert!(pruned.join().unwrap() > 0, "nothing was pruned at all");
     });
     let damaged = bench.events().into_iter().filter(|event| matches!(event, PullEvent::CacheDamaged { .. }));

@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 
 use super::place::{self, Place, Purpose};
 use super::prune::items;
-use super::{BlobCache, SMALL_BLOB_MODE};
+use super::{BlobCache, SMALL_BLOB_MODE, is_at};
 use crate::digest::Digest;
 use crate::reference::RegistryReference;
 use crate::registry::error::PullError;
@@ -39,13 +39,18 @@ impl BlobCache {
     pub(super) fn forget_lost_tags(&self) -> Result<(), PullError> {
         for item in items(&self.root.join(TAGS))? {
             let Ok(item) = item else { continue };
+            // Others are tags that are being written.
+            if format!("sha256:{}", item.file_name()).parse::<Digest>().is_err() {
+                continue;
+            }
             let path = item.path();
             let Place::File(file) = place::open(path, Purpose::Read)? else { continue };
             let mut text = String::new();
-            let is_read = file.take(MAX_LEN).read_to_string(&mut text).is_ok();
+            let is_read = (&file).take(MAX_LEN).read_to_string(&mut text).is_ok();
             let digest = text.lines().nth(1).and_then(|line| line.parse::<Digest>().ok());
-            if !is_read || digest.is_none_or(|digest| !self.blob_path(&digest).exists()) {
-                // Another process may have been faster.
+            let is_lost = !is_read || digest.is_none_or(|digest| !self.blob_path(&digest).exists());
+            // A pull may have noted another manifest since.
+            if is_lost && is_at(&file, path) {
                 let _gone = fs::remove_file(path);
             }
         }
@@ -113,13 +118,16 @@ mod tests {
         for (reference, digest) in references.iter().zip(&digests) {
             cache.note_tag(reference, digest).unwrap();
         }
-        fs::write(cache.root.join(TAGS).join("other"), "nonsense").unwrap();
+        let (broken, begun) =
+            (cache.root.join(TAGS).join("0".repeat(64)), cache.root.join(TAGS).join(".begun"));
+        fs::write(&broken, "nonsense").unwrap();
+        fs::write(&begun, "").unwrap();
         cache.remove(&digests[0]).unwrap();
         cache.prune(&PruneOptions::default().with_dry_run(true)).unwrap();
         assert_eq!(tags(), digests.each_ref().map(|digest| Some(digest.clone())));
         cache.prune(&PruneOptions::default()).unwrap();
         assert_eq!(tags(), [None, Some(digests[1].clone())]);
-        assert!(!cache.root.join(TAGS).join("other").exists());
+        assert!(!broken.exists() && begun.exists());
         cache.prune(&PruneOptions::default().with_all(true)).unwrap();
         assert_eq!(tags(), [None, None]);
     }
