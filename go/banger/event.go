@@ -4,7 +4,9 @@ package banger
 import "C"
 
 import (
+	"context"
 	"runtime/cgo"
+	"unsafe"
 )
 
 // EventKind is what an event tells. Later versions may add kinds.
@@ -86,6 +88,26 @@ func (p *progress) start() (function C.banger_progress_fn, userData cgo.Handle, 
 			panic(p.value)
 		}
 	}
+}
+
+// run makes a call that tells its progress. free frees its result where the progress function panicked: nobody gets it.
+func (p *progress) run(
+	ctx context.Context, free func(),
+	call func(
+		function C.banger_progress_fn, user unsafe.Pointer, cancel *C.banger_cancel, failure **C.banger_error,
+	) C.int,
+) error {
+	function, userData, finish := p.start()
+	defer finish()
+	defer func() {
+		if p.panicked {
+			free()
+		}
+	}()
+	user := C.banger_go_handle(C.uintptr_t(userData))
+	return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
+		return call(function, user, cancel, failure)
+	})
 }
 
 //export bangerGoProgress

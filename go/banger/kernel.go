@@ -47,43 +47,6 @@ func (s *Store) PackKernels(ctx context.Context, wanted, dir string, given ...Op
 	})
 }
 
-type documentFunction func(
-	store *C.banger_store, text *C.char, options *C.banger_options, cancel *C.banger_cancel,
-	function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
-) C.int
-
-// documentTask makes a call that tells its progress, and returns its document. name is that of the argument.
-func (s *Store) documentTask(
-	ctx context.Context, name, argument string, given []Option, run documentFunction,
-) ([]byte, error) {
-	text, free, err := cText(name, argument)
-	if err != nil {
-		return nil, err
-	}
-	defer free()
-	var json *C.banger_string
-	err = withOptions(given, func(options *C.banger_options, tell *progress) error {
-		return s.handle.share(func(store *C.banger_store) error {
-			function, userData, finish := tell.start()
-			defer finish()
-			defer func() {
-				// Nobody gets it where the progress function panicked.
-				if tell.panicked {
-					C.banger_string_free(json)
-				}
-			}()
-			user := C.banger_go_handle(C.uintptr_t(userData))
-			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
-				return run(store, text, options, cancel, function, user, &json, failure)
-			})
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return takeBytes(json), nil
-}
-
 // ListKernels returns the document of `banger kernel list --json`: the kernels, and those that are damaged.
 func (s *Store) ListKernels() ([]byte, error) {
 	return s.document(func(store *C.banger_store, out **C.banger_string, failure **C.banger_error) C.int {

@@ -33,16 +33,9 @@ func (s *Store) MetadataOfImage(ctx context.Context, reference string, given ...
 	var metadata *C.banger_metadata
 	err = withOptions(given, func(options *C.banger_options, tell *progress) error {
 		return s.handle.share(func(store *C.banger_store) error {
-			function, userData, finish := tell.start()
-			defer finish()
-			defer func() {
-				// Nobody gets it where the progress function panicked.
-				if tell.panicked {
-					C.banger_metadata_free(metadata)
-				}
-			}()
-			user := C.banger_go_handle(C.uintptr_t(userData))
-			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
+			return tell.run(ctx, func() { C.banger_metadata_free(metadata) }, func(
+				function C.banger_progress_fn, user unsafe.Pointer, cancel *C.banger_cancel, failure **C.banger_error,
+			) C.int {
 				return C.banger_metadata_of_image(
 					store, text, options, cancel, function, user, &metadata, failure)
 			})

@@ -82,16 +82,9 @@ func (s *Store) makeImage(ctx context.Context, given []Option, make func(call im
 	var image *C.banger_image
 	err := withOptions(given, func(options *C.banger_options, tell *progress) error {
 		return s.handle.share(func(store *C.banger_store) error {
-			function, userData, finish := tell.start()
-			defer finish()
-			defer func() {
-				// Nobody gets it where the progress function panicked.
-				if tell.panicked {
-					C.banger_image_free(image)
-				}
-			}()
-			user := C.banger_go_handle(C.uintptr_t(userData))
-			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
+			return tell.run(ctx, func() { C.banger_image_free(image) }, func(
+				function C.banger_progress_fn, user unsafe.Pointer, cancel *C.banger_cancel, failure **C.banger_error,
+			) C.int {
 				return make(imageCall{store, options, cancel, function, user, &image, failure})
 			})
 		})
@@ -130,16 +123,9 @@ func Build(ctx context.Context, source, file string, given ...Option) ([]byte, e
 	defer freeFile()
 	var json *C.banger_string
 	err = withOptions(given, func(options *C.banger_options, tell *progress) error {
-		function, userData, finish := tell.start()
-		defer finish()
-		defer func() {
-			// Nobody gets it where the progress function panicked.
-			if tell.panicked {
-				C.banger_string_free(json)
-			}
-		}()
-		user := C.banger_go_handle(C.uintptr_t(userData))
-		return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
+		return tell.run(ctx, func() { C.banger_string_free(json) }, func(
+			function C.banger_progress_fn, user unsafe.Pointer, cancel *C.banger_cancel, failure **C.banger_error,
+		) C.int {
 			return C.banger_build(
 				sourcePath, filePath, options, cancel, function, user, &json, failure)
 		})

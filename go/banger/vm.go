@@ -72,18 +72,11 @@ func (s *Store) machine(
 	}
 	return withOptions(given, func(options *C.banger_options, tell *progress) error {
 		return s.handle.share(func(store *C.banger_store) error {
-			function, userData, finish := tell.start()
-			defer finish()
-			defer func() {
-				// Nobody gets it where the progress function panicked.
-				if tell.panicked {
-					free()
-				}
-			}()
-			made.store, made.options, made.progress = store, options, function
-			made.user = C.banger_go_handle(C.uintptr_t(userData))
-			return callContext(ctx, func(cancel *C.banger_cancel, failure **C.banger_error) C.int {
-				made.cancel, made.failure = cancel, failure
+			made.store, made.options = store, options
+			return tell.run(ctx, free, func(
+				function C.banger_progress_fn, user unsafe.Pointer, cancel *C.banger_cancel, failure **C.banger_error,
+			) C.int {
+				made.progress, made.user, made.cancel, made.failure = function, user, cancel, failure
 				return call(made)
 			})
 		})

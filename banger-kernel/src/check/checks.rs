@@ -29,10 +29,8 @@ pub fn check_kernel(
 
 /// Returns whether the kernel reads the initrd of the boot, as far as that is known.
 fn reads_initrd(facts: &KernelFacts, request: &CheckRequest) -> bool {
-    let has = |name| facts.presence(&KernelOption::yes(name)) != Presence::Absent;
-    request.initrd
-        && has("BLK_DEV_INITRD")
-        && request.initrd_compression.is_none_or(|compression| has(compression.option()))
+    let is_there = |option: &KernelOption| facts.presence(option) != Presence::Absent;
+    request.initrd && needs::of_initrd(request).iter().all(|need| need.options.iter().any(is_there))
 }
 
 fn architecture(kernel: &Kernel, facts: &KernelFacts, guest: &GuestFacts) -> Finding {

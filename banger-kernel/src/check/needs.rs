@@ -23,15 +23,7 @@ pub(super) fn of(
     use Time::{Later, Root, Start};
     let mut needs = root_disk(request);
     needs.push(need(&[KernelOption::driver("EXT4_FS", "ext4")], Root, Error, "the root file system is ext4"));
-    if request.initrd {
-        // A kernel that cannot read it goes on with what it has built in.
-        let option = KernelOption::yes("BLK_DEV_INITRD");
-        needs.push(need(&[option], Start, Warning, "the kernel is started with an initrd"));
-        if let Some(compression) = request.initrd_compression {
-            let option = KernelOption::yes(compression.option());
-            needs.push(need(&[option], Start, Warning, "the initrd is compressed"));
-        }
-    }
+    needs.extend(of_initrd(request));
     needs.push(need(&[KernelOption::yes("DEVTMPFS")], Start, Error, "devices are in /dev"));
     needs.push(need(&[KernelOption::yes("BINFMT_ELF")], Start, Error, "programs are ELF files"));
     needs.push(need(&[KernelOption::yes("PROC_FS")], Start, Error, "every init reads /proc"));
@@ -63,6 +55,21 @@ pub(super) fn of(
     // Several uses need the same.
     let mut seen = BTreeSet::new();
     needs.retain(|need| seen.insert(need.names()));
+    needs
+}
+
+/// Returns what a kernel needs to read the initrd of the boot. One that cannot read it goes on with what it has built in.
+pub(super) fn of_initrd(request: &CheckRequest) -> Vec<Need> {
+    let wanted = |name, purpose| need(&[KernelOption::yes(name)], Time::Start, Outcome::Warning, purpose);
+    if !request.initrd {
+        return Vec::new();
+    }
+    let mut needs = vec![wanted("BLK_DEV_INITRD", "the kernel is started with an initrd")];
+    needs.extend(
+        request
+            .initrd_compression
+            .map(|compression| wanted(compression.option(), "the initrd is compressed")),
+    );
     needs
 }
 

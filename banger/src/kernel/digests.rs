@@ -25,10 +25,8 @@ pub(crate) fn file_record(
     let failed = |source| StoreError::io("read", path, source);
     let file = open_plain_path(path).map_err(failed)?;
     let size_bytes = file.metadata().map_err(failed)?.len();
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    hash_file(&file, &mut hasher, cancellation).map_err(|stop| stop.named(path))?;
-    let file = path.file_name().unwrap_or_default().to_owned();
-    Ok(KernelFileRecord { file, size_bytes, digest: hasher.finish().to_string() })
+    let digest = digest_of(&file, path, Algorithm::Sha256, cancellation)?.to_string();
+    Ok(KernelFileRecord { file: path.file_name().unwrap_or_default().to_owned(), size_bytes, digest })
 }
 
 /// Returns the digest of the file `path`.
@@ -38,8 +36,18 @@ pub(crate) fn file_digest(
     cancellation: &Cancellation,
 ) -> Result<Digest, StoreError> {
     let file = open_plain_path(path).map_err(|source| StoreError::io("read", path, source))?;
+    digest_of(&file, path, algorithm, cancellation)
+}
+
+/// Returns the digest of the rest of an open file.
+fn digest_of(
+    file: &File,
+    path: &Utf8Path,
+    algorithm: Algorithm,
+    cancellation: &Cancellation,
+) -> Result<Digest, StoreError> {
     let mut hasher = Hasher::new(algorithm);
-    hash_file(&file, &mut hasher, cancellation).map_err(|stop| stop.named(path))?;
+    hash_file(file, &mut hasher, cancellation).map_err(|stop| stop.named(path))?;
     Ok(hasher.finish())
 }
 

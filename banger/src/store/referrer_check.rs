@@ -44,7 +44,7 @@ pub(super) fn referrer_problems(
     Ok(problems)
 }
 
-/// Returns what is wrong with a blob of the layout.
+/// Returns the fault of a blob of the layout; `None` if it is sound.
 fn blob_problem(
     layout: &Utf8Path,
     digest: &Digest,

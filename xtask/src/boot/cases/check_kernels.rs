@@ -355,7 +355,7 @@ fn import(bench: &Bench, name: &str) -> anyhow::Result<Kernel> {
     import_source(bench, name, &KernelSource::Files(&files))
 }
 
-/// Imports a kernel into a directory of its own.
+/// Imports a kernel into a new directory.
 fn import_source(bench: &Bench, name: &str, source: &KernelSource<'_>) -> anyhow::Result<Kernel> {
     let directory = bench.directory().join(format!("check-kernels-{name}.kernel"));
     if directory.exists() {
