@@ -79,7 +79,7 @@ pub use mount::{Access, Mounted};
 pub use package::{Codec, PackageBuilder, ar};
 pub use proxies::{ProxyKind, TestProxy};
 pub use reference::{ReferenceTree, reference_tree, umoci_unpack};
-pub use registry::{Registry, RegistryOptions};
+pub use registry::{Registry, RegistryOptions, make_self_signed};
 pub use scripted::{Answer, Asked, BodyLength, ScriptedServer, part_of};
 pub use scripted_agent::{AgentScript, ScriptedAgent};
 pub use seed::{property_config, seed};

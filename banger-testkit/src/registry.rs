@@ -21,6 +21,9 @@ pub struct RegistryOptions {
     /// With TLS: clients have to show a certificate by the same CA. One is `client.cert` with `client.key` beside
     /// [`Registry::ca_cert`].
     pub client_auth: bool,
+    /// With TLS: the certificate is signed by its own key and is that of an authority, as `openssl req -x509` makes it.
+    /// [`Registry::ca_cert`] is the certificate itself.
+    pub self_signed: bool,
     /// YAML appended to the configuration, for what the kit has no option for.
     pub extra_config: String,
 }
@@ -248,6 +251,11 @@ fn configuration(dir: &Path, options: &RegistryOptions) -> Result<String, Skip> 
     );
     if options.tls {
         make_certificates(dir, options.client_auth)?;
+        if options.self_signed {
+            make_self_signed(&dir.join("server.key"), &dir.join("server.crt"))?;
+            std::fs::copy(dir.join("server.crt"), dir.join("ca/ca.crt"))
+                .expect("the certificate can be copied");
+        }
         let clients = match options.client_auth {
             true => format!(", clientcas: [{shown}/ca/ca.crt]"),
             false => String::new(),
@@ -265,6 +273,19 @@ fn configuration(dir: &Path, options: &RegistryOptions) -> Result<String, Skip> 
     }
     config.push_str(&options.extra_config);
     Ok(config)
+}
+
+/// Makes a key and the certificate for `127.0.0.1` that it signed itself, as the certificate of an authority.
+///
+/// # Errors
+///
+/// A [`Skip`] when `openssl` is not installed.
+pub fn make_self_signed(key: &Path, certificate: &Path) -> Result<(), Skip> {
+    let mut command = tools::command("openssl")?;
+    let fixed = "req -x509 -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -newkey ec \
+                 -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    tools::run(command.args(fixed.split(' ')).arg("-keyout").arg(key).arg("-out").arg(certificate));
+    Ok(())
 }
 
 /// Makes `ca/ca.crt` and, signed by it, `server.crt` and `server.key`, with `client_auth` also a pair for clients.

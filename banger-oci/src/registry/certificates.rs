@@ -12,6 +12,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::registry::error::PullError;
 use crate::registry::options::PullOptions;
+use crate::registry::trusted_servers::TrustedServers;
 
 /// The certificates for one registry, as they are in their files.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -90,31 +91,37 @@ impl Certificates {
 
     /// Returns the configuration of TLS; with `insecure` it accepts any certificate.
     pub(crate) fn tls_config(&self, insecure: bool) -> Result<ClientConfig, PullError> {
-        let mut roots = RootCertStore::empty();
-        // Certificates of the system that do not parse are of no use to anybody.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        for file in &self.trusted {
-            for certificate in file.certificates()? {
-                roots.add(certificate).map_err(|error| unusable(&file.path, &error))?;
-            }
-        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .expect("ring supports the default protocol versions");
-        let builder = match insecure {
-            true => {
-                let any = Arc::new(AnyCertificate(provider));
-                builder.dangerous().with_custom_certificate_verifier(any)
-            }
-            false => builder.with_root_certificates(roots),
+        let verifier: Arc<dyn ServerCertVerifier> = match insecure {
+            true => Arc::new(AnyCertificate(Arc::clone(&provider))),
+            false => Arc::new(self.trusted_servers(&provider)?),
         };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("ring supports the default protocol versions")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
         let Some((certificate, key)) = &self.own else { return Ok(builder.with_no_client_auth()) };
         let private = PrivateKeyDer::from_pem_slice(&key.bytes)
             .map_err(|_| unusable(&key.path, &"it has no private key"))?;
         builder
             .with_client_auth_cert(certificate.certificates()?, private)
             .map_err(|error| unusable(&certificate.path, &error))
+    }
+
+    /// Returns the verifier of servers, which trusts the certificates of the system besides those of the files.
+    fn trusted_servers(&self, provider: &Arc<CryptoProvider>) -> Result<TrustedServers, PullError> {
+        let mut roots = RootCertStore::empty();
+        let mut trusted = rustls_native_certs::load_native_certs().certs;
+        // Certificates of the system that do not parse are of no use to anybody.
+        roots.add_parsable_certificates(trusted.iter().cloned());
+        for file in &self.trusted {
+            for certificate in file.certificates()? {
+                roots.add(certificate.clone()).map_err(|error| unusable(&file.path, &error))?;
+                trusted.push(certificate);
+            }
+        }
+        Ok(TrustedServers::new(roots, trusted, Arc::clone(provider)))
     }
 }
 

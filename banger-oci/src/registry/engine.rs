@@ -16,7 +16,8 @@ use crate::registry::threads::Threads;
 #[non_exhaustive]
 pub struct PullerOptions {
     /// Threads that make requests and downloads; up to four more run while these write to the disk or
-    /// look up names. Default: 2.
+    /// look up names. Default: one for two processors, at least 1 and at most 2, so that downloads leave
+    /// the processors to decompression.
     pub worker_threads: usize,
     /// Parallel downloads of all pulls together; each pull has its own limit, too. Default: 16.
     pub parallel_downloads: usize,
@@ -35,7 +36,7 @@ impl Default for PullerOptions {
     fn default() -> Self {
         let processors = available_parallelism().map_or(2, usize::from);
         Self {
-            worker_threads: 2,
+            worker_threads: (processors / 2).clamp(1, 2),
             parallel_downloads: 16,
             parallel_reads: processors.max(4),
             parallel_streams: processors.clamp(2, 16),

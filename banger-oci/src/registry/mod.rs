@@ -55,6 +55,7 @@ mod threads;
 mod trace;
 mod transfer;
 mod trust;
+mod trusted_servers;
 mod user_settings;
 mod wanted;
 mod web_file;

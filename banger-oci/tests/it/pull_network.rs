@@ -28,6 +28,22 @@ fn utf8(path: std::path::PathBuf) -> Utf8PathBuf {
 }
 
 #[test]
+fn a_registry_that_signed_its_own_certificate_is_trusted_by_it() {
+    let options = RegistryOptions { tls: true, self_signed: true, ..RegistryOptions::default() };
+    let registry = require!(Registry::start_with(options));
+    require!(push(&registry, &over_tls()));
+    for (trusted, expected) in [(registry.ca_cert().map(utf8), None), (None, Some("certificate"))] {
+        let mut bench = over_tls();
+        bench.options.ca_cert = trusted;
+        let outcome = bench.read(&registry.reference("app", "1"));
+        match expected {
+            None => drop(outcome.unwrap()),
+            Some(expected) => assert!(outcome.unwrap_err().to_string().contains(expected)),
+        }
+    }
+}
+
+#[test]
 fn client_certificates_come_from_options_and_directories() {
     let options = RegistryOptions { tls: true, client_auth: true, ..RegistryOptions::default() };
     let registry = require!(Registry::start_with(options));
