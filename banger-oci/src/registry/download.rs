@@ -136,15 +136,13 @@ pub(crate) struct FollowReader {
     generation: Option<u32>,
 }
 
-impl Read for FollowReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
+impl FollowReader {
+    /// Waits for bytes behind the position. Returns the file and their number; `None` at the end of the blob.
+    fn wait_for_bytes(&mut self) -> Result<Option<(Arc<LockedFile>, u64)>, PullError> {
         let mut state = self.download.state();
-        let (file, available) = loop {
+        loop {
             if let Some(Err(error)) = &state.outcome {
-                return Err(error.clone().into_io());
+                return Err(error.clone());
             }
             if self.generation.is_some_and(|generation| generation != state.generation) {
                 return Err(PullError::Mismatch {
@@ -153,27 +151,106 @@ impl Read for FollowReader {
                     reason: "what an interrupted download or another place had left was wrong and has been \
                              discarded; pull again"
                         .to_owned(),
-                }
-                .into_io());
+                });
             }
             if state.committed > self.position
                 && let Some(file) = &state.file
             {
-                break (Arc::clone(file), state.committed - self.position);
+                self.generation = Some(state.generation);
+                return Ok(Some((Arc::clone(file), state.committed - self.position)));
             }
             if state.outcome.is_some() {
-                return Ok(0);
+                return Ok(None);
             }
             state = self.download.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        };
-        self.generation = Some(state.generation);
-        drop(state);
-        let len = usize::try_from(available).unwrap_or(usize::MAX).min(buffer.len());
-        let count = file.read_at(&mut buffer[..len], self.position)?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.position += count as u64;
-        Ok(count)
+    }
+}
+
+impl Read for FollowReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let Some((file, available)) = self.wait_for_bytes().map_err(PullError::into_io)? else {
+                return Ok(0);
+            };
+            let len = usize::try_from(available).unwrap_or(usize::MAX).min(buffer.len());
+            let count = file.read_at(&mut buffer[..len], self.position)?;
+            if count > 0 {
+                self.position += count as u64;
+                return Ok(count);
+            }
+            // The bytes were wrong, and the file was emptied since they were looked for. The next look tells why.
+            if self.generation == Some(self.download.state().generation) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::digest::Digest;
+
+    /// A blob of `bytes` that are readable before its digest was checked.
+    fn partial(bytes: &[u8]) -> (Arc<Download>, Arc<LockedFile>) {
+        let descriptor = Descriptor {
+            media_type: String::new(),
+            digest: Digest::of(bytes),
+            size: bytes.len() as u64,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+            platform: None,
+            data: None,
+            artifact_type: None,
+        };
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+        let (file, download) = (Arc::new(LockedFile::of(file)), Download::new(descriptor));
+        download.attach(Arc::clone(&file), "blob".into());
+        download.commit(bytes.len() as u64);
+        (download, file)
+    }
+
+    #[test]
+    fn a_reader_whose_bytes_are_taken_back_says_so() {
+        for _ in 0..2000 {
+            let (download, file) = partial(&[7; 64]);
+            let mut reader = download.reader();
+            reader.read_exact(&mut [0; 8]).unwrap();
+            let start = Barrier::new(2);
+            let outcome = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    download.roll_back(0);
+                    file.set_len(0).unwrap();
+                });
+                start.wait();
+                reader.read(&mut [0; 8])
+            });
+            match outcome {
+                Ok(count) => assert_eq!(count, 8),
+                Err(error) => {
+                    assert!(
+                        matches!(PullError::from_io(&error), Some(PullError::Mismatch { .. })),
+                        "{error}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_cut_is_no_whole_blob() {
+        let (download, file) = partial(&[7; 64]);
+        file.set_len(0).unwrap();
+        let error = download.reader().read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }
