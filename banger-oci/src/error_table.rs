@@ -215,6 +215,8 @@ fn errors_of_arguments() {
 }
 
 #[cfg(feature = "registry")]
+mod push;
+#[cfg(feature = "registry")]
 mod trust;
 
 #[cfg(feature = "registry")]

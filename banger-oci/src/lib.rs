@@ -41,11 +41,12 @@ pub use reference::{ImageDaemon, Reference, ReferenceError, RegistryReference, S
 
 #[cfg(feature = "registry")]
 pub use registry::{
-    ArchiveInput, BlobCache, BlobSource, CacheEntry, CacheVerification, ContainerConfig, Credential,
-    CredentialSource, DamagedBlob, Descriptor, EndpointFailure, FileBlobs, FittingImage, ImageConfig,
-    ImageManifest, InspectedImage, KeptLogin, Layer, LayerReader, LocalSources, Progress, ProxySettings,
-    PruneOptions, PruneReport, PublicKey, PullError, PullEvent, PullOptions, PullPhase, PullPolicy,
-    PullPolicyError, PulledArtifact, PulledImage, PulledReferrer, Puller, PullerOptions, ReadPermit,
-    RegistriesConfig, Removal, RemovedLogins, ResolvedLayer, RootfsConfig, SignaturePlace, TrustError,
-    TrustPolicy, VerifiedSignature, WebFile, WebFileAddress, check_own_directory, manifest, pull,
+    ArchiveInput, ArtifactBlobs, ArtifactToPush, BlobCache, BlobSource, CacheEntry, CacheVerification,
+    ContainerConfig, Credential, CredentialSource, DamagedBlob, Descriptor, EndpointFailure, FileBlobs,
+    FittingImage, ImageConfig, ImageManifest, InspectedImage, KeptLogin, Layer, LayerReader, LocalSources,
+    Progress, ProxySettings, PruneOptions, PruneReport, PublicKey, PullError, PullEvent, PullOptions,
+    PullPhase, PullPolicy, PullPolicyError, PulledArtifact, PulledImage, PulledReferrer, Puller,
+    PullerOptions, PushError, PushedArtifact, ReadPermit, RegistriesConfig, Removal, RemovedLogins,
+    ResolvedLayer, RootfsConfig, SignaturePlace, TrustError, TrustPolicy, VerifiedSignature, WebFile,
+    WebFileAddress, check_own_directory, manifest, pull,
 };

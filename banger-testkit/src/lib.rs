@@ -58,6 +58,7 @@ mod skip;
 mod sparse;
 pub mod tools;
 mod upload;
+mod upload_store;
 mod weather;
 
 pub use compare::{Entry as TreeEntry, Ignore, Snapshot, assert_same_tree, diff, diff_ignoring, snapshot};
@@ -85,4 +86,5 @@ pub use scripted_agent::{AgentScript, ScriptedAgent};
 pub use seed::{property_config, seed};
 pub use skip::Skip;
 pub use sparse::{SparseFile, SparseFormat};
+pub use upload_store::UploadStore;
 pub use weather::{Certificates, Fault, Forecast, Http2Fault, Weather, WeatherOptions};

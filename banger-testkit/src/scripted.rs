@@ -1,7 +1,7 @@
 //! A registry on a loopback port that answers as a test says, right or wrong.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Write as _};
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +18,10 @@ pub struct Asked {
     pub target: String,
     /// Its headers, by their names in lowercase.
     pub headers: BTreeMap<String, String>,
-    /// Its body.
+    /// Its body as text.
     pub body: String,
+    /// Its body as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Asked {
@@ -154,6 +156,8 @@ impl Answer {
 }
 
 type Script = dyn Fn(&Asked) -> Answer + Send + Sync;
+/// After how many bytes of its body a request is broken off; it has no body yet.
+type Breaks = dyn Fn(&Asked) -> Option<usize> + Send + Sync;
 
 /// A server of its own port, on 127.0.0.1, without TLS. Dropping it closes the port.
 pub struct ScriptedServer {
@@ -173,20 +177,32 @@ impl ScriptedServer {
     /// Answers as `script` says.
     #[must_use]
     pub fn start(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_breaking(script, |_| None)
+    }
+
+    /// Like [`start`](Self::start). Where `breaks` gives a number for the head of a request, the connection ends after
+    /// so many bytes of its body, without an answer.
+    #[must_use]
+    pub fn start_breaking(
+        script: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+        breaks: impl Fn(&Asked) -> Option<usize> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
         let port = listener.local_addr().expect("the listener has an address").port();
         let log = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
-        let script: Arc<Script> = Arc::new(script);
+        let (script, breaks): (Arc<Script>, Arc<Breaks>) = (Arc::new(script), Arc::new(breaks));
         let (all, ended) = (Arc::clone(&log), Arc::clone(&stop));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if ended.load(Ordering::Relaxed) {
                     return;
                 }
-                let (script, log) = (Arc::clone(&script), Arc::clone(&all));
+                let (script, breaks, log) = (Arc::clone(&script), Arc::clone(&breaks), Arc::clone(&all));
                 // Whoever goes away ends the conversation.
-                std::thread::spawn(move || drop(stream.and_then(|stream| serve(stream, &*script, &log))));
+                std::thread::spawn(move || {
+                    drop(stream.and_then(|stream| serve(stream, &*script, &*breaks, &log)));
+                });
             }
         });
         Self { port, log, stop }
@@ -266,7 +282,7 @@ pub fn part_of(bytes: &[u8], asked: &Asked) -> Answer {
     }
 }
 
-fn serve(mut stream: TcpStream, script: &Script, log: &Mutex<Vec<Asked>>) -> io::Result<()> {
+fn serve(mut stream: TcpStream, script: &Script, breaks: &Breaks, log: &Mutex<Vec<Asked>>) -> io::Result<()> {
     let mut first = [0];
     // The greeting of TLS: this server has none.
     if stream.peek(&mut first)? == 0 || first[0] == 0x16 {
@@ -275,7 +291,13 @@ fn serve(mut stream: TcpStream, script: &Script, log: &Mutex<Vec<Asked>>) -> io:
     // Head and body are two writes, and the second one shall not wait for an answer to the first.
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    while let Some(asked) = read_request(&mut reader)? {
+    while let Some(mut asked) = read_head(&mut reader)? {
+        if let Some(len) = breaks(&asked) {
+            let len = len.min(body_len(&asked));
+            io::copy(&mut (&mut reader).take(len as u64), &mut io::sink())?;
+            return stream.shutdown(Shutdown::Both);
+        }
+        read_body(&mut reader, &mut asked)?;
         log.lock().unwrap_or_else(PoisonError::into_inner).push(asked.clone());
         let answer = script(&asked);
         std::thread::sleep(answer.delay);
@@ -291,6 +313,25 @@ fn serve(mut stream: TcpStream, script: &Script, log: &Mutex<Vec<Asked>>) -> io:
 }
 
 pub(crate) fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Asked>> {
+    let mut asked = read_head(reader)?;
+    if let Some(asked) = &mut asked {
+        read_body(reader, asked)?;
+    }
+    Ok(asked)
+}
+
+fn body_len(asked: &Asked) -> usize {
+    asked.header("content-length").and_then(|len| len.parse().ok()).unwrap_or(0)
+}
+
+fn read_body(reader: &mut impl BufRead, asked: &mut Asked) -> io::Result<()> {
+    asked.bytes = vec![0; body_len(asked)];
+    reader.read_exact(&mut asked.bytes)?;
+    asked.body = String::from_utf8_lossy(&asked.bytes).into_owned();
+    Ok(())
+}
+
+fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Asked>> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let mut words = line.split_whitespace().map(str::to_owned);
@@ -306,9 +347,5 @@ pub(crate) fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Asked
         };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let len = headers.get("content-length").and_then(|len| len.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; len];
-    reader.read_exact(&mut body)?;
-    let body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Some(Asked { method, target, headers, body }))
+    Ok(Some(Asked { method, target, headers, body: String::new(), bytes: Vec::new() }))
 }

@@ -8,6 +8,7 @@ use url::Url;
 use crate::one_line::one_line;
 use crate::registry::error::PullError;
 use crate::registry::origin::host_of;
+use crate::registry::repository_use::RepositoryUse;
 
 /// Why an attempt came to nothing.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ pub(crate) fn is_certificate_error(error: &reqwest::Error) -> bool {
     chain(error).any(|cause| cause.contains("invalid peer certificate"))
 }
 
-pub(crate) fn classify(url: &Url, error: &reqwest::Error) -> FailedAttempt {
+pub(crate) fn classify(url: &Url, error: &reqwest::Error, repository_use: &RepositoryUse) -> FailedAttempt {
     let host = host_of(url);
     let reason = explain(error);
     if is_certificate_error(error) {
@@ -100,7 +101,10 @@ pub(crate) fn classify(url: &Url, error: &reqwest::Error) -> FailedAttempt {
         );
         return FailedAttempt::Final(PullError::Unreachable { host, reason, advice, is_transient: false });
     }
-    let kept = "what is in the cache can be pulled by digest (NAME@sha256:…) without it";
+    let kept = match repository_use {
+        RepositoryUse::Pull => "what is in the cache can be pulled by digest (NAME@sha256:…) without it",
+        RepositoryUse::Push { .. } => "the next push sends only what is not there yet",
+    };
     let causes: Vec<String> = chain(error).map(|cause| cause.to_ascii_lowercase()).collect();
     let says = |texts: &[&str]| causes.iter().any(|cause| texts.iter().any(|text| cause.contains(text)));
     let step = if says(&["dns error", "failed to lookup", "name or service not known"]) {

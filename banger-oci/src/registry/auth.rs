@@ -16,6 +16,7 @@ use crate::registry::error::PullError;
 use crate::registry::foreign_text::{error_detail, web_page_title};
 use crate::registry::http::{Http, Request, read_capped};
 use crate::registry::origin::{host_of, same_origin};
+use crate::registry::repository_use::RepositoryUse;
 
 mod account;
 mod account_file;
@@ -51,6 +52,7 @@ pub(crate) struct Auth {
     repository: String,
     source: CredentialSource,
     child_setup: ChildSetup,
+    repository_use: RepositoryUse,
     /// Whether the registry itself is spoken to over plain http.
     plain: bool,
     /// Whether the registry is one of the public internet.
@@ -115,12 +117,14 @@ impl Auth {
         reference: &RegistryReference,
         source: CredentialSource,
         child_setup: ChildSetup,
+        repository_use: RepositoryUse,
     ) -> Self {
         Self {
             registry: reference.registry().to_owned(),
             repository: reference.repository().to_owned(),
             source,
             child_setup,
+            repository_use,
             plain: false,
             public: None,
             challenge: None,
@@ -265,11 +269,7 @@ impl Auth {
             Challenge::Bearer { realm, service, scope } => {
                 self.plain = origin.scheme() == "http";
                 let url = self.check_realm(&realm, origin).await?;
-                let scope = scope.unwrap_or_else(|| match self.repository.as_str() {
-                    // A login asks for no repository.
-                    "" => String::new(),
-                    repository => format!("repository:{repository}:pull"),
-                });
+                let scope = self.repository_use.scope(&self.repository, scope);
                 let answer = self.token(http, &url, service.as_deref(), &scope, credential.as_ref()).await?;
                 let token = answer.token.filter(|token| !token.is_empty()).or(answer.access_token);
                 let token = token.filter(|token| !token.is_empty() && token.len() <= MAX_TOKEN_LEN);
@@ -422,7 +422,8 @@ mod tests {
     async fn b37_a_public_registry_cannot_name_a_private_realm() {
         let reference = "registry.example/r".parse().unwrap();
         let crate::Reference::Registry(reference) = reference else { panic!("a registry") };
-        let mut auth = Auth::new(&reference, CredentialSource::Anonymous, ChildSetup::default());
+        let mut auth =
+            Auth::new(&reference, CredentialSource::Anonymous, ChildSetup::default(), RepositoryUse::Pull);
         auth.public = Some(true);
         let origin = Url::parse("https://registry.example/").unwrap();
         for realm in ["https://169.254.169.254/token", "http://1.1.1.1/token", "file:///etc/passwd", "x"] {

@@ -43,17 +43,18 @@ impl Background {
 
     /// Makes a request, and waits for its end. The waiting is not the runtime's, which forbids it on
     /// threads of any runtime.
-    pub(crate) fn run<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static, E: From<PullError> + Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T, PullError>> + Send + 'static,
-    ) -> Result<T, PullError> {
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E> {
         let (sender, receiver) = sync_channel(1);
         self.threads.spawn(&self.tasks, async move {
             // The caller waits for it.
             let _received = sender.send(work.await);
         });
         receiver.recv().unwrap_or_else(|_| {
-            Err(PullError::Panicked { who: "a task of the pull", message: "no message".to_owned() })
+            let message = "no message".to_owned();
+            Err(PullError::Panicked { who: "a task of the pull", message }.into())
         })
     }
 

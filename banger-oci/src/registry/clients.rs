@@ -36,13 +36,16 @@ struct ClientSettings {
     stall_timeout: Duration,
 }
 
-/// Two clients for one server.
+/// The clients for one server.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientPair {
     /// HTTP/2 where the server offers it: all requests share a connection.
     pub(crate) shared: reqwest::Client,
     /// HTTP/1.1, a connection for each request at a time.
     pub(crate) separate: reqwest::Client,
+    /// The same for uploads. It waits for an answer as long as the upload moves on, which
+    /// [`UploadBody`](crate::registry::upload_body::UploadBody) watches.
+    pub(crate) uploads: reqwest::Client,
 }
 
 impl Clients {
@@ -81,8 +84,9 @@ impl ClientSettings {
             })
         };
         Ok(ClientPair {
-            shared: client(self.builder(offers_http2)?)?,
-            separate: client(self.builder(tls)?.http1_only())?,
+            shared: client(self.builder(offers_http2)?.read_timeout(self.stall_timeout))?,
+            separate: client(self.builder(tls.clone())?.http1_only().read_timeout(self.stall_timeout))?,
+            uploads: client(self.builder(tls)?.http1_only())?,
         })
     }
 
@@ -92,7 +96,6 @@ impl ClientSettings {
             .user_agent(concat!("banger/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
-            .read_timeout(self.stall_timeout)
             // The environment is not read.
             .no_proxy();
         for proxy in self.proxy.proxies()? {

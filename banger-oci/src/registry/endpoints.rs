@@ -111,6 +111,13 @@ impl Endpoints {
         EndpointSearch { endpoints: self, failures: Vec::new(), last: None }
     }
 
+    /// Hides the credentials that any place received in the texts of an error.
+    pub(crate) fn hide_in_texts(&self, mut texts: Vec<&mut String>) {
+        for registry in &self.registries {
+            registry.hide_in_texts(texts.iter_mut().map(|text| &mut **text).collect());
+        }
+    }
+
     /// Hides the credentials that any place received.
     pub(crate) fn shown(&self, error: PullError) -> PullError {
         self.registries.iter().fold(error, |error, registry| registry.shown(error))

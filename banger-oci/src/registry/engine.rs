@@ -88,6 +88,11 @@ impl Engine {
         })
     }
 
+    /// How many transfers may run at a time.
+    pub(crate) fn most_transfers(&self) -> usize {
+        permits(self.options.parallel_downloads)
+    }
+
     /// The threads of all pulls.
     pub(crate) fn threads(&self) -> Result<Arc<Threads>, PullError> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Events of a pull.
+//! Events of a pull or a push.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::platform::Platform;
 use crate::registry::stop::PullStop;
 
-/// Something that happened during a pull.
+/// Something that happened during a pull or a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PullEvent {
@@ -89,6 +89,45 @@ pub enum PullEvent {
         /// The blob.
         digest: Digest,
     },
+    /// A push begins: its manifest is known.
+    Pushing {
+        /// The target in its canonical form.
+        target: String,
+        /// The digest of the manifest.
+        digest: Digest,
+        /// The number of blobs; equal ones count once.
+        blobs: u64,
+        /// The size of these blobs.
+        total_bytes: u64,
+    },
+    /// A blob need not be sent: the target has it.
+    BlobPresent {
+        /// The blob.
+        digest: Digest,
+        /// Its size.
+        size_bytes: u64,
+        /// Whether the registry took it from another repository just now.
+        mounted: bool,
+    },
+    /// A blob is sent.
+    UploadStarted {
+        /// The blob.
+        digest: Digest,
+        /// Its size.
+        size_bytes: u64,
+    },
+    /// More of a blob was sent. After a failed attempt it begins again.
+    UploadBytes {
+        /// The blob.
+        digest: Digest,
+        /// The bytes so far.
+        sent_bytes: u64,
+    },
+    /// The target has the blob now.
+    UploadDone {
+        /// The blob.
+        digest: Digest,
+    },
 }
 
 /// A layer of an image that was found.
@@ -101,7 +140,7 @@ pub struct ResolvedLayer {
     pub size_bytes: u64,
 }
 
-/// The phase of a pull, for programs that show it in one line.
+/// The phase of a pull or a push, for programs that show it in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum PullPhase {
@@ -109,6 +148,8 @@ pub enum PullPhase {
     Resolving,
     /// It knows the image, and downloads its layers.
     Downloading,
+    /// It sends blobs to the target of a push.
+    Uploading,
 }
 
 impl PullEvent {
@@ -119,12 +160,17 @@ impl PullEvent {
             Self::Resolving { .. } => Some(PullPhase::Resolving),
             Self::Retry { .. } | Self::CacheDamaged { .. } | Self::EndpointSkipped { .. } => None,
             Self::EndpointChosen { .. } => Some(PullPhase::Resolving),
+            Self::Pushing { .. }
+            | Self::BlobPresent { .. }
+            | Self::UploadStarted { .. }
+            | Self::UploadBytes { .. }
+            | Self::UploadDone { .. } => Some(PullPhase::Uploading),
             _ => Some(PullPhase::Downloading),
         }
     }
 }
 
-/// The receiver of the events of a pull. Cloning it is cheap.
+/// The receiver of the events of a pull or a push. Cloning it is cheap.
 ///
 /// A handler that panics stops the pull, which ends in [`PullError::Panicked`](crate::PullError::Panicked)
 /// on whichever thread waits for it; the handler is not called again.

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use banger_tree::{Advice, Setting};
 use bytes::Bytes;
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Method, Response};
 use url::Url;
 
-use crate::one_line::one_line;
 use crate::registry::attempt::{Attempts, FailedAttempt, classify, explain};
 use crate::registry::cap::Cap;
 use crate::registry::clients::{ClientPair, Clients, Server};
@@ -19,6 +18,9 @@ use crate::registry::options::PullOptions;
 use crate::registry::origin::{host_of, same_origin};
 use crate::registry::rate::{MinRate, Pauses, RateLimit, RateMeter};
 use crate::registry::redirect::{redirect_target, retry_after};
+use crate::registry::repository_use::RepositoryUse;
+pub(crate) use crate::registry::request::Request;
+use crate::registry::request::RequestBody;
 use crate::registry::secrets::Secrets;
 use crate::registry::split::SplitRules;
 use crate::registry::stop::PullStop;
@@ -39,8 +41,10 @@ pub(crate) struct Http {
     pub(crate) progress: Progress,
     /// The credentials that were sent.
     pub(crate) secrets: Secrets,
-    rate: MinRate,
-    limit: RateLimit,
+    pub(crate) rate: MinRate,
+    pub(crate) limit: RateLimit,
+    pub(crate) stall_timeout: Duration,
+    repository_use: RepositoryUse,
     pub(crate) split: SplitRules,
     pauses: Pauses,
     attempts: u32,
@@ -52,76 +56,12 @@ pub(crate) struct Http {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoginHint(pub(crate) &'static str);
 
-/// A request that may be made several times.
-#[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    body: Option<String>,
-    /// The requested object, for messages.
-    pub(crate) what: String,
-    /// Whether the answer is a large blob.
-    pub(crate) is_large: bool,
-    /// The number of the attempt, from 1 on.
-    pub(crate) attempt: u32,
-}
-
 /// The next step after an answer.
 #[derive(Debug)]
 pub(crate) enum Step {
     Answer(Response),
     /// The same request at another address.
     Elsewhere(Url),
-}
-
-impl Request {
-    pub(crate) fn get(url: Url, what: String) -> Self {
-        Self {
-            method: Method::GET,
-            url,
-            headers: HeaderMap::new(),
-            body: None,
-            what,
-            is_large: false,
-            attempt: 1,
-        }
-    }
-
-    pub(crate) fn head(url: Url, what: String) -> Self {
-        Self { method: Method::HEAD, ..Self::get(url, what) }
-    }
-
-    pub(crate) fn post(url: Url, what: String, body: String) -> Self {
-        Self { method: Method::POST, body: Some(body), ..Self::get(url, what) }
-    }
-
-    /// The same request for the bytes of a large blob.
-    pub(crate) fn large(self) -> Self {
-        Self { is_large: true, ..self }
-    }
-
-    /// The same request, as the next attempt.
-    pub(crate) fn again(&self, attempts: &Attempts) -> Self {
-        Self { attempt: attempts.total.saturating_add(1), ..self.clone() }
-    }
-
-    /// The error for an answer with an unexpected status.
-    pub(crate) fn status_error(&self, status: StatusCode, detail: String) -> PullError {
-        PullError::Status {
-            host: host_of(&self.url),
-            status: status.as_u16(),
-            method: if self.method == Method::HEAD {
-                "HEAD"
-            } else if self.method == Method::POST {
-                "POST"
-            } else {
-                "GET"
-            },
-            path: one_line(self.url.path()),
-            detail,
-        }
-    }
 }
 
 impl Http {
@@ -145,6 +85,8 @@ impl Http {
             secrets,
             rate: MinRate::new(options),
             limit,
+            stall_timeout: options.stall_timeout,
+            repository_use: options.repository_use.clone(),
             split: SplitRules::new(options),
             pauses: Pauses::new(options.max_wait),
             attempts: options.attempts.max(1),
@@ -237,21 +179,26 @@ impl Http {
     ) -> Result<Response, FailedAttempt> {
         // A connection that many requests share may be silent for all of them: the next attempt has one of its own.
         let is_alone = request.is_large || request.attempt > 1;
-        let client = if is_alone { &self.clients.separate } else { &self.clients.shared };
+        let client = match (request.is_upload(), is_alone) {
+            (true, _) => &self.clients.uploads,
+            (false, true) => &self.clients.separate,
+            (false, false) => &self.clients.shared,
+        };
         let mut builder = client
             .request(request.method.clone(), url.clone())
             .headers(request.headers.clone())
             // Bytes have to arrive as they were hashed.
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(body) = &request.body {
-            builder = builder.body(body.clone());
-        }
         if let Some((name, value)) = header {
             builder = builder.header(name, value);
         }
         let trace = RequestTrace::start(request.method.as_str(), url, request.attempt);
-        let answer = self.stop.race(builder.send()).await?;
-        let mut response = answer.map_err(|error| classify(url, &error))?;
+        let answer = match &request.body {
+            None => self.stop.race(builder.send()).await?,
+            Some(RequestBody::Form(form)) => self.stop.race(builder.body(form.clone()).send()).await?,
+            Some(RequestBody::Upload(body)) => self.stop.race(body.send(self, url, builder)).await??,
+        };
+        let mut response = answer.map_err(|error| classify(url, &error, &self.repository_use))?;
         trace.answered(response.status().as_u16());
         response.extensions_mut().insert(trace);
         Ok(response)
@@ -271,7 +218,16 @@ impl Http {
             let location = response.headers().get(LOCATION);
             let location = location.and_then(|value| value.to_str().ok());
             let next = redirect_target(url, location, *redirects)?;
-            let is_secret = request.headers.contains_key(AUTHORIZATION) || request.body.is_some();
+            if request.is_upload() && !matches!(status.as_u16(), 307 | 308) {
+                return Err(FailedAttempt::Final(PullError::Redirect {
+                    host: host_of(url),
+                    target: host_of(&next),
+                    reason: format!("an upload does not follow the status {}", status.as_u16()),
+                }));
+            }
+            // The bytes of an upload are no secret of the login, which stays with its registry.
+            let is_form = matches!(request.body, Some(RequestBody::Form(_)));
+            let is_secret = request.headers.contains_key(AUTHORIZATION) || is_form;
             if is_secret && !same_origin(&next, url) {
                 // Only token requests carry a header or a form of their own, and those go
                 // nowhere else.
@@ -288,11 +244,7 @@ impl Http {
             return Ok(Step::Answer(response));
         }
         if is_transient_status(status.as_u16()) {
-            let after = retry_after(response.headers(), SystemTime::now());
-            let detail = self.detail(response).await;
-            let reason = format!("{} answered {}", host_of(url), status.as_u16());
-            let error = Request { url: url.clone(), ..request.clone() }.status_error(status, detail);
-            return Err(FailedAttempt::Transient { reason, after, error });
+            return Err(self.try_later(request, url, response).await);
         }
         if matches!(status.as_u16(), 401 | 403) {
             let host = host_of(url);
@@ -300,6 +252,16 @@ impl Http {
             return Err(FailedAttempt::Final(PullError::Unauthorized { host, detail }));
         }
         Ok(Step::Answer(response))
+    }
+
+    /// The failure of an answer whose status promises a later success.
+    pub(crate) async fn try_later(&self, request: &Request, url: &Url, response: Response) -> FailedAttempt {
+        let status = response.status();
+        let after = retry_after(response.headers(), SystemTime::now());
+        let detail = self.detail(response).await;
+        let reason = format!("{} answered {}", host_of(url), status.as_u16());
+        let error = Request { url: url.clone(), ..request.clone() }.status_error(status, detail);
+        FailedAttempt::Transient { reason, after, error }
     }
 
     /// The explanation in an error answer: as much of it as comes soon.

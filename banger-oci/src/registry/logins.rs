@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use crate::reference::RegistryReference;
 use crate::registry::auth::{Auth, CredentialSource};
 use crate::registry::options::PullOptions;
+use crate::registry::repository_use::RepositoryUse;
 use crate::registry::secrets::Secrets;
 
 /// Logins that are kept.
@@ -25,6 +26,8 @@ struct LoginKey {
     repository: String,
     plain_http: bool,
     credentials: CredentialSource,
+    /// A token for pulls is none for pushes.
+    repository_use: RepositoryUse,
 }
 
 /// A login to one repository.
@@ -63,6 +66,7 @@ impl Logins {
             repository: reference.repository().to_owned(),
             plain_http: options.plain_http,
             credentials: options.credentials.clone(),
+            repository_use: options.repository_use.clone(),
         };
         let mut logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         logins.retain(|(_, login)| !login.refused.load(Ordering::Acquire));
@@ -70,7 +74,12 @@ impl Logins {
             return Arc::clone(login);
         }
         let login = Arc::new(Login {
-            auth: Mutex::new(Auth::new(reference, key.credentials.clone(), options.child_setup)),
+            auth: Mutex::new(Auth::new(
+                reference,
+                key.credentials.clone(),
+                options.child_setup,
+                key.repository_use.clone(),
+            )),
             secrets: Secrets::default(),
             refused: AtomicBool::new(false),
             accepted: AtomicBool::new(false),

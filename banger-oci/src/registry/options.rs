@@ -14,6 +14,7 @@ use crate::registry::local_sources::LocalSources;
 use crate::registry::policy::PullPolicy;
 use crate::registry::proxy::ProxySettings;
 use crate::registry::registries::RegistriesConfig;
+use crate::registry::repository_use::RepositoryUse;
 use crate::registry::source::{ArchiveInput, BlobSource};
 use crate::registry::trust::TrustPolicy;
 use crate::registry::wanted::Wanted;
@@ -109,6 +110,8 @@ pub struct PullOptions {
     pub max_referrer_bytes: u64,
     /// The kind of content.
     pub(crate) wanted: Wanted,
+    /// What is done in the repository.
+    pub(crate) repository_use: RepositoryUse,
     /// Whether no layer is fetched.
     pub(crate) documents_only: bool,
 }
@@ -217,6 +220,7 @@ impl Default for PullOptions {
             max_referrers: 64,
             max_referrer_bytes: 32 << 20,
             wanted: Wanted::Image,
+            repository_use: RepositoryUse::Pull,
             documents_only: false,
         }
     }

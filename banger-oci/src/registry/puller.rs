@@ -16,6 +16,7 @@ use crate::registry::event::Progress;
 use crate::registry::inspect::{InspectedImage, inspect_image};
 use crate::registry::options::PullOptions;
 use crate::registry::pull::{PulledImage, find_image};
+use crate::registry::push::{ArtifactToPush, PushError, PushedArtifact, push_artifact};
 use crate::registry::stop::PullStop;
 use crate::registry::web_file::{WebFile, WebFileAddress, fetch_web_file};
 
@@ -144,6 +145,36 @@ impl Puller {
         cancellation: &Cancellation,
     ) -> Result<Option<PulledArtifact>, PullError> {
         find_artifact(&self.0, reference, artifact_type, cache, options, progress, cancellation)
+    }
+
+    /// Pushes an artifact: its blobs, then its manifest. Blobs that the target has are not sent again, so that a push
+    /// that failed goes on where it was.
+    ///
+    /// - A registry gets the tag of `target`, or the digest of the artifact. Mirrors of `options.registries` are not
+    ///   used, other locations are.
+    /// - The directory of an OCI layout is made if it is missing. An artifact of the same tag is replaced; others
+    ///   stay. A target without a tag has the tag `latest`.
+    /// - An OCI archive is a new file.
+    ///
+    /// Of `options`, those of connections, logins, attempts, times and rates count; at most `options.jobs` blobs are
+    /// made and sent at a time, and so many are in memory. `options.max_manifest_bytes` limits the manifest: a
+    /// registry need not take more than 4 MiB.
+    ///
+    /// Blocks the thread, as [`pull`](Self::pull) does. Calls `artifact`'s blobs on this and other threads, and
+    /// panics if they do.
+    ///
+    /// # Errors
+    ///
+    /// See [`PushError`].
+    pub fn push_artifact(
+        &self,
+        target: &Reference,
+        artifact: &ArtifactToPush<'_>,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<PushedArtifact, PushError> {
+        push_artifact(&self.0, target, artifact, options, progress, cancellation)
     }
 
     /// Downloads the file at `address` into the cache, unless it is there. Its bytes have the digest `digest`.

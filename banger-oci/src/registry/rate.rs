@@ -45,7 +45,7 @@ impl RateMeter {
         let needed = u128::from(self.rate.bytes_per_second) * self.waited.as_millis() / 1000;
         if u128::from(self.received) < needed {
             return Err(format!(
-                "{} bytes came in {:.1} s, at least {} a second are expected",
+                "{} bytes moved in {:.1} s, at least {} a second are expected",
                 self.received,
                 self.waited.as_secs_f64(),
                 self.rate.bytes_per_second

@@ -106,6 +106,11 @@ impl Registry {
         self.login.secrets.hide_in_error(error)
     }
 
+    /// Hides the sent credentials in the texts of an error.
+    pub(crate) fn hide_in_texts(&self, texts: Vec<&mut String>) {
+        self.login.secrets.hide_in_texts(texts);
+    }
+
     fn http(&self, options: &PullOptions) -> Result<Http, PullError> {
         let (progress, stop, secrets) =
             (self.progress.clone(), self.stop.clone(), self.login.secrets.clone());
@@ -149,7 +154,7 @@ impl Registry {
         }
     }
 
-    fn url(&self, origin: &Url, kind: &str, name: &str) -> Result<Url, PullError> {
+    pub(crate) fn url(&self, origin: &Url, kind: &str, name: &str) -> Result<Url, PullError> {
         join(origin, &format!("v2/{}/{kind}/{name}", self.reference.repository()))
     }
 
@@ -294,7 +299,7 @@ fn accept() -> HeaderValue {
 
 /// Returns the digest that a registry states, checked before use. An empty header, or one with an unknown
 /// algorithm, counts as missing.
-fn content_digest(headers: &HeaderMap) -> Result<Option<Digest>, PullError> {
+pub(crate) fn content_digest(headers: &HeaderMap) -> Result<Option<Digest>, PullError> {
     let Some(value) = headers.get(CONTENT_DIGEST) else {
         return Ok(None);
     };

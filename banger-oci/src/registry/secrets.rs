@@ -105,10 +105,15 @@ impl Secrets {
 
     /// The error as it may be shown: without secrets and not longer than anybody reads.
     pub(crate) fn hide_in_error(&self, mut error: PullError) -> PullError {
-        for text in error.foreign_texts() {
+        self.hide_in_texts(error.foreign_texts());
+        error
+    }
+
+    /// Changes the texts of an error to what may be shown.
+    pub(crate) fn hide_in_texts(&self, texts: Vec<&mut String>) {
+        for text in texts {
             *text = clip(self.hide(text));
         }
-        error
     }
 
     /// The event as it may be shown.

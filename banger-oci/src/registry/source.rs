@@ -41,8 +41,8 @@ pub(crate) use containers_storage::ContainersStorage;
 pub(crate) use daemon::{export, export_name};
 pub(crate) use docker_archive::DockerArchive;
 pub use file_blobs::FileBlobs;
-pub(crate) use layout::{ArchiveFiles, DirFiles, Layout};
-pub(crate) use names::names_of;
+pub(crate) use layout::{ArchiveFiles, DirFiles, Layout, LayoutFiles, blob_name, read_stored};
+pub(crate) use names::{REF_NAME, names_of};
 pub(crate) use no_image::NoImage;
 pub(crate) use remote::{Fetcher, Remote};
 

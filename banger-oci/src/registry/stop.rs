@@ -9,12 +9,14 @@ use tokio::sync::Notify;
 
 use crate::registry::error::PullError;
 
-/// Stops one pull with all its tasks. Clones share the state.
+/// Stops one pull or push with all its tasks. Clones share the state.
 #[derive(Clone, Debug)]
 pub(crate) struct PullStop {
     cancellation: Cancellation,
     /// The reason, if it was not the caller.
     reason: Arc<OnceLock<StopReason>>,
+    /// For messages.
+    is_push: bool,
 }
 
 #[derive(Debug)]
@@ -28,12 +30,21 @@ enum StopReason {
 impl PullStop {
     /// A stop that `cancellation` sets, and that does not set `cancellation`.
     pub(crate) fn new(cancellation: &Cancellation) -> Self {
-        Self { cancellation: cancellation.child(), reason: Arc::default() }
+        Self { cancellation: cancellation.child(), reason: Arc::default(), is_push: false }
+    }
+
+    /// The same for a push.
+    pub(crate) fn of_push(cancellation: &Cancellation) -> Self {
+        Self { is_push: true, ..Self::new(cancellation) }
     }
 
     /// A stop for a part of the pull: it is set with this one, and does not set this one.
     pub(crate) fn child(&self) -> Self {
-        Self { cancellation: self.cancellation.child(), reason: Arc::clone(&self.reason) }
+        Self {
+            cancellation: self.cancellation.child(),
+            reason: Arc::clone(&self.reason),
+            is_push: self.is_push,
+        }
     }
 
     /// Stops the pull.
@@ -87,15 +98,22 @@ impl PullStop {
     }
 
     fn error(&self) -> PullError {
+        let (work, handler) = match self.is_push {
+            false => ("pull", "the handler of the pull's events"),
+            true => ("push", "the handler of the push's events"),
+        };
         match self.reason.get() {
             None => PullError::Cancelled,
             Some(StopReason::Late(limit)) => PullError::TooSlow {
-                what: "the pull".to_owned(),
+                what: format!("the {work}"),
                 reason: format!("it is not done after {limit:?}; what has arrived is kept"),
-                advice: Advice::with_setting("pull again, or allow more by {setting}", Setting("max_time")),
+                advice: Advice::with_setting(
+                    format!("{work} again, or allow more by {{setting}}"),
+                    Setting("max_time"),
+                ),
             },
             Some(StopReason::Panicked(message)) => {
-                PullError::Panicked { who: "the handler of the pull's events", message: message.clone() }
+                PullError::Panicked { who: handler, message: message.clone() }
             }
         }
     }

@@ -63,5 +63,17 @@ mod pull_trust;
 #[cfg(feature = "registry")]
 mod pull_weather;
 #[cfg(feature = "registry")]
+mod push_docker_registry;
+#[cfg(feature = "registry")]
+mod push_errors;
+#[cfg(feature = "registry")]
+mod push_local;
+#[cfg(feature = "registry")]
+mod push_registry;
+#[cfg(feature = "registry")]
+mod push_support;
+#[cfg(feature = "registry")]
+mod push_weather;
+#[cfg(feature = "registry")]
 mod source_support;
 mod tarball;

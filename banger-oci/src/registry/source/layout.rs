@@ -181,7 +181,8 @@ pub(super) fn names_there_are(names: &BTreeSet<String>) -> String {
     }
 }
 
-fn blob_name(digest: &Digest) -> String {
+/// The name of a blob in a layout.
+pub(crate) fn blob_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
 }
 

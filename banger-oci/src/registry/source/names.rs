@@ -5,7 +5,7 @@ use crate::reference::{RegistryReference, Selector};
 use crate::registry::manifest::Descriptor;
 
 /// The annotation that holds the name, often only the tag, in an index.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation in which containerd and docker write the whole name.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
