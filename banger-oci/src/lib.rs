@@ -18,6 +18,7 @@
 //!
 //! Limits: `Limits` and `PullOptions` limit the cost of an image. Only images for Linux are supported.
 
+mod compress;
 pub mod decompress;
 pub mod digest;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod reference;
 mod registry;
 pub mod tar;
 
+pub use compress::{LayerCompression, LayerEncoder, WrittenLayer};
 pub use digest::Digest;
 pub use flatten::{
     FlattenError, FlattenEvent, FlattenOptions, Flattened, LayerName, LayerSource, Limits, TarLayer, flatten,

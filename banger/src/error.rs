@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::argument::ArgumentError;
 use crate::boot::BootError;
+use crate::commit::CommitError;
 use crate::dirs::DirsError;
 use crate::guest::GuestError;
 use crate::guest_binary::GuestBinaryError;
@@ -99,6 +100,9 @@ pub enum Error {
     /// An image could not be built from another one.
     #[error(transparent)]
     ImageBuild(#[from] ImageBuildError),
+    /// A disk did not become an image.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
     /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -117,7 +121,7 @@ impl Error {
     /// Returns a number that stays the same for this failure in all versions. 1xx references and pulls, 2xx
     /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
     /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels,
-    /// 11xx starting them, 12xx trust.
+    /// 11xx starting them, 12xx trust, 128x committed disks.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
@@ -210,6 +214,7 @@ impl Error {
             Self::Boot(error) => ask(error),
             Self::Vm(error) => ask(error),
             Self::ImageBuild(error) => ask(error),
+            Self::Commit(error) => ask(error),
             Self::Output(error) => ask(error),
             Self::Cancelled => own,
         }

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use banger_oci::{BlobCache, Progress, check_own_directory};
 use banger_tree::Cancellation;
 
+use camino::Utf8PathBuf;
+
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::EventHandler;
@@ -24,7 +26,7 @@ impl Fetch {
         cancellation: &Cancellation,
     ) -> Result<Self, Error> {
         check_own_directory(&dirs.cache)?;
-        let cache = BlobCache::open(dirs.cache.join("oci"))?;
+        let cache = BlobCache::open(blob_directory(dirs))?;
         let (events, cancellation) = (events.clone(), cancellation.clone());
         let translation = Mutex::new(PullEvents::default());
         let progress = Progress::new(move |event| {
@@ -35,4 +37,9 @@ impl Fetch {
         });
         Ok(Self { cache, progress })
     }
+}
+
+/// Returns the directory of the blobs of images.
+pub(crate) fn blob_directory(dirs: &Dirs) -> Utf8PathBuf {
+    dirs.cache.join("oci")
 }

@@ -40,6 +40,7 @@ mod backend;
 pub mod boot;
 mod build;
 mod calls;
+mod commit;
 mod dirs;
 mod discard_store;
 pub mod doctor;
@@ -67,6 +68,7 @@ mod lock;
 mod login_document;
 mod network_file;
 mod output;
+mod output_directory;
 mod output_fd;
 mod present;
 mod pull;
@@ -104,10 +106,10 @@ pub use banger_oci::tar::TarError;
 pub use banger_oci::{
     ArchiveInput, BlobCache, BlobSource, CacheEntry, CacheVerification, Credential, CredentialSource,
     DamagedBlob, Digest, EndpointFailure, FileBlobs, FittingImage, FlattenError, ImageDaemon, KeptLogin,
-    LayerName, Limits, LocalSources, Platform, PlatformError, Progress, ProxySettings, PruneOptions,
-    PruneReport, PublicKey, PullError, PullOptions, PullPolicy, PullPolicyError, Puller, PullerOptions,
-    Reference, ReferenceError, RegistriesConfig, RegistryReference, Removal, RemovedLogins, Selector,
-    SignaturePlace, TrustError, TrustPolicy, VerifiedSignature, WebFile, WebFileAddress,
+    LayerCompression, LayerName, Limits, LocalSources, Platform, PlatformError, Progress, ProxySettings,
+    PruneOptions, PruneReport, PublicKey, PullError, PullOptions, PullPolicy, PullPolicyError, Puller,
+    PullerOptions, Reference, ReferenceError, RegistriesConfig, RegistryReference, Removal, RemovedLogins,
+    Selector, SignaturePlace, TrustError, TrustPolicy, VerifiedSignature, WebFile, WebFileAddress,
 };
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ChildSetup, ContentError,
@@ -118,6 +120,10 @@ pub use banger_tree::{
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};
 pub use calls::{build_rootfs, image_metadata, inspect_image, pull, pull_to_fd, pull_to_file};
+pub use commit::{
+    CommitError, CommitRequest, CommitTarget, CommittedBlob, CommittedImage, CommittedLayer, ImageParts,
+    commit_image, commit_parts,
+};
 pub use dirs::{Dirs, DirsError};
 pub use document::{
     BlobDocument, CacheDocument, CacheVerificationDocument, ImageDocument, ImagePruneDocument,

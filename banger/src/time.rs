@@ -18,6 +18,17 @@ pub(crate) fn now() -> String {
     Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
 
+/// Returns a second since 1970 as RFC 3339.
+///
+/// # Errors
+/// It is before the year -9999 or after the year 9999.
+pub(crate) fn rfc3339(seconds: i64) -> Result<String, ArgumentError> {
+    Timestamp::from_second(seconds).map(|time| time.to_string()).map_err(|_| {
+        ArgumentError::new(Setting("created_seconds"), seconds.to_string(), "there is no such time")
+            .with_advice(Advice::new("give the seconds since 1970"))
+    })
+}
+
 /// Returns the value of the environment variable `SOURCE_DATE_EPOCH`, or `None` if it is not set.
 ///
 /// Nothing else in this crate reads the variable, except [`rootfs::timestamp`](crate::rootfs::timestamp): a program that

@@ -13,6 +13,8 @@ use super::warning::{WarningKind, shown};
 use super::whiteout::{AUFS_LINKS, Meaning, hidden_by_long_name};
 use crate::tar::{Data, TarEntry, TarEntryKind, TarReader};
 
+/// The label of the machine that built a layer. Layers are read without it: the guest has its own policy.
+pub const SELINUX_XATTR: &[u8] = b"security.selinux";
 /// Memory of one extended attribute besides its name and value: its place in a map, two allocations.
 const XATTR_MEMORY_BYTES: u64 = 128;
 
@@ -271,8 +273,7 @@ impl Applier<'_> {
         let mut xattrs = std::mem::take(&mut entry.xattrs);
         let names: Vec<Vec<u8>> = xattrs.iter().map(|(name, _)| name.to_vec()).collect();
         for name in names {
-            if name == b"security.selinux" {
-                // The label of the machine that built the layer; the guest has its own policy.
+            if name == SELINUX_XATTR {
                 xattrs.remove(&name);
             } else if !is_storable_xattr(&name) {
                 xattrs.remove(&name);

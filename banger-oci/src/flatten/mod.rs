@@ -28,7 +28,7 @@ use std::io::BufRead as _;
 
 use banger_tree::{Budget, ContentStore, Cost, LayerIndex, Tree};
 
-pub use apply::is_storable_xattr;
+pub use apply::{SELINUX_XATTR, is_storable_xattr};
 pub use error::{EntryError, FlattenError};
 pub use event::FlattenEvent;
 pub use name::LayerName;

@@ -1,4 +1,4 @@
-//! A strict reader of tar archives: v7, ustar, pax, GNU and star headers.
+//! A strict reader of tar archives: v7, ustar, pax, GNU and star headers; and a writer, of ustar and pax.
 //!
 //! The meaning of a layer must not depend on its reader. Where readers are known to disagree, the text of the
 //! format decides, or banger returns an error. Examples are numbers that do not parse, repeated or dangling
@@ -26,9 +26,13 @@ mod pax;
 mod reader;
 mod sparse;
 mod sparse_map;
+mod ustar;
+mod writer;
 
 pub use entry::{TarEntry, TarEntryKind};
 pub use error::TarError;
 pub(crate) use header::is_header;
 pub use limits::TarLimits;
 pub use reader::{Data, TarReader};
+pub use sparse::Extent;
+pub use writer::TarWriter;

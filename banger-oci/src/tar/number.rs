@@ -92,6 +92,21 @@ pub(super) fn pax_time(text: &[u8]) -> Option<Timestamp> {
     })
 }
 
+/// Returns the text of a time for a pax record: the reverse of [`pax_time`].
+pub(super) fn pax_time_text(time: Timestamp) -> String {
+    let Timestamp { seconds, nanoseconds } = time;
+    if nanoseconds == 0 {
+        return seconds.to_string();
+    }
+    // Seconds are rounded down: half a second before second -1 is second -2 and half a second.
+    let (sign, whole, fraction) = match seconds {
+        0.. => ("", seconds.unsigned_abs(), nanoseconds),
+        _ => ("-", seconds.unsigned_abs() - 1, 1_000_000_000 - nanoseconds),
+    };
+    let digits = format!("{fraction:09}");
+    format!("{sign}{whole}.{}", digits.trim_end_matches('0'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +168,14 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(pax_time(text.as_bytes()), want, "{text}");
+        }
+        for (text, time) in [
+            ("0", at(0, 0)),
+            ("-1.5", at(-2, 500_000_000)),
+            ("-0.000000001", at(-1, 999_999_999)),
+            ("1.5", at(1, 500_000_000)),
+        ] {
+            assert_eq!(time.map(pax_time_text).as_deref(), Some(text));
         }
     }
 }

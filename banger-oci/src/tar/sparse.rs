@@ -2,11 +2,11 @@
 
 /// One piece of a file that is in the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Extent {
+pub struct Extent {
     /// Its position in the file.
-    pub(super) offset: u64,
-    /// How long it is.
-    pub(super) length: u64,
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
 }
 
 /// Checks that the pieces are in order, inside the file, and make up `data_bytes` together.

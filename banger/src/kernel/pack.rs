@@ -1,10 +1,7 @@
 //! Packs kernels of the store as a bundle.
 
-use std::fs;
-use std::io;
-
 use banger_kernel::{BundleFacts, BundledKernel, KernelArchitecture, is_bundle_tag, write_bundle};
-use banger_tree::{Advice, Cancellation, HostPlace, Setting};
+use banger_tree::{Advice, Cancellation, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
@@ -14,12 +11,14 @@ use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
-use crate::host_file::parent_of;
 use crate::output::{OutputError, staging_beside};
+use crate::output_directory::new_directory_place;
 use crate::staging::sync_tree;
 use crate::store::ImageName;
 
 const DEFAULT_TAG: &str = "latest";
+/// The setting of the output.
+const LAYOUT: Setting = Setting("layout");
 /// Longest licence, address or commit.
 const MAX_FACT: usize = 1024;
 
@@ -126,7 +125,7 @@ fn run(
     cancellation: &Cancellation,
 ) -> Result<PackedKernels, Error> {
     check_request(request)?;
-    let place = check_output(output)?;
+    let place = new_directory_place(output, LAYOUT)?;
     let store = KernelStore::new(&dirs.state);
     let opened = request.kernels.iter().map(|wanted| store.open(wanted, cancellation));
     let opened: Vec<StoredKernel> = opened.collect::<Result<_, _>>()?;
@@ -218,28 +217,4 @@ fn check_architectures(kernels: &[StoredKernel]) -> Result<(), ArgumentError> {
         }
     }
     Ok(())
-}
-
-/// Returns the place of the new directory. Fails if the directory has files, or is something else.
-fn check_output(output: &Utf8Path) -> Result<Utf8PathBuf, Error> {
-    HostPlace::check_path(output.as_std_path()).map_err(OutputError::new_file(output))?;
-    let bad = |reason: &str| {
-        let advice = Advice::new("choose another directory, or remove it first");
-        Err(ArgumentError::new(Setting("layout"), output.to_string(), reason).with_advice(advice).into())
-    };
-    let Some(name) = output.file_name() else { return bad("it ends without a name") };
-    let (parent, failed) = (parent_of(output), OutputError::io("create", output));
-    match fs::symlink_metadata(output) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::metadata(&parent).map_err(failed)?;
-        }
-        Err(error) => return Err(failed(error).into()),
-        Ok(metadata) if !metadata.is_dir() => return bad("it exists already, and is not a directory"),
-        Ok(_) => {
-            if fs::read_dir(output).map_err(OutputError::io("read", output))?.next().is_some() {
-                return bad("the directory is not empty");
-            }
-        }
-    }
-    Ok(parent.join(name))
 }

@@ -298,11 +298,11 @@ impl<'a> Edit<'a> {
 /// Directories that a walk has visited. In a damaged image a directory may be in several directories, and the
 /// walk would never end.
 #[derive(Debug, Default)]
-pub(super) struct WalkedDirs(BTreeSet<u64>);
+pub(crate) struct WalkedDirs(BTreeSet<u64>);
 
 impl WalkedDirs {
     /// Takes the directory with this inode into account.
-    pub(super) fn enter(&mut self, inode: u64, path: &GuestPath) -> Result<(), EditError> {
+    pub(crate) fn enter(&mut self, inode: u64, path: &GuestPath) -> Result<(), EditError> {
         match self.0.insert(inode) {
             true => Ok(()),
             false => Err(EditError::DirectoryTwice { path: path.clone() }),

@@ -32,6 +32,8 @@ mod owner;
 mod patient;
 mod put;
 mod removal;
+mod sparse_map;
+pub(crate) mod tar;
 mod whole_file;
 mod xattr;
 
@@ -45,6 +47,7 @@ pub use banger_tree::{
 };
 use camino::Utf8Path;
 pub use document::FileDocument;
+pub(crate) use edit::WalkedDirs;
 pub use edit::{Destination, Edit, Operand};
 pub use error::{EditAdvice, EditError};
 pub use look::{CopyError, Listing, RootfsEntry, View, time_text};
@@ -57,6 +60,7 @@ pub use patient::{PatientReader, PatientWriter};
 pub use put::{Put, PutSource};
 pub use removal::Remove;
 use serde::Serialize;
+pub use tar::{TarReport, write_tar};
 pub use whole_file::{read_up_to, write_over};
 pub use xattr::{remove_xattr, set_xattr, xattr};
 

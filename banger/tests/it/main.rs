@@ -3,6 +3,8 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod commit;
+mod commit_edits;
 mod doctor;
 mod guest;
 mod guest_binary;

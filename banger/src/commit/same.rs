@@ -1,0 +1,81 @@
+//! Whether two files are the same.
+
+use banger_tree::{Cancellation, FileType, GuestPath, Rootfs, RootfsError, Stat};
+
+use super::diff::DiffFailure;
+use crate::rootfs::EditError;
+use crate::rootfs::tar::{layer_xattrs, read_full, stat};
+
+/// Bytes of each file that are compared at a time.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A base, and the disk that it became.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<'a> {
+    pub(super) base: &'a dyn Rootfs,
+    pub(super) disk: &'a dyn Rootfs,
+    pub(super) cancellation: &'a Cancellation,
+}
+
+impl Pair<'_> {
+    pub(super) fn base_stat(&self, path: &GuestPath) -> Result<Stat, DiffFailure> {
+        stat(self.base, path, self.cancellation).map_err(DiffFailure::Base)
+    }
+
+    pub(super) fn disk_stat(&self, path: &GuestPath) -> Result<Stat, DiffFailure> {
+        stat(self.disk, path, self.cancellation).map_err(DiffFailure::Disk)
+    }
+
+    /// Returns whether both have the same at `path`: type, attributes, and bytes or target or device. The number of
+    /// hard links does not count, and neither does the content of a directory.
+    pub(super) fn is_same(&self, path: &GuestPath, base: &Stat, disk: &Stat) -> Result<bool, DiffFailure> {
+        let is_alike = base.file_type == disk.file_type
+            && base.size_bytes == disk.size_bytes
+            && base.device == disk.device
+            && has_same_attributes(base, disk);
+        if !is_alike {
+            return Ok(false);
+        }
+        match disk.file_type {
+            FileType::Regular => self.has_same_bytes(path, disk.size_bytes),
+            FileType::Symlink => {
+                let target = |rootfs: &dyn Rootfs| rootfs.read_link(path);
+                let base = target(self.base).map_err(|error| DiffFailure::Base(error.into()))?;
+                let disk = target(self.disk).map_err(|error| DiffFailure::Disk(error.into()))?;
+                Ok(base == disk)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn has_same_bytes(&self, path: &GuestPath, size_bytes: u64) -> Result<bool, DiffFailure> {
+        let longest = usize::try_from(size_bytes).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        let (mut base, mut disk) = (vec![0; longest], vec![0; longest]);
+        let mut offset = 0;
+        while offset < size_bytes {
+            if self.cancellation.is_cancelled() {
+                return Err(DiffFailure::Disk(EditError::Cancelled));
+            }
+            let length = usize::try_from(size_bytes - offset).unwrap_or(usize::MAX).min(longest);
+            read_full(self.base, path, offset, &mut base[..length]).map_err(DiffFailure::Base)?;
+            read_full(self.disk, path, offset, &mut disk[..length]).map_err(DiffFailure::Disk)?;
+            if base[..length] != disk[..length] {
+                return Ok(false);
+            }
+            offset += length as u64;
+        }
+        Ok(true)
+    }
+}
+
+/// Returns whether a layer would have the same attributes of both.
+pub(super) fn has_same_attributes(base: &Stat, disk: &Stat) -> bool {
+    let (base, disk) = (&base.attributes, &disk.attributes);
+    (base.mode, base.uid, base.gid, base.mtime) == (disk.mode, disk.uid, disk.gid, disk.mtime)
+        && layer_xattrs(&base.xattrs).eq(layer_xattrs(&disk.xattrs))
+}
+
+/// Returns the failure of a path that is too long.
+pub(super) fn too_long(error: banger_tree::PathError) -> DiffFailure {
+    DiffFailure::Disk(RootfsError::from(error).into())
+}
