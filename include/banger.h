@@ -820,6 +820,10 @@ typedef enum banger_option {
      */
     BANGER_OPT_REFERRERS = 343,
     /**
+     * Text: repository of the same registry, HOST/NAME, whose blobs a push takes instead of sending them.
+     */
+    BANGER_OPT_MOUNT_FROM = 350,
+    /**
      * Makes the type 32 bits wide; not an option.
      */
     BANGER_OPT_FORCE_32BIT = 2147483647,
@@ -1659,6 +1663,21 @@ const char *banger_image_name(const struct banger_image *image);
  * Returns the path of the ext4 file. It lives as long as the image. "" for NULL.
  */
 const char *banger_image_path(const struct banger_image *image);
+
+/**
+ * Pushes the managed image `image`, a name, an id or the unique beginning of an id, as a finished root file system to
+ * `reference`: a registry, "oci:DIR[:NAME]" or "oci-archive:FILE[:NAME]". Returns the document of `banger image push
+ * --json`. banger_pull makes the same file of it, byte for byte. `options`, `cancel` and `progress` may be NULL.
+ */
+int banger_image_push(const struct banger_store *store,
+                      const char *image,
+                      const char *reference,
+                      const struct banger_options *options,
+                      const struct banger_cancel *cancel,
+                      banger_progress_fn progress,
+                      void *user_data,
+                      struct banger_string **json,
+                      struct banger_error **error);
 
 /**
  * Makes a managed image of the ext4 file `rootfs`, in the place of an older image of its name, as `banger image

@@ -136,6 +136,12 @@ pub(crate) enum ImageCommand {
     /// reflinks.
     #[command(after_help = examples::REGISTER)]
     Register(RegisterArguments),
+    /// Push an image to a registry, as a finished root file system; print the digest.
+    ///
+    /// `banger image pull` makes the same file of it, byte for byte, on any machine. Parts that the registry has are not
+    /// sent again.
+    #[command(after_help = examples::IMAGE_PUSH)]
+    Push(Box<registry::ImagePushArguments>),
     /// List images.
     #[command(visible_alias = "ls")]
     List {

@@ -47,5 +47,5 @@ pub use error::Ext4Error;
 pub use image_lock::ImageLock;
 pub use options::{Ext4Options, Identity, ImageSize};
 pub use ownership::{Mismatch, MismatchReason, OwnershipReport, apply_ownership};
-pub use sparse::{copy_sparse, shares_blocks};
+pub use sparse::{copy_sparse, data_from, shares_blocks};
 pub use write::{NativeBackend, device_bytes, empty_lent_file};

@@ -53,8 +53,11 @@ pub fn shares_blocks(from: &File, to: &File) -> bool {
     }
 }
 
-/// Returns start and end of the next data from `at` on.
-fn data_from(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+/// Returns start and end of the next data of `file`, which has `size` bytes, from `at` on; `None` if only a hole follows.
+///
+/// # Errors
+/// The host refuses.
+pub fn data_from(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
     if at >= size {
         return Ok(None);
     }

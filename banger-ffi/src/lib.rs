@@ -26,6 +26,7 @@ mod option_reader;
 pub mod options;
 pub mod plan;
 pub mod pull;
+pub mod push;
 pub mod register;
 pub mod registry;
 mod request;

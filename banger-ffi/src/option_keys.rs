@@ -281,6 +281,8 @@ pub enum banger_option {
     BANGER_OPT_KEEP = 342,
     /// Boolean: whether the SBOMs, attestations and signatures that refer to the image are fetched. Default: false.
     BANGER_OPT_REFERRERS = 343,
+    /// Text: repository of the same registry, HOST/NAME, whose blobs a push takes instead of sending them.
+    BANGER_OPT_MOUNT_FROM = 350,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }

@@ -145,7 +145,7 @@ pub(crate) fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Faul
 }
 
 /// Returns how a registry is reached.
-fn connection_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
+pub(crate) fn connection_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
     let mut options = PullOptions::default();
     let files = given.list(BANGER_OPT_REGISTRIES_CONF);
     match (given.text(BANGER_OPT_REGISTRIES), files) {
@@ -257,7 +257,7 @@ fn login_files(given: &OptionReader<'_>) -> Result<CredentialSource, Fault> {
 }
 
 /// Returns the one source of credentials that the options name.
-fn credentials(given: &OptionReader<'_>) -> Result<CredentialSource, Fault> {
+pub(crate) fn credentials(given: &OptionReader<'_>) -> Result<CredentialSource, Fault> {
     let auth = match given.text(BANGER_OPT_AUTH) {
         None => None,
         Some("anonymous") => Some(CredentialSource::Anonymous),

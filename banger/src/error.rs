@@ -4,7 +4,7 @@ use banger_boot::InjectError;
 use banger_ext4::Ext4Error;
 use banger_kernel::KernelError;
 use banger_kernel::initramfs::InitramfsError;
-use banger_oci::{FlattenError, PlatformError, PullError, ReferenceError};
+use banger_oci::{FlattenError, PlatformError, PullError, PushError, ReferenceError};
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, NewFileError, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -21,6 +21,7 @@ use crate::output::OutputError;
 use crate::register::RegisterError;
 use crate::report::ErrorReport;
 use crate::rootfs::EditError;
+use crate::rootfs_artifact::RootfsArtifactError;
 use crate::store::{NameError, StoreError};
 use crate::vm::VmError;
 
@@ -100,6 +101,12 @@ pub enum Error {
     /// An image could not be built from another one.
     #[error(transparent)]
     ImageBuild(#[from] ImageBuildError),
+    /// An artifact could not be pushed.
+    #[error(transparent)]
+    Push(PushError),
+    /// A finished image was not pushed, or not made of an artifact.
+    #[error(transparent)]
+    RootfsArtifact(#[from] RootfsArtifactError),
     /// A disk did not become an image.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -121,7 +128,7 @@ impl Error {
     /// Returns a number that stays the same for this failure in all versions. 1xx references and pulls, 2xx
     /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
     /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels,
-    /// 11xx starting them, 12xx trust, 128x committed disks.
+    /// 11xx starting them, 12xx trust, 126x pushes, 127x finished images, 128x committed disks.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
@@ -216,6 +223,8 @@ impl Error {
             Self::ImageBuild(error) => ask(error),
             Self::Commit(error) => ask(error),
             Self::Output(error) => ask(error),
+            Self::Push(error) => ask(error),
+            Self::RootfsArtifact(error) => ask(error),
             Self::Cancelled => own,
         }
     }
@@ -276,6 +285,16 @@ impl From<PullError> for Error {
             PullError::Cancelled => Self::Cancelled,
             PullError::Reference(error) => Self::Reference(error),
             other => Self::Pull(other),
+        }
+    }
+}
+
+impl From<PushError> for Error {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Cancelled => Self::Cancelled,
+            PushError::Pull(error) => error.into(),
+            other => Self::Push(other),
         }
     }
 }

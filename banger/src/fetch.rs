@@ -27,16 +27,20 @@ impl Fetch {
     ) -> Result<Self, Error> {
         check_own_directory(&dirs.cache)?;
         let cache = BlobCache::open(blob_directory(dirs))?;
-        let (events, cancellation) = (events.clone(), cancellation.clone());
-        let translation = Mutex::new(PullEvents::default());
-        let progress = Progress::new(move |event| {
-            let translated = translation.lock().unwrap_or_else(PoisonError::into_inner).translate(event);
-            if let Some(event) = translated {
-                events.emit(&event, &cancellation);
-            }
-        });
-        Ok(Self { cache, progress })
+        Ok(Self { cache, progress: progress_to(events, cancellation) })
     }
+}
+
+/// Returns the way of the events of transfers to the handler of the run.
+pub(crate) fn progress_to(events: &EventHandler, cancellation: &Cancellation) -> Progress {
+    let (events, cancellation) = (events.clone(), cancellation.clone());
+    let translation = Mutex::new(PullEvents::default());
+    Progress::new(move |event| {
+        let translated = translation.lock().unwrap_or_else(PoisonError::into_inner).translate(event);
+        if let Some(event) = translated {
+            events.emit(&event, &cancellation);
+        }
+    })
 }
 
 /// Returns the directory of the blobs of images.

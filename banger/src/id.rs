@@ -26,6 +26,11 @@ impl ImageId {
         Self(format!("{bits:0DIGITS$x}"))
     }
 
+    /// Returns the id of an image that no store has.
+    pub(crate) fn zero() -> Self {
+        Self("0".repeat(DIGITS))
+    }
+
     /// Returns whether `text` is an id.
     pub(crate) fn is_id(text: &str) -> bool {
         text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

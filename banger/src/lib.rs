@@ -77,6 +77,7 @@ mod register;
 mod report;
 mod request;
 pub mod rootfs;
+mod rootfs_artifact;
 mod scratch;
 mod source;
 mod staging;
@@ -154,11 +155,14 @@ pub use output_fd::OutputFd;
 pub use register::{RegisterError, RegisterRequest, register_image};
 pub use report::ErrorReport;
 pub use request::{PullRequest, PulledFile};
+pub use rootfs_artifact::{
+    ImagePushRequest, PushedImage, ROOTFS_ARTIFACT_TYPE, RootfsArtifactError, push_image,
+};
 pub use store::{
-    BuildOptions, BuiltFrom, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord, ImageLease,
-    ImageName, ImagePruneOptions, ImagePruneReport, ImageRecord, ImageStore, KERNEL_DIRECTORY, LayerRecord,
-    Listing, NameError, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE, ReferrerRecord, StagedImage,
-    StoreError, StoredImage, StoredKind, Verification,
+    ArtifactOrigin, BuildOptions, BuiltFrom, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord,
+    ImageLease, ImageName, ImagePruneOptions, ImagePruneReport, ImageRecord, ImageStore, KERNEL_DIRECTORY,
+    LayerRecord, Listing, NameError, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE, ReferrerRecord,
+    StagedImage, StoreError, StoredImage, StoredKind, Verification,
 };
 pub use time::source_date_epoch;
 pub use uuid::Uuid;

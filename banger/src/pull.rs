@@ -2,7 +2,7 @@
 
 use banger_boot::{GuestAgents, InjectError, InjectReport, inject_guest_agents};
 use banger_ext4::{BuildReport, Ext4Options};
-use banger_oci::{FlattenEvent, FlattenOptions, Flattened, PulledImage, Reference, flatten};
+use banger_oci::{FlattenEvent, FlattenOptions, Flattened, PullError, PulledImage, Reference, flatten};
 use banger_tree::{
     Budget, Cancellation, ContentStore, LayerIndex, Metadata, ResolveAccount, RootfsError, Timestamp,
     TreeRootfs,
@@ -26,6 +26,7 @@ use crate::output::{OutputError, OutputFile, check_not_source};
 use crate::output_fd::OutputFd;
 use crate::present::present_image;
 use crate::request::{PullRequest, PulledFile};
+use crate::rootfs_artifact::ArtifactPull;
 use crate::store::{
     BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageName, ImageRecord, ImageStore, ReferrerRecord,
     StoredImage,
@@ -50,7 +51,10 @@ pub(crate) fn pull(
     if let Some(found) = present_image(request, kernel, &store, &name, cancellation)? {
         return Ok(run.done(PulledFile::stored(found, true)));
     }
-    let image = run.resolve(dirs)?;
+    let image = match run.find(dirs)? {
+        Found::Image(image) => *image,
+        Found::Finished(artifact) => return run.publish_finished(*artifact, name, &store, dirs),
+    };
     let agents = run.agents(&image)?;
     // Without a lock: this works also where the state directory cannot be written.
     if let Some(found) = run.existing(&store, &name, &image, agents.as_ref())? {
@@ -92,9 +96,18 @@ pub(crate) fn pull_to_file(
     if let Some(metadata) = source.and_then(|source| std::fs::metadata(source).ok()) {
         file = file.limited_to(&metadata);
     }
-    let image = run.resolve(dirs)?;
-    let agents = run.agents(&image)?;
     let partial = file.partial_path();
+    let image = match run.find(dirs)? {
+        Found::Image(image) => *image,
+        Found::Finished(artifact) => {
+            let record = artifact.write_file(&partial)?;
+            run.check_cancelled()?;
+            file.publish()?;
+            let path = output.to_owned();
+            return Ok(run.done(PulledFile { path, record, unchanged: false, lease: None }));
+        }
+    };
+    let agents = run.agents(&image)?;
     let mut built =
         run.build(image, agents, BuildPlace::Path(&partial)).map_err(|error| named(&file, error))?;
     built.warnings.extend(run.check_kernel(&partial)?);
@@ -188,6 +201,13 @@ struct PullRun<'a> {
     cancellation: &'a Cancellation,
 }
 
+/// The content that a reference leads to.
+enum Found<'a> {
+    Image(Box<PulledImage>),
+    /// A root file system that was finished elsewhere.
+    Finished(Box<ArtifactPull<'a>>),
+}
+
 /// Facts that are known when the file system is written.
 struct Built {
     image: ImageFacts,
@@ -227,6 +247,42 @@ impl<'a> PullRun<'a> {
     fn done(&self, file: PulledFile) -> PulledFile {
         self.emit(&Event::Done { path: file.path.to_string(), unchanged: file.unchanged });
         file
+    }
+
+    /// Finds the image or the finished root file system that the reference means, and starts its downloads.
+    fn find(&self, dirs: &Dirs) -> Result<Found<'a>, Error> {
+        let no_image = match self.resolve(dirs) {
+            Err(error @ Error::Pull(PullError::NotAnImage { .. })) => error,
+            outcome => return outcome.map(|image| Found::Image(Box::new(image))),
+        };
+        match ArtifactPull::find(self.request, dirs, self.events, self.cancellation)? {
+            Some(artifact) => Ok(Found::Finished(Box::new(artifact))),
+            None => Err(no_image),
+        }
+    }
+
+    /// Publishes a root file system that was finished elsewhere.
+    fn publish_finished(
+        &self,
+        artifact: ArtifactPull<'_>,
+        name: ImageName,
+        store: &ImageStore,
+        dirs: &Dirs,
+    ) -> Result<PulledFile, Error> {
+        if let Some(found) = artifact.existing(store, &name)? {
+            return Ok(self.done(PulledFile::stored(found, true)));
+        }
+        let _turn = store.lock_pull(&name, self.cancellation, || {
+            self.emit(&Event::PullWaiting { name: name.to_string() });
+        })?;
+        if let Some(found) = artifact.existing(store, &name)? {
+            return Ok(self.done(PulledFile::stored(found, true)));
+        }
+        let staged = store.stage(self.cancellation)?;
+        let record = artifact.write_image(&staged, name, dirs)?;
+        self.check_cancelled()?;
+        let stored = store.publish(staged, record, self.cancellation)?;
+        Ok(self.done(PulledFile::stored(stored, false)))
     }
 
     /// Finds the image that the reference means and starts its downloads.

@@ -44,6 +44,19 @@ impl PullEvents {
                 let size_bytes = self.sizes.get(&digest).copied().unwrap_or(received_bytes);
                 Event::BlobProgress { digest: digest.to_string(), done_bytes: received_bytes, size_bytes }
             }
+            PullEvent::BlobPresent { digest, size_bytes, .. } => {
+                Event::BlobStarted { digest: digest.to_string(), size_bytes, cached: true, resumed_bytes: 0 }
+            }
+            PullEvent::UploadStarted { digest, size_bytes } => {
+                let name = digest.to_string();
+                self.sizes.insert(digest, size_bytes);
+                Event::BlobStarted { digest: name, size_bytes, cached: false, resumed_bytes: 0 }
+            }
+            PullEvent::UploadBytes { digest, sent_bytes } => {
+                let size_bytes = self.sizes.get(&digest).copied().unwrap_or(sent_bytes);
+                Event::BlobProgress { digest: digest.to_string(), done_bytes: sent_bytes, size_bytes }
+            }
+            PullEvent::UploadDone { digest } => Event::BlobDone { digest: digest.to_string() },
             PullEvent::LayerDone { digest } => Event::BlobDone { digest: digest.to_string() },
             PullEvent::Retry { what, reason, attempt, delay_ms } => {
                 Event::Retry { what, attempt: attempt + 1, reason, delay_ms }

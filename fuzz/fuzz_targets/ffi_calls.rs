@@ -32,6 +32,7 @@ sources! {
     options "../../banger-ffi/src/options.rs",
     plan "../../banger-ffi/src/plan.rs",
     pull "../../banger-ffi/src/pull.rs",
+    push "../../banger-ffi/src/push.rs",
     register "../../banger-ffi/src/register.rs",
     registry "../../banger-ffi/src/registry.rs",
     request "../../banger-ffi/src/request.rs",

@@ -457,3 +457,6 @@ func WithKeep(images ...string) Option { return listOption(C.BANGER_OPT_KEEP, im
 
 // WithReferrers sets whether the SBOMs, attestations and signatures that refer to the image are fetched. Default: false.
 func WithReferrers(on bool) Option { return flagOption(C.BANGER_OPT_REFERRERS, on) }
+
+// WithMountFrom names a repository of the same registry, HOST/NAME, whose blobs a push takes instead of sending them.
+func WithMountFrom(repository string) Option { return textOption(C.BANGER_OPT_MOUNT_FROM, repository) }

@@ -108,6 +108,23 @@ func (s *Store) Register(ctx context.Context, rootfs string, given ...Option) (*
 	})
 }
 
+// Push pushes the managed image with the name, the id or the unique prefix of an id image to reference: a registry,
+// "oci:DIR[:NAME]" or "oci-archive:FILE[:NAME]". It returns the document of `banger image push --json`. [Store.Pull] makes
+// the same file of it, byte for byte.
+func (s *Store) Push(ctx context.Context, image, reference string, given ...Option) ([]byte, error) {
+	target, free, err := cText("reference", reference)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return s.documentTask(ctx, "image", image, given, func(
+		store *C.banger_store, image *C.char, options *C.banger_options, cancel *C.banger_cancel,
+		function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
+	) C.int {
+		return C.banger_image_push(store, image, target, options, cancel, function, user, json, failure)
+	})
+}
+
 // Build builds the ext4 file file from source, a directory or a tar, and returns the document of `banger rootfs
 // build --json`. The file is complete when this succeeds and absent when it fails.
 func Build(ctx context.Context, source, file string, given ...Option) ([]byte, error) {

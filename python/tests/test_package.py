@@ -77,6 +77,7 @@ def test_every_option_of_the_library_can_be_given() -> None:
         banger.BootPlanOptions,
         banger.VmRunOptions,
         banger.ImageBuildOptions,
+        banger.PushOptions,
         banger.PruneOptions,
         banger.ImagePruneOptions,
         banger.RootfsOptions,

@@ -61,6 +61,15 @@ Examples:
 If the file has no room for the modules of the kernel, grow it with `banger rootfs resize`.
 If an image with the same name, content and kernel exists, banger keeps it.";
 
+pub(super) const IMAGE_PUSH: &str = "\
+Examples:
+  banger image push debian registry.example/machines/debian:12
+  banger image pull registry.example/machines/debian:12
+  banger image push app oci:./artifact:app
+
+A kernel of the image is named in the artifact, and not pushed; push it with `banger kernel pack` and a
+tool such as skopeo.";
+
 pub(super) const KERNEL_PULL: &str = "\
 Examples:
   banger kernel pull registry.example/kernels/debian-cloud:6.1 --name debian

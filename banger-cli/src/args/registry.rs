@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, ValueEnum};
 
+use super::patience::PatienceArguments;
 use super::places::{CacheArguments, StateArguments};
 
 /// How registries are reached.
@@ -115,4 +116,28 @@ pub(crate) struct LogoutArguments {
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) auth: AuthArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImagePushArguments {
+    /// Name, id, or unique prefix of an id of the image.
+    pub(crate) name: String,
+    /// Target:
+    /// HOST/NAME[:TAG]          a registry
+    /// oci:DIR[:NAME]           an OCI layout, which is made if it is missing
+    /// oci-archive:FILE[:NAME]  a new tar with an OCI layout
+    #[arg(value_name = "REF", verbatim_doc_comment)]
+    pub(crate) target: String,
+    /// Take parts that this repository of the same registry has from there, and do not send them.
+    #[arg(long, value_name = "HOST/NAME")]
+    pub(crate) mount_from: Option<String>,
+    /// Send N parts at a time.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+    #[command(flatten)]
+    pub(crate) registry: RegistryArguments,
+    #[command(flatten)]
+    pub(crate) patience: PatienceArguments,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
 }

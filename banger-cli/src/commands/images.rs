@@ -57,6 +57,10 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Com
     line("path", path.as_str());
     line("source", &image.source);
     line("digest", &image.digest);
+    if let Some(artifact) = &image.artifact {
+        line("artifact", &artifact.digest);
+        line("made of", &artifact.source);
+    }
     if let Some(original) = &image.cloned_from {
         line("cloned from", &format!("{} ({})", original.name, original.id));
     }

@@ -6,6 +6,7 @@ mod doctor;
 mod generated;
 mod guest;
 mod image_build;
+mod image_push;
 mod images;
 mod inspect;
 mod kernel;
@@ -64,6 +65,9 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
         }
         ImageCommand::Register(register) => {
             register::register(&register, &dirs(Some(&register.state), None)?, progress, printer)
+        }
+        ImageCommand::Push(arguments) => {
+            image_push::push(&arguments, &dirs(Some(&arguments.state), None)?, progress, printer)
         }
         ImageCommand::List { quiet, state } => images::list(quiet, &dirs(Some(&state), None)?, printer),
         ImageCommand::Show { name, state } => images::show(&name, &dirs(Some(&state), None)?, printer),

@@ -12,6 +12,7 @@ use crate::option_reader::USED;
 use crate::options::*;
 use crate::plan::*;
 use crate::pull::*;
+use crate::push::*;
 use crate::registry::*;
 use crate::rootfs::*;
 use crate::store::*;
@@ -75,6 +76,19 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
         let _ = answer(|out, error| {
             banger_kernel_pack(store, nowhere, nowhere, none, null(), None, null_mut(), out, error)
         });
+        let _ = answer(|out, error| {
+            banger_image_push(
+                store,
+                nowhere,
+                c"oci:/nowhere/at/all".as_ptr(),
+                none,
+                null(),
+                None,
+                null_mut(),
+                out,
+                error,
+            )
+        });
         let _ = answer(|out, error| banger_kernel_check(store, nowhere, null(), none, null(), out, error));
         let _ = answer(|out, error| banger_boot_plan(store, nowhere, null(), none, null(), out, error));
         let options = banger_options_new();
@@ -137,6 +151,7 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_guest_run",
         "banger_image_build",
         "banger_image_inspect",
+        "banger_image_push",
         "banger_kernel_check",
         "banger_kernel_import",
         "banger_kernel_pack",

@@ -46,7 +46,8 @@ pub use lookup::DamagedImage;
 pub use name::{ImageName, NameError};
 pub use prune::{ImagePruneOptions, ImagePruneReport};
 pub use record::{
-    BuildOptions, BuiltFrom, ClonedFrom, GuestBuildOptions, ImageConfigRecord, ImageRecord, LayerRecord,
+    ArtifactOrigin, BuildOptions, BuiltFrom, ClonedFrom, GuestBuildOptions, ImageConfigRecord, ImageRecord,
+    LayerRecord,
 };
 pub use referrers::ReferrerRecord;
 pub use staged_image::StagedImage;

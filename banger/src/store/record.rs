@@ -89,6 +89,9 @@ pub struct ImageRecord {
     /// [`KERNEL_DIRECTORY`]: crate::KERNEL_DIRECTORY
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelRecord>,
+    /// The artifact that the image was pulled as, if it came as a finished image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<ArtifactOrigin>,
     /// UUID of the file system, if it is not made from the digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<Uuid>,
@@ -165,6 +168,16 @@ impl ClonedFrom {
     pub(crate) fn of(original: &ImageRecord) -> Self {
         Self { id: original.id.clone(), name: original.name.clone() }
     }
+}
+
+/// The artifact that an image was pulled as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ArtifactOrigin {
+    /// Digest of its manifest.
+    pub digest: String,
+    /// The source of the image where the artifact was pushed.
+    pub source: String,
 }
 
 /// How an image was built from another one.
@@ -298,11 +311,30 @@ impl ImageRecord {
             signatures: Vec::new(),
             referrers: Vec::new(),
             kernel: None,
+            artifact: None,
             uuid: None,
             cloned_from: None,
             built: None,
             replaces: None,
         }
+    }
+
+    /// Returns the record for an artifact: without what belongs to this machine.
+    pub(crate) fn pushed(&self) -> Self {
+        Self {
+            id: ImageId::zero(),
+            created: String::new(),
+            referrers: Vec::new(),
+            artifact: None,
+            cloned_from: None,
+            replaces: None,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the record of an image that is made now, by the reference `source`, of an artifact with this record.
+    pub(crate) fn pulled_as(&self, name: ImageName, source: String) -> Self {
+        Self { id: ImageId::random(), name, source, created: now(), ..self.pushed() }
     }
 
     /// Returns the kernel that came with the image, with its files beside the image's file `rootfs`; `None` if there

@@ -15,5 +15,6 @@ mod leases;
 mod many_pulls;
 mod one_crate;
 mod pull_to_fd;
+mod rootfs_artifact;
 mod rootfs_cost;
 mod sigpipe;

@@ -200,6 +200,7 @@ BANGER_OPT_VERIFY_KEY = 340
 BANGER_OPT_POLICY = 341
 BANGER_OPT_KEEP = 342
 BANGER_OPT_REFERRERS = 343
+BANGER_OPT_MOUNT_FROM = 350
 
 BANGER_EVENT_IDLE = 1
 BANGER_EVENT_RESOLVING = 2
@@ -354,6 +355,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_image_json": (c_char_p, [c_void_p]),
     "banger_image_name": (c_char_p, [c_void_p]),
     "banger_image_path": (c_char_p, [c_void_p]),
+    "banger_image_push": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_image_register": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_image_size_bytes": (c_uint64, [c_void_p]),
     "banger_kernel_check": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),

@@ -316,6 +316,15 @@ class RegisterOptions(TypedDict, total=False):
     """Name, id or unique prefix of an id of the kernel in the store that goes with the image."""
 
 
+class PushOptions(ConnectionOptions, total=False):
+    """Options of `Store.push`."""
+
+    jobs: int
+    """How many blobs are sent at a time, 1 to 64. Default: 4."""
+    mount_from: str
+    """Repository of the same registry, HOST/NAME, whose blobs are taken instead of being sent."""
+
+
 class KernelPullOptions(DownloadOptions, total=False):
     """Options of `Store.pull_kernel`."""
 

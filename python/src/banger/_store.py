@@ -34,6 +34,7 @@ from ._options import (
     LogoutOptions,
     PruneOptions,
     PullOptions,
+    PushOptions,
     RegisterOptions,
     VmRunOptions,
     options_of,
@@ -184,6 +185,23 @@ class Store(Handle):
             arguments = (store, host_path(rootfs), given, pointer, None, None, ctypes.byref(made))
             patient_call(stop, "banger_image_register", *arguments)
         return Image(made)
+
+    def push(
+        self,
+        image: str,
+        reference: str,
+        *,
+        cancel: Cancellation | None = None,
+        **options: Unpack[PushOptions],
+    ) -> dict[str, Any]:
+        """Pushes a managed image as a finished root file system; returns the document of `image push --json`.
+
+        `reference` is a name in a registry, "oci:DIR[:NAME]" or "oci-archive:FILE[:NAME]". `pull` makes the
+        same file of it, byte for byte.
+        """
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, text(image), text(reference), made, pointer, None, None)
+            return _document(patient_json_of(stop, "banger_image_push", *arguments))
 
     # Managed images
 

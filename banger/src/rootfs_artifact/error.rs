@@ -1,0 +1,124 @@
+//! Why a finished image was not pushed as an artifact, or not made of one.
+
+use std::io;
+
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// Why a finished image was not pushed as an artifact, or not made of one. Nothing is published then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RootfsArtifactError {
+    /// The manifest or the configuration does not describe an image.
+    #[error("the artifact {digest} is malformed: {reason}")]
+    Malformed {
+        /// Digest of the manifest.
+        digest: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The bytes of a window are not those of the manifest.
+    #[error("the window at byte {offset} of the artifact {digest} is wrong: {reason}")]
+    Window {
+        /// Digest of the manifest.
+        digest: String,
+        /// Where the window belongs in the ext4 file.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A later version of banger wrote the artifact.
+    #[error("the artifact {digest} has version {version}; this banger reads versions up to {known}")]
+    Version {
+        /// Digest of the manifest.
+        digest: String,
+        /// Its version.
+        version: u32,
+        /// The newest version that is known.
+        known: u32,
+    },
+    /// The image has more bytes than an artifact can have.
+    #[error("{path} has {size_bytes} bytes; an artifact holds at most {most_bytes}")]
+    TooLarge {
+        /// The ext4 file.
+        path: Utf8PathBuf,
+        /// Its size.
+        size_bytes: u64,
+        /// The largest size.
+        most_bytes: u64,
+    },
+    /// The host failed.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// The error of the host.
+        source: io::Error,
+    },
+}
+
+impl RootfsArtifactError {
+    /// Returns a function that makes the error of a failed `action` on `path`.
+    pub(super) fn io(action: &'static str, path: &Utf8Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path: path.clone(), source }
+    }
+
+    /// Returns a number that stays the same for this kind of failure in all versions.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::Malformed { .. } => 1270,
+            Self::Window { .. } => 1271,
+            Self::Version { .. } => 1272,
+            Self::TooLarge { .. } => 1273,
+            Self::Io { .. } => 1274,
+        }
+    }
+}
+
+impl Failure for RootfsArtifactError {
+    fn code(&self) -> u32 {
+        self.code()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Malformed { .. } | Self::Window { .. } => ErrorKind::Damaged,
+            Self::Version { .. } => ErrorKind::Unsupported,
+            Self::TooLarge { .. } => ErrorKind::Limit,
+            Self::Io { source, .. } => ErrorKind::of_io(source),
+        }
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::Malformed { .. } | Self::Window { .. } => {
+                Some(Advice::new("push the image again from a machine that has it"))
+            }
+            Self::Version { .. } => Some(Advice::new("update banger")),
+            Self::TooLarge { .. } | Self::Io { .. } => None,
+        }
+    }
+
+    fn context(&self) -> ErrorContext {
+        let context = ErrorContext::default();
+        match self {
+            Self::Malformed { digest, .. } => context.with("digest", digest),
+            Self::Window { digest, offset, .. } => context.with("digest", digest).with("offset", offset),
+            Self::Version { digest, version, .. } => context.with("digest", digest).with("version", version),
+            Self::TooLarge { path, size_bytes, .. } => {
+                context.with("path", path).with("size_bytes", size_bytes)
+            }
+            Self::Io { path, .. } => context.with("path", path),
+        }
+    }
+
+    fn os_error(&self) -> Option<i32> {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}

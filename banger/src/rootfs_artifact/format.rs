@@ -1,0 +1,197 @@
+//! The artifact of a finished image: types, annotations, configuration and manifest.
+//!
+//! One blob holds one window: an aligned part of the ext4 file, compressed by zstd. Windows of zeros have no blob. The
+//! descriptor of a blob says where the window belongs. Drawn in `docs/fleet.md`.
+
+use std::collections::BTreeMap;
+
+use banger_oci::Digest;
+use banger_oci::manifest::{Descriptor, ImageManifest, OCI_MANIFEST};
+use serde::{Deserialize, Serialize};
+
+use super::error::RootfsArtifactError;
+use crate::store::ImageRecord;
+
+/// Type of the artifact, and of its configuration: registries without artifact types keep the latter.
+pub const ROOTFS_ARTIFACT_TYPE: &str = "application/vnd.banger.rootfs.v1";
+/// Type of the blob of a window.
+const WINDOW_TYPE: &str = "application/vnd.banger.rootfs.window.v1+zstd";
+/// Annotation: first byte of the window in the ext4 file.
+const OFFSET: &str = "dev.banger.window.offset";
+/// Annotation: bytes of the window.
+const LENGTH: &str = "dev.banger.window.length";
+/// Annotation: digest of the bytes of the window.
+const DIGEST: &str = "dev.banger.window.digest";
+
+/// Version of the configuration; readers refuse newer ones.
+const CONFIG_VERSION: u32 = 1;
+/// The smallest window. Smaller ones would be found again more often, but each one costs a request.
+const MIN_WINDOW_BYTES: u64 = 1 << 20;
+/// The largest window: each one is in memory as a whole.
+const MAX_WINDOW_BYTES: u64 = 16 << 20;
+/// Windows grow so that an image has no more of them. Registries take manifests of up to 4 MiB.
+pub(super) const MOST_WINDOWS: u64 = 8192;
+/// The largest image.
+pub(super) const MOST_BYTES: u64 = MAX_WINDOW_BYTES * MOST_WINDOWS;
+
+/// Returns the size of the windows of an ext4 file with so many bytes.
+pub(super) fn window_bytes(size_bytes: u64) -> u64 {
+    size_bytes.div_ceil(MOST_WINDOWS).next_power_of_two().max(MIN_WINDOW_BYTES)
+}
+
+/// The configuration of the artifact. `os` and `architecture` are those of an image configuration (OCI image-spec
+/// `config.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ArtifactConfig {
+    pub(super) version: u32,
+    pub(super) os: String,
+    pub(super) architecture: String,
+    /// Bytes of the ext4 file.
+    pub(super) size_bytes: u64,
+    /// Bytes of a window; the last one may be shorter.
+    pub(super) window_bytes: u64,
+    /// The record of the image where it was pushed.
+    pub(super) record: ImageRecord,
+}
+
+impl ArtifactConfig {
+    pub(super) fn new(record: ImageRecord, size_bytes: u64) -> Self {
+        let mut platform = record.platform.split('/');
+        let mut next = |otherwise: &str| platform.next().unwrap_or(otherwise).to_owned();
+        Self {
+            version: CONFIG_VERSION,
+            os: next("linux"),
+            architecture: next("unknown"),
+            size_bytes,
+            window_bytes: window_bytes(size_bytes),
+            record,
+        }
+    }
+}
+
+/// One window of an ext4 file with its blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ImageWindow {
+    /// First byte in the ext4 file.
+    pub(super) offset: u64,
+    /// Bytes in the ext4 file.
+    pub(super) length: u64,
+    /// Digest of these bytes.
+    pub(super) digest: Digest,
+    /// Digest of the blob.
+    pub(super) blob: Digest,
+    /// Bytes of the blob.
+    pub(super) blob_bytes: u64,
+}
+
+impl ImageWindow {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            annotations: BTreeMap::from([
+                (OFFSET.to_owned(), self.offset.to_string()),
+                (LENGTH.to_owned(), self.length.to_string()),
+                (DIGEST.to_owned(), self.digest.to_string()),
+            ]),
+            ..descriptor(WINDOW_TYPE, self.blob.clone(), self.blob_bytes)
+        }
+    }
+
+    fn of(blob: &Descriptor) -> Result<Self, String> {
+        let text = |key: &str| {
+            blob.annotations.get(key).ok_or_else(|| format!("blob {} has no annotation {key}", blob.digest))
+        };
+        let number = |key: &str| {
+            let text = text(key)?;
+            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let parsed = text.parse::<u64>().ok().filter(|_| is_number);
+            parsed.ok_or_else(|| format!("annotation {key} of blob {} is not a number of bytes", blob.digest))
+        };
+        let digest = text(DIGEST)?.parse();
+        let digest =
+            digest.map_err(|_| format!("annotation {DIGEST} of blob {} is no digest", blob.digest))?;
+        if blob.media_type != WINDOW_TYPE {
+            return Err(format!("blob {} is not of the type {WINDOW_TYPE}", blob.digest));
+        }
+        Ok(Self {
+            offset: number(OFFSET)?,
+            length: number(LENGTH)?,
+            digest,
+            blob: blob.digest.clone(),
+            blob_bytes: blob.size,
+        })
+    }
+}
+
+/// Returns the manifest of an artifact with these windows, and the bytes of its configuration.
+pub(super) fn manifest_of(config: &ArtifactConfig, windows: &[ImageWindow]) -> (ImageManifest, Vec<u8>) {
+    let bytes = serde_json::to_vec(config).expect("keys are texts, and nothing fails to serialize");
+    let manifest = ImageManifest {
+        schema_version: 2,
+        media_type: Some(OCI_MANIFEST.to_owned()),
+        config: descriptor(ROOTFS_ARTIFACT_TYPE, Digest::of(&bytes), bytes.len() as u64),
+        layers: windows.iter().map(ImageWindow::descriptor).collect(),
+        annotations: BTreeMap::new(),
+        artifact_type: Some(ROOTFS_ARTIFACT_TYPE.to_owned()),
+    };
+    (manifest, bytes)
+}
+
+/// Returns the checked configuration and windows of an artifact.
+pub(super) fn read_artifact(
+    digest: &Digest,
+    manifest: &ImageManifest,
+    config: &[u8],
+) -> Result<(ArtifactConfig, Vec<ImageWindow>), RootfsArtifactError> {
+    let malformed = |reason: String| RootfsArtifactError::Malformed { digest: digest.to_string(), reason };
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let parsed = serde_json::from_slice::<Version>(config);
+    let Version { version } = parsed.map_err(|error| malformed(format!("its configuration: {error}")))?;
+    if version > CONFIG_VERSION {
+        let (digest, known) = (digest.to_string(), CONFIG_VERSION);
+        return Err(RootfsArtifactError::Version { digest, version, known });
+    }
+    let parsed = serde_json::from_slice::<ArtifactConfig>(config);
+    let config = parsed.map_err(|error| malformed(format!("its configuration: {error}")))?;
+    let is_window = config.window_bytes.is_power_of_two()
+        && (MIN_WINDOW_BYTES..=MAX_WINDOW_BYTES).contains(&config.window_bytes);
+    if !is_window
+        || config.size_bytes > MOST_BYTES
+        || config.size_bytes.div_ceil(config.window_bytes) > MOST_WINDOWS
+    {
+        let ArtifactConfig { size_bytes, window_bytes, .. } = config;
+        return Err(malformed(format!("{size_bytes} bytes in windows of {window_bytes} are not possible")));
+    }
+    let mut windows: Vec<ImageWindow> = Vec::new();
+    for blob in &manifest.layers {
+        let window = ImageWindow::of(blob).map_err(malformed)?;
+        let ImageWindow { offset, length, .. } = window;
+        if offset >= config.size_bytes || offset % config.window_bytes != 0 {
+            return Err(malformed(format!("no window begins at byte {offset}")));
+        }
+        let expected = config.window_bytes.min(config.size_bytes - offset);
+        if length != expected {
+            return Err(malformed(format!("the window at byte {offset} has {length} bytes, not {expected}")));
+        }
+        if windows.last().is_some_and(|last| last.offset >= offset) {
+            return Err(malformed(format!("the window at byte {offset} is out of order, or there twice")));
+        }
+        windows.push(window);
+    }
+    Ok((config, windows))
+}
+
+fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
+    Descriptor {
+        media_type: media_type.to_owned(),
+        digest,
+        size,
+        urls: Vec::new(),
+        annotations: BTreeMap::new(),
+        platform: None,
+        data: None,
+        artifact_type: None,
+    }
+}

@@ -1,0 +1,163 @@
+//! Pushes a managed image as an artifact.
+
+use std::fs::File;
+use std::thread::available_parallelism;
+
+use banger_oci::{
+    ArtifactToPush, PullOptions, Puller, PullerOptions, PushedArtifact, Reference, RegistryReference,
+};
+use banger_tree::{Advice, Cancellation, Setting};
+use serde::Serialize;
+
+use super::cut::CutImage;
+use super::error::RootfsArtifactError;
+use super::format::{ArtifactConfig, MOST_BYTES, manifest_of};
+use crate::argument::ArgumentError;
+use crate::dirs::Dirs;
+use crate::error::Error;
+use crate::event::EventHandler;
+use crate::fetch::progress_to;
+use crate::store::{ImageStore, StoredImage};
+
+/// Which image to push, and where to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ImagePushRequest {
+    /// Name, id or unique beginning of an id of the managed image.
+    pub image: String,
+    /// The target: a name in a registry, an OCI layout or an OCI archive.
+    pub target: Reference,
+    /// A repository of the same registry that may have some of the windows: they are not sent again.
+    pub mount_from: Option<Reference>,
+    /// Options of requests: parallel uploads, registries, certificates, credentials.
+    pub pull: PullOptions,
+    /// The puller, whose threads and connections several calls may share; `None` makes a new one.
+    pub puller: Option<Puller>,
+}
+
+impl ImagePushRequest {
+    /// Returns the request to push `image` to `target`.
+    pub fn new(image: impl Into<String>, target: Reference) -> Self {
+        let (image, pull) = (image.into(), PullOptions::default());
+        Self { image, target, mount_from: None, pull, puller: None }
+    }
+}
+
+banger_tree::setters! {
+    ImagePushRequest {
+        with_mount_from => mount_from: Option<Reference>,
+        with_pull => pull: PullOptions,
+        with_puller => puller: Option<Puller>,
+    }
+}
+
+/// An image that was pushed. Its JSON form is the output of `--json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PushedImage {
+    /// Version of this format.
+    pub version: u32,
+    /// The target.
+    pub target: String,
+    /// Digest of the manifest.
+    pub digest: String,
+    /// Bytes of the ext4 file.
+    pub size_bytes: u64,
+    /// Windows with bytes other than zeros.
+    pub windows: u64,
+    /// Bytes of the blobs of all windows.
+    pub blob_bytes: u64,
+    /// Blobs that were sent, the configuration among them.
+    pub sent_blobs: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Blobs that the target had already.
+    pub present_blobs: u64,
+    /// Blobs that the registry took from the repository `mount_from`.
+    pub mounted_blobs: u64,
+}
+
+/// Pushes the ext4 file of a managed image under `dirs`, with its record, as an artifact of the type
+/// [`ROOTFS_ARTIFACT_TYPE`](crate::ROOTFS_ARTIFACT_TYPE). [`pull`](fn@crate::pull) makes the same file of it, byte for
+/// byte. Only windows that the target does not have are sent. A kernel of the image is named, and not pushed.
+///
+/// The same image gives the same artifact.
+///
+/// # Errors
+/// The image does not exist, is being edited, or is larger than 128 GiB; the target cannot be written to or refuses; or
+/// the caller asks to stop. Windows that the target has by then stay there.
+///
+/// # Panics
+/// The event handler panicked.
+pub fn push_image(
+    request: &ImagePushRequest,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<PushedImage, Error> {
+    events.during(cancellation, |events, cancellation| run(request, dirs, events, cancellation))
+}
+
+fn run(
+    request: &ImagePushRequest,
+    dirs: &Dirs,
+    events: &EventHandler,
+    cancellation: &Cancellation,
+) -> Result<PushedImage, Error> {
+    let mount_from = request.mount_from.as_ref().map(repository).transpose()?;
+    let store = ImageStore::new(&dirs.state);
+    let StoredImage { record, path, lease: _lease } = store.open(&request.image, cancellation)?;
+    let failed = RootfsArtifactError::io("read", &path);
+    let file = crate::host_file::open_plain_path(&path).map_err(&failed)?;
+    let size_bytes = file.metadata().map_err(&failed)?.len();
+    if size_bytes > MOST_BYTES {
+        let most_bytes = MOST_BYTES;
+        return Err(RootfsArtifactError::TooLarge { path, size_bytes, most_bytes }.into());
+    }
+    let spool = spool_in(&dirs.state)?;
+    let threads = available_parallelism().map_or(2, usize::from);
+    let cut = CutImage::new(&file, size_bytes, spool, threads, cancellation);
+    let cut = cut.map_err(|error| match cancellation.is_cancelled() {
+        true => Error::Cancelled,
+        false => failed(error).into(),
+    })?;
+    let config = ArtifactConfig::new(record.pushed(), size_bytes);
+    let (manifest, config) = manifest_of(&config, &cut.windows);
+    let mut artifact = ArtifactToPush::new(&manifest, &config, &cut);
+    if let Some(source) = mount_from {
+        artifact = artifact.with_mount_from(source);
+    }
+    let puller = request.puller.clone().unwrap_or_else(|| Puller::new(PullerOptions::default()));
+    let progress = progress_to(events, cancellation);
+    let pushed = puller.push_artifact(&request.target, &artifact, &request.pull, &progress, cancellation)?;
+    let PushedArtifact { digest, sent_blobs, sent_bytes, present_blobs, mounted_blobs, .. } = pushed;
+    Ok(PushedImage {
+        version: 1,
+        target: request.target.to_string(),
+        digest: digest.to_string(),
+        size_bytes,
+        windows: cut.windows.len() as u64,
+        blob_bytes: cut.windows.iter().map(|window| window.blob_bytes).sum(),
+        sent_blobs,
+        sent_bytes,
+        present_blobs,
+        mounted_blobs,
+    })
+}
+
+/// Returns the repository that a reference names.
+fn repository(reference: &Reference) -> Result<&RegistryReference, ArgumentError> {
+    match reference {
+        Reference::Registry(repository) => Ok(repository),
+        other => {
+            let advice = Advice::new("name a repository of the registry that the image is pushed to");
+            let reason = "it is not a repository of a registry";
+            Err(ArgumentError::new(Setting("mount_from"), other.to_string(), reason).with_advice(advice))
+        }
+    }
+}
+
+/// Makes a file without a name for the blobs.
+fn spool_in(state: &camino::Utf8Path) -> Result<File, RootfsArtifactError> {
+    tempfile::tempfile_in(state).map_err(RootfsArtifactError::io("create a file in", state))
+}

@@ -1,0 +1,139 @@
+//! Writes the windows of an artifact at their places.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use banger_oci::{Digest, PullError};
+use banger_tree::Cancellation;
+use camino::Utf8Path;
+
+use super::error::RootfsArtifactError;
+use super::format::{ArtifactConfig, ImageWindow};
+use crate::error::Error;
+
+/// Bytes that a blob may have more than its window: zstd adds a little to bytes that cannot be compressed.
+const MOST_OVERHEAD_BYTES: u64 = 128 << 10;
+
+/// Holes of files are multiples of this.
+const BLOCK_BYTES: usize = 4096;
+
+/// Where the blobs of windows come from.
+pub(super) trait WindowBlobs: Sync {
+    /// Opens the blob of the window with this number.
+    fn open(&self, number: usize) -> Result<Box<dyn Read + Send>, PullError>;
+}
+
+/// An ext4 file that is made of an artifact.
+pub(super) struct Restoration<'a> {
+    pub(super) digest: &'a Digest,
+    pub(super) config: &'a ArtifactConfig,
+    pub(super) windows: &'a [ImageWindow],
+    pub(super) blobs: &'a dyn WindowBlobs,
+    pub(super) cancellation: &'a Cancellation,
+}
+
+impl Restoration<'_> {
+    /// Writes all windows to the empty file `file`, which is at `path`, on `threads` threads.
+    pub(super) fn write(&self, file: &File, path: &Utf8Path, threads: usize) -> Result<(), Error> {
+        let failed = RootfsArtifactError::io("write to", path);
+        file.set_len(self.config.size_bytes).map_err(&failed)?;
+        let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || -> Result<(), Error> {
+            let mut reader = WindowReader::new(self.config.window_bytes).map_err(&failed)?;
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(window) = self.windows.get(number) else { return Ok(()) };
+                if has_failed.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                if self.cancellation.is_cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                let bytes = self.read(&mut reader, number, window)?;
+                write_sparse(file, bytes, window.offset).map_err(&failed)?;
+            }
+        };
+        let work = || work().inspect_err(|_| has_failed.store(true, Ordering::Relaxed));
+        thread::scope(|scope| {
+            let running: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+            running.into_iter().try_for_each(|thread| match thread.join() {
+                Ok(outcome) => outcome,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })
+    }
+
+    /// Returns the checked bytes of a window.
+    fn read<'r>(
+        &self,
+        reader: &'r mut WindowReader,
+        number: usize,
+        window: &ImageWindow,
+    ) -> Result<&'r [u8], Error> {
+        let wrong = |reason: String| {
+            let (digest, offset) = (self.digest.to_string(), window.offset);
+            Error::from(RootfsArtifactError::Window { digest, offset, reason })
+        };
+        if window.blob_bytes > self.config.window_bytes + MOST_OVERHEAD_BYTES {
+            return Err(wrong(format!("its blob has {} bytes", window.blob_bytes)));
+        }
+        let blob = self.blobs.open(number)?;
+        let bytes = match reader.read(blob) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return Err(match PullError::from_io(&error).cloned() {
+                    Some(cause) => cause.into(),
+                    None => wrong(format!("it cannot be decompressed: {error}")),
+                });
+            }
+        };
+        if bytes.len() as u64 != window.length {
+            return Err(wrong(format!("it has {} bytes, not {}", bytes.len(), window.length)));
+        }
+        let found = Digest::of(bytes);
+        match found == window.digest {
+            true => Ok(bytes),
+            false => Err(wrong(format!("its bytes have the digest {found}"))),
+        }
+    }
+}
+
+/// Writes the blocks of `bytes` that are not zeros, so that holes of the image stay holes.
+fn write_sparse(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let is_hole = |block: &&[u8]| block.iter().all(|byte| *byte == 0);
+    let mut at = 0;
+    for run in bytes.chunks(BLOCK_BYTES).collect::<Vec<_>>().chunk_by(|a, b| is_hole(a) == is_hole(b)) {
+        let length = run.iter().map(|block| block.len()).sum::<usize>();
+        if !is_hole(&run[0]) {
+            file.write_all_at(&bytes[at..at + length], offset + at as u64)?;
+        }
+        at += length;
+    }
+    Ok(())
+}
+
+/// Reads and decompresses one window at a time.
+struct WindowReader {
+    blob: Vec<u8>,
+    plain: Vec<u8>,
+    decompressor: zstd::bulk::Decompressor<'static>,
+}
+
+impl WindowReader {
+    fn new(window_bytes: u64) -> io::Result<Self> {
+        // One byte more than a window may have shows that there are too many.
+        let length = usize::try_from(window_bytes).map_err(|_| io::ErrorKind::FileTooLarge)? + 1;
+        let decompressor = zstd::bulk::Decompressor::new()?;
+        Ok(Self { blob: Vec::new(), plain: vec![0; length], decompressor })
+    }
+
+    fn read(&mut self, mut blob: impl Read) -> io::Result<&[u8]> {
+        self.blob.clear();
+        blob.read_to_end(&mut self.blob)?;
+        let count = self.decompressor.decompress_to_buffer(&self.blob, self.plain.as_mut_slice())?;
+        Ok(&self.plain[..count])
+    }
+}
