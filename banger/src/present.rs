@@ -39,9 +39,14 @@ fn is_made_as_asked(record: &ImageRecord, request: &PullRequest, kernel: Option<
     let is_of_platform = record.platform.parse().is_ok_and(|platform: Platform| platform.is_like(&wanted));
     let build = &record.build;
     let init = request.guest.as_ref().map(|guest| guest.init.name());
-    record.source == request.reference.to_string()
-        && is_of_platform
-        && build.backend == request.backend.name()
+    if record.source != request.reference.to_string() || !is_of_platform {
+        return false;
+    }
+    // A finished image was made elsewhere: the request cannot change it.
+    if record.artifact.is_some() {
+        return kernel.is_none() && request.size.exact_bytes().is_none() && request.inodes.is_none();
+    }
+    build.backend == request.backend.name()
         && build.size_bytes == request.size.exact_bytes()
         && build.inodes == request.inodes
         && build.kernel.as_deref() == kernel

@@ -1,6 +1,7 @@
 package banger_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,6 +72,61 @@ func TestPull(t *testing.T) {
 	}
 	if _, err := store.Find(t.Context(), "small"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("find after remove: %v", err)
+	}
+}
+
+func TestPushedImagesArePulledByteForByte(t *testing.T) {
+	store := openStore(t)
+	image, err := store.Pull(t.Context(), layout(t, smallImage()), banger.WithName("small"), banger.WithInject(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Close()
+	target := "oci:" + filepath.Join(t.TempDir(), "artifact") + ":small"
+	push := func() (pushed struct {
+		Digest  string
+		Sent    uint64 `json:"sent_blobs"`
+		Present uint64 `json:"present_blobs"`
+		Windows uint64
+	}) {
+		document, err := store.Push(t.Context(), "small", target, banger.WithJobs(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(document, &pushed); err != nil {
+			t.Fatal(err)
+		}
+		return pushed
+	}
+	first := push()
+	if first.Sent != first.Windows+1 || first.Present != 0 {
+		t.Errorf("the first push: %+v", first)
+	}
+	if again := push(); again.Sent != 0 || again.Digest != first.Digest {
+		t.Errorf("the second push: %+v after %+v", again, first)
+	}
+	pulled, err := store.Pull(t.Context(), target, banger.WithName("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pulled.Close()
+	var record struct{ Artifact struct{ Digest string } }
+	if err := json.Unmarshal(pulled.JSON(), &record); err != nil || record.Artifact.Digest != first.Digest {
+		t.Errorf("the record is %s (%v)", pulled.JSON(), err)
+	}
+	want, err := os.ReadFile(image.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := os.ReadFile(pulled.Path()); err != nil || !bytes.Equal(want, found) {
+		t.Errorf("the file has other bytes (%v)", err)
+	}
+	if _, err := store.Push(t.Context(), "missing", target); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a push of a missing image: %v", err)
+	}
+	_, err = store.Push(t.Context(), "small", target, banger.WithMountFrom("oci:somewhere"))
+	if kindOf(err) != banger.KindArgument {
+		t.Errorf("a mount from a layout: %v", err)
 	}
 }
 

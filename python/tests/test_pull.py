@@ -153,6 +153,22 @@ def test_the_images_of_a_store(store: banger.Store, layout: str, tmp_path: Path)
         store.find("three")
 
 
+def test_a_pushed_image_is_pulled_byte_for_byte(store: banger.Store, layout: str, tmp_path: Path) -> None:
+    target = f"oci:{tmp_path / 'artifact'}:small"
+    with store.pull(layout, name="small", inject=False) as image:
+        pushed = store.push("small", target, jobs=2)
+        assert (pushed["sent_blobs"], pushed["present_blobs"]) == (pushed["windows"] + 1, 0)
+        again = store.push("small", target)
+        assert (again["sent_blobs"], again["digest"]) == (0, pushed["digest"])
+        with store.pull(target, name="other") as pulled:
+            assert pulled.path.read_bytes() == image.path.read_bytes()
+            assert pulled.record["artifact"]["digest"] == pushed["digest"]
+    with pytest.raises(FileNotFoundError):
+        store.push("missing", target)
+    with pytest.raises(banger.BangerError, match="not a repository"):
+        store.push("small", target, mount_from="oci:somewhere")
+
+
 def test_a_lease_keeps_an_image_that_is_replaced(store: banger.Store, layout: str) -> None:
     with store.pull(layout, name="a", size_bytes=64 << 20) as old:
         with store.pull(layout, name="a", size_bytes=80 << 20) as new:

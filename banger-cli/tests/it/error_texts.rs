@@ -89,6 +89,9 @@ const COMMANDS: &[&str] = &[
     "image register --rootfs disk.ext4 --kernel-ref large",
     "image register --rootfs disk.ext4 --kernel-ref nothing",
     "image register --rootfs disk.ext4 --name a/b",
+    "image push nothing oci:new",
+    "image push app docker-archive:new.tar",
+    "image push app oci:new --mount-from oci:layout",
     "image pull oci:layout:latest --kernel-ref nothing",
     // Kernels.
     "kernel import nothing.deb",

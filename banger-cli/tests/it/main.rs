@@ -15,6 +15,7 @@ mod guest_hostile;
 mod help;
 mod host_files;
 mod image_choice;
+mod image_push;
 mod injection;
 mod interruption;
 mod kernel;

@@ -25,6 +25,7 @@ use crate::registry::secrets::Secrets;
 use crate::registry::split::SplitRules;
 use crate::registry::stop::PullStop;
 use crate::registry::trace::{RequestTrace, trace};
+use crate::registry::upload_body::UploadPace;
 
 /// As much of an error answer as is read for its explanation.
 const ERROR_LEN: usize = 64 * 1024;
@@ -196,7 +197,11 @@ impl Http {
         let answer = match &request.body {
             None => self.stop.race(builder.send()).await?,
             Some(RequestBody::Form(form)) => self.stop.race(builder.body(form.clone()).send()).await?,
-            Some(RequestBody::Upload(body)) => self.stop.race(body.send(self, url, builder)).await??,
+            Some(RequestBody::Upload(body)) => {
+                let pace =
+                    UploadPace { rate: &self.rate, limit: &self.limit, stall_timeout: self.stall_timeout };
+                self.stop.race(body.send(pace, url, builder)).await??
+            }
         };
         let mut response = answer.map_err(|error| classify(url, &error, &self.repository_use))?;
         trace.answered(response.status().as_u16());

@@ -19,14 +19,21 @@ use url::Url;
 use crate::digest::Digest;
 use crate::registry::attempt::FailedAttempt;
 use crate::registry::event::{Progress, PullEvent};
-use crate::registry::http::Http;
 use crate::registry::origin::host_of;
-use crate::registry::rate::RateLimit;
+use crate::registry::rate::{MinRate, RateLimit};
 
 /// The bytes of a piece. At the lowest rate of a transfer, a piece takes less time than the longest standstill.
 const PIECE_BYTES: usize = 16 << 10;
 /// The bytes between two events.
 const EVENT_BYTES: u64 = 256 << 10;
+
+/// How fast uploads are, and how slow they may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UploadPace<'a> {
+    pub(crate) rate: &'a MinRate,
+    pub(crate) limit: &'a RateLimit,
+    pub(crate) stall_timeout: Duration,
+}
 
 /// The bytes of an upload, or of a part of it.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +64,7 @@ impl UploadBody {
     /// Sends a request with this body. The inner error is that of the client.
     pub(crate) async fn send(
         &self,
-        http: &Http,
+        pace: UploadPace<'_>,
         url: &Url,
         builder: RequestBuilder,
     ) -> Result<Result<Response, reqwest::Error>, FailedAttempt> {
@@ -69,7 +76,7 @@ impl UploadBody {
             _ => builder.body(reqwest::Body::wrap(UploadStream {
                 rest: self.bytes.clone(),
                 flow: Arc::clone(&flow),
-                limit: http.limit.clone(),
+                limit: pace.limit.clone(),
                 pause: None,
                 told: self.told.clone(),
                 told_bytes: 0,
@@ -77,13 +84,13 @@ impl UploadBody {
         };
         let answer = builder.send();
         tokio::pin!(answer);
-        let mut meter = http.rate.meter();
+        let mut meter = pace.rate.meter();
         loop {
             let (sent, paused, asked) = (flow.sent(), flow.paused(), Instant::now());
             let moved = tokio::select! {
                 biased;
                 done = &mut answer => return Ok(done),
-                moved = timeout(http.stall_timeout, flow.moved.notified()) => moved.is_ok(),
+                moved = timeout(pace.stall_timeout, flow.moved.notified()) => moved.is_ok(),
             };
             let host = host_of(url);
             if !moved && !flow.is_paused.load(Ordering::Acquire) {

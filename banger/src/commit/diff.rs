@@ -1,38 +1,16 @@
 //! The difference between two root file systems, as a layer.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 
-use banger_tree::{DirEntry, FileType, GuestPath, Rootfs, Stat};
+use banger_tree::{FileType, GuestPath, Stat};
 
+use super::failure::DiffFailure;
 use super::left_out::LeftOut;
 use super::links::changed_links;
+use super::names::{Names, names_of};
 use super::same::{Pair, has_same_attributes, too_long};
 use crate::rootfs::tar::{RootfsTar, is_whiteout};
-use crate::rootfs::{CopyError, EditError, TarReport, WalkedDirs};
-
-/// Why no layer was written.
-#[derive(Debug)]
-pub(super) enum DiffFailure {
-    /// The base cannot be read.
-    Base(EditError),
-    /// The disk cannot be read, or the caller asks to stop.
-    Disk(EditError),
-    /// The layer cannot be written.
-    Output(io::Error),
-}
-
-impl From<CopyError> for DiffFailure {
-    fn from(error: CopyError) -> Self {
-        match error {
-            CopyError::Read(error) => Self::Disk(error),
-            CopyError::Output(error) => Self::Output(error),
-        }
-    }
-}
-
-/// The names of a directory, each with its entry in the base and on the disk.
-pub(super) type Names = BTreeMap<Vec<u8>, (Option<DirEntry>, Option<DirEntry>)>;
+use crate::rootfs::{TarReport, WalkedDirs};
 
 /// Writes the changes from the base to the disk as a layer: entries for new and changed paths and for directories
 /// above them, whiteouts for paths that are gone. If one name of a file with hard links changed, the layer has all its
@@ -169,34 +147,4 @@ impl DiffWalk<'_> {
         }
         Ok(())
     }
-}
-
-/// Returns the names of a directory that a layer may have.
-pub(super) fn names_of(
-    pair: Pair<'_>,
-    left_out: &LeftOut,
-    dir: &GuestPath,
-    is_in_base: bool,
-) -> Result<Names, DiffFailure> {
-    let read = |rootfs: &dyn Rootfs| rootfs.read_dir(dir).map_err(EditError::from);
-    let mut names = Names::new();
-    for entry in read(pair.disk).map_err(DiffFailure::Disk)? {
-        let name = entry.name.clone();
-        names.entry(name).or_default().1 = Some(entry);
-    }
-    if is_in_base {
-        for entry in read(pair.base).map_err(DiffFailure::Base)? {
-            let name = entry.name.clone();
-            names.entry(name).or_default().0 = Some(entry);
-        }
-    }
-    let mut failure = None;
-    names.retain(|name, _| match dir.join(name) {
-        Ok(path) => !left_out.contains(&path),
-        Err(error) => {
-            failure = Some(error);
-            true
-        }
-    });
-    failure.map_or(Ok(names), |error| Err(too_long(error)))
 }

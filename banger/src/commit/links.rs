@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use banger_tree::{FileType, GuestPath, Stat};
 
-use super::diff::{DiffFailure, names_of};
+use super::failure::DiffFailure;
 use super::left_out::LeftOut;
+use super::names::names_of;
 use super::same::{Pair, too_long};
 use crate::rootfs::WalkedDirs;
 

@@ -12,8 +12,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::base::{Base, BaseBlobs};
 use super::config::NewConfig;
-use super::diff::{DiffFailure, write_diff};
+use super::diff::write_diff;
 use super::error::CommitError;
+use super::failure::DiffFailure;
 use super::left_out::LeftOut;
 use super::request::CommitRequest;
 use super::same::Pair;

@@ -2,7 +2,7 @@
 
 use banger_tree::{Cancellation, FileType, GuestPath, Rootfs, RootfsError, Stat};
 
-use super::diff::DiffFailure;
+use super::failure::DiffFailure;
 use crate::rootfs::EditError;
 use crate::rootfs::tar::{layer_xattrs, read_full, stat};
 

@@ -220,7 +220,7 @@ const SPOILED: &[Spoiled] = &[
         |layout| change(layout, 3, |blob| blob["annotations"] = json!({})),
         "no annotation",
     ),
-    ("a blob with another window's bytes", bomb, "bytes"),
+    ("a blob that unpacks to more than a window", bomb, "cannot be decompressed"),
     (
         "another size",
         |layout| layout.set_config(|config| config["size_bytes"] = json!(1_u64 << 60)),
@@ -243,7 +243,7 @@ const SPOILED: &[Spoiled] = &[
     ),
     ("a later version", |layout| layout.set_config(|config| config["version"] = json!(2)), "version 2"),
     ("no record", |layout| layout.set_config(|config| config["record"] = json!(null)), "configuration"),
-    ("many windows", many, "windows"),
+    ("many windows", many, "more than the"),
 ];
 
 fn change(layout: &Layout, number: usize, change: impl FnOnce(&mut Value)) {
