@@ -7,7 +7,7 @@ use crate::digest::{Algorithm, Digest, Hasher};
 
 /// Level of gzip: the default of most tools.
 const GZIP_LEVEL: u32 = 6;
-/// Level of zstd: the default of its own tool.
+/// Level of zstd: the default of the command `zstd`.
 const ZSTD_LEVEL: i32 = 3;
 
 /// The compression of a layer that is written.
@@ -61,7 +61,7 @@ impl<W: Write> LayerEncoder<W> {
     /// Returns an encoder that writes to `out`.
     ///
     /// # Errors
-    /// There is no memory for it.
+    /// The encoder gets no memory.
     pub fn new(out: W, compression: LayerCompression) -> io::Result<Self> {
         let out = HashedWriter::new(out);
         let encoder = match compression {
@@ -77,7 +77,7 @@ impl<W: Write> LayerEncoder<W> {
         Ok(Self { tar: HashedWriter::new(encoder) })
     }
 
-    /// Writes what is left; returns the output and the digests.
+    /// Writes the last bytes. Returns the output and the digests.
     ///
     /// # Errors
     /// The output fails.

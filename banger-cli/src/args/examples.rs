@@ -67,8 +67,8 @@ Examples:
   banger image pull registry.example/machines/debian:12
   banger image push app oci:./artifact:app
 
-A kernel of the image is named in the artifact, and not pushed; push it with `banger kernel pack` and a
-tool such as skopeo.";
+The artifact names the kernel of the image, but does not have it. `banger kernel pack` writes
+kernels as a bundle, which skopeo can push.";
 
 pub(super) const KERNEL_PULL: &str = "\
 Examples:

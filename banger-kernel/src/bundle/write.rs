@@ -192,7 +192,7 @@ impl LayoutWriter<'_> {
         let digest = Digest::of(&bytes);
         let path = self.blobs.join(digest.hex());
         fs::write(&path, &bytes).map_err(KernelError::write(&path))?;
-        Ok(descriptor(media_type.to_owned(), digest, bytes.len() as u64))
+        Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
     }
 
     /// Writes a file of a kernel as a layer.
@@ -224,7 +224,7 @@ impl LayoutWriter<'_> {
         let place: Utf8PathBuf = self.blobs.join(digest.hex());
         fs::rename(&new, &place).map_err(failed)?;
         let (media_type, title) = kind.written();
-        let mut layer = descriptor(media_type, digest, size);
+        let mut layer = Descriptor::new(media_type, digest, size);
         layer.annotations = BTreeMap::from([(TITLE.to_owned(), title)]);
         Ok((layer, file))
     }
@@ -242,19 +242,6 @@ fn write_file(
     }
     let mut file = File::open(path).map_err(KernelError::io("open", path))?;
     io::copy(&mut file, out).map(drop).map_err(failed)
-}
-
-fn descriptor(media_type: String, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type,
-        digest,
-        size,
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-        platform: None,
-        data: None,
-        artifact_type: None,
-    }
 }
 
 /// The caller asked to stop while bytes passed a writer.

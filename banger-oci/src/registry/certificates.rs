@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::registry::error::PullError;
 use crate::registry::options::PullOptions;
@@ -92,15 +91,15 @@ impl Certificates {
     /// Returns the configuration of TLS; with `insecure` it accepts any certificate.
     pub(crate) fn tls_config(&self, insecure: bool) -> Result<ClientConfig, PullError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match insecure {
-            true => Arc::new(AnyCertificate(Arc::clone(&provider))),
-            false => Arc::new(self.trusted_servers(&provider)?),
+        let servers = match insecure {
+            true => TrustedServers::any(Arc::clone(&provider)),
+            false => self.trusted_servers(&provider)?,
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring supports the default protocol versions")
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(Arc::new(servers));
         let Some((certificate, key)) = &self.own else { return Ok(builder.with_no_client_auth()) };
         let private = PrivateKeyDer::from_pem_slice(&key.bytes)
             .map_err(|_| unusable(&key.path, &"it has no private key"))?;
@@ -143,43 +142,4 @@ impl PemFile {
 
 fn unusable(path: &Utf8Path, reason: &dyn std::fmt::Display) -> PullError {
     PullError::Environment { reason: format!("cannot use the certificates in {path}: {reason}") }
-}
-
-/// Accepts every certificate, for registries that the configuration calls insecure.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -192,7 +192,6 @@ impl Read for FollowReader {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Barrier;
 
     use super::*;
@@ -200,16 +199,7 @@ mod tests {
 
     /// A blob of `bytes` that are readable before its digest was checked.
     fn partial(bytes: &[u8]) -> (Arc<Download>, Arc<LockedFile>) {
-        let descriptor = Descriptor {
-            media_type: String::new(),
-            digest: Digest::of(bytes),
-            size: bytes.len() as u64,
-            urls: Vec::new(),
-            annotations: BTreeMap::new(),
-            platform: None,
-            data: None,
-            artifact_type: None,
-        };
+        let descriptor = Descriptor::new("", Digest::of(bytes), bytes.len() as u64);
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(bytes, 0).unwrap();
         let (file, download) = (Arc::new(LockedFile::of(file)), Download::new(descriptor));

@@ -26,7 +26,7 @@ struct LoginKey {
     repository: String,
     plain_http: bool,
     credentials: CredentialSource,
-    /// A token for pulls is none for pushes.
+    /// A token for pulls does not allow pushes.
     repository_use: RepositoryUse,
 }
 

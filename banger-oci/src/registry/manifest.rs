@@ -435,9 +435,11 @@ fn is_layer_type(media_type: &str) -> bool {
 }
 
 impl Descriptor {
-    pub(crate) fn new(media_type: String, digest: Digest, size: u64) -> Self {
+    /// Returns a pointer to content, with nothing but its type, digest and size in bytes.
+    #[must_use]
+    pub fn new(media_type: impl Into<String>, digest: Digest, size: u64) -> Self {
         Self {
-            media_type,
+            media_type: media_type.into(),
             digest,
             size,
             urls: Vec::new(),

@@ -110,7 +110,7 @@ pub struct PullOptions {
     pub max_referrer_bytes: u64,
     /// The kind of content.
     pub(crate) wanted: Wanted,
-    /// What is done in the repository.
+    /// The use of the repository.
     pub(crate) repository_use: RepositoryUse,
     /// Whether no layer is fetched.
     pub(crate) documents_only: bool,

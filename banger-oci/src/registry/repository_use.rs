@@ -1,6 +1,6 @@
-//! What is done in a repository: a token has to allow it.
+//! The use of a repository, which a token must allow: pulls or pushes.
 
-/// What is done in a repository.
+/// The use of a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum RepositoryUse {
     /// Content is fetched.

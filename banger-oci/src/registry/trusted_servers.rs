@@ -18,9 +18,18 @@ use x509_cert::der::Decode as _;
 #[derive(Debug)]
 pub(crate) struct TrustedServers {
     provider: Arc<CryptoProvider>,
-    /// `None` where no authority is trusted.
-    authorities: Option<Arc<WebPkiServerVerifier>>,
-    trusted: Vec<CertificateDer<'static>>,
+    accepted: Accepted,
+}
+
+/// The certificates that are accepted.
+#[derive(Debug)]
+enum Accepted {
+    Any,
+    Trusted {
+        /// `None` where no authority is trusted.
+        authorities: Option<Arc<WebPkiServerVerifier>>,
+        trusted: Vec<CertificateDer<'static>>,
+    },
 }
 
 impl TrustedServers {
@@ -32,7 +41,13 @@ impl TrustedServers {
     ) -> Self {
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
         // It fails without authorities only: no revocation lists are given.
-        Self { authorities: authorities.build().ok(), provider, trusted }
+        let accepted = Accepted::Trusted { authorities: authorities.build().ok(), trusted };
+        Self { provider, accepted }
+    }
+
+    /// Returns the verifier that accepts every certificate, for registries that the configuration calls insecure.
+    pub(crate) fn any(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider, accepted: Accepted::Any }
     }
 
     /// Checks a certificate that is itself trusted: its name and its time.
@@ -63,10 +78,13 @@ impl ServerCertVerifier for TrustedServers {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.trusted.iter().any(|trusted| trusted == end_entity) {
+        let Accepted::Trusted { authorities, trusted } = &self.accepted else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        if trusted.iter().any(|trusted| trusted == end_entity) {
             return Self::verify_trusted(end_entity, server_name, now);
         }
-        let Some(authorities) = &self.authorities else {
+        let Some(authorities) = authorities else {
             return Err(CertificateError::UnknownIssuer.into());
         };
         authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)

@@ -25,16 +25,7 @@ pub(crate) struct Artifact {
 }
 
 pub(crate) fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest: Digest::of(bytes),
-        size: bytes.len() as u64,
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-        platform: None,
-        data: None,
-        artifact_type: None,
-    }
+    Descriptor::new(media_type, Digest::of(bytes), bytes.len() as u64)
 }
 
 impl Artifact {
@@ -116,7 +107,7 @@ impl Bench {
         puller.push_artifact(&target.parse().unwrap(), &pushed, &self.options, progress, &self.cancel)
     }
 
-    /// Pulls an artifact into a cache of its own and compares all of it.
+    /// Pulls an artifact into a new cache, and compares its manifest, configuration and blobs.
     pub(crate) fn assert_pulls(&self, reference: &str, artifact: &Artifact) {
         let fresh = Self::new();
         let puller = Puller::new(PullerOptions::default());

@@ -98,7 +98,7 @@ pub fn commit_parts(
     };
     let config = blob(OCI_CONFIG, config);
     let platform = platform_of(&config.bytes, &config.descriptor.digest)?;
-    let layer = descriptor(request.compression.media_type(), written.digest.clone(), written.size_bytes);
+    let layer = Descriptor::new(request.compression.media_type(), written.digest.clone(), written.size_bytes);
     let annotations = match request.squash {
         true => BTreeMap::new(),
         false => BTreeMap::from([(BASE_DIGEST.to_owned(), record.digest.clone())]),
@@ -126,20 +126,7 @@ fn platform_of(config: &[u8], digest: &Digest) -> Result<Platform, Error> {
 }
 
 fn blob(media_type: &str, bytes: Vec<u8>) -> CommittedBlob {
-    CommittedBlob { descriptor: descriptor(media_type, Digest::of(&bytes), bytes.len() as u64), bytes }
-}
-
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-        platform: None,
-        data: None,
-        artifact_type: None,
-    }
+    CommittedBlob { descriptor: Descriptor::new(media_type, Digest::of(&bytes), bytes.len() as u64), bytes }
 }
 
 /// Writes the new layer to the new file `path`.

@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use banger_ext4::data_from;
 use banger_oci::manifest::Descriptor;
@@ -14,6 +13,7 @@ use banger_oci::{ArtifactBlobs, Digest};
 use banger_tree::Cancellation;
 
 use super::format::{ImageWindow, window_bytes};
+use super::threads::on_all_processors;
 
 /// Level of zstd. Never changed: the same bytes have to give the same blob in all versions.
 const ZSTD_LEVEL: i32 = 3;
@@ -30,23 +30,25 @@ pub(super) struct CutImage {
 }
 
 impl CutImage {
-    /// Cuts `file`, which has `size_bytes`, on `threads` threads. The blobs go to the empty file `spool`. Windows of
+    /// Cuts `file`, which has `size_bytes`, on all processors. The blobs go to the empty file `spool`. Windows of
     /// zeros are left out.
     pub(super) fn new(
         file: &File,
         size_bytes: u64,
         spool: File,
-        threads: usize,
         cancellation: &Cancellation,
     ) -> io::Result<Self> {
         let window = window_bytes(size_bytes);
         let offsets = offsets_with_data(file, size_bytes, window)?;
         let (next, end_of_spool) = (AtomicUsize::new(0), AtomicU64::new(0));
         let found = Mutex::new(Vec::new());
-        let work = || -> io::Result<()> {
+        on_all_processors(|has_failed| -> io::Result<()> {
             let mut cutter = WindowCutter::new(window)?;
             loop {
                 let Some(&offset) = offsets.get(next.fetch_add(1, Ordering::Relaxed)) else { return Ok(()) };
+                if has_failed.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
                 if cancellation.is_cancelled() {
                     return Err(io::ErrorKind::Interrupted.into());
                 }
@@ -56,13 +58,6 @@ impl CutImage {
                     found.lock().unwrap_or_else(PoisonError::into_inner).push((cut, place));
                 }
             }
-        };
-        thread::scope(|scope| {
-            let running: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-            running.into_iter().try_for_each(|thread| match thread.join() {
-                Ok(outcome) => outcome,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
         })?;
         let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
         found.sort_by_key(|(window, _)| window.offset);

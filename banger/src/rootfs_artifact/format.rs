@@ -92,7 +92,7 @@ impl ImageWindow {
                 (LENGTH.to_owned(), self.length.to_string()),
                 (DIGEST.to_owned(), self.digest.to_string()),
             ]),
-            ..descriptor(WINDOW_TYPE, self.blob.clone(), self.blob_bytes)
+            ..Descriptor::new(WINDOW_TYPE, self.blob.clone(), self.blob_bytes)
         }
     }
 
@@ -128,7 +128,7 @@ pub(super) fn manifest_of(config: &ArtifactConfig, windows: &[ImageWindow]) -> (
     let manifest = ImageManifest {
         schema_version: 2,
         media_type: Some(OCI_MANIFEST.to_owned()),
-        config: descriptor(ROOTFS_ARTIFACT_TYPE, Digest::of(&bytes), bytes.len() as u64),
+        config: Descriptor::new(ROOTFS_ARTIFACT_TYPE, Digest::of(&bytes), bytes.len() as u64),
         layers: windows.iter().map(ImageWindow::descriptor).collect(),
         annotations: BTreeMap::new(),
         artifact_type: Some(ROOTFS_ARTIFACT_TYPE.to_owned()),
@@ -181,17 +181,4 @@ pub(super) fn read_artifact(
         windows.push(window);
     }
     Ok((config, windows))
-}
-
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    Descriptor {
-        media_type: media_type.to_owned(),
-        digest,
-        size,
-        urls: Vec::new(),
-        annotations: BTreeMap::new(),
-        platform: None,
-        data: None,
-        artifact_type: None,
-    }
 }

@@ -6,6 +6,7 @@ mod format;
 mod pull;
 mod push;
 mod restore;
+mod threads;
 
 pub use error::RootfsArtifactError;
 pub use format::ROOTFS_ARTIFACT_TYPE;

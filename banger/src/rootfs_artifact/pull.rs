@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::thread::available_parallelism;
 
 use banger_oci::{Layer, PullError, PulledArtifact, Puller, PullerOptions};
 use banger_tree::{Advice, Cancellation, Cost, Setting};
@@ -151,7 +150,7 @@ impl<'a> ArtifactPull<'a> {
             blobs: &self.artifact.blobs(),
             cancellation: self.cancellation,
         };
-        restoration.write(file, path, available_parallelism().map_or(2, usize::from))?;
+        restoration.write(file, path)?;
         Ok(self.artifact.finish()?)
     }
 

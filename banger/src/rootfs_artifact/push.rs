@@ -1,7 +1,6 @@
 //! Pushes a managed image as an artifact.
 
 use std::fs::File;
-use std::thread::available_parallelism;
 
 use banger_oci::{
     ArtifactToPush, PullOptions, Puller, PullerOptions, PushedArtifact, Reference, RegistryReference,
@@ -115,8 +114,7 @@ fn run(
         return Err(RootfsArtifactError::TooLarge { path, size_bytes, most_bytes }.into());
     }
     let spool = spool_in(&dirs.state)?;
-    let threads = available_parallelism().map_or(2, usize::from);
-    let cut = CutImage::new(&file, size_bytes, spool, threads, cancellation);
+    let cut = CutImage::new(&file, size_bytes, spool, cancellation);
     let cut = cut.map_err(|error| match cancellation.is_cancelled() {
         true => Error::Cancelled,
         false => failed(error).into(),

@@ -3,8 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use banger_oci::{Digest, PullError};
 use banger_tree::Cancellation;
@@ -12,6 +11,7 @@ use camino::Utf8Path;
 
 use super::error::RootfsArtifactError;
 use super::format::{ArtifactConfig, ImageWindow};
+use super::threads::on_all_processors;
 use crate::error::Error;
 
 /// Bytes that a blob may have more than its window: zstd adds a little to bytes that cannot be compressed.
@@ -36,12 +36,12 @@ pub(super) struct Restoration<'a> {
 }
 
 impl Restoration<'_> {
-    /// Writes all windows to the empty file `file`, which is at `path`, on `threads` threads.
-    pub(super) fn write(&self, file: &File, path: &Utf8Path, threads: usize) -> Result<(), Error> {
+    /// Writes all windows to the empty file `file`, which is at `path`, on all processors.
+    pub(super) fn write(&self, file: &File, path: &Utf8Path) -> Result<(), Error> {
         let failed = RootfsArtifactError::io("write to", path);
         file.set_len(self.config.size_bytes).map_err(&failed)?;
-        let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let work = || -> Result<(), Error> {
+        let next = AtomicUsize::new(0);
+        on_all_processors(|has_failed| -> Result<(), Error> {
             let mut reader = WindowReader::new(self.config.window_bytes).map_err(&failed)?;
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -55,14 +55,6 @@ impl Restoration<'_> {
                 let bytes = self.read(&mut reader, number, window)?;
                 write_sparse(file, bytes, window.offset).map_err(&failed)?;
             }
-        };
-        let work = || work().inspect_err(|_| has_failed.store(true, Ordering::Relaxed));
-        thread::scope(|scope| {
-            let running: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-            running.into_iter().try_for_each(|thread| match thread.join() {
-                Ok(outcome) => outcome,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
         })
     }
 

@@ -1,4 +1,4 @@
-//! What is pushed, and what became of it.
+//! An artifact to push, and the result of the push.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The repository that blobs are sent to, and what was learned about its registry.
+//! The repository that receives the blobs, and the known limits of its registry.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +43,8 @@ pub(super) enum FoundBlob {
 }
 
 impl PushRepository {
-    /// Asks for a blob, and where it is missing opens an upload: who must not push learns it before a blob is made.
+    /// Asks for a blob. If it is missing, opens an upload. So a user without the right to push gets the error before a
+    /// blob is made.
     pub(super) async fn find(&self, digest: &Digest) -> Result<FoundBlob, PushError> {
         match self.has(digest).await? {
             true => Ok(FoundBlob::Present),
