@@ -277,6 +277,9 @@ pub(crate) struct PullArguments {
     pub(crate) max_download: Option<Size>,
     #[command(flatten)]
     pub(crate) trust: TrustArguments,
+    /// Pull a finished root file system only, as `banger image push` pushes it; convert no image.
+    #[arg(long)]
+    pub(crate) rootfs_only: bool,
     /// Fetch the SBOMs, attestations and signatures that refer to the image, at most 64 and 32 MiB.
     #[arg(long, conflicts_with = "output")]
     pub(crate) referrers: bool,

@@ -49,6 +49,10 @@ fn note(printer: &Printer, event: &Event) {
         Event::Warning { message } => printer.warning(message),
         Event::PullWaiting { name } => printer.note(&format!("waiting for another pull of {name}")),
         Event::EndpointChosen { endpoint } => printer.note(&format!("the image comes from {endpoint}")),
+        Event::WindowsCopied { windows, size_bytes } => {
+            let size = Size(*size_bytes);
+            printer.note(&format!("{windows} parts of the image ({size}) are copied from other images here"));
+        }
         Event::EndpointSkipped { endpoint, reason } => {
             printer.warning(&format!("{endpoint} is passed over: {reason}"));
         }

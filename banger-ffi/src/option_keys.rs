@@ -283,6 +283,8 @@ pub enum banger_option {
     BANGER_OPT_REFERRERS = 343,
     /// Text: repository of the same registry, HOST/NAME, whose blobs a push takes instead of sending them.
     BANGER_OPT_MOUNT_FROM = 350,
+    /// Boolean: take a finished root file system only, as banger_image_push pushes it, and convert no image. Default: false.
+    BANGER_OPT_ROOTFS_ONLY = 351,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }

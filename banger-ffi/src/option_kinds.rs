@@ -161,4 +161,5 @@ pub(crate) const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_KEEP, ValueKind::List),
     (BANGER_OPT_REFERRERS, ValueKind::Flag),
     (BANGER_OPT_MOUNT_FROM, ValueKind::Text),
+    (BANGER_OPT_ROOTFS_ONLY, ValueKind::Flag),
 ];

@@ -48,6 +48,7 @@ pub(crate) fn pull_request(
     if matches!(target, PullTarget::Store) {
         request.pull.referrers = given.flag(BANGER_OPT_REFERRERS).unwrap_or(false);
     }
+    request.rootfs_only = given.flag(BANGER_OPT_ROOTFS_ONLY).unwrap_or(false);
     request.limits = limits(&given)?;
     request.size = size(&given)?;
     request.inodes = given.number(BANGER_OPT_INODES)?;

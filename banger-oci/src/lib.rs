@@ -45,9 +45,9 @@ pub use reference::{ImageDaemon, Reference, ReferenceError, RegistryReference, S
 pub use registry::{
     ArchiveInput, ArtifactBlobs, ArtifactToPush, BlobCache, BlobSource, CacheEntry, CacheVerification,
     ContainerConfig, Credential, CredentialSource, DamagedBlob, Descriptor, EndpointFailure, FileBlobs,
-    FittingImage, ImageConfig, ImageManifest, InspectedImage, KeptLogin, Layer, LayerReader, LocalSources,
-    Progress, ProxySettings, PruneOptions, PruneReport, PublicKey, PullError, PullEvent, PullOptions,
-    PullPhase, PullPolicy, PullPolicyError, PulledArtifact, PulledImage, PulledReferrer, Puller,
+    FittingImage, FoundArtifact, ImageConfig, ImageManifest, InspectedImage, KeptLogin, Layer, LayerReader,
+    LocalSources, Progress, ProxySettings, PruneOptions, PruneReport, PublicKey, PullError, PullEvent,
+    PullOptions, PullPhase, PullPolicy, PullPolicyError, PulledArtifact, PulledImage, PulledReferrer, Puller,
     PullerOptions, PushError, PushedArtifact, ReadPermit, RegistriesConfig, Removal, RemovedLogins,
     ResolvedLayer, RootfsConfig, SignaturePlace, TrustError, TrustPolicy, VerifiedSignature, WebFile,
     WebFileAddress, check_own_directory, manifest, pull,

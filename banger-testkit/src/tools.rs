@@ -56,6 +56,19 @@ pub fn newer_e2fsprogs(name: &str) -> Result<PathBuf, Skip> {
     }
 }
 
+/// The program oras that `scripts/setup-tests` builds.
+///
+/// # Errors
+///
+/// A [`Skip`] when it is not there.
+pub fn oras() -> Result<Command, Skip> {
+    let path = cache_dir().join("tools/oras/bin/oras");
+    match path.is_file() {
+        true => Ok(command_at(path)),
+        false => Err(Skip::new("no oras in the test cache: run scripts/setup-tests once")),
+    }
+}
+
 /// Nothing when the tests run as root.
 ///
 /// # Errors

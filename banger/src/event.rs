@@ -78,6 +78,13 @@ pub enum Event {
         /// How long it waits first.
         delay_ms: u64,
     },
+    /// Parts of a finished image were copied from other images of this machine: they are not fetched.
+    WindowsCopied {
+        /// Number of the parts.
+        windows: usize,
+        /// Their bytes.
+        size_bytes: u64,
+    },
     /// A mirror, another location, or one of several registries gave the manifest.
     EndpointChosen {
         /// The repository at this place.

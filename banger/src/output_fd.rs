@@ -62,6 +62,11 @@ impl OutputFd {
         Ok(NativeBackend.create_in_file(file, &self.path, options)?)
     }
 
+    /// Returns the file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Fails if the file is `source`.
     pub(crate) fn check_not_source(&self, source: &Utf8Path) -> Result<(), OutputError> {
         let own = self.file.metadata().map_err(OutputError::io("look at", &self.path))?;

@@ -26,7 +26,7 @@ use crate::output::{OutputError, OutputFile, check_not_source};
 use crate::output_fd::OutputFd;
 use crate::present::present_image;
 use crate::request::{PullRequest, PulledFile};
-use crate::rootfs_artifact::ArtifactPull;
+use crate::rootfs_artifact::{ArtifactPull, RootfsArtifactError};
 use crate::store::{
     BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageName, ImageRecord, ImageStore, ReferrerRecord,
     StoredImage,
@@ -103,8 +103,7 @@ pub(crate) fn pull_to_file(
             let record = artifact.write_file(&partial)?;
             run.check_cancelled()?;
             file.publish()?;
-            let path = output.to_owned();
-            return Ok(run.done(PulledFile { path, record, unchanged: false, lease: None }));
+            return Ok(run.done_file(output, record));
         }
     };
     let agents = run.agents(&image)?;
@@ -113,7 +112,7 @@ pub(crate) fn pull_to_file(
     built.warnings.extend(run.check_kernel(&partial)?);
     run.check_cancelled()?;
     file.publish()?;
-    Ok(run.done_file(output, built))
+    Ok(run.done_file(output, run.file_record(built)))
 }
 
 /// The work of [`pull_to_fd`](crate::pull_to_fd).
@@ -128,11 +127,18 @@ pub(crate) fn pull_to_fd(
     if let Some(source) = local_source(&request.reference) {
         output.check_not_source(source)?;
     }
-    let image = run.resolve(dirs)?;
-    let agents = run.agents(&image)?;
-    let built = run.build(image, agents, BuildPlace::Fd(output))?;
+    let record = match run.find(dirs)? {
+        Found::Image(image) => {
+            let agents = run.agents(&image)?;
+            run.file_record(run.build(*image, agents, BuildPlace::Fd(output))?)
+        }
+        Found::Finished(artifact) => {
+            let written = artifact.write_lent(output.file(), output.path());
+            written.inspect_err(|_| output.empty())?
+        }
+    };
     match run.check_cancelled().and_then(|()| output.flush()) {
-        Ok(()) => Ok(run.done_file(output.path(), built)),
+        Ok(()) => Ok(run.done_file(output.path(), record)),
         Err(error) => {
             output.empty();
             Err(error)
@@ -237,10 +243,13 @@ impl<'a> PullRun<'a> {
         if self.cancellation.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
+    /// Returns the record of an image in a file of the caller.
+    fn file_record(&self, built: Built) -> ImageRecord {
+        self.record(ImageName::sanitized(&self.request.reference.suggested_name()), built)
+    }
+
     /// Ends a pull to a file of the caller.
-    fn done_file(&self, path: &Utf8Path, built: Built) -> PulledFile {
-        let name = ImageName::sanitized(&self.request.reference.suggested_name());
-        let record = self.record(name, built);
+    fn done_file(&self, path: &Utf8Path, record: ImageRecord) -> PulledFile {
         self.done(PulledFile { path: path.to_owned(), record, unchanged: false, lease: None })
     }
 
@@ -251,9 +260,12 @@ impl<'a> PullRun<'a> {
 
     /// Finds the image or the finished root file system that the reference means, and starts its downloads.
     fn find(&self, dirs: &Dirs) -> Result<Found<'a>, Error> {
-        let no_image = match self.resolve(dirs) {
-            Err(error @ Error::Pull(PullError::NotAnImage { .. })) => error,
-            outcome => return outcome.map(|image| Found::Image(Box::new(image))),
+        let no_image = match self.request.rootfs_only {
+            true => RootfsArtifactError::NotFinished { reference: self.request.reference.to_string() }.into(),
+            false => match self.resolve(dirs) {
+                Err(error @ Error::Pull(PullError::NotAnImage { .. })) => error,
+                outcome => return outcome.map(|image| Found::Image(Box::new(image))),
+            },
         };
         match ArtifactPull::find(self.request, dirs, self.events, self.cancellation)? {
             Some(artifact) => Ok(Found::Finished(Box::new(artifact))),

@@ -35,6 +35,8 @@ pub struct PullRequest {
     /// The kernel of the kernel store that goes with the image, by its name, id or unique beginning of an id. Its
     /// modules go into the file system. A managed image gets its files, too, and needs the kernel store no more.
     pub kernel_ref: Option<String>,
+    /// Take a finished root file system only, as [`push_image`](crate::push_image) pushes it, and convert no image.
+    pub rootfs_only: bool,
     /// Build an image again even if it exists, and replace an output file.
     pub force: bool,
     /// Time of files without a time in any layer, in seconds since the epoch; `None` for the creation time of
@@ -58,6 +60,7 @@ impl PullRequest {
             backend: Backend::default(),
             guest: Some(GuestOptions::default()),
             kernel_ref: None,
+            rootfs_only: false,
             force: false,
             source_date_epoch: None,
             scratch_dir: None,
@@ -88,6 +91,7 @@ banger_tree::setters! {
         with_backend => backend: Backend,
         with_guest => guest: Option<GuestOptions>,
         with_kernel_ref => kernel_ref: Option<String>,
+        with_rootfs_only => rootfs_only: bool,
         with_force => force: bool,
         with_source_date_epoch => source_date_epoch: Option<i64>,
         with_scratch_dir => scratch_dir: Option<Utf8PathBuf>,

@@ -460,3 +460,7 @@ func WithReferrers(on bool) Option { return flagOption(C.BANGER_OPT_REFERRERS, o
 
 // WithMountFrom names a repository of the same registry, HOST/NAME, whose blobs a push takes instead of sending them.
 func WithMountFrom(repository string) Option { return textOption(C.BANGER_OPT_MOUNT_FROM, repository) }
+
+// WithRootfsOnly sets whether a pull takes a finished root file system only, as [Store.Push] pushes it, and converts no
+// image. Default: false.
+func WithRootfsOnly(on bool) Option { return flagOption(C.BANGER_OPT_ROOTFS_ONLY, on) }

@@ -46,6 +46,7 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
         false => Some(arguments.guest.options()),
     };
     request.kernel_ref.clone_from(&arguments.kernel.kernel_ref);
+    request.rootfs_only = arguments.rootfs_only;
     request.force = arguments.force;
     request.inodes = arguments.file_system.inodes;
     request.source_date_epoch = banger::source_date_epoch()?;

@@ -86,8 +86,11 @@ pub(crate) fn reopened(file: &File) -> String {
     format!("/dev/fd/{}", file.as_raw_fd())
 }
 
-/// Makes the bytes zeros: as a hole, or by writing them if the host knows no holes here.
-pub(crate) fn clear(file: &File, start: u64, end: u64) -> io::Result<()> {
+/// Makes the bytes of a file zeros: as a hole, or by writing them if the host knows no holes here.
+///
+/// # Errors
+/// The host refuses.
+pub fn clear(file: &File, start: u64, end: u64) -> io::Result<()> {
     if start >= end || punch_hole(file, start, end - start) {
         return Ok(());
     }

@@ -35,7 +35,7 @@ use crate::editor::Ext4Editor;
 use crate::error::Ext4Error;
 use crate::options::{Ext4Options, Identity};
 use file::ImageFile;
-pub use lent::{device_bytes, empty_lent_file};
+pub use lent::{clear, device_bytes, empty_lent_file};
 use store::ImageStore;
 
 /// Writes images itself: the default backend, and the fast one.

@@ -1,5 +1,6 @@
 //! Artifacts: content of registries, layouts and archives that is not an image.
 
+use std::fmt;
 use std::sync::Arc;
 
 use banger_tree::Cancellation;
@@ -14,9 +15,54 @@ use crate::registry::event::Progress;
 use crate::registry::layer::Layer;
 use crate::registry::manifest::ImageManifest;
 use crate::registry::options::PullOptions;
-use crate::registry::pull::{PulledImage, find_image};
+use crate::registry::pull::{FoundImage, PulledImage};
 use crate::registry::stop::PullStop;
 use crate::registry::wanted::Wanted;
+
+/// An artifact with a checked manifest and configuration. No blob is on its way.
+pub struct FoundArtifact(FoundImage);
+
+impl fmt::Debug for FoundArtifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FoundArtifact").field(self.digest()).finish()
+    }
+}
+
+impl FoundArtifact {
+    /// Returns the digest of the manifest.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.0.chosen.digest
+    }
+
+    /// Returns the manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &ImageManifest {
+        &self.0.chosen.manifest
+    }
+
+    /// Returns the configuration as published.
+    #[must_use]
+    pub fn config_bytes(&self) -> &[u8] {
+        &self.0.chosen.config_bytes
+    }
+
+    /// Returns odd facts that do not fail the pull.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.0.chosen.warnings
+    }
+
+    /// Starts the downloads of the blobs whose numbers in the manifest `wants` accepts. The result has these blobs
+    /// and no others, in the order of the manifest.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Puller::pull`](crate::Puller::pull).
+    pub fn fetch(self, wants: impl Fn(usize) -> bool) -> Result<PulledArtifact, PullError> {
+        self.0.fetch(wants).map(PulledArtifact)
+    }
+}
 
 /// An artifact with a checked manifest and configuration. Its blobs can be read, while some of them may still be
 /// downloading.
@@ -57,7 +103,7 @@ impl PulledArtifact {
         &self.0.config_bytes
     }
 
-    /// Returns the blobs, in the order of the manifest. Each `diff_id` is the digest of the blob.
+    /// Returns the blobs that were asked for, in the order of the manifest. Each `diff_id` is the digest of the blob.
     #[must_use]
     pub fn blobs(&self) -> &[Layer] {
         &self.0.layers
@@ -88,7 +134,7 @@ impl PulledArtifact {
     }
 }
 
-/// Finds an artifact of the type `artifact_type` and starts its downloads.
+/// Finds an artifact of the type `artifact_type`.
 pub(crate) fn find_artifact(
     engine: &Arc<Engine>,
     reference: &Reference,
@@ -97,14 +143,14 @@ pub(crate) fn find_artifact(
     options: &PullOptions,
     progress: &Progress,
     cancellation: &Cancellation,
-) -> Result<Option<PulledArtifact>, PullError> {
+) -> Result<Option<FoundArtifact>, PullError> {
     if matches!(reference, Reference::DockerArchive { .. } | Reference::Daemon { .. }) {
         return Ok(None);
     }
     let mut options = options.clone();
     options.wanted = Wanted::Artifact(artifact_type.to_ascii_lowercase());
-    match find_image(engine, reference, cache, &options, progress, &PullStop::new(cancellation)) {
-        Ok(found) => Ok(Some(PulledArtifact(found))),
+    match FoundImage::find(engine, reference, cache, &options, progress, &PullStop::new(cancellation)) {
+        Ok(found) => Ok(Some(FoundArtifact(found))),
         Err(PullError::NotAnImage { .. }) => Ok(None),
         Err(error) => Err(error),
     }

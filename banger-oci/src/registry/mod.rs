@@ -64,7 +64,7 @@ mod user_settings;
 mod wanted;
 mod web_file;
 
-pub use artifact::PulledArtifact;
+pub use artifact::{FoundArtifact, PulledArtifact};
 pub use auth::{Credential, CredentialSource, KeptLogin, RemovedLogins};
 pub use cache::{
     BlobCache, CacheEntry, CacheVerification, DamagedBlob, PruneOptions, PruneReport, Removal,

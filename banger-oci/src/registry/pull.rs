@@ -15,7 +15,7 @@ use crate::registry::engine::Engine;
 use crate::registry::error::PullError;
 use crate::registry::event::{Progress, PullEvent, ResolvedLayer};
 use crate::registry::layer::Layer;
-use crate::registry::manifest::ImageManifest;
+use crate::registry::manifest::{Descriptor, ImageManifest};
 use crate::registry::options::PullOptions;
 use crate::registry::referrers::{PulledReferrer, fetch_referrers};
 use crate::registry::resolver::{Chosen, Resolver};
@@ -123,11 +123,98 @@ pub(crate) fn find_image(
     progress: &Progress,
     stop: &PullStop,
 ) -> Result<PulledImage, PullError> {
-    let running = engine.reads.enter();
-    let progress = &progress.guarded(stop);
-    progress.emit(PullEvent::Resolving { reference: reference.to_string() });
-    stop.check()?;
-    let source: Box<dyn ImageSource> = match (reference, &options.blob_source) {
+    FoundImage::find(engine, reference, cache, options, progress, stop)?.fetch(|_| true)
+}
+
+/// Checked documents of an image. No layer is on its way.
+pub(crate) struct FoundImage {
+    reference: Reference,
+    source: Box<dyn ImageSource>,
+    pub(crate) chosen: Chosen,
+    referrers: Vec<PulledReferrer>,
+    options: PullOptions,
+    progress: Progress,
+    stop: PullStop,
+    running: RunningPull,
+    /// Behind the source: its threads end after its downloads.
+    engine: Arc<Engine>,
+}
+
+impl FoundImage {
+    /// Finds an image; `stop` stops all of it.
+    pub(crate) fn find(
+        engine: &Arc<Engine>,
+        reference: &Reference,
+        cache: &BlobCache,
+        options: &PullOptions,
+        progress: &Progress,
+        stop: &PullStop,
+    ) -> Result<Self, PullError> {
+        let running = engine.reads.enter();
+        let progress = progress.guarded(stop);
+        progress.emit(PullEvent::Resolving { reference: reference.to_string() });
+        stop.check()?;
+        let source = open_source(engine, reference, cache, options, &progress, stop)?;
+        let outcome = Resolver::new(&*source, reference, options, stop).and_then(Resolver::resolve);
+        let outcome = outcome.and_then(|chosen| {
+            // Before the layers: a pull that fails here downloads nothing.
+            let subjects: Vec<&Digest> = chosen.index_digest.iter().chain([&chosen.digest]).collect();
+            let referrers = fetch_referrers(&*source, &subjects, options)?;
+            Ok((chosen, referrers))
+        });
+        let (chosen, referrers) = outcome.map_err(|error| source.shown(error))?;
+        Ok(Self {
+            reference: reference.clone(),
+            source,
+            chosen,
+            referrers,
+            options: options.clone(),
+            progress,
+            stop: stop.clone(),
+            running,
+            engine: Arc::clone(engine),
+        })
+    }
+
+    /// Starts the downloads of the layers whose numbers `wants` accepts. The image gets no others.
+    pub(crate) fn fetch(self, wants: impl Fn(usize) -> bool) -> Result<PulledImage, PullError> {
+        let Self { reference, source, chosen, referrers, options, progress, stop, running, engine } = self;
+        let layers = chosen.layers(&*source, &options, &progress, wants);
+        let layers = layers.and_then(|layers| stop.check().map(|()| layers));
+        let layers = layers.map_err(|error| source.shown(error))?;
+        Ok(PulledImage {
+            resolved: source.resolved().unwrap_or_else(|| reference.clone()),
+            reference,
+            digest: chosen.digest,
+            index_digest: chosen.index_digest,
+            platform: chosen.platform,
+            platforms: chosen.platforms,
+            config_digest: chosen.manifest.config.digest.clone(),
+            manifest: chosen.manifest,
+            config: chosen.config,
+            config_bytes: chosen.config_bytes,
+            warnings: chosen.warnings,
+            signatures: chosen.signatures,
+            referrers,
+            layers,
+            fetcher: source.keep(),
+            stop,
+            _running: running,
+            engine,
+        })
+    }
+}
+
+/// Opens the place of an image.
+fn open_source(
+    engine: &Engine,
+    reference: &Reference,
+    cache: &BlobCache,
+    options: &PullOptions,
+    progress: &Progress,
+    stop: &PullStop,
+) -> Result<Box<dyn ImageSource>, PullError> {
+    Ok(match (reference, &options.blob_source) {
         (_, Some(source)) => Box::new(Brought::new(source, reference, options, progress, stop)),
         (Reference::Registry(registry), None) => {
             Box::new(Remote::new(engine, registry, cache, options, progress, stop)?)
@@ -156,46 +243,7 @@ pub(crate) fn find_image(
         (Reference::Containerd { dir, namespace, selector }, None) => {
             Box::new(open_containerd(dir, namespace, selector, options, progress)?)
         }
-    };
-    let outcome = find(&*source, reference, options, progress, stop);
-    let (chosen, layers, referrers) = outcome.map_err(|error| source.shown(error))?;
-    Ok(PulledImage {
-        reference: reference.clone(),
-        resolved: source.resolved().unwrap_or_else(|| reference.clone()),
-        digest: chosen.digest,
-        index_digest: chosen.index_digest,
-        platform: chosen.platform,
-        platforms: chosen.platforms,
-        config_digest: chosen.manifest.config.digest.clone(),
-        manifest: chosen.manifest,
-        config: chosen.config,
-        config_bytes: chosen.config_bytes,
-        warnings: chosen.warnings,
-        signatures: chosen.signatures,
-        referrers,
-        layers,
-        fetcher: source.keep(),
-        stop: stop.clone(),
-        _running: running,
-        engine: Arc::clone(engine),
     })
-}
-
-/// Finds an image in a source, and its layers.
-fn find(
-    source: &dyn ImageSource,
-    reference: &Reference,
-    options: &PullOptions,
-    progress: &Progress,
-    stop: &PullStop,
-) -> Result<(Chosen, Vec<Layer>, Vec<PulledReferrer>), PullError> {
-    let chosen = Resolver::new(source, reference, options, stop)?.resolve()?;
-    // Before the layers: a pull that fails here downloads nothing.
-    let subjects: Vec<&Digest> = chosen.index_digest.iter().chain([&chosen.digest]).collect();
-    let referrers = fetch_referrers(source, &subjects, options)?;
-    let layers = chosen.layers(source, options, progress)?;
-    stop.check()?;
-    Ok((chosen, layers, referrers))
 }
 
 impl Chosen {
@@ -204,6 +252,7 @@ impl Chosen {
         source: &dyn ImageSource,
         options: &PullOptions,
         progress: &Progress,
+        wants: impl Fn(usize) -> bool,
     ) -> Result<Vec<Layer>, PullError> {
         let own = match options.wanted {
             Wanted::Image => source.own_layers(&self.manifest, &self.config)?,
@@ -230,15 +279,12 @@ impl Chosen {
         let total = descriptors.iter().try_fold(0_u64, |sum, layer| sum.checked_add(layer.size));
         let total = total.unwrap_or(u64::MAX);
         options.download_cap().check(total, &format!("the layers of {}", self.digest))?;
-        let mut sizes = HashMap::new();
-        for layer in descriptors {
-            if *sizes.entry(&layer.digest).or_insert(layer.size) != layer.size {
-                return Err(PullError::Malformed {
-                    what: format!("manifest {}", self.digest),
-                    reason: format!("it gives layer {} two sizes", layer.digest),
-                });
-            }
-        }
+        self.check_sizes(descriptors)?;
+        let wanted = descriptors.iter().zip(diff_ids).enumerate().filter(|(number, _)| wants(*number));
+        let (descriptors, diff_ids): (Vec<_>, Vec<_>) =
+            wanted.map(|(_, (layer, diff_id))| (layer.clone(), diff_id)).unzip();
+        let sizes: HashMap<&Digest, u64> =
+            descriptors.iter().map(|layer| (&layer.digest, layer.size)).collect();
         trace!(
             DEBUG,
             digest = self.digest.to_string().as_str(),
@@ -257,15 +303,25 @@ impl Chosen {
         if options.documents_only {
             return Ok(Vec::new());
         }
-        let contents = source.layers(descriptors)?;
-        let parts = descriptors.iter().zip(diff_ids).zip(contents);
+        let contents = source.layers(&descriptors)?;
+        let parts = descriptors.into_iter().zip(diff_ids).zip(contents);
         Ok(parts
-            .map(|((descriptor, diff_id), content)| Layer {
-                descriptor: descriptor.clone(),
-                diff_id: diff_id.clone(),
-                content,
-            })
+            .map(|((descriptor, diff_id), content)| Layer { descriptor, diff_id: diff_id.clone(), content })
             .collect())
+    }
+
+    /// Fails if one layer has two sizes.
+    fn check_sizes(&self, descriptors: &[Descriptor]) -> Result<(), PullError> {
+        let mut sizes = HashMap::new();
+        for layer in descriptors {
+            if *sizes.entry(&layer.digest).or_insert(layer.size) != layer.size {
+                return Err(PullError::Malformed {
+                    what: format!("manifest {}", self.digest),
+                    reason: format!("it gives layer {} two sizes", layer.digest),
+                });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use banger_tree::Cancellation;
 use crate::digest::Digest;
 use crate::reference::Reference;
 use crate::registry::account::{log_in, log_out};
-use crate::registry::artifact::{PulledArtifact, find_artifact};
+use crate::registry::artifact::{FoundArtifact, PulledArtifact, find_artifact};
 use crate::registry::auth::{Credential, KeptLogin, RemovedLogins};
 use crate::registry::cache::BlobCache;
 use crate::registry::engine::{Engine, PullerOptions};
@@ -16,7 +16,7 @@ use crate::registry::event::Progress;
 use crate::registry::inspect::{InspectedImage, inspect_image};
 use crate::registry::options::PullOptions;
 use crate::registry::pull::{PulledImage, find_image};
-use crate::registry::push::{ArtifactToPush, PushError, PushedArtifact, push_artifact};
+use crate::registry::push::{ArtifactToPush, PushError, PushedArtifact, check_target, push_artifact};
 use crate::registry::stop::PullStop;
 use crate::registry::web_file::{WebFile, WebFileAddress, fetch_web_file};
 
@@ -128,9 +128,26 @@ impl Puller {
         log_out(&self.0, registry, options, &PullStop::new(cancellation))
     }
 
-    /// Finds an artifact of the type `artifact_type`, for example `application/vnd.example.v1`, and starts its
-    /// downloads, as [`pull`](Self::pull) does with an image. Returns `None` if the reference leads to other
-    /// content, for example an image.
+    /// Finds an artifact of the type `artifact_type`, for example `application/vnd.example.v1`. Its manifest and
+    /// configuration are checked; [`FoundArtifact::fetch`] starts the downloads of its blobs. Returns `None` if the
+    /// reference leads to other content, for example an image.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`pull`](Self::pull).
+    pub fn find_artifact(
+        &self,
+        reference: &Reference,
+        artifact_type: &str,
+        cache: &BlobCache,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<Option<FoundArtifact>, PullError> {
+        find_artifact(&self.0, reference, artifact_type, cache, options, progress, cancellation)
+    }
+
+    /// Finds an artifact as [`find_artifact`](Self::find_artifact) does, and starts the downloads of all its blobs.
     ///
     /// # Errors
     ///
@@ -144,7 +161,17 @@ impl Puller {
         progress: &Progress,
         cancellation: &Cancellation,
     ) -> Result<Option<PulledArtifact>, PullError> {
-        find_artifact(&self.0, reference, artifact_type, cache, options, progress, cancellation)
+        let found = self.find_artifact(reference, artifact_type, cache, options, progress, cancellation)?;
+        found.map(|artifact| artifact.fetch(|_| true)).transpose()
+    }
+
+    /// Fails if nothing can be pushed to `target`: before the blobs are made.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError::Target`], or the error of an archive that exists.
+    pub fn check_push_target(target: &Reference) -> Result<(), PushError> {
+        check_target(target)
     }
 
     /// Pushes an artifact: its blobs, then its manifest. Blobs that the target has are not sent again, so that a push

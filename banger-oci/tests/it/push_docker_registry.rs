@@ -51,6 +51,18 @@ fn an_artifact_and_its_next_version() {
     bench.assert_pulls(&registry.reference("by/skopeo", "1"), &first);
 }
 
+#[test]
+fn oras_copies_an_artifact_to_another_registry() {
+    let (from, to) = (require!(Registry::start()), require!(Registry::start()));
+    let mut oras = require!(tools::oras());
+    let bench = Bench::new();
+    let artifact = Artifact::new(&blobs(5, 4, 100_000));
+    let (source, copy) = (from.reference("team/app", "1"), to.reference("copy/of/app", "1"));
+    bench.push(&source, &artifact).unwrap();
+    tools::run(oras.args(["cp", "--from-plain-http", "--to-plain-http", &source, &copy]));
+    bench.assert_pulls(&copy, &artifact);
+}
+
 fn layout_of(bench: &Bench, artifact: &Artifact) -> Utf8PathBuf {
     let dir = bench.path().join("layout");
     bench.push(&format!("oci:{dir}:1"), artifact).unwrap();

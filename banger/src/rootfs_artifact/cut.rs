@@ -14,6 +14,7 @@ use banger_tree::Cancellation;
 
 use super::format::{ImageWindow, window_bytes};
 use super::threads::on_all_processors;
+use super::window_digest::WindowDigest;
 
 /// Level of zstd. Never changed: the same bytes have to give the same blob in all versions.
 const ZSTD_LEVEL: i32 = 3;
@@ -119,7 +120,7 @@ impl WindowCutter {
         }
         let count = self.compressor.compress_to_buffer(plain, self.blob.as_mut_slice())?;
         let blob = &self.blob[..count];
-        let (digest, blob_digest) = (Digest::of(plain), Digest::of(blob));
+        let (digest, blob_digest) = (WindowDigest::of(plain), Digest::of(blob));
         Ok(Some((ImageWindow { offset, length, digest, blob: blob_digest, blob_bytes: count as u64 }, blob)))
     }
 }

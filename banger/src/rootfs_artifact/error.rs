@@ -2,7 +2,7 @@
 
 use std::io;
 
-use banger_tree::{Advice, ErrorContext, ErrorKind, Failure};
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// Why a finished image was not pushed as an artifact, or not made of one. Nothing is published then.
@@ -36,6 +36,12 @@ pub enum RootfsArtifactError {
         version: u32,
         /// The newest version that is known.
         known: u32,
+    },
+    /// The reference leads to an image that would have to be converted.
+    #[error("{reference} is no finished root file system")]
+    NotFinished {
+        /// The reference.
+        reference: String,
     },
     /// The image has more bytes than an artifact can have.
     #[error("{path} has {size_bytes} bytes; an artifact holds at most {most_bytes}")]
@@ -74,6 +80,7 @@ impl RootfsArtifactError {
             Self::Version { .. } => 1272,
             Self::TooLarge { .. } => 1273,
             Self::Io { .. } => 1274,
+            Self::NotFinished { .. } => 1275,
         }
     }
 }
@@ -86,7 +93,7 @@ impl Failure for RootfsArtifactError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Malformed { .. } | Self::Window { .. } => ErrorKind::Damaged,
-            Self::Version { .. } => ErrorKind::Unsupported,
+            Self::Version { .. } | Self::NotFinished { .. } => ErrorKind::Unsupported,
             Self::TooLarge { .. } => ErrorKind::Limit,
             Self::Io { source, .. } => ErrorKind::of_io(source),
         }
@@ -98,6 +105,10 @@ impl Failure for RootfsArtifactError {
                 Some(Advice::new("push the image again from a machine that has it"))
             }
             Self::Version { .. } => Some(Advice::new("update banger")),
+            Self::NotFinished { .. } => {
+                let advice = "pull it without {setting} on one machine, and push the result from there";
+                Some(Advice::with_setting(advice, Setting("rootfs_only")))
+            }
             Self::TooLarge { .. } | Self::Io { .. } => None,
         }
     }
@@ -107,6 +118,7 @@ impl Failure for RootfsArtifactError {
         match self {
             Self::Malformed { digest, .. } => context.with("digest", digest),
             Self::Window { digest, offset, .. } => context.with("digest", digest).with("offset", offset),
+            Self::NotFinished { reference } => context.with("reference", reference),
             Self::Version { digest, version, .. } => context.with("digest", digest).with("version", version),
             Self::TooLarge { path, size_bytes, .. } => {
                 context.with("path", path).with("size_bytes", size_bytes)

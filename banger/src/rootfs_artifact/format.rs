@@ -10,6 +10,7 @@ use banger_oci::manifest::{Descriptor, ImageManifest, OCI_MANIFEST};
 use serde::{Deserialize, Serialize};
 
 use super::error::RootfsArtifactError;
+use super::window_digest::{NoWindowDigest, WindowDigest};
 use crate::store::ImageRecord;
 
 /// Type of the artifact, and of its configuration: registries without artifact types keep the latter.
@@ -25,8 +26,9 @@ const DIGEST: &str = "dev.banger.window.digest";
 
 /// Version of the configuration; readers refuse newer ones.
 const CONFIG_VERSION: u32 = 1;
-/// The smallest window. Smaller ones would be found again more often, but each one costs a request.
-const MIN_WINDOW_BYTES: u64 = 1 << 20;
+/// The smallest window. Smaller ones would be found again more often, but each one costs a request: `docs/fleet.md` has
+/// the figures.
+const MIN_WINDOW_BYTES: u64 = 4 << 20;
 /// The largest window: each one is in memory as a whole.
 const MAX_WINDOW_BYTES: u64 = 16 << 20;
 /// Windows grow so that an image has no more of them. Registries take manifests of up to 4 MiB.
@@ -77,7 +79,7 @@ pub(super) struct ImageWindow {
     /// Bytes in the ext4 file.
     pub(super) length: u64,
     /// Digest of these bytes.
-    pub(super) digest: Digest,
+    pub(super) digest: WindowDigest,
     /// Digest of the blob.
     pub(super) blob: Digest,
     /// Bytes of the blob.
@@ -107,8 +109,9 @@ impl ImageWindow {
             parsed.ok_or_else(|| format!("annotation {key} of blob {} is not a number of bytes", blob.digest))
         };
         let digest = text(DIGEST)?.parse();
-        let digest =
-            digest.map_err(|_| format!("annotation {DIGEST} of blob {} is no digest", blob.digest))?;
+        let digest = digest.map_err(|error: NoWindowDigest| {
+            format!("annotation {DIGEST} of blob {} is no digest: {error}", blob.digest)
+        })?;
         if blob.media_type != WINDOW_TYPE {
             return Err(format!("blob {} is not of the type {WINDOW_TYPE}", blob.digest));
         }

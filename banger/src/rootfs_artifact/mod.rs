@@ -1,12 +1,15 @@
 //! Finished images as artifacts of registries: one machine converts an image, others fetch the ext4 file.
 
+mod blocks;
 mod cut;
 mod error;
 mod format;
 mod pull;
 mod push;
 mod restore;
+mod reuse;
 mod threads;
+mod window_digest;
 
 pub use error::RootfsArtifactError;
 pub use format::ROOTFS_ARTIFACT_TYPE;

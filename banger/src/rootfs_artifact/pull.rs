@@ -2,14 +2,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
+use std::os::fd::AsRawFd as _;
 
-use banger_oci::{Layer, PullError, PulledArtifact, Puller, PullerOptions};
+use banger_oci::{FoundArtifact, Layer, PullError, PulledArtifact, Puller, PullerOptions};
 use banger_tree::{Advice, Cancellation, Cost, Setting};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
+use super::blocks::BlockTarget;
 use super::error::RootfsArtifactError;
 use super::format::{ArtifactConfig, ImageWindow, MOST_WINDOWS, ROOTFS_ARTIFACT_TYPE, read_artifact};
 use super::restore::{Restoration, WindowBlobs};
+use super::reuse::{CopiedWindows, LocalWindows, write_list};
 use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
@@ -20,10 +23,11 @@ use crate::request::PullRequest;
 use crate::rootfs::in_file;
 use crate::store::{ArtifactOrigin, ImageName, ImageRecord, ImageStore, StagedImage, StoredImage};
 
-/// An artifact whose windows are on their way.
+/// An artifact whose documents are known. No window is on its way.
 pub(crate) struct ArtifactPull<'a> {
     request: &'a PullRequest,
-    artifact: PulledArtifact,
+    found: FoundArtifact,
+    store: ImageStore,
     config: ArtifactConfig,
     windows: Vec<ImageWindow>,
     events: &'a EventHandler,
@@ -49,7 +53,7 @@ impl<'a> ArtifactPull<'a> {
         let mut options = request.pull_options();
         // Each blob is a window.
         options.budget = options.budget.with_limit(Cost::Layers, MOST_WINDOWS);
-        let found = puller.pull_artifact(
+        let found = puller.find_artifact(
             &request.reference,
             ROOTFS_ARTIFACT_TYPE,
             &fetch.cache,
@@ -57,14 +61,14 @@ impl<'a> ArtifactPull<'a> {
             &fetch.progress,
             cancellation,
         )?;
-        let Some(artifact) = found else { return Ok(None) };
+        let Some(found) = found else { return Ok(None) };
         check_request(request)?;
-        let (config, windows) =
-            read_artifact(artifact.digest(), artifact.manifest(), artifact.config_bytes())?;
-        for message in artifact.warnings() {
+        let (config, windows) = read_artifact(found.digest(), found.manifest(), found.config_bytes())?;
+        for message in found.warnings() {
             events.emit(&Event::Warning { message: message.clone() }, cancellation);
         }
-        Ok(Some(Self { request, artifact, config, windows, events, cancellation }))
+        let store = ImageStore::new(&dirs.state);
+        Ok(Some(Self { request, found, store, config, windows, events, cancellation }))
     }
 
     /// Returns the managed image that an earlier pull of the same artifact made, unless the request asks for a new one.
@@ -76,7 +80,7 @@ impl<'a> ArtifactPull<'a> {
         if self.request.force {
             return Ok(None);
         }
-        let digest = self.artifact.digest().to_string();
+        let digest = self.found.digest().to_string();
         let is_it = |record: &ImageRecord| {
             record.name == *name && record.artifact.as_ref().is_some_and(|origin| origin.digest == digest)
         };
@@ -90,20 +94,24 @@ impl<'a> ArtifactPull<'a> {
     /// Writes the image into a directory of the store, with the files of its kernel if the kernel store under `dirs`
     /// has them. Returns its record.
     pub(crate) fn write_image(
-        mut self,
+        self,
         staged: &StagedImage,
         name: ImageName,
         dirs: &Dirs,
     ) -> Result<ImageRecord, Error> {
-        self.write(&staged.rootfs_path())?;
+        let path = staged.rootfs_path();
         let mut record = self.record(name);
+        let (events, cancellation) = (self.events, self.cancellation);
+        let window_bytes = self.config.window_bytes;
+        let windows = self.write(&path)?;
+        write_list(path.parent().unwrap_or(&path), window_bytes, &windows)?;
         if let Some(kernel) = &record.kernel {
             let kernels = KernelStore::new(&dirs.state);
             let here = kernels.list()?.kernels.into_iter().find(|here| here.digest == kernel.digest);
             match here {
                 Some(here) => {
-                    let stored = kernels.open(here.id.as_str(), self.cancellation)?;
-                    place_kernel(&stored.record, &stored.path, &staged.kernel_path(), self.cancellation)?;
+                    let stored = kernels.open(here.id.as_str(), cancellation)?;
+                    place_kernel(&stored.record, &stored.path, &staged.kernel_path(), cancellation)?;
                     record.kernel = Some(stored.record);
                 }
                 None => {
@@ -111,7 +119,7 @@ impl<'a> ArtifactPull<'a> {
                         "the image was pushed with the kernel {} ({}), which this machine does not have",
                         kernel.name, kernel.digest
                     );
-                    self.events.emit(&Event::Warning { message: message.clone() }, self.cancellation);
+                    events.emit(&Event::Warning { message: message.clone() }, cancellation);
                     record.warnings.push(message);
                     record.kernel = None;
                 }
@@ -121,45 +129,76 @@ impl<'a> ArtifactPull<'a> {
     }
 
     /// Writes the image to the new file `path` of the caller. Returns its record.
-    pub(crate) fn write_file(mut self, path: &Utf8Path) -> Result<ImageRecord, Error> {
-        self.write(path)?;
+    pub(crate) fn write_file(self, path: &Utf8Path) -> Result<ImageRecord, Error> {
         let name = ImageName::sanitized(&self.request.reference.suggested_name());
-        Ok(ImageRecord { kernel: None, ..self.record(name) })
+        let record = ImageRecord { kernel: None, ..self.record(name) };
+        self.write(path)?;
+        Ok(record)
     }
 
-    fn write(&mut self, path: &Utf8Path) -> Result<(), Error> {
+    /// Writes the image to the open file `file` of the caller, which `path` names. Returns its record.
+    pub(crate) fn write_lent(self, file: &File, path: &Utf8Path) -> Result<ImageRecord, Error> {
+        let name = ImageName::sanitized(&self.request.reference.suggested_name());
+        let record = ImageRecord { kernel: None, ..self.record(name) };
+        let target = BlockTarget::lent(file, path, self.config.size_bytes);
+        self.write_windows(&target.map_err(RootfsArtifactError::io("write to", path))?)?;
+        Ok(record)
+    }
+
+    fn write(self, path: &Utf8Path) -> Result<Vec<ImageWindow>, Error> {
         let failed = RootfsArtifactError::io("create", path);
         let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(&failed)?;
-        while let Err(error) = self.attempt(&file, path) {
-            // A damaged cache is repaired once.
-            let is_over = matches!(error, Error::Cancelled) || self.cancellation.is_cancelled();
-            if is_over || !self.artifact.repair()? {
-                return Err(error);
-            }
-            file.set_len(0).map_err(&failed)?;
-        }
-        drop(banger_ext4::Ext4Editor::open(path).map_err(in_file(path))?);
-        Ok(())
+        let target = BlockTarget::empty(&file, path, self.config.size_bytes).map_err(&failed)?;
+        self.write_windows(&target)
     }
 
-    fn attempt(&self, file: &File, path: &Utf8Path) -> Result<(), Error> {
-        let restoration = Restoration {
-            digest: self.artifact.digest(),
-            config: &self.config,
-            windows: &self.windows,
-            blobs: &self.artifact.blobs(),
-            cancellation: self.cancellation,
-        };
-        restoration.write(file, path)?;
-        Ok(self.artifact.finish()?)
+    /// Writes the windows: those that images of this machine have, then the others as they come in. Returns all windows.
+    fn write_windows(self, target: &BlockTarget<'_>) -> Result<Vec<ImageWindow>, Error> {
+        let Self { found, store, config, windows, events, cancellation, .. } = self;
+        let places = windows.iter().map(|window| window.offset..window.offset + window.length);
+        let cleared = target.clear_outside(places, config.size_bytes);
+        cleared.map_err(RootfsArtifactError::io("write to", target.path))?;
+        let local = LocalWindows::find(&store, config.window_bytes, &windows, cancellation)?;
+        let CopiedWindows { is_copied, bytes } = local.copy(&windows, target, cancellation)?;
+        let numbers = 0..windows.len();
+        let fetched: Vec<ImageWindow> =
+            numbers.filter(|number| !is_copied[*number]).map(|number| windows[number].clone()).collect();
+        if fetched.len() < windows.len() {
+            let copied = windows.len() - fetched.len();
+            events.emit(&Event::WindowsCopied { windows: copied, size_bytes: bytes }, cancellation);
+        }
+        let mut artifact = found.fetch(|number| !is_copied[number])?;
+        while let Err(error) = fetch(&artifact, &config, &fetched, target, cancellation) {
+            // A damaged cache is repaired once. What was written was right.
+            let is_over = matches!(error, Error::Cancelled) || cancellation.is_cancelled();
+            if is_over || !artifact.repair()? {
+                return Err(error);
+            }
+        }
+        let opened = Utf8PathBuf::from(format!("/dev/fd/{}", target.file.as_raw_fd()));
+        drop(banger_ext4::Ext4Editor::open(&opened).map_err(in_file(target.path))?);
+        Ok(windows)
     }
 
     fn record(&self, name: ImageName) -> ImageRecord {
         let record = &self.config.record;
         let origin =
-            ArtifactOrigin { digest: self.artifact.digest().to_string(), source: record.source.clone() };
+            ArtifactOrigin { digest: self.found.digest().to_string(), source: record.source.clone() };
         ImageRecord { artifact: Some(origin), ..record.pulled_as(name, self.request.reference.to_string()) }
     }
+}
+
+/// Writes the windows whose blobs `artifact` has.
+fn fetch(
+    artifact: &PulledArtifact,
+    config: &ArtifactConfig,
+    windows: &[ImageWindow],
+    target: &BlockTarget<'_>,
+    cancellation: &Cancellation,
+) -> Result<(), Error> {
+    let (digest, blobs) = (artifact.digest(), &artifact.blobs());
+    Restoration { digest, config, windows, blobs, cancellation }.write(target)?;
+    Ok(artifact.finish()?)
 }
 
 /// Fails if the request asks for what only the making of a file system can give.

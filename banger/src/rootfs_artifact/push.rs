@@ -104,6 +104,8 @@ fn run(
     cancellation: &Cancellation,
 ) -> Result<PushedImage, Error> {
     let mount_from = request.mount_from.as_ref().map(repository).transpose()?;
+    // Before all windows are compressed for nothing.
+    Puller::check_push_target(&request.target)?;
     let store = ImageStore::new(&dirs.state);
     let StoredImage { record, path, lease: _lease } = store.open(&request.image, cancellation)?;
     let failed = RootfsArtifactError::io("read", &path);

@@ -1,24 +1,20 @@
 //! Writes the windows of an artifact at their places.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use banger_oci::{Digest, PullError};
 use banger_tree::Cancellation;
-use camino::Utf8Path;
 
+use super::blocks::BlockTarget;
 use super::error::RootfsArtifactError;
 use super::format::{ArtifactConfig, ImageWindow};
 use super::threads::on_all_processors;
+use super::window_digest::WindowDigest;
 use crate::error::Error;
 
 /// Bytes that a blob may have more than its window: zstd adds a little to bytes that cannot be compressed.
 const MOST_OVERHEAD_BYTES: u64 = 128 << 10;
-
-/// Holes of files are multiples of this.
-const BLOCK_BYTES: usize = 4096;
 
 /// Where the blobs of windows come from.
 pub(super) trait WindowBlobs: Sync {
@@ -30,16 +26,16 @@ pub(super) trait WindowBlobs: Sync {
 pub(super) struct Restoration<'a> {
     pub(super) digest: &'a Digest,
     pub(super) config: &'a ArtifactConfig,
+    /// The windows that are fetched, one for each blob.
     pub(super) windows: &'a [ImageWindow],
     pub(super) blobs: &'a dyn WindowBlobs,
     pub(super) cancellation: &'a Cancellation,
 }
 
 impl Restoration<'_> {
-    /// Writes all windows to the empty file `file`, which is at `path`, on all processors.
-    pub(super) fn write(&self, file: &File, path: &Utf8Path) -> Result<(), Error> {
-        let failed = RootfsArtifactError::io("write to", path);
-        file.set_len(self.config.size_bytes).map_err(&failed)?;
+    /// Writes the windows to `target`, on all processors.
+    pub(super) fn write(&self, target: &BlockTarget<'_>) -> Result<(), Error> {
+        let failed = RootfsArtifactError::io("write to", target.path);
         let next = AtomicUsize::new(0);
         on_all_processors(|has_failed| -> Result<(), Error> {
             let mut reader = WindowReader::new(self.config.window_bytes).map_err(&failed)?;
@@ -53,7 +49,7 @@ impl Restoration<'_> {
                     return Err(Error::Cancelled);
                 }
                 let bytes = self.read(&mut reader, number, window)?;
-                write_sparse(file, bytes, window.offset).map_err(&failed)?;
+                target.write(bytes, window.offset).map_err(&failed)?;
             }
         })
     }
@@ -85,26 +81,12 @@ impl Restoration<'_> {
         if bytes.len() as u64 != window.length {
             return Err(wrong(format!("it has {} bytes, not {}", bytes.len(), window.length)));
         }
-        let found = Digest::of(bytes);
+        let found = WindowDigest::of(bytes);
         match found == window.digest {
             true => Ok(bytes),
             false => Err(wrong(format!("its bytes have the digest {found}"))),
         }
     }
-}
-
-/// Writes the blocks of `bytes` that are not zeros, so that holes of the image stay holes.
-fn write_sparse(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    let is_hole = |block: &&[u8]| block.iter().all(|byte| *byte == 0);
-    let mut at = 0;
-    for run in bytes.chunks(BLOCK_BYTES).collect::<Vec<_>>().chunk_by(|a, b| is_hole(a) == is_hole(b)) {
-        let length = run.iter().map(|block| block.len()).sum::<usize>();
-        if !is_hole(&run[0]) {
-            file.write_all_at(&bytes[at..at + length], offset + at as u64)?;
-        }
-        at += length;
-    }
-    Ok(())
 }
 
 /// Reads and decompresses one window at a time.

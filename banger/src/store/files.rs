@@ -11,6 +11,9 @@ pub const KERNEL_DIRECTORY: &str = "kernel";
 /// Name of the OCI layout with the artifacts that refer to it in an image's directory.
 pub const REFERRERS_DIRECTORY: &str = "referrers";
 
+/// Name of the list of the windows that an image was made of in its directory, if it was pulled as a finished one.
+pub(crate) const WINDOWS_FILE: &str = "windows.json";
+
 /// An empty file in the directory of an image whose name another image has taken.
 pub(super) const REPLACED_FILE: &str = "replaced";
 /// The lock that is held while names change.

@@ -55,7 +55,7 @@ pub use stored_kind::StoredKind;
 pub use verify::Verification;
 
 pub(crate) use directory::{directory_names, make_directories};
-pub(crate) use files::{NAMES_LOCK, REMOVED_SUFFIX, STAGING_SUFFIX};
+pub(crate) use files::{NAMES_LOCK, REMOVED_SUFFIX, STAGING_SUFFIX, WINDOWS_FILE};
 pub(crate) use lease::UnusedImage;
 pub(crate) use lookup::{StoredRecord, look_up, parse_record, read_record};
 pub(crate) use staged_image::write_json;

@@ -201,6 +201,8 @@ class PullOptions(FileSystemOptions, DownloadOptions, total=False):
     """Name of the managed image. Default: made from the reference."""
     referrers: bool
     """Fetch the SBOMs, attestations and signatures that refer to the image. Default: false."""
+    rootfs_only: bool
+    """Take a finished root file system only, as `Store.push` pushes it; convert no image. Default: false."""
     init: str
     """Init of the guest: "auto", "image", "banger" or "install"."""
     inject: bool

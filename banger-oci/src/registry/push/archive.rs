@@ -17,6 +17,14 @@ use crate::registry::error::PullError;
 use crate::registry::event::{Progress, PullEvent};
 use crate::registry::source::blob_name;
 
+/// Fails if there is something at the path of a new archive.
+pub(super) fn check_is_new(path: &Utf8Path) -> Result<(), PushError> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(PushError::file(path)(NewFileError::Exists)),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Writes an artifact as a new archive. The same artifact gives the same bytes.
 pub(super) fn push(
     path: &Utf8Path,
@@ -26,10 +34,6 @@ pub(super) fn push(
     workers: &Workers<'_>,
     tally: &PushTally,
 ) -> Result<(), PushError> {
-    if path.symlink_metadata().is_ok() {
-        // Before all blobs are made for nothing.
-        return Err(PushError::file(path)(NewFileError::Exists));
-    }
     let file = NewFile::create(path.as_std_path(), FILE_MODE).map_err(PushError::file(path))?;
     let failed = |error: io::Error| PushError::from(PullError::io("write", path)(error));
     let mut tar = TarWriter::new(file);

@@ -40,6 +40,7 @@ pub(crate) fn push_artifact(
 ) -> Result<PushedArtifact, PushError> {
     let stop = PullStop::of_push(cancellation);
     let progress = progress.guarded(&stop);
+    check_target(target)?;
     let plan = PushPlan::new(artifact, target, options)?;
     progress.emit(PullEvent::Pushing {
         target: target.to_string(),
@@ -58,14 +59,26 @@ pub(crate) fn push_artifact(
         Reference::OciLayout { dir, selector } => {
             layout::push(dir, selector, &plan, options, &progress, &run, &tally)?;
         }
-        Reference::OciArchive { file, selector } if !target.is_input() => {
+        Reference::OciArchive { file, selector } => {
             archive::push(file, selector, &plan, &progress, &run, &tally)?;
         }
-        other => {
-            let reason = "artifacts go to registries, OCI layouts and OCI archives only";
-            return Err(PushError::Target { target: other.to_string(), reason: reason.to_owned() });
-        }
+        other => return Err(no_target(other)),
     }
     stop.check_handler()?;
     Ok(tally.into_pushed(&plan))
+}
+
+/// Fails if nothing can be pushed to `target`, whatever it is.
+pub(crate) fn check_target(target: &Reference) -> Result<(), PushError> {
+    match target {
+        Reference::OciArchive { .. } if target.is_input() => Err(no_target(target)),
+        Reference::OciArchive { file, .. } => archive::check_is_new(file),
+        Reference::Registry(_) | Reference::OciLayout { .. } => Ok(()),
+        other => Err(no_target(other)),
+    }
+}
+
+fn no_target(target: &Reference) -> PushError {
+    let reason = "artifacts go to registries, OCI layouts and OCI archives only";
+    PushError::Target { target: target.to_string(), reason: reason.to_owned() }
 }
