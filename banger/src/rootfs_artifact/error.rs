@@ -43,14 +43,16 @@ pub enum RootfsArtifactError {
         /// The reference.
         reference: String,
     },
-    /// The image has more bytes than an artifact can have.
-    #[error("{path} has {size_bytes} bytes; an artifact holds at most {most_bytes}")]
+    /// The image has more bytes, other than zeros, than an artifact can have.
+    #[error(
+        "{path} has {size_bytes} bytes; its data does not fit into the windows of an artifact, at most {most_bytes} bytes"
+    )]
     TooLarge {
         /// The ext4 file.
         path: Utf8PathBuf,
         /// Its size.
         size_bytes: u64,
-        /// The largest size.
+        /// Bytes of as many windows as an artifact can have.
         most_bytes: u64,
     },
     /// The host failed.

@@ -1,7 +1,7 @@
 //! The artifact of a finished image: types, annotations, configuration and manifest.
 //!
-//! One blob holds one window: an aligned part of the ext4 file, compressed by zstd. Windows of zeros have no blob. The
-//! descriptor of a blob says where the window belongs. Drawn in `docs/fleet.md`.
+//! One blob holds one window: some blocks of the ext4 file, compressed by zstd. Between windows are zeros. The descriptor
+//! of a blob says where the window belongs. Drawn in `docs/fleet.md`.
 
 use std::collections::BTreeMap;
 
@@ -26,20 +26,14 @@ const DIGEST: &str = "dev.banger.window.digest";
 
 /// Version of the configuration; readers refuse newer ones.
 const CONFIG_VERSION: u32 = 1;
-/// The smallest window. Smaller ones would be found again more often, but each one costs a request: `docs/fleet.md` has
-/// the figures.
-const MIN_WINDOW_BYTES: u64 = 4 << 20;
+/// Windows begin and end at multiples of this, or at the end of the file.
+pub(super) const BLOCK_BYTES: u64 = 4096;
 /// The largest window: each one is in memory as a whole.
-const MAX_WINDOW_BYTES: u64 = 16 << 20;
+pub(super) const MAX_WINDOW_BYTES: u64 = 32 << 20;
 /// Windows grow so that an image has no more of them. Registries take manifests of up to 4 MiB.
 pub(super) const MOST_WINDOWS: u64 = 8192;
 /// The largest image.
-pub(super) const MOST_BYTES: u64 = MAX_WINDOW_BYTES * MOST_WINDOWS;
-
-/// Returns the size of the windows of an ext4 file with so many bytes.
-pub(super) fn window_bytes(size_bytes: u64) -> u64 {
-    size_bytes.div_ceil(MOST_WINDOWS).next_power_of_two().max(MIN_WINDOW_BYTES)
-}
+const MOST_BYTES: u64 = 1 << 44;
 
 /// The configuration of the artifact. `os` and `architecture` are those of an image configuration (OCI image-spec
 /// `config.md`).
@@ -50,14 +44,14 @@ pub(super) struct ArtifactConfig {
     pub(super) architecture: String,
     /// Bytes of the ext4 file.
     pub(super) size_bytes: u64,
-    /// Bytes of a window; the last one may be shorter.
-    pub(super) window_bytes: u64,
+    /// No window has more bytes.
+    pub(super) max_window_bytes: u64,
     /// The record of the image where it was pushed.
     pub(super) record: ImageRecord,
 }
 
 impl ArtifactConfig {
-    pub(super) fn new(record: ImageRecord, size_bytes: u64) -> Self {
+    pub(super) fn new(record: ImageRecord, size_bytes: u64, max_window_bytes: u64) -> Self {
         let mut platform = record.platform.split('/');
         let mut next = |otherwise: &str| platform.next().unwrap_or(otherwise).to_owned();
         Self {
@@ -65,7 +59,7 @@ impl ArtifactConfig {
             os: next("linux"),
             architecture: next("unknown"),
             size_bytes,
-            window_bytes: window_bytes(size_bytes),
+            max_window_bytes,
             record,
         }
     }
@@ -158,30 +152,38 @@ pub(super) fn read_artifact(
     }
     let parsed = serde_json::from_slice::<ArtifactConfig>(config);
     let config = parsed.map_err(|error| malformed(format!("its configuration: {error}")))?;
-    let is_window = config.window_bytes.is_power_of_two()
-        && (MIN_WINDOW_BYTES..=MAX_WINDOW_BYTES).contains(&config.window_bytes);
-    if !is_window
-        || config.size_bytes > MOST_BYTES
-        || config.size_bytes.div_ceil(config.window_bytes) > MOST_WINDOWS
-    {
-        let ArtifactConfig { size_bytes, window_bytes, .. } = config;
-        return Err(malformed(format!("{size_bytes} bytes in windows of {window_bytes} are not possible")));
+    let ArtifactConfig { size_bytes, max_window_bytes, .. } = config;
+    if size_bytes > MOST_BYTES || max_window_bytes > MAX_WINDOW_BYTES {
+        let reason = format!("{size_bytes} bytes in windows of up to {max_window_bytes} are not possible");
+        return Err(malformed(reason));
     }
     let mut windows: Vec<ImageWindow> = Vec::new();
+    let mut free_from = 0;
     for blob in &manifest.layers {
         let window = ImageWindow::of(blob).map_err(malformed)?;
         let ImageWindow { offset, length, .. } = window;
-        if offset >= config.size_bytes || offset % config.window_bytes != 0 {
-            return Err(malformed(format!("no window begins at byte {offset}")));
+        let end = offset.checked_add(length).filter(|end| *end <= size_bytes);
+        let Some(end) = end else {
+            return Err(malformed(format!(
+                "the window at byte {offset} has {length} bytes, and the image {size_bytes}"
+            )));
+        };
+        if offset % BLOCK_BYTES != 0 || end % BLOCK_BYTES != 0 && end != size_bytes {
+            return Err(malformed(format!("no window of {length} bytes begins at byte {offset}")));
         }
-        let expected = config.window_bytes.min(config.size_bytes - offset);
-        if length != expected {
-            return Err(malformed(format!("the window at byte {offset} has {length} bytes, not {expected}")));
+        if length == 0 || length > max_window_bytes {
+            return Err(malformed(format!("the window at byte {offset} has {length} bytes")));
         }
-        if windows.last().is_some_and(|last| last.offset >= offset) {
-            return Err(malformed(format!("the window at byte {offset} is out of order, or there twice")));
+        if offset < free_from {
+            return Err(malformed(format!(
+                "the window at byte {offset} is out of order, or overlaps another"
+            )));
         }
+        free_from = end;
         windows.push(window);
+    }
+    if windows.len() as u64 > MOST_WINDOWS {
+        return Err(malformed(format!("it has {} windows, more than {MOST_WINDOWS}", windows.len())));
     }
     Ok((config, windows))
 }

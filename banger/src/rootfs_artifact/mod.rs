@@ -1,6 +1,7 @@
 //! Finished images as artifacts of registries: one machine converts an image, others fetch the ext4 file.
 
 mod blocks;
+mod boundaries;
 mod cut;
 mod error;
 mod format;

@@ -102,9 +102,8 @@ impl<'a> ArtifactPull<'a> {
         let path = staged.rootfs_path();
         let mut record = self.record(name);
         let (events, cancellation) = (self.events, self.cancellation);
-        let window_bytes = self.config.window_bytes;
         let windows = self.write(&path)?;
-        write_list(path.parent().unwrap_or(&path), window_bytes, &windows)?;
+        write_list(path.parent().unwrap_or(&path), &windows)?;
         if let Some(kernel) = &record.kernel {
             let kernels = KernelStore::new(&dirs.state);
             let here = kernels.list()?.kernels.into_iter().find(|here| here.digest == kernel.digest);
@@ -158,7 +157,7 @@ impl<'a> ArtifactPull<'a> {
         let places = windows.iter().map(|window| window.offset..window.offset + window.length);
         let cleared = target.clear_outside(places, config.size_bytes);
         cleared.map_err(RootfsArtifactError::io("write to", target.path))?;
-        let local = LocalWindows::find(&store, config.window_bytes, &windows, cancellation)?;
+        let local = LocalWindows::find(&store, &windows, cancellation)?;
         let CopiedWindows { is_copied, bytes } = local.copy(&windows, target, cancellation)?;
         let numbers = 0..windows.len();
         let fetched: Vec<ImageWindow> =

@@ -8,9 +8,10 @@ use banger_oci::{
 use banger_tree::{Advice, Cancellation, Setting};
 use serde::Serialize;
 
+use super::boundaries::Boundaries;
 use super::cut::CutImage;
 use super::error::RootfsArtifactError;
-use super::format::{ArtifactConfig, MOST_BYTES, manifest_of};
+use super::format::{ArtifactConfig, MAX_WINDOW_BYTES, MOST_WINDOWS, manifest_of};
 use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
@@ -83,7 +84,7 @@ pub struct PushedImage {
 /// The same image gives the same artifact.
 ///
 /// # Errors
-/// The image does not exist, is being edited, or is larger than 128 GiB; the target cannot be written to or refuses; or
+/// The image does not exist, is being edited, or does not fit into 8192 windows of at most 32 MiB; the target cannot be written to or refuses; or
 /// the caller asks to stop. Windows that the target has by then stay there.
 ///
 /// # Panics
@@ -111,17 +112,17 @@ fn run(
     let failed = RootfsArtifactError::io("read", &path);
     let file = crate::host_file::open_plain_path(&path).map_err(&failed)?;
     let size_bytes = file.metadata().map_err(&failed)?.len();
-    if size_bytes > MOST_BYTES {
-        let most_bytes = MOST_BYTES;
-        return Err(RootfsArtifactError::TooLarge { path, size_bytes, most_bytes }.into());
-    }
-    let spool = spool_in(&dirs.state)?;
-    let cut = CutImage::new(&file, size_bytes, spool, cancellation);
-    let cut = cut.map_err(|error| match cancellation.is_cancelled() {
+    let stopped = |error| match cancellation.is_cancelled() {
         true => Error::Cancelled,
         false => failed(error).into(),
-    })?;
-    let config = ArtifactConfig::new(record.pushed(), size_bytes);
+    };
+    let Some(boundaries) = Boundaries::of(&file, size_bytes, cancellation).map_err(stopped)? else {
+        let most_bytes = MOST_WINDOWS * MAX_WINDOW_BYTES;
+        return Err(RootfsArtifactError::TooLarge { path, size_bytes, most_bytes }.into());
+    };
+    let spool = spool_in(&dirs.state)?;
+    let cut = CutImage::new(&file, &boundaries, spool, cancellation).map_err(stopped)?;
+    let config = ArtifactConfig::new(record.pushed(), size_bytes, cut.max_window_bytes);
     let (manifest, config) = manifest_of(&config, &cut.windows);
     let mut artifact = ArtifactToPush::new(&manifest, &config, &cut);
     if let Some(source) = mount_from {

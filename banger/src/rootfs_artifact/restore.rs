@@ -38,7 +38,7 @@ impl Restoration<'_> {
         let failed = RootfsArtifactError::io("write to", target.path);
         let next = AtomicUsize::new(0);
         on_all_processors(|has_failed| -> Result<(), Error> {
-            let mut reader = WindowReader::new(self.config.window_bytes).map_err(&failed)?;
+            let mut reader = WindowReader::new(self.config.max_window_bytes).map_err(&failed)?;
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(window) = self.windows.get(number) else { return Ok(()) };
@@ -65,7 +65,7 @@ impl Restoration<'_> {
             let (digest, offset) = (self.digest.to_string(), window.offset);
             Error::from(RootfsArtifactError::Window { digest, offset, reason })
         };
-        if window.blob_bytes > self.config.window_bytes + MOST_OVERHEAD_BYTES {
+        if window.blob_bytes > self.config.max_window_bytes + MOST_OVERHEAD_BYTES {
             return Err(wrong(format!("its blob has {} bytes", window.blob_bytes)));
         }
         let blob = self.blobs.open(number)?;
@@ -97,9 +97,9 @@ struct WindowReader {
 }
 
 impl WindowReader {
-    fn new(window_bytes: u64) -> io::Result<Self> {
+    fn new(max_window_bytes: u64) -> io::Result<Self> {
         // One byte more than a window may have shows that there are too many.
-        let length = usize::try_from(window_bytes).map_err(|_| io::ErrorKind::FileTooLarge)? + 1;
+        let length = usize::try_from(max_window_bytes).map_err(|_| io::ErrorKind::FileTooLarge)? + 1;
         let decompressor = zstd::bulk::Decompressor::new()?;
         Ok(Self { blob: Vec::new(), plain: vec![0; length], decompressor })
     }

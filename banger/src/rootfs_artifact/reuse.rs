@@ -29,7 +29,6 @@ const MOST_LIST_BYTES: u64 = 4 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 struct WindowList {
     version: u32,
-    window_bytes: u64,
     windows: Vec<ListedWindow>,
 }
 
@@ -42,14 +41,10 @@ struct ListedWindow {
 const LIST_VERSION: u32 = 1;
 
 /// Writes the list of the windows of a new image into its directory.
-pub(super) fn write_list(
-    directory: &Utf8Path,
-    window_bytes: u64,
-    windows: &[ImageWindow],
-) -> Result<(), StoreError> {
+pub(super) fn write_list(directory: &Utf8Path, windows: &[ImageWindow]) -> Result<(), StoreError> {
     let listed = |window: &ImageWindow| ListedWindow { offset: window.offset, digest: window.digest };
     let windows = windows.iter().map(listed).collect();
-    write_json(directory, WINDOWS_FILE, &WindowList { version: LIST_VERSION, window_bytes, windows })
+    write_json(directory, WINDOWS_FILE, &WindowList { version: LIST_VERSION, windows })
 }
 
 /// Windows of images of this machine.
@@ -74,10 +69,9 @@ pub(super) struct CopiedWindows {
 }
 
 impl LocalWindows {
-    /// Finds images of `store` that had some of `windows`, which are in windows of `window_bytes`.
+    /// Finds images of `store` that had some of `windows`.
     pub(super) fn find(
         store: &ImageStore,
-        window_bytes: u64,
         windows: &[ImageWindow],
         cancellation: &Cancellation,
     ) -> Result<Self, Error> {
@@ -89,7 +83,7 @@ impl LocalWindows {
         let mut images = Vec::new();
         for record in records.into_iter().take(MOST_IMAGES) {
             let Some(StoredImage { path, lease, .. }) = store.keep(record, cancellation)? else { continue };
-            let Some(list) = read_list(&path.with_file_name(WINDOWS_FILE), window_bytes) else { continue };
+            let Some(list) = read_list(&path.with_file_name(WINDOWS_FILE)) else { continue };
             let Ok(file) = open_plain_path(&path) else { continue };
             let mut is_used = false;
             for window in list.windows {
@@ -149,7 +143,7 @@ fn read_window(from: &File, offset: u64, window: &ImageWindow, buffer: &mut Vec<
 }
 
 /// Reads the list of an image. `None` if it is missing or of no use: the windows are fetched then.
-fn read_list(path: &Utf8Path, window_bytes: u64) -> Option<WindowList> {
+fn read_list(path: &Utf8Path) -> Option<WindowList> {
     let read = || -> io::Result<Vec<u8>> {
         let file = open_plain_path(path)?;
         let mut bytes = Vec::new();
@@ -157,5 +151,5 @@ fn read_list(path: &Utf8Path, window_bytes: u64) -> Option<WindowList> {
         Ok(bytes)
     };
     let list: WindowList = serde_json::from_slice(&read().ok()?).ok()?;
-    (list.version == LIST_VERSION && list.window_bytes == window_bytes).then_some(list)
+    (list.version == LIST_VERSION).then_some(list)
 }

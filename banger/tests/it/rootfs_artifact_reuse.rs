@@ -87,7 +87,7 @@ fn a_changed_image_and_a_damaged_list_are_fetched_anew() {
     let (second, copied, _) = pull_and_count(&fleet);
     assert!(copied > 0 && are_equal(&converted.path, &second.path));
     let list = second.path.with_file_name("windows.json");
-    for bytes in ["", "{", r#"{"version":1,"window_bytes":4194304,"windows":[{"offset":99,"digest":"x"}]}"#] {
+    for bytes in ["", "{", r#"{"version":1,"windows":[{"offset":99,"digest":"x"}]}"#] {
         fs::write(&list, bytes).unwrap();
         drop(fleet.convert(4));
         fleet.push();
