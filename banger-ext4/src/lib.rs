@@ -48,4 +48,4 @@ pub use image_lock::ImageLock;
 pub use options::{Ext4Options, Identity, ImageSize};
 pub use ownership::{Mismatch, MismatchReason, OwnershipReport, apply_ownership};
 pub use sparse::{copy_sparse, data_from, shares_blocks};
-pub use write::{NativeBackend, clear, device_bytes, empty_lent_file};
+pub use write::{LAYOUT_VERSION, NativeBackend, clear, device_bytes, empty_lent_file};

@@ -38,6 +38,10 @@ use file::ImageFile;
 pub use lent::{clear, device_bytes, empty_lent_file};
 use store::ImageStore;
 
+/// Version of the bytes that the native backend makes of a tree. Releases with the same version write the same file for
+/// the same image; the number grows with each change of the placement or of the metadata.
+pub const LAYOUT_VERSION: u32 = 1;
+
 /// Writes images itself: the default backend, and the fast one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NativeBackend;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use banger_boot::{BootContract, Fixup};
-use banger_ext4::VerifyReport;
+use banger_ext4::{LAYOUT_VERSION, VerifyReport};
 use banger_kernel::Kernel;
 use banger_oci::{ImageConfig, VerifiedSignature};
 use banger_tree::GuestPath;
@@ -107,12 +107,20 @@ pub struct ImageRecord {
     pub replaces: Option<ImageId>,
 }
 
+/// The layout of records from before the field.
+fn first_layout() -> u32 {
+    1
+}
+
 /// Options that decide the bytes of an image, besides its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BuildOptions {
     /// Backend that wrote it; `none` for a file that was registered.
     pub backend: String,
+    /// Version of the placement of files by the writers: [`LAYOUT_VERSION`](banger_ext4::LAYOUT_VERSION).
+    #[serde(default = "first_layout")]
+    pub layout: u32,
     /// Size asked for, in bytes; `None` for the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
@@ -134,6 +142,7 @@ impl BuildOptions {
     pub fn new(backend: impl Into<String>) -> Self {
         Self {
             backend: backend.into(),
+            layout: LAYOUT_VERSION,
             size_bytes: None,
             inodes: None,
             timestamp_seconds: 0,
