@@ -824,6 +824,19 @@ typedef enum banger_option {
      */
     BANGER_OPT_MOUNT_FROM = 350,
     /**
+     * Text: PEM file with the private key that signs a pushed image: PKCS #8, or as cosign encrypts it.
+     */
+    BANGER_OPT_SIGN_KEY = 380,
+    /**
+     * Text: password of SIGN_KEY, if that is encrypted.
+     */
+    BANGER_OPT_SIGN_PASSWORD = 381,
+    /**
+     * Text: file that gets the SLSA provenance of a pushed image; an existing file is replaced. The provenance is added
+     * to the pushed image, too, and has the time of SOURCE_DATE_EPOCH or none.
+     */
+    BANGER_OPT_ATTEST = 382,
+    /**
      * Makes the type 32 bits wide; not an option.
      */
     BANGER_OPT_FORCE_32BIT = 2147483647,

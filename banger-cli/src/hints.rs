@@ -17,7 +17,7 @@ use crate::failure::CommandError;
 
 /// The options that are not called as the library's setting is. All others are: `max_tar_bytes` is
 /// `--max-tar`, `no_dereference` is `--no-dereference`.
-const FLAGS: [(&str, &str); 18] = [
+const FLAGS: [(&str, &str); 19] = [
     ("cache", "--cache-dir"),
     ("credentials", "`banger login`"),
     ("dir", "--guest-dir"),
@@ -31,6 +31,7 @@ const FLAGS: [(&str, &str); 18] = [
     ("podman_host", "CONTAINER_HOST"),
     ("policy", "--pull"),
     ("scratch_dir", "TMPDIR"),
+    ("sign_password", "COSIGN_PASSWORD"),
     ("source", "SOURCE"),
     ("source_date_epoch", "SOURCE_DATE_EPOCH"),
     ("state", "--state-dir"),

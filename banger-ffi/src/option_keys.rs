@@ -285,6 +285,13 @@ pub enum banger_option {
     BANGER_OPT_MOUNT_FROM = 350,
     /// Boolean: take a finished root file system only, as banger_image_push pushes it, and convert no image. Default: false.
     BANGER_OPT_ROOTFS_ONLY = 351,
+    /// Text: PEM file with the private key that signs a pushed image: PKCS #8, or as cosign encrypts it.
+    BANGER_OPT_SIGN_KEY = 380,
+    /// Text: password of SIGN_KEY, if that is encrypted.
+    BANGER_OPT_SIGN_PASSWORD = 381,
+    /// Text: file that gets the SLSA provenance of a pushed image; an existing file is replaced. The provenance is added
+    /// to the pushed image, too, and has the time of SOURCE_DATE_EPOCH or none.
+    BANGER_OPT_ATTEST = 382,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }

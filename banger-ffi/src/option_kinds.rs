@@ -162,4 +162,7 @@ pub(crate) const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_REFERRERS, ValueKind::Flag),
     (BANGER_OPT_MOUNT_FROM, ValueKind::Text),
     (BANGER_OPT_ROOTFS_ONLY, ValueKind::Flag),
+    (BANGER_OPT_SIGN_KEY, ValueKind::Text),
+    (BANGER_OPT_SIGN_PASSWORD, ValueKind::Text),
+    (BANGER_OPT_ATTEST, ValueKind::Text),
 ];

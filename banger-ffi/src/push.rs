@@ -1,8 +1,10 @@
 //! Pushes of managed images.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::sync::Arc;
 
-use pipeline::{ImagePushRequest, Reference, push_image};
+use camino::Utf8Path;
+use pipeline::{ImagePushRequest, Reference, SigningKey, push_image};
 
 use crate::call::{borrowed, guarded_object};
 use crate::cancel::{banger_cancel, cancellation};
@@ -50,6 +52,28 @@ fn push_request(image: &str, target: Reference, given: OptionReader<'_>) -> Resu
         pull.jobs = usize::from(jobs);
     }
     let mount_from = given.parsed(BANGER_OPT_MOUNT_FROM)?;
+    let sign_key = sign_key(&given)?;
+    let attest = given.text(BANGER_OPT_ATTEST).map(Into::into);
+    let epoch = given.number(BANGER_OPT_SOURCE_DATE_EPOCH)?;
     given.finish("banger_image_push")?;
-    Ok(ImagePushRequest::new(image, target).with_mount_from(mount_from).with_pull(pull))
+    Ok(ImagePushRequest::new(image, target)
+        .with_mount_from(mount_from)
+        .with_sign_key(sign_key)
+        .with_attest(attest)
+        .with_source_date_epoch(epoch)
+        .with_pull(pull))
+}
+
+fn sign_key(given: &OptionReader<'_>) -> Result<Option<Arc<SigningKey>>, Fault> {
+    let (path, password) = (given.text(BANGER_OPT_SIGN_KEY), given.text(BANGER_OPT_SIGN_PASSWORD));
+    match (path, password) {
+        (Some(path), password) => {
+            let key = SigningKey::read(Utf8Path::new(path), password.map(str::as_bytes))?;
+            Ok(Some(Arc::new(key)))
+        }
+        (None, Some(_)) => {
+            Err(Fault::argument(format!("{BANGER_OPT_SIGN_PASSWORD:?} goes with {BANGER_OPT_SIGN_KEY:?}")))
+        }
+        (None, None) => Ok(None),
+    }
 }

@@ -48,7 +48,7 @@ pub use registry::{
     FittingImage, FoundArtifact, ImageConfig, ImageManifest, InspectedImage, KeptLogin, Layer, LayerReader,
     LocalSources, Progress, ProxySettings, PruneOptions, PruneReport, PublicKey, PullError, PullEvent,
     PullOptions, PullPhase, PullPolicy, PullPolicyError, PulledArtifact, PulledImage, PulledReferrer, Puller,
-    PullerOptions, PushError, PushedArtifact, ReadPermit, RegistriesConfig, Removal, RemovedLogins,
-    ResolvedLayer, RootfsConfig, SignaturePlace, TrustError, TrustPolicy, VerifiedSignature, WebFile,
-    WebFileAddress, check_own_directory, manifest, pull,
+    PullerOptions, PushError, PushedArtifact, PushedSignature, ReadPermit, RegistriesConfig, Removal,
+    RemovedLogins, ResolvedLayer, RootfsConfig, SignError, SignaturePlace, SigningKey, SigningKeyError,
+    TrustError, TrustPolicy, VerifiedSignature, WebFile, WebFileAddress, check_own_directory, manifest, pull,
 };

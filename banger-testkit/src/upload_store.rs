@@ -92,7 +92,9 @@ impl Stored {
             return error(400, "MANIFEST_INVALID");
         };
         let layers = manifest["layers"].as_array().cloned().unwrap_or_default();
-        for blob in layers.iter().chain([&manifest["config"]]) {
+        // An index has no configuration.
+        let config = manifest.get("config").filter(|config| !config.is_null());
+        for blob in layers.iter().chain(config) {
             if !self.blobs.contains_key(&key(blob["digest"].as_str().unwrap_or_default())) {
                 return error(400, "MANIFEST_BLOB_UNKNOWN");
             }

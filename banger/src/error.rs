@@ -4,7 +4,9 @@ use banger_boot::InjectError;
 use banger_ext4::Ext4Error;
 use banger_kernel::KernelError;
 use banger_kernel::initramfs::InitramfsError;
-use banger_oci::{FlattenError, PlatformError, PullError, PushError, ReferenceError};
+use banger_oci::{
+    FlattenError, PlatformError, PullError, PushError, ReferenceError, SignError, SigningKeyError,
+};
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, NewFileError, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -104,6 +106,9 @@ pub enum Error {
     /// An artifact could not be pushed.
     #[error(transparent)]
     Push(PushError),
+    /// An artifact cannot be signed.
+    #[error(transparent)]
+    Sign(SignError),
     /// A finished image was not pushed, or not made of an artifact.
     #[error(transparent)]
     RootfsArtifact(#[from] RootfsArtifactError),
@@ -128,7 +133,7 @@ impl Error {
     /// Returns a number that stays the same for this failure in all versions. 1xx references and pulls, 2xx
     /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
     /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels,
-    /// 11xx starting them, 12xx trust, 126x pushes, 127x finished images, 128x committed disks.
+    /// 11xx starting them, 12xx trust, 126x pushes, 127x finished images, 128x committed disks, 131x signatures.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
@@ -224,6 +229,7 @@ impl Error {
             Self::Commit(error) => ask(error),
             Self::Output(error) => ask(error),
             Self::Push(error) => ask(error),
+            Self::Sign(error) => ask(error),
             Self::RootfsArtifact(error) => ask(error),
             Self::Cancelled => own,
         }
@@ -296,6 +302,21 @@ impl From<PushError> for Error {
             PushError::Pull(error) => error.into(),
             other => Self::Push(other),
         }
+    }
+}
+
+impl From<SignError> for Error {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Push(error) => error.into(),
+            other => Self::Sign(other),
+        }
+    }
+}
+
+impl From<SigningKeyError> for Error {
+    fn from(error: SigningKeyError) -> Self {
+        Self::Sign(error.into())
     }
 }
 

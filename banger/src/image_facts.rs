@@ -36,7 +36,11 @@ impl ImageFacts {
 }
 
 /// Returns whether a record has the signatures that a pull verified and the referrers that it fetched.
-pub(crate) fn has_companions(record: &ImageRecord, image: &PulledImage) -> bool {
-    image.signatures.iter().all(|signature| record.signatures.contains(signature))
-        && image.referrers.iter().all(|referrer| record.referrers.contains(&ReferrerRecord::from(referrer)))
+pub(crate) fn has_companions(
+    record: &ImageRecord,
+    signatures: &[VerifiedSignature],
+    referrers: &[PulledReferrer],
+) -> bool {
+    signatures.iter().all(|signature| record.signatures.contains(signature))
+        && referrers.iter().all(|referrer| record.referrers.contains(&ReferrerRecord::from(referrer)))
 }

@@ -110,7 +110,8 @@ pub use banger_oci::{
     LayerCompression, LayerName, Limits, LocalSources, Platform, PlatformError, Progress, ProxySettings,
     PruneOptions, PruneReport, PublicKey, PullError, PullOptions, PullPolicy, PullPolicyError, Puller,
     PullerOptions, Reference, ReferenceError, RegistriesConfig, RegistryReference, Removal, RemovedLogins,
-    Selector, SignaturePlace, TrustError, TrustPolicy, VerifiedSignature, WebFile, WebFileAddress,
+    Selector, SignError, SignaturePlace, SigningKey, SigningKeyError, TrustError, TrustPolicy,
+    VerifiedSignature, WebFile, WebFileAddress,
 };
 pub use banger_tree::{
     Advice, AttributeChange, Attributes, Budget, CancelGuard, Cancellation, ChildSetup, ContentError,
@@ -156,7 +157,7 @@ pub use register::{RegisterError, RegisterRequest, register_image};
 pub use report::ErrorReport;
 pub use request::{PullRequest, PulledFile};
 pub use rootfs_artifact::{
-    ImagePushRequest, PushedImage, ROOTFS_ARTIFACT_TYPE, RootfsArtifactError, push_image,
+    ImagePushRequest, PROVENANCE_TYPE, PushedImage, ROOTFS_ARTIFACT_TYPE, RootfsArtifactError, push_image,
 };
 pub use store::{
     ArtifactOrigin, BuildOptions, BuiltFrom, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord,

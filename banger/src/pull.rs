@@ -330,7 +330,7 @@ impl<'a> PullRun<'a> {
             record.name == *name
                 && record.digest == digest
                 && record.build == options
-                && has_companions(record, image)
+                && has_companions(record, &image.signatures, &image.referrers)
                 && store.has_files(record)
         });
         match found {

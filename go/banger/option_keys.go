@@ -464,3 +464,15 @@ func WithMountFrom(repository string) Option { return textOption(C.BANGER_OPT_MO
 // WithRootfsOnly sets whether a pull takes a finished root file system only, as [Store.Push] pushes it, and converts no
 // image. Default: false.
 func WithRootfsOnly(on bool) Option { return flagOption(C.BANGER_OPT_ROOTFS_ONLY, on) }
+
+// WithSignKey names the PEM file with the private key that signs a pushed image: PKCS #8, or as cosign encrypts it.
+func WithSignKey(file string) Option { return textOption(C.BANGER_OPT_SIGN_KEY, file) }
+
+// WithSignPassword sets the password of [WithSignKey], if that key is encrypted.
+func WithSignPassword(password string) Option {
+	return textOption(C.BANGER_OPT_SIGN_PASSWORD, password)
+}
+
+// WithAttest names the file that gets the SLSA provenance of a pushed image; an existing file is replaced. The
+// provenance is added to the pushed image, too, and has the time of [WithSourceDateEpoch] or none.
+func WithAttest(file string) Option { return textOption(C.BANGER_OPT_ATTEST, file) }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
 import tempfile
 import threading
 import time
@@ -167,6 +169,34 @@ def test_a_pushed_image_is_pulled_byte_for_byte(store: banger.Store, layout: str
         store.push("missing", target)
     with pytest.raises(banger.BangerError, match="not a repository"):
         store.push("small", target, mount_from="oci:somewhere")
+
+
+def key_pair(place: Path, name: str) -> tuple[Path, Path]:
+    """Makes a private and a public key."""
+    private, public = place / f"{name}.key", place / f"{name}.pub"
+    curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    subprocess.run(["openssl", "genpkey", *curve, "-out", private], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-pubout", "-in", private, "-out", public], check=True)
+    return private, public
+
+
+def test_a_signed_image_is_pulled_by_its_key(store: banger.Store, layout: str, tmp_path: Path) -> None:
+    private, public = key_pair(tmp_path, "own")
+    _, other = key_pair(tmp_path, "other")
+    target = f"oci:{tmp_path / 'artifact'}:small"
+    statement = tmp_path / "provenance.json"
+    with store.pull(layout, name="small", inject=False):
+        pushed = store.push("small", target, sign_key=private, attest=statement)
+        assert pushed["signature"].startswith("sha256:")
+        said = json.loads(statement.read_text())
+        assert said["subject"][0]["digest"]["sha256"] == pushed["digest"].removeprefix("sha256:")
+        with store.pull(target, name="signed", verify_key=[public], referrers=True) as pulled:
+            assert pulled.record["signatures"][0]["digest"] == pushed["digest"]
+            assert pulled.record["referrers"][0]["digest"] == pushed["attestation"]
+        with pytest.raises(banger.BangerError, match="is refused"):
+            store.pull(target, name="refused", verify_key=[other])
+        with pytest.raises(banger.BangerError, match="goes with"):
+            store.push("small", target, sign_password="secret")
 
 
 def test_a_lease_keeps_an_image_that_is_replaced(store: banger.Store, layout: str) -> None:

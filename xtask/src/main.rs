@@ -8,6 +8,7 @@ mod circles;
 mod contenders;
 mod cost;
 mod example_layout;
+mod fleet_sim;
 mod growth;
 mod header;
 mod layout_blobs;
@@ -46,6 +47,8 @@ enum Task {
     Header(header::HeaderArguments),
     /// Write the OCI layout that `scripts/test-embed` pulls from.
     ExampleLayout(example_layout::ExampleLayoutArguments),
+    /// Simulate how an image reaches 1 to 10,000 hosts; prints tables in Markdown.
+    FleetSim(fleet_sim::FleetSimArguments),
     /// Run one script and print what it took: a process of its own, so that its children alone
     /// are counted.
     #[command(hide = true)]
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         Task::Behaviours(arguments) => behaviours::behaviours(&arguments),
         Task::Header(arguments) => header::header(&arguments),
         Task::ExampleLayout(arguments) => example_layout::example_layout(&arguments),
+        Task::FleetSim(arguments) => fleet_sim::fleet_sim(&arguments),
         Task::MeasureCommand { home, program, arguments } => {
             cost::measure_command(&home, &program, &arguments)
         }

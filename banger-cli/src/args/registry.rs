@@ -131,6 +131,13 @@ pub(crate) struct ImagePushArguments {
     /// Take parts that this repository of the same registry has from there, and do not send them.
     #[arg(long, value_name = "HOST/NAME")]
     pub(crate) mount_from: Option<String>,
+    /// Sign the image with the private key in FILE, PEM in PKCS #8 or as cosign encrypts it. COSIGN_PASSWORD opens it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sign_key: Option<Utf8PathBuf>,
+    /// Write to FILE where the image comes from, as SLSA provenance, and add that to the pushed image. It has a time
+    /// only if SOURCE_DATE_EPOCH is set.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attest: Option<Utf8PathBuf>,
     /// Send N parts at a time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,

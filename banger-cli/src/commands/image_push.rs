@@ -1,8 +1,11 @@
 //! `banger image push`.
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
 use std::time::Instant;
 
-use banger::{Dirs, ImagePushRequest, PushedImage, Reference};
+use banger::{Dirs, ImagePushRequest, PushedImage, Reference, SigningKey};
+use camino::Utf8Path;
 
 use super::{limits, registry};
 use crate::args::ProgressStyle;
@@ -24,7 +27,13 @@ pub(super) fn push(
     let mut pull = registry::pull_options(&arguments.registry, matches!(target, Reference::Registry(_)))?;
     pull.jobs = usize::from(arguments.jobs);
     limits::apply_patience(&arguments.patience, &mut pull);
-    let request = ImagePushRequest::new(&arguments.name, target).with_mount_from(mount_from).with_pull(pull);
+    let sign_key = arguments.sign_key.as_deref().map(sign_key).transpose()?;
+    let request = ImagePushRequest::new(&arguments.name, target)
+        .with_mount_from(mount_from)
+        .with_sign_key(sign_key)
+        .with_attest(arguments.attest.clone())
+        .with_source_date_epoch(banger::source_date_epoch()?)
+        .with_pull(pull);
     let started = Instant::now();
     let cancellation = cancel_on_signal(printer);
     let events = progress::handler(style, printer);
@@ -35,14 +44,26 @@ pub(super) fn push(
     output(printer.result(&pushed, &format!("{}\n", pushed.digest)))
 }
 
+/// Reads a private key, with the password that cosign takes.
+fn sign_key(path: &Utf8Path) -> Result<Arc<SigningKey>, CommandError> {
+    let password = std::env::var_os("COSIGN_PASSWORD");
+    Ok(Arc::new(SigningKey::read(path, password.as_ref().map(|password| password.as_bytes()))?))
+}
+
 fn summary(name: &str, pushed: &PushedImage, started: Instant) -> String {
     let seconds = started.elapsed().as_secs_f64();
     let mounted = match pushed.mounted_blobs {
         0 => String::new(),
         mounted => format!(", {mounted} from the other repository"),
     };
+    let beside = match (&pushed.signature, &pushed.attestation) {
+        (None, None) => "",
+        (Some(_), None) => "; signed",
+        (None, Some(_)) => "; attested",
+        (Some(_), Some(_)) => "; signed and attested",
+    };
     format!(
-        "pushed {name} to {} in {seconds:.1} s: sent {} of {}; {} of {} parts were there{mounted}",
+        "pushed {name} to {} in {seconds:.1} s: sent {} of {}; {} of {} parts were there{mounted}{beside}",
         pushed.target,
         Size(pushed.sent_bytes),
         Size(pushed.blob_bytes),

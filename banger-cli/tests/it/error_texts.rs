@@ -92,6 +92,9 @@ const COMMANDS: &[&str] = &[
     "image push nothing oci:new",
     "image push app docker-archive:new.tar",
     "image push app oci:new --mount-from oci:layout",
+    "image push app oci:new --sign-key nothing",
+    "image push app oci:new --sign-key text",
+    "image push app oci:new --attest tree",
     "image pull oci:layout:latest --kernel-ref nothing",
     // Kernels.
     "kernel import nothing.deb",

@@ -16,6 +16,7 @@ mod help;
 mod host_files;
 mod image_choice;
 mod image_push;
+mod image_push_signed;
 mod injection;
 mod interruption;
 mod kernel;

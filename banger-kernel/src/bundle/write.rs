@@ -174,6 +174,7 @@ impl LayoutWriter<'_> {
             layers,
             annotations: annotations.collect(),
             artifact_type: Some(BUNDLE_TYPE.to_owned()),
+            subject: None,
         };
         let platform = Platform {
             os: "linux".to_owned(),

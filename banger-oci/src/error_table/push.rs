@@ -3,12 +3,14 @@
 use banger_tree::NewFileError;
 
 use super::*;
-use crate::registry::{PullError, PushError};
+use crate::registry::{PullError, PushError, SignError, SigningKeyError};
 
 variants! {
     push_variant: PushError {
         Denied, Artifact, Target, NoPushes, TooLarge, Full, BlobLost, WrongDigest, File, Cancelled, Pull,
     }
+    sign_variant: SignError { Target, TooMany, Occupied, Key, Push }
+    signing_key_variant: SigningKeyError { Key, Password }
 }
 
 #[test]
@@ -63,4 +65,36 @@ fn errors_of_pushes() {
         (PullError::NoCredentials { registry: host() }.into(), 1186, ErrorKind::NotFound, false, &["host"]),
     ];
     check(rows, push_variant, &[]);
+}
+
+#[test]
+fn errors_of_signatures() {
+    use ErrorKind::{Access, Argument, Cancelled, Exists, Limit, Unsupported};
+    let text = |text: &str| text.to_owned();
+    let key = || SigningKeyError::Key { key: text("/k"), reason: text("it is odd") };
+    let rows: Vec<Row<SigningKeyError>> = vec![
+        (key(), 1310, Argument, false, &["path"]),
+        (
+            SigningKeyError::Password { key: text("/k"), reason: "no password was given" },
+            1311,
+            Access,
+            false,
+            &["path"],
+        ),
+    ];
+    check(rows, signing_key_variant, &[]);
+    let rows: Vec<Row<SignError>> = vec![
+        (
+            SignError::Target { target: text("r"), reason: "it is odd" },
+            1312,
+            Unsupported,
+            false,
+            &["reference"],
+        ),
+        (SignError::TooMany { digest: digest(), limit: 64 }, 1313, Limit, false, &["digest", "limit"]),
+        (SignError::Occupied { tag: text("t"), reason: text("it is odd") }, 1314, Exists, false, &["tag"]),
+        (key().into(), 1310, Argument, false, &["path"]),
+        (PushError::Cancelled.into(), 1269, Cancelled, false, &[]),
+    ];
+    check(rows, sign_variant, &[]);
 }

@@ -105,6 +105,18 @@ impl RegistryReference {
         Ok(moved)
     }
 
+    /// The same repository with this tag alone.
+    #[cfg(feature = "registry")]
+    pub(crate) fn with_tag(&self, tag: &str) -> Self {
+        Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() }
+    }
+
+    /// The same repository with this digest alone.
+    #[cfg(feature = "registry")]
+    pub(crate) fn with_digest(&self, digest: &Digest) -> Self {
+        Self { tag: None, digest: Some(digest.clone()), ..self.clone() }
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {

@@ -16,7 +16,9 @@ use crate::registry::layer::Layer;
 use crate::registry::manifest::ImageManifest;
 use crate::registry::options::PullOptions;
 use crate::registry::pull::{FoundImage, PulledImage};
+use crate::registry::referrers::PulledReferrer;
 use crate::registry::stop::PullStop;
+use crate::registry::trust::VerifiedSignature;
 use crate::registry::wanted::Wanted;
 
 /// An artifact with a checked manifest and configuration. No blob is on its way.
@@ -51,6 +53,19 @@ impl FoundArtifact {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.0.chosen.warnings
+    }
+
+    /// Returns the signatures that met the requirements of [`PullOptions::trust`](crate::PullOptions::trust).
+    #[must_use]
+    pub fn signatures(&self) -> &[VerifiedSignature] {
+        &self.0.chosen.signatures
+    }
+
+    /// Returns the artifacts that refer to this one, if [`PullOptions::referrers`](crate::PullOptions::referrers) asks
+    /// for them.
+    #[must_use]
+    pub fn referrers(&self) -> &[PulledReferrer] {
+        &self.0.referrers
     }
 
     /// Starts the downloads of the blobs whose numbers in the manifest `wants` accepts. The result has these blobs
@@ -107,6 +122,18 @@ impl PulledArtifact {
     #[must_use]
     pub fn blobs(&self) -> &[Layer] {
         &self.0.layers
+    }
+
+    /// Returns the signatures that met the requirements of [`PullOptions::trust`].
+    #[must_use]
+    pub fn signatures(&self) -> &[VerifiedSignature] {
+        &self.0.signatures
+    }
+
+    /// Returns the artifacts that refer to this one, if [`PullOptions::referrers`] asks for them.
+    #[must_use]
+    pub fn referrers(&self) -> &[PulledReferrer] {
+        &self.0.referrers
     }
 
     /// Returns odd facts that do not fail the pull.

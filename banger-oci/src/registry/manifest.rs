@@ -82,6 +82,9 @@ pub struct ImageManifest {
     /// The type of an artifact that is not an image.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "loose_text")]
     pub artifact_type: Option<String>,
+    /// The manifest or index that this one refers to.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "loose_subject")]
+    pub subject: Option<Descriptor>,
 }
 
 fn schema_version() -> u32 {
@@ -303,6 +306,14 @@ fn loose_platform<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<P
     })
 }
 
+/// Reads a subject; any other value counts as missing.
+fn loose_subject<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Descriptor>, D::Error> {
+    Ok(match LooseObject::<IndexEntry>::deserialize(deserializer)? {
+        LooseObject::Object(entry) => entry.subject(),
+        LooseObject::Absent | LooseObject::Odd => None,
+    })
+}
+
 impl<'de> Deserialize<'de> for EntryList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct EntryVisitor;
@@ -339,6 +350,14 @@ impl ImageIndex {
 }
 
 impl IndexEntry {
+    /// The descriptor of a subject; `None` without a digest that is known.
+    fn subject(self) -> Option<Descriptor> {
+        let digest = self.digest.text()?.parse().ok()?;
+        let descriptor =
+            Descriptor::new(self.media_type.text().unwrap_or_default(), digest, self.size.number()?);
+        Some(Descriptor { artifact_type: self.artifact_type, annotations: self.annotations, ..descriptor })
+    }
+
     fn add_to(self, index: &mut ImageIndex) {
         let digest: Digest = match self.digest.text().as_deref().map(str::parse) {
             None => return index.pass_over("has no digest"),

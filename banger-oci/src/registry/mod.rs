@@ -83,10 +83,12 @@ pub use policy::{PullPolicy, PullPolicyError};
 pub use proxy::ProxySettings;
 pub use pull::PulledImage;
 pub use puller::{Puller, pull};
-pub use push::{ArtifactBlobs, ArtifactToPush, PushError, PushedArtifact};
+pub use push::{ArtifactBlobs, ArtifactToPush, PushError, PushedArtifact, PushedSignature, SignError};
 pub use referrers::PulledReferrer;
 pub use registries::RegistriesConfig;
 pub use slots::ReadPermit;
 pub use source::{ArchiveInput, BlobSource, FileBlobs};
-pub use trust::{PublicKey, SignaturePlace, TrustError, TrustPolicy, VerifiedSignature};
+pub use trust::{
+    PublicKey, SignaturePlace, SigningKey, SigningKeyError, TrustError, TrustPolicy, VerifiedSignature,
+};
 pub use web_file::{WebFile, WebFileAddress};

@@ -131,7 +131,7 @@ pub(crate) struct FoundImage {
     reference: Reference,
     source: Box<dyn ImageSource>,
     pub(crate) chosen: Chosen,
-    referrers: Vec<PulledReferrer>,
+    pub(crate) referrers: Vec<PulledReferrer>,
     options: PullOptions,
     progress: Progress,
     stop: PullStop,

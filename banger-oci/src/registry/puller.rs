@@ -16,8 +16,12 @@ use crate::registry::event::Progress;
 use crate::registry::inspect::{InspectedImage, inspect_image};
 use crate::registry::options::PullOptions;
 use crate::registry::pull::{PulledImage, find_image};
-use crate::registry::push::{ArtifactToPush, PushError, PushedArtifact, check_target, push_artifact};
+use crate::registry::push::{
+    ArtifactToPush, PushError, PushedArtifact, PushedSignature, SignError, check_target, push_artifact,
+    push_referrer, sign_artifact,
+};
 use crate::registry::stop::PullStop;
+use crate::registry::trust::SigningKey;
 use crate::registry::web_file::{WebFile, WebFileAddress, fetch_web_file};
 
 /// Pulls images. Clones share the threads, the connections, the tokens of registries, and the limits
@@ -202,6 +206,43 @@ impl Puller {
         cancellation: &Cancellation,
     ) -> Result<PushedArtifact, PushError> {
         push_artifact(&self.0, target, artifact, options, progress, cancellation)
+    }
+
+    /// Signs the artifact with the digest `digest` that was pushed to `target`, as `cosign sign --key` does: the
+    /// signature is a layer of the manifest under the tag `sha256-HEX.sig`. It names the target with its tag; a layout
+    /// has no name. An equal signature by the same key is not added again.
+    ///
+    /// # Errors
+    ///
+    /// See [`SignError`]. An OCI archive cannot be added to.
+    pub fn sign_artifact(
+        &self,
+        target: &Reference,
+        digest: &Digest,
+        key: &SigningKey,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<PushedSignature, SignError> {
+        sign_artifact(&self.0, target, digest, key, options, progress, cancellation)
+    }
+
+    /// Pushes an artifact whose manifest has a `subject`: an artifact or image that was pushed to `target`. It gets no
+    /// tag. A registry that keeps no lists of referrers gets the list under the tag `sha256-HEX`, so that
+    /// [`PullOptions::referrers`] finds the artifact.
+    ///
+    /// # Errors
+    ///
+    /// See [`PushError`]. An OCI archive cannot be added to.
+    pub fn push_referrer(
+        &self,
+        target: &Reference,
+        artifact: &ArtifactToPush<'_>,
+        options: &PullOptions,
+        progress: &Progress,
+        cancellation: &Cancellation,
+    ) -> Result<PushedArtifact, PushError> {
+        push_referrer(&self.0, target, artifact, options, progress, cancellation)
     }
 
     /// Downloads the file at `address` into the cache, unless it is there. Its bytes have the digest `digest`.

@@ -63,6 +63,8 @@ mod pull_trust;
 #[cfg(feature = "registry")]
 mod pull_weather;
 #[cfg(feature = "registry")]
+mod push_beside;
+#[cfg(feature = "registry")]
 mod push_docker_registry;
 #[cfg(feature = "registry")]
 mod push_errors;

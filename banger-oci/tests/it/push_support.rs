@@ -43,6 +43,7 @@ impl Artifact {
             layers: layers.collect(),
             annotations: BTreeMap::from([("made".to_owned(), "by hand".to_owned())]),
             artifact_type: Some(TYPE.to_owned()),
+            subject: None,
         };
         let blobs = blobs.iter().map(|bytes| (Digest::of(bytes), bytes.clone())).collect();
         Self { manifest, config, blobs, reads: Mutex::default() }

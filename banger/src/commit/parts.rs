@@ -110,6 +110,7 @@ pub fn commit_parts(
         layers: base_layers.iter().map(|(layer, _)| layer.clone()).chain([layer.clone()]).collect(),
         annotations,
         artifact_type: None,
+        subject: None,
     };
     let manifest = serde_json::to_vec(&manifest).expect("keys are texts, and nothing fails to serialize");
     let manifest = blob(OCI_MANIFEST, manifest);

@@ -221,14 +221,15 @@ mod tests {
         let (one, size) = (blocks(4, 1), 100 * BLOCK_BYTES);
         let block = |number: u64| number * BLOCK_BYTES;
         let few = windows(&[(0, &one), (block(9), &one)], size);
-        assert_eq!(few, [0..block(10)]);
+        assert!(matches!(&few[..], [window] if *window == (0..block(10))), "{few:?}");
         let many = windows(&[(0, &one), (block(17), &one)], size);
         assert_eq!(many, [0..block(1), block(17)..block(18)]);
         // Zeros that are no hole count as zeros, too.
         let written = windows(&[(0, &one), (block(1), &vec![0; 4096 * 30]), (block(31), &one)], size);
         assert_eq!(written, [0..block(1), block(31)..block(32)]);
         assert_eq!(windows(&[], size), [0..0; 0]);
-        assert_eq!(windows(&[(size - 5, b"end")], size - 2), [size - BLOCK_BYTES..size - 2]);
+        let end = windows(&[(size - 5, b"end")], size - 2);
+        assert!(matches!(&end[..], [window] if *window == (size - BLOCK_BYTES..size - 2)), "{end:?}");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::io;
 
+use banger_oci::{PushError, SignError};
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// Why a finished image was not pushed as an artifact, or not made of one. Nothing is published then.
+/// Why a finished image was not pushed as an artifact, or not made of one. Nothing is published then, unless the error
+/// says that the image was pushed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RootfsArtifactError {
@@ -55,6 +57,26 @@ pub enum RootfsArtifactError {
         /// Bytes of as many windows as an artifact can have.
         most_bytes: u64,
     },
+    /// The image was pushed, and not signed.
+    #[error("{target} was pushed as {digest}, and is not signed: {source}")]
+    Unsigned {
+        /// The target.
+        target: String,
+        /// Digest of the manifest.
+        digest: String,
+        /// Why it was not signed.
+        source: Box<SignError>,
+    },
+    /// The image was pushed, and the statement where it comes from is not beside it.
+    #[error("{target} was pushed as {digest}, and has no attestation: {source}")]
+    Unattested {
+        /// The target.
+        target: String,
+        /// Digest of the manifest.
+        digest: String,
+        /// Why the statement is not there.
+        source: Box<PushError>,
+    },
     /// The host failed.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -83,6 +105,8 @@ impl RootfsArtifactError {
             Self::TooLarge { .. } => 1273,
             Self::Io { .. } => 1274,
             Self::NotFinished { .. } => 1275,
+            Self::Unsigned { .. } => 1315,
+            Self::Unattested { .. } => 1316,
         }
     }
 }
@@ -97,12 +121,25 @@ impl Failure for RootfsArtifactError {
             Self::Malformed { .. } | Self::Window { .. } => ErrorKind::Damaged,
             Self::Version { .. } | Self::NotFinished { .. } => ErrorKind::Unsupported,
             Self::TooLarge { .. } => ErrorKind::Limit,
+            Self::Unsigned { source, .. } => source.kind(),
+            Self::Unattested { source, .. } => source.kind(),
             Self::Io { source, .. } => ErrorKind::of_io(source),
         }
     }
 
-    fn advice(&self) -> Option<Advice> {
+    fn is_transient(&self) -> bool {
         match self {
+            Self::Unsigned { source, .. } => source.is_transient(),
+            Self::Unattested { source, .. } => source.is_transient(),
+            _ => false,
+        }
+    }
+
+    fn advice(&self) -> Option<Advice> {
+        let again = || Advice::new("push again: what arrived is not sent twice");
+        match self {
+            Self::Unsigned { source, .. } => source.advice().or_else(|| Some(again())),
+            Self::Unattested { source, .. } => source.advice().or_else(|| Some(again())),
             Self::Malformed { .. } | Self::Window { .. } => {
                 Some(Advice::new("push the image again from a machine that has it"))
             }
@@ -125,12 +162,17 @@ impl Failure for RootfsArtifactError {
             Self::TooLarge { path, size_bytes, .. } => {
                 context.with("path", path).with("size_bytes", size_bytes)
             }
+            Self::Unsigned { target, digest, .. } | Self::Unattested { target, digest, .. } => {
+                context.with("reference", target).with("digest", digest)
+            }
             Self::Io { path, .. } => context.with("path", path),
         }
     }
 
     fn os_error(&self) -> Option<i32> {
         match self {
+            Self::Unsigned { source, .. } => source.os_error(),
+            Self::Unattested { source, .. } => source.os_error(),
             Self::Io { source, .. } => source.raw_os_error(),
             _ => None,
         }

@@ -129,6 +129,7 @@ pub(super) fn manifest_of(config: &ArtifactConfig, windows: &[ImageWindow]) -> (
         layers: windows.iter().map(ImageWindow::descriptor).collect(),
         annotations: BTreeMap::new(),
         artifact_type: Some(ROOTFS_ARTIFACT_TYPE.to_owned()),
+        subject: None,
     };
     (manifest, bytes)
 }

@@ -18,10 +18,13 @@ use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::fetch::Fetch;
+use crate::image_facts::has_companions;
 use crate::kernel::{KernelStore, place_kernel};
 use crate::request::PullRequest;
 use crate::rootfs::in_file;
-use crate::store::{ArtifactOrigin, ImageName, ImageRecord, ImageStore, StagedImage, StoredImage};
+use crate::store::{
+    ArtifactOrigin, ImageName, ImageRecord, ImageStore, ReferrerRecord, StagedImage, StoredImage,
+};
 
 /// An artifact whose documents are known. No window is on its way.
 pub(crate) struct ArtifactPull<'a> {
@@ -81,8 +84,11 @@ impl<'a> ArtifactPull<'a> {
             return Ok(None);
         }
         let digest = self.found.digest().to_string();
+        let (signatures, referrers) = (self.found.signatures(), self.found.referrers());
         let is_it = |record: &ImageRecord| {
-            record.name == *name && record.artifact.as_ref().is_some_and(|origin| origin.digest == digest)
+            record.name == *name
+                && record.artifact.as_ref().is_some_and(|origin| origin.digest == digest)
+                && has_companions(record, signatures, referrers)
         };
         let images = store.list()?.images;
         match images.into_iter().find(|record| is_it(record) && store.has_files(record)) {
@@ -101,6 +107,8 @@ impl<'a> ArtifactPull<'a> {
     ) -> Result<ImageRecord, Error> {
         let path = staged.rootfs_path();
         let mut record = self.record(name);
+        staged.write_referrers(self.found.referrers())?;
+        record.referrers = self.found.referrers().iter().map(ReferrerRecord::from).collect();
         let (events, cancellation) = (self.events, self.cancellation);
         let windows = self.write(&path)?;
         write_list(path.parent().unwrap_or(&path), &windows)?;
@@ -183,7 +191,12 @@ impl<'a> ArtifactPull<'a> {
         let record = &self.config.record;
         let origin =
             ArtifactOrigin { digest: self.found.digest().to_string(), source: record.source.clone() };
-        ImageRecord { artifact: Some(origin), ..record.pulled_as(name, self.request.reference.to_string()) }
+        let mut record = record.pulled_as(name, self.request.reference.to_string());
+        // The signatures that were verified where the image was pushed are those of its source.
+        if !self.found.signatures().is_empty() {
+            record.signatures = self.found.signatures().to_vec();
+        }
+        ImageRecord { artifact: Some(origin), ..record }
     }
 }
 

@@ -2,54 +2,22 @@
 
 use std::fs::File;
 
-use banger_oci::{
-    ArtifactToPush, PullOptions, Puller, PullerOptions, PushedArtifact, Reference, RegistryReference,
-};
+use banger_oci::{ArtifactToPush, Puller, PullerOptions, PushedArtifact, Reference, RegistryReference};
 use banger_tree::{Advice, Cancellation, Setting};
 use serde::Serialize;
 
+use super::beside::{BesideImage, PushedBeside};
 use super::boundaries::Boundaries;
 use super::cut::CutImage;
 use super::error::RootfsArtifactError;
 use super::format::{ArtifactConfig, MAX_WINDOW_BYTES, MOST_WINDOWS, manifest_of};
+use super::request::ImagePushRequest;
 use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::EventHandler;
 use crate::fetch::progress_to;
 use crate::store::{ImageStore, StoredImage};
-
-/// Which image to push, and where to.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ImagePushRequest {
-    /// Name, id or unique beginning of an id of the managed image.
-    pub image: String,
-    /// The target: a name in a registry, an OCI layout or an OCI archive.
-    pub target: Reference,
-    /// A repository of the same registry that may have some of the windows: they are not sent again.
-    pub mount_from: Option<Reference>,
-    /// Options of requests: parallel uploads, registries, certificates, credentials.
-    pub pull: PullOptions,
-    /// The puller, whose threads and connections several calls may share; `None` makes a new one.
-    pub puller: Option<Puller>,
-}
-
-impl ImagePushRequest {
-    /// Returns the request to push `image` to `target`.
-    pub fn new(image: impl Into<String>, target: Reference) -> Self {
-        let (image, pull) = (image.into(), PullOptions::default());
-        Self { image, target, mount_from: None, pull, puller: None }
-    }
-}
-
-banger_tree::setters! {
-    ImagePushRequest {
-        with_mount_from => mount_from: Option<Reference>,
-        with_pull => pull: PullOptions,
-        with_puller => puller: Option<Puller>,
-    }
-}
 
 /// An image that was pushed. Its JSON form is the output of `--json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,6 +43,12 @@ pub struct PushedImage {
     pub present_blobs: u64,
     /// Blobs that the registry took from the repository `mount_from`.
     pub mounted_blobs: u64,
+    /// Digest of the manifest with the signatures of the image, if the push signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// Digest of the manifest with the statement where the image comes from, if the push made one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<String>,
 }
 
 /// Pushes the ext4 file of a managed image under `dirs`, with its record, as an artifact of the type
@@ -84,8 +58,9 @@ pub struct PushedImage {
 /// The same image gives the same artifact.
 ///
 /// # Errors
-/// The image does not exist, is being edited, or does not fit into 8192 windows of at most 32 MiB; the target cannot be written to or refuses; or
-/// the caller asks to stop. Windows that the target has by then stay there.
+/// The image does not exist, is being edited, or does not fit into 8192 windows of at most 32 MiB; the target cannot be
+/// written to or refuses; or the caller asks to stop. Windows that the target has by then stay there. An error of the
+/// signature or of the statement says that the image was pushed.
 ///
 /// # Panics
 /// The event handler panicked.
@@ -107,6 +82,7 @@ fn run(
     let mount_from = request.mount_from.as_ref().map(repository).transpose()?;
     // Before all windows are compressed for nothing.
     Puller::check_push_target(&request.target)?;
+    let beside = BesideImage::prepare(request)?;
     let store = ImageStore::new(&dirs.state);
     let StoredImage { record, path, lease: _lease } = store.open(&request.image, cancellation)?;
     let failed = RootfsArtifactError::io("read", &path);
@@ -122,7 +98,8 @@ fn run(
     };
     let spool = spool_in(&dirs.state)?;
     let cut = CutImage::new(&file, &boundaries, spool, cancellation).map_err(stopped)?;
-    let config = ArtifactConfig::new(record.pushed(), size_bytes, cut.max_window_bytes);
+    let record = record.pushed();
+    let config = ArtifactConfig::new(record.clone(), size_bytes, cut.max_window_bytes);
     let (manifest, config) = manifest_of(&config, &cut.windows);
     let mut artifact = ArtifactToPush::new(&manifest, &config, &cut);
     if let Some(source) = mount_from {
@@ -131,6 +108,8 @@ fn run(
     let puller = request.puller.clone().unwrap_or_else(|| Puller::new(PullerOptions::default()));
     let progress = progress_to(events, cancellation);
     let pushed = puller.push_artifact(&request.target, &artifact, &request.pull, &progress, cancellation)?;
+    let PushedBeside { signature, attestation } =
+        beside.push(&record, &pushed, &puller, &progress, cancellation)?;
     let PushedArtifact { digest, sent_blobs, sent_bytes, present_blobs, mounted_blobs, .. } = pushed;
     Ok(PushedImage {
         version: 1,
@@ -143,6 +122,8 @@ fn run(
         sent_bytes,
         present_blobs,
         mounted_blobs,
+        signature,
+        attestation,
     })
 }
 

@@ -325,6 +325,14 @@ class PushOptions(ConnectionOptions, total=False):
     """How many blobs are sent at a time, 1 to 64. Default: 4."""
     mount_from: str
     """Repository of the same registry, HOST/NAME, whose blobs are taken instead of being sent."""
+    sign_key: HostPath
+    """PEM file with the private key that signs the image: PKCS #8, or as cosign encrypts it."""
+    sign_password: str
+    """Password of `sign_key`, if that is encrypted."""
+    attest: HostPath
+    """File that gets the SLSA provenance of the image; an existing file is replaced."""
+    source_date_epoch: int
+    """Time in the provenance, in seconds since 1970. Default: the provenance has no time."""
 
 
 class KernelPullOptions(DownloadOptions, total=False):

@@ -12,6 +12,7 @@ use crate::registry::stop::PullStop;
 
 mod archive;
 mod artifact;
+mod beside;
 mod blob_upload;
 mod chunks;
 mod error;
@@ -26,6 +27,8 @@ mod to_registry;
 mod workers;
 
 pub use artifact::{ArtifactBlobs, ArtifactToPush, PushedArtifact};
+pub use beside::{PushedSignature, SignError};
+pub(crate) use beside::{push_referrer, sign_artifact};
 pub use error::PushError;
 use plan::{PushPlan, PushTally};
 

@@ -33,7 +33,7 @@ pub(super) fn push(
     workers: &Workers<'_>,
     tally: &PushTally,
 ) -> Result<(), PushError> {
-    let place = place(&options.registries, target)?;
+    let place = place_of(&options.registries, target)?;
     let mount_from = match plan.artifact.mount_from {
         Some(source) => mount_source(&options.registries, source, &place)?,
         None => None,
@@ -77,7 +77,10 @@ pub(super) fn push(
 }
 
 /// The place of a repository. Mirrors take no pushes.
-fn place(registries: &RegistriesConfig, reference: &RegistryReference) -> Result<Endpoint, PullError> {
+pub(super) fn place_of(
+    registries: &RegistriesConfig,
+    reference: &RegistryReference,
+) -> Result<Endpoint, PullError> {
     let mut meanings = registries.meanings(reference)?;
     let meaning = match (meanings.pop(), meanings.len()) {
         (Some(meaning), 0) => meaning,
@@ -97,7 +100,7 @@ fn mount_source(
     source: &RegistryReference,
     place: &Endpoint,
 ) -> Result<Option<String>, PullError> {
-    let source = self::place(registries, source)?.reference;
+    let source = place_of(registries, source)?.reference;
     let is_beside = source.registry() == place.reference.registry()
         && source.repository() != place.reference.repository();
     Ok(is_beside.then(|| source.repository().to_owned()))

@@ -258,6 +258,7 @@ impl ArchivedImage {
             layers: layers.iter().map(|(descriptor, _)| descriptor.clone()).collect(),
             annotations: BTreeMap::new(),
             artifact_type: None,
+            subject: None,
         };
         let manifest = serde_json::to_vec(&manifest).expect("a manifest is plain data");
         let layers = layers.into_iter().map(|(descriptor, stored)| (descriptor.digest, stored)).collect();

@@ -8,13 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::bundle::{BUNDLE_TYPE, read_bundle, read_statement};
-use super::companions::{Companions, artifact_type, referrers_tag, refers_to};
+use super::companions::{Companions, artifact_type, refers_to, signature_tag};
 use super::error::TrustError;
 use super::identity::IdentityRule;
 use super::key::PublicKey;
 use super::payload::{SignedImage, read_payload};
 use super::requirement::Requirement;
-use super::signature::{SignaturePlace, VerifiedSignature};
+use super::signature::{MAX_SIGNATURES, PAYLOAD_TYPE, SIGNATURE_KEY, SignaturePlace, VerifiedSignature};
 use crate::digest::Digest;
 use crate::one_line::one_line;
 use crate::reference::Reference;
@@ -24,17 +24,11 @@ use crate::registry::manifest::{Descriptor, Manifest, bare_type};
 use crate::registry::options::PullOptions;
 use crate::registry::source::ImageSource;
 
-/// Signatures that are read for one digest.
-const MAX_SIGNATURES: usize = 64;
 /// Documents among the referrers of one digest that are read for signatures.
 const MAX_SIGNATURE_DOCUMENTS: usize = 64;
 /// The largest payload of a signature, and the largest bundle.
 const MAX_PAYLOAD_BYTES: u64 = 256 << 10;
 
-/// The layer of a signature document that is the signed payload.
-const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-/// The annotation of such a layer that is the signature in base64.
-const SIGNATURE_KEY: &str = "dev.cosignproject.cosign/signature";
 /// The type of a signature document among the referrers.
 const SIGNATURE_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 /// The layer of an attestation.
@@ -279,7 +273,7 @@ struct SignatureReading<'a> {
 
 impl SignatureReading<'_> {
     fn read_tag(&mut self) -> Result<(), PullError> {
-        let Some(tag) = referrers_tag(self.digest).map(|tag| format!("{tag}.sig")) else { return Ok(()) };
+        let Some(tag) = signature_tag(self.digest) else { return Ok(()) };
         match self.companions.tagged(&tag)? {
             Some(bytes) => self.read_document(&bytes, SignaturePlace::Tag),
             None => Ok(()),

@@ -39,6 +39,11 @@ pub(crate) fn referrers_tag(digest: &Digest) -> Option<String> {
     (digest.algorithm() == Algorithm::Sha256).then(|| format!("sha256-{}", digest.hex()))
 }
 
+/// Returns the tag of the signatures of `digest`, as cosign has it.
+pub(crate) fn signature_tag(digest: &Digest) -> Option<String> {
+    referrers_tag(digest).map(|tag| format!("{tag}.sig"))
+}
+
 /// The fields of a manifest that say what it is, and what it refers to. Any of them may be odd.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -18,16 +18,17 @@ use spki::der::{Decode as _, Reader as _, SliceReader};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use super::error::TrustError;
+use super::pem::only_label;
 use crate::digest::Digest;
 
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(super) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(super) const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+pub(super) const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+pub(super) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+pub(super) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// The largest file that is read as a key.
-const MAX_KEY_BYTES: u64 = 64 << 10;
+pub(super) const MAX_KEY_BYTES: u64 = 64 << 10;
 /// The moduli that are accepted, in bytes: 2048 to 8192 bits.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
@@ -77,31 +78,20 @@ impl PublicKey {
     /// [`TrustError::Key`].
     pub fn parse(pem: &[u8], name: &str) -> Result<Self, TrustError> {
         let failed = |reason: &str| TrustError::Key { key: escape_text(name), reason: reason.to_owned() };
-        let text = String::from_utf8_lossy(pem);
-        let mut labels = text.match_indices("-----BEGIN ").map(|(at, mark)| {
-            let rest = &text[at + mark.len()..];
-            rest.split("-----").next().unwrap_or_default()
-        });
-        match (labels.next(), labels.next()) {
-            (None, _) => return Err(failed("it has no PEM text")),
-            (_, Some(_)) => return Err(failed("it has more than one PEM text; give one file for each key")),
-            (Some("PUBLIC KEY"), None) => {}
-            (Some("CERTIFICATE"), None) => {
-                return Err(failed("it is a certificate; certificates are not supported"));
-            }
-            (Some(label), None) if label.ends_with("PRIVATE KEY") => {
+        match only_label(pem).map_err(failed)?.as_str() {
+            "PUBLIC KEY" => {}
+            "CERTIFICATE" => return Err(failed("it is a certificate; certificates are not supported")),
+            label if label.ends_with("PRIVATE KEY") => {
                 return Err(failed("it is a private key; give the public key of the pair"));
             }
-            (Some(label), None) => {
-                return Err(failed(&format!("it is of the type {}", escape_text(label))));
-            }
+            label => return Err(failed(&format!("it is of the type {}", escape_text(label)))),
         }
         let der =
             SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|_| failed("its PEM text is damaged"))?;
         Self::from_spki(&der).map_err(|reason| failed(&reason))
     }
 
-    fn from_spki(der: &[u8]) -> Result<Self, String> {
+    pub(super) fn from_spki(der: &[u8]) -> Result<Self, String> {
         let spki = SubjectPublicKeyInfoRef::from_der(der)
             .map_err(|error| format!("it is not a SubjectPublicKeyInfo: {error}"))?;
         let algorithm = spki.algorithm.oid;

@@ -1,7 +1,7 @@
 //! The payload of a signature by tag: the simple signing format (containers-signature(5)).
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::error::TrustError;
 use crate::digest::Digest;
@@ -25,7 +25,15 @@ struct Payload {
     _optional: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize)]
+/// A payload as cosign writes it.
+#[derive(Serialize)]
+struct WrittenPayload {
+    critical: Critical,
+    /// `null`.
+    optional: (),
+}
+
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Critical {
     identity: Identity,
@@ -34,18 +42,29 @@ struct Critical {
     kind: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Identity {
     #[serde(rename = "docker-reference")]
     docker_reference: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Image {
     #[serde(rename = "docker-manifest-digest")]
     docker_manifest_digest: String,
+}
+
+/// Returns the payload that signs `digest` under the name `identity`; an empty name names nothing.
+pub(crate) fn image_payload(identity: &str, digest: &Digest) -> Vec<u8> {
+    let critical = Critical {
+        identity: Identity { docker_reference: identity.to_owned() },
+        image: Image { docker_manifest_digest: digest.to_string() },
+        kind: IMAGE_TYPES[0].to_owned(),
+    };
+    let payload = WrittenPayload { critical, optional: () };
+    serde_json::to_vec(&payload).expect("keys are texts, and nothing fails to serialize")
 }
 
 /// Reads a payload that an accepted key signed, and checks that it is for `digest`.
@@ -97,6 +116,19 @@ mod tests {
             let read = read_payload(text.as_bytes(), &digest);
             assert_eq!(read.err().map(|error| error.code()), code, "{text}");
         }
+    }
+
+    #[test]
+    fn payloads_are_written_as_cosign_writes_them() {
+        let digest = Digest::of(b"x");
+        let written = image_payload("h/a:1", &digest);
+        let expected = format!(
+            "{{\"critical\":{{\"identity\":{{\"docker-reference\":\"h/a:1\"}},\"image\":{{\"docker-manifest-digest\":\
+             \"{digest}\"}},\"type\":\"cosign container image signature\"}},\"optional\":null}}"
+        );
+        assert_eq!(String::from_utf8(written.clone()).unwrap(), expected);
+        assert_eq!(read_payload(&written, &digest).unwrap().identity.as_deref(), Some("h/a:1"));
+        assert_eq!(read_payload(&image_payload("", &digest), &digest).unwrap().identity, None);
     }
 
     #[test]

@@ -4,6 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
+/// Signatures that are read for one digest.
+pub(crate) const MAX_SIGNATURES: usize = 64;
+/// The layer of a signature document that is the signed payload.
+pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// The annotation of such a layer that is the signature in base64.
+pub(crate) const SIGNATURE_KEY: &str = "dev.cosignproject.cosign/signature";
+
 /// A signature that met a requirement of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
