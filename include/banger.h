@@ -836,6 +836,21 @@ typedef enum banger_option {
      * to the pushed image, too, and has the time of SOURCE_DATE_EPOCH or none.
      */
     BANGER_OPT_ATTEST = 382,
+     * Boolean: whether a committed image has the whole disk as its only layer. Default: false.
+     */
+    BANGER_OPT_COMMIT_SQUASH = 370,
+    /**
+     * Text: compression of the new layer, "gzip" or "zstd". Default: "gzip".
+     */
+    BANGER_OPT_COMMIT_COMPRESSION = 371,
+    /**
+     * Text: comment in the history of a committed image.
+     */
+    BANGER_OPT_COMMIT_MESSAGE = 372,
+    /**
+     * Text: author of a committed image.
+     */
+    BANGER_OPT_COMMIT_AUTHOR = 373,
     /**
      * Makes the type 32 bits wide; not an option.
      */
@@ -1628,6 +1643,24 @@ int banger_image_build(const struct banger_store *store,
                        struct banger_error **error);
 
 /**
+ * Makes a container image of the disk `disk`, a managed image or the path of an ext4 file, and writes it to `reference`:
+ * a registry, "oci:DIR[:NAME]" or "oci-archive:FILE[:NAME]". The image has the layers of the managed image `base`, from
+ * which the machine of the disk started, and one with what the disk changed. Both images are given by name, id or the
+ * unique beginning of an id; a `disk` with a slash is always a path. Returns the document of `banger image commit
+ * --json`. `options`, `cancel` and `progress` may be NULL.
+ */
+int banger_image_commit(const struct banger_store *store,
+                        const char *disk,
+                        const char *base,
+                        const char *reference,
+                        const struct banger_options *options,
+                        const struct banger_cancel *cancel,
+                        banger_progress_fn progress,
+                        void *user_data,
+                        struct banger_string **json,
+                        struct banger_error **error);
+
+/**
  * Returns the digest of the image's manifest, or of the file that was registered. It lives as long as the image. "" for NULL.
  */
 const char *banger_image_digest(const struct banger_image *image);
@@ -2255,6 +2288,20 @@ int banger_rootfs_symlink(struct banger_rootfs *rootfs,
                           const struct banger_attrs *attrs,
                           size_t size,
                           struct banger_error **error);
+
+/**
+ * Writes `path`, with all that is below it, as a tar to the file descriptor `fd`, which may be a pipe and stays open.
+ * Names in the tar begin below `path`. A symlink at `path` is followed. The tar has changes that are not committed
+ * yet. Returns the document of `banger rootfs tar --json`. Other calls for the file system wait until this one ends. A
+ * pipe that nobody reads is an error; it raises no SIGPIPE.
+ */
+int banger_rootfs_tar_fd(const struct banger_rootfs *rootfs,
+                         const char *path,
+                         size_t length,
+                         int fd,
+                         const struct banger_cancel *cancel,
+                         struct banger_string **json,
+                         struct banger_error **error);
 
 /**
  * Checks the whole file system but the bytes of files, with all checksums. Returns JSON with `file`, `uuid`,

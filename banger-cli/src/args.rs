@@ -1,6 +1,7 @@
 //! The arguments, one definition a flag.
 
 pub(crate) mod boot;
+mod commit;
 mod examples;
 pub(crate) mod guest;
 pub(crate) mod image_build;
@@ -15,6 +16,7 @@ pub(crate) mod vm;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use commit::CommitArguments;
 pub(crate) use patience::PatienceArguments;
 use places::output_file;
 pub(crate) use places::{CacheArguments, StateArguments};
@@ -22,7 +24,7 @@ pub(crate) use prune::{CacheCommand, ImagePruneArguments, PruneArguments};
 pub(crate) use rootfs::{
     BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments,
     LsArguments, MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand,
-    StatArguments, TargetArguments,
+    StatArguments, TarArguments, TargetArguments,
 };
 
 pub(crate) use trust::TrustArguments;
@@ -142,6 +144,12 @@ pub(crate) enum ImageCommand {
     /// sent again.
     #[command(after_help = examples::IMAGE_PUSH)]
     Push(Box<registry::ImagePushArguments>),
+    /// Make a container image of a disk that ran; print the digest.
+    ///
+    /// The image has the layers of the base and one more, with what the disk changed. Any container tool can pull and
+    /// run it.
+    #[command(after_help = examples::IMAGE_COMMIT)]
+    Commit(Box<CommitArguments>),
     /// List images.
     #[command(visible_alias = "ls")]
     List {

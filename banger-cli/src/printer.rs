@@ -1,9 +1,12 @@
 //! The one owner of standard output and standard error.
 //!
 //! Both take [`Text`], JSON without anything hidden, or messages that are escaped here; bytes go out
-//! as they are only by [`raw_output`] and [`raw_error_output`], for what a user asked to see as it is.
+//! as they are only by [`raw_output`], [`output_file`] and [`raw_error_output`], for what a user asked to see as it
+//! is.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 
 use banger::{ErrorContext, ErrorKind, escape_text};
 use indicatif::MultiProgress;
@@ -97,6 +100,15 @@ fn print_document(document: &impl Serialize) -> io::Result<()> {
 /// Standard output for bytes as they are: the content of a file, what a program in a guest writes.
 pub(crate) fn raw_output() -> impl Write {
     io::stdout().lock()
+}
+
+/// Returns standard output as a file for bytes as they are; `None` if it is a terminal.
+pub(crate) fn output_file() -> io::Result<Option<File>> {
+    let out = io::stdout();
+    match out.is_terminal() {
+        true => Ok(None),
+        false => Ok(Some(File::from(out.as_fd().try_clone_to_owned()?))),
+    }
 }
 
 /// Standard error for bytes as they are: what a program in a guest writes.

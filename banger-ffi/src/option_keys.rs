@@ -292,6 +292,14 @@ pub enum banger_option {
     /// Text: file that gets the SLSA provenance of a pushed image; an existing file is replaced. The provenance is added
     /// to the pushed image, too, and has the time of SOURCE_DATE_EPOCH or none.
     BANGER_OPT_ATTEST = 382,
+    /// Boolean: whether a committed image has the whole disk as its only layer. Default: false.
+    BANGER_OPT_COMMIT_SQUASH = 370,
+    /// Text: compression of the new layer, "gzip" or "zstd". Default: "gzip".
+    BANGER_OPT_COMMIT_COMPRESSION = 371,
+    /// Text: comment in the history of a committed image.
+    BANGER_OPT_COMMIT_MESSAGE = 372,
+    /// Text: author of a committed image.
+    BANGER_OPT_COMMIT_AUTHOR = 373,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }

@@ -165,4 +165,8 @@ pub(crate) const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_SIGN_KEY, ValueKind::Text),
     (BANGER_OPT_SIGN_PASSWORD, ValueKind::Text),
     (BANGER_OPT_ATTEST, ValueKind::Text),
+    (BANGER_OPT_COMMIT_SQUASH, ValueKind::Flag),
+    (BANGER_OPT_COMMIT_COMPRESSION, ValueKind::Text),
+    (BANGER_OPT_COMMIT_MESSAGE, ValueKind::Text),
+    (BANGER_OPT_COMMIT_AUTHOR, ValueKind::Text),
 ];

@@ -43,12 +43,13 @@ pub use reference::{ImageDaemon, Reference, ReferenceError, RegistryReference, S
 
 #[cfg(feature = "registry")]
 pub use registry::{
-    ArchiveInput, ArtifactBlobs, ArtifactToPush, BlobCache, BlobSource, CacheEntry, CacheVerification,
-    ContainerConfig, Credential, CredentialSource, DamagedBlob, Descriptor, EndpointFailure, FileBlobs,
-    FittingImage, FoundArtifact, ImageConfig, ImageManifest, InspectedImage, KeptLogin, Layer, LayerReader,
-    LocalSources, Progress, ProxySettings, PruneOptions, PruneReport, PublicKey, PullError, PullEvent,
-    PullOptions, PullPhase, PullPolicy, PullPolicyError, PulledArtifact, PulledImage, PulledReferrer, Puller,
-    PullerOptions, PushError, PushedArtifact, PushedSignature, ReadPermit, RegistriesConfig, Removal,
-    RemovedLogins, ResolvedLayer, RootfsConfig, SignError, SignaturePlace, SigningKey, SigningKeyError,
-    TrustError, TrustPolicy, VerifiedSignature, WebFile, WebFileAddress, check_own_directory, manifest, pull,
+    ArchiveInput, ArtifactBlobs, ArtifactToPush, BlobCache, BlobFiles, BlobSource, CacheEntry,
+    CacheVerification, ContainerConfig, Credential, CredentialSource, DamagedBlob, Descriptor,
+    EndpointFailure, FileBlobs, FittingImage, FoundArtifact, ImageConfig, ImageManifest, InspectedImage,
+    KeptLogin, Layer, LayerReader, LocalSources, Progress, ProxySettings, PruneOptions, PruneReport,
+    PublicKey, PullError, PullEvent, PullOptions, PullPhase, PullPolicy, PullPolicyError, PulledArtifact,
+    PulledImage, PulledReferrer, Puller, PullerOptions, PushError, PushedArtifact, PushedSignature,
+    ReadPermit, RegistriesConfig, Removal, RemovedLogins, ResolvedLayer, RootfsConfig, SignError,
+    SignaturePlace, SigningKey, SigningKeyError, TrustError, TrustPolicy, VerifiedSignature, WebFile,
+    WebFileAddress, check_own_directory, check_push_target, manifest, pull,
 };

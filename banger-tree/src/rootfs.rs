@@ -85,6 +85,19 @@ pub trait Rootfs: Send {
     /// The path does not exist or is not a regular file.
     fn read_at(&self, path: &GuestPath, offset: u64, buffer: &mut [u8]) -> Result<usize, RootfsError>;
 
+    /// Returns start and end of the next bytes of a regular file from `offset` on that may not be zeros; `None` if only
+    /// zeros follow. Two calls may find one piece of the file in parts.
+    ///
+    /// # Errors
+    /// The path does not exist or is not a regular file.
+    fn data_from(&self, path: &GuestPath, offset: u64) -> Result<Option<(u64, u64)>, RootfsError> {
+        let stat = self.stat(path)?.ok_or_else(|| RootfsError::NotFound { path: path.clone() })?;
+        match stat.file_type {
+            FileType::Regular => Ok((offset < stat.size_bytes).then_some((offset, stat.size_bytes))),
+            _ => Err(RootfsError::NotAFile { path: path.clone() }),
+        }
+    }
+
     /// Returns the target of a symlink.
     ///
     /// # Errors

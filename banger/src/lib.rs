@@ -122,10 +122,7 @@ pub use banger_tree::{
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};
 pub use calls::{build_rootfs, image_metadata, inspect_image, pull, pull_to_fd, pull_to_file};
-pub use commit::{
-    CommitError, CommitRequest, CommitTarget, CommittedBlob, CommittedImage, CommittedLayer, ImageParts,
-    commit_image, commit_parts,
-};
+pub use commit::{CommitError, CommitRequest, CommittedImage, CommittedLayer, commit_image};
 pub use dirs::{Dirs, DirsError};
 pub use document::{
     BlobDocument, CacheDocument, CacheVerificationDocument, ImageDocument, ImagePruneDocument,

@@ -18,7 +18,7 @@ const SUFFIX: &str = ".staging";
 /// Name of the file in its staging directory.
 const PARTIAL_FILE: &str = "rootfs.ext4";
 /// The mode of a new file, before the umask.
-const MODE: u32 = 0o666;
+pub(crate) const MODE: u32 = 0o666;
 
 /// Why a file could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,7 @@ sources! {
     c_text "../../banger-ffi/src/c_text.rs",
     call "../../banger-ffi/src/call.rs",
     cancel "../../banger-ffi/src/cancel.rs",
+    commit "../../banger-ffi/src/commit.rs",
     dir "../../banger-ffi/src/dir.rs",
     error "../../banger-ffi/src/error.rs",
     event "../../banger-ffi/src/event.rs",
@@ -38,6 +39,7 @@ sources! {
     request "../../banger-ffi/src/request.rs",
     rootfs "../../banger-ffi/src/rootfs.rs",
     rootfs_edit "../../banger-ffi/src/rootfs_edit.rs",
+    rootfs_tar "../../banger-ffi/src/rootfs_tar.rs",
     signals "../../banger-ffi/src/signals.rs",
     sized "../../banger-ffi/src/sized.rs",
     sources "../../banger-ffi/src/sources.rs",
@@ -72,6 +74,7 @@ use options::*;
 use pull::*;
 use rootfs::*;
 use rootfs_edit::*;
+use rootfs_tar::*;
 use store::*;
 use string::*;
 
@@ -323,7 +326,7 @@ struct Handles {
 impl Handles {
     /// Makes one call of many.
     unsafe fn next(&mut self, input: &mut Input<'_>) {
-        let kind = input.byte() % 44;
+        let kind = input.byte() % 45;
         let (fs, cancel, options) = (self.rootfs, self.cancel, self.options);
         unsafe {
             match kind {
@@ -554,6 +557,7 @@ impl Handles {
                 },
                 41 => self.use_task(input),
                 42 => self.use_store(input),
+                43 => self.tar(input),
                 _ => {
                     let address = input.text(&[c"unix:/none", c"/none:5000", c"/none:0", c"vsock:3"]);
                     let guest = answer(|out, error| banger_guest_new(address.as_ptr(), options, out, error));
@@ -584,6 +588,21 @@ impl Handles {
         if let Some(json) = string(|out, error| unsafe { banger_rootfs_verify(fs, never, out, error) }) {
             let report: serde_json::Value = serde_json::from_slice(&json).expect("it is JSON");
             assert_eq!(report["problem_count"], 0, "{report}");
+        }
+    }
+
+    /// Writes a tar of a path, which has the changes that are not committed.
+    unsafe fn tar(&self, input: &mut Input<'_>) {
+        let path = input.path();
+        let file = tempfile::tempfile_in(place().directory.path()).expect("a file in memory can be made");
+        let (fs, fd, never) = (self.rootfs, file.as_raw_fd(), null());
+        let json = string(|out, error| unsafe {
+            banger_rootfs_tar_fd(fs, path.get(), path.length, fd, never, out, error)
+        });
+        if let Some(json) = json {
+            let report: serde_json::Value = serde_json::from_slice(&json).expect("it is JSON");
+            assert!(report["entries"].as_u64().is_some(), "{report}");
+            assert_eq!(file.metadata().expect("it is open").len() % 512, 0);
         }
     }
 

@@ -476,3 +476,17 @@ func WithSignPassword(password string) Option {
 // WithAttest names the file that gets the SLSA provenance of a pushed image; an existing file is replaced. The
 // provenance is added to the pushed image, too, and has the time of [WithSourceDateEpoch] or none.
 func WithAttest(file string) Option { return textOption(C.BANGER_OPT_ATTEST, file) }
+
+// WithCommitSquash sets whether a committed image has the whole disk as its only layer. Default: false.
+func WithCommitSquash(on bool) Option { return flagOption(C.BANGER_OPT_COMMIT_SQUASH, on) }
+
+// WithCommitCompression sets the compression of the new layer, "gzip" or "zstd". Default: "gzip".
+func WithCommitCompression(name string) Option {
+	return textOption(C.BANGER_OPT_COMMIT_COMPRESSION, name)
+}
+
+// WithCommitMessage sets the comment in the history of a committed image.
+func WithCommitMessage(text string) Option { return textOption(C.BANGER_OPT_COMMIT_MESSAGE, text) }
+
+// WithCommitAuthor sets the author of a committed image.
+func WithCommitAuthor(text string) Option { return textOption(C.BANGER_OPT_COMMIT_AUTHOR, text) }

@@ -125,6 +125,32 @@ func (s *Store) Push(ctx context.Context, image, reference string, given ...Opti
 	})
 }
 
+// Commit makes a container image of the disk disk and writes it to reference: a registry, "oci:DIR[:NAME]" or
+// "oci-archive:FILE[:NAME]". disk is a managed image or the path of an ext4 file; a text with a slash is always a path.
+// The image has the layers of the managed image base, from which the machine of the disk started, and one with what the
+// disk changed. Commit returns the document of `banger image commit --json`.
+//
+// Options: [WithCommitSquash], [WithCommitCompression], [WithCommitMessage], [WithCommitAuthor], [WithSourceDateEpoch],
+// [WithMountFrom], [WithJobs], and those of connections and logins.
+func (s *Store) Commit(ctx context.Context, disk, base, reference string, given ...Option) ([]byte, error) {
+	baseImage, freeBase, err := cText("base", base)
+	if err != nil {
+		return nil, err
+	}
+	defer freeBase()
+	target, free, err := cText("reference", reference)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return s.documentTask(ctx, "disk", disk, given, func(
+		store *C.banger_store, disk *C.char, options *C.banger_options, cancel *C.banger_cancel,
+		function C.banger_progress_fn, user unsafe.Pointer, json **C.banger_string, failure **C.banger_error,
+	) C.int {
+		return C.banger_image_commit(store, disk, baseImage, target, options, cancel, function, user, json, failure)
+	})
+}
+
 // Build builds the ext4 file file from source, a directory or a tar, and returns the document of `banger rootfs
 // build --json`. The file is complete when this succeeds and absent when it fails.
 func Build(ctx context.Context, source, file string, given ...Option) ([]byte, error) {

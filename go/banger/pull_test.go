@@ -130,6 +130,76 @@ func TestPushedImagesArePulledByteForByte(t *testing.T) {
 	}
 }
 
+func TestCommittedDisksArePulledAgain(t *testing.T) {
+	store := openStore(t)
+	image, err := store.Pull(t.Context(), layout(t, smallImage()), banger.WithName("small"), banger.WithInject(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image.Close()
+	disk := filepath.Join(t.TempDir(), "disk.ext4")
+	if err := store.Export(t.Context(), "small", disk, false); err != nil {
+		t.Fatal(err)
+	}
+	rootfs, err := banger.EditRootfs(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rootfs.WriteFile(t.Context(), "/new", []byte("new\n"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := rootfs.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rootfs.Close()
+	target := "oci:" + filepath.Join(t.TempDir(), "layout") + ":1"
+	commit := func(given ...banger.Option) (committed struct {
+		Digest     string
+		BaseLayers uint64 `json:"base_layers"`
+		Sent       uint64 `json:"sent_blobs"`
+	}) {
+		given = append(given, banger.WithSourceDateEpoch(1_700_000_000), banger.WithJobs(2))
+		document, err := store.Commit(t.Context(), disk, "small", target, given...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(document, &committed); err != nil {
+			t.Fatal(err)
+		}
+		return committed
+	}
+	first := commit(banger.WithCommitMessage("why"), banger.WithCommitAuthor("me"))
+	if first.BaseLayers != 2 || first.Sent != 4 {
+		t.Errorf("the commit: %+v", first)
+	}
+	if again := commit(banger.WithCommitMessage("why"), banger.WithCommitAuthor("me")); again.Digest != first.Digest {
+		t.Errorf("the second commit: %+v after %+v", again, first)
+	}
+	if whole := commit(banger.WithCommitSquash(true), banger.WithCommitCompression("zstd")); whole.BaseLayers != 0 {
+		t.Errorf("the whole disk: %+v", whole)
+	}
+	pulled, err := store.Pull(t.Context(), target, banger.WithName("again"), banger.WithInject(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pulled.Close()
+	found, err := banger.OpenRootfs(pulled.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	if text, err := found.ReadFile("/new"); err != nil || string(text) != "new\n" {
+		t.Errorf("the new file: %q, %v", text, err)
+	}
+	if _, err := store.Commit(t.Context(), disk, "missing", target); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing base: %v", err)
+	}
+	_, err = store.Commit(t.Context(), disk, "small", target, banger.WithCommitCompression("xz"))
+	if kindOf(err) != banger.KindArgument {
+		t.Errorf("an unknown compression: %v", err)
+	}
+}
+
 func TestStore(t *testing.T) {
 	store := openStore(t)
 	image, err := store.Pull(t.Context(), layout(t, smallImage()), banger.WithName("one"), banger.WithInject(false))

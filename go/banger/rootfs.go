@@ -243,6 +243,23 @@ func (r *Rootfs) Verify(ctx context.Context) ([]byte, error) {
 	return takeBytes(out), nil
 }
 
+// Tar writes path, with all that is below it, as a tar to file, which may be a pipe. Names in the tar begin below path. A
+// symlink at path is followed. The tar has changes that are not committed yet. Tar returns the document of `banger rootfs
+// tar --json`.
+func (r *Rootfs) Tar(ctx context.Context, path string, file *os.File) ([]byte, error) {
+	var out *C.banger_string
+	at, n := bytesOf(path)
+	err := withFD(file, func(fd C.int) error {
+		return r.run(ctx, func(rootfs *C.banger_rootfs, cancel *C.banger_cancel, failure **C.banger_error) C.int {
+			return C.banger_rootfs_tar_fd(rootfs, at, n, fd, cancel, &out, failure)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return takeBytes(out), nil
+}
+
 // Attributes are permissions, owner and time of something that is made.
 type Attributes struct {
 	// Mode has the permissions, and the setuid, setgid and sticky bits. Its type is not used.

@@ -1,6 +1,7 @@
 package banger_test
 
 import (
+	"archive/tar"
 	"context"
 	"encoding/json"
 	"errors"
@@ -270,6 +271,67 @@ func TestEdit(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+func TestTar(t *testing.T) {
+	rootfs, err := banger.EditRootfs(pulledFile(t, smallImage()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rootfs.Close()
+	if err := rootfs.WriteFile(t.Context(), "/etc/uncommitted", []byte("here"), nil); err != nil {
+		t.Fatal(err)
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	type result struct {
+		names []string
+		err   error
+	}
+	done := make(chan result)
+	go func() {
+		var read result
+		for tape := tar.NewReader(reader); ; {
+			header, err := tape.Next()
+			if err != nil {
+				read.err = err
+				break
+			}
+			read.names = append(read.names, header.Name)
+		}
+		_, _ = io.Copy(io.Discard, reader)
+		done <- read
+	}()
+	document, err := rootfs.Tar(t.Context(), "/link", writer)
+	writer.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := <-done
+	want := []string{"./", "hostname", "mtab", "os-release", "uncommitted"}
+	if read.err != io.EOF || !slices.Equal(read.names, want) {
+		t.Errorf("the tar has %q (%v)", read.names, read.err)
+	}
+	var report struct{ Entries int }
+	if err := json.Unmarshal(document, &report); err != nil || report.Entries != len(want) {
+		t.Errorf("the document is %s (%v)", document, err)
+	}
+	// Nobody reads.
+	reader, writer, err = os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	defer writer.Close()
+	if _, err := rootfs.Tar(t.Context(), "/", writer); err == nil {
+		t.Error("a pipe without a reader took a tar")
+	}
+	if _, err := rootfs.Tar(t.Context(), "/nothing", writer); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing path: %v", err)
+	}
+}
 
 func TestCancelledCommit(t *testing.T) {
 	rootfs, err := banger.EditRootfs(pulledFile(t, smallImage()))

@@ -78,6 +78,7 @@ def test_every_option_of_the_library_can_be_given() -> None:
         banger.VmRunOptions,
         banger.ImageBuildOptions,
         banger.PushOptions,
+        banger.CommitOptions,
         banger.PruneOptions,
         banger.ImagePruneOptions,
         banger.RootfsOptions,

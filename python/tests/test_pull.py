@@ -199,6 +199,29 @@ def test_a_signed_image_is_pulled_by_its_key(store: banger.Store, layout: str, t
             store.push("small", target, sign_password="secret")
 
 
+def test_a_committed_disk_is_pulled_again(store: banger.Store, layout: str, tmp_path: Path) -> None:
+    disk, target = tmp_path / "disk.ext4", f"oci:{tmp_path / 'committed'}:1"
+    with store.pull(layout, name="base", inject=False) as base:
+        layers = len(base.record["layers"])
+    store.export("base", disk)
+    with banger.Rootfs(disk, edit=True) as rootfs:
+        rootfs.write("/new", b"new\n")
+        rootfs.commit()
+    options: banger.CommitOptions = {"source_date_epoch": 1_700_000_000, "commit_message": "why"}
+    committed = store.commit(str(disk), "base", target, **options)
+    assert (committed["base"], committed["base_layers"]) == ("base", layers)
+    again = store.commit(str(disk), "base", target, **options)
+    assert (again["sent_blobs"], again["digest"]) == (0, committed["digest"])
+    with store.pull(target, name="again", inject=False) as pulled, banger.Rootfs(pulled.path) as rootfs:
+        assert rootfs.read("/new") == b"new\n"
+    whole = store.commit(str(disk), "base", target, commit_squash=True, commit_compression="zstd")
+    assert whole["base_layers"] == 0
+    with pytest.raises(FileNotFoundError):
+        store.commit(str(disk), "missing", target)
+    with pytest.raises(banger.BangerError, match="gzip"):
+        store.commit(str(disk), "base", target, commit_compression="xz")
+
+
 def test_a_lease_keeps_an_image_that_is_replaced(store: banger.Store, layout: str) -> None:
     with store.pull(layout, name="a", size_bytes=64 << 20) as old:
         with store.pull(layout, name="a", size_bytes=80 << 20) as new:

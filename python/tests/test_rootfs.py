@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import tarfile
 import threading
 from pathlib import Path
 
@@ -39,6 +40,22 @@ def test_what_is_there(disk: Path) -> None:
         walked = {top: (dirs, files) for top, dirs, files in rootfs.walk("/")}
         assert walked["/sub"] == ([], ["data", "twin"])
         assert walked["/"][0] == ["etc", "lost+found", "sub"]
+
+
+def test_a_tar_of_a_directory(disk: Path, tmp_path: Path) -> None:
+    with banger.Rootfs(disk, edit=True) as rootfs:
+        rootfs.write("/etc/uncommitted", b"here")
+        report = rootfs.tar("/etc", tmp_path / "etc.tar")
+        assert (report["path"], report["entries"], report["warnings"]) == ("/etc", 4, [])
+        with tarfile.open(tmp_path / "etc.tar") as tar:
+            assert tar.getnames() == [".", "hostname", "mtab", "uncommitted"]
+        memory = io.BytesIO()
+        rootfs.tar("/sub", memory)
+        memory.seek(0)
+        with tarfile.open(fileobj=memory) as tar:
+            assert tar.getmember("twin").islnk()
+        with pytest.raises(FileNotFoundError):
+            rootfs.tar("/nothing", io.BytesIO())
 
 
 def test_a_file_is_a_file_object(disk: Path) -> None:

@@ -70,6 +70,15 @@ Examples:
 The artifact names the kernel of the image, but does not have it. `banger kernel pack` writes
 kernels as a bundle, which skopeo can push.";
 
+pub(super) const IMAGE_COMMIT: &str = "\
+Examples:
+  banger vm run debian --name web --keep -- apt-get install -y nginx
+  banger image commit web --base debian registry.example/apps/web:1 --message 'nginx'
+  banger image commit ./disk.ext4 --base debian oci:./layout:web
+  banger image commit web --base debian oci-archive:web.tar --squash
+
+Layers of the base that the target does not have come from the cache, or from where the base was pulled.";
+
 pub(super) const KERNEL_PULL: &str = "\
 Examples:
   banger kernel pull registry.example/kernels/debian-cloud:6.1 --name debian
@@ -180,6 +189,14 @@ Examples:
   banger rootfs ls disk.ext4 -la /etc
   banger rootfs ls disk.ext4 -lhS /usr/bin
   banger rootfs ls disk.ext4 -R /home";
+
+pub(super) const TAR: &str = "\
+Examples:
+  banger rootfs tar disk.ext4 | tar -tv
+  banger rootfs tar disk.ext4 /etc --output etc.tar
+  banger rootfs tar disk.ext4 | docker import - app
+
+Sockets are left out, with a warning.";
 
 pub(super) const STAT: &str = "\
 Examples:

@@ -19,6 +19,11 @@ pub(crate) enum RootfsCommand {
     Ls(LsArguments),
     /// Print the contents of files in an ext4 file.
     Cat(CatArguments),
+    /// Write files and directories of an ext4 file as a tar.
+    ///
+    /// The tar has owners, times, extended attributes, hard links, devices and holes. Names in it begin below PATH.
+    #[command(after_help = examples::TAR)]
+    Tar(TarArguments),
     /// Show the metadata of paths in an ext4 file.
     #[command(after_help = examples::STAT)]
     Stat(StatArguments),
@@ -116,6 +121,21 @@ pub(crate) struct CatArguments {
     /// With --json, refuse files whose sizes add up to more than SIZE.
     #[arg(long, value_name = "SIZE", default_value = "64M")]
     pub(crate) max_output: Size,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TarArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArgument,
+    /// File or directory in the ext4 file, or a symlink to one.
+    #[arg(value_name = "PATH", default_value = "/")]
+    pub(crate) path: OsString,
+    /// Write to this file; `-` is standard output.
+    #[arg(long, short, value_name = "OUT", default_value = "-")]
+    pub(crate) output: Utf8PathBuf,
+    /// Replace OUT if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod doctor;
 mod generated;
 mod guest;
 mod image_build;
+mod image_commit;
 mod image_push;
 mod images;
 mod inspect;
@@ -68,6 +69,10 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
         }
         ImageCommand::Push(arguments) => {
             image_push::push(&arguments, &dirs(Some(&arguments.state), None)?, progress, printer)
+        }
+        ImageCommand::Commit(arguments) => {
+            let dirs = dirs(Some(&arguments.state), Some(&arguments.cache))?;
+            image_commit::commit(&arguments, &dirs, progress, printer)
         }
         ImageCommand::List { quiet, state } => images::list(quiet, &dirs(Some(&state), None)?, printer),
         ImageCommand::Show { name, state } => images::show(&name, &dirs(Some(&state), None)?, printer),

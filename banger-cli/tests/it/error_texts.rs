@@ -95,6 +95,12 @@ const COMMANDS: &[&str] = &[
     "image push app oci:new --sign-key nothing",
     "image push app oci:new --sign-key text",
     "image push app oci:new --attest tree",
+    "image commit disk.ext4 --base nothing oci:new",
+    "image commit disk.ext4 --base app docker-archive:new.tar",
+    "image commit disk.ext4 --base app oci:new --mount-from oci:layout",
+    "image commit nothing --base app oci:new",
+    "rootfs tar disk.ext4 /nothing",
+    "rootfs tar disk.ext4 --json",
     "image pull oci:layout:latest --kernel-ref nothing",
     // Kernels.
     "kernel import nothing.deb",

@@ -55,7 +55,7 @@ fn options_stand_only_on_the_commands_that_use_them() {
         let (state, cache) = match words[1..] {
             ["image", "cache", ..] => (false, leaf),
             ["vm", ..] => (leaf, leaf),
-            ["image", "pull" | "inspect" | "boot-plan" | "build", ..]
+            ["image", "pull" | "inspect" | "boot-plan" | "build" | "commit", ..]
             | ["doctor", ..]
             | ["kernel", "import" | "pull", ..] => (true, true),
             ["image" | "kernel", ..] => (leaf, false),

@@ -18,6 +18,7 @@ mod editor_dirty;
 mod editor_faults;
 mod editor_features;
 mod editor_grow;
+mod editor_holes;
 mod editor_large;
 mod editor_three;
 mod editor_trim;

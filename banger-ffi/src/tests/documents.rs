@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::{null, null_mut};
 
 use super::answer;
+use crate::commit::*;
 use crate::exec::*;
 use crate::guest::*;
 use crate::kernel::*;
@@ -89,6 +90,10 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
                 error,
             )
         });
+        let _ = answer(|out, error| {
+            let target = c"oci:/nowhere/at/all".as_ptr();
+            banger_image_commit(store, nowhere, nowhere, target, none, null(), None, null_mut(), out, error)
+        });
         let _ = answer(|out, error| banger_kernel_check(store, nowhere, null(), none, null(), out, error));
         let _ = answer(|out, error| banger_boot_plan(store, nowhere, null(), none, null(), out, error));
         let options = banger_options_new();
@@ -150,6 +155,7 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_guest_new",
         "banger_guest_run",
         "banger_image_build",
+        "banger_image_commit",
         "banger_image_inspect",
         "banger_image_push",
         "banger_kernel_check",

@@ -12,6 +12,7 @@ use crate::exec::*;
 use crate::guest::*;
 use crate::metadata::*;
 use crate::rootfs_edit::*;
+use crate::rootfs_tar::*;
 
 /// Makes the pointer of one position NULL.
 struct NullAt {
@@ -80,6 +81,7 @@ fn null_is_an_error_and_no_answer() {
         banger_rootfs_xattr(Need(rootfs), Need(path), Is(long), Need(name), Out),
         banger_rootfs_xattrs(Need(rootfs), Need(path), Is(long), Out),
         banger_rootfs_verify(Need(rootfs), Is(null()), Out),
+        banger_rootfs_tar_fd(Need(rootfs), Need(path), Is(long), Is(0), Is(null()), Out),
         banger_rootfs_create_dir(Need(rootfs), Need(path), Is(long), Is(null()), Is(0)),
         banger_rootfs_write(
             Need(rootfs),

@@ -52,6 +52,7 @@ static int v_user_data;
 #define VALUE_data ((const uint8_t *)"abc")
 #define VALUE_data_length 3
 #define VALUE_dir v_directory
+#define VALUE_disk "none"
 #define VALUE_existing "/hello"
 #define VALUE_existing_length BANGER_STRLEN
 #define VALUE_fd 0

@@ -33,6 +33,8 @@ pub struct InspectedImage {
     pub manifest: ImageManifest,
     /// The image configuration.
     pub config: ImageConfig,
+    /// The image configuration as published.
+    pub config_bytes: Vec<u8>,
     /// Odd facts about the image that do not fail a pull.
     pub warnings: Vec<String>,
 }
@@ -61,6 +63,7 @@ pub(crate) fn inspect_image(
         platforms,
         manifest: image.manifest.clone(),
         config: image.config.clone(),
+        config_bytes: image.config_bytes.clone(),
         warnings: image.warnings.clone(),
     })
 }

@@ -60,6 +60,7 @@ mod transfer;
 mod trust;
 mod trusted_servers;
 mod upload_body;
+mod upload_bytes;
 mod user_settings;
 mod wanted;
 mod web_file;
@@ -83,7 +84,10 @@ pub use policy::{PullPolicy, PullPolicyError};
 pub use proxy::ProxySettings;
 pub use pull::PulledImage;
 pub use puller::{Puller, pull};
-pub use push::{ArtifactBlobs, ArtifactToPush, PushError, PushedArtifact, PushedSignature, SignError};
+pub use push::{
+    ArtifactBlobs, ArtifactToPush, BlobFiles, PushError, PushedArtifact, PushedSignature, SignError,
+    check_push_target,
+};
 pub use referrers::PulledReferrer;
 pub use registries::RegistriesConfig;
 pub use slots::ReadPermit;

@@ -17,8 +17,8 @@ use crate::registry::inspect::{InspectedImage, inspect_image};
 use crate::registry::options::PullOptions;
 use crate::registry::pull::{PulledImage, find_image};
 use crate::registry::push::{
-    ArtifactToPush, PushError, PushedArtifact, PushedSignature, SignError, check_target, push_artifact,
-    push_referrer, sign_artifact,
+    ArtifactToPush, PushError, PushedArtifact, PushedSignature, SignError, push_artifact, push_referrer,
+    sign_artifact,
 };
 use crate::registry::stop::PullStop;
 use crate::registry::trust::SigningKey;
@@ -169,16 +169,7 @@ impl Puller {
         found.map(|artifact| artifact.fetch(|_| true)).transpose()
     }
 
-    /// Fails if nothing can be pushed to `target`: before the blobs are made.
-    ///
-    /// # Errors
-    ///
-    /// [`PushError::Target`], or the error of an archive that exists.
-    pub fn check_push_target(target: &Reference) -> Result<(), PushError> {
-        check_target(target)
-    }
-
-    /// Pushes an artifact: its blobs, then its manifest. Blobs that the target has are not sent again, so that a push
+    /// Pushes an artifact or an image: its blobs, then its manifest. Blobs that the target has are not sent again, so that a push
     /// that failed goes on where it was.
     ///
     /// - A registry gets the tag of `target`, or the digest of the artifact. Mirrors of `options.registries` are not
@@ -188,7 +179,7 @@ impl Puller {
     /// - An OCI archive is a new file.
     ///
     /// Of `options`, those of connections, logins, attempts, times and rates count; at most `options.jobs` blobs are
-    /// made and sent at a time, and so many are in memory. `options.max_manifest_bytes` limits the manifest: a
+    /// made and sent at a time, and so many are in memory, unless they are in files. `options.max_manifest_bytes` limits the manifest: a
     /// registry need not take more than 4 MiB.
     ///
     /// Blocks the thread, as [`pull`](Self::pull) does. Calls `artifact`'s blobs on this and other threads, and

@@ -1,10 +1,10 @@
 //! The body of a request that changes a registry. It leaves in pieces, so that a server that stands still is noticed,
 //! and the rate of the push has a limit.
 
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,11 @@ use url::Url;
 
 use crate::digest::Digest;
 use crate::registry::attempt::FailedAttempt;
+use crate::registry::error::PullError;
 use crate::registry::event::{Progress, PullEvent};
 use crate::registry::origin::host_of;
 use crate::registry::rate::{MinRate, RateLimit};
+use crate::registry::upload_bytes::UploadBytes;
 
 /// The bytes of a piece. At the lowest rate of a transfer, a piece takes less time than the longest standstill.
 const PIECE_BYTES: usize = 16 << 10;
@@ -38,7 +40,7 @@ pub(crate) struct UploadPace<'a> {
 /// The bytes of an upload, or of a part of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UploadBody {
-    bytes: Bytes,
+    bytes: UploadBytes,
     told: Option<UploadTold>,
 }
 
@@ -52,8 +54,8 @@ struct UploadTold {
 }
 
 impl UploadBody {
-    pub(crate) fn new(bytes: Bytes) -> Self {
-        Self { bytes, told: None }
+    pub(crate) fn new(bytes: impl Into<UploadBytes>) -> Self {
+        Self { bytes: bytes.into(), told: None }
     }
 
     /// Tells of the upload of the blob `digest`, which has `offset` bytes before these.
@@ -68,7 +70,7 @@ impl UploadBody {
         url: &Url,
         builder: RequestBuilder,
     ) -> Result<Result<Response, reqwest::Error>, FailedAttempt> {
-        let total = self.bytes.len() as u64;
+        let total = self.bytes.len();
         let flow = Arc::new(UploadFlow::default());
         let builder = match total {
             // A request without a body would not say so.
@@ -89,7 +91,10 @@ impl UploadBody {
             let (sent, paused, asked) = (flow.sent(), flow.paused(), Instant::now());
             let moved = tokio::select! {
                 biased;
-                done = &mut answer => return Ok(done),
+                done = &mut answer => return match flow.take_failure() {
+                    Some(error) => Err(FailedAttempt::Final(self.unreadable(error))),
+                    None => Ok(done),
+                },
                 moved = timeout(pace.stall_timeout, flow.moved.notified()) => moved.is_ok(),
             };
             let host = host_of(url);
@@ -107,6 +112,17 @@ impl UploadBody {
     }
 }
 
+impl UploadBody {
+    /// The error of bytes that cannot be read any more.
+    fn unreadable(&self, error: io::Error) -> PullError {
+        let what = match &self.told {
+            Some(told) => format!("blob {}", told.digest),
+            None => "the bytes of an upload".to_owned(),
+        };
+        PullError::BlobSource { what, source: Arc::new(error) }
+    }
+}
+
 /// How far a body has come.
 #[derive(Debug, Default)]
 struct UploadFlow {
@@ -115,6 +131,8 @@ struct UploadFlow {
     paused_nanos: AtomicU64,
     is_paused: AtomicBool,
     moved: Notify,
+    /// Why the next bytes could not be read.
+    failure: Mutex<Option<io::Error>>,
 }
 
 impl UploadFlow {
@@ -125,12 +143,16 @@ impl UploadFlow {
     fn paused(&self) -> Duration {
         Duration::from_nanos(self.paused_nanos.load(Ordering::Acquire))
     }
+
+    fn take_failure(&self) -> Option<io::Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// The body as the client takes it.
 #[derive(Debug)]
 struct UploadStream {
-    rest: Bytes,
+    rest: UploadBytes,
     flow: Arc<UploadFlow>,
     limit: RateLimit,
     pause: Option<Pin<Box<Sleep>>>,
@@ -152,12 +174,12 @@ impl UploadStream {
 
 impl Body for UploadStream {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(context));
             self.pause = None;
@@ -166,8 +188,15 @@ impl Body for UploadStream {
         if self.rest.is_empty() {
             return Poll::Ready(None);
         }
-        let len = self.rest.len().min(PIECE_BYTES);
-        let piece = self.rest.split_to(len);
+        let piece = match self.rest.take(PIECE_BYTES) {
+            Ok(piece) => piece,
+            Err(error) => {
+                let told = io::Error::from(error.kind());
+                *self.flow.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                return Poll::Ready(Some(Err(told)));
+            }
+        };
+        let len = piece.len();
         let delay = self.limit.note(Instant::now(), len);
         if delay > Duration::ZERO && !self.rest.is_empty() {
             let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
@@ -186,6 +215,6 @@ impl Body for UploadStream {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        SizeHint::with_exact(self.rest.len())
     }
 }

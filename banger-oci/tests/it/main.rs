@@ -69,6 +69,8 @@ mod push_docker_registry;
 #[cfg(feature = "registry")]
 mod push_errors;
 #[cfg(feature = "registry")]
+mod push_files;
+#[cfg(feature = "registry")]
 mod push_local;
 #[cfg(feature = "registry")]
 mod push_registry;

@@ -1,4 +1,4 @@
-//! The image below a new layer: its manifest and configuration, and its layers as blobs.
+//! The image below a new layer: its manifest and its configuration.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -9,7 +9,7 @@ use camino::Utf8PathBuf;
 use serde_json::Value;
 
 use super::error::CommitError;
-use crate::dirs::Dirs;
+use super::origin::BaseOrigin;
 use crate::error::Error;
 use crate::fetch::blob_directory;
 use crate::output::OutputError;
@@ -18,28 +18,29 @@ use crate::store::ImageRecord;
 /// The largest manifest or configuration that is read.
 const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
 
-/// The blobs of a base: in the cache, or in the OCI layout that it came from.
+/// The blobs of a base: in the cache, in the OCI layout that it came from, or where it was pulled from.
 pub(super) struct BaseBlobs<'a> {
     record: &'a ImageRecord,
     cache: BlobCache,
     layout: Option<Utf8PathBuf>,
+    origin: BaseOrigin<'a>,
 }
 
 /// A base on whose layers a new one can lie.
 pub(super) struct Base {
-    /// Its layers, base first, each with its blob.
-    pub(super) layers: Vec<(Descriptor, File)>,
+    /// Its layers, base first.
+    pub(super) layers: Vec<Descriptor>,
     /// The whole configuration.
     pub(super) config: Value,
 }
 
 impl<'a> BaseBlobs<'a> {
-    pub(super) fn new(record: &'a ImageRecord, dirs: &Dirs) -> Self {
-        let layout = match record.source.parse() {
-            Ok(Reference::OciLayout { dir, .. }) => Some(dir),
+    pub(super) fn new(record: &'a ImageRecord, origin: BaseOrigin<'a>) -> Self {
+        let layout = match origin.reference() {
+            Some(Reference::OciLayout { dir, .. }) => Some(dir.clone()),
             _ => None,
         };
-        Self { record, cache: BlobCache::at(blob_directory(dirs)), layout }
+        Self { record, cache: BlobCache::at(blob_directory(origin.dirs)), layout, origin }
     }
 
     /// Returns the base, if the record, the manifest and the configuration agree about its layers.
@@ -48,65 +49,76 @@ impl<'a> BaseBlobs<'a> {
         if self.record.built.is_some() {
             return Err(CommitError::BuiltBase { base }.into());
         }
+        if self.record.ran {
+            let original = self.record.cloned_from.as_ref().map(|original| original.name.to_string());
+            return Err(CommitError::RanBase { base, original }.into());
+        }
         if self.record.layers.is_empty() {
             return Err(CommitError::NoLayers { base }.into());
         }
-        let manifest = self.manifest()?;
-        let config = self.config_of(&manifest)?;
+        let (manifest, config) = self.documents()?;
         let parsed = ImageConfig::parse(config.to_string().as_bytes(), &manifest.config.digest)?;
         let recorded = self.record.layers.iter().map(|layer| (layer.digest.clone(), layer.diff_id.clone()));
         let listed = manifest.layers.iter().zip(&parsed.rootfs.diff_ids);
         let listed = listed.map(|(layer, diff_id)| (layer.digest.to_string(), diff_id.to_string()));
         let counts = (manifest.layers.len(), parsed.rootfs.diff_ids.len());
         if counts.0 != counts.1 || !recorded.eq(listed) {
-            let reason = "its record and its manifest name different layers".to_owned();
-            return Err(CommitError::UnfitBase { base, reason }.into());
+            return Err(self.unfit("its record and its manifest name different layers".to_owned()));
         }
-        let mut layers = Vec::new();
-        for layer in manifest.layers {
-            let file = self.blob("the layer", &layer.digest)?;
-            layers.push((oci_layer(layer), file));
-        }
-        Ok(Base { layers, config })
+        Ok(Base { layers: manifest.layers.into_iter().map(oci_layer).collect(), config })
     }
 
-    /// Returns the configuration, or `None` if no place has it any more.
+    /// Returns the configuration, or `None` if no place on this machine has it any more.
     pub(super) fn config(&self) -> Result<Option<Value>, Error> {
-        let found = self.manifest().and_then(|manifest| self.config_of(&manifest));
-        match found {
-            Ok(config) => Ok(Some(config)),
-            Err(Error::Commit(CommitError::MissingBlob { .. } | CommitError::UnfitBase { .. })) => Ok(None),
-            Err(error) => Err(error),
+        Ok(self.local_documents()?.map(|(_, config)| config))
+    }
+
+    /// Opens a layer, from wherever it is. An open blob can be read to its end, even if the cache removes it meanwhile.
+    pub(super) fn layer(&self, digest: &Digest) -> Result<File, Error> {
+        match self.local_blob(digest)? {
+            Some(file) => Ok(file),
+            None => self.origin.layer(digest),
         }
     }
 
-    fn manifest(&self) -> Result<ImageManifest, Error> {
-        let unfit = |reason: String| CommitError::UnfitBase { base: self.record.name.to_string(), reason };
+    fn documents(&self) -> Result<(ImageManifest, Value), Error> {
+        if let Some(documents) = self.local_documents()? {
+            return Ok(documents);
+        }
+        let (manifest, config) = self.origin.documents()?;
+        Ok((manifest, self.parse_config(&config)?))
+    }
+
+    fn local_documents(&self) -> Result<Option<(ImageManifest, Value)>, Error> {
         let digest: Digest =
-            self.record.digest.parse().map_err(|_| unfit("its digest is not one".to_owned()))?;
-        let bytes = self.document("the manifest", &digest)?;
-        match Manifest::parse(&bytes, None, &format!("manifest {digest}"))? {
-            Manifest::Image(manifest) => Ok(manifest),
-            Manifest::Index(_) => Err(unfit("its digest is that of an index".to_owned()).into()),
+            self.record.digest.parse().map_err(|_| self.unfit("its digest is not one".to_owned()))?;
+        let Some(bytes) = self.local_document("the manifest", &digest)? else { return Ok(None) };
+        let manifest = match Manifest::parse(&bytes, None, &format!("manifest {digest}"))? {
+            Manifest::Image(manifest) => manifest,
+            Manifest::Index(_) => return Err(self.unfit("its digest is that of an index".to_owned())),
+        };
+        match self.local_document("the configuration", &manifest.config.digest)? {
+            Some(bytes) => Ok(Some((manifest, self.parse_config(&bytes)?))),
+            None => Ok(None),
         }
     }
 
-    fn config_of(&self, manifest: &ImageManifest) -> Result<Value, Error> {
-        let digest = &manifest.config.digest;
-        let bytes = self.document("the configuration", digest)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            let base = self.record.name.to_string();
-            CommitError::UnfitBase { base, reason: format!("its configuration is damaged: {error}") }.into()
-        })
+    fn parse_config(&self, bytes: &[u8]) -> Result<Value, Error> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| self.unfit(format!("its configuration is damaged: {error}")))
     }
 
-    fn document(&self, what: &'static str, digest: &Digest) -> Result<Vec<u8>, Error> {
+    fn unfit(&self, reason: String) -> Error {
+        CommitError::UnfitBase { base: self.record.name.to_string(), reason }.into()
+    }
+
+    fn local_document(&self, what: &'static str, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        let Some(file) = self.local_blob(digest)? else { return Ok(None) };
         let path = self.cache.blob_path(digest);
         let mut bytes = Vec::new();
-        let file = self.blob(what, digest)?;
         file.take(MAX_DOCUMENT_BYTES).read_to_end(&mut bytes).map_err(OutputError::io("read", &path))?;
         match digest.matches(&bytes) {
-            true => Ok(bytes),
+            true => Ok(Some(bytes)),
             false => {
                 let (base, digest) = (self.record.name.to_string(), digest.to_string());
                 Err(CommitError::DamagedBlob { base, what, digest }.into())
@@ -114,21 +126,21 @@ impl<'a> BaseBlobs<'a> {
         }
     }
 
-    /// Opens a blob. An open blob can be read to its end, even if the cache removes it meanwhile.
-    fn blob(&self, what: &'static str, digest: &Digest) -> Result<File, Error> {
+    fn local_blob(&self, digest: &Digest) -> Result<Option<File>, Error> {
         let in_layout =
             |dir: &Utf8PathBuf| dir.join("blobs").join(digest.algorithm().as_str()).join(digest.hex());
         let places = [Some(self.cache.blob_path(digest)), self.layout.as_ref().map(in_layout)];
         for path in places.into_iter().flatten() {
             match File::open(&path) {
-                Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_file()) => return Ok(file),
+                Ok(file) if file.metadata().is_ok_and(|metadata| metadata.is_file()) => {
+                    return Ok(Some(file));
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(OutputError::io("read", &path)(error).into()),
             }
         }
-        let (base, digest) = (self.record.name.to_string(), digest.to_string());
-        Err(CommitError::MissingBlob { base, what, digest }.into())
+        Ok(None)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a disk did not become an image.
 
+use banger_oci::PullError;
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 use camino::Utf8PathBuf;
 
@@ -19,7 +20,15 @@ pub enum CommitError {
         /// Name of the base.
         base: String,
     },
-    /// The cache does not have a blob of the base any more.
+    /// The base is the disk of a machine that was kept: its layers do not have what the machine changed.
+    #[error("the image {base} has changes of a machine, which its layers do not have")]
+    RanBase {
+        /// Name of the base.
+        base: String,
+        /// Name of the image that the machine started from.
+        original: Option<String>,
+    },
+    /// The cache does not have a blob of the base any more, and there is no place to pull it from again.
     #[error("the cache does not have {what} {digest} of the image {base}")]
     MissingBlob {
         /// Name of the base.
@@ -28,6 +37,22 @@ pub enum CommitError {
         what: &'static str,
         /// Digest of the blob.
         digest: String,
+    },
+    /// The cache does not have a blob of the base any more, and neither has the place that the base was pulled from.
+    #[error(
+        "the cache does not have {what} {digest} of the image {base}, and {reference} cannot give it: {source}"
+    )]
+    GoneBlob {
+        /// Name of the base.
+        base: String,
+        /// The kind of blob: "the layer".
+        what: &'static str,
+        /// Digest of the blob.
+        digest: String,
+        /// The place that the base was pulled from.
+        reference: String,
+        /// Why it cannot be pulled.
+        source: Box<PullError>,
     },
     /// A blob of the base in the cache has other bytes than its digest says.
     #[error("{what} {digest} of the image {base} is damaged in the cache")]
@@ -46,6 +71,12 @@ pub enum CommitError {
         base: String,
         /// The disagreement.
         reason: String,
+    },
+    /// The disk was not unmounted, and this user may not lock it: a machine may still use it.
+    #[error("{path} was not unmounted, and cannot be locked: a machine may still write to it")]
+    Unlocked {
+        /// The disk.
+        path: Utf8PathBuf,
     },
     /// The file system of the disk has errors.
     #[error("{path} has errors: {problem}")]
@@ -67,6 +98,9 @@ impl CommitError {
             Self::DamagedBlob { .. } => 1283,
             Self::UnfitBase { .. } => 1284,
             Self::Unsound { .. } => 1285,
+            Self::GoneBlob { .. } => 1286,
+            Self::RanBase { .. } => 1287,
+            Self::Unlocked { .. } => 1288,
         }
     }
 }
@@ -78,10 +112,16 @@ impl Failure for CommitError {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoLayers { .. } | Self::BuiltBase { .. } => ErrorKind::Argument,
+            Self::NoLayers { .. } | Self::BuiltBase { .. } | Self::RanBase { .. } => ErrorKind::Argument,
+            Self::GoneBlob { source, .. } => source.kind(),
+            Self::Unlocked { .. } => ErrorKind::InUse,
             Self::MissingBlob { .. } => ErrorKind::NotFound,
             Self::DamagedBlob { .. } | Self::UnfitBase { .. } | Self::Unsound { .. } => ErrorKind::Damaged,
         }
+    }
+
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::GoneBlob { source, .. } if source.is_transient())
     }
 
     fn advice(&self) -> Option<Advice> {
@@ -94,10 +134,23 @@ impl Failure for CommitError {
                 "name the image that it was built from, or write the whole disk as one layer with {setting}",
                 squash,
             ),
+            Self::RanBase { original, .. } => {
+                let original = original.as_deref().unwrap_or("the image that the machine started from");
+                Advice::with_setting(
+                    format!("name {original}, or write the whole disk as one layer with {{setting}}"),
+                    squash,
+                )
+            }
+            Self::GoneBlob { .. } => {
+                Advice::with_setting("write the whole disk as one layer with {setting}", squash)
+            }
             Self::MissingBlob { .. } | Self::DamagedBlob { .. } => Advice::with_setting(
                 "pull the base again, or write the whole disk as one layer with {setting}",
                 squash,
             ),
+            Self::Unlocked { .. } => {
+                Advice::new("end the machine, and commit a copy that this user may write to")
+            }
             Self::Unsound { path, .. } => Advice::new(format!("mend it with `e2fsck -f {path}`")),
         })
     }
@@ -105,13 +158,17 @@ impl Failure for CommitError {
     fn context(&self) -> ErrorContext {
         let context = ErrorContext::default();
         match self {
-            Self::NoLayers { base } | Self::BuiltBase { base } | Self::UnfitBase { base, .. } => {
-                context.with("base", base)
+            Self::NoLayers { base }
+            | Self::BuiltBase { base }
+            | Self::RanBase { base, .. }
+            | Self::UnfitBase { base, .. } => context.with("base", base),
+            Self::GoneBlob { base, digest, reference, .. } => {
+                context.with("base", base).with("digest", digest).with("reference", reference)
             }
             Self::MissingBlob { base, digest, .. } | Self::DamagedBlob { base, digest, .. } => {
                 context.with("base", base).with("digest", digest)
             }
-            Self::Unsound { path, .. } => context.with("path", path),
+            Self::Unlocked { path } | Self::Unsound { path, .. } => context.with("path", path),
         }
     }
 }

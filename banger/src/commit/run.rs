@@ -1,23 +1,26 @@
 //! Commits a disk to its target.
 
-use banger_kernel::is_bundle_tag;
-use banger_tree::{Advice, Cancellation, Setting};
-use camino::{Utf8Path, Utf8PathBuf};
+use std::sync::Mutex;
+
+use banger_oci::{
+    ArtifactToPush, PullError, Puller, PullerOptions, PushError, PushedArtifact, Reference,
+    RegistryReference, check_push_target,
+};
+use banger_tree::Cancellation;
 use serde::Serialize;
 
-use super::layout::write_layout;
+use super::base::BaseBlobs;
+use super::error::CommitError;
+use super::layers::CommitLayers;
+use super::origin::BaseOrigin;
 use super::parts::{ImageParts, commit_parts};
-use super::request::{CommitRequest, CommitTarget};
-use crate::argument::ArgumentError;
+use super::request::CommitRequest;
 use crate::dirs::Dirs;
 use crate::error::Error;
-use crate::event::{Event, EventHandler};
-use crate::output::{OutputError, staging_beside};
-use crate::output_directory::new_directory_place;
-use crate::staging::sync_tree;
-
-/// The setting of the target.
-const TARGET: Setting = Setting("target");
+use crate::event::EventHandler;
+use crate::fetch::progress_to;
+use crate::rootfs_artifact::repository;
+use crate::store::ImageStore;
 
 /// An image that was committed. Its JSON form is the output of `--json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,10 +28,8 @@ const TARGET: Setting = Setting("target");
 pub struct CommittedImage {
     /// Version of this format.
     pub version: u32,
-    /// The directory with the layout.
-    pub path: Utf8PathBuf,
-    /// The tag in the layout.
-    pub tag: String,
+    /// The target.
+    pub target: String,
     /// Digest of the manifest.
     pub digest: String,
     /// Digest of the configuration.
@@ -39,6 +40,14 @@ pub struct CommittedImage {
     pub base_layers: usize,
     /// The new layer.
     pub layer: CommittedLayer,
+    /// Layers that were sent or written, the configuration among them.
+    pub sent_blobs: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Layers that the target had already.
+    pub present_blobs: u64,
+    /// Layers that the registry took from another repository.
+    pub mounted_blobs: u64,
     /// Files that the layer does not have, one sentence each.
     pub warnings: Vec<String>,
     /// Number of all warnings, which may be more.
@@ -63,67 +72,89 @@ pub struct CommittedLayer {
     pub whiteouts: u64,
 }
 
-/// Makes a container image of a disk, and writes it to `target`. The image has the layers of the base, and one with
-/// the changes from the base to the disk; or, with [`CommitRequest::squash`], the whole disk as its only layer.
+/// Makes a container image of a disk, and writes it to the target of the request. The image has the layers of the base,
+/// and one with the changes from the base to the disk; or, with [`CommitRequest::squash`], the whole disk as its only
+/// layer. [`Puller::push_artifact`] says what happens to a target that exists.
 ///
-/// The target is complete when this returns, and as it was when it fails. Equal disks, bases and requests with a time
-/// give equal bytes, with the same version of banger.
+/// Layers of the base that the target has are not sent. The others come from the cache of blobs, or from the place that
+/// the base was pulled from. Equal disks, bases and requests with a time give equal bytes, with the same version of
+/// banger.
 ///
 /// # Errors
-/// The disk is in use or damaged, the base does not exist or its blobs are missing, the target cannot be made or has
-/// files, or the caller asks to stop.
+/// The disk is in use or damaged; the base does not exist, or its layers are nowhere any more; the target cannot be
+/// written to or refuses; or the caller asks to stop. The target does not have the image then. Layers that a registry
+/// or a layout has by then stay there.
 ///
 /// # Panics
 /// The event handler panicked.
 pub fn commit_image(
     request: &CommitRequest,
-    target: &CommitTarget,
     dirs: &Dirs,
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<CommittedImage, Error> {
-    let CommitTarget::OciLayout { dir, tag } = target;
-    events.during(cancellation, |events, cancellation| {
-        let committed = to_layout(request, dir, tag, dirs, events, cancellation)?;
-        events.emit(&Event::Done { path: dir.to_string(), unchanged: false }, cancellation);
-        Ok(committed)
-    })
+    events.during(cancellation, |events, cancellation| run(request, dirs, events, cancellation))
 }
 
-fn to_layout(
+fn run(
     request: &CommitRequest,
-    output: &Utf8Path,
-    tag: &str,
     dirs: &Dirs,
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<CommittedImage, Error> {
-    if !is_bundle_tag(tag) {
-        let advice = Advice::new("use up to 128 letters, digits, `_`, `.` and `-`");
-        return Err(ArgumentError::new(TARGET, tag, "it cannot be a tag").with_advice(advice).into());
+    let mount_from = request.mount_from.as_ref().map(repository).transpose()?;
+    check_push_target(&request.target)?;
+    let base = ImageStore::new(&dirs.state).open(&request.base, cancellation)?;
+    let puller = request.puller.clone().unwrap_or_else(|| Puller::new(PullerOptions::default()));
+    let origin = BaseOrigin {
+        record: &base.record,
+        dirs,
+        puller: &puller,
+        options: &request.pull,
+        events,
+        cancellation,
+        pulled: Mutex::default(),
+    };
+    let base_repository = origin.reference().and_then(repository_of);
+    let blobs = BaseBlobs::new(&base.record, origin);
+    let parts = commit_parts(request, &base, &blobs, dirs, events, cancellation)?;
+    let layers = CommitLayers::new(&parts.layer, &parts.layer_file, &blobs);
+    let mut image =
+        ArtifactToPush::of_files(&parts.manifest, &parts.config, &layers).with_platform(&parts.platform);
+    if let Some(source) = mount_from.or(base_repository.as_ref()) {
+        image = image.with_mount_from(source);
     }
-    let place = new_directory_place(output, TARGET)?;
-    let staging = staging_beside(&place)?;
-    let parts = commit_parts(request, dirs, staging.path(), events, cancellation)?;
-    write_layout(&parts, staging.path(), tag, cancellation)?;
-    if cancellation.is_cancelled() {
-        return Err(Error::Cancelled);
+    let progress = progress_to(events, cancellation);
+    let pushed = puller.push_artifact(&request.target, &image, &request.pull, &progress, cancellation);
+    match pushed {
+        Ok(pushed) => Ok(committed(parts, pushed, request.target.to_string(), base.record.name.to_string())),
+        Err(error) => Err(layers.into_failure().unwrap_or_else(|| match error {
+            PushError::Pull(PullError::Mismatch { digest, .. }) => {
+                let (base, digest) = (base.record.name.to_string(), digest.to_string());
+                CommitError::DamagedBlob { base, what: "the layer", digest }.into()
+            }
+            error => error.into(),
+        })),
     }
-    sync_tree(staging.path()).map_err(OutputError::io("flush", output))?;
-    staging.publish(&place).map_err(OutputError::io("create", output))?;
-    Ok(committed(parts, output, tag))
 }
 
-fn committed(parts: ImageParts, path: &Utf8Path, tag: &str) -> CommittedImage {
-    let ImageParts { manifest, config, base_layers, written, report, base, .. } = parts;
+fn repository_of(reference: Reference) -> Option<RegistryReference> {
+    match reference {
+        Reference::Registry(repository) => Some(repository),
+        _ => None,
+    }
+}
+
+fn committed(parts: ImageParts, pushed: PushedArtifact, target: String, base: String) -> CommittedImage {
+    let ImageParts { manifest, written, report, .. } = parts;
+    let PushedArtifact { digest, sent_blobs, sent_bytes, present_blobs, mounted_blobs, .. } = pushed;
     CommittedImage {
         version: 1,
-        path: path.to_owned(),
-        tag: tag.to_owned(),
-        digest: manifest.descriptor.digest.to_string(),
-        config_digest: config.descriptor.digest.to_string(),
+        target,
+        digest: digest.to_string(),
+        config_digest: manifest.config.digest.to_string(),
         base,
-        base_layers: base_layers.len(),
+        base_layers: manifest.layers.len() - 1,
         layer: CommittedLayer {
             digest: written.digest.to_string(),
             diff_id: written.diff_id.to_string(),
@@ -132,6 +163,10 @@ fn committed(parts: ImageParts, path: &Utf8Path, tag: &str) -> CommittedImage {
             entries: report.entries,
             whiteouts: report.whiteouts,
         },
+        sent_blobs,
+        sent_bytes,
+        present_blobs,
+        mounted_blobs,
         warnings: report.warnings,
         warning_count: report.warning_count,
     }

@@ -48,23 +48,46 @@ impl Pair<'_> {
         }
     }
 
+    /// Compares two files of this size. What is a hole in both is not read.
     fn has_same_bytes(&self, path: &GuestPath, size_bytes: u64) -> Result<bool, DiffFailure> {
         let longest = usize::try_from(size_bytes).unwrap_or(usize::MAX).min(CHUNK_BYTES);
         let (mut base, mut disk) = (vec![0; longest], vec![0; longest]);
+        let (mut base_data, mut disk_data) = (KnownData::default(), KnownData::default());
         let mut offset = 0;
         while offset < size_bytes {
             if self.cancellation.is_cancelled() {
                 return Err(DiffFailure::Disk(EditError::Cancelled));
             }
-            let length = usize::try_from(size_bytes - offset).unwrap_or(usize::MAX).min(longest);
+            let in_base = base_data.next(self.base, path, offset).map_err(DiffFailure::Base)?;
+            let on_disk = disk_data.next(self.disk, path, offset).map_err(DiffFailure::Disk)?;
+            offset = in_base.min(on_disk).max(offset);
+            let length =
+                usize::try_from(size_bytes.saturating_sub(offset)).unwrap_or(usize::MAX).min(longest);
             read_full(self.base, path, offset, &mut base[..length]).map_err(DiffFailure::Base)?;
             read_full(self.disk, path, offset, &mut disk[..length]).map_err(DiffFailure::Disk)?;
             if base[..length] != disk[..length] {
                 return Ok(false);
             }
-            offset += length as u64;
+            offset = offset.saturating_add(length as u64);
         }
         Ok(true)
+    }
+}
+
+/// The piece of data of a file that was found last.
+#[derive(Default)]
+struct KnownData {
+    start: u64,
+    end: u64,
+}
+
+impl KnownData {
+    /// Returns where data is, from `offset` on; `u64::MAX` if only holes follow.
+    fn next(&mut self, rootfs: &dyn Rootfs, path: &GuestPath, offset: u64) -> Result<u64, EditError> {
+        if offset >= self.end {
+            (self.start, self.end) = rootfs.data_from(path, offset)?.unwrap_or((u64::MAX, u64::MAX));
+        }
+        Ok(self.start.max(offset))
     }
 }
 

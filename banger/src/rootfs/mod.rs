@@ -34,6 +34,7 @@ mod put;
 mod removal;
 mod sparse_map;
 pub(crate) mod tar;
+mod tar_file;
 mod whole_file;
 mod xattr;
 
@@ -61,6 +62,7 @@ pub use put::{Put, PutSource};
 pub use removal::Remove;
 use serde::Serialize;
 pub use tar::{TarReport, write_tar};
+pub use tar_file::{TarDocument, tar_error, write_tar_file};
 pub use whole_file::{read_up_to, write_over};
 pub use xattr::{remove_xattr, set_xattr, xattr};
 

@@ -3,13 +3,13 @@
 use banger_oci::tar::Extent;
 
 /// Zeros are looked for in blocks of this many bytes.
-const BLOCK_BYTES: usize = 4096;
+pub(super) const BLOCK_BYTES: usize = 4096;
 /// The shortest run of zeros that becomes a hole.
 const HOLE_MIN_BYTES: u64 = 32 * 1024;
 /// Most pieces of one file: as many as readers of layers take.
 pub(super) const PIECES_MAX: usize = 1 << 20;
 
-/// Takes the bytes of a file, one chunk after the other. All chunks but the last are whole blocks.
+/// Takes the bytes of a file, one chunk after the other. All chunks and runs of zeros but the last are whole blocks.
 #[derive(Default)]
 pub(super) struct SparseScan {
     pieces: Vec<Extent>,
@@ -34,6 +34,11 @@ impl SparseScan {
             }
             self.at += block.len() as u64;
         }
+    }
+
+    /// Takes a run of zeros.
+    pub(super) fn add_zeros(&mut self, length: u64) {
+        self.at += length;
     }
 
     /// Returns the number of pieces so far.
@@ -71,6 +76,19 @@ mod tests {
         let mut scan = SparseScan::default();
         bytes.chunks(2 * BLOCK_BYTES).for_each(|chunk| scan.add(chunk));
         scan.finish().map(|map| map.iter().map(|piece| (piece.offset, piece.length)).collect())
+    }
+
+    #[test]
+    fn zeros_that_are_not_read_give_the_same_pieces() {
+        let mut scan = SparseScan::default();
+        scan.add(&[1; BLOCK_BYTES]);
+        scan.add_zeros(1 << 40);
+        scan.add(&[0; 2 * BLOCK_BYTES]);
+        scan.add(&[1; 5]);
+        scan.add_zeros(4096 - 5 + (1 << 20));
+        let pieces: Vec<(u64, u64)> =
+            scan.finish().unwrap().iter().map(|piece| (piece.offset, piece.length)).collect();
+        assert_eq!(pieces, [(0, 4096), (4096 + (1 << 40) + 8192, 5)]);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use banger_oci::tar::{Extent, TarEntry, TarEntryKind, TarWriter};
 use banger_tree::{Cancellation, DirEntry, FileType, GuestPath, Rootfs, RootfsError, Stat, Xattrs};
 
 use super::edit::WalkedDirs;
-use super::error::EditError;
+use super::error::{EditAdvice, EditError};
 use super::look::CopyError;
-use super::sparse_map::{PIECES_MAX, SparseScan};
+use super::sparse_map::{BLOCK_BYTES, PIECES_MAX, SparseScan};
 
 /// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -37,26 +37,37 @@ pub struct TarReport {
     pub warning_count: u64,
 }
 
-/// Writes the whole root file system as a tar, in the order of the names. The same content gives the same bytes.
+/// Writes `path` of a root file system, with all that is below it, as a tar, in the order of the names. The names in the
+/// tar begin below `path`. A symlink at `path` is followed. A file is a tar of one entry. The same content gives the
+/// same bytes.
 ///
 /// `is_left_out` says which paths the tar does not have, with all that is below them. Sockets are left out too, with a
 /// warning.
 ///
 /// # Errors
-/// The root file system is damaged, the output fails, or the caller asks to stop.
+/// The path does not exist, the root file system is damaged, the output fails, or the caller asks to stop.
 pub fn write_tar(
     rootfs: &dyn Rootfs,
+    path: &GuestPath,
     output: &mut dyn Write,
     is_left_out: &dyn Fn(&GuestPath) -> bool,
     cancellation: &Cancellation,
 ) -> Result<TarReport, CopyError> {
+    let top = resolved(rootfs, path)?;
+    let stat = stat(rootfs, &top, cancellation)?;
     let mut tar = RootfsTar::new(rootfs, output, cancellation);
+    if stat.file_type != FileType::Directory {
+        tar.top = top.parent().unwrap_or_else(GuestPath::root);
+        if tar.can_have(&top, &stat) {
+            tar.entry(&top, &stat)?;
+        }
+        return tar.finish();
+    }
+    tar.top.clone_from(&top);
     let mut walked = WalkedDirs::default();
-    let root = GuestPath::root();
-    let stat = tar.stat(&root)?;
-    tar.entry(&root, &stat)?;
-    walked.enter(stat.inode, &root)?;
-    let mut stack = vec![(root.clone(), tar.read_dir(&root)?.into_iter())];
+    tar.entry(&top, &stat)?;
+    walked.enter(stat.inode, &top)?;
+    let mut stack = vec![(top.clone(), tar.read_dir(&top)?.into_iter())];
     while let Some((dir, entries)) = stack.last_mut() {
         let Some(DirEntry { name, .. }) = entries.next() else {
             stack.pop();
@@ -80,6 +91,13 @@ pub fn write_tar(
     tar.finish()
 }
 
+fn resolved(rootfs: &dyn Rootfs, path: &GuestPath) -> Result<GuestPath, EditError> {
+    rootfs.resolve(path).map_err(|error| match error {
+        RootfsError::NotFound { path } => EditError::NotFound { path, advice: EditAdvice::ListAround },
+        other => other.into(),
+    })
+}
+
 /// Returns the path of `name` in `dir`.
 pub(crate) fn join(dir: &GuestPath, name: &[u8]) -> Result<GuestPath, EditError> {
     Ok(dir.join(name).map_err(RootfsError::from)?)
@@ -93,6 +111,8 @@ pub(crate) fn layer_xattrs(xattrs: &Xattrs) -> impl Iterator<Item = (&[u8], &[u8
 /// Writes paths of a root file system into a tar. A path comes after its directory.
 pub(crate) struct RootfsTar<'a, W> {
     rootfs: &'a dyn Rootfs,
+    /// The directory below which the names in the tar begin.
+    top: GuestPath,
     writer: TarWriter<W>,
     cancellation: &'a Cancellation,
     /// The first path of each inode that has several.
@@ -105,6 +125,7 @@ impl<'a, W: Write> RootfsTar<'a, W> {
     pub(crate) fn new(rootfs: &'a dyn Rootfs, output: W, cancellation: &'a Cancellation) -> Self {
         Self {
             rootfs,
+            top: GuestPath::root(),
             writer: TarWriter::new(output),
             cancellation,
             first_paths: HashMap::new(),
@@ -148,7 +169,7 @@ impl<'a, W: Write> RootfsTar<'a, W> {
         self.check_cancelled()?;
         self.report.entries += 1;
         let mut entry = TarEntry {
-            path: if path.is_root() { b"./".to_vec() } else { in_tar(path) },
+            path: if *path == self.top { b"./".to_vec() } else { self.in_tar(path) },
             mode: stat.attributes.mode,
             uid: stat.attributes.uid,
             gid: stat.attributes.gid,
@@ -199,13 +220,19 @@ impl<'a, W: Write> RootfsTar<'a, W> {
     fn mark(&mut self, dir: &GuestPath, name: &[u8]) -> Result<(), CopyError> {
         self.check_cancelled()?;
         self.report.whiteouts += 1;
-        let mut path = in_tar(dir);
+        let mut path = self.in_tar(dir);
         if !path.is_empty() {
             path.push(b'/');
         }
         path.extend_from_slice(name);
         let entry = TarEntry { path, kind: TarEntryKind::Regular, mode: 0o600, ..TarEntry::default() };
         self.writer.entry(&entry).map_err(CopyError::Output)
+    }
+
+    /// Returns a path as the tar has it: below the top, without a slash in front.
+    fn in_tar(&self, path: &GuestPath) -> Vec<u8> {
+        let top = if self.top.is_root() { 0 } else { self.top.as_bytes().len() };
+        path.as_bytes().get(top + 1..).unwrap_or_default().to_vec()
     }
 
     fn check_cancelled(&self) -> Result<(), EditError> {
@@ -233,16 +260,26 @@ impl<'a, W: Write> RootfsTar<'a, W> {
         Ok(())
     }
 
-    /// Returns the pieces of a file that are not zeros; `None` for a file that is not worth a map.
+    /// Returns the pieces of a file that are not zeros; `None` for a file that is not worth a map. Holes are not read,
+    /// and give the same pieces as zeros.
     fn map_of(&mut self, path: &GuestPath, size_bytes: u64) -> Result<Option<Vec<Extent>>, EditError> {
+        let block = BLOCK_BYTES as u64;
         let mut scan = SparseScan::default();
         let mut offset = 0;
         while offset < size_bytes {
-            let length = self.read(path, offset, size_bytes)?;
-            scan.add(&self.buffer[..length]);
-            offset += length as u64;
-            if scan.pieces() > PIECES_MAX {
-                return Ok(None);
+            self.check_cancelled()?;
+            let (start, end) = self.rootfs.data_from(path, offset)?.unwrap_or((size_bytes, size_bytes));
+            let start = if start < size_bytes { (start / block * block).max(offset) } else { size_bytes };
+            scan.add_zeros(start - offset);
+            offset = start;
+            let end = end.next_multiple_of(block).min(size_bytes);
+            while offset < end {
+                let length = self.read(path, offset, end)?;
+                scan.add(&self.buffer[..length]);
+                offset += length as u64;
+                if scan.pieces() > PIECES_MAX {
+                    return Ok(None);
+                }
             }
         }
         Ok(scan.finish())
@@ -295,7 +332,35 @@ pub(crate) fn read_full(
     Ok(())
 }
 
-/// Returns a path as tars have it, without the slash in front.
-fn in_tar(path: &GuestPath) -> Vec<u8> {
-    path.as_bytes()[1..].to_vec()
+#[cfg(test)]
+mod tests {
+    use banger_ext4::{Ext4Backend as _, Ext4Editor, Ext4Options, ImageSize, NativeBackend};
+    use banger_tree::{Attributes, Inode, LayerIndex, NodeKind, Tree};
+
+    use super::*;
+
+    /// A read of all zeros would take minutes.
+    #[test]
+    fn a_hole_of_terabytes_is_not_read() {
+        const HOLE: u64 = 1 << 43;
+        let dir = tempfile::tempdir().expect("a directory");
+        let image = camino::Utf8PathBuf::from_path_buf(dir.path().join("image")).expect("UTF-8");
+        let options = Ext4Options::default().with_size(ImageSize::Bytes(1 << 30));
+        let mut builder = NativeBackend.create(&image, &options).expect("an image");
+        let size_bytes = HOLE + 5000;
+        let id = builder.begin(LayerIndex(0), size_bytes).expect("content");
+        builder.append_hole(id, HOLE).expect("a hole");
+        builder.append(id, &[7; 5000]).expect("bytes");
+        builder.finish(id).expect("content");
+        let mut tree = Tree::new();
+        let kind = NodeKind::Regular { size_bytes, content: Some(id) };
+        let inode = Inode::new(kind, Attributes::with_mode(0o644));
+        tree.insert(tree.root(), b"file", inode).expect("a free name");
+        builder.build_ext4(&tree).expect("an image");
+        let rootfs = Ext4Editor::open(&image).expect("an image");
+        let (mut tar, path) = (Vec::new(), GuestPath::parse("/file").expect("a path"));
+        let report = write_tar(&rootfs, &path, &mut tar, &|_| false, &Cancellation::new()).expect("a tar");
+        assert_eq!((report.entries, report.content_bytes), (1, 5000));
+        assert!(tar.len() < 20_000, "{}", tar.len());
+    }
 }

@@ -20,4 +20,5 @@ pub use format::ROOTFS_ARTIFACT_TYPE;
 pub use provenance::PROVENANCE_TYPE;
 pub(crate) use pull::ArtifactPull;
 pub use push::{PushedImage, push_image};
+pub(crate) use push::{repository, spool_in};
 pub use request::ImagePushRequest;

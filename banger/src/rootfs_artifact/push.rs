@@ -2,7 +2,9 @@
 
 use std::fs::File;
 
-use banger_oci::{ArtifactToPush, Puller, PullerOptions, PushedArtifact, Reference, RegistryReference};
+use banger_oci::{
+    ArtifactToPush, Puller, PullerOptions, PushedArtifact, Reference, RegistryReference, check_push_target,
+};
 use banger_tree::{Advice, Cancellation, Setting};
 use serde::Serialize;
 
@@ -81,7 +83,7 @@ fn run(
 ) -> Result<PushedImage, Error> {
     let mount_from = request.mount_from.as_ref().map(repository).transpose()?;
     // Before all windows are compressed for nothing.
-    Puller::check_push_target(&request.target)?;
+    check_push_target(&request.target)?;
     let beside = BesideImage::prepare(request)?;
     let store = ImageStore::new(&dirs.state);
     let StoredImage { record, path, lease: _lease } = store.open(&request.image, cancellation)?;
@@ -128,7 +130,7 @@ fn run(
 }
 
 /// Returns the repository that a reference names.
-fn repository(reference: &Reference) -> Result<&RegistryReference, ArgumentError> {
+pub(crate) fn repository(reference: &Reference) -> Result<&RegistryReference, ArgumentError> {
     match reference {
         Reference::Registry(repository) => Ok(repository),
         other => {
@@ -140,6 +142,6 @@ fn repository(reference: &Reference) -> Result<&RegistryReference, ArgumentError
 }
 
 /// Makes a file without a name for the blobs.
-fn spool_in(state: &camino::Utf8Path) -> Result<File, RootfsArtifactError> {
+pub(crate) fn spool_in(state: &camino::Utf8Path) -> Result<File, RootfsArtifactError> {
     tempfile::tempfile_in(state).map_err(RootfsArtifactError::io("create a file in", state))
 }

@@ -98,6 +98,9 @@ pub struct ImageRecord {
     /// The original image, if this is a clone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned_from: Option<ClonedFrom>,
+    /// Whether a machine ran on the image: its file system has more than its layers then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ran: bool,
     /// How the image was built from another one, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub built: Option<BuiltFrom>,
@@ -323,6 +326,7 @@ impl ImageRecord {
             artifact: None,
             uuid: None,
             cloned_from: None,
+            ran: false,
             built: None,
             replaces: None,
         }

@@ -107,7 +107,8 @@ impl VmDisk {
         fs::rename(&path, &target).map_err(VmError::io("move", &path))?;
         staged.place_kernel_of(&original.record, &original.path, cancellation)?;
         let cloned_from = Some(ClonedFrom::of(&original.record));
-        let mut record = ImageRecord { name, created: now(), cloned_from, ..original.record.clone() };
+        let mut record =
+            ImageRecord { name, created: now(), cloned_from, ran: true, ..original.record.clone() };
         record.set_sizes(&report);
         Ok(store.publish_new(staged, record, cancellation)?)
     }

@@ -6,9 +6,8 @@ use std::os::unix::fs::FileExt as _;
 
 use banger::rootfs::{Ext4Editor, write_tar};
 use banger::{
-    Attributes, Cancellation, CommitError, CommitRequest, CommitTarget, CommittedImage, Dirs, Error, Event,
-    EventHandler, GuestPath, ImageSize, LayerCompression, NodeKind, PullRequest, Rootfs, RootfsError,
-    commit_image, pull,
+    Attributes, Cancellation, CommitError, CommitRequest, CommittedImage, Dirs, Error, Event, EventHandler,
+    GuestPath, ImageSize, LayerCompression, NodeKind, PullRequest, Rootfs, RootfsError, commit_image, pull,
 };
 use banger_oci::flatten::WarningKind;
 use banger_oci::{FlattenOptions, TarLayer, flatten};
@@ -24,56 +23,67 @@ use tempfile::TempDir;
 use crate::commit_edits::{Numbers, path, step};
 
 const TIME: i64 = 1_700_000_000;
-const TAG: &str = "1.0";
+pub(crate) const TAG: &str = "1.0";
 
 /// An image that was pulled, and a copy of its disk.
-struct Place {
+pub(crate) struct Place {
     _dir: TempDir,
-    root: Utf8PathBuf,
-    dirs: Dirs,
-    disk: Utf8PathBuf,
+    pub(crate) root: Utf8PathBuf,
+    pub(crate) dirs: Dirs,
+    pub(crate) disk: Utf8PathBuf,
 }
 
 impl Place {
     /// Makes an image with the layers `tars`, and pulls it.
-    fn new(tars: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn new(tars: Vec<Vec<u8>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
         let image = tars.into_iter().fold(ImageBuilder::new(), ImageBuilder::layer);
         LayoutBuilder::of(&image).write(root.join("base").as_std_path());
         let dirs = Dirs::new(root.join("state"), root.join("cache"));
-        let reference = format!("oci:{}", root.join("base")).parse().unwrap();
-        let request = PullRequest::new(reference)
-            .with_guest(None)
-            .with_size(ImageSize::Bytes(64 << 20))
-            .with_name(Some("base".parse().unwrap()));
-        let pulled = pull(&request, &dirs, &EventHandler::none(), &Cancellation::new()).unwrap();
-        let disk = root.join("disk.ext4");
-        banger_testkit::copy_sparse(pulled.path.as_std_path(), disk.as_std_path());
-        Self { _dir: dir, root, dirs, disk }
+        let place = Self { _dir: dir, disk: root.join("disk.ext4"), root, dirs };
+        place.pull(&format!("oci:{}", place.root.join("base")));
+        place
     }
 
-    fn edit(&self, edits: impl FnOnce(&mut Ext4Editor)) {
+    /// Pulls the base, and copies its disk.
+    pub(crate) fn pull(&self, reference: &str) {
+        let request = PullRequest::new(reference.parse().unwrap())
+            .with_guest(None)
+            .with_force(true)
+            .with_size(ImageSize::Bytes(64 << 20))
+            .with_name(Some("base".parse().unwrap()));
+        let pulled = pull(&request, &self.dirs, &EventHandler::none(), &Cancellation::new()).unwrap();
+        banger_testkit::copy_sparse(pulled.path.as_std_path(), self.disk.as_std_path());
+    }
+
+    pub(crate) fn edit(&self, edits: impl FnOnce(&mut Ext4Editor)) {
         let mut editor = Ext4Editor::open_to_edit(&self.disk).unwrap();
         edits(&mut editor);
         editor.commit().unwrap();
     }
 
-    fn request(&self) -> CommitRequest {
-        CommitRequest::new(&self.disk, "base").with_created_seconds(TIME)
+    pub(crate) fn request(&self) -> CommitRequest {
+        let target = format!("oci:{}:{TAG}", self.root.join("target"));
+        CommitRequest::new(self.disk.as_str(), "base", target.parse().unwrap()).with_created_seconds(TIME)
     }
 
-    fn commit_to(&self, name: &str, request: &CommitRequest) -> Result<CommittedImage, Error> {
-        let target = CommitTarget::oci_layout(self.root.join(name), Some(TAG.to_owned()));
-        commit_image(request, &target, &self.dirs, &EventHandler::none(), &Cancellation::new())
+    pub(crate) fn commit_to(&self, name: &str, request: &CommitRequest) -> Result<CommittedImage, Error> {
+        self.commit_at(&format!("oci:{}:{TAG}", self.root.join(name)), request)
     }
 
-    fn commit(&self, name: &str, request: &CommitRequest) -> CommittedImage {
+    pub(crate) fn commit_at(&self, target: &str, request: &CommitRequest) -> Result<CommittedImage, Error> {
+        let mut request = request.clone();
+        request.target = target.parse().unwrap();
+        commit_image(&request, &self.dirs, &EventHandler::none(), &Cancellation::new())
+    }
+
+    pub(crate) fn commit(&self, name: &str, request: &CommitRequest) -> CommittedImage {
         self.commit_to(name, request).unwrap()
     }
 
     /// Fails unless the layers in the layout `name` give what the disk has.
-    fn assert_is_disk(&self, name: &str) {
+    pub(crate) fn assert_is_disk(&self, name: &str) {
         let layout = self.root.join(name);
         let layers = layer_paths(&layout);
         let layers: Vec<_> =
@@ -91,19 +101,19 @@ impl Place {
     }
 }
 
-fn json(path: &Utf8Path) -> Value {
+pub(crate) fn json(path: &Utf8Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-fn blob(layout: &Utf8Path, digest: &Value) -> Utf8PathBuf {
+pub(crate) fn blob(layout: &Utf8Path, digest: &Value) -> Utf8PathBuf {
     layout.join("blobs").join(digest.as_str().unwrap().replace(':', "/"))
 }
 
-fn manifest(layout: &Utf8Path) -> Value {
+pub(crate) fn manifest(layout: &Utf8Path) -> Value {
     json(&blob(layout, &json(&layout.join("index.json"))["manifests"][0]["digest"]))
 }
 
-fn layer_paths(layout: &Utf8Path) -> Vec<Utf8PathBuf> {
+pub(crate) fn layer_paths(layout: &Utf8Path) -> Vec<Utf8PathBuf> {
     let manifest = manifest(layout);
     manifest["layers"].as_array().unwrap().iter().map(|layer| blob(layout, &layer["digest"])).collect()
 }
@@ -122,12 +132,12 @@ fn random_layer(numbers: &mut Numbers) -> Vec<u8> {
 
 fn tar_of(rootfs: &dyn Rootfs) -> Vec<u8> {
     let mut tar = Vec::new();
-    write_tar(rootfs, &mut tar, &|_| false, &Cancellation::new()).unwrap();
+    write_tar(rootfs, &GuestPath::root(), &mut tar, &|_| false, &Cancellation::new()).unwrap();
     tar
 }
 
 /// A base with a file of each kind, and a directory of files.
-fn simple() -> Place {
+pub(crate) fn simple() -> Place {
     let (mut tree, mut store) = (Tree::new(), MemoryStore::default());
     let mut rootfs = TreeRootfs::new(&mut tree, &mut store);
     let (dir, file) = (Attributes::with_mode(0o755), Attributes::with_mode(0o644));
@@ -153,7 +163,7 @@ fn simple() -> Place {
 
 /// Makes a random image with one or two layers, and a disk of it with random edits.
 #[expect(clippy::print_stderr, reason = "a failing test shows which case it was")]
-fn random_place(seed: u64, case: u64) -> Place {
+pub(crate) fn random_place(seed: u64, case: u64) -> Place {
     eprintln!("case {case}");
     let mut numbers = Numbers(seed.wrapping_add(case.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     let layers = (0..1 + numbers.below(2)).map(|_| random_layer(&mut numbers)).collect();
@@ -332,10 +342,7 @@ fn a_failed_commit_leaves_nothing() {
     // The base's blobs are gone.
     fs::rename(place.root.join("base"), place.root.join("state/base")).unwrap();
     let error = place.commit_to("no", &place.request()).unwrap_err();
-    assert!(
-        matches!(&error, Error::Commit(CommitError::MissingBlob { .. })) && error.code() == 1282,
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Commit(CommitError::GoneBlob { .. })) && error.code() == 1286, "{error}");
     place.commit("squashed", &place.request().with_squash(true));
     fs::remove_dir_all(place.root.join("squashed")).unwrap();
     // They are in the cache.
@@ -371,7 +378,6 @@ fn a_cancelled_commit_leaves_nothing() {
     place.edit(|disk| {
         disk.mknod(&path("/socket"), &NodeKind::Socket, &Attributes::with_mode(0o600)).unwrap();
     });
-    let target = CommitTarget::oci_layout(place.root.join("no"), None);
     let before = Cancellation::new();
     before.cancel();
     // The second one is cancelled by the handler of its first event, when the layer is written.
@@ -380,7 +386,7 @@ fn a_cancelled_commit_leaves_nothing() {
         _ => std::ops::ControlFlow::Continue(()),
     });
     for (events, cancellation) in [(EventHandler::none(), before), (stops, Cancellation::new())] {
-        let error = commit_image(&place.request(), &target, &place.dirs, &events, &cancellation).unwrap_err();
+        let error = commit_image(&place.request(), &place.dirs, &events, &cancellation).unwrap_err();
         assert!(matches!(error, Error::Cancelled), "{error}");
         assert_eq!(left_behind(&place), [""; 0]);
     }

@@ -5,6 +5,7 @@
 mod asynchronous;
 mod commit;
 mod commit_edits;
+mod commit_targets;
 mod doctor;
 mod fleet;
 mod guest;

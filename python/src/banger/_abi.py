@@ -204,6 +204,10 @@ BANGER_OPT_MOUNT_FROM = 350
 BANGER_OPT_SIGN_KEY = 380
 BANGER_OPT_SIGN_PASSWORD = 381
 BANGER_OPT_ATTEST = 382
+BANGER_OPT_COMMIT_SQUASH = 370
+BANGER_OPT_COMMIT_COMPRESSION = 371
+BANGER_OPT_COMMIT_MESSAGE = 372
+BANGER_OPT_COMMIT_AUTHOR = 373
 
 BANGER_EVENT_IDLE = 1
 BANGER_EVENT_RESOLVING = 2
@@ -350,6 +354,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_guest_wait": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_size_t, c_void_p]),
     "banger_guest_wait_ready": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_void_p]),
     "banger_image_build": (c_int, [c_void_p, c_char_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_image_commit": (c_int, [c_void_p, c_char_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_image_digest": (c_char_p, [c_void_p]),
     "banger_image_free": (None, [c_void_p]),
     "banger_image_id": (c_char_p, [c_void_p]),
@@ -415,6 +420,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_rootfs_size_bytes": (c_uint64, [c_void_p]),
     "banger_rootfs_stat": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, c_void_p]),
     "banger_rootfs_symlink": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p, c_size_t, c_void_p]),
+    "banger_rootfs_tar_fd": (c_int, [c_void_p, c_char_p, c_size_t, c_int, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_verify": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_write": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p]),
     "banger_rootfs_write_from_fd": (c_int, [c_void_p, c_char_p, c_size_t, c_int, c_void_p, c_size_t, c_void_p, c_void_p]),

@@ -335,6 +335,25 @@ class PushOptions(ConnectionOptions, total=False):
     """Time in the provenance, in seconds since 1970. Default: the provenance has no time."""
 
 
+class CommitOptions(ConnectionOptions, total=False):
+    """Options of `Store.commit`."""
+
+    commit_squash: bool
+    """Whether the image has the whole disk as its only layer. Default: false."""
+    commit_compression: str
+    """Compression of the new layer, "gzip" or "zstd". Default: "gzip"."""
+    commit_message: str
+    """Comment in the history."""
+    commit_author: str
+    """Author of the image."""
+    source_date_epoch: int
+    """Time of creation, in seconds since 1970. Default: now."""
+    jobs: int
+    """How many layers are sent at a time, 1 to 64. Default: 4."""
+    mount_from: str
+    """Repository of the same registry, HOST/NAME, whose layers are taken. Default: that of the base."""
+
+
 class KernelPullOptions(DownloadOptions, total=False):
     """Options of `Store.pull_kernel`."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, AnyStr, BinaryIO
 
 from . import _abi
 from ._entry import FILE_TYPES, DirEntry, Stat, file_type_of
-from ._files import readable_fd
+from ._files import readable_fd, writable_fd
 from ._native import (
     Cancellation,
     GuestPath,
@@ -417,6 +417,22 @@ class Rootfs(Handle):
         """Reads all but the content of files, and returns `problems`, none where it is sound, and others."""
         with self._use() as rootfs, flag(cancel) as (stop, pointer):
             made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_verify", rootfs, pointer)
+        return made
+
+    def tar(
+        self, path: GuestPath, target: HostPath | BinaryIO, *, cancel: Cancellation | None = None
+    ) -> dict[str, Any]:
+        """Writes a path, with all that is below it, as a tar; returns the document of `rootfs tar --json`.
+
+        Names in the tar begin below the path. The target is a file of the host, which is replaced, or an open
+        one. The tar has changes that are not committed yet.
+        """
+        if isinstance(target, (str, os.PathLike)):
+            with open(target, "wb") as file:
+                return self.tar(path, file, cancel=cancel)
+        with self._use() as rootfs, flag(cancel) as (stop, pointer), writable_fd(target) as fd:
+            arguments = (rootfs, *guest_path(path), fd, pointer)
+            made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_tar_fd", *arguments)
         return made
 
     def metadata(self, *, cancel: Cancellation | None = None) -> Metadata:

@@ -24,6 +24,7 @@ from ._options import (
     BootPlanOptions,
     BuildOptions,
     CheckOptions,
+    CommitOptions,
     ConnectionOptions,
     ImageBuildOptions,
     ImagePruneOptions,
@@ -202,6 +203,25 @@ class Store(Handle):
         with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
             arguments = (store, text(image), text(reference), made, pointer, None, None)
             return _document(patient_json_of(stop, "banger_image_push", *arguments))
+
+    def commit(
+        self,
+        disk: str,
+        base: str,
+        reference: str,
+        *,
+        cancel: Cancellation | None = None,
+        **options: Unpack[CommitOptions],
+    ) -> dict[str, Any]:
+        """Makes a container image of a disk; returns the document of `image commit --json`.
+
+        `disk` is a managed image or the path of an ext4 file; a text with a slash is always a path. The image
+        has the layers of the managed image `base`, from which the machine of the disk started, and one with
+        what the disk changed. `reference` is a name in a registry, "oci:DIR[:NAME]" or "oci-archive:FILE[:NAME]".
+        """
+        with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
+            arguments = (store, text(disk), text(base), text(reference), made, pointer, None, None)
+            return _document(patient_json_of(stop, "banger_image_commit", *arguments))
 
     # Managed images
 

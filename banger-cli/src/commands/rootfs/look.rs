@@ -26,7 +26,7 @@ use crate::units::Size;
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
 /// Opens `file`, and says what one who reads it should know.
-fn open_noted(file: &Utf8Path, printer: &Printer) -> Result<Ext4Editor, CommandError> {
+pub(super) fn open_noted(file: &Utf8Path, printer: &Printer) -> Result<Ext4Editor, CommandError> {
     let rootfs = open(file)?;
     rootfs.notes().iter().for_each(|note| printer.warning(&format!("{file}: {note}")));
     Ok(rootfs)

@@ -5,6 +5,7 @@ mod edit;
 mod look;
 mod operand;
 mod stat_format;
+mod tar;
 
 use crate::args::{ProgressStyle, RootfsCommand};
 use crate::failure::CommandError;
@@ -19,6 +20,7 @@ pub(super) fn run(
         RootfsCommand::Build(arguments) => build::build(arguments, style, printer),
         RootfsCommand::Ls(arguments) => look::ls(arguments, printer),
         RootfsCommand::Cat(arguments) => look::cat(arguments, printer),
+        RootfsCommand::Tar(arguments) => tar::tar(arguments, printer),
         RootfsCommand::Stat(arguments) => look::stat(arguments, printer),
         RootfsCommand::Put(arguments) => edit::put(arguments, printer),
         RootfsCommand::Mkdir(arguments) => edit::mkdir(arguments, printer),

@@ -19,6 +19,8 @@ use crate::format::{Block, InodeNumber};
 
 /// Bytes of one read and write.
 const CHUNK_BYTES: usize = 1 << 20;
+/// Blocks that a search for the next data looks at first. Each further step looks at twice as many.
+const WINDOW_BLOCKS: u64 = 1 << 15;
 /// Files of this size or more need the feature `large_file`.
 pub(crate) const LARGE_FILE_BYTES: u64 = 1 << 31;
 
@@ -70,6 +72,41 @@ pub(crate) fn read(
         }
     }
     Ok(buffer.len())
+}
+
+/// Returns start and end of the next bytes from `offset` on that are in blocks; `None` if only holes follow.
+pub(crate) fn data_from(
+    disk: &Disk,
+    number: InodeNumber,
+    inode: &WholeInode,
+    offset: u64,
+) -> Result<Option<(u64, u64)>, RootfsError> {
+    inodes::check_not_encrypted(disk, number, inode)?;
+    let size = inode.size();
+    if offset >= size || inode.is_inline() {
+        return Ok((offset < size).then_some((offset, size)));
+    }
+    let block_size = disk.volume.block_size as u64;
+    let end = size.div_ceil(block_size);
+    let (mut at, mut window) = (offset / block_size, WINDOW_BLOCKS);
+    while at < end {
+        disk.check_cancelled()?;
+        let stop = end.min(at.saturating_add(window));
+        let runs = extents::mapping(disk, number, inode, at..stop)?.runs;
+        let mut data: Option<(u64, u64)> = None;
+        for run in runs.iter().filter(|run| run.written && run.logical + run.len > at && run.logical < stop) {
+            match &mut data {
+                None => data = Some((run.logical.max(at), run.logical + run.len)),
+                Some((_, to)) if *to == run.logical => *to += run.len,
+                Some(_) => break,
+            }
+        }
+        if let Some((from, to)) = data {
+            return Ok(Some(((from * block_size).max(offset), (to * block_size).min(size))));
+        }
+        (at, window) = (stop, window.saturating_mul(2));
+    }
+    Ok(None)
 }
 
 /// Returns one past the last block that a new file can have.

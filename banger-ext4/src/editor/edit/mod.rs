@@ -167,6 +167,11 @@ impl Ext4Editor {
         &self.disk.volume.notes
     }
 
+    /// Returns whether the image was not unmounted, or is mounted: its journal has changes that are not in their place.
+    pub fn needs_recovery(&self) -> bool {
+        self.disk.volume.needs_recovery
+    }
+
     /// Returns the features of the file system, by the names of mke2fs: `has_journal`, `metadata_csum`.
     pub fn features(&self) -> &[String] {
         &self.disk.volume.features

@@ -246,6 +246,11 @@ impl Rootfs for Ext4Editor {
         content::read(&self.disk, number, &inode, offset, buffer)
     }
 
+    fn data_from(&self, path: &GuestPath, offset: u64) -> Result<Option<(u64, u64)>, RootfsError> {
+        let (number, inode) = self.file(path)?;
+        content::data_from(&self.disk, number, &inode, offset)
+    }
+
     fn read_link(&self, path: &GuestPath) -> Result<Vec<u8>, RootfsError> {
         let (number, inode) = self.existing_inode(path)?;
         match type_of(&inode) {

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs::File;
 use std::hash::BuildHasher;
 use std::io;
 
 use crate::digest::Digest;
+use crate::platform::Platform;
 use crate::reference::RegistryReference;
 use crate::registry::manifest::{Descriptor, ImageManifest};
 
@@ -36,24 +38,55 @@ impl ArtifactBlobs for BTreeMap<Digest, Vec<u8>> {
     }
 }
 
-/// An artifact to push. Its type and its annotations are in the manifest.
+/// Blobs that are in files: the layers of an image. They have any size, and are never in memory as a whole.
+pub trait BlobFiles: Send + Sync {
+    /// Opens the file whose bytes are the blob with this descriptor, from the first byte to the last. A push asks only
+    /// for blobs that the target does not have. Several threads ask at a time.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened. The push ends with this error.
+    fn open(&self, blob: &Descriptor) -> io::Result<File>;
+}
+
+/// Where the blobs come from.
+#[derive(Clone, Copy)]
+pub(super) enum PushBlobs<'a> {
+    Made(&'a dyn ArtifactBlobs),
+    Files(&'a dyn BlobFiles),
+}
+
+/// An artifact or an image to push. Its type and its annotations are in the manifest.
 #[derive(Clone, Copy)]
 pub struct ArtifactToPush<'a> {
     pub(super) manifest: &'a ImageManifest,
     pub(super) config: &'a [u8],
-    pub(super) blobs: &'a dyn ArtifactBlobs,
+    pub(super) blobs: PushBlobs<'a>,
     pub(super) mount_from: Option<&'a RegistryReference>,
+    pub(super) platform: Option<&'a Platform>,
 }
 
 impl<'a> ArtifactToPush<'a> {
-    /// The largest blob that is pushed: each one is in memory as a whole.
+    /// The largest blob of [`new`](Self::new) that is pushed: each one is in memory as a whole.
     pub const MAX_BLOB_BYTES: u64 = 64 << 20;
 
     /// Returns an artifact with this manifest, the bytes of its configuration, and its blobs: the `layers` of the
     /// manifest.
     #[must_use]
     pub fn new(manifest: &'a ImageManifest, config: &'a [u8], blobs: &'a dyn ArtifactBlobs) -> Self {
-        Self { manifest, config, blobs, mount_from: None }
+        Self { manifest, config, blobs: PushBlobs::Made(blobs), mount_from: None, platform: None }
+    }
+
+    /// Returns an artifact or an image whose blobs are in files.
+    #[must_use]
+    pub fn of_files(manifest: &'a ImageManifest, config: &'a [u8], files: &'a dyn BlobFiles) -> Self {
+        Self { manifest, config, blobs: PushBlobs::Files(files), mount_from: None, platform: None }
+    }
+
+    /// Names the platform in the index of a layout or an archive.
+    #[must_use]
+    pub fn with_platform(self, platform: &'a Platform) -> Self {
+        Self { platform: Some(platform), ..self }
     }
 
     /// Takes blobs that the repository of `source` has from there, without sending them. A repository of another

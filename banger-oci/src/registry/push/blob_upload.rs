@@ -1,6 +1,5 @@
 //! The upload of one blob: attempts, and what a registry may not take.
 
-use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response};
 
@@ -16,6 +15,7 @@ use crate::registry::http::Request;
 use crate::registry::origin::host_of;
 use crate::registry::repository::content_digest;
 use crate::registry::upload_body::UploadBody;
+use crate::registry::upload_bytes::UploadBytes;
 
 /// An answer to a part or to the end of an upload.
 enum UploadAnswer {
@@ -30,10 +30,10 @@ impl PushRepository {
     pub(super) async fn send(
         &self,
         digest: &Digest,
-        bytes: &Bytes,
+        bytes: &UploadBytes,
         session: UploadSession,
     ) -> Result<(), PushError> {
-        let size = bytes.len() as u64;
+        let size = bytes.len();
         let what = format!("the upload of blob {}", digest.short());
         let mut session = Some(session);
         let mut mode = self.mode.now();
@@ -89,7 +89,7 @@ impl PushRepository {
     async fn attempt(
         &self,
         digest: &Digest,
-        bytes: &Bytes,
+        bytes: &UploadBytes,
         mut session: UploadSession,
         mode: BlobMode,
         attempts: &Attempts,
@@ -99,12 +99,11 @@ impl PushRepository {
             return self.end(digest, &session, body, attempts).await;
         };
         let (http, access) = self.connection().await?;
-        let most = usize::try_from(most.max(session.min_chunk).max(1)).unwrap_or(usize::MAX);
+        let most = most.max(session.min_chunk).max(1);
         let mut offset = 0;
         while offset < bytes.len() {
-            let part = bytes.slice(offset..bytes.len().min(offset.saturating_add(most)));
-            let end = offset + part.len();
-            let body = UploadBody::new(part).telling(&self.progress, digest, offset as u64);
+            let end = bytes.len().min(offset.saturating_add(most));
+            let body = UploadBody::new(bytes.part(offset..end)).telling(&self.progress, digest, offset);
             let what = format!("a part of blob {}", digest.short());
             let mut request = Request::upload(Method::PATCH, session.url.clone(), what, body);
             request.headers.insert(CONTENT_TYPE, octets());
@@ -116,7 +115,7 @@ impl PushRepository {
             }
             let host = host_of(response.url());
             if let Some(taken) = taken_bytes(response.headers())
-                && taken != end as u64
+                && taken != end
             {
                 let reason = format!("{host} took {taken} bytes of an upload where {end} were sent");
                 return Err(FailedAttempt::broken(&host, reason).into());

@@ -20,6 +20,7 @@ use crate::registry::event::{Progress, PullEvent};
 use crate::registry::options::PullOptions;
 use crate::registry::source::{DirFiles, LayoutFiles as _, blob_name, read_stored};
 use crate::registry::stop::PullStop;
+use crate::registry::upload_bytes::UploadBytes;
 
 /// The mode of a new file, without the bits of the umask.
 pub(super) const FILE_MODE: u32 = 0o666;
@@ -55,7 +56,7 @@ pub(super) fn push(
         }
         let bytes = plan.read(blob, workers.stop)?;
         progress.emit(PullEvent::UploadStarted { digest: digest.clone(), size_bytes });
-        layout.write(&blob_name(&digest), &bytes)?;
+        layout.write_blob(&blob_name(&digest), &bytes, workers.stop)?;
         progress.emit(PullEvent::UploadDone { digest });
         tally.note_sent(blob);
         Ok(())
@@ -132,18 +133,32 @@ impl LayoutDir {
         }
     }
 
-    /// Writes a file. On Linux the flush of [`publish`](Self::publish) puts it on the disk.
+    /// Writes a file.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), PushError> {
+        self.write_with(name, |file, path| file.write_bytes(bytes).map_err(PushError::file(path)))
+    }
+
+    /// Writes a file of any size.
+    fn write_blob(&self, name: &str, bytes: &UploadBytes, stop: &PullStop) -> Result<(), PushError> {
+        self.write_with(name, |file, path| {
+            let failed = |error| PullError::io("write", path)(error);
+            Ok(bytes.copy_to(file, || stop.check(), failed)?)
+        })
+    }
+
+    /// Writes a file by `write`. On Linux the flush of [`publish`](Self::publish) puts it on the disk.
+    fn write_with(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut NewFile, &Utf8Path) -> Result<(), PushError>,
+    ) -> Result<(), PushError> {
         let path: Utf8PathBuf = self.files.path().join(name);
-        let write = || {
-            let mut file = NewFile::create(path.as_std_path(), FILE_MODE)?;
-            if cfg!(target_os = "linux") {
-                file = file.without_flush();
-            }
-            file.write_bytes(bytes)?;
-            file.publish(Existing::Replace)
-        };
-        write().map_err(PushError::file(&path))
+        let mut file = NewFile::create(path.as_std_path(), FILE_MODE).map_err(PushError::file(&path))?;
+        if cfg!(target_os = "linux") {
+            file = file.without_flush();
+        }
+        write(&mut file, &path)?;
+        file.publish(Existing::Replace).map_err(PushError::file(&path))
     }
 
     /// Replaces the index. All files are on the disk before.

@@ -1,4 +1,4 @@
-//! Pushes of artifacts: to a registry, a layout or an archive.
+//! Pushes of artifacts and images: to a registry, a layout or an archive.
 
 use std::sync::Arc;
 
@@ -21,18 +21,20 @@ mod layout_index;
 mod location;
 mod manifest_upload;
 mod plan;
-mod tar_writer;
 mod target;
+mod target_kind;
 mod to_registry;
 mod workers;
 
-pub use artifact::{ArtifactBlobs, ArtifactToPush, PushedArtifact};
+pub use artifact::{ArtifactBlobs, ArtifactToPush, BlobFiles, PushedArtifact};
 pub use beside::{PushedSignature, SignError};
 pub(crate) use beside::{push_referrer, sign_artifact};
 pub use error::PushError;
 use plan::{PushPlan, PushTally};
+use target_kind::TargetKind;
+pub use target_kind::check_push_target;
 
-/// Pushes an artifact to any target that takes one.
+/// Pushes an artifact or an image to any target that takes one.
 pub(crate) fn push_artifact(
     engine: &Arc<Engine>,
     target: &Reference,
@@ -43,8 +45,8 @@ pub(crate) fn push_artifact(
 ) -> Result<PushedArtifact, PushError> {
     let stop = PullStop::of_push(cancellation);
     let progress = progress.guarded(&stop);
-    check_target(target)?;
     let plan = PushPlan::new(artifact, target, options)?;
+    let kind = TargetKind::of(target)?;
     progress.emit(PullEvent::Pushing {
         target: target.to_string(),
         digest: plan.digest.clone(),
@@ -55,33 +57,17 @@ pub(crate) fn push_artifact(
     let tally = PushTally::default();
     let threads = options.jobs.clamp(1, engine.most_transfers());
     let run = workers::Workers { threads, stop: &stop };
-    match target {
-        Reference::Registry(registry) => {
+    match kind {
+        TargetKind::Registry(registry) => {
             to_registry::push(engine, registry, &plan, options, &progress, &run, &tally)?;
         }
-        Reference::OciLayout { dir, selector } => {
+        TargetKind::Layout(dir, selector) => {
             layout::push(dir, selector, &plan, options, &progress, &run, &tally)?;
         }
-        Reference::OciArchive { file, selector } => {
+        TargetKind::Archive(file, selector) => {
             archive::push(file, selector, &plan, &progress, &run, &tally)?;
         }
-        other => return Err(no_target(other)),
     }
     stop.check_handler()?;
     Ok(tally.into_pushed(&plan))
-}
-
-/// Fails if nothing can be pushed to `target`, whatever it is.
-pub(crate) fn check_target(target: &Reference) -> Result<(), PushError> {
-    match target {
-        Reference::OciArchive { .. } if target.is_input() => Err(no_target(target)),
-        Reference::OciArchive { file, .. } => archive::check_is_new(file),
-        Reference::Registry(_) | Reference::OciLayout { .. } => Ok(()),
-        other => Err(no_target(other)),
-    }
-}
-
-fn no_target(target: &Reference) -> PushError {
-    let reason = "artifacts go to registries, OCI layouts and OCI archives only";
-    PushError::Target { target: target.to_string(), reason: reason.to_owned() }
 }

@@ -1,20 +1,25 @@
 //! The documents and blobs of one push, checked before anything is sent.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use camino::Utf8Path;
 
-use super::artifact::{ArtifactToPush, PushedArtifact};
+use super::artifact::{ArtifactToPush, PushBlobs, PushedArtifact};
 use super::error::PushError;
 use crate::digest::Digest;
 use crate::one_line::one_line;
 use crate::reference::Reference;
+use crate::registry::cache::hash_file;
 use crate::registry::error::PullError;
-use crate::registry::manifest::{Descriptor, ManifestKind, OCI_MANIFEST, manifest_kind};
+use crate::registry::manifest::{Descriptor, ManifestKind, OCI_MANIFEST, manifest_kind, size_reason};
 use crate::registry::options::PullOptions;
 use crate::registry::stop::PullStop;
+use crate::registry::upload_bytes::UploadBytes;
 
 /// The documents and blobs of one push.
 pub(super) struct PushPlan<'a> {
@@ -45,8 +50,9 @@ impl<'a> PushPlan<'a> {
         manifest.config.check(artifact.config, "the given configuration")?;
         let mut sizes = HashMap::new();
         let mut blobs = Vec::new();
+        let in_memory = matches!(artifact.blobs, PushBlobs::Made(_));
         for blob in manifest.layers.iter().chain([&manifest.config]) {
-            if blob.size > ArtifactToPush::MAX_BLOB_BYTES {
+            if in_memory && blob.size > ArtifactToPush::MAX_BLOB_BYTES {
                 let most = ArtifactToPush::MAX_BLOB_BYTES;
                 return Err(bad(format!("blob {} has {} bytes, more than {most}", blob.digest, blob.size)));
             }
@@ -70,21 +76,25 @@ impl<'a> PushPlan<'a> {
         Ok(Self { artifact: *artifact, manifest: bytes.into(), digest, media_type, blobs })
     }
 
-    /// Reads a blob, and checks it.
-    pub(super) fn read(&self, blob: &Descriptor, stop: &PullStop) -> Result<Bytes, PushError> {
+    /// Returns the bytes of a blob, which are checked.
+    pub(super) fn read(&self, blob: &Descriptor, stop: &PullStop) -> Result<UploadBytes, PushError> {
         stop.check()?;
         if blob.digest == self.artifact.manifest.config.digest {
-            return Ok(Bytes::copy_from_slice(self.artifact.config));
+            return Ok(Bytes::copy_from_slice(self.artifact.config).into());
         }
-        let read = self.artifact.blobs.read(blob);
-        // A source that stops with the push has no error of its own.
-        stop.check()?;
-        let bytes = read.map_err(|source| PullError::BlobSource {
-            what: format!("blob {}", blob.digest),
-            source: Arc::new(source),
-        })?;
-        blob.check(&bytes, "the given source")?;
-        Ok(bytes.into())
+        let checked = match self.artifact.blobs {
+            PushBlobs::Made(blobs) => {
+                let bytes = given(blobs.read(blob), blob, stop)?;
+                blob.check(&bytes, GIVEN)?;
+                UploadBytes::Memory(bytes.into())
+            }
+            PushBlobs::Files(files) => {
+                let file = given(files.open(blob), blob, stop)?;
+                check_file(&file, blob, stop)?;
+                UploadBytes::File(Arc::new(file), 0..blob.size)
+            }
+        };
+        Ok(checked)
     }
 
     /// The descriptor of the manifest, for an index.
@@ -92,8 +102,36 @@ impl<'a> PushPlan<'a> {
         let size = self.manifest.len() as u64;
         Descriptor {
             artifact_type: self.artifact.manifest.artifact_type.clone(),
+            platform: self.artifact.platform.cloned(),
             ..Descriptor::new(self.media_type.to_owned(), self.digest.clone(), size)
         }
+    }
+}
+
+/// The name of the caller's blobs in errors.
+const GIVEN: &str = "the given source";
+
+/// Returns what the caller gave, or its error. A source that stops with the push has no error of its own.
+fn given<T>(given: io::Result<T>, blob: &Descriptor, stop: &PullStop) -> Result<T, PullError> {
+    stop.check()?;
+    given.map_err(|source| PullError::BlobSource {
+        what: format!("blob {}", blob.digest),
+        source: Arc::new(source),
+    })
+}
+
+/// Compares a file with size and digest of a blob.
+fn check_file(file: &File, blob: &Descriptor, stop: &PullStop) -> Result<(), PullError> {
+    let what = format!("blob {}", blob.digest);
+    let mismatch =
+        |reason| PullError::Mismatch { digest: blob.digest.clone(), origin: GIVEN.to_owned(), reason };
+    let size = file.metadata().map_err(PullError::io("read", Utf8Path::new(&what)))?.len();
+    if size != blob.size {
+        return Err(mismatch(size_reason(blob.size, size)));
+    }
+    match hash_file(file, Utf8Path::new(&what), &blob.digest, stop)? {
+        found if found == blob.digest => Ok(()),
+        found => Err(mismatch(format!("its bytes have the digest {found}"))),
     }
 }
 

@@ -4,6 +4,7 @@ mod bare;
 mod check_kernels;
 mod checks;
 mod clones;
+mod commit;
 mod first_boot;
 mod ground;
 mod grow;
@@ -55,6 +56,11 @@ pub(crate) const CASES: &[Case] = &[
         "image-build",
         "an image is built with a package, a file and a variable, and has nothing of the build",
         image_build::build,
+    ),
+    case(
+        "commit",
+        "a package that a machine installed before its power was cut is in the container image of its disk",
+        commit::package,
     ),
     case("vm-run", "programs of six kinds of images run by one command", vm_run::images),
     case(
