@@ -851,6 +851,10 @@ typedef enum banger_option {
      * Text: author of a committed image.
      */
     BANGER_OPT_COMMIT_AUTHOR = 373,
+     * Text: where the dm-verity hash tree of the image goes: "beside", a file beside the ext4 file, or "append",
+     * behind the file system of a single file. Default: no hash tree.
+     */
+    BANGER_OPT_VERITY = 360,
     /**
      * Makes the type 32 bits wide; not an option.
      */
@@ -1629,7 +1633,8 @@ int banger_guest_wait_ready(const struct banger_guest *guest,
  * Builds the managed image `name` from the managed image `base`, by steps in a virtual machine, as `banger image
  * build` does. An older image of the name is replaced; if it was built by the same steps, it stays, and
  * banger_image_is_unchanged tells so. `kernel` is as for banger_vm_run. Options: BUILD_STEP, BUILD_NO_CACHE,
- * SIZE_BYTES, HOSTNAME, BOOT_CPUS, BOOT_MEMORY_MIB, BOOT_APPEND, BOOT_ACCELERATION, VM_BOOT_TIMEOUT_MS, VM_QEMU.
+ * SIZE_BYTES, VERITY, HOSTNAME, BOOT_CPUS, BOOT_MEMORY_MIB, BOOT_APPEND, BOOT_ACCELERATION, VM_BOOT_TIMEOUT_MS,
+ * VM_QEMU.
  */
 int banger_image_build(const struct banger_store *store,
                        const char *base,

@@ -12,6 +12,7 @@ mod prune;
 pub(crate) mod registry;
 mod rootfs;
 mod trust;
+mod verity;
 pub(crate) mod vm;
 
 use camino::Utf8PathBuf;
@@ -28,6 +29,7 @@ pub(crate) use rootfs::{
 };
 
 pub(crate) use trust::TrustArguments;
+pub(crate) use verity::VerityArguments;
 
 use crate::units::Size;
 
@@ -186,7 +188,7 @@ pub(crate) enum ImageCommand {
         #[command(flatten)]
         state: StateArguments,
     },
-    /// Copy the ext4 file of an image, without the files of its kernel; print the new path.
+    /// Copy the ext4 file of an image, without its hash tree and the files of its kernel; print the new path.
     ///
     /// The copy keeps holes, and shares blocks where the host's file system supports reflinks.
     Export {
@@ -201,7 +203,7 @@ pub(crate) enum ImageCommand {
         #[command(flatten)]
         state: StateArguments,
     },
-    /// Copy an image with its kernel under a new name; print the path of the new ext4 file.
+    /// Copy an image with its kernel and its hash tree under a new name; print the path of the new ext4 file.
     ///
     /// The copy keeps holes, and shares blocks where the host's file system supports reflinks.
     Clone {
@@ -258,6 +260,8 @@ pub(crate) struct PullArguments {
     pub(crate) no_inject: bool,
     #[command(flatten)]
     pub(crate) kernel: KernelRefArguments,
+    #[command(flatten)]
+    pub(crate) verity: VerityArguments,
     /// Write this ext4 file instead of a managed image.
     #[arg(long, short, value_name = "FILE", value_parser = output_file)]
     pub(crate) output: Option<Utf8PathBuf>,

@@ -300,6 +300,9 @@ pub enum banger_option {
     BANGER_OPT_COMMIT_MESSAGE = 372,
     /// Text: author of a committed image.
     BANGER_OPT_COMMIT_AUTHOR = 373,
+    /// Text: where the dm-verity hash tree of the image goes: "beside", a file beside the ext4 file, or "append",
+    /// behind the file system of a single file. Default: no hash tree.
+    BANGER_OPT_VERITY = 360,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }

@@ -169,4 +169,5 @@ pub(crate) const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_COMMIT_COMPRESSION, ValueKind::Text),
     (BANGER_OPT_COMMIT_MESSAGE, ValueKind::Text),
     (BANGER_OPT_COMMIT_AUTHOR, ValueKind::Text),
+    (BANGER_OPT_VERITY, ValueKind::Text),
 ];

@@ -72,6 +72,7 @@ pub unsafe extern "C" fn banger_boot_plan(
             let image = BootImage::open(wanted, dirs, &stop)?;
             let kernel = BootKernel::choose(kernel, &image, dirs, &stop)?;
             request.disk.clone_from(&image.path);
+            request.verity = image.verity_disk();
             let plan = plan_boot(&kernel.kernel, &request, dirs)?;
             banger_string::json(&BootPlanDocument::new(&image, &kernel, &plan))
         })

@@ -42,6 +42,7 @@ pub(crate) fn pull_request(
     if !matches!(target, PullTarget::Fd(_)) {
         request.force = given.flag(BANGER_OPT_FORCE).unwrap_or(false);
         request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
+        request.verity = given.parsed_text(BANGER_OPT_VERITY)?;
     }
     request.pull = pull_options(&given)?;
     // Beside a file of the caller there is no place for them.

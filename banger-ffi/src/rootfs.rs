@@ -6,7 +6,7 @@ use std::slice;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::guest::DEFAULT_MAX_OUTPUT_BYTES;
-use pipeline::rootfs::{EditError, FileDocument, View, in_file, read_up_to, xattr};
+use pipeline::rootfs::{EditError, FileDocument, View, in_file, open, open_to_edit, read_up_to, xattr};
 use pipeline::{Cancellation, Ext4Editor, FileType, GuestPath, Rootfs as _, RootfsError, Stat, Timestamp};
 use serde::Serialize;
 
@@ -207,8 +207,8 @@ pub unsafe extern "C" fn banger_rootfs_open(
             let max_read_bytes = given.number(BANGER_OPT_MAX_OUTPUT_BYTES)?;
             given.finish("banger_rootfs_open")?;
             let opened = match flags {
-                0 => Ext4Editor::open(file),
-                BANGER_EDIT => Ext4Editor::open_to_edit(file),
+                0 => open(file),
+                BANGER_EDIT => open_to_edit(file),
                 _ => return Err(Fault::argument(format!("this version does not know the flags {flags:#x}"))),
             };
             Ok(Box::new(banger_rootfs {
@@ -216,7 +216,7 @@ pub unsafe extern "C" fn banger_rootfs_open(
                 is_editable: flags == BANGER_EDIT,
                 timestamp: seconds.map(|seconds| Timestamp::from_seconds(seconds).clamped_to_ext4()),
                 max_read_bytes: max_read_bytes.unwrap_or(DEFAULT_MAX_OUTPUT_BYTES),
-                editor: Turns::new(opened.map_err(in_file(file))?),
+                editor: Turns::new(opened?),
             }))
         })
     }

@@ -54,7 +54,8 @@ pub unsafe extern "C" fn banger_vm_run(
 /// Builds the managed image `name` from the managed image `base`, by steps in a virtual machine, as `banger image
 /// build` does. An older image of the name is replaced; if it was built by the same steps, it stays, and
 /// banger_image_is_unchanged tells so. `kernel` is as for banger_vm_run. Options: BUILD_STEP, BUILD_NO_CACHE,
-/// SIZE_BYTES, HOSTNAME, BOOT_CPUS, BOOT_MEMORY_MIB, BOOT_APPEND, BOOT_ACCELERATION, VM_BOOT_TIMEOUT_MS, VM_QEMU.
+/// SIZE_BYTES, VERITY, HOSTNAME, BOOT_CPUS, BOOT_MEMORY_MIB, BOOT_APPEND, BOOT_ACCELERATION, VM_BOOT_TIMEOUT_MS,
+/// VM_QEMU.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_image_build(
     store: *const banger_store,
@@ -110,6 +111,7 @@ fn build_request(
         .with_kernel(kernel)
         .with_vm(vm_request(&given)?)
         .with_size_bytes(given.number(BANGER_OPT_SIZE_BYTES)?)
+        .with_verity(given.parsed_text(BANGER_OPT_VERITY)?)
         .with_no_cache(given.flag(BANGER_OPT_BUILD_NO_CACHE).unwrap_or(false));
     given.finish("banger_image_build")?;
     Ok(request)

@@ -33,7 +33,7 @@ mod source;
 
 pub use boot_plan::{
     Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, PortForward, PortForwardError,
-    QemuOptions, RenderedPlan, TapDevice, UnknownAcceleration, UnknownVmm, UserNetwork, Vmm,
+    QemuOptions, RenderedPlan, TapDevice, UnknownAcceleration, UnknownVmm, UserNetwork, VerityDisk, Vmm,
 };
 pub use bundle::{
     BUNDLE_CONFIG_TYPE, BUNDLE_TYPE, BundleConfig, BundleFacts, BundleFile, BundleFileKind, BundledKernel,

@@ -25,6 +25,7 @@ use crate::report::ErrorReport;
 use crate::rootfs::EditError;
 use crate::rootfs_artifact::RootfsArtifactError;
 use crate::store::{NameError, StoreError};
+use crate::verity::VerityError;
 use crate::vm::VmError;
 
 /// The error of a run: the error of the stage that failed, or one of the run itself.
@@ -115,6 +116,9 @@ pub enum Error {
     /// A disk did not become an image.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// A hash tree of dm-verity was not made, or is not the recorded one.
+    #[error(transparent)]
+    Verity(VerityError),
     /// The caller asked to stop; nothing was left behind. An edit that is stopped is [`Self::Rootfs`].
     #[error("interrupted; nothing was left behind but finished and resumable downloads")]
     Cancelled,
@@ -133,7 +137,8 @@ impl Error {
     /// Returns a number that stays the same for this failure in all versions. 1xx references and pulls, 2xx
     /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
     /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels,
-    /// 11xx starting them, 12xx trust, 126x pushes, 127x finished images, 128x committed disks, 131x signatures.
+    /// 11xx starting them, 12xx trust, 126x pushes, 127x finished images, 128x committed disks, 129x dm-verity,
+    /// 131x signatures.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
@@ -231,6 +236,7 @@ impl Error {
             Self::Push(error) => ask(error),
             Self::Sign(error) => ask(error),
             Self::RootfsArtifact(error) => ask(error),
+            Self::Verity(error) => ask(error),
             Self::Cancelled => own,
         }
     }
@@ -325,6 +331,15 @@ impl From<Ext4Error> for Error {
         match error {
             Ext4Error::Cancelled => Self::Cancelled,
             other => Self::Ext4(other),
+        }
+    }
+}
+
+impl From<VerityError> for Error {
+    fn from(error: VerityError) -> Self {
+        match error {
+            VerityError::Cancelled => Self::Cancelled,
+            other => Self::Verity(other),
         }
     }
 }

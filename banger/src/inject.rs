@@ -1,7 +1,6 @@
 //! Making an image boot, before it is written and after.
 
 use banger_boot::{Entrypoint, GuestAgents, InjectError, InjectReport, find_program, inject_guest_agents};
-use banger_ext4::Ext4Editor;
 use banger_oci::Platform;
 use banger_tree::{Cancellation, GuestPath, Rootfs, RootfsError, Timestamp};
 use camino::Utf8Path;
@@ -9,7 +8,7 @@ use camino::Utf8Path;
 use crate::elf::architecture_of;
 use crate::error::Error;
 use crate::guest_binary::{GuestOptions, guest_binary};
-use crate::rootfs::in_file;
+use crate::rootfs::{in_file, open_to_edit};
 use crate::store::ImageConfigRecord;
 
 /// Options of an injection into a finished image.
@@ -49,7 +48,7 @@ pub fn inject_file(
     request: &InjectRequest,
     cancellation: &Cancellation,
 ) -> Result<InjectReport, Error> {
-    let mut editor = Ext4Editor::open_to_edit(path).map_err(in_file(path))?;
+    let mut editor = open_to_edit(path)?;
     editor.set_cancellation(cancellation);
     let report = inject_rootfs(&mut editor, request).map_err(|error| match error {
         Error::Inject(InjectError::Rootfs(source)) => in_file(path)(source),

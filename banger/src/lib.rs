@@ -82,7 +82,9 @@ mod scratch;
 mod source;
 mod staging;
 mod store;
+mod threads;
 mod time;
+mod verity;
 pub mod vm;
 mod warnings;
 
@@ -160,7 +162,8 @@ pub use store::{
     ArtifactOrigin, BuildOptions, BuiltFrom, ClonedFrom, DamagedImage, GuestBuildOptions, ImageConfigRecord,
     ImageLease, ImageName, ImagePruneOptions, ImagePruneReport, ImageRecord, ImageStore, KERNEL_DIRECTORY,
     LayerRecord, Listing, NameError, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE, ReferrerRecord,
-    StagedImage, StoreError, StoredImage, StoredKind, Verification,
+    StagedImage, StoreError, StoredImage, StoredKind, VERITY_FILE, Verification,
 };
 pub use time::source_date_epoch;
 pub use uuid::Uuid;
+pub use verity::{UnknownVerityPlace, VerityError, VerityPlace, VerityRecord};

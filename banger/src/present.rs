@@ -44,12 +44,17 @@ fn is_made_as_asked(record: &ImageRecord, request: &PullRequest, kernel: Option<
     }
     // A finished image was made elsewhere: the request cannot change it.
     if record.artifact.is_some() {
-        return kernel.is_none() && request.size.exact_bytes().is_none() && request.inodes.is_none();
+        let has_tree = record.verity.is_some() || request.verity.is_none();
+        return has_tree
+            && kernel.is_none()
+            && request.size.exact_bytes().is_none()
+            && request.inodes.is_none();
     }
     build.backend == request.backend.name()
         && build.size_bytes == request.size.exact_bytes()
         && build.inodes == request.inodes
         && build.kernel.as_deref() == kernel
+        && build.verity == request.verity
         && build.guest.as_ref().map(|guest| guest.init.as_str()) == init
         && request.source_date_epoch.is_none_or(|seconds| seconds == build.timestamp_seconds)
 }

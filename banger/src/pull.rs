@@ -29,9 +29,10 @@ use crate::request::{PullRequest, PulledFile};
 use crate::rootfs_artifact::{ArtifactPull, RootfsArtifactError};
 use crate::store::{
     BuildOptions, GuestBuildOptions, ImageConfigRecord, ImageName, ImageRecord, ImageStore, ReferrerRecord,
-    StoredImage,
+    StagedImage, StoredImage, VERITY_FILE,
 };
 use crate::time::created_seconds;
+use crate::verity::{TreeOutput, VerityRecord, check_managed, check_open_file, write_tree};
 use crate::warnings::with_rest;
 
 /// The work of [`pull`](crate::pull).
@@ -41,6 +42,7 @@ pub(crate) fn pull(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
+    check_managed(request.verity)?;
     let run = PullRun::new(request, dirs, events, cancellation)?;
     let store = ImageStore::new(&dirs.state);
     let name = match &request.name {
@@ -72,6 +74,7 @@ pub(crate) fn pull(
         place_kernel(record, path, &staged.kernel_path(), cancellation)?;
     }
     built.warnings.extend(run.check_kernel(&staged.rootfs_path())?);
+    built.verity = run.write_tree(&staged)?;
     staged.write_referrers(&built.image.referrers)?;
     run.check_cancelled()?;
     let stored = store.publish(staged, run.record(name, built), cancellation)?;
@@ -93,16 +96,20 @@ pub(crate) fn pull_to_file(
     }
     let mut file = OutputFile::create(output, request.force)?;
     // A source that cannot be read is reported when the image is resolved.
-    if let Some(metadata) = source.and_then(|source| std::fs::metadata(source).ok()) {
-        file = file.limited_to(&metadata);
+    let limit = source.and_then(|source| std::fs::metadata(source).ok());
+    if let Some(metadata) = &limit {
+        file = file.limited_to(metadata);
     }
+    let tree = |place| TreeOutput::create(place, output, request.force, limit.as_ref());
+    let tree = request.verity.map(tree).transpose()?;
     let partial = file.partial_path();
     let image = match run.find(dirs)? {
         Found::Image(image) => *image,
         Found::Finished(artifact) => {
-            let record = artifact.write_file(&partial)?;
+            let mut record = artifact.write_file(&partial)?;
+            record.verity = tree.as_ref().map(|tree| tree.write(&partial, cancellation)).transpose()?;
             run.check_cancelled()?;
-            file.publish()?;
+            publish(file, tree)?;
             return Ok(run.done_file(output, record));
         }
     };
@@ -110,9 +117,17 @@ pub(crate) fn pull_to_file(
     let mut built =
         run.build(image, agents, BuildPlace::Path(&partial)).map_err(|error| named(&file, error))?;
     built.warnings.extend(run.check_kernel(&partial)?);
+    built.verity = tree.as_ref().map(|tree| tree.write(&partial, cancellation)).transpose()?;
     run.check_cancelled()?;
-    file.publish()?;
+    publish(file, tree)?;
     Ok(run.done_file(output, run.file_record(built)))
+}
+
+fn publish(file: OutputFile, tree: Option<TreeOutput>) -> Result<(), OutputError> {
+    match tree {
+        Some(tree) => tree.publish_with(file),
+        None => file.publish(),
+    }
 }
 
 /// The work of [`pull_to_fd`](crate::pull_to_fd).
@@ -123,6 +138,7 @@ pub(crate) fn pull_to_fd(
     events: &EventHandler,
     cancellation: &Cancellation,
 ) -> Result<PulledFile, Error> {
+    check_open_file(request.verity)?;
     let run = PullRun::new(request, dirs, events, cancellation)?;
     if let Some(source) = local_source(&request.reference) {
         output.check_not_source(source)?;
@@ -221,6 +237,7 @@ struct Built {
     build: BuildOptions,
     injected: Option<InjectReport>,
     warnings: Vec<String>,
+    verity: Option<VerityRecord>,
 }
 
 impl<'a> PullRun<'a> {
@@ -291,7 +308,10 @@ impl<'a> PullRun<'a> {
             return Ok(self.done(PulledFile::stored(found, true)));
         }
         let staged = store.stage(self.cancellation)?;
-        let record = artifact.write_image(&staged, name, dirs)?;
+        let mut record = artifact.write_image(&staged, name, dirs)?;
+        if record.verity.is_none() {
+            record.verity = self.write_tree(&staged)?;
+        }
         self.check_cancelled()?;
         let stored = store.publish(staged, record, self.cancellation)?;
         Ok(self.done(PulledFile::stored(stored, false)))
@@ -370,6 +390,14 @@ impl<'a> PullRun<'a> {
             .with_timestamp_seconds(self.timestamp_seconds(image))
             .with_guest(guest)
             .with_kernel(self.kernel.as_ref().map(|kernel| kernel.record.digest.clone()))
+            .with_verity(self.request.verity)
+    }
+
+    /// Writes the hash tree of a managed image, if the request asks for one.
+    fn write_tree(&self, staged: &StagedImage) -> Result<Option<VerityRecord>, Error> {
+        let (rootfs, tree) = (staged.rootfs_path(), staged.verity_path());
+        let write = |_| write_tree(&rootfs, &tree, VERITY_FILE, self.cancellation);
+        self.request.verity.map(write).transpose()
     }
 
     /// Writes the image's file system to `place`.
@@ -479,13 +507,13 @@ impl<'a> PullRun<'a> {
         }
         // Events for these were sent when the image was found.
         warnings.splice(0..0, odd_image);
-        Ok(Built { image: facts, report, build, injected, warnings })
+        Ok(Built { image: facts, report, build, injected, warnings, verity: None })
     }
 
     /// Checks whether the kernel can start the image in the file `path`; tells and returns the faults.
     fn check_kernel(&self, path: &Utf8Path) -> Result<Vec<String>, Error> {
         let Some(StoredKernel { kernel, .. }) = &self.kernel else { return Ok(Vec::new()) };
-        let warnings = kernel_warnings(path, kernel, self.cancellation)?;
+        let warnings = kernel_warnings(path, kernel, self.request.verity.is_some(), self.cancellation)?;
         for message in &warnings {
             self.emit(&Event::Warning { message: message.clone() });
         }
@@ -507,7 +535,7 @@ impl<'a> PullRun<'a> {
     }
 
     fn record(&self, name: ImageName, built: Built) -> ImageRecord {
-        let Built { image, report, build, injected, warnings } = built;
+        let Built { image, report, build, injected, warnings, verity } = built;
         let referrers = image.referrers.iter().map(ReferrerRecord::from).collect();
         ImageRecord {
             index_digest: image.index_digest,
@@ -526,6 +554,7 @@ impl<'a> PullRun<'a> {
             injected: injected.map(|report| report.injected).unwrap_or_default(),
             kernel: self.kernel.as_ref().map(|kernel| kernel.record.clone()),
             warnings,
+            verity,
             ..ImageRecord::new(name, image.source, image.digest, build)
         }
     }

@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 use crate::backend::Backend;
 use crate::guest_binary::GuestOptions;
 use crate::store::{ImageLease, ImageName, ImageRecord, StoredImage};
+use crate::verity::VerityPlace;
 
 /// An image to pull and how to turn it into a file system.
 #[derive(Clone, Debug)]
@@ -37,6 +38,9 @@ pub struct PullRequest {
     pub kernel_ref: Option<String>,
     /// Take a finished root file system only, as [`push_image`](crate::push_image) pushes it, and convert no image.
     pub rootfs_only: bool,
+    /// Where the dm-verity hash tree goes; `None` makes none. The tree of a managed image is beside its ext4 file. With
+    /// `append`, [`pull_to_file`](crate::pull_to_file) writes it behind the file system.
+    pub verity: Option<VerityPlace>,
     /// Build an image again even if it exists, and replace an output file.
     pub force: bool,
     /// Time of files without a time in any layer, in seconds since the epoch; `None` for the creation time of
@@ -61,6 +65,7 @@ impl PullRequest {
             guest: Some(GuestOptions::default()),
             kernel_ref: None,
             rootfs_only: false,
+            verity: None,
             force: false,
             source_date_epoch: None,
             scratch_dir: None,
@@ -92,6 +97,7 @@ banger_tree::setters! {
         with_guest => guest: Option<GuestOptions>,
         with_kernel_ref => kernel_ref: Option<String>,
         with_rootfs_only => rootfs_only: bool,
+        with_verity => verity: Option<VerityPlace>,
         with_force => force: bool,
         with_source_date_epoch => source_date_epoch: Option<i64>,
         with_scratch_dir => scratch_dir: Option<Utf8PathBuf>,

@@ -490,3 +490,7 @@ func WithCommitMessage(text string) Option { return textOption(C.BANGER_OPT_COMM
 
 // WithCommitAuthor sets the author of a committed image.
 func WithCommitAuthor(text string) Option { return textOption(C.BANGER_OPT_COMMIT_AUTHOR, text) }
+
+// WithVerity sets where the dm-verity hash tree of an image goes: "beside", a file beside the ext4 file, or "append",
+// behind the file system of a single file. Default: no hash tree.
+func WithVerity(place string) Option { return textOption(C.BANGER_OPT_VERITY, place) }

@@ -3,6 +3,7 @@
 use clap::{ArgMatches, Args, FromArgMatches};
 
 use super::places::{CacheArguments, StateArguments};
+use super::verity::VerityArguments;
 use super::vm::{HostCopy, MachineArguments, copy};
 
 #[derive(Debug, Args)]
@@ -15,6 +16,8 @@ pub(crate) struct ImageBuildArguments {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) steps: StepArguments,
+    #[command(flatten)]
+    pub(crate) verity: VerityArguments,
     /// Do all steps again, also those that were done before.
     #[arg(long)]
     pub(crate) no_cache: bool,

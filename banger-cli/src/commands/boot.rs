@@ -105,6 +105,10 @@ fn boot_request(arguments: &BootPlanArguments, image: &BootImage) -> Result<Boot
     let memory_mib = u32::try_from(arguments.memory.0 >> 20).map_err(|_| {
         CommandError::argument("--memory", arguments.memory.to_string(), "a guest cannot have so much")
     })?;
+    let mut verity = image.verity_disk();
+    if let Some(tree) = verity.as_mut().and_then(|verity| verity.tree.as_mut()) {
+        *tree = absolute(tree)?;
+    }
     let qemu = QemuOptions::default().with_acceleration(arguments.accel).with_disk(arguments.disk);
     Ok(BootRequest::new(arguments.vmm.vmm, absolute(&image.path)?)
         .with_cpus(arguments.cpus)
@@ -112,6 +116,7 @@ fn boot_request(arguments: &BootPlanArguments, image: &BootImage) -> Result<Boot
         .with_initrd(arguments.initrd.as_deref().map(absolute).transpose()?)
         .with_root(arguments.root.clone())
         .with_read_only(arguments.read_only)
+        .with_verity(verity)
         .with_vsock(arguments.vsock.as_deref().map(absolute).transpose()?)
         .with_tap(tap)
         .with_network((network != NetworkConfig::default()).then_some(network))

@@ -27,6 +27,7 @@ pub(super) fn build(
         .with_kernel(arguments.machine.kernel.clone())
         .with_vm(vm::request(&arguments.machine))
         .with_size_bytes(arguments.machine.size.map(|Size(bytes)| bytes))
+        .with_verity(arguments.verity.place())
         .with_no_cache(arguments.no_cache);
     let started = Instant::now();
     let cancellation = cancel_on_signal(printer);

@@ -89,6 +89,10 @@ pub(super) fn show(name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), Com
         line("kernel", &format!("{}: Linux {} for {}", kernel.name, kernel.release, kernel.architecture));
         line("kernel path", path.with_file_name(KERNEL_DIRECTORY).as_str());
     }
+    if let Some(verity) = &image.verity {
+        line("root hash", &verity.root_hash);
+        line("hash tree", path.with_file_name(&verity.file).as_str());
+    }
     line("entrypoint", &words(&image.config.entrypoint));
     line("cmd", &words(&image.config.cmd));
     line("user", &image.config.user);

@@ -32,6 +32,9 @@ pub(super) fn pull(
     // Bars are gone before the last words.
     drop(events);
     if !arguments.quiet {
+        if let Some(verity) = &pulled.record.verity {
+            printer.note(&format!("the root hash of {} is {}", verity.file, verity.root_hash));
+        }
         printer.note(&summary(&pulled, arguments.output.is_none(), started));
     }
     output(printer.result(&ImageDocument::from(&pulled), &format!("{}\n", pulled.path)))
@@ -45,6 +48,7 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
         true => None,
         false => Some(arguments.guest.options()),
     };
+    request.verity = arguments.verity.place();
     request.kernel_ref.clone_from(&arguments.kernel.kernel_ref);
     request.rootfs_only = arguments.rootfs_only;
     request.force = arguments.force;

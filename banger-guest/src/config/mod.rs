@@ -8,6 +8,7 @@ mod command_line;
 mod guest;
 mod listen;
 mod network;
+mod verity;
 
 pub use command_line::KernelCommandLine;
 pub use guest::{
@@ -16,3 +17,4 @@ pub use guest::{
 };
 pub use listen::{ListenAddress, ListenAddressError};
 pub use network::{InterfaceAddress, NETWORK_FILE, NetworkConfig, NetworkConfigError, NetworkFile};
+pub use verity::{VerityRoot, VerityRootError};

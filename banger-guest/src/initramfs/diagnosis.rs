@@ -5,6 +5,7 @@ use super::disks::BlockDevice;
 use super::modules::Loading;
 use super::mount_root::RootMountError;
 use super::request::RootRequest;
+use super::verity::VerityError;
 use crate::root::Root;
 
 /// The reason of a failure, and facts that help to mend it, one a line.
@@ -41,6 +42,11 @@ pub(super) fn not_mounted(root: &Root, error: &RootMountError, loading: &Loading
         hints.push(list_of_disks(&BlockDevice::all(root)));
     }
     Failure { reason: error.to_string(), hints }
+}
+
+/// The failure if the root file system cannot be verified, or is another one.
+pub(super) fn not_verified(error: &VerityError, loading: &Loading) -> Failure {
+    Failure { reason: error.to_string(), hints: loading_hints(loading) }
 }
 
 fn list_of_disks(devices: &[BlockDevice]) -> String {

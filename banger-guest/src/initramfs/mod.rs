@@ -9,10 +9,13 @@ mod disks;
 mod modules;
 mod mount_root;
 mod numbers;
+mod overlay;
 mod partitions;
 mod request;
 mod superblock;
 mod switch;
+mod verified_root;
+mod verity;
 
 use std::process::ExitCode;
 
@@ -71,8 +74,12 @@ fn start_system(root: &Root, line: &KernelCommandLine) -> Result<std::convert::I
     let request = RootRequest::parse(line).map_err(|error| Failure::new(error.to_string()))?;
     let device = devices::wait_for_root(root, &request)
         .map_err(|missing| diagnosis::root_not_found(root, &request, &missing, &loading))?;
-    let mounted = mount_root::mount_root(root, &device, &request, NEW_ROOT)
-        .map_err(|error| diagnosis::not_mounted(root, &error, &loading))?;
+    let mounted = match &request.verity {
+        Some(verity) => verified_root::mount_verified(root, &device, verity, &request, NEW_ROOT, &loading)?,
+        None => mount_root::mount_root(root, &device, &request, NEW_ROOT)
+            .map_err(|error| diagnosis::not_mounted(root, &error, &loading))?
+            .to_string(),
+    };
     if line.value("quiet").is_none() {
         say(NAME, format_args!("{} ({mounted}) is the root file system", device.path().display()));
     }

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use banger_guest::config::KernelCommandLine;
+use banger_guest::config::{KernelCommandLine, VerityRoot, VerityRootError};
 use thiserror::Error;
 
 /// How long a root disk may take to appear. The drivers are loaded before; NVMe answers a moment later.
@@ -41,10 +41,20 @@ impl fmt::Display for RootName {
     }
 }
 
+/// A root file system that dm-verity verifies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct VerifiedRoot {
+    pub(super) root: VerityRoot,
+    /// The device with the hash tree.
+    pub(super) tree: RootName,
+}
+
 /// The requested root file system and init.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RootRequest {
     pub(super) name: RootName,
+    /// `banger.verity=`. The file system is on the device that it names, whatever `root=` says.
+    pub(super) verity: Option<VerifiedRoot>,
     /// The file systems to try, in this order; empty for those that the kernel knows.
     pub(super) types: Vec<String>,
     /// `ro` or `rw`, the later one; read-only without them, as with the kernel.
@@ -66,12 +76,22 @@ pub(super) enum RootRequestError {
         "root={value} is not understood; give a device like /dev/vda, UUID=, PARTUUID= or LABEL= with a value"
     )]
     Unknown { value: String },
+    #[error(transparent)]
+    Verity(#[from] VerityRootError),
 }
 
 impl RootRequest {
     pub(super) fn parse(line: &KernelCommandLine) -> Result<Self, RootRequestError> {
-        let value = line.value("root").filter(|value| !value.is_empty()).ok_or(RootRequestError::Missing)?;
-        let name = root_name(value).ok_or_else(|| RootRequestError::Unknown { value: value.to_owned() })?;
+        let parse = |value: &str| {
+            root_name(value).ok_or_else(|| RootRequestError::Unknown { value: value.to_owned() })
+        };
+        let verity = match VerityRoot::from_command_line(line)? {
+            Some(root) => Some(VerifiedRoot { tree: parse(&root.tree)?, root }),
+            None => None,
+        };
+        let given = line.value("root").filter(|value| !value.is_empty());
+        let value = verity.as_ref().map(|verity| verity.root.data.as_str()).or(given);
+        let name = parse(value.ok_or(RootRequestError::Missing)?)?;
         let writable = line.iter().filter_map(|(key, _)| match key {
             "ro" => Some(false),
             "rw" => Some(true),
@@ -79,6 +99,7 @@ impl RootRequest {
         });
         Ok(Self {
             name,
+            verity,
             types: line.list("rootfstype").map(str::to_owned).collect(),
             writable: writable.last().unwrap_or(false),
             flags: line.value("rootflags").unwrap_or_default().to_owned(),
@@ -154,6 +175,23 @@ mod tests {
             let request = parse(&format!("root=/dev/vda {words}")).expect("it is right");
             assert_eq!(request.writable, writable, "{words}");
         }
+    }
+
+    #[test]
+    fn a_verified_root_is_on_its_own_device() {
+        let word = format!("banger.verity={}:/dev/vda:PARTUUID=0A-1:0:7", "0a".repeat(32));
+        for root in ["root=/dev/dm-0", ""] {
+            let request = parse(&format!("{root} {word}")).expect("it is right");
+            assert_eq!(request.name, RootName::Device("vda".into()));
+            let verity = request.verity.expect("the line has it");
+            assert_eq!(verity.tree, RootName::PartUuid("0a-1".into()));
+            assert_eq!(verity.root.data_blocks, 7);
+        }
+        // Never the device of `root=`, unverified.
+        let error = parse("root=/dev/vda banger.verity=off").expect_err("it is wrong");
+        assert!(matches!(error, RootRequestError::Verity(_)), "{error:?}");
+        let error = parse(&word.replace("/dev/vda", "vda")).expect_err("it is wrong");
+        assert_eq!(error, RootRequestError::Unknown { value: "vda".into() });
     }
 
     #[test]

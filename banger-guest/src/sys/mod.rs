@@ -4,6 +4,7 @@
     reason = "calls of the C library on values made here; nothing else in the binary has a raw pointer"
 )]
 
+pub(crate) mod device_mapper;
 pub(crate) mod exec;
 pub(crate) mod resize;
 pub(crate) mod signal;

@@ -13,6 +13,11 @@ pub(super) fn command(plan: &BootPlan) -> Vec<String> {
     let readonly = if plan.read_only { ",readonly=on" } else { "" };
     // It guesses the type of an image no longer.
     option("disk", format!("path={},image_type=raw{readonly}", plan.disk));
+    if let Some(tree) = plan.verity.as_ref().and_then(|verity| verity.tree.as_ref()) {
+        // One option has all disks.
+        command.push(format!("path={tree},image_type=raw,readonly=on"));
+    }
+    let mut option = |name: &str, value: String| command.extend([format!("--{name}"), value]);
     option("cpus", format!("boot={}", plan.cpus));
     option("memory", format!("size={}M", plan.memory_mib));
     if let Some(tap) = &plan.tap {

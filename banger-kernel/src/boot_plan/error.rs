@@ -53,6 +53,20 @@ pub enum BootPlanError {
         /// The value of `root=`.
         root: String,
     },
+    /// The root file system cannot be verified so.
+    #[error("the root file system cannot be verified: {reason}")]
+    Verity {
+        /// The reason.
+        reason: String,
+    },
+    /// The drivers of the kernel are in an initrd that knows nothing of `banger.verity=`.
+    #[error(
+        "kernel {release} has an initrd of its own and no modules, so its root file system cannot be verified"
+    )]
+    VerityInitrd {
+        /// The release of the kernel.
+        release: String,
+    },
     /// The monitor cannot be given this path.
     #[error("{vmm} cannot be given the path {path}: it has a comma, a quotation mark or a bracket")]
     Path {
@@ -68,6 +82,8 @@ impl BootPlanError {
     pub fn code(&self) -> u32 {
         match self {
             Self::Kernel { .. } => 1120,
+            Self::Verity { .. } => 1294,
+            Self::VerityInitrd { .. } => 1295,
             _ => 1121,
         }
     }
@@ -80,7 +96,7 @@ impl Failure for BootPlanError {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Kernel { .. } => ErrorKind::Unsupported,
+            Self::Kernel { .. } | Self::VerityInitrd { .. } => ErrorKind::Unsupported,
             _ => ErrorKind::Argument,
         }
     }
@@ -88,6 +104,9 @@ impl Failure for BootPlanError {
     fn advice(&self) -> Option<Advice> {
         match self {
             Self::Kernel { .. } => Some(Advice::new("take another kernel or another monitor")),
+            Self::VerityInitrd { .. } => Some(Advice::new(
+                "import the kernel with its modules, or give an initrd that reads banger.verity=",
+            )),
             Self::Root { .. } => Some(Advice::new("name the root by its device or its PARTUUID")),
             Self::Path { .. } => Some(Advice::new("move or link the file to another path")),
             _ => None,

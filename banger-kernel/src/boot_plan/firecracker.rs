@@ -18,6 +18,16 @@ pub(super) fn configuration(plan: &BootPlan) -> Value {
         // Without it a guest waits for its first random bytes.
         "entropy": {},
     });
+    if let Some(tree) = plan.verity.as_ref().and_then(|verity| verity.tree.as_ref())
+        && let Some(drives) = configuration["drives"].as_array_mut()
+    {
+        drives.push(json!({
+            "drive_id": "verity",
+            "path_on_host": tree,
+            "is_root_device": false,
+            "is_read_only": true,
+        }));
+    }
     if let Some(initrd) = &plan.initrd {
         configuration["boot-source"]["initrd_path"] = json!(initrd);
     }

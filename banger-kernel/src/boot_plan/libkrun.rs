@@ -31,6 +31,14 @@ pub(super) fn calls(plan: &BootPlan) -> Value {
             "read_only": plan.read_only,
         }}),
     ];
+    if let Some(tree) = plan.verity.as_ref().and_then(|verity| verity.tree.as_ref()) {
+        calls.push(json!({"krun_add_disk2": {
+            "block_id": "verity",
+            "disk_path": tree,
+            "disk_format": DISK_RAW,
+            "read_only": true,
+        }}));
+    }
     if let Some(tap) = &plan.tap {
         calls.push(json!({"krun_add_net_tap": {"c_tap_name": tap.name, "c_mac": tap.mac}}));
     }

@@ -8,6 +8,7 @@ mod plan;
 mod qemu;
 mod render;
 mod request;
+mod verity;
 mod virtualization;
 mod vmm;
 
@@ -19,4 +20,5 @@ pub use request::{
     Acceleration, BootRequest, PortForward, PortForwardError, QemuOptions, TapDevice, UnknownAcceleration,
     UserNetwork,
 };
+pub use verity::VerityDisk;
 pub use vmm::{UnknownVmm, Vmm};

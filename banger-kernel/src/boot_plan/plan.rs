@@ -5,12 +5,16 @@ use serde::Serialize;
 
 use super::error::BootPlanError;
 use super::request::{Acceleration, BootRequest, QemuOptions, TapDevice};
+use super::verity::VerityDisk;
 use super::vmm::Vmm;
 use crate::initramfs::RootDisk;
 use crate::kernel::{Kernel, KernelArchitecture, KernelFormat};
 
 /// The name of the virtio port that leads to the agent.
 pub(super) const AGENT_PORT: &str = "banger.agent";
+
+/// The device that the small initramfs makes of a verified disk.
+const VERIFIED_DEVICE: &str = "/dev/dm-0";
 
 /// A kernel file that a virtual machine monitor starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -55,6 +59,8 @@ pub struct BootPlan {
     pub disk: Utf8PathBuf,
     /// Whether the guest cannot write to the disk.
     pub read_only: bool,
+    /// The hash tree by which the guest verifies the disk.
+    pub verity: Option<VerityDisk>,
     /// Processors of the guest.
     pub cpus: u32,
     /// Memory of the guest in MiB.
@@ -74,12 +80,24 @@ impl BootPlan {
     ///
     /// # Errors
     /// The monitor does not start this kernel, has not so many processors, or cannot be given one of the paths. Or only an initrd
-    /// finds the root, and `kernel` has neither an initrd nor modules.
+    /// finds the root, and `kernel` has neither an initrd nor modules. Or the disk is to be verified, and the initrd of
+    /// `kernel` cannot.
     pub fn new(kernel: &Kernel, request: &BootRequest) -> Result<Self, BootPlanError> {
         let (file, kernel_format) = kernel_file(kernel, request.vmm)?;
         request.check()?;
         let files = &kernel.files;
-        let has_initrd = request.initrd.is_some() || files.initrd.is_some() || files.modules.is_some();
+        if request.verity.is_some()
+            && request.initrd.is_none()
+            && files.initrd.is_some()
+            && files.modules.is_none()
+        {
+            return Err(BootPlanError::VerityInitrd { release: kernel.release.clone() });
+        }
+        // A verified root always gets one.
+        let has_initrd = request.verity.is_some()
+            || request.initrd.is_some()
+            || files.initrd.is_some()
+            || files.modules.is_some();
         if let Some(root) = request.root.as_ref().filter(|root| !has_initrd && needs_initrd(root)) {
             return Err(BootPlanError::Root { root: root.clone() });
         }
@@ -89,9 +107,10 @@ impl BootPlan {
             kernel: file,
             kernel_format,
             initrd: request.initrd.clone().or_else(|| kernel.files.initrd.clone()),
-            command_line: command_line(kernel.architecture, request),
+            command_line: command_line(kernel.architecture, request)?,
             disk: request.disk.clone(),
-            read_only: request.read_only,
+            read_only: request.read_only || request.verity.is_some(),
+            verity: request.verity.clone(),
             cpus: request.cpus,
             memory_mib: request.memory_mib,
             vsock: request.vsock.clone(),
@@ -132,7 +151,7 @@ pub(crate) fn kernel_file(kernel: &Kernel, vmm: Vmm) -> Result<(Utf8PathBuf, Boo
     }
 }
 
-fn command_line(architecture: KernelArchitecture, request: &BootRequest) -> String {
+fn command_line(architecture: KernelArchitecture, request: &BootRequest) -> Result<String, BootPlanError> {
     let console = match (request.vmm, architecture) {
         (Vmm::Libkrun | Vmm::Virtualization, _) => "hvc0",
         (Vmm::CloudHypervisor | Vmm::Qemu, KernelArchitecture::Arm64) => "ttyAMA0",
@@ -152,17 +171,23 @@ fn command_line(architecture: KernelArchitecture, request: &BootRequest) -> Stri
         RootDisk::Nvme => "/dev/nvme0n1",
         _ => "/dev/vda",
     };
-    let root = request.root.as_deref().unwrap_or(device);
+    let mut root = request.root.as_deref().unwrap_or(device);
+    if let Some(verity) = &request.verity {
+        let data = if root.is_empty() { device } else { root };
+        words.push(verity.word(data, request.root_disk())?.to_string());
+        // A kernel without the initramfs must not find the disk by itself.
+        root = VERIFIED_DEVICE;
+    }
     if !root.is_empty() {
         words.push(format!("root={root}"));
-        words.push(if request.read_only { "ro" } else { "rw" }.to_owned());
+        words.push(if request.read_only || request.verity.is_some() { "ro" } else { "rw" }.to_owned());
     }
     words.extend(request.network.iter().flat_map(|network| network.to_command_line()));
     if request.vmm == Vmm::Qemu && request.qemu.agent_port.is_some() {
         words.push(format!("banger.agent=serial:/dev/virtio-ports/{AGENT_PORT}"));
     }
     words.extend(request.append.iter().cloned());
-    words.join(" ")
+    Ok(words.join(" "))
 }
 
 /// A `microvm` with ACPI has no timer whose frequency is known. KVM tells that of the processor's own; otherwise the

@@ -37,9 +37,25 @@ pub(super) fn command(plan: &BootPlan) -> Vec<String> {
     option("append", &plan.command_line);
     let read_only = if plan.read_only { ",read-only=on" } else { "" };
     option("drive", &format!("if=none,id=rootfs,format=raw,file={}{read_only}", escape(plan.disk.as_str())));
-    match disk {
-        RootDisk::Nvme => option("device", "nvme,drive=rootfs,serial=rootfs"),
-        _ => option("device", &format!("virtio-blk-{transport},drive=rootfs")),
+    let tree = plan.verity.as_ref().and_then(|verity| verity.tree.as_ref());
+    if let Some(tree) = tree {
+        let file = escape(tree.as_str());
+        option("drive", &format!("if=none,id=verity,format=raw,file={file},read-only=on"));
+    }
+    match (disk, tree) {
+        (RootDisk::Nvme, None) => option("device", "nvme,drive=rootfs,serial=rootfs"),
+        // Two namespaces of one controller: the numbers of controllers depend on which one answers first.
+        (RootDisk::Nvme, Some(_)) => {
+            option("device", "nvme,id=nvme,serial=rootfs");
+            option("device", "nvme-ns,drive=rootfs,bus=nvme,nsid=1");
+            option("device", "nvme-ns,drive=verity,bus=nvme,nsid=2");
+        }
+        (_, tree) => {
+            option("device", &format!("virtio-blk-{transport},drive=rootfs"));
+            if tree.is_some() {
+                option("device", &format!("virtio-blk-{transport},drive=verity"));
+            }
+        }
     }
     option("device", &format!("virtio-rng-{transport}"));
     let netdev = match (&plan.tap, &plan.qemu.user_network) {

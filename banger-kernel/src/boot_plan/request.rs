@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::error::BootPlanError;
+use super::verity::VerityDisk;
 use super::vmm::Vmm;
 use crate::initramfs::RootDisk;
 
@@ -166,6 +167,9 @@ pub struct BootRequest {
     pub root: Option<String>,
     /// Whether the guest cannot write to the disk.
     pub read_only: bool,
+    /// The hash tree by which dm-verity verifies the disk; `None` for a disk that is not verified. The guest cannot
+    /// write to a verified disk: its changes are in memory. The small initramfs of banger sets this up.
+    pub verity: Option<VerityDisk>,
     /// The Unix socket in which the monitor offers the guest's vsock; for QEMU that of the vhost-user device, such
     /// as vhost-device-vsock. With `None` the guest has no vsock.
     pub vsock: Option<Utf8PathBuf>,
@@ -192,6 +196,7 @@ impl BootRequest {
             initrd: None,
             root: None,
             read_only: false,
+            verity: None,
             vsock: None,
             guest_cid: 3,
             tap: None,
@@ -235,7 +240,8 @@ impl BootRequest {
                 return Err(BootPlanError::Word { word: word.clone() });
             }
         }
-        let paths = [Some(&self.disk), self.vsock.as_ref()].into_iter().flatten();
+        let tree = self.verity.as_ref().and_then(|verity| verity.tree.as_ref());
+        let paths = [Some(&self.disk), tree, self.vsock.as_ref()].into_iter().flatten();
         paths.filter(|_| vmm == Vmm::CloudHypervisor).try_for_each(|path| no_comma(vmm, path))
     }
 }
@@ -255,6 +261,7 @@ banger_tree::setters! {
         with_initrd => initrd: Option<Utf8PathBuf>,
         with_root => root: Option<String>,
         with_read_only => read_only: bool,
+        with_verity => verity: Option<VerityDisk>,
         with_vsock => vsock: Option<Utf8PathBuf>,
         with_guest_cid => guest_cid: u32,
         with_tap => tap: Option<TapDevice>,

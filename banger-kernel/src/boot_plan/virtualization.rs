@@ -25,6 +25,13 @@ pub(super) fn configuration(plan: &BootPlan) -> Value {
         }
     });
     let machine = &mut configuration["VZVirtualMachineConfiguration"];
+    if let Some(tree) = plan.verity.as_ref().and_then(|verity| verity.tree.as_ref())
+        && let Some(devices) = machine["storageDevices"].as_array_mut()
+    {
+        devices.push(json!({"VZVirtioBlockDeviceConfiguration": {
+            "attachment": {"VZDiskImageStorageDeviceAttachment": {"url": tree, "readOnly": true}},
+        }}));
+    }
     if plan.vsock.is_some() {
         machine["socketDevices"] = json!([{"VZVirtioSocketDeviceConfiguration": {}}]);
     }

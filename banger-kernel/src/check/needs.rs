@@ -23,6 +23,7 @@ pub(super) fn of(
     use Time::{Later, Root, Start};
     let mut needs = root_disk(request);
     needs.push(need(&[KernelOption::driver("EXT4_FS", "ext4")], Root, Error, "the root file system is ext4"));
+    needs.extend(of_verity(request));
     needs.extend(of_initrd(request));
     needs.push(need(&[KernelOption::yes("DEVTMPFS")], Start, Error, "devices are in /dev"));
     needs.push(need(&[KernelOption::yes("BINFMT_ELF")], Start, Error, "programs are ELF files"));
@@ -57,6 +58,31 @@ pub(super) fn of(
     needs.retain(|need| seen.insert(need.names()));
     needs
 }
+
+/// Returns what a root needs that dm-verity verifies.
+fn of_verity(request: &CheckRequest) -> Vec<Need> {
+    use Outcome::{Error, Warning};
+    use Time::{Root, Start};
+    if !request.verity {
+        return Vec::new();
+    }
+    let driver = |name, module, purpose| need(&[KernelOption::driver(name, module)], Root, Error, purpose);
+    vec![
+        need(&[KernelOption::yes("BLK_DEV_INITRD")], Start, Error, "the initramfs sets dm-verity up"),
+        driver("BLK_DEV_DM", "dm_mod", "dm-verity is a target of the device mapper"),
+        driver("DM_VERITY", "dm_verity", "dm-verity verifies the root file system"),
+        need(&SHA256, Root, Error, "dm-verity hashes with SHA-256"),
+        driver("OVERLAY_FS", "overlay", "memory covers the root file system"),
+        need(&[KernelOption::yes("TMPFS")], Start, Error, "memory covers the root file system"),
+        need(&[KernelOption::yes("TMPFS_XATTR")], Start, Warning, "changed files keep extended attributes"),
+    ]
+}
+
+/// What computes SHA-256, also under the names of accelerated code.
+const SHA256: [KernelOption; 2] = [
+    KernelOption::driver("CRYPTO_SHA256", "sha256_generic"),
+    KernelOption::driver("CRYPTO_LIB_SHA256", "libsha256"),
+];
 
 /// Returns what a kernel needs to read the initrd of the boot. One that cannot read it goes on with what it has built in.
 pub(super) fn of_initrd(request: &CheckRequest) -> Vec<Need> {

@@ -15,6 +15,8 @@ pub struct CheckRequest {
     pub disk: Option<RootDisk>,
     /// Whether the guest cannot write to the disk.
     pub read_only: bool,
+    /// Whether dm-verity verifies the root file system, and memory covers it.
+    pub verity: bool,
     /// What the guest is to do.
     pub profiles: Vec<Profile>,
     /// Whether the kernel is started with an initrd: the small one of banger, or the kernel's own.
@@ -32,6 +34,7 @@ impl CheckRequest {
             vmm,
             disk: None,
             read_only: false,
+            verity: false,
             profiles: Vec::new(),
             initrd: true,
             initrd_compression: None,
@@ -44,6 +47,7 @@ banger_tree::setters! {
     CheckRequest {
         with_disk => disk: Option<RootDisk>,
         with_read_only => read_only: bool,
+        with_verity => verity: bool,
         with_profiles => profiles: Vec<Profile>,
         with_initrd => initrd: bool,
         with_initrd_compression => initrd_compression: Option<InitrdCompression>,

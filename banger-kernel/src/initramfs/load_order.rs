@@ -96,7 +96,7 @@ impl<'a> LoadOrder<'a> {
 
     /// Adds a module that another one wants before it, if that is possible: ext4 of some kernels asks for
     /// `crc32c` only when a file system is mounted.
-    fn add_wanted(&mut self, name: &str, purpose: &str) -> Result<(), InitramfsError> {
+    pub(super) fn add_wanted(&mut self, name: &str, purpose: &str) -> Result<(), InitramfsError> {
         let Some(module) = self.index.resolve(name).filter(|module| !self.open.contains(module)) else {
             return Ok(());
         };

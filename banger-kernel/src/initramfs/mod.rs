@@ -50,9 +50,7 @@ pub use source::{ModuleDirectory, ModuleSource};
 use index::ModuleIndex;
 use load_order::LoadOrder;
 use modinfo::machine;
-
-/// The file system of the root.
-const FILE_SYSTEM: &str = "ext4";
+use options::{FILE_SYSTEM, VERITY_DRIVERS, VERITY_HASHES};
 
 /// A finished initramfs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +99,12 @@ pub fn make_initramfs(
         return Err(InitramfsError::NoRootDisk { release: release.to_owned() });
     }
     order.add_all(&[FILE_SYSTEM], "the root file system")?;
+    if options.verity {
+        order.add_all(&VERITY_DRIVERS, "a root file system that dm-verity verifies")?;
+        for hash in VERITY_HASHES {
+            order.add_wanted(hash, "dm-verity")?;
+        }
+    }
     for module in &options.modules {
         order.add_all(&[module], "the caller of this function")?;
     }

@@ -87,6 +87,9 @@ pub struct InitramfsOptions {
     /// Drivers that the kernel has built in, by the names of their modules. They add to `modules.builtin`, for
     /// example from the `.config` of a kernel without modules.
     pub builtin: Vec<String>,
+    /// Whether the root file system is verified by dm-verity, and covered by memory: the modules for it go in, or
+    /// have to be built in.
+    pub verity: bool,
     /// How the file is compressed.
     pub compression: InitramfsCompression,
 }
@@ -96,5 +99,25 @@ setters!(InitramfsOptions {
     with_modules => modules: Vec<String>,
     with_optional_modules => optional_modules: Vec<String>,
     with_builtin => builtin: Vec<String>,
+    with_verity => verity: bool,
     with_compression => compression: InitramfsCompression,
 });
+
+/// What a root that dm-verity verifies needs: the device mapper, its target, and the overlay of memory.
+pub(super) const VERITY_DRIVERS: [&str; 3] = ["dm_mod", "dm_verity", "overlay"];
+/// What computes the hash. Kernels ask for it by this alias, and there is nothing that answers in an initramfs.
+pub(super) const VERITY_HASHES: [&str; 2] = ["crypto-sha256", "sha256_generic"];
+
+/// The driver of the root file system.
+pub(super) const FILE_SYSTEM: &str = "ext4";
+
+impl InitramfsOptions {
+    /// Returns the options for a kernel without modules: every driver that it has is built in. Which ones these are
+    /// is not known here.
+    #[must_use]
+    pub fn with_all_builtin(mut self) -> Self {
+        let drivers = RootDisk::ALL.into_iter().flat_map(RootDisk::drivers).chain(&VERITY_DRIVERS);
+        self.builtin.extend(drivers.chain([&FILE_SYSTEM]).map(|driver| (*driver).to_owned()));
+        self
+    }
+}

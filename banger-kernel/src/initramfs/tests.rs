@@ -90,6 +90,29 @@ fn entries(archive: &[u8]) -> Vec<(String, u32, Vec<u8>)> {
 }
 
 #[test]
+fn a_verified_root_has_its_modules() {
+    let modules = cloud()
+        .with_module("kernel/dm-mod.ko", &["depends="])
+        .with_module("kernel/dm-bufio.ko", &["depends=dm-mod"])
+        .with_module("kernel/dm-verity.ko", &["depends=dm-mod,dm-bufio"])
+        .with_module("kernel/sha256_generic.ko", &["depends="])
+        .with_module("kernel/overlay.ko", &["depends="]);
+    let options = InitramfsOptions::default().with_verity(true);
+    let made = make(&modules, &options).unwrap();
+    let place = |name: &str| made.modules.iter().position(|module| module == name).expect(name);
+    assert!(place("dm_mod") < place("dm_bufio") && place("dm_bufio") < place("dm_verity"));
+    assert!(place("overlay") > 0 && place("sha256_generic") > 0);
+    assert!(!make(&modules, &InitramfsOptions::default()).unwrap().modules.contains(&"overlay".to_owned()));
+    // The hash may be built in; the others have to be somewhere.
+    match make(&cloud(), &options) {
+        Err(InitramfsError::MissingDriver { driver, .. }) => assert_eq!(driver, "dm_mod"),
+        other => panic!("{other:?}"),
+    }
+    let without_modules = make(&Directory::default(), &options.with_all_builtin()).unwrap();
+    assert_eq!((without_modules.modules.len(), without_modules.disks.len()), (0, 3));
+}
+
+#[test]
 fn needed_modules_come_first_and_others_stay_out() {
     let initramfs = make(&cloud(), &InitramfsOptions::default()).unwrap();
     assert_eq!(initramfs.modules, ["virtio", "virtio_ring", "virtio_pci", "virtio_blk", "virtio_mmio"]);

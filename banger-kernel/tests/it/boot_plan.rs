@@ -6,7 +6,7 @@ use banger_guest::config::NetworkConfig;
 use banger_kernel::initramfs::RootDisk;
 use banger_kernel::{
     Acceleration, BootPlan, BootPlanError, BootRequest, Kernel, KernelArchitecture, KernelFiles,
-    KernelFormat, QemuOptions, RenderedPlan, TapDevice, Vmm,
+    KernelFormat, QemuOptions, RenderedPlan, TapDevice, VerityDisk, Vmm,
 };
 use banger_testkit::{Skip, require};
 use serde_json::Value;
@@ -88,6 +88,18 @@ fn plans_are_the_committed_ones() {
         let request = plain(Vmm::Qemu).with_qemu(options).with_tap(TapDevice::new("tap0"));
         compare(format!("qemu-amd64-{name}"), BootPlan::new(&amd64(true, true), &request).unwrap());
     }
+    let hash = "0a".repeat(32);
+    let beside = VerityDisk::beside(hash.as_str(), 262_144, "/images/web/rootfs.verity");
+    let verified =
+        |vmm| plain(vmm).with_initrd(Some("/cache/initramfs.cpio".into())).with_verity(beside.clone());
+    for vmm in Vmm::ALL {
+        compare(format!("{vmm}-arm64-verity"), BootPlan::new(&arm64(), &verified(vmm)).unwrap());
+    }
+    let nvme = verified(Vmm::Qemu).with_qemu(QemuOptions::default().with_disk(RootDisk::Nvme));
+    compare("qemu-arm64-verity-nvme".to_owned(), BootPlan::new(&arm64(), &nvme).unwrap());
+    let appended = VerityDisk::appended(hash.as_str(), 262_144, 1 << 30);
+    let appended = verified(Vmm::Firecracker).with_root("PARTUUID=11-1".to_owned()).with_verity(appended);
+    compare("firecracker-arm64-verity-append".to_owned(), BootPlan::new(&arm64(), &appended).unwrap());
     assert!(wrong.is_empty(), "look, then run this test with UPDATE_SNAPSHOTS=1:\n{}", wrong.join("\n"));
 }
 
@@ -134,10 +146,34 @@ fn what_a_monitor_cannot_do_is_an_error() {
         (plain(Vmm::Qemu).with_append(vec!["a\nb".to_owned()]), "control character"),
         (BootRequest::new(Vmm::CloudHypervisor, "/a,readonly=on"), "a comma"),
         (plain(Vmm::Qemu).with_root("UUID=1".to_owned()), "no initrd"),
+        (plain(Vmm::Qemu).with_verity(VerityDisk::beside("0a", 1, "/t")), "is not understood"),
+        (
+            plain(Vmm::Qemu).with_root("LABEL=a:b".to_owned()).with_verity(VerityDisk::beside(
+                "0a".repeat(32),
+                1,
+                "/t",
+            )),
+            "is not understood",
+        ),
+        (
+            plain(Vmm::CloudHypervisor).with_verity(VerityDisk::beside(
+                "0a".repeat(32),
+                1,
+                "/t,readonly=off",
+            )),
+            "a comma",
+        ),
     ] {
         let message = error(request);
         assert!(message.contains(part), "{message}");
     }
+    // The kernel's own initrd knows nothing of dm-verity, and has drivers that nobody else has.
+    let mut kernel = arm64();
+    kernel.files.initrd = Some("/kernels/6.1/initrd".into());
+    let verified = plain(Vmm::Qemu).with_verity(VerityDisk::beside("0a".repeat(32), 1, "/t"));
+    let error = BootPlan::new(&kernel, &verified).unwrap_err();
+    assert_eq!((error.code(), error.to_string().contains("cannot be verified")), (1295, true));
+    assert!(BootPlan::new(&kernel, &verified.with_initrd(Some("/my/initrd".into()))).is_ok());
     let command = BootPlan::new(&amd64(true, true), &BootRequest::new(Vmm::Qemu, "/a,b")).unwrap();
     assert!(text(&command).contains("file=/a,,b\n"));
     assert!("xen".parse::<Vmm>().is_err());

@@ -56,6 +56,10 @@ const GOOD: &[&str] = &[
     "CPUSETS",
     "KEYS",
     "OVERLAY_FS",
+    "BLK_DEV_DM",
+    "DM_VERITY",
+    "CRYPTO_SHA256",
+    "TMPFS_XATTR",
     "VETH",
     "BRIDGE",
     "BRIDGE_NETFILTER",
@@ -95,6 +99,11 @@ impl Case {
                 .with_features(["has_journal", "64bit", "metadata_csum"].map(str::to_owned).to_vec()),
             request: CheckRequest::new(Vmm::Qemu).with_profiles(vec![Profile::K3s]),
         }
+    }
+
+    fn verified(mut self) -> Self {
+        self.request.verity = true;
+        self
     }
 
     /// Gives options other values: `NAME=m`, or `NAME` for one that is gone.
@@ -413,6 +422,31 @@ fn rows() {
                 c
             },
             "",
+        ),
+        ("verified", good().verified(), ""),
+        ("verified, without dm-verity", good().options("DM_VERITY").verified(), "error DM_VERITY"),
+        ("not verified, without dm-verity", good().options("DM_VERITY BLK_DEV_DM CRYPTO_SHA256"), ""),
+        (
+            "verified, without overlay and device mapper",
+            good().options("OVERLAY_FS BLK_DEV_DM").verified(),
+            "error BLK_DEV_DM, error OVERLAY_FS",
+        ),
+        (
+            "verified, without hash",
+            good().options("CRYPTO_SHA256").verified(),
+            "error CRYPTO_SHA256|CRYPTO_LIB_SHA256",
+        ),
+        (
+            "verified, dm-verity as a module of the initramfs",
+            good().options("DM_VERITY=m").modules("dm_verity").in_image(RELEASE).verified(),
+            "",
+        ),
+        ("verified, a module without modules", good().options("DM_VERITY=m").verified(), "error DM_VERITY"),
+        ("verified, without initrd", good().options("BLK_DEV_INITRD").verified(), "error BLK_DEV_INITRD"),
+        (
+            "verified, tmpfs without attributes",
+            good().options("TMPFS_XATTR").verified(),
+            "warning TMPFS_XATTR",
         ),
         ("k3s without vxlan", good().options("VXLAN"), "error VXLAN"),
         (

@@ -16,6 +16,7 @@ use crate::store::StoreError;
 /// Checks whether `kernel` can start `image`: errors first, then warnings, then what is not known.
 ///
 /// A kernel without modules and without an initrd of its own is started without an initrd, whatever `request` says.
+/// An image with a dm-verity hash tree is started with the small initramfs.
 /// To check a boot with another initrd, set it as [`KernelFiles::initrd`](crate::KernelFiles::initrd).
 ///
 /// # Errors
@@ -29,9 +30,11 @@ pub fn check_image(
 ) -> Result<Vec<Finding>, Error> {
     let facts = kernel_facts(kernel)?;
     let guest = guest_facts(image, request.init.as_deref(), cancellation)?;
-    let has_initrd = kernel.files.initrd.is_some() || kernel.files.modules.is_some();
-    let mut request = request.clone().with_initrd(request.initrd && has_initrd);
-    if let Some(initrd) = &kernel.files.initrd {
+    let verity = request.verity || image.verity_disk().is_some();
+    let has_initrd = verity || kernel.files.initrd.is_some() || kernel.files.modules.is_some();
+    let mut request = request.clone().with_verity(verity).with_initrd(request.initrd && has_initrd);
+    // The small initramfs, which is not compressed, takes the place of the kernel's own for a verified root.
+    if let Some(initrd) = kernel.files.initrd.as_ref().filter(|_| !verity) {
         request.initrd_compression = compression_of(initrd)?;
     }
     let mut findings = check_kernel(kernel, &facts, &guest, &request);

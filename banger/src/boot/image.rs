@@ -1,6 +1,7 @@
 //! The image that is booted.
 
 use banger_ext4::Ext4Editor;
+use banger_kernel::VerityDisk;
 use banger_tree::{Cancellation, RootfsError};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -56,6 +57,14 @@ impl BootImage {
             Err(StoreError::NotFound { .. }) if Utf8Path::new(wanted).exists() => Ok(Self::file(wanted)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Returns the hash tree by which a guest verifies the image, for [`BootRequest::verity`]; `None` if the image
+    /// has none, or has no record.
+    ///
+    /// [`BootRequest::verity`]: crate::boot::BootRequest::verity
+    pub fn verity_disk(&self) -> Option<VerityDisk> {
+        self.record.as_ref()?.verity_beside(&self.path)
     }
 
     /// Returns the processor of the image's programs by its OCI name: from the record, else from the programs.

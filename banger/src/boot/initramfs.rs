@@ -17,8 +17,8 @@ use crate::output::{OutputError, OutputFile};
 const DIRECTORY: &str = "initramfs";
 
 /// Returns the small initramfs of `kernel`: a file in the cache of `dirs` that has its digest as its name. The
-/// function makes the file if it is missing. Returns `None` if the kernel has no modules: then all its drivers are
-/// built in.
+/// function makes the file if it is missing. Returns `None` if the kernel has no modules and `options` do not ask for a
+/// verified root: then all its drivers are built in.
 ///
 /// # Errors
 /// The kernel lacks a driver that `options` ask for, its modules cannot be read or are damaged, there is no guest
@@ -28,10 +28,17 @@ pub fn small_initramfs(
     dirs: &Dirs,
     options: &InitramfsOptions,
 ) -> Result<Option<Utf8PathBuf>, Error> {
-    let Some(modules) = &kernel.files.modules else { return Ok(None) };
+    if kernel.files.modules.is_none() && !options.verity {
+        return Ok(None);
+    }
     let guest = guest_binary(&GuestOptions::default(), kernel.architecture.name())?;
-    let modules = ModuleDirectory::new(modules);
-    let initramfs = make_initramfs(&kernel.release, &modules, &guest, options)?;
+    let initramfs = match &kernel.files.modules {
+        Some(modules) => make_initramfs(&kernel.release, &ModuleDirectory::new(modules), &guest, options)?,
+        None => {
+            let no_modules = |_: &str, _: u64| Ok(None);
+            make_initramfs(&kernel.release, &no_modules, &guest, &options.clone().with_all_builtin())?
+        }
+    };
     let digest = Digest::of(&initramfs.bytes);
     let directory = dirs.cache.join(DIRECTORY);
     let path = directory.join(format!("{}.cpio", digest.hex()));

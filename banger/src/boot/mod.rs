@@ -16,7 +16,8 @@
 //!         println!("{}: {}", finding.subject, finding.message);
 //!     }
 //! }
-//! let plan = plan_boot(&kernel.kernel, &BootRequest::new(Vmm::Firecracker, &image.path), &dirs)?;
+//! let request = BootRequest::new(Vmm::Firecracker, &image.path).with_verity(image.verity_disk());
+//! let plan = plan_boot(&kernel.kernel, &request, &dirs)?;
 //! println!("{:?}", plan.render());
 //! # Ok::<(), banger::Error>(())
 //! ```
@@ -40,7 +41,7 @@ pub use banger_kernel::initramfs::{
 };
 pub use banger_kernel::{
     Acceleration, BootFormat, BootPlan, BootPlanError, BootRequest, QemuOptions, RenderedPlan, TapDevice,
-    UnknownAcceleration, UnknownVmm, Vmm,
+    UnknownAcceleration, UnknownVmm, VerityDisk, Vmm,
 };
 pub use check::check_image;
 pub use document::{BootPlanDocument, KernelCheckDocument};

@@ -16,7 +16,8 @@ use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::rootfs::{NewSize, resize};
-use crate::store::{BuiltFrom, ImageRecord, ImageStore, StoreError, StoredImage};
+use crate::store::{BuiltFrom, ImageRecord, ImageStore, StoreError, StoredImage, VERITY_FILE};
+use crate::verity::{check_managed, write_tree};
 use crate::vm::{Machine, VmDisk, VmError, VmRequest, choose_kernel};
 
 /// How long the guest may take to power off.
@@ -42,6 +43,7 @@ pub fn build_image(
     cancellation: &Cancellation,
 ) -> Result<BuiltImage, Error> {
     events.during(cancellation, |events, cancellation| {
+        check_managed(request.verity)?;
         let base = ImageStore::new(&dirs.state).open(&request.base, cancellation)?;
         if base.record.boot_contract.is_none() {
             return Err(VmError::NoAgent { image: base.record.name.to_string() }.into());
@@ -110,6 +112,11 @@ impl ImageBuild<'_> {
             self.cache.put(&self.keys.finished, &disk.path(), self.cancellation)?;
             std::fs::rename(disk.path(), &target).map_err(VmError::io("move", &disk.path()))?;
         }
+        if self.request.verity.is_some() {
+            let tree = write_tree(&target, &staged.verity_path(), VERITY_FILE, self.cancellation)?;
+            record.verity = Some(tree);
+            record.build.verity = self.request.verity;
+        }
         staged.place_kernel_of(&self.base.record, &self.base.path, self.cancellation)?;
         if self.cancellation.is_cancelled() {
             return Err(Error::Cancelled);
@@ -127,7 +134,8 @@ impl ImageBuild<'_> {
             Err(error) => return Err(error.into()),
         };
         let is_same = found.built.as_ref().is_some_and(|built| built.key == self.keys.finished);
-        match is_same && found.name == self.request.name {
+        let has_tree = found.build.verity == self.request.verity && store.has_files(&found);
+        match is_same && has_tree && found.name == self.request.name {
             true => Ok(store.keep(found, self.cancellation)?),
             false => Ok(None),
         }
@@ -184,7 +192,7 @@ impl ImageBuild<'_> {
                 }
             }
         }
-        let disk = VmDisk::of_image(&self.base, self.dirs, self.cancellation)?;
+        let disk = VmDisk::copy_of(&self.base, self.dirs, self.cancellation)?;
         if let Some(bytes) = self.request.size_bytes {
             resize(&disk.path(), NewSize::Bytes(bytes), self.cancellation)?;
         }
@@ -229,7 +237,7 @@ impl ImageBuild<'_> {
     fn record(&self) -> ImageRecord {
         let original = &self.base.record;
         let texts = self.request.steps.iter().map(BuildStep::text).collect();
-        let mut record = original.clone();
+        let mut record = original.clone().without_verity();
         record.name = self.request.name.clone();
         record.created = crate::time::now();
         record.cloned_from = None;

@@ -2,6 +2,7 @@
 
 use super::step::BuildStep;
 use crate::store::{ImageName, StoredImage};
+use crate::verity::VerityPlace;
 use crate::vm::VmRequest;
 
 /// What to build, and from what.
@@ -20,6 +21,8 @@ pub struct ImageBuildRequest {
     pub vm: VmRequest,
     /// Size of the new file system; `None` for that of the base.
     pub size_bytes: Option<u64>,
+    /// Where the dm-verity hash tree goes; `None` makes none. Only `beside` is possible.
+    pub verity: Option<VerityPlace>,
     /// Whether steps that were done before are done again.
     pub no_cache: bool,
 }
@@ -34,6 +37,7 @@ impl ImageBuildRequest {
             kernel: None,
             vm: VmRequest::default(),
             size_bytes: None,
+            verity: None,
             no_cache: false,
         }
     }
@@ -45,6 +49,7 @@ banger_tree::setters! {
         with_kernel => kernel: Option<String>,
         with_vm => vm: VmRequest,
         with_size_bytes => size_bytes: Option<u64>,
+        with_verity => verity: Option<VerityPlace>,
         with_no_cache => no_cache: bool,
     }
 }

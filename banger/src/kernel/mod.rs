@@ -36,4 +36,4 @@ pub use source::KernelSourceName;
 
 pub(crate) use digests::{directory_digest, file_digest, file_record};
 pub(crate) use merge::{has_vsock_module, merge_modules};
-pub(crate) use placing::{place_directory, place_kernel};
+pub(crate) use placing::{place_directory, place_file, place_kernel};

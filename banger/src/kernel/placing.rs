@@ -62,7 +62,12 @@ pub(crate) fn place_directory(
     Ok(())
 }
 
-fn place_file(from: &Utf8Path, to: &Utf8Path, cancellation: &Cancellation) -> Result<(), StoreError> {
+/// Puts the file `from`, which never changes, at the new path `to`.
+pub(crate) fn place_file(
+    from: &Utf8Path,
+    to: &Utf8Path,
+    cancellation: &Cancellation,
+) -> Result<(), StoreError> {
     if cancellation.is_cancelled() {
         return Err(StoreError::Cancelled);
     }

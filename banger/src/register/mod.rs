@@ -179,7 +179,7 @@ impl Registration<'_> {
             self.merge(&path, kernel_record.name.as_str(), kernel, &report)?;
             place_kernel(kernel_record, directory, &staged.kernel_path(), self.cancellation)?;
             report = self.verify(&path)?;
-            record.warnings = kernel_warnings(&path, kernel, self.cancellation)?;
+            record.warnings = kernel_warnings(&path, kernel, false, self.cancellation)?;
             for message in &record.warnings {
                 self.events.emit(&Event::Warning { message: message.clone() }, self.cancellation);
             }

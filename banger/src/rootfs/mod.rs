@@ -68,6 +68,7 @@ pub use xattr::{remove_xattr, set_xattr, xattr};
 
 use crate::error::Error;
 use crate::time::source_date_epoch;
+use crate::verity::check_unprotected;
 
 /// Returns the time of an edit: `SOURCE_DATE_EPOCH`, or now.
 ///
@@ -101,10 +102,20 @@ pub fn open(file: &Utf8Path) -> Result<Ext4Editor, Error> {
     Ext4Editor::open(file).map_err(in_file(file))
 }
 
+/// Opens the ext4 file `file` alone, to change it.
+///
+/// # Errors
+/// As [`open`], or another program has the file in use, or a dm-verity hash tree protects it.
+pub fn open_to_edit(file: &Utf8Path) -> Result<Ext4Editor, Error> {
+    let editor = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
+    check_unprotected(file, editor.size_bytes())?;
+    Ok(editor)
+}
+
 /// Opens the ext4 file `file` alone, does `work` on it at `timestamp`, and makes the changes last.
 ///
 /// # Errors
-/// As [`open`], or another program has the file in use, or `work` fails; then nothing is changed, or
+/// As [`open_to_edit`], or `work` fails; then nothing is changed, or
 /// the error is [`EditError::Partly`].
 pub fn edit<T>(
     file: &Utf8Path,
@@ -112,7 +123,7 @@ pub fn edit<T>(
     cancellation: &Cancellation,
     work: impl FnOnce(&mut Edit<'_>) -> Result<T, EditError>,
 ) -> Result<T, Error> {
-    let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
+    let mut rootfs = open_to_edit(file)?;
     rootfs.set_cancellation(cancellation);
     let mut edit = Edit::new(&mut rootfs, timestamp, cancellation);
     let outcome = work(&mut edit);
@@ -151,7 +162,7 @@ pub struct Resized {
 /// # Errors
 /// As [`edit`], or it is larger than that or cannot become so large.
 pub fn resize(file: &Utf8Path, size: NewSize, cancellation: &Cancellation) -> Result<Resized, Error> {
-    let mut rootfs = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
+    let mut rootfs = open_to_edit(file)?;
     rootfs.set_cancellation(cancellation);
     let before_bytes = rootfs.size_bytes();
     let wanted = match size {

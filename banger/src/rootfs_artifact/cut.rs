@@ -14,8 +14,8 @@ use banger_tree::Cancellation;
 
 use super::boundaries::Boundaries;
 use super::format::ImageWindow;
-use super::threads::on_all_processors;
 use super::window_digest::WindowDigest;
+use crate::threads::on_all_processors;
 
 /// Level of zstd. Never changed: the same bytes have to give the same blob in all versions.
 const ZSTD_LEVEL: i32 = 3;

@@ -10,6 +10,7 @@ use banger_oci::manifest::{Descriptor, ImageManifest, OCI_MANIFEST};
 use serde::{Deserialize, Serialize};
 
 use super::error::RootfsArtifactError;
+use super::verity_format::{check_artifact, windows_of};
 use super::window_digest::{NoWindowDigest, WindowDigest};
 use crate::store::ImageRecord;
 
@@ -160,7 +161,7 @@ pub(super) fn read_artifact(
     }
     let mut windows: Vec<ImageWindow> = Vec::new();
     let mut free_from = 0;
-    for blob in &manifest.layers {
+    for blob in windows_of(manifest) {
         let window = ImageWindow::of(blob).map_err(malformed)?;
         let ImageWindow { offset, length, .. } = window;
         let end = offset.checked_add(length).filter(|end| *end <= size_bytes);
@@ -186,5 +187,6 @@ pub(super) fn read_artifact(
     if windows.len() as u64 > MOST_WINDOWS {
         return Err(malformed(format!("it has {} windows, more than {MOST_WINDOWS}", windows.len())));
     }
+    check_artifact(manifest, &config.record, config.size_bytes).map_err(malformed)?;
     Ok((config, windows))
 }

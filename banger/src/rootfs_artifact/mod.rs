@@ -12,7 +12,8 @@ mod push;
 mod request;
 mod restore;
 mod reuse;
-mod threads;
+mod verity_blob;
+mod verity_format;
 mod window_digest;
 
 pub use error::RootfsArtifactError;

@@ -13,6 +13,7 @@ use super::error::RootfsArtifactError;
 use super::format::{ArtifactConfig, ImageWindow, MOST_WINDOWS, ROOTFS_ARTIFACT_TYPE, read_artifact};
 use super::restore::{Restoration, WindowBlobs};
 use super::reuse::{CopiedWindows, LocalWindows, write_list};
+use super::verity_blob::restore_tree;
 use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
@@ -25,6 +26,7 @@ use crate::rootfs::in_file;
 use crate::store::{
     ArtifactOrigin, ImageName, ImageRecord, ImageStore, ReferrerRecord, StagedImage, StoredImage,
 };
+use crate::verity::VerityRecord;
 
 /// An artifact whose documents are known. No window is on its way.
 pub(crate) struct ArtifactPull<'a> {
@@ -54,8 +56,8 @@ impl<'a> ArtifactPull<'a> {
         let fetch = Fetch::open(dirs, events, cancellation)?;
         let puller = request.puller.clone().unwrap_or_else(|| Puller::new(PullerOptions::default()));
         let mut options = request.pull_options();
-        // Each blob is a window.
-        options.budget = options.budget.with_limit(Cost::Layers, MOST_WINDOWS);
+        // Each blob is a window, and one may be the hash tree.
+        options.budget = options.budget.with_limit(Cost::Layers, MOST_WINDOWS + 1);
         let found = puller.find_artifact(
             &request.reference,
             ROOTFS_ARTIFACT_TYPE,
@@ -86,7 +88,9 @@ impl<'a> ArtifactPull<'a> {
         let digest = self.found.digest().to_string();
         let (signatures, referrers) = (self.found.signatures(), self.found.referrers());
         let is_it = |record: &ImageRecord| {
-            record.name == *name
+            let has_tree = record.verity.is_some() || self.request.verity.is_none();
+            has_tree
+                && record.name == *name
                 && record.artifact.as_ref().is_some_and(|origin| origin.digest == digest)
                 && has_companions(record, signatures, referrers)
         };
@@ -110,7 +114,7 @@ impl<'a> ArtifactPull<'a> {
         staged.write_referrers(self.found.referrers())?;
         record.referrers = self.found.referrers().iter().map(ReferrerRecord::from).collect();
         let (events, cancellation) = (self.events, self.cancellation);
-        let windows = self.write(&path)?;
+        let windows = self.write(&path, Some(&staged.verity_path()))?;
         write_list(path.parent().unwrap_or(&path), &windows)?;
         if let Some(kernel) = &record.kernel {
             let kernels = KernelStore::new(&dirs.state);
@@ -137,30 +141,33 @@ impl<'a> ArtifactPull<'a> {
 
     /// Writes the image to the new file `path` of the caller. Returns its record.
     pub(crate) fn write_file(self, path: &Utf8Path) -> Result<ImageRecord, Error> {
-        let name = ImageName::sanitized(&self.request.reference.suggested_name());
-        let record = ImageRecord { kernel: None, ..self.record(name) };
-        self.write(path)?;
+        let record = self.file_record();
+        self.write(path, None)?;
         Ok(record)
     }
 
     /// Writes the image to the open file `file` of the caller, which `path` names. Returns its record.
     pub(crate) fn write_lent(self, file: &File, path: &Utf8Path) -> Result<ImageRecord, Error> {
-        let name = ImageName::sanitized(&self.request.reference.suggested_name());
-        let record = ImageRecord { kernel: None, ..self.record(name) };
+        let record = self.file_record();
         let target = BlockTarget::lent(file, path, self.config.size_bytes);
-        self.write_windows(&target.map_err(RootfsArtifactError::io("write to", path))?)?;
+        self.write_windows(&target.map_err(RootfsArtifactError::io("write to", path))?, None)?;
         Ok(record)
     }
 
-    fn write(self, path: &Utf8Path) -> Result<Vec<ImageWindow>, Error> {
+    /// Writes the ext4 file `path`, and the hash tree of the image, if it has one, to the file `tree`. Returns all windows.
+    fn write(self, path: &Utf8Path, tree: Option<&Utf8Path>) -> Result<Vec<ImageWindow>, Error> {
         let failed = RootfsArtifactError::io("create", path);
         let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(&failed)?;
         let target = BlockTarget::empty(&file, path, self.config.size_bytes).map_err(&failed)?;
-        self.write_windows(&target)
+        self.write_windows(&target, tree)
     }
 
-    /// Writes the windows: those that images of this machine have, then the others as they come in. Returns all windows.
-    fn write_windows(self, target: &BlockTarget<'_>) -> Result<Vec<ImageWindow>, Error> {
+    /// Writes the windows: those that images of this machine have, then the others as they come in.
+    fn write_windows(
+        self,
+        target: &BlockTarget<'_>,
+        tree: Option<&Utf8Path>,
+    ) -> Result<Vec<ImageWindow>, Error> {
         let Self { found, store, config, windows, events, cancellation, .. } = self;
         let places = windows.iter().map(|window| window.offset..window.offset + window.length);
         let cleared = target.clear_outside(places, config.size_bytes);
@@ -174,8 +181,12 @@ impl<'a> ArtifactPull<'a> {
             let copied = windows.len() - fetched.len();
             events.emit(&Event::WindowsCopied { windows: copied, size_bytes: bytes }, cancellation);
         }
-        let mut artifact = found.fetch(|number| !is_copied[number])?;
-        while let Err(error) = fetch(&artifact, &config, &fetched, target, cancellation) {
+        let tree = tree.zip(config.record.verity.as_ref());
+        // The tree is behind the windows.
+        let wants = |number: usize| is_copied.get(number).map_or(tree.is_some(), |is_copied| !is_copied);
+        let fetch = WindowFetch { config: &config, windows: &fetched, tree, target, cancellation };
+        let mut artifact = found.fetch(wants)?;
+        while let Err(error) = fetch.run(&artifact) {
             // A damaged cache is repaired once. What was written was right.
             let is_over = matches!(error, Error::Cancelled) || cancellation.is_cancelled();
             if is_over || !artifact.repair()? {
@@ -185,6 +196,12 @@ impl<'a> ArtifactPull<'a> {
         let opened = Utf8PathBuf::from(format!("/dev/fd/{}", target.file.as_raw_fd()));
         drop(banger_ext4::Ext4Editor::open(&opened).map_err(in_file(target.path))?);
         Ok(windows)
+    }
+
+    /// Returns the record of an image in a file of the caller.
+    fn file_record(&self) -> ImageRecord {
+        let name = ImageName::sanitized(&self.request.reference.suggested_name());
+        ImageRecord { kernel: None, verity: None, ..self.record(name) }
     }
 
     fn record(&self, name: ImageName) -> ImageRecord {
@@ -200,17 +217,27 @@ impl<'a> ArtifactPull<'a> {
     }
 }
 
-/// Writes the windows whose blobs `artifact` has.
-fn fetch(
-    artifact: &PulledArtifact,
-    config: &ArtifactConfig,
-    windows: &[ImageWindow],
-    target: &BlockTarget<'_>,
-    cancellation: &Cancellation,
-) -> Result<(), Error> {
-    let (digest, blobs) = (artifact.digest(), &artifact.blobs());
-    Restoration { digest, config, windows, blobs, cancellation }.write(target)?;
-    Ok(artifact.finish()?)
+/// What is made of the blobs that are fetched.
+struct WindowFetch<'a> {
+    config: &'a ArtifactConfig,
+    /// The windows of the blobs.
+    windows: &'a [ImageWindow],
+    /// The file of the hash tree, whose blob is the last one.
+    tree: Option<(&'a Utf8Path, &'a VerityRecord)>,
+    target: &'a BlockTarget<'a>,
+    cancellation: &'a Cancellation,
+}
+
+impl WindowFetch<'_> {
+    fn run(&self, artifact: &PulledArtifact) -> Result<(), Error> {
+        let Self { config, windows, tree, target, cancellation } = *self;
+        let (digest, blobs) = (artifact.digest(), &artifact.blobs());
+        Restoration { digest, config, windows, blobs, cancellation }.write(target)?;
+        if let (Some((path, verity)), Some(blob)) = (tree, blobs.last()) {
+            restore_tree(blob.open()?, path, verity, digest, cancellation)?;
+        }
+        Ok(artifact.finish()?)
+    }
 }
 
 /// Fails if the request asks for what only the making of a file system can give.

@@ -1,9 +1,12 @@
 //! Pushes a managed image as an artifact.
 
 use std::fs::File;
+use std::io;
 
+use banger_oci::manifest::Descriptor;
 use banger_oci::{
-    ArtifactToPush, Puller, PullerOptions, PushedArtifact, Reference, RegistryReference, check_push_target,
+    ArtifactBlobs, ArtifactToPush, Puller, PullerOptions, PushedArtifact, Reference, RegistryReference,
+    check_push_target,
 };
 use banger_tree::{Advice, Cancellation, Setting};
 use serde::Serialize;
@@ -14,12 +17,13 @@ use super::cut::CutImage;
 use super::error::RootfsArtifactError;
 use super::format::{ArtifactConfig, MAX_WINDOW_BYTES, MOST_WINDOWS, manifest_of};
 use super::request::ImagePushRequest;
+use super::verity_blob::TreeBlob;
 use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::EventHandler;
 use crate::fetch::progress_to;
-use crate::store::{ImageStore, StoredImage};
+use crate::store::{ImageStore, StoredImage, VERITY_FILE};
 
 /// An image that was pushed. Its JSON form is the output of `--json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,7 +39,7 @@ pub struct PushedImage {
     pub size_bytes: u64,
     /// Windows with bytes other than zeros.
     pub windows: u64,
-    /// Bytes of the blobs of all windows.
+    /// Bytes of the blobs of all windows, and of the hash tree.
     pub blob_bytes: u64,
     /// Blobs that were sent, the configuration among them.
     pub sent_blobs: u64,
@@ -101,9 +105,17 @@ fn run(
     let spool = spool_in(&dirs.state)?;
     let cut = CutImage::new(&file, &boundaries, spool, cancellation).map_err(stopped)?;
     let record = record.pushed();
+    let tree = record.verity.as_ref().map(|verity| {
+        TreeBlob::new(&path.with_file_name(VERITY_FILE), verity, spool_in(&dirs.state)?, cancellation)
+    });
+    let blobs = ImageBlobs { windows: cut, tree: tree.transpose()? };
+    let cut = &blobs.windows;
     let config = ArtifactConfig::new(record.clone(), size_bytes, cut.max_window_bytes);
-    let (manifest, config) = manifest_of(&config, &cut.windows);
-    let mut artifact = ArtifactToPush::new(&manifest, &config, &cut);
+    let (mut manifest, config) = manifest_of(&config, &cut.windows);
+    if let Some(tree) = &blobs.tree {
+        tree.add_to(&mut manifest);
+    }
+    let mut artifact = ArtifactToPush::new(&manifest, &config, &blobs);
     if let Some(source) = mount_from {
         artifact = artifact.with_mount_from(source);
     }
@@ -119,7 +131,7 @@ fn run(
         digest: digest.to_string(),
         size_bytes,
         windows: cut.windows.len() as u64,
-        blob_bytes: cut.windows.iter().map(|window| window.blob_bytes).sum(),
+        blob_bytes: manifest.layers.iter().map(|blob| blob.size).sum(),
         sent_blobs,
         sent_bytes,
         present_blobs,
@@ -127,6 +139,22 @@ fn run(
         signature,
         attestation,
     })
+}
+
+/// The blobs of an image: those of its windows, and that of its hash tree.
+#[derive(Debug)]
+struct ImageBlobs {
+    windows: CutImage,
+    tree: Option<TreeBlob>,
+}
+
+impl ArtifactBlobs for ImageBlobs {
+    fn read(&self, blob: &Descriptor) -> io::Result<Vec<u8>> {
+        match &self.tree {
+            Some(tree) if tree.digest == blob.digest => tree.read(),
+            _ => self.windows.read(blob),
+        }
+    }
 }
 
 /// Returns the repository that a reference names.

@@ -9,9 +9,9 @@ use banger_tree::Cancellation;
 use super::blocks::BlockTarget;
 use super::error::RootfsArtifactError;
 use super::format::{ArtifactConfig, ImageWindow};
-use super::threads::on_all_processors;
 use super::window_digest::WindowDigest;
 use crate::error::Error;
+use crate::threads::on_all_processors;
 
 /// Bytes that a blob may have more than its window: zstd adds a little to bytes that cannot be compressed.
 const MOST_OVERHEAD_BYTES: u64 = 128 << 10;

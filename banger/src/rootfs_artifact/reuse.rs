@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::blocks::BlockTarget;
 use super::error::RootfsArtifactError;
 use super::format::ImageWindow;
-use super::threads::on_all_processors;
 use super::window_digest::WindowDigest;
 use crate::error::Error;
 use crate::host_file::open_plain_path;
 use crate::store::{ImageLease, ImageRecord, ImageStore, StoreError, StoredImage, WINDOWS_FILE, write_json};
+use crate::threads::on_all_processors;
 
 /// The images that are looked into, the newest first.
 const MOST_IMAGES: usize = 32;

@@ -19,8 +19,9 @@ use crate::time::now;
 
 impl ImageStore {
     /// Copies the file system of the image with this name, id or unique beginning of an id to the file
-    /// `output`, without the files of its kernel; returns the image's record. The copy keeps the holes and uses reflink where the host can.
-    /// The file is complete when this returns, and absent if it fails.
+    /// `output`, without the files of its kernel and without its hash tree. Returns the image's record, which has no
+    /// hash tree, either. The copy keeps the holes and uses reflink where the host can. The file is complete when this
+    /// returns, and absent if it fails.
     ///
     /// # Errors
     /// The image does not exist or is being edited, the file exists and must not be replaced, or it cannot be
@@ -41,11 +42,11 @@ impl ImageStore {
             OutputError::io("write", output)(source).into()
         })?;
         target.publish()?;
-        Ok(record)
+        Ok(record.without_verity())
     }
 
-    /// Copies an image with its kernel under a new name, as [`export`](Self::export) copies its file; returns the
-    /// new image, kept in its place until it is dropped.
+    /// Copies an image with its kernel and its hash tree under a new name, as [`export`](Self::export) copies its file;
+    /// returns the new image, kept in its place until it is dropped.
     ///
     /// # Errors
     /// The image does not exist or is being edited, the name is taken, the state directory cannot be written,
@@ -64,6 +65,7 @@ impl ImageStore {
         let staged = self.stage(cancellation)?;
         let path = staged.rootfs_path();
         copy(&file, &path, cancellation, |source| StoreError::io("write", &path, source))?;
+        staged.place_verity_of(&original, &original_path, cancellation)?;
         staged.place_kernel_of(&original, &original_path, cancellation)?;
         staged.place_referrers_of(&original, &original_path, cancellation)?;
         let cloned_from = Some(ClonedFrom::of(&original));

@@ -2,6 +2,8 @@
 
 /// File name of the file system in an image's directory.
 pub const ROOTFS_FILE: &str = "rootfs.ext4";
+/// File name of the dm-verity hash tree in an image's directory.
+pub const VERITY_FILE: &str = "rootfs.verity";
 /// File name of the record in an image's directory.
 pub const RECORD_FILE: &str = "image.json";
 

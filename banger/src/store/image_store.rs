@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::directory::{directory_names, make_directories};
 use super::error::StoreError;
-use super::files::{KERNEL_DIRECTORY, RECORD_FILE, ROOTFS_FILE};
+use super::files::{KERNEL_DIRECTORY, RECORD_FILE, ROOTFS_FILE, VERITY_FILE};
 use super::lease::{ImageLease, StoredImage, is_replaced};
 use super::lookup::{DamagedImage, look_up, read_record};
 use super::record::ImageRecord;
@@ -90,11 +90,13 @@ impl ImageStore {
         Ok(lease.map(|lease| StoredImage { path: self.rootfs_path(&record.id), record, lease }))
     }
 
-    /// Returns whether an image's file system exists and is a file, and whether its kernel exists.
+    /// Returns whether an image's file system and its hash tree exist and are files, and whether its kernel exists.
     pub(crate) fn has_files(&self, record: &ImageRecord) -> bool {
         let path = self.directory(&record.id);
-        let file = open_directory(&path).and_then(|directory| open_plain(&directory, ROOTFS_FILE));
-        file.is_ok() && (record.kernel.is_none() || path.join(KERNEL_DIRECTORY).is_dir())
+        let is_file = |name| open_directory(&path).and_then(|directory| open_plain(&directory, name)).is_ok();
+        is_file(ROOTFS_FILE)
+            && (record.verity.is_none() || is_file(VERITY_FILE))
+            && (record.kernel.is_none() || path.join(KERNEL_DIRECTORY).is_dir())
     }
 
     /// Returns the directory of the images.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <state>/images/<id>/rootfs.ext4    the file system
+//! <state>/images/<id>/rootfs.verity  its dm-verity hash tree, if it was asked for
 //! <state>/images/<id>/image.json     its record
 //! <state>/images/<id>/kernel/        the files of its kernel, if it came with one
 //! <state>/images/<id>/referrers/     an OCI layout of the artifacts that refer to it, if they were asked for
@@ -39,7 +40,7 @@ mod stored_kind;
 mod verify;
 
 pub use error::StoreError;
-pub use files::{KERNEL_DIRECTORY, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE};
+pub use files::{KERNEL_DIRECTORY, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE, VERITY_FILE};
 pub use image_store::{ImageStore, Listing};
 pub use lease::{ImageLease, StoredImage};
 pub use lookup::DamagedImage;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use banger_boot::{BootContract, Fixup};
 use banger_ext4::{LAYOUT_VERSION, VerifyReport};
-use banger_kernel::Kernel;
+use banger_kernel::{Kernel, VerityDisk};
 use banger_oci::{ImageConfig, VerifiedSignature};
 use banger_tree::GuestPath;
 use camino::Utf8Path;
@@ -19,6 +19,7 @@ use super::stored_kind::StoredKind;
 use crate::id::ImageId;
 use crate::kernel::KernelRecord;
 use crate::time::now;
+use crate::verity::{VerityPlace, VerityRecord};
 
 /// Version of the record's format; readers refuse newer ones.
 const RECORD_VERSION: u32 = 1;
@@ -95,6 +96,12 @@ pub struct ImageRecord {
     /// UUID of the file system, if it is not made from the digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<Uuid>,
+    /// The dm-verity hash tree, if the image has one. Its file is [`VERITY_FILE`] beside the ext4 file of a managed
+    /// image.
+    ///
+    /// [`VERITY_FILE`]: crate::VERITY_FILE
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verity: Option<VerityRecord>,
     /// The original image, if this is a clone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned_from: Option<ClonedFrom>,
@@ -138,6 +145,9 @@ pub struct BuildOptions {
     /// Digest of the kernel; `None` for an image without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<String>,
+    /// Where the dm-verity hash tree went; `None` for an image without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verity: Option<VerityPlace>,
 }
 
 impl BuildOptions {
@@ -151,6 +161,7 @@ impl BuildOptions {
             timestamp_seconds: 0,
             guest: None,
             kernel: None,
+            verity: None,
         }
     }
 }
@@ -162,6 +173,7 @@ banger_tree::setters! {
         with_timestamp_seconds => timestamp_seconds: i64,
         with_guest => guest: Option<GuestBuildOptions>,
         with_kernel => kernel: Option<String>,
+        with_verity => verity: Option<VerityPlace>,
     }
 }
 
@@ -325,6 +337,7 @@ impl ImageRecord {
             kernel: None,
             artifact: None,
             uuid: None,
+            verity: None,
             cloned_from: None,
             ran: false,
             built: None,
@@ -356,6 +369,23 @@ impl ImageRecord {
         self.kernel.as_ref().map(|kernel| kernel.kernel_in(&rootfs.with_file_name(KERNEL_DIRECTORY)))
     }
 
+    /// Returns the hash tree by which a guest verifies the image, with its file beside the image's file `rootfs`;
+    /// `None` if there is none.
+    pub fn verity_beside(&self, rootfs: &Utf8Path) -> Option<VerityDisk> {
+        let VerityRecord { root_hash, data_blocks, hash_offset_bytes, file, .. } = self.verity.as_ref()?;
+        Some(match rootfs.file_name() == Some(file) {
+            true => VerityDisk::appended(root_hash, *data_blocks, *hash_offset_bytes),
+            false => VerityDisk::beside(root_hash, *data_blocks, rootfs.with_file_name(file)),
+        })
+    }
+
+    /// Returns the record of an image whose file system changes: without the hash tree of the original.
+    pub(crate) fn without_verity(mut self) -> Self {
+        self.verity = None;
+        self.build.verity = None;
+        self
+    }
+
     /// Sets the sizes to those of a file system that was looked through.
     pub(crate) fn set_sizes(&mut self, report: &VerifyReport) {
         self.size_bytes = report.size_bytes;
@@ -371,6 +401,7 @@ impl ImageRecord {
     pub fn from_json(json: &[u8]) -> Result<Self, String> {
         let record: Self = parse_record(json, RECORD_VERSION)?;
         record.kernel.as_ref().map_or(Ok(()), KernelRecord::check_names)?;
+        record.verity.as_ref().map_or(Ok(()), VerityRecord::check)?;
         Ok(record)
     }
 }

@@ -9,13 +9,15 @@ use banger_tree::{Cancellation, write_new_file};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::StoreError;
-use super::files::{KERNEL_DIRECTORY, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE, STAGING_SUFFIX};
+use super::files::{
+    KERNEL_DIRECTORY, RECORD_FILE, REFERRERS_DIRECTORY, ROOTFS_FILE, STAGING_SUFFIX, VERITY_FILE,
+};
 use super::lease::ImageLease;
 use super::record::ImageRecord;
 use super::referrers::write_referrers;
 use crate::host_file::open_plain_path;
 use crate::id::ImageId;
-use crate::kernel::{place_directory, place_kernel};
+use crate::kernel::{place_directory, place_file, place_kernel};
 use crate::staging::{StagingDir, sync_tree};
 
 /// Mode of an image and its record: images hold secrets, for example hashes of passwords.
@@ -53,6 +55,11 @@ impl StagedImage {
         self.dir.path().join(ROOTFS_FILE)
     }
 
+    /// Returns the path for the hash tree of dm-verity.
+    pub(crate) fn verity_path(&self) -> Utf8PathBuf {
+        self.dir.path().join(VERITY_FILE)
+    }
+
     /// Puts the files of the kernel that came with an image into place, if one did. `rootfs` is the file of the image.
     pub(crate) fn place_kernel_of(
         &self,
@@ -62,6 +69,19 @@ impl StagedImage {
     ) -> Result<(), StoreError> {
         let Some(kernel) = &image.kernel else { return Ok(()) };
         place_kernel(kernel, &rootfs.with_file_name(KERNEL_DIRECTORY), &self.kernel_path(), cancellation)
+    }
+
+    /// Puts the hash tree of an image into place, if it has one. `rootfs` is the file of the image.
+    pub(crate) fn place_verity_of(
+        &self,
+        image: &ImageRecord,
+        rootfs: &Utf8Path,
+        cancellation: &Cancellation,
+    ) -> Result<(), StoreError> {
+        match image.verity {
+            Some(_) => place_file(&rootfs.with_file_name(VERITY_FILE), &self.verity_path(), cancellation),
+            None => Ok(()),
+        }
     }
 
     /// Puts the artifacts that refer to an image into place, if there are any. `rootfs` is the file of the image.
@@ -101,13 +121,15 @@ impl StagedImage {
     /// Flushes everything to the disk and publishes it with one rename. The image is leased before others can
     /// see it.
     pub(super) fn publish(self, record: &ImageRecord) -> Result<ImageLease, StoreError> {
-        let rootfs = self.rootfs_path();
-        let flush = || {
-            let file = open_plain_path(&rootfs)?;
-            file.set_permissions(Permissions::from_mode(PRIVATE))?;
-            file.sync_all()
-        };
-        flush().map_err(|source| StoreError::io("flush", &rootfs, source))?;
+        let verity = record.verity.as_ref().map(|_| self.verity_path());
+        for path in [self.rootfs_path()].into_iter().chain(verity) {
+            let flush = || {
+                let file = open_plain_path(&path)?;
+                file.set_permissions(Permissions::from_mode(PRIVATE))?;
+                file.sync_all()
+            };
+            flush().map_err(|source| StoreError::io("flush", &path, source))?;
+        }
         for directory in [self.kernel_path(), self.referrers_path()] {
             if directory.exists() {
                 sync_tree(&directory).map_err(|source| StoreError::io("flush", &directory, source))?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::files::{KERNEL_DIRECTORY, ROOTFS_FILE};
+use super::files::{KERNEL_DIRECTORY, ROOTFS_FILE, VERITY_FILE};
 use super::image_store::ImageStore;
 use super::lease::StoredImage;
 use super::name::ImageName;
@@ -20,6 +20,7 @@ use crate::host_file::{open_directory, open_plain};
 use crate::id::ImageId;
 use crate::identity::uuid_of;
 use crate::kernel::{directory_digest, file_record};
+use crate::verity::{VerityError, tree_problems};
 
 /// Result of [`ImageStore::verify`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +56,8 @@ impl Verification {
 
 impl ImageStore {
     /// Compares the file of the image with this name, id or unique beginning of an id with its record. Then
-    /// walks its whole file system and checks every checksum. The bytes of files have no checksum.
+    /// walks its whole file system and checks every checksum. The bytes of files have no checksum, unless the image has
+    /// a dm-verity hash tree.
     ///
     /// # Errors
     /// The image does not exist, its record is damaged, or its file cannot be read. Or the caller asks to
@@ -110,6 +112,7 @@ impl ImageStore {
             let size = report.size_bytes;
             found.problems.push(format!("the file has {length} bytes, and the file system in it {size}"));
         }
+        found.problems.extend(verity_problems(&record, &path, cancellation)?);
         found.problems.extend(kernel_problems(&record, &path, cancellation)?);
         found.problems.extend(referrer_problems(&record, &path, cancellation)?);
         if let Some(problem) = wrong_uuid(&record, report.uuid) {
@@ -121,6 +124,22 @@ impl ImageStore {
             found.problems.push(format!("{more} more problems"));
         }
         Ok(found)
+    }
+}
+
+/// Returns the faults of an image's hash tree, and of all bytes under it. `rootfs` is the path of its ext4 file.
+fn verity_problems(
+    record: &ImageRecord,
+    rootfs: &Utf8Path,
+    cancellation: &Cancellation,
+) -> Result<Vec<String>, StoreError> {
+    let Some(verity) = &record.verity else { return Ok(Vec::new()) };
+    let (tree, scratch) = (rootfs.with_file_name(VERITY_FILE), rootfs.parent().unwrap_or(rootfs));
+    match tree_problems(rootfs, &tree, verity, scratch, cancellation) {
+        Ok(problems) => Ok(problems),
+        Err(VerityError::Cancelled) => Err(StoreError::Cancelled),
+        Err(VerityError::Io { action, path, source }) => Err(StoreError::io(action, &path, source)),
+        Err(other) => Ok(vec![other.to_string()]),
     }
 }
 

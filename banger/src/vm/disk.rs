@@ -4,17 +4,19 @@ use std::fs;
 use std::io;
 
 use banger_ext4::Ext4Editor;
-use banger_tree::{Cancellation, Rootfs as _};
+use banger_kernel::VerityDisk;
+use banger_tree::{Advice, Cancellation, Rootfs as _, Setting};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::VmError;
 use super::processes::kill_all_with;
+use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::id::ImageId;
 use crate::rootfs::{Destination, Put, PutSource, edit, in_file, timestamp};
 use crate::staging::{StagingDir, sweep_after};
-use crate::store::{ClonedFrom, ImageName, ImageRecord, ImageStore, StoredImage};
+use crate::store::{ClonedFrom, ImageLease, ImageName, ImageRecord, ImageStore, StoredImage};
 use crate::time::now;
 
 /// The directory of all machines, in the state directory.
@@ -28,15 +30,42 @@ const DISK: &str = "disk.ext4";
 #[derive(Debug)]
 pub struct VmDisk {
     dir: StagingDir,
+    /// The image that is the disk itself, because a hash tree protects it.
+    verified: Option<VerifiedImage>,
+}
+
+/// A managed image with a hash tree. The machine reads its files in their place.
+#[derive(Debug)]
+struct VerifiedImage {
+    name: ImageName,
+    path: Utf8PathBuf,
+    verity: VerityDisk,
+    _lease: ImageLease,
 }
 
 impl VmDisk {
+    /// Returns the disk for a machine with `image`: a copy of its ext4 file, as [`copy_of`](Self::copy_of) makes it. An
+    /// image with a dm-verity hash tree is the disk itself: the machine only reads it, and its changes are in memory.
+    ///
+    /// # Errors
+    /// The image is being edited, the state directory cannot be written, or the caller asks to stop.
+    pub fn of_image(image: &StoredImage, dirs: &Dirs, cancellation: &Cancellation) -> Result<Self, Error> {
+        let Some(mut verity) = image.record.verity_beside(&image.path) else {
+            return Self::copy_of(image, dirs, cancellation);
+        };
+        verity.tree = verity.tree.as_deref().map(absolute);
+        let StoredImage { record, path, lease } = image;
+        let (name, path) = (record.name.clone(), absolute(path));
+        let verified = Some(VerifiedImage { name, path, verity, _lease: lease.clone() });
+        Ok(Self { verified, ..Self::empty(dirs)? })
+    }
+
     /// Copies the ext4 file of `image`, which stays as it is. The copy is sparse, and shares blocks where the host's
     /// file system supports reflinks. Removes what killed machines left, first.
     ///
     /// # Errors
     /// The image is being edited, the state directory cannot be written, or the caller asks to stop.
-    pub fn of_image(image: &StoredImage, dirs: &Dirs, cancellation: &Cancellation) -> Result<Self, Error> {
+    pub fn copy_of(image: &StoredImage, dirs: &Dirs, cancellation: &Cancellation) -> Result<Self, Error> {
         let disk = Self::empty(dirs)?;
         let store = ImageStore::new(&dirs.state);
         store.export(image.record.id.as_str(), &disk.path(), false, cancellation)?;
@@ -52,7 +81,7 @@ impl VmDisk {
         loop {
             let path = machines.join(format!("{}{SUFFIX}", ImageId::random()));
             match StagingDir::create(path.clone()) {
-                Ok(dir) => return Ok(Self { dir }),
+                Ok(dir) => return Ok(Self { dir, verified: None }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(VmError::io("create", &path)(source).into()),
             }
@@ -61,20 +90,40 @@ impl VmDisk {
 
     /// Returns the ext4 file.
     pub fn path(&self) -> Utf8PathBuf {
-        self.dir.path().join(DISK)
+        match &self.verified {
+            Some(image) => image.path.clone(),
+            None => self.dir.path().join(DISK),
+        }
+    }
+
+    /// Returns the hash tree by which the guest verifies the disk; `None` for a copy that the guest changes.
+    pub fn verity(&self) -> Option<&VerityDisk> {
+        self.verified.as_ref().map(|image| &image.verity)
+    }
+
+    /// Fails if the disk cannot be changed before the boot, or kept after it. `setting` with its value asks for that.
+    ///
+    /// # Errors
+    /// The disk is an image with a dm-verity hash tree.
+    pub fn check_changeable(&self, setting: Setting, value: &str) -> Result<(), ArgumentError> {
+        let Some(VerifiedImage { name, .. }) = &self.verified else { return Ok(()) };
+        let reason = format!("the image {name} has a dm-verity hash tree, so its disk stays as it is");
+        let advice = Advice::new("use an image without a hash tree");
+        Err(ArgumentError::new(setting, value, reason).with_advice(advice))
     }
 
     /// Copies a file or directory of the host to `destination`, a path or a directory of the disk, as
     /// [`Edit::put`](crate::rootfs::Edit::put) does. Missing directories are made.
     ///
     /// # Errors
-    /// The source cannot be read, or it does not fit.
+    /// The source cannot be read, it does not fit, or a hash tree protects the disk.
     pub fn copy_in(
         &self,
         source: &Utf8Path,
         destination: &str,
         cancellation: &Cancellation,
     ) -> Result<(), Error> {
+        self.check_changeable(Setting("copy"), source.as_str())?;
         edit(&self.path(), timestamp()?, cancellation, |edit| {
             let to = Destination::parse(destination.as_bytes())?;
             let source = PutSource::Path(source.as_std_path().to_owned());
@@ -86,8 +135,8 @@ impl VmDisk {
     /// the kernel of `original`.
     ///
     /// # Errors
-    /// The name is taken, the file system is damaged, the state directory cannot be written, or the caller asks to
-    /// stop. Then nothing is published.
+    /// The name is taken, the file system is damaged, a hash tree protects the disk, the state directory cannot be
+    /// written, or the caller asks to stop. Then nothing is published.
     pub fn publish(
         self,
         name: ImageName,
@@ -95,6 +144,7 @@ impl VmDisk {
         dirs: &Dirs,
         cancellation: &Cancellation,
     ) -> Result<StoredImage, Error> {
+        self.check_changeable(Setting("keep"), name.as_str())?;
         let path = self.path();
         let mut editor = Ext4Editor::open_to_edit(&path).map_err(in_file(&path))?;
         // This replays the journal of a guest that did not unmount the file system.

@@ -80,7 +80,7 @@ fn probe(
     let place = VmDisk::empty(dirs)?;
     fs::write(place.path(), vec![0; 4096]).map_err(VmError::io("write", &place.path()))?;
     let request = BootRequest::new(Vmm::Qemu, place.path())
-        .with_initrd(initramfs(kernel, dirs)?)
+        .with_initrd(initramfs(kernel, false, dirs)?)
         .with_root(Some(String::new()))
         .with_read_only(true)
         .with_qemu(QemuOptions::default().with_acceleration(Acceleration::Kvm));

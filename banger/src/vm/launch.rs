@@ -18,12 +18,14 @@ use crate::error::Error;
 const DRIVERS: [&str; 4] = ["virtio_console", "virtio_net", "virtio_rng", "af_packet"];
 
 /// Returns the initramfs for the machine's devices, `None` if the kernel needs none or has one of its user.
-pub(super) fn initramfs(kernel: &Kernel, dirs: &Dirs) -> Result<Option<Utf8PathBuf>, Error> {
-    if let Some(initrd) = &kernel.files.initrd {
+/// With `verity` it verifies the root: the kernel's own does not.
+pub(super) fn initramfs(kernel: &Kernel, verity: bool, dirs: &Dirs) -> Result<Option<Utf8PathBuf>, Error> {
+    if let Some(initrd) = kernel.files.initrd.as_ref().filter(|_| !verity) {
         return Ok(Some(absolute(initrd)));
     }
     let options = InitramfsOptions::default()
         .with_disks(vec![RootDisk::VirtioPci])
+        .with_verity(verity)
         .with_optional_modules(DRIVERS.map(str::to_owned).to_vec());
     Ok(small_initramfs(kernel, dirs, &options)?.map(|path| absolute(&path)))
 }

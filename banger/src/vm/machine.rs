@@ -72,7 +72,7 @@ impl Machine {
             None if kvm_works(kernel, &program, dirs, cancellation) => Acceleration::Kvm,
             None => Acceleration::Tcg,
         };
-        let initramfs = initramfs(kernel, dirs)?;
+        let initramfs = initramfs(kernel, disk.verity().is_some(), dirs)?;
         let plan = plan(&disk, kernel, request, acceleration, initramfs)?;
         let (directory, client) = agent_client(disk.directory())?;
         let client = client.with_cancellation(cancellation.clone());
@@ -311,6 +311,7 @@ fn plan(
         .with_cpus(request.cpus)
         .with_memory_mib(request.memory_mib)
         .with_initrd(initramfs)
+        .with_verity(disk.verity().cloned())
         .with_network(Some(network))
         .with_append(words)
         .with_qemu(qemu);

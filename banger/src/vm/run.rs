@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use banger_guest::protocol::Exec;
-use banger_tree::Cancellation;
+use banger_tree::{Cancellation, Setting};
 
 use super::disk::VmDisk;
 use super::error::VmError;
@@ -102,6 +102,7 @@ fn run_within(
     let kernel = choose_kernel(run.kernel.as_deref(), &boot_image, dirs, events, cancellation)?;
     let disk = VmDisk::of_image(&image, dirs, cancellation)?;
     if let Some(bytes) = run.size_bytes {
+        disk.check_changeable(Setting("size"), &bytes.to_string())?;
         resize(&disk.path(), NewSize::Bytes(bytes), cancellation)?;
     }
     let request = run.vm.clone().with_entrypoint(false);

@@ -22,3 +22,4 @@ mod rootfs_artifact_reuse;
 mod rootfs_artifact_weather;
 mod rootfs_cost;
 mod sigpipe;
+mod verity;

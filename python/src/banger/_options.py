@@ -199,6 +199,9 @@ class PullOptions(FileSystemOptions, DownloadOptions, total=False):
 
     name: str
     """Name of the managed image. Default: made from the reference."""
+    verity: str
+    """Where the dm-verity hash tree goes: "beside", a file beside the ext4 file, or "append", behind the file
+    system of a single file. Default: no hash tree."""
     referrers: bool
     """Fetch the SBOMs, attestations and signatures that refer to the image. Default: false."""
     rootfs_only: bool
@@ -494,6 +497,8 @@ class VmRunOptions(MachineOptions, total=False):
 class ImageBuildOptions(MachineOptions, total=False):
     """Options of `Store.build_image`."""
 
+    verity: str
+    """Where the dm-verity hash tree goes: "beside". Default: no hash tree."""
     build_no_cache: bool
     """Whether steps that were done before are done again. Default: false."""
 

@@ -7,7 +7,9 @@ mod program;
 use std::time::Duration;
 
 use banger::vm::{Machine, TimeLimit, VmDisk, VmError, choose_kernel};
-use banger::{Dirs, Error, EventHandler, ImageName, ImageStore, PullRequest, StoreError, StoredImage};
+use banger::{
+    Dirs, Error, EventHandler, ImageName, ImageStore, PullRequest, Setting, StoreError, StoredImage,
+};
 
 pub(super) use self::machine::{log_of_boot, request};
 
@@ -71,6 +73,9 @@ fn run_until(
     let wanted = arguments.machine.kernel.as_deref();
     let kernel = choose_kernel(wanted, &image.clone().into(), dirs, &events, cancellation)?;
     let disk = VmDisk::of_image(&image, dirs, cancellation)?;
+    if let Some(name) = &kept_name {
+        disk.check_changeable(Setting("keep"), name.as_str())?;
+    }
     let ssh = program::prepare(&disk, arguments, cancellation)?;
     let mut request = request(&arguments.machine)
         .with_hostname(arguments.name.clone())

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use banger::guest::{Exec, ExitStatus};
 use banger::rootfs::{Destination, GuestPath, ModeChange, NewSize, Put, PutSource, View};
 use banger::vm::{Machine, VmDisk, with_image_config};
-use banger::{Cancellation, PortForward, StoredImage};
+use banger::{Cancellation, PortForward, Setting, StoredImage};
 use camino::Utf8PathBuf;
 
 use crate::args::vm::{HostCopy, VmRunArguments};
@@ -29,13 +29,16 @@ pub(super) fn prepare(
     cancellation: &Cancellation,
 ) -> Result<Option<PortForward>, CommandError> {
     let path = disk.path();
-    if let Some(Size(bytes)) = arguments.machine.size {
+    if let Some(size) = arguments.machine.size {
+        disk.check_changeable(Setting("size"), &size.to_string())?;
+        let Size(bytes) = size;
         banger::rootfs::resize(&path, NewSize::Bytes(bytes), cancellation)?;
     }
     for HostCopy { source, destination } in &arguments.copy {
         disk.copy_in(source, destination, cancellation)?;
     }
     let Some(key) = &arguments.ssh else { return Ok(None) };
+    disk.check_changeable(Setting("ssh"), "")?;
     let mut keys = own_keys(key.as_ref())?;
     let timestamp = banger::rootfs::timestamp()?;
     let rootfs = banger::rootfs::open(&path)?;

@@ -172,6 +172,11 @@ impl Ext4Editor {
         self.disk.volume.needs_recovery
     }
 
+    /// Returns the UUID of the file system.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.disk.volume.uuid
+    }
+
     /// Returns the features of the file system, by the names of mke2fs: `has_journal`, `metadata_csum`.
     pub fn features(&self) -> &[String] {
         &self.disk.volume.features

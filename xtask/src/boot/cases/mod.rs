@@ -16,6 +16,7 @@ mod install_init;
 mod robustness;
 mod small;
 mod systemd;
+mod verity;
 mod vm_run;
 
 use super::bench::Bench;
@@ -109,6 +110,11 @@ pub(crate) const CASES: &[Case] = &[
         "checks",
         "what a check of a kernel calls an error does not boot, and what it calls ok does",
         checks::run,
+    ),
+    case(
+        "verity",
+        "an image with a hash tree boots and keeps no change; with one bit changed it does not, and says why",
+        verity::run,
     ),
     case("openrc", "OpenRC starts the services", inits::openrc),
     case("runit", "runit starts the services", inits::runit),

@@ -4,9 +4,9 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{available_parallelism, scope};
 
-/// Runs `work` on a thread for each processor. It takes its share itself, piece by piece, and ends early when its argument
-/// is true: another thread failed. Returns the first error.
-pub(super) fn on_all_processors<E: Send>(
+/// Runs `work` on a thread for each processor. It takes its share itself, piece by piece, and ends early when its
+/// argument is true: another thread failed. Returns the first error.
+pub(crate) fn on_all_processors<E: Send>(
     work: impl Fn(&AtomicBool) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
     let threads = available_parallelism().map_or(2, usize::from);
