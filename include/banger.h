@@ -824,6 +824,10 @@ typedef enum banger_option {
      */
     BANGER_OPT_MOUNT_FROM = 350,
     /**
+     * Boolean: take a finished root file system only, as banger_image_push pushes it, and convert no image. Default: false.
+     */
+    BANGER_OPT_ROOTFS_ONLY = 351,
+    /**
      * Text: PEM file with the private key that signs a pushed image: PKCS #8, or as cosign encrypts it.
      */
     BANGER_OPT_SIGN_KEY = 380,
@@ -836,6 +840,7 @@ typedef enum banger_option {
      * to the pushed image, too, and has the time of SOURCE_DATE_EPOCH or none.
      */
     BANGER_OPT_ATTEST = 382,
+    /**
      * Boolean: whether a committed image has the whole disk as its only layer. Default: false.
      */
     BANGER_OPT_COMMIT_SQUASH = 370,
@@ -851,6 +856,7 @@ typedef enum banger_option {
      * Text: author of a committed image.
      */
     BANGER_OPT_COMMIT_AUTHOR = 373,
+    /**
      * Text: where the dm-verity hash tree of the image goes: "beside", a file beside the ext4 file, or "append",
      * behind the file system of a single file. Default: no hash tree.
      */
