@@ -217,7 +217,8 @@ class Store(Handle):
 
         `disk` is a managed image or the path of an ext4 file; a text with a slash is always a path. The image
         has the layers of the managed image `base`, from which the machine of the disk started, and one with
-        what the disk changed. `reference` is a name in a registry, "oci:DIR[:NAME]" or "oci-archive:FILE[:NAME]".
+        what the disk changed. `reference` is a name in a registry, "oci:DIR[:NAME]" or
+        "oci-archive:FILE[:NAME]".
         """
         with self._use() as store, options_of(options) as made, flag(cancel) as (stop, pointer):
             arguments = (store, text(disk), text(base), text(reference), made, pointer, None, None)
