@@ -10,7 +10,7 @@ use crate::error::{Fault, banger_error};
 use crate::event::banger_progress_fn;
 use crate::option_reader::OptionReader;
 use crate::options::{banger_option::*, banger_options};
-use crate::request::{connection_options, credentials};
+use crate::request::push_options;
 use crate::store::banger_store;
 use crate::string::{banger_string, text};
 use crate::task::Task;
@@ -48,11 +48,7 @@ pub unsafe extern "C" fn banger_image_commit(
 }
 
 fn with_options(request: CommitRequest, given: OptionReader<'_>) -> Result<CommitRequest, Fault> {
-    let mut pull = connection_options(&given)?;
-    pull.credentials = credentials(&given)?;
-    if let Some(jobs) = given.number::<u16>(BANGER_OPT_JOBS)? {
-        pull.jobs = usize::from(jobs);
-    }
+    let pull = push_options(&given)?;
     let compression = match given.text(BANGER_OPT_COMMIT_COMPRESSION) {
         None | Some("gzip") => LayerCompression::Gzip,
         Some("zstd") => LayerCompression::Zstd,

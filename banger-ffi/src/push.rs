@@ -12,7 +12,7 @@ use crate::error::{Fault, banger_error};
 use crate::event::banger_progress_fn;
 use crate::option_reader::OptionReader;
 use crate::options::{banger_option::*, banger_options};
-use crate::request::{connection_options, credentials};
+use crate::request::push_options;
 use crate::store::banger_store;
 use crate::string::{banger_string, text};
 use crate::task::Task;
@@ -46,11 +46,7 @@ pub unsafe extern "C" fn banger_image_push(
 }
 
 fn push_request(image: &str, target: Reference, given: OptionReader<'_>) -> Result<ImagePushRequest, Fault> {
-    let mut pull = connection_options(&given)?;
-    pull.credentials = credentials(&given)?;
-    if let Some(jobs) = given.number::<u16>(BANGER_OPT_JOBS)? {
-        pull.jobs = usize::from(jobs);
-    }
+    let pull = push_options(&given)?;
     let mount_from = given.parsed(BANGER_OPT_MOUNT_FROM)?;
     let sign_key = sign_key(&given)?;
     let attest = given.text(BANGER_OPT_ATTEST).map(Into::into);

@@ -146,6 +146,16 @@ pub(crate) fn pull_options(given: &OptionReader<'_>) -> Result<PullOptions, Faul
     Ok(options)
 }
 
+/// Returns how a push reaches its target.
+pub(crate) fn push_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
+    let mut options = connection_options(given)?;
+    options.credentials = credentials(given)?;
+    if let Some(jobs) = given.number::<u16>(BANGER_OPT_JOBS)? {
+        options.jobs = usize::from(jobs);
+    }
+    Ok(options)
+}
+
 /// Returns how a registry is reached.
 pub(crate) fn connection_options(given: &OptionReader<'_>) -> Result<PullOptions, Fault> {
     let mut options = PullOptions::default();

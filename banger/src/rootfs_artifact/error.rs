@@ -40,7 +40,7 @@ pub enum RootfsArtifactError {
         known: u32,
     },
     /// The reference leads to an image that would have to be converted.
-    #[error("{reference} is no finished root file system")]
+    #[error("{reference} is not a finished root file system")]
     NotFinished {
         /// The reference.
         reference: String,

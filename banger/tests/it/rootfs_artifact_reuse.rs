@@ -132,7 +132,7 @@ fn only_a_finished_image_is_taken_if_that_is_asked() {
     let (none, goes_on) = (EventHandler::none(), Cancellation::new());
     let request = PullRequest::new(image.parse().unwrap()).with_rootfs_only(true);
     let error = pull(&request, &fleet.second, &none, &goes_on).unwrap_err();
-    assert!(error.to_string().ends_with("is no finished root file system"), "{error}");
+    assert!(error.to_string().ends_with("is not a finished root file system"), "{error}");
     assert_eq!(error.code(), 1275);
     assert!(fleet.images().is_empty());
     fleet.push();
