@@ -10,8 +10,9 @@ use camino::Utf8Path;
 
 /// Holes of files are multiples of this.
 const BLOCK_BYTES: usize = 4096;
-/// Bytes that are written at a time. Larger writes get larger folios of the page cache, which are slower to find.
-const MOST_WRITE_BYTES: usize = 256 << 10;
+/// Writes end at multiples of this. Larger ones get larger folios of the page cache, which are slower to find, and those
+/// that lie across such a place get smaller ones.
+const WRITE_BYTES: u64 = 256 << 10;
 
 /// The file that an image is written into, in windows.
 pub(super) struct BlockTarget<'a> {
@@ -66,7 +67,7 @@ impl<'a> BlockTarget<'a> {
         if self.keeps_old_bytes {
             return self.file.write_all_at(bytes, offset);
         }
-        for run in runs_with_data(bytes) {
+        for run in runs_with_data(bytes, offset) {
             self.file.write_all_at(&bytes[run.clone()], offset + run.start as u64)?;
         }
         Ok(())
@@ -78,7 +79,7 @@ impl<'a> BlockTarget<'a> {
         if !self.shares {
             return self.write(bytes, offset);
         }
-        for run in runs_with_data(bytes) {
+        for run in runs_with_data(bytes, offset) {
             let (mut at, mut left) = (run.start, run.len());
             while left > 0 {
                 let (mut read_at, mut write_at) = (from_offset + at as u64, offset + at as u64);
@@ -119,8 +120,9 @@ fn may_share_blocks(file: &File) -> bool {
     }
 }
 
-/// Returns parts of `bytes` without a block of zeros, each as long as possible within [`MOST_WRITE_BYTES`].
-fn runs_with_data(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+/// Returns parts of `bytes` without a block of zeros, cut at multiples of [`WRITE_BYTES`] of the file, where `bytes` begin at
+/// `offset`.
+fn runs_with_data(bytes: &[u8], offset: u64) -> impl Iterator<Item = Range<usize>> {
     let is_hole = |start: usize| {
         let end = bytes.len().min(start + BLOCK_BYTES);
         bytes[start..end].iter().all(|byte| *byte == 0)
@@ -131,8 +133,11 @@ fn runs_with_data(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
             at += BLOCK_BYTES;
         }
         let start = at;
-        while at < bytes.len() && at - start < MOST_WRITE_BYTES && !is_hole(at) {
+        while at < bytes.len() && !is_hole(at) {
             at += BLOCK_BYTES;
+            if (offset + at as u64).is_multiple_of(WRITE_BYTES) {
+                break;
+            }
         }
         (start < bytes.len()).then(|| start..at.min(bytes.len()))
     })
@@ -157,10 +162,13 @@ mod tests {
     fn runs_are_between_blocks_of_zeros() {
         let block = BLOCK_BYTES;
         let bytes = sample();
-        let runs: Vec<_> = runs_with_data(&bytes).collect();
+        let runs: Vec<_> = runs_with_data(&bytes, 0).collect();
         assert_eq!(runs, [0..block, 2 * block..4 * block, 5 * block..bytes.len()]);
-        assert_eq!(runs_with_data(&[]).count(), 0);
-        assert_eq!(runs_with_data(&[0; BLOCK_BYTES + 1]).count(), 0);
+        let first_end = usize::try_from(WRITE_BYTES).unwrap() - block;
+        let runs: Vec<_> = runs_with_data(&[1; 300 << 10], block as u64).collect();
+        assert_eq!(runs, [0..first_end, first_end..300 << 10]);
+        assert_eq!(runs_with_data(&[], 0).count(), 0);
+        assert_eq!(runs_with_data(&[0; BLOCK_BYTES + 1], 0).count(), 0);
     }
 
     #[test]
