@@ -105,7 +105,7 @@ setters!(InitramfsOptions {
 
 /// What a root that dm-verity verifies needs: the device mapper, its target, and the overlay of memory.
 pub(super) const VERITY_DRIVERS: [&str; 3] = ["dm_mod", "dm_verity", "overlay"];
-/// What computes the hash. Kernels ask for it by this alias, and there is nothing that answers in an initramfs.
+/// The modules that compute the hash. Kernels load them by this alias, which nothing resolves in an initramfs.
 pub(super) const VERITY_HASHES: [&str; 2] = ["crypto-sha256", "sha256_generic"];
 
 /// The driver of the root file system.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use banger_oci::manifest::Descriptor;
@@ -42,23 +42,16 @@ impl CutImage {
         cancellation: &Cancellation,
     ) -> io::Result<Self> {
         let Boundaries { max_bytes: max_window_bytes, windows: ranges } = boundaries;
-        let (next, end_of_spool) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let end_of_spool = AtomicU64::new(0);
         let found = Mutex::new(Vec::new());
-        on_all_processors(|has_failed| -> io::Result<()> {
-            let mut cutter = WindowCutter::new(*max_window_bytes)?;
-            loop {
-                let Some(range) = ranges.get(next.fetch_add(1, Ordering::Relaxed)) else { return Ok(()) };
-                if has_failed.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                if cancellation.is_cancelled() {
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
-                let (cut, blob) = cutter.cut(file, range)?;
-                let place = end_of_spool.fetch_add(cut.blob_bytes, Ordering::Relaxed);
-                spool.write_all_at(blob, place)?;
-                found.lock().unwrap_or_else(PoisonError::into_inner).push((cut, place));
-            }
+        let start = || WindowCutter::new(*max_window_bytes);
+        let cancelled = || io::ErrorKind::Interrupted.into();
+        on_all_processors(ranges.len(), cancellation, cancelled, start, |cutter, number| {
+            let (cut, blob) = cutter.cut(file, &ranges[number])?;
+            let place = end_of_spool.fetch_add(cut.blob_bytes, Ordering::Relaxed);
+            spool.write_all_at(blob, place)?;
+            found.lock().unwrap_or_else(PoisonError::into_inner).push((cut, place));
+            Ok(())
         })?;
         let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
         found.sort_by_key(|(window, _)| window.offset);

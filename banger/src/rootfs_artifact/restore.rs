@@ -1,7 +1,6 @@
 //! Writes the windows of an artifact at their places.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use banger_oci::{Digest, PullError};
 use banger_tree::Cancellation;
@@ -36,22 +35,19 @@ impl Restoration<'_> {
     /// Writes the windows to `target`, on all processors.
     pub(super) fn write(&self, target: &BlockTarget<'_>) -> Result<(), Error> {
         let failed = RootfsArtifactError::io("write to", target.path);
-        let next = AtomicUsize::new(0);
-        on_all_processors(|has_failed| -> Result<(), Error> {
-            let mut reader = WindowReader::new(self.config.max_window_bytes).map_err(&failed)?;
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(window) = self.windows.get(number) else { return Ok(()) };
-                if has_failed.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                if self.cancellation.is_cancelled() {
-                    return Err(Error::Cancelled);
-                }
-                let bytes = self.read(&mut reader, number, window)?;
-                target.write(bytes, window.offset).map_err(&failed)?;
-            }
-        })
+        let start = || Ok(WindowReader::new(self.config.max_window_bytes).map_err(&failed)?);
+        let count = self.windows.len();
+        on_all_processors(
+            count,
+            self.cancellation,
+            || Error::Cancelled,
+            start,
+            |reader, number| {
+                let window = &self.windows[number];
+                let bytes = self.read(reader, number, window)?;
+                Ok(target.write(bytes, window.offset).map_err(&failed)?)
+            },
+        )
     }
 
     /// Returns the checked bytes of a window.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use banger_tree::Cancellation;
 use camino::Utf8Path;
@@ -108,27 +108,19 @@ impl LocalWindows {
         cancellation: &Cancellation,
     ) -> Result<CopiedWindows, Error> {
         let is_copied: Vec<AtomicBool> = windows.iter().map(|_| AtomicBool::new(false)).collect();
-        let (next, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
-        on_all_processors(|has_failed| -> Result<(), Error> {
-            let mut buffer = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(window) = windows.get(number) else { return Ok(()) };
-                if has_failed.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                if cancellation.is_cancelled() {
-                    return Err(Error::Cancelled);
-                }
-                let Some((image, offset)) = self.places.get(&window.digest) else { continue };
-                let from = &self.images[*image].file;
-                if read_window(from, *offset, window, &mut buffer) {
-                    let copied = target.copy(&buffer, window.offset, from, *offset);
-                    copied.map_err(RootfsArtifactError::io("write to", target.path))?;
-                    is_copied[number].store(true, Ordering::Relaxed);
-                    bytes.fetch_add(window.length, Ordering::Relaxed);
-                }
+        let bytes = AtomicU64::new(0);
+        let (start, cancelled) = (|| Ok(Vec::new()), || Error::Cancelled);
+        on_all_processors(windows.len(), cancellation, cancelled, start, |buffer, number| {
+            let window = &windows[number];
+            let Some((image, offset)) = self.places.get(&window.digest) else { return Ok(()) };
+            let from = &self.images[*image].file;
+            if read_window(from, *offset, window, buffer) {
+                let copied = target.copy(buffer, window.offset, from, *offset);
+                copied.map_err(RootfsArtifactError::io("write to", target.path))?;
+                is_copied[number].store(true, Ordering::Relaxed);
+                bytes.fetch_add(window.length, Ordering::Relaxed);
             }
+            Ok(())
         })?;
         let is_copied = is_copied.into_iter().map(AtomicBool::into_inner).collect();
         Ok(CopiedWindows { is_copied, bytes: bytes.into_inner() })

@@ -7,7 +7,6 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use banger_ext4::data_from;
 use banger_tree::Cancellation;
@@ -128,23 +127,21 @@ impl HashTree<'_> {
         (from, begin, blocks): (&File, u64, u64),
         place: u64,
     ) -> Result<(), TreeError> {
-        let next = AtomicU64::new(0);
-        on_all_processors(|has_failed| {
-            let mut piece = Piece { hasher, bytes: Vec::new(), hashes: Vec::new() };
-            loop {
-                let first = next.fetch_add(PIECE_BLOCKS, Ordering::Relaxed);
-                if first >= blocks || has_failed.load(Ordering::Relaxed) {
-                    return Ok(());
-                }
-                if self.cancellation.is_cancelled() {
-                    return Err(TreeError::Cancelled);
-                }
+        let start = || Ok(Piece { hasher, bytes: Vec::new(), hashes: Vec::new() });
+        let pieces = usize::try_from(blocks.div_ceil(PIECE_BLOCKS)).unwrap_or(usize::MAX);
+        on_all_processors(
+            pieces,
+            self.cancellation,
+            || TreeError::Cancelled,
+            start,
+            |piece, number| {
+                let first = number as u64 * PIECE_BLOCKS;
                 let count = PIECE_BLOCKS.min(blocks - first);
                 let hashes = piece.hash(from, begin + first * BLOCK_BYTES, count).map_err(TreeError::Read)?;
                 let at = place + first / HASHES_PER_BLOCK * BLOCK_BYTES;
-                self.tree.write_all_at(hashes, at).map_err(TreeError::Write)?;
-            }
-        })
+                self.tree.write_all_at(hashes, at).map_err(TreeError::Write)
+            },
+        )
     }
 }
 

@@ -111,7 +111,7 @@ impl<'a> PushPlan<'a> {
 /// The name of the caller's blobs in errors.
 const GIVEN: &str = "the given source";
 
-/// Returns what the caller gave, or its error. A source that stops with the push has no error of its own.
+/// Returns the result of a source of the caller. The error of a source that fails because the push stops does not count.
 fn given<T>(given: io::Result<T>, blob: &Descriptor, stop: &PullStop) -> Result<T, PullError> {
     stop.check()?;
     given.map_err(|source| PullError::BlobSource {

@@ -8,7 +8,7 @@ use crate::digest::Digest;
 pub(crate) const MAX_SIGNATURES: usize = 64;
 /// The layer of a signature document that is the signed payload.
 pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-/// The annotation of such a layer that is the signature in base64.
+/// The annotation of such a layer with the signature in base64.
 pub(crate) const SIGNATURE_KEY: &str = "dev.cosignproject.cosign/signature";
 
 /// A signature that met a requirement of the policy.

@@ -43,7 +43,7 @@ struct PrivateKeyInfo<'a> {
 }
 
 impl SigningKey {
-    /// Reads the one key of a PEM file, such as `cosign.key`. `password` opens it if it is encrypted.
+    /// Reads a PEM file with one key, such as `cosign.key`. `password` decrypts it.
     ///
     /// # Errors
     ///

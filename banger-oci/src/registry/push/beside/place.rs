@@ -98,7 +98,7 @@ impl<'a> PushPlace<'a> {
         }
     }
 
-    /// Returns the document under a tag; `None` if there is none.
+    /// Returns the document under a tag; `None` if the tag does not exist.
     pub(super) fn tagged(&self, tag: &str) -> Result<Option<Vec<u8>>, PushError> {
         match self {
             Self::Layout { layout, .. } => Ok(layout.tagged(tag)?),

@@ -10,7 +10,7 @@ use crate::registry::trust::SigningKeyError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
-    /// No signature can lie beside what is pushed there.
+    /// A target of this kind cannot hold signatures.
     #[error("cannot sign {target}: {reason}")]
     Target {
         /// The reference.
@@ -31,7 +31,7 @@ pub enum SignError {
     Occupied {
         /// The tag.
         tag: String,
-        /// What is there.
+        /// The reason.
         reason: String,
     },
     /// The private key cannot sign.
