@@ -14,10 +14,8 @@ use banger_tree::Cancellation;
 
 use super::format::{BLOCK_BYTES, MAX_WINDOW_BYTES, MOST_WINDOWS};
 
-/// The smallest window of most images: each one costs a request.
-const MIN_BYTES: u64 = 1 << 20;
-/// The largest window, as a multiple of the smallest.
-const MAX_OF_MIN: u64 = 4;
+/// The sizes for most images. Each window costs a request; larger ones are found again less often.
+const RULE: CutRule = CutRule::of(1 << 20);
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 256 << 10;
 
@@ -34,9 +32,21 @@ struct CutRule {
 }
 
 impl CutRule {
-    fn of(min_bytes: u64) -> Self {
-        let blocks = u32::try_from(min_bytes / BLOCK_BYTES).expect("windows have few blocks");
-        Self { min_bytes, max_bytes: min_bytes * MAX_OF_MIN, hole_bytes: min_bytes, mask: blocks - 1 }
+    /// Returns the rule by which windows end, on average, `spacing_bytes` behind their smallest size.
+    const fn of(spacing_bytes: u64) -> Self {
+        Self {
+            min_bytes: spacing_bytes + spacing_bytes / 2,
+            max_bytes: spacing_bytes * 6,
+            hole_bytes: spacing_bytes,
+            mask: (spacing_bytes / BLOCK_BYTES) as u32 - 1,
+        }
+    }
+
+    /// Returns the rule for windows of twice the size, up to the largest that is allowed; `None` for more.
+    fn doubled(self) -> Option<Self> {
+        let rule = Self::of(self.hole_bytes * 2);
+        let max_bytes = rule.max_bytes.min(MAX_WINDOW_BYTES);
+        (rule.min_bytes < max_bytes).then_some(Self { max_bytes, ..rule })
     }
 
     fn ends_behind(self, block: &[u8], length: u64) -> bool {
@@ -59,13 +69,12 @@ impl Boundaries {
     /// # Errors
     /// The host refuses, or the caller asks to stop ([`io::ErrorKind::Interrupted`]).
     pub(super) fn of(file: &File, size_bytes: u64, cancellation: &Cancellation) -> io::Result<Option<Self>> {
-        let mut min_bytes = MIN_BYTES;
-        while min_bytes * MAX_OF_MIN <= MAX_WINDOW_BYTES {
-            let rule = CutRule::of(min_bytes);
+        let mut next = Some(RULE);
+        while let Some(rule) = next {
             if let Some(windows) = cut(file, size_bytes, rule, MOST_WINDOWS, cancellation)? {
                 return Ok(Some(Self { max_bytes: rule.max_bytes, windows }));
             }
-            min_bytes *= 2;
+            next = rule.doubled();
         }
         Ok(None)
     }
@@ -144,7 +153,7 @@ impl Cutter {
 mod tests {
     use super::*;
 
-    const RULE: CutRule = CutRule {
+    const SMALL: CutRule = CutRule {
         min_bytes: 16 * BLOCK_BYTES,
         max_bytes: 64 * BLOCK_BYTES,
         hole_bytes: 16 * BLOCK_BYTES,
@@ -172,7 +181,7 @@ mod tests {
         for (offset, bytes) in parts {
             file.write_all_at(bytes, *offset).unwrap();
         }
-        cut(&file, size_bytes, RULE, 1000, &Cancellation::new()).unwrap().unwrap()
+        cut(&file, size_bytes, SMALL, 1000, &Cancellation::new()).unwrap().unwrap()
     }
 
     #[test]
@@ -188,8 +197,8 @@ mod tests {
                 assert_eq!(window.start, at);
                 at = window.end;
                 let length = window.end - window.start;
-                assert!(length <= RULE.max_bytes && length % BLOCK_BYTES == 0, "{window:?}");
-                assert!(length >= RULE.min_bytes || window == half.last().unwrap(), "{window:?}");
+                assert!(length <= SMALL.max_bytes && length % BLOCK_BYTES == 0, "{window:?}");
+                assert!(length >= SMALL.min_bytes || window == half.last().unwrap(), "{window:?}");
             }
             assert_eq!(at, start + bytes.len() as u64);
             assert!(half.len() > 8, "{}", half.len());
@@ -200,6 +209,14 @@ mod tests {
             .map(|window| window.start + 1997 * BLOCK_BYTES..window.end + 1997 * BLOCK_BYTES)
             .collect();
         assert_eq!(moved, second);
+    }
+
+    #[test]
+    fn windows_grow_up_to_the_largest_that_is_allowed() {
+        let rules: Vec<_> = std::iter::successors(Some(RULE), |rule| rule.doubled())
+            .map(|rule| (rule.min_bytes >> 10, rule.max_bytes >> 20))
+            .collect();
+        assert_eq!(rules, [(1536, 6), (3072, 12), (6144, 24), (12288, 32), (24576, 32)]);
     }
 
     #[test]
@@ -240,13 +257,13 @@ mod tests {
             file.write_all_at(b"x", number * 20 * BLOCK_BYTES).unwrap();
         }
         let count = |most| {
-            let found = cut(&file, 4000 * BLOCK_BYTES, RULE, most, &Cancellation::new()).unwrap();
+            let found = cut(&file, 4000 * BLOCK_BYTES, SMALL, most, &Cancellation::new()).unwrap();
             found.map(|windows| windows.len())
         };
         assert_eq!((count(100), count(99), count(3)), (Some(100), None, None));
         let cancelled = Cancellation::new();
         cancelled.cancel();
-        let error = cut(&file, 4000 * BLOCK_BYTES, RULE, 100, &cancelled).unwrap_err();
+        let error = cut(&file, 4000 * BLOCK_BYTES, SMALL, 100, &cancelled).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 }
