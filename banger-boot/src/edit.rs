@@ -56,6 +56,16 @@ impl<'a> Edit<'a> {
         }
     }
 
+    /// Returns the fix-ups, in their order.
+    pub(crate) fn into_fixups(self) -> Vec<Fixup> {
+        self.fixups
+    }
+
+    /// Returns the paths that were changed otherwise, in the order of the paths.
+    pub(crate) fn into_injected(self) -> Vec<GuestPath> {
+        self.injected.into_iter().collect()
+    }
+
     /// Counts the changes of `change` as a fix-up.
     pub(crate) fn fixing<T>(&mut self, kind: FixupKind, change: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.fixing.replace(kind);

@@ -6,6 +6,7 @@ use banger_tree::FileType;
 use crate::agents::GuestAgents;
 use crate::edit::Edit;
 use crate::error::InjectError;
+use crate::machine::new_hosts;
 use crate::report::FixupKind;
 
 /// Directories that something is mounted on, with their permissions.
@@ -15,7 +16,7 @@ const MOUNT_POINTS: [(&str, u16); 5] =
 /// Files that mark a container: OpenRC skips mounts if they exist.
 const CONTAINER_MARKERS: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 
-const MACHINE_ID: &str = "/etc/machine-id";
+pub(crate) const MACHINE_ID: &str = "/etc/machine-id";
 const DBUS_MACHINE_ID: &str = "/var/lib/dbus/machine-id";
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const SPEEDUP: &str = "/etc/dpkg/dpkg.cfg.d/docker-apt-speedup";
@@ -42,8 +43,7 @@ pub(crate) fn apply(edit: &mut Edit<'_>, agents: &GuestAgents) -> Result<(), Inj
     if is_blank(edit, "/etc/hosts")? {
         let own = edit.read("/etc/hostname")?.unwrap_or_default();
         let own = String::from_utf8_lossy(&own).lines().next().unwrap_or(hostname).trim().to_owned();
-        let text =
-            format!("127.0.0.1\tlocalhost\n127.0.1.1\t{own}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+        let text = new_hosts(&own);
         edit.fixing(FixupKind::Hosts, |edit| edit.content("/etc/hosts", text.as_bytes(), 0o644))?;
     }
     if agents.kernel_modules {
@@ -55,7 +55,7 @@ pub(crate) fn apply(edit: &mut Edit<'_>, agents: &GuestAgents) -> Result<(), Inj
 
 /// Present and empty: systemd fills it without taking this for a first boot, and so does the
 /// guest's binary under any other init.
-fn machine_id(edit: &mut Edit<'_>) -> Result<(), InjectError> {
+pub(crate) fn machine_id(edit: &mut Edit<'_>) -> Result<(), InjectError> {
     edit.content(MACHINE_ID, b"", 0o444)?;
     // D-Bus' own copy of it.
     let is_copy = edit
@@ -67,7 +67,7 @@ fn machine_id(edit: &mut Edit<'_>) -> Result<(), InjectError> {
     Ok(())
 }
 
-fn ssh_host_keys(edit: &mut Edit<'_>) -> Result<(), InjectError> {
+pub(crate) fn ssh_host_keys(edit: &mut Edit<'_>) -> Result<(), InjectError> {
     for name in edit.names("/etc/ssh")? {
         // sshd has no names that are not UTF-8.
         let Ok(name) = String::from_utf8(name) else { continue };

@@ -78,6 +78,8 @@ pub enum FixupKind {
     MachineId,
     /// The key would be the same in every clone.
     SshHostKey,
+    /// A seed, secret or lease of one machine.
+    MachineState,
     /// Host keys must be made before sshd starts.
     SshKeysAtBoot,
     /// It marks a container.
@@ -114,6 +116,7 @@ impl fmt::Display for FixupKind {
             Self::MountPoint => "a mount point of every machine",
             Self::MachineId => "unique in every clone",
             Self::SshHostKey => "unique in every clone",
+            Self::MachineState => "belongs to one machine",
             Self::SshKeysAtBoot => "host keys are made before sshd starts",
             Self::ContainerMarker => "says that this is a container",
             Self::ServiceVeto => "keeps packages from starting their services",

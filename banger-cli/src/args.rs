@@ -1,6 +1,7 @@
 //! The arguments, one definition a flag.
 
 pub(crate) mod boot;
+pub(crate) mod clone;
 mod commit;
 mod examples;
 pub(crate) mod guest;
@@ -203,17 +204,12 @@ pub(crate) enum ImageCommand {
         #[command(flatten)]
         state: StateArguments,
     },
-    /// Copy an image with its kernel and its hash tree under a new name; print the path of the new ext4 file.
+    /// Copy an image for one machine, as another managed image or an ext4 file; print the path of the new ext4 file.
     ///
-    /// The copy keeps holes, and shares blocks where the host's file system supports reflinks.
-    Clone {
-        /// Name, id, or unique prefix of an id.
-        name: String,
-        /// Name of the copy.
-        new_name: String,
-        #[command(flatten)]
-        state: StateArguments,
-    },
+    /// The copy keeps holes, and shares blocks where the host's file system supports reflinks. A managed clone has the
+    /// kernel of the image, too.
+    #[command(after_help = examples::IMAGE_CLONE)]
+    Clone(Box<clone::CloneArguments>),
     /// Check images against their records and checksums; exit with status 1 if one is damaged.
     Verify {
         /// Names, ids, or unique prefixes of ids.

@@ -17,8 +17,9 @@ use crate::failure::CommandError;
 
 /// The options that are not called as the library's setting is. All others are: `max_tar_bytes` is
 /// `--max-tar`, `no_dereference` is `--no-dereference`.
-const FLAGS: [(&str, &str); 19] = [
+const FLAGS: [(&str, &str); 21] = [
     ("cache", "--cache-dir"),
+    ("copies", "--put"),
     ("credentials", "`banger login`"),
     ("dir", "--guest-dir"),
     ("docker_host", "DOCKER_HOST"),
@@ -33,6 +34,7 @@ const FLAGS: [(&str, &str); 19] = [
     ("scratch_dir", "TMPDIR"),
     ("sign_password", "COSIGN_PASSWORD"),
     ("source", "SOURCE"),
+    ("ssh_keys", "--ssh-key"),
     ("source_date_epoch", "SOURCE_DATE_EPOCH"),
     ("state", "--state-dir"),
     ("storage_root", "CONTAINERS_STORAGE_CONF"),

@@ -3,7 +3,7 @@
 use banger_tree::RootfsError;
 use camino::Utf8Path;
 
-use crate::editor::{Ext4Editor, FileStorage, Storage as _};
+use crate::editor::{Ext4Editor, FileStorage, Storage as _, WHOLE};
 
 /// A lock on an image that [`Ext4Editor`] respects: it is shared at first, and exclusive for a commit.
 ///
@@ -21,7 +21,7 @@ impl ImageLock {
     /// The host refuses, or an editor is committing to the image.
     pub fn shared(path: &Utf8Path) -> Result<Self, RootfsError> {
         let image = path.to_string();
-        match FileStorage::open(path) {
+        match FileStorage::open(path, WHOLE) {
             Ok(storage) => Ok(Self { storage, image }),
             Err(source) => Err(RootfsError::Io { action: "open", image, source }),
         }

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 
 use camino::Utf8Path;
-use pipeline::{BuiltImage, ImageDocument, ImageLease, ImageRecord, PulledFile, StoredImage};
+use pipeline::{BuiltImage, ClonedImage, ImageDocument, ImageLease, ImageRecord, PulledFile, StoredImage};
 
 use crate::c_text::c_text;
 use crate::error::Fault;
@@ -36,6 +36,12 @@ impl banger_image {
         let BuiltImage { image, unchanged, .. } = built;
         let document = json_text(&ImageDocument::from(&image))?;
         Ok(Self::of(document, &image.path, image.record, unchanged, Some(image.lease)))
+    }
+
+    /// A clone.
+    pub(crate) fn cloned(clone: ClonedImage) -> Result<Box<Self>, Fault> {
+        let document = json_text(&ImageDocument::from(&clone))?;
+        Ok(Self::of(document, &clone.path, clone.record, false, clone.lease))
     }
 
     /// An image of the store.

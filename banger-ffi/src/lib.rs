@@ -11,6 +11,7 @@ pub mod boot;
 mod c_text;
 mod call;
 pub mod cancel;
+pub mod clone;
 pub mod commit;
 pub mod dir;
 pub mod error;

@@ -303,6 +303,18 @@ pub enum banger_option {
     /// Text: where the dm-verity hash tree of the image goes: "beside", a file beside the ext4 file, or "append",
     /// behind the file system of a single file. Default: no hash tree.
     BANGER_OPT_VERITY = 360,
+    /// Text: identity of a clone: "new" for another machine, or "keep". Default: "new".
+    BANGER_OPT_CLONE_IDENTITY = 410,
+    /// List of texts: public keys that may log in to a clone as root, as in the files that ssh-keygen makes.
+    BANGER_OPT_SSH_KEY = 411,
+    /// List of texts: variables of a clone, each "NAME=VALUE", for logins and for the program of the image.
+    BANGER_OPT_CLONE_ENV = 412,
+    /// List of texts: files and directories of the host that are copied into a clone, each "FILE:/PATH".
+    BANGER_OPT_CLONE_PUT = 413,
+    /// Text: partition of a disk (GPT, MBR), by number or label.
+    BANGER_OPT_PARTITION = 420,
+    /// Number: the byte of a disk at which the file system begins.
+    BANGER_OPT_OFFSET_BYTES = 421,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }

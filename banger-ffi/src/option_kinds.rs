@@ -170,4 +170,10 @@ pub(crate) const OPTIONS: &[(banger_option, ValueKind)] = &[
     (BANGER_OPT_COMMIT_MESSAGE, ValueKind::Text),
     (BANGER_OPT_COMMIT_AUTHOR, ValueKind::Text),
     (BANGER_OPT_VERITY, ValueKind::Text),
+    (BANGER_OPT_CLONE_IDENTITY, ValueKind::Text),
+    (BANGER_OPT_SSH_KEY, ValueKind::List),
+    (BANGER_OPT_CLONE_ENV, ValueKind::List),
+    (BANGER_OPT_CLONE_PUT, ValueKind::List),
+    (BANGER_OPT_PARTITION, ValueKind::Text),
+    (BANGER_OPT_OFFSET_BYTES, ValueKind::Number),
 ];

@@ -366,7 +366,7 @@ fn size(given: &OptionReader<'_>) -> Result<ImageSize, Fault> {
     }
 }
 
-fn uuid(given: &OptionReader<'_>) -> Result<Option<Uuid>, Fault> {
+pub(crate) fn uuid(given: &OptionReader<'_>) -> Result<Option<Uuid>, Fault> {
     Ok(given.text(BANGER_OPT_UUID).map(parse_uuid).transpose()?)
 }
 
@@ -392,9 +392,17 @@ pub(crate) fn network_config(given: &OptionReader<'_>) -> Result<NetworkConfig, 
 
 /// Returns the variables of a program.
 pub(crate) fn environment(given: &OptionReader<'_>) -> Result<Vec<(String, String)>, Fault> {
+    variables(given, BANGER_OPT_EXEC_ENV)
+}
+
+/// Returns the variables under `key`.
+pub(crate) fn variables(
+    given: &OptionReader<'_>,
+    key: banger_option,
+) -> Result<Vec<(String, String)>, Fault> {
     let variable = |text: &String| match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(Fault::argument(format!("{BANGER_OPT_EXEC_ENV:?} cannot be {text:?}: it is NAME=VALUE"))),
+        _ => Err(Fault::argument(format!("{key:?} cannot be {text:?}: it is NAME=VALUE"))),
     };
-    given.list(BANGER_OPT_EXEC_ENV).iter().map(variable).collect()
+    given.list(key).iter().map(variable).collect()
 }

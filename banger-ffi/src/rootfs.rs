@@ -6,7 +6,9 @@ use std::slice;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::guest::DEFAULT_MAX_OUTPUT_BYTES;
-use pipeline::rootfs::{EditError, FileDocument, View, in_file, open, open_to_edit, read_up_to, xattr};
+use pipeline::rootfs::{
+    EditError, FileDocument, Part, RootfsPlace, View, in_file, open, open_to_edit, read_up_to, xattr,
+};
 use pipeline::{Cancellation, Ext4Editor, FileType, GuestPath, Rootfs as _, RootfsError, Stat, Timestamp};
 use serde::Serialize;
 
@@ -190,7 +192,8 @@ pub(crate) unsafe fn place<'a>(
 /// BANGER_KIND_IN_USE, after at most 200 ms.
 ///
 /// Changes stay in memory until banger_rootfs_commit. Options: SOURCE_DATE_EPOCH, the time of what is written
-/// (default: now); MAX_OUTPUT_BYTES, the largest file that banger_rootfs_read returns.
+/// (default: now); MAX_OUTPUT_BYTES, the largest file that banger_rootfs_read returns; PARTITION or OFFSET_BYTES, the part
+/// of `file` that holds the file system (default: all of it).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_rootfs_open(
     file: *const c_char,
@@ -205,10 +208,11 @@ pub unsafe extern "C" fn banger_rootfs_open(
             let (file, given) = (host_path(file, "file")?, OptionReader::of(options));
             let seconds = given.number(BANGER_OPT_SOURCE_DATE_EPOCH)?;
             let max_read_bytes = given.number(BANGER_OPT_MAX_OUTPUT_BYTES)?;
+            let place = RootfsPlace::new(file).with_part(part(&given)?);
             given.finish("banger_rootfs_open")?;
             let opened = match flags {
-                0 => open(file),
-                BANGER_EDIT => open_to_edit(file),
+                0 => open(place),
+                BANGER_EDIT => open_to_edit(place),
                 _ => return Err(Fault::argument(format!("this version does not know the flags {flags:#x}"))),
             };
             Ok(Box::new(banger_rootfs {
@@ -219,6 +223,22 @@ pub unsafe extern "C" fn banger_rootfs_open(
                 editor: Turns::new(opened?),
             }))
         })
+    }
+}
+
+/// Returns the part of a file that holds the file system.
+fn part(given: &OptionReader<'_>) -> Result<Part, Fault> {
+    match (given.text(BANGER_OPT_PARTITION), given.number(BANGER_OPT_OFFSET_BYTES)?) {
+        (None, None) => Ok(Part::Whole),
+        (Some(partition), None) => {
+            let Ok(wanted) = partition.parse();
+            Ok(Part::Partition(wanted))
+        }
+        (None, Some(offset)) => Ok(Part::Offset(offset)),
+        (Some(_), Some(_)) => {
+            let (one, other) = (BANGER_OPT_PARTITION, BANGER_OPT_OFFSET_BYTES);
+            Err(Fault::argument(format!("{one:?} and {other:?} exclude each other")))
+        }
     }
 }
 

@@ -187,26 +187,6 @@ pub unsafe extern "C" fn banger_store_export(
     }
 }
 
-/// Copies an image under a new name, which must be free, as banger_store_export copies its file.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn banger_store_clone(
-    store: *const banger_store,
-    wanted: *const c_char,
-    name: *const c_char,
-    cancel: *const banger_cancel,
-    image: *mut *mut banger_image,
-    error: *mut *mut banger_error,
-) -> c_int {
-    // SAFETY: the caller's pointers are as the header says.
-    unsafe {
-        guarded_object(error, image, || {
-            let (store, wanted) = (borrowed(store, "store")?, text(wanted, "wanted")?);
-            let name: ImageName = text(name, "name")?.parse()?;
-            banger_image::stored(store.images().clone_image(wanted, name, &cancellation(cancel))?)
-        })
-    }
-}
-
 /// Checks an image against its record and its checksums, as `banger image verify --json` does; the document is
 /// that of the one image. Damage is no error: look at `problems`.
 #[unsafe(no_mangle)]

@@ -22,7 +22,7 @@ use crate::kernel::CatalogError;
 use crate::output::OutputError;
 use crate::register::RegisterError;
 use crate::report::ErrorReport;
-use crate::rootfs::EditError;
+use crate::rootfs::{EditError, PlaceError};
 use crate::rootfs_artifact::RootfsArtifactError;
 use crate::store::{NameError, StoreError};
 use crate::verity::VerityError;
@@ -116,6 +116,9 @@ pub enum Error {
     /// A disk did not become an image.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// A part of a disk was not found, or the disk is an image of another format.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// A hash tree of dm-verity was not made, or is not the recorded one.
     #[error(transparent)]
     Verity(VerityError),
@@ -138,7 +141,7 @@ impl Error {
     /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
     /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels,
     /// 11xx starting them, 12xx trust, 126x pushes, 127x finished images, 128x committed disks, 129x dm-verity,
-    /// 131x signatures.
+    /// 131x signatures, 138x partitions.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
@@ -236,6 +239,7 @@ impl Error {
             Self::Push(error) => ask(error),
             Self::Sign(error) => ask(error),
             Self::RootfsArtifact(error) => ask(error),
+            Self::Place(error) => ask(error),
             Self::Verity(error) => ask(error),
             Self::Cancelled => own,
         }

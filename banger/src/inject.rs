@@ -3,12 +3,11 @@
 use banger_boot::{Entrypoint, GuestAgents, InjectError, InjectReport, find_program, inject_guest_agents};
 use banger_oci::Platform;
 use banger_tree::{Cancellation, GuestPath, Rootfs, RootfsError, Timestamp};
-use camino::Utf8Path;
 
 use crate::elf::architecture_of;
 use crate::error::Error;
 use crate::guest_binary::{GuestOptions, guest_binary};
-use crate::rootfs::{in_file, open_to_edit};
+use crate::rootfs::{RootfsPlace, in_file, open_to_edit};
 use crate::store::ImageConfigRecord;
 
 /// Options of an injection into a finished image.
@@ -38,17 +37,19 @@ banger_tree::setters! {
     }
 }
 
-/// Makes the ext4 image at `path` boot, in place: all of it or, when this fails, nothing.
+/// Makes the ext4 file system at `place` boot: all of it or, when this fails, nothing.
 ///
 /// # Errors
 /// The caller asked to stop, the image cannot be opened or changed, no guest binary fits its processor, or
 /// the requested init is missing.
 pub fn inject_file(
-    path: &Utf8Path,
+    place: impl Into<RootfsPlace>,
     request: &InjectRequest,
     cancellation: &Cancellation,
 ) -> Result<InjectReport, Error> {
-    let mut editor = open_to_edit(path)?;
+    let place = place.into();
+    let path = &place.file;
+    let mut editor = open_to_edit(&place)?;
     editor.set_cancellation(cancellation);
     let report = inject_rootfs(&mut editor, request).map_err(|error| match error {
         Error::Inject(InjectError::Rootfs(source)) => in_file(path)(source),

@@ -40,6 +40,7 @@ mod backend;
 pub mod boot;
 mod build;
 mod calls;
+mod clone;
 mod commit;
 mod dirs;
 mod discard_store;
@@ -54,6 +55,7 @@ mod guest_binary;
 #[cfg(test)]
 #[path = "../build/guest_source.rs"]
 mod guest_source;
+mod host_copy;
 mod host_file;
 mod host_tree;
 mod id;
@@ -66,6 +68,7 @@ mod inspect;
 mod kernel;
 mod lock;
 mod login_document;
+mod machine_settings;
 mod network_file;
 mod output;
 mod output_directory;
@@ -94,7 +97,7 @@ pub use asynchronous::{build_async, pull_async, pull_to_fd_async, pull_to_file_a
 pub use backend::{Backend, DEFAULT_BACKEND};
 pub use banger_boot::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
-    inject_guest_agents,
+    MachineSettings, SettingsError, inject_guest_agents,
 };
 pub use banger_ext4::{
     EditorEffort, Ext4Editor, Ext4Error, ImageSize, Mismatch, MismatchReason, OwnershipReport, Storage,
@@ -124,6 +127,7 @@ pub use banger_tree::{
 };
 pub use build::{BuildRequest, BuiltFile, SourceKind};
 pub use calls::{build_rootfs, image_metadata, inspect_image, pull, pull_to_fd, pull_to_file};
+pub use clone::{CloneRequest, CloneTarget, ClonedImage, Identity, UnknownIdentity, clone_image};
 pub use commit::{CommitError, CommitRequest, CommittedImage, CommittedLayer, commit_image};
 pub use dirs::{Dirs, DirsError};
 pub use document::{
@@ -133,6 +137,7 @@ pub use document::{
 pub use error::Error;
 pub use event::{Event, EventHandler, LayerBlob};
 pub use guest_binary::{GuestBinary, GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};
+pub use host_copy::{HostCopy, UnknownCopy};
 pub use host_tree::DirectoryError;
 pub use id::ImageId;
 pub use identity::parse_uuid;

@@ -17,6 +17,7 @@ sources! {
     c_text "../../banger-ffi/src/c_text.rs",
     call "../../banger-ffi/src/call.rs",
     cancel "../../banger-ffi/src/cancel.rs",
+    clone "../../banger-ffi/src/clone.rs",
     commit "../../banger-ffi/src/commit.rs",
     dir "../../banger-ffi/src/dir.rs",
     error "../../banger-ffi/src/error.rs",

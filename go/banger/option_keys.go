@@ -494,3 +494,21 @@ func WithCommitAuthor(text string) Option { return textOption(C.BANGER_OPT_COMMI
 // WithVerity sets where the dm-verity hash tree of an image goes: "beside", a file beside the ext4 file, or "append",
 // behind the file system of a single file. Default: no hash tree.
 func WithVerity(place string) Option { return textOption(C.BANGER_OPT_VERITY, place) }
+
+// WithCloneIdentity sets the identity of a clone: "new" for another machine, or "keep". Default: "new".
+func WithCloneIdentity(name string) Option { return textOption(C.BANGER_OPT_CLONE_IDENTITY, name) }
+
+// WithSSHKey sets the public keys that may log in to a clone as root, as in the files that ssh-keygen makes.
+func WithSSHKey(texts ...string) Option { return listOption(C.BANGER_OPT_SSH_KEY, texts) }
+
+// WithCloneEnv sets the variables of a clone, each "NAME=VALUE", for logins and for the program of the image.
+func WithCloneEnv(texts ...string) Option { return listOption(C.BANGER_OPT_CLONE_ENV, texts) }
+
+// WithClonePut sets the files and directories of the host that are copied into a clone, each "FILE:/PATH".
+func WithClonePut(texts ...string) Option { return listOption(C.BANGER_OPT_CLONE_PUT, texts) }
+
+// WithPartition sets the partition of a disk (GPT, MBR) that holds the file system, by number or label.
+func WithPartition(name string) Option { return textOption(C.BANGER_OPT_PARTITION, name) }
+
+// WithOffsetBytes sets the byte of a disk at which the file system begins.
+func WithOffsetBytes(n uint64) Option { return numberOption(C.BANGER_OPT_OFFSET_BYTES, n) }

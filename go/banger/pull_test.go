@@ -215,6 +215,33 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	clone.Close()
+	disk := filepath.Join(t.TempDir(), "vm7.ext4")
+	machine, err := store.Clone(t.Context(), "two", disk, banger.WithHostname("vm7"),
+		banger.WithSSHKey("ssh-ed25519 AAAA me"), banger.WithCloneEnv("PORT=80"), banger.WithNetworkDNS("10.0.0.1"),
+		banger.WithClonePut("pull_test.go:/srv/test.go"), banger.WithCloneIdentity("new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if machine.Path() != disk {
+		t.Errorf("the clone is at %s", machine.Path())
+	}
+	machine.Close()
+	rootfs, err := banger.OpenRootfs(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/etc/hostname": "vm7\n", "/root/.ssh/authorized_keys": "ssh-ed25519 AAAA me\n", "/etc/environment": "PORT=80\n",
+		"/etc/banger-network.conf": "dns=10.0.0.1\nhostname=vm7\n",
+	} {
+		if got, err := rootfs.ReadFile(t.Context(), path); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", path, got, err)
+		}
+	}
+	rootfs.Close()
+	if _, err := store.Clone(t.Context(), "two", "four", banger.WithSSHKey("no key")); err == nil {
+		t.Error("a clone with a key that is none")
+	}
 	if _, err := store.Clone(t.Context(), "two", "three"); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("clone to a name that is taken: %v", err)
 	}

@@ -24,7 +24,8 @@ type Rootfs struct {
 }
 
 // OpenRootfs opens the file system in file to look into it: an ext4, ext3 or ext2 file, or a block device that is
-// not mounted. Options: [WithMaxOutputBytes], the largest file that [Rootfs.ReadFile] reads.
+// not mounted. Options: [WithMaxOutputBytes], the largest file that [Rootfs.ReadFile] reads; [WithPartition] or
+// [WithOffsetBytes], the part of the file that holds the file system.
 func OpenRootfs(file string, options ...Option) (*Rootfs, error) {
 	return openRootfs(file, 0, options)
 }

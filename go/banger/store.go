@@ -107,19 +107,29 @@ func (s *Store) Export(ctx context.Context, wanted, file string, replace bool) e
 	})
 }
 
-// Clone copies an image under a new name, which must be free; wanted is as for [Store.Find].
-func (s *Store) Clone(ctx context.Context, wanted, name string) (*Image, error) {
-	newName, free, err := cText("name", name)
+// Clone copies an image for one machine; wanted is as for [Store.Find]. A target with a slash is the path of an ext4
+// file, any other the name of a new managed image, which must be free. The copy has another identity: no machine-id, host
+// keys, random seeds and DHCP leases, and another UUID. It is complete, or absent.
+//
+// Options: [WithCloneIdentity], [WithUUID], [WithSizeBytes], [WithHostname], [WithSSHKey], [WithCloneEnv], [WithClonePut],
+// [WithForce], [WithNetworkInterface], [WithNetworkAddress], [WithNetworkGateway], [WithNetworkDNS].
+func (s *Store) Clone(ctx context.Context, wanted, target string, given ...Option) (*Image, error) {
+	place, free, err := cText("target", target)
 	if err != nil {
 		return nil, err
 	}
 	defer free()
-	return s.image(ctx, wanted, func(
-		store *C.banger_store, wanted *C.char, cancel *C.banger_cancel, image **C.banger_image,
-		failure **C.banger_error,
-	) C.int {
-		return C.banger_store_clone(store, wanted, newName, cancel, image, failure)
+	var made *Image
+	err = withOptions(given, func(options *C.banger_options, _ *progress) error {
+		made, err = s.image(ctx, wanted, func(
+			store *C.banger_store, wanted *C.char, cancel *C.banger_cancel, image **C.banger_image,
+			failure **C.banger_error,
+		) C.int {
+			return C.banger_store_clone(store, wanted, place, options, cancel, image, failure)
+		})
+		return err
 	})
+	return made, err
 }
 
 // Verify checks an image against its record and its checksums, and returns the document of `banger image verify

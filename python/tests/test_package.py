@@ -79,6 +79,7 @@ def test_every_option_of_the_library_can_be_given() -> None:
         banger.ImageBuildOptions,
         banger.PushOptions,
         banger.CommitOptions,
+        banger.CloneOptions,
         banger.PruneOptions,
         banger.ImagePruneOptions,
         banger.RootfsOptions,

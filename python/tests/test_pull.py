@@ -143,6 +143,20 @@ def test_the_images_of_a_store(store: banger.Store, layout: str, tmp_path: Path)
         assert clone.record["cloned_from"]["id"] == image.id
         with pytest.raises(banger.InUseError):
             store.remove("two")
+    disk = tmp_path / "vm7.ext4"
+    options = {"hostname": "vm7", "ssh_key": ["ssh-ed25519 AAAA me"], "clone_env": ["PORT=80"]}
+    put = [f"{__file__}:/srv/test.py"]
+    with store.clone("one", str(disk), network_dns=["10.0.0.1"], clone_put=put, **options) as clone:
+        assert clone.path == str(disk)
+    with banger.Rootfs(disk) as rootfs:
+        assert rootfs.read("/etc/hostname") == b"vm7\n"
+        assert rootfs.read("/etc/environment") == b"PORT=80\n"
+        assert rootfs.read("/root/.ssh/authorized_keys") == b"ssh-ed25519 AAAA me\n"
+        assert rootfs.read("/srv/test.py") == Path(__file__).read_bytes()
+    with pytest.raises(banger.ArgumentError):
+        store.clone("one", "four", clone_identity="other")
+    with store.clone("one", f"{tmp_path}/copy.ext4", clone_identity="keep") as clone:
+        assert "ran" not in clone.record
     store.rename("two", "three")
     assert sorted(image["name"] for image in store.list()["images"]) == ["one", "three"]
     store.export("three", tmp_path / "three.ext4")

@@ -70,6 +70,15 @@ Examples:
 The artifact names the kernel of the image, but does not have it. `banger kernel pack` writes
 kernels as a bundle, which skopeo can push.";
 
+pub(super) const IMAGE_CLONE: &str = "\
+Examples:
+  banger image clone debian web1 --hostname web1 --ssh-key ~/.ssh/id_ed25519.pub
+  banger image clone debian ./vm7.ext4 --size 8G --hostname vm7 --network address=10.0.0.7/24 --network gateway=10.0.0.1
+  banger image clone debian ./vm8.ext4 --put ./app:/srv/app --env APP_PORT=80
+  banger image clone debian copy --identity keep
+
+The clone is complete, or absent.";
+
 pub(super) const IMAGE_COMMIT: &str = "\
 Examples:
   banger vm run debian --name web --keep -- apt-get install -y nginx

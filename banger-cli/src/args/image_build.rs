@@ -1,10 +1,11 @@
 //! The arguments of `banger image build`.
 
+use banger::HostCopy;
 use clap::{ArgMatches, Args, FromArgMatches};
 
 use super::places::{CacheArguments, StateArguments};
 use super::verity::VerityArguments;
-use super::vm::{HostCopy, MachineArguments, copy};
+use super::vm::MachineArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageBuildArguments {
@@ -49,7 +50,7 @@ struct StepOptions {
     #[arg(long, value_name = "FILE")]
     script: Vec<String>,
     /// Copy a file or directory of this host to PATH; repeatable.
-    #[arg(long, value_name = "FILE:PATH", value_parser = copy)]
+    #[arg(long, value_name = "FILE:PATH")]
     copy: Vec<HostCopy>,
     /// Set a variable for the steps that follow and for the program of the image; repeatable.
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = super::guest::variable)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use banger::PortForward;
+use banger::{HostCopy, PortForward};
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -41,7 +41,7 @@ pub(crate) struct VmRunArguments {
     #[arg(long, short, value_name = "[ADDRESS:]HOST:GUEST")]
     pub(crate) publish: Vec<PortForward>,
     /// Copy a file or directory of this host to PATH in the guest; repeatable.
-    #[arg(long, value_name = "FILE:PATH", value_parser = copy)]
+    #[arg(long, value_name = "FILE:PATH")]
     pub(crate) copy: Vec<HostCopy>,
     /// Let an SSH key log in as root, forward a port to the SSH server, and do the first boot, which installs
     /// one [default: the keys ~/.ssh/*.pub].
@@ -123,29 +123,12 @@ impl AccelChoice {
     }
 }
 
-/// A file or directory of the host and its place in the guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HostCopy {
-    pub(crate) source: Utf8PathBuf,
-    pub(crate) destination: String,
-}
-
-/// Splits at the last `:/`: paths of the host may have colons.
-pub(crate) fn copy(text: &str) -> Result<HostCopy, String> {
-    match text.rsplit_once(":/") {
-        Some((source, path)) if !source.is_empty() => {
-            Ok(HostCopy { source: source.into(), destination: format!("/{path}") })
-        }
-        _ => Err("write it as FILE:/PATH".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ports_and_copies_are_parsed() {
+    fn ports_are_parsed() {
         let forward = |text: &str| text.parse::<PortForward>();
         let text =
             |text: &str| forward(text).map(|forward| format!("{} {}", forward.host, forward.guest_port));
@@ -153,11 +136,6 @@ mod tests {
         assert_eq!(text("0.0.0.0:8080:80").as_deref(), Ok("0.0.0.0:8080 80"));
         for bad in ["80", "0:80", "80:0", "a:80", "1.2.3:80:80", "[::1]:80:80", "80:65536", ""] {
             assert!(forward(bad).is_err(), "{bad}");
-        }
-        let parsed = copy("./a:b/c:/srv/x").unwrap();
-        assert_eq!((parsed.source.as_str(), parsed.destination.as_str()), ("./a:b/c", "/srv/x"));
-        for bad in ["a", "a:b", ":/b", ""] {
-            assert!(copy(bad).is_err(), "{bad}");
         }
     }
 }

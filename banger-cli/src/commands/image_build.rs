@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use banger::{BuildStep, BuiltImage, Dirs, ImageBuildRequest, ImageDocument, ImageName};
+use banger::{BuildStep, BuiltImage, Dirs, HostCopy, ImageBuildRequest, ImageDocument, ImageName};
 
 use crate::args::ProgressStyle;
 use crate::args::image_build::{GivenStep, ImageBuildArguments};
-use crate::args::vm::HostCopy;
 use crate::commands::vm;
 use crate::failure::{CommandError, output};
 use crate::interrupt::cancel_on_signal;
@@ -48,7 +47,7 @@ fn step(given: &GivenStep) -> Result<BuildStep, CommandError> {
                 .map_err(|error| CommandError::argument("--script", file, error.to_string()))?;
             BuildStep::Script { name: file.clone(), text }
         }
-        GivenStep::Copy(HostCopy { source, destination }) => {
+        GivenStep::Copy(HostCopy { source, destination, .. }) => {
             BuildStep::Copy { source: source.clone(), destination: destination.clone() }
         }
         GivenStep::Env(name, value) => BuildStep::Env { name: name.clone(), value: value.clone() },

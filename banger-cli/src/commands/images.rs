@@ -1,4 +1,4 @@
-//! `banger image list | show | rm | prune | rename | export | clone | verify`.
+//! `banger image list | show | rm | prune | rename | export | verify`.
 
 use banger::{
     DamagedImage, Dirs, ImageDocument, ImagePruneDocument, ImagePruneOptions, ImageStore, KERNEL_DIRECTORY,
@@ -166,13 +166,6 @@ pub(super) fn export(
     let cancellation = cancel_on_signal(printer);
     let record = ImageStore::new(&dirs.state).export(name, file, force, &cancellation)?;
     output(printer.result(&ImageDocument::exported(&record, file), &format!("{file}\n")))
-}
-
-pub(super) fn clone(name: &str, new_name: &str, dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {
-    let store = ImageStore::new(&dirs.state);
-    let cancellation = cancel_on_signal(printer);
-    let image = store.clone_image(name, new_name.parse::<banger::ImageName>()?, &cancellation)?;
-    output(printer.result(&ImageDocument::from(&image), &format!("{}\n", image.path)))
 }
 
 pub(super) fn verify(names: &[String], dirs: &Dirs, printer: &Printer) -> Result<(), CommandError> {

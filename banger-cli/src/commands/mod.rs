@@ -6,6 +6,7 @@ mod doctor;
 mod generated;
 mod guest;
 mod image_build;
+mod image_clone;
 mod image_commit;
 mod image_push;
 mod images;
@@ -86,8 +87,8 @@ fn image(command: ImageCommand, progress: ProgressStyle, printer: &Printer) -> R
         ImageCommand::Export { name, file, force, state } => {
             images::export(&name, &file, force, &dirs(Some(&state), None)?, printer)
         }
-        ImageCommand::Clone { name, new_name, state } => {
-            images::clone(&name, &new_name, &dirs(Some(&state), None)?, printer)
+        ImageCommand::Clone(arguments) => {
+            image_clone::clone(&arguments, &dirs(Some(&arguments.state), None)?, printer)
         }
         ImageCommand::Verify { names, state } => images::verify(&names, &dirs(Some(&state), None)?, printer),
         ImageCommand::BootPlan(plan) => {

@@ -12,8 +12,8 @@ use banger_tree::RootfsError;
 
 pub use check::VerifyReport;
 pub use disk::storage::Storage;
-pub(crate) use edit::FileStorage;
-pub use edit::{EditorEffort, Ext4Editor};
+pub use edit::{EditorEffort, Ext4Editor, Space};
+pub(crate) use edit::{FileStorage, WHOLE};
 
 impl Ext4Editor {
     /// Reads the whole file system but the bytes of its files, and checks all checksums: superblock,

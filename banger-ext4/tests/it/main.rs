@@ -22,6 +22,7 @@ mod editor_holes;
 mod editor_large;
 mod editor_three;
 mod editor_trim;
+mod editor_uuid;
 #[cfg(feature = "boot")]
 mod inject;
 mod judges;

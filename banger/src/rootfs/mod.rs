@@ -9,7 +9,7 @@
 //! use banger::rootfs::{Destination, Put, PutSource, edit};
 //!
 //! let (now, running) = (banger::rootfs::timestamp()?, Cancellation::default());
-//! edit("disk.ext4".into(), now, &running, |edit| {
+//! edit("disk.ext4", now, &running, |edit| {
 //!     let hostname = PutSource::Reader(&mut &b"guest\n"[..]);
 //!     edit.put(vec![hostname], &Destination::parse(b"/etc/hostname")?, &Put::default())
 //! })?;
@@ -30,6 +30,7 @@ mod mode;
 mod moving;
 mod owner;
 mod patient;
+mod place;
 mod put;
 mod removal;
 mod sparse_map;
@@ -58,6 +59,7 @@ pub use mode::ModeChange;
 pub use moving::Move;
 pub use owner::OwnerChange;
 pub use patient::{PatientReader, PatientWriter};
+pub use place::{Part, Partition, PlaceError, RootfsPlace, WantedPartition};
 pub use put::{Put, PutSource};
 pub use removal::Remove;
 use serde::Serialize;
@@ -94,44 +96,70 @@ pub fn parse_path(text: &[u8]) -> Result<GuestPath, EditError> {
     }
 }
 
-/// Opens the ext4 file `file` to look into.
+/// Opens the ext4 file system at `place` to look into: a file or block device, or a part of one.
 ///
 /// # Errors
-/// The file is not ext2, ext3 or ext4, is damaged or has an unknown feature; or the host refuses.
-pub fn open(file: &Utf8Path) -> Result<Ext4Editor, Error> {
-    Ext4Editor::open(file).map_err(in_file(file))
+/// It is not ext2, ext3 or ext4, is damaged or has an unknown feature. Or the file has no such partition, or is an image
+/// of another format; or the host refuses.
+pub fn open(place: impl Into<RootfsPlace>) -> Result<Ext4Editor, Error> {
+    let place = place.into();
+    let opened = match place.range()? {
+        None => Ext4Editor::open(&place.file),
+        Some(range) => Ext4Editor::open_range(&place.file, range),
+    };
+    opened.map_err(not_opened(&place))
 }
 
-/// Opens the ext4 file `file` alone, to change it.
+/// Opens the ext4 file system at `place` alone, to change it.
 ///
 /// # Errors
 /// As [`open`], or another program has the file in use, or a dm-verity hash tree protects it.
-pub fn open_to_edit(file: &Utf8Path) -> Result<Ext4Editor, Error> {
-    let editor = Ext4Editor::open_to_edit(file).map_err(in_file(file))?;
-    check_unprotected(file, editor.size_bytes())?;
+pub fn open_to_edit(place: impl Into<RootfsPlace>) -> Result<Ext4Editor, Error> {
+    let place = place.into();
+    let opened = match place.range()? {
+        None => Ext4Editor::open_to_edit(&place.file),
+        Some(range) => Ext4Editor::open_range_to_edit(&place.file, range),
+    };
+    let editor = opened.map_err(not_opened(&place))?;
+    if place.part == Part::Whole {
+        check_unprotected(&place.file, editor.size_bytes())?;
+    }
     Ok(editor)
 }
 
-/// Opens the ext4 file `file` alone, does `work` on it at `timestamp`, and makes the changes last.
+/// Returns the error of a file system that was not opened. It names what the file is instead, where that is known.
+fn not_opened(place: &RootfsPlace) -> impl FnOnce(RootfsError) -> Error {
+    let place = place.clone();
+    move |error| match &error {
+        RootfsError::Unreadable { .. } => match place.other_content() {
+            Some(other) => other.into(),
+            None => in_file(&place.file)(error),
+        },
+        _ => in_file(&place.file)(error),
+    }
+}
+
+/// Opens the ext4 file system at `place` alone, does `work` on it at `timestamp`, and makes the changes last.
 ///
 /// # Errors
 /// As [`open_to_edit`], or `work` fails; then nothing is changed, or
 /// the error is [`EditError::Partly`].
 pub fn edit<T>(
-    file: &Utf8Path,
+    place: impl Into<RootfsPlace>,
     timestamp: Timestamp,
     cancellation: &Cancellation,
     work: impl FnOnce(&mut Edit<'_>) -> Result<T, EditError>,
 ) -> Result<T, Error> {
-    let mut rootfs = open_to_edit(file)?;
+    let place = place.into();
+    let mut rootfs = open_to_edit(&place)?;
     rootfs.set_cancellation(cancellation);
     let mut edit = Edit::new(&mut rootfs, timestamp, cancellation);
     let outcome = work(&mut edit);
     let steps = edit.steps();
     let outcome = outcome.and_then(|outcome| edit.commit().map(|()| outcome));
     outcome.map_err(|source| match steps {
-        0 => in_file(file)(source),
-        _ => in_file(file)(EditError::Partly { source: Box::new(source) }),
+        0 => in_file(&place.file)(source),
+        _ => in_file(&place.file)(EditError::Partly { source: Box::new(source) }),
     })
 }
 
@@ -154,22 +182,27 @@ pub struct Resized {
     pub size_bytes: u64,
 }
 
-/// Makes the file system in `file` larger, and the file with it, which stays sparse; all or
-/// nothing.
+/// Makes the file system at `place` larger, and the file with it, which stays sparse; all or nothing. In a partition it
+/// grows up to the end of the partition.
 ///
 /// The size may become a little smaller than requested, if the end would hold almost only metadata.
 ///
 /// # Errors
 /// As [`edit`], or it is larger than that or cannot become so large.
-pub fn resize(file: &Utf8Path, size: NewSize, cancellation: &Cancellation) -> Result<Resized, Error> {
-    let mut rootfs = open_to_edit(file)?;
+pub fn resize(
+    place: impl Into<RootfsPlace>,
+    size: NewSize,
+    cancellation: &Cancellation,
+) -> Result<Resized, Error> {
+    let place = place.into();
+    let mut rootfs = open_to_edit(&place)?;
     rootfs.set_cancellation(cancellation);
     let before_bytes = rootfs.size_bytes();
     let wanted = match size {
         NewSize::Bytes(bytes) => bytes,
         NewSize::More(bytes) => before_bytes.saturating_add(bytes),
     };
-    let size_bytes = rootfs.grow(wanted).map_err(in_file(file))?;
+    let size_bytes = rootfs.grow(wanted).map_err(in_file(&place.file))?;
     Ok(Resized { before_bytes, size_bytes })
 }
 

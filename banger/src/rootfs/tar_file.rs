@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::error::EditError;
 use super::look::CopyError;
 use super::tar::{TarReport, write_tar};
-use super::{in_file, open};
+use super::{RootfsPlace, in_file, open};
 use crate::error::Error;
 use crate::host_file::mode_limit;
 use crate::output::{MODE, OutputError, check_not_source};
@@ -38,24 +38,26 @@ impl TarDocument {
     }
 }
 
-/// Writes `path` of the ext4 file `file`, as [`write_tar`] does, to the file `output` of this host. The file is complete
-/// when this returns. Nobody may read it who may not read `file`. `replace` says whether it may replace a file.
+/// Writes `path` of the ext4 file system at `place`, as [`write_tar`] does, to the file `output` of this host. The file is
+/// complete when this returns. Nobody may read it who may not read the ext4 file. `replace` says whether it may replace a file.
 ///
 /// # Errors
 /// The ext4 file or the path cannot be read, the output exists or cannot be written, or the caller asks to stop. Then
 /// nothing is written.
 pub fn write_tar_file(
-    file: &Utf8Path,
+    place: impl Into<RootfsPlace>,
     path: &GuestPath,
     output: &Utf8Path,
     replace: bool,
     cancellation: &Cancellation,
 ) -> Result<TarReport, Error> {
+    let place = place.into();
+    let file = place.file.as_path();
     check_not_source(output, file)?;
     let existing = if replace { Existing::Replace } else { Existing::Keep };
     let failed = OutputError::new_file(output);
     HostPlace::open(output.as_std_path()).and_then(|place| place.check(existing)).map_err(&failed)?;
-    let mut rootfs = open(file)?;
+    let mut rootfs = open(&place)?;
     rootfs.set_cancellation(cancellation);
     let source = std::fs::metadata(file).map_err(OutputError::io("read", file))?;
     let new = NewFile::create(output.as_std_path(), MODE).map_err(&failed)?.limited_to(mode_limit(&source));

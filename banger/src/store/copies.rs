@@ -33,15 +33,29 @@ impl ImageStore {
         replace: bool,
         cancellation: &Cancellation,
     ) -> Result<ImageRecord, StoreError> {
+        self.export_with(wanted, output, replace, cancellation, |_, record| Ok::<_, StoreError>(record))
+    }
+
+    /// Copies a file system as [`export`](Self::export) does. `change` may change the copy before it gets its name, and
+    /// its record.
+    pub(crate) fn export_with<E: From<StoreError>>(
+        &self,
+        wanted: &str,
+        output: &Utf8Path,
+        replace: bool,
+        cancellation: &Cancellation,
+        change: impl FnOnce(&Utf8Path, ImageRecord) -> Result<ImageRecord, E>,
+    ) -> Result<ImageRecord, E> {
         let StoredImage { record, path, lease: _lease } = self.open(wanted, cancellation)?;
-        check_not_source(output, &path)?;
+        check_not_source(output, &path).map_err(StoreError::from)?;
         let file = self.open_to_copy(&record)?;
         let metadata = file.metadata().map_err(|source| StoreError::io("read", &path, source))?;
-        let target = OutputFile::create(output, replace)?.limited_to(&metadata);
+        let target = OutputFile::create(output, replace).map_err(StoreError::from)?.limited_to(&metadata);
         copy(&file, &target.partial_path(), cancellation, |source| {
             OutputError::io("write", output)(source).into()
         })?;
-        target.publish()?;
+        let record = change(&target.partial_path(), record)?;
+        target.publish().map_err(StoreError::from)?;
         Ok(record.without_verity())
     }
 
@@ -57,6 +71,18 @@ impl ImageStore {
         name: ImageName,
         cancellation: &Cancellation,
     ) -> Result<StoredImage, StoreError> {
+        self.clone_with(wanted, name, cancellation, |_, record| Ok::<_, StoreError>(record))
+    }
+
+    /// Copies an image as [`clone_image`](Self::clone_image) does. `change` may change the copy before it is published,
+    /// and its record.
+    pub(crate) fn clone_with<E: From<StoreError>>(
+        &self,
+        wanted: &str,
+        name: ImageName,
+        cancellation: &Cancellation,
+        change: impl FnOnce(&Utf8Path, ImageRecord) -> Result<ImageRecord, E>,
+    ) -> Result<StoredImage, E> {
         let StoredImage { record: original, path: original_path, lease: _lease } =
             self.open(wanted, cancellation)?;
         // Looked at again when it is published: this saves the copy.
@@ -69,8 +95,9 @@ impl ImageStore {
         staged.place_kernel_of(&original, &original_path, cancellation)?;
         staged.place_referrers_of(&original, &original_path, cancellation)?;
         let cloned_from = Some(ClonedFrom::of(&original));
-        let record = ImageRecord { name, created: now(), cloned_from, ..original };
-        self.publish_new(staged, record, cancellation)
+        let record = change(&path, original)?;
+        let record = ImageRecord { name, created: now(), cloned_from, ..record };
+        Ok(self.publish_new(staged, record, cancellation)?)
     }
 
     /// Opens an image's file with a lock against edits.

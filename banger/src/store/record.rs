@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use banger_boot::{BootContract, Fixup};
-use banger_ext4::{LAYOUT_VERSION, VerifyReport};
+use banger_ext4::{LAYOUT_VERSION, Space};
 use banger_kernel::{Kernel, VerityDisk};
 use banger_oci::{ImageConfig, VerifiedSignature};
 use banger_tree::GuestPath;
@@ -105,7 +105,7 @@ pub struct ImageRecord {
     /// The original image, if this is a clone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloned_from: Option<ClonedFrom>,
-    /// Whether a machine ran on the image: its file system has more than its layers then.
+    /// Whether a machine ran on the image, or a clone was changed: its file system has more than its layers then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ran: bool,
     /// How the image was built from another one, if it was.
@@ -387,11 +387,11 @@ impl ImageRecord {
     }
 
     /// Sets the sizes to those of a file system that was looked through.
-    pub(crate) fn set_sizes(&mut self, report: &VerifyReport) {
-        self.size_bytes = report.size_bytes;
-        self.free_bytes = report.free_bytes;
-        self.inodes = report.inodes;
-        self.used_inodes = report.used_inodes;
+    pub(crate) fn set_sizes(&mut self, space: Space) {
+        self.size_bytes = space.size_bytes;
+        self.free_bytes = space.free_bytes;
+        self.inodes = space.inodes;
+        self.used_inodes = space.used_inodes;
     }
 
     /// Returns the record that `json` holds.

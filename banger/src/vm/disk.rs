@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 
+use banger_boot::{MachineSettings, set_up_machine};
 use banger_ext4::Ext4Editor;
 use banger_kernel::VerityDisk;
 use banger_tree::{Advice, Cancellation, Rootfs as _, Setting};
@@ -14,7 +15,8 @@ use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::id::ImageId;
-use crate::rootfs::{Destination, Put, PutSource, edit, in_file, timestamp};
+use crate::machine_settings::check_settings;
+use crate::rootfs::{Destination, Put, PutSource, edit, in_file, open_to_edit, timestamp};
 use crate::staging::{StagingDir, sweep_after};
 use crate::store::{ClonedFrom, ImageLease, ImageName, ImageRecord, ImageStore, StoredImage};
 use crate::time::now;
@@ -131,6 +133,20 @@ impl VmDisk {
         })
     }
 
+    /// Gives the machine its hostname, keys and environment.
+    ///
+    /// # Errors
+    /// A value makes no sense, the file system has no room, or a hash tree protects the disk.
+    pub fn set_up(&self, settings: &MachineSettings, cancellation: &Cancellation) -> Result<(), Error> {
+        self.check_changeable(Setting("settings"), "")?;
+        check_settings(settings)?;
+        let path = self.path();
+        let mut editor = open_to_edit(&path)?;
+        editor.set_cancellation(cancellation);
+        set_up_machine(&mut editor, settings, timestamp()?)?;
+        editor.commit().map_err(in_file(&path))
+    }
+
     /// Makes the disk a managed image of the name `name`, which must be free. It has the record and
     /// the kernel of `original`.
     ///
@@ -159,7 +175,7 @@ impl VmDisk {
         let cloned_from = Some(ClonedFrom::of(&original.record));
         let mut record =
             ImageRecord { name, created: now(), cloned_from, ran: true, ..original.record.clone() };
-        record.set_sizes(&report);
+        record.set_sizes(report.space());
         Ok(store.publish_new(staged, record, cancellation)?)
     }
 

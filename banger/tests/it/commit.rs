@@ -130,7 +130,7 @@ fn random_layer(numbers: &mut Numbers) -> Vec<u8> {
     tar_of(&rootfs)
 }
 
-fn tar_of(rootfs: &dyn Rootfs) -> Vec<u8> {
+pub(crate) fn tar_of(rootfs: &dyn Rootfs) -> Vec<u8> {
     let mut tar = Vec::new();
     write_tar(rootfs, &GuestPath::root(), &mut tar, &|_| false, &Cancellation::new()).unwrap();
     tar

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod clone;
 mod commit;
 mod commit_edits;
 mod commit_targets;
@@ -21,5 +22,6 @@ mod rootfs_artifact;
 mod rootfs_artifact_reuse;
 mod rootfs_artifact_weather;
 mod rootfs_cost;
+mod rootfs_places;
 mod sigpipe;
 mod verity;

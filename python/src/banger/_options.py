@@ -226,6 +226,10 @@ class RootfsOptions(TypedDict, total=False):
     """Seconds since 1970: the time of what is written. Default: now."""
     max_output_bytes: int
     """The largest file that `Rootfs.read` returns. Default: 64 MiB."""
+    partition: str
+    """Partition of a disk (GPT, MBR) that holds the file system, by number or label."""
+    offset_bytes: int
+    """The byte of a disk at which the file system begins."""
 
 
 class InjectOptions(TypedDict, total=False):
@@ -336,6 +340,35 @@ class PushOptions(ConnectionOptions, total=False):
     """File that gets the SLSA provenance of the image; an existing file is replaced."""
     source_date_epoch: int
     """Time in the provenance, in seconds since 1970. Default: the provenance has no time."""
+
+
+class CloneOptions(TypedDict, total=False):
+    """Options of `Store.clone`."""
+
+    clone_identity: str
+    """Identity of the clone: "new" for another machine, or "keep". Default: "new"."""
+    uuid: str
+    """UUID of the file system. Default: a random one, or with "keep" that of the original."""
+    size_bytes: int
+    """Size of the file system, at least that of the image."""
+    hostname: str
+    """Name of the machine."""
+    ssh_key: Sequence[str]
+    """Public keys that may log in as root, as in the files that ssh-keygen makes."""
+    clone_env: Sequence[str]
+    """Variables, each "NAME=VALUE", for logins and for the program of the image."""
+    clone_put: Sequence[str]
+    """Files and directories of the host that are copied into the clone, each "FILE:/PATH"."""
+    network_interface: str
+    """Network interface that banger's agent sets up. Default: the only one that is not loopback."""
+    network_address: Sequence[str]
+    """Addresses with prefixes, each "10.0.0.2/24"."""
+    network_gateway: Sequence[str]
+    """Default routes, one for IPv4 and one for IPv6."""
+    network_dns: Sequence[str]
+    """Name servers."""
+    force: bool
+    """Whether an existing file is replaced. Default: false."""
 
 
 class CommitOptions(ConnectionOptions, total=False):

@@ -24,6 +24,7 @@ from ._options import (
     BootPlanOptions,
     BuildOptions,
     CheckOptions,
+    CloneOptions,
     CommitOptions,
     ConnectionOptions,
     ImageBuildOptions,
@@ -256,11 +257,22 @@ class Store(Handle):
             arguments = (store, text(wanted), host_path(file), replace, pointer)
             patient_call(stop, "banger_store_export", *arguments)
 
-    def clone(self, wanted: str, name: str, *, cancel: Cancellation | None = None) -> Image:
-        """Copies an image under another name, and returns the copy."""
+    def clone(
+        self,
+        wanted: str,
+        target: str,
+        *,
+        cancel: Cancellation | None = None,
+        **options: Unpack[CloneOptions],
+    ) -> Image:
+        """Copies an image for one machine, and returns the copy.
+
+        A `target` with a slash is the path of an ext4 file, any other the name of a new managed image. The
+        copy has another identity: no machine-id, host keys, random seeds and DHCP leases, and another UUID.
+        """
         made = ctypes.c_void_p()
-        with self._use() as store, flag(cancel) as (stop, pointer):
-            arguments = (store, text(wanted), text(name), pointer, ctypes.byref(made))
+        with self._use() as store, options_of(options) as given, flag(cancel) as (stop, pointer):
+            arguments = (store, text(wanted), text(target), given, pointer, ctypes.byref(made))
             patient_call(stop, "banger_store_clone", *arguments)
         return Image(made)
 

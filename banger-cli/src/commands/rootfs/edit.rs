@@ -34,9 +34,9 @@ fn edit(
     struct ChangedPaths {
         paths: Vec<GuestPath>,
     }
-    let file = &file.file;
     let cancellation = cancel_on_signal(printer);
-    let paths = banger::rootfs::edit(file, banger::rootfs::timestamp()?, &cancellation, |edit| {
+    let (place, file) = (file.place(), &file.file);
+    let paths = banger::rootfs::edit(place, banger::rootfs::timestamp()?, &cancellation, |edit| {
         work(edit, &cancellation)
     })?;
     output(printer.result(&FileDocument::new(file, ChangedPaths { paths }), ""))
@@ -175,7 +175,7 @@ pub(super) fn inject(arguments: &InjectArguments, printer: &Printer) -> Result<(
         .with_hostname(arguments.hostname.clone())
         .with_timestamp_seconds(banger::source_date_epoch()?);
     let cancellation = cancel_on_signal(printer);
-    let report = banger::inject_file(file, &request, &cancellation)?;
+    let report = banger::inject_file(arguments.file.place(), &request, &cancellation)?;
     for fixup in &report.fixups {
         printer.note(&fixup.to_string());
     }
@@ -195,7 +195,7 @@ pub(super) fn resize(arguments: &ResizeArguments, printer: &Printer) -> Result<(
     let file = &arguments.file.file;
     // So that an interrupt does not stop it where only its journal knows what it was about.
     let cancellation = cancel_on_signal(printer);
-    let resized = banger::rootfs::resize(file, arguments.size.0, &cancellation)?;
+    let resized = banger::rootfs::resize(arguments.file.place(), arguments.size.0, &cancellation)?;
     let (before, size) = (Size(resized.before_bytes), Size(resized.size_bytes));
     printer.note(&format!("{file} had {before} and has {size}"));
     output(printer.result(&FileDocument::new(file, resized), ""))

@@ -15,7 +15,7 @@ use camino::Utf8Path;
 use serde::Serialize;
 
 use super::stat_format::StatFormat;
-use crate::args::{CatArguments, LsArguments, StatArguments};
+use crate::args::{CatArguments, FileArgument, LsArguments, StatArguments};
 use crate::failure::{CommandError, output};
 use crate::json;
 use crate::printer::{Printer, raw_output};
@@ -25,9 +25,10 @@ use crate::units::Size;
 /// Xattr that marks a file whose permissions are more than its mode.
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
-/// Opens `file`, and says what one who reads it should know.
-pub(super) fn open_noted(file: &Utf8Path, printer: &Printer) -> Result<Ext4Editor, CommandError> {
-    let rootfs = open(file)?;
+/// Opens a file system, and says what one who reads it should know.
+pub(super) fn open_noted(argument: &FileArgument, printer: &Printer) -> Result<Ext4Editor, CommandError> {
+    let rootfs = open(argument.place())?;
+    let file = &argument.file;
     rootfs.notes().iter().for_each(|note| printer.warning(&format!("{file}: {note}")));
     Ok(rootfs)
 }
@@ -42,7 +43,7 @@ pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Comma
     }
     let file = &arguments.file.file;
     let is_long = arguments.long || arguments.numeric;
-    let rootfs = open_noted(file, printer)?;
+    let rootfs = open_noted(&arguments.file, printer)?;
     let failed = || in_file(file);
     let view = View::new(&rootfs).map_err(failed())?;
     let (mut entries, mut directories) = (Vec::new(), Vec::new());
@@ -213,7 +214,7 @@ fn long_row(entry: &RootfsEntry, arguments: &LsArguments, name: String) -> [Stri
 
 pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), CommandError> {
     let file = &arguments.file.file;
-    let rootfs = open_noted(file, printer)?;
+    let rootfs = open_noted(&arguments.file, printer)?;
     let failed = || in_file(file);
     let view = View::new(&rootfs).map_err(failed())?;
     // Nothing is printed when one of the paths is wrong.
@@ -297,7 +298,7 @@ pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), C
         (None, Some(text)) => Some(StatFormat::parse(text.as_bytes(), true)?),
         (None, None) => None,
     };
-    let rootfs = open_noted(file, printer)?;
+    let rootfs = open_noted(&arguments.file, printer)?;
     let view = View::new(&rootfs).map_err(in_file(file))?;
     let entry = |path: &OsString| {
         let path = view.operand(&Operand::parse(path.as_bytes())?)?;

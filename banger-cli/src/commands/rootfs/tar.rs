@@ -31,14 +31,14 @@ pub(super) fn tar(arguments: &TarArguments, printer: &Printer) -> Result<(), Com
             let advice = "write it to a file with --output FILE, or to a pipe";
             return Err(CommandError::argument("--output", "-", reason).advised(advice));
         };
-        let mut rootfs = open_noted(file, printer)?;
+        let mut rootfs = open_noted(&arguments.file, printer)?;
         rootfs.set_cancellation(&cancellation);
         let mut out = BufWriter::new(PatientWriter::new(out, &cancellation));
         write_tar(&rootfs, &path, &mut out, &|_| false, &cancellation).map_err(|error| {
             tar_error(error, file, &cancellation, |error| output(Err(error)).expect_err("it is an error"))
         })?
     } else {
-        write_tar_file(file, &path, &arguments.output, arguments.force, &cancellation)?
+        write_tar_file(arguments.file.place(), &path, &arguments.output, arguments.force, &cancellation)?
     };
     report.warnings.iter().for_each(|warning| printer.warning(&format!("{file}: {warning}")));
     let more = report.warning_count - report.warnings.len() as u64;

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::PathBuf;
 
 use banger::guest::{Exec, ExitStatus};
-use banger::rootfs::{Destination, GuestPath, ModeChange, NewSize, Put, PutSource, View};
+use banger::rootfs::{GuestPath, NewSize, View};
 use banger::vm::{Machine, VmDisk, with_image_config};
-use banger::{Cancellation, PortForward, Setting, StoredImage};
+use banger::{Cancellation, HostCopy, MachineSettings, PortForward, Setting, StoredImage};
 use camino::Utf8PathBuf;
 
-use crate::args::vm::{HostCopy, VmRunArguments};
+use crate::args::vm::VmRunArguments;
 use crate::commands::guest::exec;
 use crate::commands::guest::session_end::SessionEnd;
 use crate::failure::CommandError;
@@ -18,9 +18,6 @@ use crate::units::Size;
 
 /// The port of SSH servers.
 const SSH_PORT: u16 = 22;
-const AUTHORIZED_KEYS: &str = "/root/.ssh/authorized_keys";
-/// The longest file of keys that is read.
-const KEYS_BYTES: u64 = 1 << 20;
 
 /// Makes the disk ready: its size, the files of the user, the keys. Returns the port for SSH.
 pub(super) fn prepare(
@@ -34,46 +31,32 @@ pub(super) fn prepare(
         let Size(bytes) = size;
         banger::rootfs::resize(&path, NewSize::Bytes(bytes), cancellation)?;
     }
-    for HostCopy { source, destination } in &arguments.copy {
+    for HostCopy { source, destination, .. } in &arguments.copy {
         disk.copy_in(source, destination, cancellation)?;
     }
     let Some(key) = &arguments.ssh else { return Ok(None) };
     disk.check_changeable(Setting("ssh"), "")?;
-    let mut keys = own_keys(key.as_ref())?;
-    let timestamp = banger::rootfs::timestamp()?;
-    let rootfs = banger::rootfs::open(&path)?;
-    let place =
-        banger::rootfs::parse_path(AUTHORIZED_KEYS.as_bytes()).map_err(banger::rootfs::in_file(&path))?;
-    if let Ok(mut older) = banger::rootfs::read_up_to(&rootfs, &place, KEYS_BYTES) {
-        older.append(&mut keys);
-        keys = older;
-    }
-    drop(rootfs);
-    banger::rootfs::edit(&path, timestamp, cancellation, |edit| {
-        let how = Put::default().with_parents(true).with_mode(Some("600".parse::<ModeChange>()?));
-        let mut reader = keys.as_slice();
-        let to = Destination::parse_exact(AUTHORIZED_KEYS.as_bytes())?;
-        edit.put(vec![PutSource::Reader(&mut reader)], &to, &how)
-    })?;
+    let keys = own_keys(key.as_ref())?;
+    disk.set_up(&MachineSettings::default().with_ssh_keys(vec![keys]), cancellation)?;
     Ok(Some(PortForward::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port()?), SSH_PORT)))
 }
 
 /// Returns the text of a key, or of all keys of the user.
-fn own_keys(file: Option<&Utf8PathBuf>) -> Result<Vec<u8>, CommandError> {
+fn own_keys(file: Option<&Utf8PathBuf>) -> Result<String, CommandError> {
     let bad = |value: &str, reason: String| CommandError::argument("--ssh", value, reason);
     let read = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|error| bad(&path.to_string_lossy(), error.to_string()))
+        std::fs::read_to_string(path).map_err(|error| bad(&path.to_string_lossy(), error.to_string()))
     };
     if let Some(file) = file {
         return read(file.as_std_path());
     }
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let mut keys = Vec::new();
+    let mut keys = String::new();
     for entry in std::fs::read_dir(home.join(".ssh")).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|extension| extension == "pub") {
-            keys.extend(read(&path)?);
-            keys.push(b'\n');
+            keys.push_str(&read(&path)?);
+            keys.push('\n');
         }
     }
     match keys.is_empty() {

@@ -8,7 +8,7 @@ use super::volume::{GroupChecksum, Volume};
 use crate::editor::disk::corruption::{CorruptionKind, DescriptorField};
 use crate::format::crc32c::is_wrong;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
-use crate::format::superblock::Superblock;
+use crate::format::superblock::{Superblock, incompat};
 use crate::format::{Block, Group, lo16};
 
 /// Returns whether bit `at` is set.
@@ -66,8 +66,8 @@ impl Volume {
         (Block(block), offset)
     }
 
-    /// Returns the checksum of a descriptor of `desc_size` bytes.
-    fn desc_checksum(&self, group: u32, bytes: &[u8]) -> Option<u16> {
+    /// Returns the checksum of a descriptor of `desc_size` bytes, with the UUID that it depends on.
+    fn desc_checksum(&self, group: u32, bytes: &[u8], uuid: &[u8; 16]) -> Option<u16> {
         let (before, after) = (&bytes[..0x1e], &bytes[0x20..]);
         match self.group_checksum {
             GroupChecksum::None => None,
@@ -76,7 +76,7 @@ impl Volume {
                 Some(lo16(seed.with(before).with(&[0; 2]).with(after).value()))
             }
             GroupChecksum::Crc16 => {
-                let crc = crc16(!0, &self.uuid);
+                let crc = crc16(!0, uuid);
                 let crc = crc16(crc, &group.to_le_bytes());
                 Some(crc16(crc16(crc, before), after))
             }
@@ -86,7 +86,7 @@ impl Volume {
     /// Returns the bytes of a group's descriptor, with their checksum.
     pub(crate) fn encode_desc(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
         let mut bytes = desc.encode()[..self.desc_size].to_vec();
-        if let Some(csum) = self.desc_checksum(group, &bytes) {
+        if let Some(csum) = self.desc_checksum(group, &bytes, &self.uuid) {
             bytes[0x1e..0x20].copy_from_slice(&csum.to_le_bytes());
         }
         bytes
@@ -191,7 +191,11 @@ impl Disk {
         let mut whole = [0; GroupDesc::SIZE];
         whole[..bytes.len()].copy_from_slice(bytes);
         let desc = GroupDesc::decode(&whole);
-        if volume.desc_checksum(group, bytes).is_some_and(|csum| is_wrong(&desc.bg_checksum, &csum)) {
+        let uuid = match view {
+            View::Committed => &volume.committed_uuid,
+            View::Now => &volume.uuid,
+        };
+        if volume.desc_checksum(group, bytes, uuid).is_some_and(|csum| is_wrong(&desc.bg_checksum, &csum)) {
             return corrupt(DescriptorField::Checksum);
         }
         let table_end = desc.inode_table().0.checked_add(volume.inode_table_blocks());
@@ -310,6 +314,14 @@ impl Disk {
         self.put_group_desc(group, &desc)
     }
 
+    /// Returns the superblock.
+    pub(crate) fn superblock(&self) -> Result<Superblock, RootfsError> {
+        let (block, offset) = self.volume.superblock_place();
+        let bytes = self.blocks.read(View::Now, block)?;
+        let bytes = bytes[offset..offset + Superblock::SIZE].try_into().expect("the superblock's size");
+        Ok(Superblock::decode(bytes))
+    }
+
     /// Changes the superblock.
     pub(crate) fn update_superblock(
         &mut self,
@@ -320,6 +332,16 @@ impl Disk {
         change_superblock(&mut bytes[offset..offset + Superblock::SIZE], self.volume.seed.is_some(), change);
         self.blocks.write(block, bytes)
     }
+}
+
+/// Returns the copy of the superblock `primary` for a group.
+pub(crate) fn superblock_copy(primary: &[u8], group: u32, has_checksum: bool) -> Vec<u8> {
+    let mut copy = primary.to_vec();
+    change_superblock(&mut copy, has_checksum, |superblock| {
+        superblock.s_block_group_nr = lo16(group);
+        superblock.s_feature_incompat &= !incompat::RECOVER;
+    });
+    copy
 }
 
 /// Changes a superblock in its bytes.

@@ -64,6 +64,12 @@ pub trait Storage: fmt::Debug + Send {
         None
     }
 
+    /// Returns whether nobody else knows the image, and the caller throws it away if a commit fails: then a commit needs
+    /// no journal.
+    fn is_unpublished(&self) -> bool {
+        false
+    }
+
     /// Makes sure that no other disk has the image open, before the first write.
     ///
     /// # Errors

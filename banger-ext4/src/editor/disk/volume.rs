@@ -61,6 +61,8 @@ pub(crate) struct Volume {
     /// The seed of checksums, if metadata has checksums.
     pub(crate) seed: Option<Checksum>,
     pub(crate) uuid: [u8; 16],
+    /// The UUID that the committed blocks depend on.
+    pub(crate) committed_uuid: [u8; 16],
     pub(crate) hash_seed: [u8; 16],
     pub(crate) signedness: Signedness,
     pub(crate) journal: Option<InodeNumber>,
@@ -285,6 +287,7 @@ impl Volume {
             },
             seed: metadata_csum.then_some(seed),
             uuid: superblock.s_uuid,
+            committed_uuid: superblock.s_uuid,
             hash_seed: superblock.s_hash_seed,
             signedness: match superblock.s_flags & sb::FLAGS_UNSIGNED_HASH {
                 0 => Signedness::Signed,

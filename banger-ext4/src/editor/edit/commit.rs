@@ -25,6 +25,9 @@ impl Ext4Editor {
         let locked = self.disk.blocks.storage.lock();
         locked.map_err(|error| self.cannot_lock(error))?;
         self.finish_recovery()?;
+        if self.disk.blocks.storage.is_unpublished() {
+            return self.write_in_place();
+        }
         let journal = journal::writable(&self.disk)?;
         // The last moment at which stopping leaves the image as it is.
         self.disk.check_cancelled()?;
@@ -44,11 +47,31 @@ impl Ext4Editor {
         self.is_half_committed = true;
         self.carry_out(&journal)?;
         self.is_half_committed = false;
-        self.disk.blocks.committed();
-        let freed = std::mem::take(&mut self.disk.freed);
-        // All changes are on the disk. A failure to free space on the host is not an error.
-        let _ = self.give_space_back(freed);
+        self.committed();
         Ok(())
+    }
+
+    /// Writes all changes to their places, of an image that nobody else knows.
+    fn write_in_place(&mut self) -> Result<(), RootfsError> {
+        self.disk.check_cancelled()?;
+        let changed: Vec<_> =
+            self.disk.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes.clone())).collect();
+        self.is_half_committed = true;
+        for (block, bytes) in changed {
+            self.disk.blocks.write_through(block, &bytes)?;
+        }
+        self.is_half_committed = false;
+        self.committed();
+        Ok(())
+    }
+
+    /// Takes all changes as written, and gives the host the space of freed blocks.
+    fn committed(&mut self) {
+        self.disk.blocks.committed();
+        self.disk.volume.committed_uuid = self.disk.volume.uuid;
+        let freed = std::mem::take(&mut self.disk.freed);
+        // A failure to free space on the host is not an error.
+        let _ = self.give_space_back(freed);
     }
 
     pub(super) fn cannot_lock(&self, error: std::io::Error) -> RootfsError {
@@ -66,7 +89,11 @@ impl Ext4Editor {
     /// system; the commit then refuses.
     fn commit_capacity(&self) -> usize {
         self.commit_capacity.get().unwrap_or_else(|| {
-            let capacity = journal::writable(&self.disk).map_or(usize::MAX, |journal| journal.capacity());
+            let journal = match self.disk.blocks.storage.is_unpublished() {
+                true => None,
+                false => journal::writable(&self.disk).ok(),
+            };
+            let capacity = journal.map_or(usize::MAX, |journal| journal.capacity());
             self.commit_capacity.set(Some(capacity));
             capacity
         })

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
@@ -18,15 +19,22 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// How often to look for other users.
 const LOOKS: usize = 50;
 
+/// All bytes of a file.
+pub(crate) const WHOLE: Range<u64> = 0..u64::MAX;
+
 /// A file of the host, or a block device.
 #[derive(Debug)]
 pub(crate) struct FileStorage {
     file: LockedFile,
+    /// Whether a commit has to be on the disk when it ends.
+    is_durable: bool,
+    /// The bytes of the file that hold the file system. An open end is `u64::MAX`.
+    range: Range<u64>,
 }
 
 impl FileStorage {
     /// Opens `path` to read and write, or only to read if the host does not allow writes.
-    pub(crate) fn open(path: &Utf8Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Utf8Path, range: Range<u64>) -> io::Result<Self> {
         let file = match File::options().read(true).write(true).open(path) {
             Err(error)
                 if matches!(
@@ -40,11 +48,11 @@ impl FileStorage {
         };
         // Kept until the file is closed: an disk that is about to commit sees its readers.
         lock(Instant::now(), || file.try_lock_shared())?;
-        Ok(Self { file: LockedFile::of(file) })
+        Ok(Self { file: LockedFile::of(file), is_durable: true, range })
     }
 
     /// Opens `path` to read and write, if no other program visibly uses it.
-    pub(crate) fn open_alone(path: &Utf8Path) -> Result<Self, Refusal> {
+    pub(crate) fn open_alone(path: &Utf8Path, range: Range<u64>) -> Result<Self, Refusal> {
         let file = in_use::open(path)?;
         let started = Instant::now();
         let locked = lock(started, || file.try_lock())
@@ -53,7 +61,26 @@ impl FileStorage {
             io::ErrorKind::ResourceBusy => Refusal::locked(),
             _ => Refusal::Io(error),
         })?;
-        Ok(Self { file: LockedFile::of(file) })
+        Ok(Self { file: LockedFile::of(file), is_durable: true, range })
+    }
+
+    /// Opens the file at `path`, which nobody else knows and which the caller flushes.
+    pub(crate) fn open_unpublished(path: &Utf8Path) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open(path)?;
+        lock(Instant::now(), || file.try_lock())?;
+        Ok(Self { file: LockedFile::of(file), is_durable: false, range: WHOLE })
+    }
+}
+
+impl FileStorage {
+    /// Returns the place of `length` bytes at `offset` in the file.
+    fn at(&self, offset: u64, length: usize) -> io::Result<u64> {
+        let at = self.range.start.checked_add(offset);
+        let end = at.and_then(|at| at.checked_add(length as u64));
+        match (at, end) {
+            (Some(at), Some(end)) if end <= self.range.end => Ok(at),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 }
 
@@ -82,33 +109,38 @@ impl Drop for FileStorage {
 impl Storage for FileStorage {
     fn size_bytes(&self) -> io::Result<u64> {
         // A block device has no length in its metadata.
-        rustix::fs::seek(&self.file, rustix::fs::SeekFrom::End(0)).map_err(io::Error::from)
+        let end = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::End(0)).map_err(io::Error::from)?;
+        Ok(end.min(self.range.end).saturating_sub(self.range.start))
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, self.at(offset, buffer.len())?)
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, self.at(offset, bytes.len())?)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        if self.is_durable { self.file.sync_data() } else { Ok(()) }
     }
 
     fn set_size(&mut self, size_bytes: u64) -> io::Result<()> {
-        self.file.set_len(size_bytes)
+        match self.range.start.checked_add(size_bytes) {
+            Some(end) if self.range.end == u64::MAX => self.file.set_len(end),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "the partition has a fixed size")),
+        }
     }
 
     fn punch_hole(&mut self, offset: u64, length: u64) -> io::Result<()> {
-        punch_hole(&self.file, offset, length);
+        punch_hole(&self.file, self.at(offset, usize::try_from(length).unwrap_or(usize::MAX))?, length);
         Ok(())
     }
 
     fn next_data(&self, offset: u64) -> io::Result<u64> {
-        match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
-            Ok(data) => Ok(data),
+        let Some(start) = self.range.start.checked_add(offset) else { return Ok(u64::MAX) };
+        match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(start)) {
+            Ok(data) => Ok(data - self.range.start),
             Err(rustix::io::Errno::NXIO) => Ok(u64::MAX),
             // A device, or a file system, that knows no holes.
             Err(_) => Ok(offset),
@@ -116,6 +148,9 @@ impl Storage for FileStorage {
     }
 
     fn other_user(&self) -> Option<String> {
+        if !self.is_durable {
+            return None;
+        }
         // A program that is just being started has our files open, too.
         let mut user = None;
         for _ in 0..LOOKS {
@@ -123,6 +158,10 @@ impl Storage for FileStorage {
             std::thread::sleep(LOCK_PAUSE);
         }
         user
+    }
+
+    fn is_unpublished(&self) -> bool {
+        !self.is_durable
     }
 
     fn lock(&mut self) -> io::Result<()> {

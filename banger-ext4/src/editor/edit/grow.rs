@@ -102,7 +102,9 @@ impl Ext4Editor {
         let locked = self.disk.blocks.storage.lock();
         locked.map_err(|error| self.cannot_lock(error))?;
         self.finish_recovery()?;
-        journal::writable(&self.disk)?;
+        if !self.disk.blocks.storage.is_unpublished() {
+            journal::writable(&self.disk)?;
+        }
         let length =
             self.disk.blocks.storage.size_bytes().map_err(|error| self.disk.blocks.io("measure", error))?;
         if volume.bytes() > length {

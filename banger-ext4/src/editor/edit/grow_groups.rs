@@ -5,11 +5,11 @@ use banger_tree::RootfsError;
 use super::resize_inode_growth;
 use crate::editor::disk::Disk;
 use crate::editor::disk::blocks::View;
-use crate::editor::disk::groups::{change_superblock, set_bits};
+use crate::editor::disk::groups::{set_bits, superblock_copy};
 use crate::editor::disk::volume::Volume;
+use crate::format::Block;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT, INODE_ZEROED};
-use crate::format::superblock::{Superblock, incompat};
-use crate::format::{Block, lo16};
+use crate::format::superblock::Superblock;
 
 /// Bytes that are zeroed at a time.
 const ZEROS: usize = 1 << 20;
@@ -173,11 +173,8 @@ pub(super) fn put_copies(disk: &mut Disk, before: &Volume) -> Result<(), RootfsE
             true => vec![0; disk.volume.block_size],
             false => disk.blocks.read(View::Now, Block(first))?.to_vec(),
         };
-        bytes[..Superblock::SIZE].copy_from_slice(&superblock);
-        change_superblock(&mut bytes[..Superblock::SIZE], disk.volume.seed.is_some(), |superblock| {
-            superblock.s_block_group_nr = lo16(group);
-            superblock.s_feature_incompat &= !incompat::RECOVER;
-        });
+        let copy = superblock_copy(&superblock, group, disk.volume.seed.is_some());
+        bytes[..Superblock::SIZE].copy_from_slice(&copy);
         put_copy(disk, Block(first), bytes, !is_new)?;
         for at in if is_new { 0 } else { changed }..disk.volume.descriptor_blocks() {
             let bytes = disk.blocks.read(View::Now, Block(first_desc + at))?.to_vec();

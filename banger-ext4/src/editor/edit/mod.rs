@@ -7,6 +7,7 @@ mod grow_groups;
 mod in_use;
 mod journal;
 mod lookup;
+mod new_uuid;
 mod paths;
 mod recovery;
 mod replay;
@@ -16,12 +17,13 @@ mod trim;
 mod unlinked;
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 
 use banger_tree::{Cancellation, GuestPath, ResolveAccount, RootfsError};
 use camino::Utf8Path;
 
 use crate::editor::disk::obstacle::Obstacle;
-pub(crate) use file_storage::FileStorage;
+pub(crate) use file_storage::{FileStorage, WHOLE};
 use paths::PathCache;
 
 use super::disk::Disk;
@@ -68,6 +70,20 @@ pub struct Ext4Editor {
     commit_capacity: Cell<Option<usize>>,
 }
 
+/// The sizes of a file system, by the counts in its superblock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Space {
+    /// Size of the file system.
+    pub size_bytes: u64,
+    /// Free bytes.
+    pub free_bytes: u64,
+    /// Number of inodes.
+    pub inodes: u32,
+    /// Inodes in use.
+    pub used_inodes: u32,
+}
+
 /// Counts of an editor's work, for tests of cost that hold on every machine.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +108,16 @@ impl Ext4Editor {
     /// The image is not ext2, ext3 or ext4, is damaged or has an unknown feature; another editor is just
     /// committing; or the host refuses.
     pub fn open(path: &Utf8Path) -> Result<Self, RootfsError> {
-        let storage = FileStorage::open(path).map_err(|source| cannot_open(path, source))?;
+        Self::open_range(path, WHOLE)
+    }
+
+    /// Opens the image in the bytes `range` of the file or block device `path`, for example a partition. An end of
+    /// `u64::MAX` is the end of the file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_range(path: &Utf8Path, range: Range<u64>) -> Result<Self, RootfsError> {
+        let storage = FileStorage::open(path, range).map_err(|source| cannot_open(path, source))?;
         Self::open_on(Box::new(storage), path.as_str())
     }
 
@@ -103,12 +128,32 @@ impl Ext4Editor {
     /// The errors of [`open`](Self::open). Or the image has a feature that can only be read, or is attached
     /// to a loop device. Or the host does not allow writes, or another program has locked the image.
     pub fn open_to_edit(path: &Utf8Path) -> Result<Self, RootfsError> {
-        let storage = FileStorage::open_alone(path).map_err(|refusal| match refusal {
+        Self::open_range_to_edit(path, WHOLE)
+    }
+
+    /// Opens the image in the bytes `range` of the file or block device `path`, as
+    /// [`open_to_edit`](Self::open_to_edit) does. The lock covers the whole file.
+    ///
+    /// # Errors
+    /// As [`open_to_edit`](Self::open_to_edit).
+    pub fn open_range_to_edit(path: &Utf8Path, range: Range<u64>) -> Result<Self, RootfsError> {
+        let storage = FileStorage::open_alone(path, range).map_err(|refusal| match refusal {
             in_use::Refusal::InUse { user, advice } => {
                 RootfsError::InUse { image: path.to_string(), user, advice }
             }
             in_use::Refusal::Io(source) => cannot_open(path, source),
         })?;
+        Self::open_alone_on(Box::new(storage), path.as_str())
+    }
+
+    /// Opens the file at `path` for changes, which nobody else knows yet: a copy that is published later. Other
+    /// programs are not looked for. A commit writes all blocks to their places, without the journal, and does not
+    /// flush. So the caller flushes the file before it is published, and throws it away if a commit fails.
+    ///
+    /// # Errors
+    /// As [`open_to_edit`](Self::open_to_edit).
+    pub fn open_unpublished(path: &Utf8Path) -> Result<Self, RootfsError> {
+        let storage = FileStorage::open_unpublished(path).map_err(|source| cannot_open(path, source))?;
         Self::open_alone_on(Box::new(storage), path.as_str())
     }
 
@@ -175,6 +220,21 @@ impl Ext4Editor {
     /// Returns the UUID of the file system.
     pub fn uuid(&self) -> [u8; 16] {
         self.disk.volume.uuid
+    }
+
+    /// Returns the sizes of the file system, and how much of it is free.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub fn space(&self) -> Result<Space, RootfsError> {
+        let superblock = self.disk.superblock()?;
+        let cluster_bytes = self.disk.volume.cluster_blocks * self.disk.volume.block_size as u64;
+        Ok(Space {
+            size_bytes: self.size_bytes(),
+            free_bytes: superblock.free_blocks_count().saturating_mul(cluster_bytes),
+            inodes: superblock.s_inodes_count,
+            used_inodes: superblock.s_inodes_count.saturating_sub(superblock.s_free_inodes_count),
+        })
     }
 
     /// Returns the features of the file system, by the names of mke2fs: `has_journal`, `metadata_csum`.
