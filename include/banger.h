@@ -862,6 +862,63 @@ typedef enum banger_option {
      */
     BANGER_OPT_VERITY = 360,
     /**
+     * Text: content that a file must have so that it is written: "sha256:HEX", or "absent" for no file.
+     */
+    BANGER_OPT_PUT_IF_MATCH = 390,
+    /**
+     * Text: mode of files as for chmod, "600" or "u+x". Default: that of the replaced file, or of the source.
+     */
+    BANGER_OPT_PUT_MODE = 391,
+    /**
+     * Text: owner of files and new directories, "user", "uid", "user:group" or "uid:gid". Default: that of the replaced
+     * file, or 0:0.
+     */
+    BANGER_OPT_PUT_OWNER = 392,
+    /**
+     * Boolean: whether missing parent directories are made. Default: false.
+     */
+    BANGER_OPT_PUT_PARENTS = 393,
+    /**
+     * Text: which paths are told: "summary", "directories" or "all". Default: "directories".
+     */
+    BANGER_OPT_USAGE_DETAIL = 394,
+    /**
+     * Text: pattern for names, "*.conf".
+     */
+    BANGER_OPT_FIND_NAME = 395,
+    /**
+     * Text: pattern for whole paths; its * matches slashes, too.
+     */
+    BANGER_OPT_FIND_PATH = 396,
+    /**
+     * List of texts: types: "file", "directory", "symlink", "char-device", "block-device", "fifo", "socket".
+     */
+    BANGER_OPT_FIND_TYPE = 397,
+    /**
+     * Text: bytes of files: "+N" for more, "-N" for less, "N" for exactly.
+     */
+    BANGER_OPT_FIND_SIZE = 398,
+    /**
+     * Text: time after which files were modified: "2026-01-31", RFC 3339, or "@SECONDS".
+     */
+    BANGER_OPT_FIND_NEWER = 399,
+    /**
+     * Text: permissions: "644" for exactly, "-600" for all of them, "/222" for any.
+     */
+    BANGER_OPT_FIND_PERM = 400,
+    /**
+     * Number: user of files.
+     */
+    BANGER_OPT_FIND_UID = 401,
+    /**
+     * Number: group of files.
+     */
+    BANGER_OPT_FIND_GID = 402,
+    /**
+     * Number: levels of directories below the start.
+     */
+    BANGER_OPT_FIND_MAX_DEPTH = 403,
+    /**
      * Makes the type 32 bits wide; not an option.
      */
     BANGER_OPT_FORCE_32BIT = 2147483647,
@@ -2070,6 +2127,42 @@ int banger_rootfs_create_dir(struct banger_rootfs *rootfs,
                              struct banger_error **error);
 
 /**
+ * Returns the document of `banger rootfs diff --json`: the paths in which `other` differs from `rootfs`, and what differs.
+ * The bytes of files are compared. Both have their changes that are not committed yet.
+ */
+int banger_rootfs_diff(const struct banger_rootfs *rootfs,
+                       const struct banger_rootfs *other,
+                       const struct banger_cancel *cancel,
+                       struct banger_string **json,
+                       struct banger_error **error);
+
+/**
+ * Returns the document of `banger rootfs du --json`: the space that `path` takes, with all that is below it. A file
+ * with several hard links counts once. Option: USAGE_DETAIL.
+ */
+int banger_rootfs_disk_usage(const struct banger_rootfs *rootfs,
+                             const char *path,
+                             size_t length,
+                             const struct banger_options *options,
+                             const struct banger_cancel *cancel,
+                             struct banger_string **json,
+                             struct banger_error **error);
+
+/**
+ * Carries out a script of edits and commits it, all of it or nothing: the JSON document of docs/edit-script.md, of
+ * `length` bytes or BANGER_STRLEN. Returns the document of `banger rootfs edit --json`. Earlier changes by the handle
+ * belong to the commit. After an error, and after a trial, the handle has forgotten all changes since the last commit.
+ * Option: DRY_RUN, a trial that changes no byte of the file.
+ */
+int banger_rootfs_edit_script(struct banger_rootfs *rootfs,
+                              const char *script,
+                              size_t length,
+                              const struct banger_options *options,
+                              const struct banger_cancel *cancel,
+                              struct banger_string **json,
+                              struct banger_error **error);
+
+/**
  * Tells what is at `path` as JSON: an entry of `banger rootfs stat --json`, with the names of the owner, the
  * target of a symlink, capabilities and extended attributes.
  */
@@ -2080,9 +2173,34 @@ int banger_rootfs_entry(const struct banger_rootfs *rootfs,
                         struct banger_error **error);
 
 /**
+ * Returns the document of `banger rootfs find --json`: the files at and below `path` that meet all conditions. Options:
+ * FIND_NAME, FIND_PATH, FIND_TYPE, FIND_SIZE, FIND_NEWER, FIND_PERM, FIND_UID, FIND_GID, FIND_MAX_DEPTH.
+ */
+int banger_rootfs_find(const struct banger_rootfs *rootfs,
+                       const char *path,
+                       size_t length,
+                       const struct banger_options *options,
+                       const struct banger_cancel *cancel,
+                       struct banger_string **json,
+                       struct banger_error **error);
+
+/**
  * Closes the file system. Changes since the last commit are lost: the file system is as it was. NULL is fine.
  */
 void banger_rootfs_free(struct banger_rootfs *rootfs);
+
+/**
+ * Copies `path`, with all that is below it, to `destination` of the host: a new name, or a directory. The copy is
+ * complete or absent; it has all attributes that the user of this process may set, and replaces nothing. Returns the
+ * document of `banger rootfs get --json`. The copy has changes that are not committed yet.
+ */
+int banger_rootfs_get(const struct banger_rootfs *rootfs,
+                      const char *path,
+                      size_t length,
+                      const char *destination,
+                      const struct banger_cancel *cancel,
+                      struct banger_string **json,
+                      struct banger_error **error);
 
 /**
  * Makes the file system `size_bytes` large, and the file with it, which stays sparse; writes to `new_size_bytes` how
@@ -2153,6 +2271,21 @@ int banger_rootfs_open(const char *file,
                        struct banger_error **error);
 
 /**
+ * Copies the file or directory `source` of the host to `path` and commits. A `path` that is a directory gets the copy
+ * under its own name. A single file is read back from the image, and its bytes are compared. Returns the document of
+ * `banger rootfs put --json`. Earlier changes by the handle belong to the commit. After an error, the handle has
+ * forgotten all changes since the last commit. Options: PUT_IF_MATCH, PUT_MODE, PUT_OWNER, PUT_PARENTS.
+ */
+int banger_rootfs_put(struct banger_rootfs *rootfs,
+                      const char *source,
+                      const char *path,
+                      size_t length,
+                      const struct banger_options *options,
+                      const struct banger_cancel *cancel,
+                      struct banger_string **json,
+                      struct banger_error **error);
+
+/**
  * Returns the bytes of the regular file `path`. A file larger than the option MAX_OUTPUT_BYTES of
  * banger_rootfs_open (default: 64 MiB) is error 712: read it with banger_rootfs_read_at.
  */
@@ -2220,6 +2353,16 @@ int banger_rootfs_rename(struct banger_rootfs *rootfs,
                          size_t from_length,
                          const char *path,
                          size_t length,
+                         struct banger_error **error);
+
+/**
+ * Repairs what is unambiguous in the ext4 file `file`, in one commit: counters, bitmaps, and their checksums. Returns the
+ * document of `banger rootfs repair --json`. Other damage is no error: look at `problems`. Then nothing was changed.
+ * Damage that makes the file unreadable is an error.
+ */
+int banger_rootfs_repair(const char *file,
+                         const struct banger_cancel *cancel,
+                         struct banger_string **json,
                          struct banger_error **error);
 
 /**
@@ -2313,6 +2456,13 @@ int banger_rootfs_tar_fd(const struct banger_rootfs *rootfs,
                          const struct banger_cancel *cancel,
                          struct banger_string **json,
                          struct banger_error **error);
+
+/**
+ * Returns the document of `banger rootfs df --json`: how much space and how many inodes are in use.
+ */
+int banger_rootfs_usage(const struct banger_rootfs *rootfs,
+                        struct banger_string **json,
+                        struct banger_error **error);
 
 /**
  * Checks the whole file system but the bytes of files, with all checksums. Returns JSON with `file`, `uuid`,

@@ -12,6 +12,7 @@ mod places;
 mod prune;
 pub(crate) mod registry;
 mod rootfs;
+mod rootfs_survey;
 mod trust;
 mod verity;
 pub(crate) mod vm;
@@ -27,6 +28,10 @@ pub(crate) use rootfs::{
     BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments,
     LsArguments, MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand,
     StatArguments, TarArguments, TargetArguments,
+};
+pub(crate) use rootfs_survey::{
+    DfArguments, DiffArguments, DuArguments, EditArguments, FindArguments, GetArguments, RepairArguments,
+    TypeLetter, VerifyArguments,
 };
 
 pub(crate) use trust::TrustArguments;

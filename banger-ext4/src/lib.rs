@@ -42,7 +42,7 @@ pub use banger_boot::{
     BootContract, Change, Entrypoint, Fixup, FixupKind, GuestAgents, InitMode, InjectError, InjectReport,
     inject_guest_agents, injected_texts, merge_files,
 };
-pub use editor::{EditorEffort, Ext4Editor, Space, Storage, VerifyReport};
+pub use editor::{EditorEffort, Ext4Editor, FileSystemUsage, RepairReport, Storage, VerifyReport};
 pub use error::Ext4Error;
 pub use image_lock::ImageLock;
 pub use options::{Ext4Options, Identity, ImageSize};

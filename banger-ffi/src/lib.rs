@@ -35,6 +35,7 @@ mod request;
 pub mod rootfs;
 pub mod rootfs_edit;
 pub mod rootfs_tar;
+pub mod rootfs_whole;
 mod signals;
 mod sized;
 mod sources;

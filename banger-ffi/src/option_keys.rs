@@ -315,6 +315,35 @@ pub enum banger_option {
     BANGER_OPT_PARTITION = 420,
     /// Number: the byte of a disk at which the file system begins.
     BANGER_OPT_OFFSET_BYTES = 421,
+    /// Text: content that a file must have so that it is written: "sha256:HEX", or "absent" for no file.
+    BANGER_OPT_PUT_IF_MATCH = 390,
+    /// Text: mode of files as for chmod, "600" or "u+x". Default: that of the replaced file, or of the source.
+    BANGER_OPT_PUT_MODE = 391,
+    /// Text: owner of files and new directories, "user", "uid", "user:group" or "uid:gid". Default: that of the replaced
+    /// file, or 0:0.
+    BANGER_OPT_PUT_OWNER = 392,
+    /// Boolean: whether missing parent directories are made. Default: false.
+    BANGER_OPT_PUT_PARENTS = 393,
+    /// Text: which paths are told: "summary", "directories" or "all". Default: "directories".
+    BANGER_OPT_USAGE_DETAIL = 394,
+    /// Text: pattern for names, "*.conf".
+    BANGER_OPT_FIND_NAME = 395,
+    /// Text: pattern for whole paths; its * matches slashes, too.
+    BANGER_OPT_FIND_PATH = 396,
+    /// List of texts: types: "file", "directory", "symlink", "char-device", "block-device", "fifo", "socket".
+    BANGER_OPT_FIND_TYPE = 397,
+    /// Text: bytes of files: "+N" for more, "-N" for less, "N" for exactly.
+    BANGER_OPT_FIND_SIZE = 398,
+    /// Text: time after which files were modified: "2026-01-31", RFC 3339, or "@SECONDS".
+    BANGER_OPT_FIND_NEWER = 399,
+    /// Text: permissions: "644" for exactly, "-600" for all of them, "/222" for any.
+    BANGER_OPT_FIND_PERM = 400,
+    /// Number: user of files.
+    BANGER_OPT_FIND_UID = 401,
+    /// Number: group of files.
+    BANGER_OPT_FIND_GID = 402,
+    /// Number: levels of directories below the start.
+    BANGER_OPT_FIND_MAX_DEPTH = 403,
     /// Makes the type 32 bits wide; not an option.
     BANGER_OPT_FORCE_32BIT = 0x7fff_ffff,
 }

@@ -34,7 +34,7 @@ pub fn escape_text(text: &str) -> String {
 }
 
 /// Returns the original bytes of a `text` from [`escape_bytes`]; `None` if an escape is malformed.
-pub(crate) fn unescape_bytes(text: &str) -> Option<Vec<u8>> {
+pub fn unescape_bytes(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {

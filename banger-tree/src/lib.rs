@@ -67,7 +67,7 @@ pub use content_error::ContentError;
 pub use content_id::ContentId;
 pub use corruption::Corruption;
 pub use distrust::Distrust;
-pub use escape::{escape_bytes, escape_text, is_hidden};
+pub use escape::{escape_bytes, escape_text, is_hidden, unescape_bytes};
 pub use failure::{Advice, ErrorContext, ErrorKind, Failure, Setting};
 pub use host_place::{Existing, HostPlace};
 pub use inode::Inode;

@@ -180,6 +180,14 @@ pub trait Rootfs: Send {
         false
     }
 
+    /// Checks that one commit can hold all changes since the last one.
+    ///
+    /// # Errors
+    /// [`RootfsError::TooManyChanges`].
+    fn check_one_commit(&self) -> Result<(), RootfsError> {
+        Ok(())
+    }
+
     /// Writes all changes since the last commit, or none of them.
     ///
     /// # Errors

@@ -141,7 +141,7 @@ impl Error {
     /// layers, 3xx the file system, 4xx the store, 5xx the run itself, 6xx directories of the host, 7xx files
     /// inside an ext4 file, 8xx the injection, 9xx running guests, 10xx kernels,
     /// 11xx starting them, 12xx trust, 126x pushes, 127x finished images, 128x committed disks, 129x dm-verity,
-    /// 131x signatures, 138x partitions.
+    /// 131x signatures, 134x scripts of edits, 138x partitions.
     pub fn code(&self) -> u32 {
         match self {
             Self::Cancelled => 505,
@@ -281,6 +281,7 @@ fn name_of(file: &Utf8Path, source: &EditError) -> String {
 fn state_after(source: &EditError) -> &'static str {
     match source {
         EditError::Cancelled | EditError::Rootfs(RootfsError::Cancelled) => "; it is as it was",
+        EditError::Operation { source, .. } => state_after(source),
         _ => "",
     }
 }

@@ -30,6 +30,12 @@ pub enum OutputError {
         /// The file.
         path: Utf8PathBuf,
     },
+    /// The place of a copy is taken, and copies replace nothing.
+    #[error("{path} exists already")]
+    Taken {
+        /// The place.
+        path: Utf8PathBuf,
+    },
     /// The place has something else than a file.
     #[error("{path:?} {reason}, not a file that can be written or replaced")]
     Kind {
@@ -73,7 +79,7 @@ impl OutputError {
     /// Returns a number that stays the same for this failure in all versions.
     pub fn code(&self) -> u32 {
         match self {
-            Self::Exists { .. } => 503,
+            Self::Exists { .. } | Self::Taken { .. } => 503,
             Self::Io { .. } => Self::IO_CODE,
             Self::InSource { .. } => 507,
             Self::Kind { .. } | Self::OpenFile { .. } => 508,
@@ -105,7 +111,7 @@ impl Failure for OutputError {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Exists { .. } => ErrorKind::Exists,
+            Self::Exists { .. } | Self::Taken { .. } => ErrorKind::Exists,
             Self::Kind { .. } | Self::OpenFile { .. } | Self::InSource { .. } => ErrorKind::Argument,
             Self::Io { source, .. } => ErrorKind::of_io(source),
         }
@@ -116,6 +122,7 @@ impl Failure for OutputError {
             Self::Exists { .. } => {
                 Advice::with_setting("choose another file, or replace it with {setting}", Setting("force"))
             }
+            Self::Taken { .. } => Advice::new("choose another name, or remove it first"),
             Self::Kind { .. } => Advice::new("give the path of a file"),
             Self::OpenFile { .. } => {
                 Advice::new("open a regular file for reading and writing, without O_APPEND and O_DIRECT")
@@ -135,6 +142,7 @@ impl Failure for OutputError {
         let context = ErrorContext::default();
         match self {
             Self::Exists { path }
+            | Self::Taken { path }
             | Self::Kind { path, .. }
             | Self::OpenFile { path, .. }
             | Self::Io { path, .. } => context.with("path", path),

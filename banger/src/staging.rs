@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -145,12 +145,34 @@ pub(crate) fn sweep_after(
 /// Removes a directory and everything in it, or another file of its name, if it exists. Follows no symlink.
 pub(crate) fn remove_tree(path: &Utf8Path) -> io::Result<()> {
     let removed = match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_directories(path);
+            fs::remove_dir_all(path)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(path),
         other => other,
     };
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Gives their owner the permissions to remove what is in the directories at and below `top`: copies of an image have its
+/// modes. Follows no symlink.
+fn open_directories(top: &Utf8Path) {
+    let mut pending = vec![top.as_std_path().to_owned()];
+    while let Some(dir) = pending.pop() {
+        if !fs::symlink_metadata(&dir).is_ok_and(|metadata| metadata.is_dir()) {
+            continue;
+        }
+        // A failure shows when the directory is removed.
+        let _ = fs::set_permissions(&dir, fs::Permissions::from_mode(0o700));
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|file_type| file_type.is_dir()) {
+                pending.push(entry.path());
+            }
+        }
     }
 }
 

@@ -191,7 +191,7 @@ func WithMaxSizeBytes(n uint64) Option { return numberOption(C.BANGER_OPT_MAX_SI
 // WithAll removes all blobs or images.
 func WithAll(on bool) Option { return flagOption(C.BANGER_OPT_ALL, on) }
 
-// WithDryRun tells what would be removed, and removes nothing.
+// WithDryRun tells what would be removed or edited, and changes nothing.
 func WithDryRun(on bool) Option { return flagOption(C.BANGER_OPT_DRY_RUN, on) }
 
 // WithMaxOutputBytes sets the most bytes that a call returns: output of a program, or a file. Default: 64 MiB.
@@ -512,3 +512,45 @@ func WithPartition(name string) Option { return textOption(C.BANGER_OPT_PARTITIO
 
 // WithOffsetBytes sets the byte of a disk at which the file system begins.
 func WithOffsetBytes(n uint64) Option { return numberOption(C.BANGER_OPT_OFFSET_BYTES, n) }
+
+// WithPutIfMatch has [Rootfs.Put] write only if the file has this content: "sha256:HEX", or "absent" for no file.
+func WithPutIfMatch(text string) Option { return textOption(C.BANGER_OPT_PUT_IF_MATCH, text) }
+
+// WithPutMode sets the mode of files as for chmod, "600" or "u+x". Default: that of the replaced file, or of the source.
+func WithPutMode(text string) Option { return textOption(C.BANGER_OPT_PUT_MODE, text) }
+
+// WithPutOwner sets the owner of files and new directories, "user", "uid", "user:group" or "uid:gid".
+func WithPutOwner(text string) Option { return textOption(C.BANGER_OPT_PUT_OWNER, text) }
+
+// WithPutParents sets whether missing parent directories are made. Default: false.
+func WithPutParents(on bool) Option { return flagOption(C.BANGER_OPT_PUT_PARENTS, on) }
+
+// WithUsageDetail sets which paths are told: "summary", "directories" or "all". Default: "directories".
+func WithUsageDetail(text string) Option { return textOption(C.BANGER_OPT_USAGE_DETAIL, text) }
+
+// WithFindName sets a pattern for names, "*.conf".
+func WithFindName(pattern string) Option { return textOption(C.BANGER_OPT_FIND_NAME, pattern) }
+
+// WithFindPath sets a pattern for whole paths; its * matches slashes, too.
+func WithFindPath(pattern string) Option { return textOption(C.BANGER_OPT_FIND_PATH, pattern) }
+
+// WithFindType sets types: "file", "directory", "symlink", "char-device", "block-device", "fifo", "socket".
+func WithFindType(types ...string) Option { return listOption(C.BANGER_OPT_FIND_TYPE, types) }
+
+// WithFindSize sets the bytes of files: "+N" for more, "-N" for less, "N" for exactly.
+func WithFindSize(text string) Option { return textOption(C.BANGER_OPT_FIND_SIZE, text) }
+
+// WithFindNewer sets the time after which files were modified: "2026-01-31", RFC 3339, or "@SECONDS".
+func WithFindNewer(text string) Option { return textOption(C.BANGER_OPT_FIND_NEWER, text) }
+
+// WithFindPerm sets permissions: "644" for exactly, "-600" for all of them, "/222" for any.
+func WithFindPerm(text string) Option { return textOption(C.BANGER_OPT_FIND_PERM, text) }
+
+// WithFindUID sets the user of files.
+func WithFindUID(uid uint32) Option { return numberOption(C.BANGER_OPT_FIND_UID, uint64(uid)) }
+
+// WithFindGID sets the group of files.
+func WithFindGID(gid uint32) Option { return numberOption(C.BANGER_OPT_FIND_GID, uint64(gid)) }
+
+// WithFindMaxDepth sets the levels of directories below the start.
+func WithFindMaxDepth(levels uint64) Option { return numberOption(C.BANGER_OPT_FIND_MAX_DEPTH, levels) }

@@ -263,3 +263,40 @@ pub(super) const CP: &str = "\
 Examples:
   banger guest cp --socket vsock.sock:5000 ./site.tar :/srv/site.tar
   banger guest cp --socket vsock.sock:5000 :/var/log/messages .";
+
+pub(super) const EDIT: &str = r#"Examples:
+  banger rootfs edit disk.ext4 --script edits.json
+  banger rootfs edit disk.ext4 --script - --dry-run < edits.json
+
+A script:
+  {"schemaVersion": 1, "operations": [
+    {"op": "mkdir", "path": "/etc/app", "parents": true},
+    {"op": "write", "path": "/etc/app/name", "content": "vm1\n", "mode": "600"},
+    {"op": "copy-in", "path": "/opt/app", "source": "./app", "owner": "app:"},
+    {"op": "remove", "path": "/tmp/old", "recursive": true, "force": true}]}
+
+Other operations are symlink, link, rename, chmod, chown, setxattr, removexattr and mknod.
+If an operation fails, the file is as it was."#;
+
+pub(super) const GET: &str = "\
+Examples:
+  banger rootfs get disk.ext4 /etc/ssl ./ssl
+  banger rootfs get disk.ext4 /var/log/syslog /root/.bash_history ./logs/
+  banger rootfs get disk.ext4 / - | tar -x --xattrs -p -C tree
+
+Without root, the copies belong to you and have no setuid bit, and devices are left out with a
+warning. A tar keeps all of that: `banger rootfs build` makes an equal file system of it.";
+
+pub(super) const FIND: &str = "\
+Examples:
+  banger rootfs find disk.ext4 /etc --name '*.conf' --type f
+  banger rootfs find disk.ext4 --perm /6000 --type f
+  banger rootfs find disk.ext4 /var/log --size +10M --newer 2026-01-31
+  banger rootfs find disk.ext4 /tmp --max-depth 1 -0 | xargs -0 banger rootfs rm -r disk.ext4";
+
+pub(super) const DIFF: &str = "\
+Examples:
+  banger rootfs diff before.ext4 after.ext4
+  banger rootfs diff before.ext4 after.ext4 --exit-code --json
+
++ is a path that only the second file has, - one that only the first has, ~ one that changed.";

@@ -7,6 +7,10 @@ use banger::rootfs::{Part, RootfsPlace, WantedPartition};
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Args, Subcommand};
 
+use super::rootfs_survey::{
+    DfArguments, DiffArguments, DuArguments, EditArguments, FindArguments, GetArguments, RepairArguments,
+    VerifyArguments,
+};
 use super::{FileSystemArguments, GuestBinaryArguments, LimitArguments, examples};
 use crate::units::Size;
 
@@ -25,12 +29,37 @@ pub(crate) enum RootfsCommand {
     /// The tar has owners, times, extended attributes, hard links, devices and holes. Names in it begin below PATH.
     #[command(after_help = examples::TAR)]
     Tar(TarArguments),
+    /// Copy files and directories of an ext4 file to this host.
+    ///
+    /// Copies have the modes, times, owners, extended attributes, hard links and holes, as far as your user may set
+    /// them. Each path is complete or absent.
+    #[command(after_help = examples::GET)]
+    Get(GetArguments),
+    /// Show how much space and how many inodes of an ext4 file are in use.
+    Df(DfArguments),
+    /// Show how much space files and directories in an ext4 file take.
+    Du(DuArguments),
+    /// Find files in an ext4 file.
+    #[command(after_help = examples::FIND)]
+    Find(Box<FindArguments>),
+    /// Compare two ext4 files, path by path.
+    #[command(after_help = examples::DIFF)]
+    Diff(DiffArguments),
+    /// Check an ext4 file for damage; exit with status 1 if there is any.
+    Verify(VerifyArguments),
+    /// Repair counters, bitmaps and their checksums in an ext4 file; exit with status 1 if there is other damage.
+    ///
+    /// Other damage is named, and then no byte changes: run e2fsck on it.
+    Repair(RepairArguments),
     /// Show the metadata of paths in an ext4 file.
     #[command(after_help = examples::STAT)]
     Stat(StatArguments),
     /// Copy files and directories of this host into an ext4 file.
     #[command(after_help = examples::PUT)]
     Put(PutArguments),
+    /// Carry out a script of edits of an ext4 file: all of them, or none.
+    #[command(after_help = examples::EDIT)]
+    Edit(EditArguments),
     /// Create directories in an ext4 file.
     Mkdir(MkdirArguments),
     /// Create hard links or symlinks in an ext4 file.
@@ -222,6 +251,9 @@ pub(crate) struct PutArguments {
     /// Replace a symlink at DEST instead of its target.
     #[arg(long)]
     pub(crate) no_dereference: bool,
+    /// Write only if the file at DEST has the SHA-256 digest DIGEST now; `absent`: only if there is none.
+    #[arg(long, value_name = "DIGEST", conflicts_with = "no_clobber")]
+    pub(crate) if_match: Option<String>,
     #[command(flatten)]
     pub(crate) target: TargetArguments,
 }

@@ -10,9 +10,9 @@ mod edit;
 
 use banger_tree::RootfsError;
 
-pub use check::VerifyReport;
+pub use check::{RepairReport, VerifyReport};
 pub use disk::storage::Storage;
-pub use edit::{EditorEffort, Ext4Editor, Space};
+pub use edit::{EditorEffort, Ext4Editor, FileSystemUsage};
 pub(crate) use edit::{FileStorage, WHOLE};
 
 impl Ext4Editor {
@@ -25,5 +25,22 @@ impl Ext4Editor {
     /// report.
     pub fn verify(&self) -> Result<VerifyReport, RootfsError> {
         check::verify(self.disk())
+    }
+
+    /// Repairs what is unambiguous, in one commit: counters of free blocks, free inodes and directories, bitmaps that
+    /// disagree with the inodes, and the checksums of bitmaps and group descriptors. Everything is checked again before
+    /// the commit. If there is other damage, nothing changes. Changes that are not committed are forgotten.
+    ///
+    /// # Errors
+    /// The host refuses, the image cannot be edited, or the caller asked to stop. Damage that stays is in the report.
+    pub fn repair(&mut self) -> Result<RepairReport, RootfsError> {
+        self.reopen()?;
+        let report = check::repair(self.disk_mut());
+        match &report {
+            Ok(report) if report.problem_count == 0 => self.commit_changes()?,
+            // The first error says more.
+            _ => drop(self.reopen()),
+        }
+        report
     }
 }

@@ -32,6 +32,7 @@ mod native_grown;
 mod native_limits;
 mod native_properties;
 mod ownership;
+mod repair;
 mod room;
 mod support;
 mod tools;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::{null, null_mut};
 
-use super::answer;
+use super::{Disk, answer};
 use crate::commit::*;
 use crate::exec::*;
 use crate::guest::*;
@@ -16,7 +16,9 @@ use crate::pull::*;
 use crate::push::*;
 use crate::registry::*;
 use crate::rootfs::*;
+use crate::rootfs_whole::*;
 use crate::store::*;
+use crate::string::BANGER_STRLEN;
 use crate::vm::*;
 
 /// Returns the rows of the table of options: number, name, calls.
@@ -115,6 +117,12 @@ fn used() -> BTreeMap<String, BTreeSet<banger_option>> {
             banger_image_build(store, image, name, null(), none, null(), None, null_mut(), out, error)
         });
         let _ = answer(|out, error| banger_rootfs_open(nowhere, 0, none, out, error));
+        let disk = Disk::new();
+        let (fs, root, any) = (disk.edit(), c"/".as_ptr(), BANGER_STRLEN);
+        let _ = answer(|out, error| banger_rootfs_edit_script(fs.0, root, any, none, null(), out, error));
+        let _ = answer(|out, error| banger_rootfs_put(fs.0, nowhere, root, any, none, null(), out, error));
+        let _ = answer(|out, error| banger_rootfs_disk_usage(fs.0, root, any, none, null(), out, error));
+        let _ = answer(|out, error| banger_rootfs_find(fs.0, root, any, none, null(), out, error));
         let _ = answer(|out, error| banger_exec_start(guest, none, null(), out, error));
         let _ =
             answer(|out, error| banger_guest_copy_in_fd(guest, c"/x".as_ptr(), 0, none, null(), out, error));
@@ -168,7 +176,11 @@ fn options_are_documented_with_the_calls_that_use_them() {
         "banger_pull",
         "banger_pull_to_fd",
         "banger_pull_to_file",
+        "banger_rootfs_disk_usage",
+        "banger_rootfs_edit_script",
+        "banger_rootfs_find",
         "banger_rootfs_open",
+        "banger_rootfs_put",
         "banger_store_prune",
         "banger_vm_run",
     ] {

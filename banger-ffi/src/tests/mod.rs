@@ -11,6 +11,7 @@ mod guest_cancel;
 mod nulls;
 mod random;
 mod rootfs;
+mod rootfs_whole;
 mod sources;
 
 use std::ffi::{CStr, CString, c_char, c_int};

@@ -13,6 +13,7 @@ use crate::guest::*;
 use crate::metadata::*;
 use crate::rootfs_edit::*;
 use crate::rootfs_tar::*;
+use crate::rootfs_whole::*;
 
 /// Makes the pointer of one position NULL.
 struct NullAt {
@@ -40,6 +41,7 @@ fn null_is_an_error_and_no_answer() {
     let rootfs = fs.0;
     let path = c"/etc/hostname".as_ptr().cast_mut();
     let name = c"user.x".as_ptr().cast_mut();
+    let script = c"{\"schemaVersion\":1,\"operations\":[]}".as_ptr().cast_mut();
     let metadata =
         answer(|out, error| unsafe { banger_metadata_of_rootfs(rootfs, null(), out, error) }).unwrap();
     let agent = ScriptedAgent::new(obliging);
@@ -82,6 +84,14 @@ fn null_is_an_error_and_no_answer() {
         banger_rootfs_xattrs(Need(rootfs), Need(path), Is(long), Out),
         banger_rootfs_verify(Need(rootfs), Is(null()), Out),
         banger_rootfs_tar_fd(Need(rootfs), Need(path), Is(long), Is(0), Is(null()), Out),
+        banger_rootfs_edit_script(Need(rootfs), Need(script), Is(long), Is(null()), Is(null()), Out),
+        banger_rootfs_put(Need(rootfs), Need(path), Need(path), Is(long), Is(null()), Is(null()), Out),
+        banger_rootfs_get(Need(rootfs), Need(path), Is(long), Need(path), Is(null()), Out),
+        banger_rootfs_usage(Need(rootfs), Out),
+        banger_rootfs_disk_usage(Need(rootfs), Need(path), Is(long), Is(null()), Is(null()), Out),
+        banger_rootfs_find(Need(rootfs), Need(path), Is(long), Is(null()), Is(null()), Out),
+        banger_rootfs_diff(Need(rootfs), Need(rootfs), Is(null()), Out),
+        banger_rootfs_repair(Need(path), Is(null()), Out),
         banger_rootfs_create_dir(Need(rootfs), Need(path), Is(long), Is(null()), Is(0)),
         banger_rootfs_write(
             Need(rootfs),

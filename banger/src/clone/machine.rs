@@ -59,7 +59,7 @@ pub(super) fn change(
     }
     copy_in(&mut editor, &request.copies, time, cancellation).map_err(in_file(path))?;
     editor.commit().map_err(in_file(path))?;
-    record.set_sizes(editor.space().map_err(in_file(path))?);
+    record.set_usage(editor.usage().map_err(in_file(path))?);
     record.ran = true;
     Ok(renewed.warnings)
 }

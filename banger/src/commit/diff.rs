@@ -7,8 +7,8 @@ use banger_tree::{FileType, GuestPath, Stat};
 use super::failure::DiffFailure;
 use super::left_out::LeftOut;
 use super::links::changed_links;
-use super::names::{Names, names_of};
-use super::same::{Pair, has_same_attributes, too_long};
+use super::names::{names_of, too_long};
+use crate::rootfs::pair::{Pair, PairNames, has_same_attributes};
 use crate::rootfs::tar::{RootfsTar, is_whiteout};
 use crate::rootfs::{TarReport, WalkedDirs};
 
@@ -25,11 +25,11 @@ pub(super) fn write_diff(
         pair,
         left_out,
         changed_links: changed_links(pair, left_out)?,
-        tar: RootfsTar::new(pair.disk, output, pair.cancellation),
+        tar: RootfsTar::new(pair.new, output, pair.cancellation),
         walked: WalkedDirs::default(),
         stack: Vec::new(),
     };
-    let (base, disk) = (pair.base_stat(&root)?, pair.disk_stat(&root)?);
+    let (base, disk) = (pair.old_stat(&root)?, pair.new_stat(&root)?);
     let is_changed = !has_same_attributes(&base, &disk);
     // Entries in it do not need an entry of the root.
     walk.enter(root, disk, true, !is_changed)?;
@@ -60,7 +60,7 @@ struct DiffWalk<'a> {
 struct OpenDirectory {
     path: GuestPath,
     stat: Stat,
-    names: Names,
+    names: PairNames,
     /// Whether the layer has its entry, or does not need it.
     is_written: bool,
 }
@@ -94,8 +94,8 @@ impl DiffWalk<'_> {
     fn name(&mut self, name: &[u8], is_in_base: bool, is_on_disk: bool) -> Result<(), DiffFailure> {
         let dir = self.stack.last().expect("a name has a directory").path.clone();
         let path = dir.join(name).map_err(too_long)?;
-        let base = if is_in_base { Some(self.pair.base_stat(&path)?) } else { None };
-        let disk = if is_on_disk { Some(self.pair.disk_stat(&path)?) } else { None };
+        let base = if is_in_base { Some(self.pair.old_stat(&path)?) } else { None };
+        let disk = if is_on_disk { Some(self.pair.new_stat(&path)?) } else { None };
         let is_same = match (&base, &disk) {
             (Some(base), Some(disk)) => self.is_same(&path, base, disk)?,
             _ => false,
@@ -136,7 +136,7 @@ impl DiffWalk<'_> {
         if is_file && (base.nlink > 1 || disk.nlink > 1) {
             return Ok(!self.changed_links.contains(&disk.inode));
         }
-        self.pair.is_same(path, base, disk)
+        Ok(self.pair.is_same(path, base, disk)?)
     }
 
     /// Writes the entries of the open directories that the layer does not have.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::rootfs::pair::PairFailure;
 use crate::rootfs::{CopyError, EditError};
 
 /// Why no layer was written.
@@ -20,6 +21,15 @@ impl From<CopyError> for DiffFailure {
         match error {
             CopyError::Read(error) => Self::Disk(error),
             CopyError::Output(error) => Self::Output(error),
+        }
+    }
+}
+
+impl From<PairFailure> for DiffFailure {
+    fn from(failure: PairFailure) -> Self {
+        match failure {
+            PairFailure::Old(error) => Self::Base(error),
+            PairFailure::New(error) => Self::Disk(error),
         }
     }
 }

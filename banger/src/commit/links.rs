@@ -6,9 +6,9 @@ use banger_tree::{FileType, GuestPath, Stat};
 
 use super::failure::DiffFailure;
 use super::left_out::LeftOut;
-use super::names::names_of;
-use super::same::{Pair, too_long};
+use super::names::{names_of, too_long};
 use crate::rootfs::WalkedDirs;
+use crate::rootfs::pair::Pair;
 
 /// Returns the inodes of the disk of which a layer must have all names. It is one of:
 /// - a name is new, or its file changed;
@@ -19,7 +19,7 @@ pub(super) fn changed_links(pair: Pair<'_>, left_out: &LeftOut) -> Result<HashSe
     let mut walked = WalkedDirs::default();
     let mut pending = vec![(GuestPath::root(), true)];
     while let Some((dir, is_in_base)) = pending.pop() {
-        walked.enter(pair.disk_stat(&dir)?.inode, &dir).map_err(DiffFailure::Disk)?;
+        walked.enter(pair.new_stat(&dir)?.inode, &dir).map_err(DiffFailure::Disk)?;
         for (name, (base, disk)) in names_of(pair, left_out, &dir, is_in_base)? {
             let Some(entry) = disk else { continue };
             let path = dir.join(&name).map_err(too_long)?;
@@ -34,10 +34,10 @@ pub(super) fn changed_links(pair: Pair<'_>, left_out: &LeftOut) -> Result<HashSe
                     pending.push((path, false));
                     continue;
                 }
-                Some(_) => Some(pair.base_stat(&path)?),
+                Some(_) => Some(pair.old_stat(&path)?),
                 None => None,
             };
-            let disk = pair.disk_stat(&path)?;
+            let disk = pair.new_stat(&path)?;
             if disk.nlink > 1 || base.as_ref().is_some_and(|base| base.nlink > 1) {
                 links.name(&path, base.as_ref(), &disk)?;
             }

@@ -17,7 +17,6 @@ mod origin;
 mod parts;
 mod request;
 mod run;
-mod same;
 
 pub use error::CommitError;
 pub use request::CommitRequest;

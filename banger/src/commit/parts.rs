@@ -17,13 +17,13 @@ use super::error::CommitError;
 use super::failure::DiffFailure;
 use super::left_out::LeftOut;
 use super::request::CommitRequest;
-use super::same::Pair;
 use crate::argument::ArgumentError;
 use crate::boot::BootImage;
 use crate::dirs::Dirs;
 use crate::error::Error;
 use crate::event::{Event, EventHandler};
 use crate::output::OutputError;
+use crate::rootfs::pair::Pair;
 use crate::rootfs::{EditError, TarReport, in_file, write_tar};
 use crate::rootfs_artifact::spool_in;
 use crate::store::StoredImage;
@@ -118,7 +118,7 @@ fn write_layer(
     } else {
         let mut base = Ext4Editor::open(&base.path).map_err(in_file(&base.path))?;
         base.set_cancellation(cancellation);
-        let pair = Pair { base: &base, disk: &disk, cancellation };
+        let pair = Pair { old: &base, new: &disk, cancellation };
         write_diff(pair, &LeftOut::run_state(), &mut encoder)
     };
     let report = report.map_err(|failure| match failure {

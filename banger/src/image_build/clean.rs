@@ -124,7 +124,7 @@ fn describe_in(
         let source = RootfsError::Io { action: "build", image: disk.to_string(), source: damage };
         return Err(in_file(disk)(EditError::from(source)));
     }
-    record.set_sizes(report.space());
+    record.set_sizes(&report);
     Ok(())
 }
 

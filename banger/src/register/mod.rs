@@ -189,7 +189,7 @@ impl Registration<'_> {
         let architecture = architecture_in(&rootfs).map_err(self.in_rootfs())?;
         record.platform = architecture.map_or("linux".to_owned(), |name| format!("linux/{name}"));
         record.uuid = Some(Uuid::from_bytes(report.uuid));
-        record.set_sizes(report.space());
+        record.set_sizes(&report);
         Ok(record)
     }
 

@@ -1,7 +1,8 @@
 //! Edits of a root file system as the commands of coreutils make them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use banger_oci::Digest;
 use banger_tree::{AttributeChange, Cancellation, FileType, GuestPath, Rootfs, RootfsError, Stat, Timestamp};
 
 use super::error::{EditAdvice, EditError};
@@ -117,8 +118,12 @@ pub struct Edit<'a> {
     touched: BTreeSet<GuestPath>,
     /// Whether something changed since the last commit.
     is_changed: bool,
+    /// Whether all edits have to be one commit.
+    pub(super) is_atomic: bool,
     /// Number of commits before the last one.
     steps: usize,
+    /// Files to read back after the commit, with the digest of the content that they must have.
+    written: BTreeMap<GuestPath, Digest>,
     /// The owner that was looked up last.
     owner: Option<(OwnerChange, OwnerIds)>,
 }
@@ -134,7 +139,23 @@ impl<'a> Edit<'a> {
     pub fn new(rootfs: &'a mut dyn Rootfs, timestamp: Timestamp, cancellation: &Cancellation) -> Self {
         let cancellation = cancellation.clone();
         let touched = BTreeSet::new();
-        Self { rootfs, timestamp, cancellation, touched, is_changed: false, steps: 0, owner: None }
+        Self {
+            rootfs,
+            timestamp,
+            cancellation,
+            touched,
+            is_changed: false,
+            is_atomic: false,
+            steps: 0,
+            written: BTreeMap::new(),
+            owner: None,
+        }
+    }
+
+    /// Has all edits be one commit: an edit fails if the journal cannot hold it together with those before.
+    #[must_use]
+    pub fn in_one_commit(self) -> Self {
+        Self { is_atomic: true, ..self }
     }
 
     /// Commits all edits or none of them, except those of earlier [`steps`](Self::steps).
@@ -169,7 +190,7 @@ impl<'a> Edit<'a> {
 
     /// Commits the changes so far, as one step of several.
     pub(super) fn commit_step(&mut self) -> Result<(), EditError> {
-        if self.is_changed {
+        if self.is_changed && !self.is_atomic {
             self.commit_now()?;
             self.is_changed = false;
             self.steps += 1;
@@ -181,7 +202,25 @@ impl<'a> Edit<'a> {
     pub(super) fn changed(&mut self) -> Result<(), EditError> {
         self.check_cancelled()?;
         self.is_changed = true;
+        if self.is_atomic {
+            return Ok(self.rootfs.check_one_commit()?);
+        }
         if self.rootfs.is_commit_due() { self.commit_step() } else { Ok(()) }
+    }
+
+    /// Has the file `path` read back after the commit.
+    pub(super) fn read_back_later(&mut self, path: GuestPath, digest: Digest) {
+        self.written.insert(path, digest);
+    }
+
+    /// Returns the digest of the bytes that were written to the file `path`, if it is read back later.
+    pub(super) fn written_digest(&self, path: &GuestPath) -> Option<String> {
+        self.written.get(path).map(Digest::to_string)
+    }
+
+    /// Returns the files to read back. Afterwards, there are none.
+    pub(super) fn take_written(&mut self) -> BTreeMap<GuestPath, Digest> {
+        std::mem::take(&mut self.written)
     }
 
     pub(super) fn check_cancelled(&self) -> Result<(), EditError> {
@@ -251,6 +290,11 @@ impl<'a> Edit<'a> {
             return Err(operand.not_a_directory());
         }
         Ok((stat, place))
+    }
+
+    /// Returns the place of an operand that exists; a symlink is not followed.
+    pub(super) fn entry_place(&self, operand: &Operand) -> Result<GuestPath, EditError> {
+        Ok(self.entry_of(operand, EditAdvice::ListAround)?.1)
     }
 
     pub(super) fn existing(&self, path: &GuestPath, advice: EditAdvice) -> Result<Stat, EditError> {

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, ResolveError, RootfsError, Setting};
+use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, GuestPath, ResolveError, RootfsError};
+
+pub use super::advice::EditAdvice;
 
 /// Error of a command on a root file system. Paths are inside it, unless they are called the host's.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,99 @@ pub enum EditError {
         /// The name, escaped.
         name: String,
     },
+    /// A text is no content that a file can be compared with.
+    #[error("{text:?} is neither a SHA-256 digest nor \"absent\"")]
+    Match {
+        /// The text.
+        text: String,
+    },
+    /// Content is to be compared with that of several files, or of a directory.
+    #[error("the content of only one file can be compared before it is written")]
+    MatchOfMany,
+    /// A file does not have the content that it must have to be written.
+    #[error("the content of {path} is {found}, not {wanted}")]
+    Differs {
+        /// The path.
+        path: GuestPath,
+        /// The digest that it must have, or "absent".
+        wanted: String,
+        /// The digest that it has, "absent", or its type.
+        found: String,
+    },
+    /// A file that was written has other bytes when it is read back.
+    #[error("{path} was written, and reads back as {found}, not {wanted}")]
+    ReadBack {
+        /// The path.
+        path: GuestPath,
+        /// The digest of the written bytes.
+        wanted: String,
+        /// The digest that it has, "absent", or its type.
+        found: String,
+    },
+    /// A path cannot have its own name on this host.
+    #[error("the name of {path} is not UTF-8")]
+    HostName {
+        /// The path.
+        path: GuestPath,
+    },
+    /// Two paths would get one name on this host.
+    #[error("{path} and a path before it would both become {to}")]
+    TwoOfOneName {
+        /// The second path.
+        path: GuestPath,
+        /// The name.
+        to: String,
+    },
+    /// A text is no time.
+    #[error("{text:?} is not a time")]
+    Time {
+        /// The text.
+        text: String,
+    },
+    /// A pattern for names is malformed.
+    #[error("the pattern {text:?} {reason}")]
+    Pattern {
+        /// The text.
+        text: String,
+        /// The fault, as the rest of a sentence.
+        reason: &'static str,
+    },
+    /// A script of edits is malformed.
+    #[error("line {line}, column {column} of the script: {reason}")]
+    Script {
+        /// The line, from 1 on.
+        line: usize,
+        /// The column, from 1 on; 0 if the fault is the whole line.
+        column: usize,
+        /// The fault.
+        reason: String,
+    },
+    /// A script of edits is longer than allowed.
+    #[error("the script has more than {limit_bytes} bytes")]
+    LongScript {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// A field of an operation is missing, wrong, or belongs to another operation.
+    #[error("the field {field:?} {reason}")]
+    ScriptField {
+        /// The field.
+        field: &'static str,
+        /// The fault.
+        reason: String,
+    },
+    /// An operation of a script failed.
+    #[error("operation {index}, {operation} {path}: {source}")]
+    Operation {
+        /// Its index in the script, from 0 on.
+        index: usize,
+        /// Its name.
+        operation: &'static str,
+        /// Its path, escaped; empty if the path is the fault.
+        path: String,
+        /// Why it failed.
+        source: Box<EditError>,
+    },
     /// A file of the host could not be read.
     #[error("cannot {action} {path} of this host: {source}")]
     Host {
@@ -113,44 +208,6 @@ pub enum EditError {
     /// The caller asked to stop.
     #[error("interrupted")]
     Cancelled,
-}
-
-/// The next step after a refused edit. A program words the first three with the names of its own commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EditAdvice {
-    /// List the directory above, which shows the existing names.
-    ListAround,
-    /// List the directory instead of reading it as a file.
-    ListIt,
-    /// Make the directory first.
-    MakeDirectory,
-    /// Set an option: the text has `{setting}` in the place of its name.
-    Set(&'static str, Setting),
-    /// Follow the text.
-    Do(&'static str),
-}
-
-impl EditAdvice {
-    pub(super) const DIRECTORY_NEEDED: Self = Self::Do("a directory is needed there");
-    pub(super) const DIRECTORY_FIRST: Self =
-        Self::Set("make its directory first, or with {setting}", Setting("parents"));
-    pub(super) const NO_DIRECTORY_REPLACES: Self =
-        Self::Do("a directory does not replace it; remove it first");
-    pub(super) const ONLY_DIRECTORY_REPLACES: Self =
-        Self::Do("only a directory replaces it; remove it first");
-}
-
-impl From<EditAdvice> for Advice {
-    fn from(advice: EditAdvice) -> Self {
-        match advice {
-            EditAdvice::ListAround => Self::new("list its directory, which shows what does"),
-            EditAdvice::ListIt => Self::new("list it"),
-            EditAdvice::MakeDirectory => Self::new("make the directory first"),
-            EditAdvice::Set(text, setting) => Self::with_setting(text, setting),
-            EditAdvice::Do(text) => Self::new(text),
-        }
-    }
 }
 
 impl EditError {
@@ -172,13 +229,22 @@ impl EditError {
             Self::UnknownName { .. } => 722,
             Self::Host { .. } => 723,
             Self::NoXattr { .. } => 727,
+            Self::Script { .. } | Self::LongScript { .. } => 1340,
+            Self::ScriptField { .. } => 1341,
+            Self::Differs { .. } => 1342,
+            Self::ReadBack { .. } => 1343,
+            Self::Match { .. } | Self::MatchOfMany => 1344,
+            Self::HostName { .. } | Self::TwoOfOneName { .. } => 1345,
+            Self::Pattern { .. } => 1346,
+            Self::Time { .. } => 1347,
+            Self::Operation { source, .. } => source.code(),
             Self::Cancelled => 505,
         }
     }
 
     /// Returns whether the message names the image already.
     pub(crate) fn names_image(&self) -> bool {
-        if let Self::Partly { source } = self {
+        if let Self::Partly { source } | Self::Operation { source, .. } = self {
             return source.names_image();
         }
         matches!(
@@ -204,7 +270,9 @@ impl Failure for EditError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Rootfs(error) => error.kind(),
-            Self::Partly { source } => source.kind(),
+            Self::Partly { source } | Self::Operation { source, .. } => source.kind(),
+            Self::ReadBack { .. } => ErrorKind::Damaged,
+            Self::LongScript { .. } => ErrorKind::Limit,
             Self::NotFound { .. } | Self::UnknownName { .. } | Self::NoXattr { .. } => ErrorKind::NotFound,
             Self::Exists { .. } => ErrorKind::Exists,
             Self::DirectoryTwice { .. } => ErrorKind::Damaged,
@@ -216,13 +284,23 @@ impl Failure for EditError {
             | Self::NotADirectory { .. }
             | Self::Directory { .. }
             | Self::Mode { .. }
-            | Self::Owner { .. } => ErrorKind::Argument,
+            | Self::Owner { .. }
+            | Self::Match { .. }
+            | Self::MatchOfMany
+            | Self::Differs { .. }
+            | Self::HostName { .. }
+            | Self::Pattern { .. }
+            | Self::Time { .. }
+            | Self::TwoOfOneName { .. }
+            | Self::Script { .. }
+            | Self::ScriptField { .. } => ErrorKind::Argument,
         }
     }
 
     fn is_transient(&self) -> bool {
         match self {
             Self::Rootfs(error) => error.is_transient(),
+            Self::Operation { source, .. } => source.is_transient(),
             // A part is done: the same call would do it again.
             _ => false,
         }
@@ -231,7 +309,7 @@ impl Failure for EditError {
     fn advice(&self) -> Option<Advice> {
         let text = match self {
             Self::Rootfs(error) => return error.advice(),
-            Self::Partly { source } => return source.advice(),
+            Self::Partly { source } | Self::Operation { source, .. } => return source.advice(),
             Self::NotFound { advice, .. }
             | Self::NotADirectory { advice, .. }
             | Self::Directory { advice, .. }
@@ -243,7 +321,20 @@ impl Failure for EditError {
             Self::Mode { .. } => "write one as 644, u+x or go=rX",
             Self::Owner { .. } => "write one as 1000, 1000:50, user:group or :group",
             Self::UnknownName { .. } => "give a number",
-            Self::NoXattr { .. } | Self::Host { .. } | Self::Cancelled => return None,
+            Self::Match { .. } => "write sha256: and 64 hexadecimal digits, or absent",
+            Self::MatchOfMany => "give one file",
+            Self::Differs { .. } => "another program changed the file: read it again",
+            Self::ReadBack { .. } => "check the disk of this host, and the file system in the file",
+            Self::Pattern { .. } => "put a backslash before a character that means itself",
+            Self::Time { .. } => "write one as 2026-01-31, 2026-01-31T12:00:00Z or @0",
+            Self::HostName { .. } => "copy it alone, and give a new name",
+            Self::TwoOfOneName { .. } => "copy one of them alone",
+            Self::LongScript { .. } => "give large contents as files of this host",
+            Self::NoXattr { .. }
+            | Self::Script { .. }
+            | Self::ScriptField { .. }
+            | Self::Host { .. }
+            | Self::Cancelled => return None,
         };
         Some(Advice::new(text))
     }
@@ -260,11 +351,26 @@ impl Failure for EditError {
             | Self::ManyToOne { path }
             | Self::DirectoryTwice { path } => context.with("path", path),
             Self::NoDestination { path } => context.with("path", path),
+            Self::Differs { path, wanted, found } | Self::ReadBack { path, wanted, found } => {
+                context.with("path", path).with("wanted", wanted).with("found", found)
+            }
+            Self::Match { text } | Self::Time { text } | Self::Pattern { text, .. } => {
+                context.with("value", text)
+            }
+            Self::HostName { path } => context.with("path", path),
+            Self::TwoOfOneName { path, to } => context.with("path", path).with("host_path", to),
+            Self::Script { line, column, .. } => context.with("line", line).with("column", column),
+            Self::ScriptField { field, .. } => context.with("field", field),
+            Self::Operation { index, operation, path, source } => {
+                let context = source.context().with("index", index).with("operation", operation);
+                if path.is_empty() { context } else { context.with("operation_path", path) }
+            }
+            Self::LongScript { limit_bytes } => context.with("limit_bytes", limit_bytes),
             Self::Mode { text } | Self::Owner { text } => context.with("value", text),
             Self::UnknownName { name, database } => context.with("name", name).with("database", database),
             Self::NoXattr { path, name } => context.with("path", path).with("name", name),
             Self::Host { path, .. } => context.with("host_path", path),
-            Self::EmptyPath | Self::Cancelled => context,
+            Self::EmptyPath | Self::MatchOfMany | Self::Cancelled => context,
         }
     }
 }

@@ -83,6 +83,29 @@ pub fn time_text(time: Timestamp) -> String {
     }
 }
 
+/// Returns the time of a text: RFC 3339 (`2026-01-31T12:00:00Z`), a day (`2026-01-31`, its begin in UTC), or seconds
+/// since 1970 behind an at sign (`@0`).
+///
+/// # Errors
+/// It is none of these.
+pub fn parse_time(text: &str) -> Result<Timestamp, EditError> {
+    let malformed = || EditError::Time { text: text.to_owned() };
+    if let Some(seconds) = text.strip_prefix('@') {
+        return seconds.parse().map(Timestamp::from_seconds).map_err(|_| malformed());
+    }
+    let day = || text.parse::<jiff::civil::Date>().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
+    let time = text.parse().or_else(|_| day().map(|day| day.timestamp()));
+    let time: jiff::Timestamp = time.map_err(|_| malformed())?;
+    let (seconds, nanoseconds) = (time.as_second(), time.subsec_nanosecond());
+    // Before 1970 they count backwards.
+    Ok(match u32::try_from(nanoseconds) {
+        Ok(nanoseconds) => Timestamp { seconds, nanoseconds },
+        Err(_) => {
+            Timestamp { seconds: seconds - 1, nanoseconds: (nanoseconds + 1_000_000_000).unsigned_abs() }
+        }
+    })
+}
+
 impl RootfsEntry {
     /// Returns type and permissions as `ls -l` prints them, for example `-rwsr-xr-x`.
     pub fn mode_text(&self) -> String {
@@ -273,4 +296,27 @@ pub enum CopyError {
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        for (text, seconds, nanoseconds) in [
+            ("@0", 0, 0),
+            ("@-5", -5, 0),
+            ("2026-01-31", 1_769_817_600, 0),
+            ("1970-01-01T01:00:00.5+01:00", 0, 500_000_000),
+            ("1969-12-31T23:59:58.25Z", -2, 250_000_000),
+        ] {
+            let time = parse_time(text).expect(text);
+            assert_eq!(time, Timestamp { seconds, nanoseconds }, "{text}");
+            assert_eq!(parse_time(&time_text(time)).expect("its own text"), time);
+        }
+        for bad in ["", "@", "@x", "yesterday", "2026-13-01", "2026-01-31T12:00:00"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! New directories and links.
 
-use banger_tree::{FileType, GuestPath, RootfsError, Setting};
+use banger_tree::{FileType, GuestPath, NodeKind, RootfsError, Setting};
 
 use super::edit::{Destination, Edit, Operand};
 use super::error::{EditAdvice, EditError};
@@ -10,6 +10,8 @@ use super::owner::{OwnerChange, OwnerIds};
 
 /// Default mode of new directories.
 const DIRECTORY_MODE: u16 = 0o755;
+/// Default mode of new devices, FIFOs and sockets.
+const NODE_MODE: u16 = 0o644;
 
 /// How directories are made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,6 +128,38 @@ impl Edit<'_> {
             };
         }
         Ok(at)
+    }
+
+    /// Makes a device, FIFO or socket; returns its path. Its mode is `mode`, or 644.
+    ///
+    /// # Errors
+    /// The path exists, or its parent is missing.
+    pub fn make_node(
+        &mut self,
+        path: &GuestPath,
+        kind: &NodeKind,
+        mode: Option<&ModeChange>,
+        owner: Option<&OwnerChange>,
+    ) -> Result<GuestPath, EditError> {
+        let owner = self.ids(owner)?;
+        let place = self.place(path, EditAdvice::MakeDirectory)?;
+        let unmasked_mode = mode.map_or(0o666, |mode| mode.applied_to(0o666, false));
+        let new = NewEntry {
+            file_type: kind.file_type(),
+            mode: mode.map_or(NODE_MODE, |_| unmasked_mode),
+            unmasked_mode,
+            owner,
+        };
+        let mut attributes = self.new_attributes(&place, &new)?;
+        if let Some(mode) = mode {
+            // The given mode wins over a default ACL.
+            let mode = mode.applied_to(attributes.mode, false);
+            set_mode(&mut attributes, mode);
+        }
+        self.rootfs.mknod(&place, kind, &attributes)?;
+        self.touch_parent(&place);
+        self.changed()?;
+        Ok(place)
     }
 
     /// Makes links to `targets`, under the name `destination` or in that directory; returns their paths.

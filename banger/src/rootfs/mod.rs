@@ -17,11 +17,18 @@
 //! ```
 
 mod acl;
+mod advice;
 mod attributes;
 mod capability;
+mod content_match;
+mod diff;
 mod document;
+mod du;
 mod edit;
 mod error;
+mod find;
+mod get;
+mod glob;
 mod inherit;
 mod look;
 mod make;
@@ -29,10 +36,12 @@ mod metadata;
 mod mode;
 mod moving;
 mod owner;
+pub(crate) mod pair;
 mod patient;
 mod place;
 mod put;
 mod removal;
+mod script;
 mod sparse_map;
 pub(crate) mod tar;
 mod tar_file;
@@ -42,17 +51,23 @@ mod xattr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use attributes::ChangeOwner;
-pub use banger_ext4::Ext4Editor;
+pub use banger_ext4::{Ext4Editor, FileSystemUsage, RepairReport, VerifyReport};
 use banger_tree::Cancellation;
 pub use banger_tree::{
     Attributes, FileType, GuestPath, Rootfs, RootfsError, Timestamp, Xattrs, escape_bytes,
 };
 use camino::Utf8Path;
-pub use document::FileDocument;
+pub use content_match::{ContentMatch, digest_of};
+pub use diff::{DiffReport, DifferenceKind, PathChange, PathDifference, diff};
+pub use document::{ChangedPaths, DiffDocument, FileDocument, FoundEntries};
+pub use du::{PathUsage, UsageDetail, UsageReport, disk_usage};
 pub(crate) use edit::WalkedDirs;
 pub use edit::{Destination, Edit, Operand};
 pub use error::{EditAdvice, EditError};
-pub use look::{CopyError, Listing, RootfsEntry, View, time_text};
+pub use find::{Find, PermTest, SizeTest, find};
+pub use get::{GetReport, get_files};
+pub use glob::Glob;
+pub use look::{CopyError, Listing, RootfsEntry, View, parse_time, time_text};
 pub use make::{MakeDirectory, MakeLink};
 pub use metadata::metadata_of;
 pub use mode::ModeChange;
@@ -60,14 +75,16 @@ pub use moving::Move;
 pub use owner::OwnerChange;
 pub use patient::{PatientReader, PatientWriter};
 pub use place::{Part, Partition, PlaceError, RootfsPlace, WantedPartition};
-pub use put::{Put, PutSource};
+pub use put::{Put, PutSource, host_error};
 pub use removal::Remove;
+pub use script::{EditScript, OperationReport, ScriptReport, edit_by_script, run_script};
 use serde::Serialize;
 pub use tar::{TarReport, write_tar};
 pub use tar_file::{TarDocument, tar_error, write_tar_file};
 pub use whole_file::{read_up_to, write_over};
 pub use xattr::{remove_xattr, set_xattr, xattr};
 
+use self::content_match::read_back;
 use crate::error::Error;
 use crate::time::source_date_epoch;
 use crate::verity::check_unprotected;
@@ -139,11 +156,29 @@ fn not_opened(place: &RootfsPlace) -> impl FnOnce(RootfsError) -> Error {
     }
 }
 
-/// Opens the ext4 file system at `place` alone, does `work` on it at `timestamp`, and makes the changes last.
+/// Repairs what is unambiguous in the file system at `place`: see [`Ext4Editor::repair`].
+///
+/// # Errors
+/// As [`open_to_edit`], or as [`Ext4Editor::repair`]. Damage that stays is in the report, but what makes the file
+/// unreadable is an error.
+pub fn repair(place: impl Into<RootfsPlace>, cancellation: &Cancellation) -> Result<RepairReport, Error> {
+    let place = place.into();
+    let range = place.range()?.unwrap_or(0..u64::MAX);
+    let opened = Ext4Editor::open_range_to_repair(&place.file, range);
+    let mut editor = opened.map_err(not_opened(&place))?;
+    if place.part == Part::Whole {
+        check_unprotected(&place.file, editor.size_bytes())?;
+    }
+    editor.set_cancellation(cancellation);
+    editor.repair().map_err(in_file(&place.file))
+}
+
+/// Opens the ext4 file system at `place` alone, does `work` on it at `timestamp`, and makes the changes last. A single file
+/// that `work` [put](Edit::put) there is read back from the image, and its bytes are compared.
 ///
 /// # Errors
 /// As [`open_to_edit`], or `work` fails; then nothing is changed, or
-/// the error is [`EditError::Partly`].
+/// the error is [`EditError::Partly`]. Or a file reads back with other bytes, [`EditError::ReadBack`].
 pub fn edit<T>(
     place: impl Into<RootfsPlace>,
     timestamp: Timestamp,
@@ -153,14 +188,56 @@ pub fn edit<T>(
     let place = place.into();
     let mut rootfs = open_to_edit(&place)?;
     rootfs.set_cancellation(cancellation);
-    let mut edit = Edit::new(&mut rootfs, timestamp, cancellation);
+    change(&mut rootfs, timestamp, cancellation, false, work).map_err(in_file(&place.file))
+}
+
+/// Does `work` on a file system that is open, as [`edit`] does. Earlier changes of `rootfs` belong to the commit.
+///
+/// # Errors
+/// As [`edit`]. Then `rootfs` forgets all changes since the last commit.
+pub fn edit_open<T>(
+    rootfs: &mut Ext4Editor,
+    timestamp: Timestamp,
+    cancellation: &Cancellation,
+    work: impl FnOnce(&mut Edit<'_>) -> Result<T, EditError>,
+) -> Result<T, EditError> {
+    let done = change(rootfs, timestamp, cancellation, false, work);
+    if done.is_err() {
+        // The first error says more.
+        let _ = rootfs.reopen();
+    }
+    done
+}
+
+/// Does `work` on an open file system, commits it (once, if it `is_atomic`) and reads single files back.
+fn change<T>(
+    rootfs: &mut Ext4Editor,
+    timestamp: Timestamp,
+    cancellation: &Cancellation,
+    is_atomic: bool,
+    work: impl FnOnce(&mut Edit<'_>) -> Result<T, EditError>,
+) -> Result<T, EditError> {
+    let edit = Edit::new(rootfs, timestamp, cancellation);
+    let mut edit = if is_atomic { edit.in_one_commit() } else { edit };
     let outcome = work(&mut edit);
-    let steps = edit.steps();
+    let (steps, written) = (edit.steps(), edit.take_written());
     let outcome = outcome.and_then(|outcome| edit.commit().map(|()| outcome));
-    outcome.map_err(|source| match steps {
-        0 => in_file(&place.file)(source),
-        _ => in_file(&place.file)(EditError::Partly { source: Box::new(source) }),
-    })
+    let outcome = outcome.map_err(|source| match steps {
+        0 => source,
+        _ => EditError::Partly { source: Box::new(source) },
+    })?;
+    if !written.is_empty() {
+        // The changes are in place, and an interruption now would hide that.
+        let unstoppable = Cancellation::default();
+        rootfs.set_cancellation(&unstoppable);
+        // What is in memory proves nothing.
+        rootfs.reopen()?;
+        for (path, digest) in &written {
+            read_back(rootfs, path, digest, &unstoppable)?;
+        }
+        rootfs.set_cancellation(cancellation);
+    }
+    Ok(outcome)
 }
 
 /// How large a file system shall be.

@@ -6,11 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use banger_oci::digest::{Algorithm, Hasher};
 use banger_tree::{Cancellation, FileType, GuestPath, NodeKind, RootfsError, Setting, escape_bytes};
 use rustix::fs::OFlags;
 
 use super::acl::ACCESS_ACL;
 use super::capability::CAPABILITY;
+use super::content_match::ContentMatch;
 use super::edit::{Destination, Edit, Target};
 use super::error::{EditAdvice, EditError};
 use super::inherit::{NewEntry, set_mode};
@@ -56,6 +58,8 @@ pub struct Put {
     pub no_dereference: bool,
     /// Keep existing files.
     pub no_clobber: bool,
+    /// Write only if the destination has this content now. There is a single source then, which is a file.
+    pub if_match: Option<ContentMatch>,
 }
 
 banger_tree::setters! {
@@ -65,6 +69,7 @@ banger_tree::setters! {
         with_parents => parents: bool,
         with_no_dereference => no_dereference: bool,
         with_no_clobber => no_clobber: bool,
+        with_if_match => if_match: Option<ContentMatch>,
     }
 }
 
@@ -74,6 +79,9 @@ struct Terms<'a> {
     owner: OwnerIds,
     no_dereference: bool,
     no_clobber: bool,
+    if_match: Option<&'a ContentMatch>,
+    /// Whether the file is read back after the commit.
+    reads_back: bool,
 }
 
 impl Edit<'_> {
@@ -83,8 +91,11 @@ impl Edit<'_> {
     /// A new file replaces an existing one and keeps its mode, owner and extended attributes, but not its
     /// capabilities. Other hard links of the old file keep the old content. Directories are merged.
     ///
+    /// [`edit`](super::edit) reads a single file back after the commit, and compares its bytes.
+    ///
     /// # Errors
-    /// A source cannot be read, the destination is missing or of another type, or the image is full.
+    /// A source cannot be read, the destination is missing, of another type, or does not have the content of
+    /// [`Put::if_match`]; or the image is full.
     pub fn put(
         &mut self,
         sources: Vec<PutSource<'_>>,
@@ -96,7 +107,12 @@ impl Edit<'_> {
             owner: self.ids(how.owner.as_ref())?,
             no_dereference: how.no_dereference,
             no_clobber: how.no_clobber,
+            if_match: how.if_match.as_ref(),
+            reads_back: sources.len() == 1,
         };
+        if terms.if_match.is_some() && !is_single_file(&sources) {
+            return Err(EditError::MatchOfMany);
+        }
         if how.parents {
             let needs_all = destination.is_directory || sources.len() > 1;
             let missing = if needs_all { Some(destination.path.clone()) } else { destination.path.parent() };
@@ -133,7 +149,7 @@ impl Edit<'_> {
     }
 
     fn put_path(&mut self, path: &Path, target: &Target, terms: &Terms<'_>) -> Result<GuestPath, EditError> {
-        let metadata = fs::metadata(path).map_err(host("read", path))?;
+        let metadata = fs::metadata(path).map_err(host_error("read", path))?;
         if !metadata.is_dir() {
             let place = target.of(path.file_name().map(OsStrExt::as_bytes))?;
             // Opening a pipe must not wait for a writer, reading it does.
@@ -151,7 +167,7 @@ impl Edit<'_> {
             (Target::Below(dir), Some(_)) if stands_for_content => dir.clone(),
             (_, name) => target.of(name.map(OsStrExt::as_bytes))?,
         };
-        self.put_directory(path, &metadata, &place, terms)?;
+        self.put_directory(path, &metadata, &place, &Terms { reads_back: false, ..*terms })?;
         Ok(place)
     }
 
@@ -181,7 +197,7 @@ impl Edit<'_> {
         }
         let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let mut names: Vec<_> =
-            entries.map_err(host("list", path))?.iter().map(fs::DirEntry::file_name).collect();
+            entries.map_err(host_error("list", path))?.iter().map(fs::DirEntry::file_name).collect();
         // So that equal sources make equal images.
         names.sort_unstable();
         for name in names {
@@ -194,7 +210,7 @@ impl Edit<'_> {
 
     /// Copies an entry of a directory of the host, with its type.
     fn put_entry(&mut self, path: &Path, place: &GuestPath, terms: &Terms<'_>) -> Result<(), EditError> {
-        let metadata = fs::symlink_metadata(path).map_err(host("read", path))?;
+        let metadata = fs::symlink_metadata(path).map_err(host_error("read", path))?;
         let file_type = metadata.file_type();
         if file_type.is_dir() {
             return self.put_directory(path, &metadata, place, terms);
@@ -203,7 +219,7 @@ impl Edit<'_> {
             // Without these flags, a replaced file could be a symlink that leads out of the directory, or a
             // FIFO that blocks for ever.
             let file = open(path, OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
-            let metadata = file.metadata().map_err(host("read", path))?;
+            let metadata = file.metadata().map_err(host_error("read", path))?;
             self.put_file(place, &mut &file, Some(permissions(&metadata, FILE_BITS)), terms)?;
             return Ok(());
         }
@@ -219,7 +235,7 @@ impl Edit<'_> {
         }
         self.touch_parent(place);
         if file_type.is_symlink() {
-            let target = fs::read_link(path).map_err(host("read", path))?;
+            let target = fs::read_link(path).map_err(host_error("read", path))?;
             let new = NewEntry::of_source(FileType::Symlink, 0o777, terms.owner);
             let attributes = self.new_attributes(place, &new)?;
             self.rootfs.symlink(place, target.as_os_str().as_bytes(), &attributes)?;
@@ -255,6 +271,9 @@ impl Edit<'_> {
             return Ok(place.clone());
         }
         let place = self.file_place(place, terms)?;
+        if let Some(wanted) = terms.if_match {
+            wanted.check(self.rootfs, &place, &self.cancellation)?;
+        }
         let before = self.rootfs.stat(&place)?.filter(|stat| stat.file_type == FileType::Regular);
         let (file_type, owner) = (FileType::Regular, OwnerIds::default());
         let mut attributes = match (&before, mode) {
@@ -280,10 +299,15 @@ impl Edit<'_> {
             let mode = change.applied_to(attributes.mode, false);
             set_mode(&mut attributes, mode);
         }
-        let mut content = Stoppable { content, cancellation: &self.cancellation };
+        let hasher = terms.reads_back.then(|| Hasher::new(Algorithm::Sha256));
+        let mut content = Stoppable { content, cancellation: &self.cancellation, hasher };
         let written = self.rootfs.write_file(&place, &mut content, &attributes);
+        let hasher = content.hasher;
         self.check_cancelled()?;
         written?;
+        if let Some(hasher) = hasher {
+            self.read_back_later(place.clone(), hasher.finish());
+        }
         if before.is_none() {
             self.touch_parent(&place);
         }
@@ -328,18 +352,30 @@ fn permissions(metadata: &Metadata, bits: u16) -> u16 {
 
 fn open(path: &Path, flags: OFlags) -> Result<File, EditError> {
     let flags = i32::try_from(flags.bits()).expect("flags of open fit in an int");
-    File::options().read(true).custom_flags(flags).open(path).map_err(host("open", path))
+    File::options().read(true).custom_flags(flags).open(path).map_err(host_error("open", path))
 }
 
-fn host(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EditError {
+/// Returns the error of a file of the host, which `action` failed on.
+pub fn host_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EditError {
     let path = escape_bytes(path.as_os_str().as_bytes());
     move |source| EditError::Host { action, path, source }
+}
+
+/// Whether there is one source, which has bytes of its own.
+fn is_single_file(sources: &[PutSource<'_>]) -> bool {
+    match sources {
+        [PutSource::Path(path)] => !path.is_dir(),
+        [PutSource::Reader(_)] => true,
+        _ => false,
+    }
 }
 
 /// Bytes that end with an error when the caller asks to stop.
 struct Stoppable<'a> {
     content: &'a mut dyn Read,
     cancellation: &'a Cancellation,
+    /// Takes the bytes that were read.
+    hasher: Option<Hasher>,
 }
 
 impl Read for Stoppable<'_> {
@@ -347,6 +383,10 @@ impl Read for Stoppable<'_> {
         if self.cancellation.is_cancelled() {
             return Err(io::Error::other("interrupted"));
         }
-        self.content.read(buffer)
+        let length = self.content.read(buffer)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..length]);
+        }
+        Ok(length)
     }
 }

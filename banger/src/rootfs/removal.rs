@@ -41,7 +41,9 @@ impl Edit<'_> {
             Err(RootfsError::TooManyChanges { .. }) => {
                 self.commit_step()?;
                 match self.rootfs.remove(&place) {
-                    Err(RootfsError::TooManyChanges { .. }) if is_directory => self.remove_tree(&place)?,
+                    Err(RootfsError::TooManyChanges { .. }) if is_directory && !self.is_atomic => {
+                        self.remove_tree(&place)?;
+                    }
                     other => other?,
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use banger_boot::{BootContract, Fixup};
-use banger_ext4::{LAYOUT_VERSION, Space};
+use banger_ext4::{FileSystemUsage, LAYOUT_VERSION, VerifyReport};
 use banger_kernel::{Kernel, VerityDisk};
 use banger_oci::{ImageConfig, VerifiedSignature};
 use banger_tree::GuestPath;
@@ -387,11 +387,19 @@ impl ImageRecord {
     }
 
     /// Sets the sizes to those of a file system that was looked through.
-    pub(crate) fn set_sizes(&mut self, space: Space) {
-        self.size_bytes = space.size_bytes;
-        self.free_bytes = space.free_bytes;
-        self.inodes = space.inodes;
-        self.used_inodes = space.used_inodes;
+    pub(crate) fn set_sizes(&mut self, report: &VerifyReport) {
+        self.size_bytes = report.size_bytes;
+        self.free_bytes = report.free_bytes;
+        self.inodes = report.inodes;
+        self.used_inodes = report.used_inodes;
+    }
+
+    /// Takes over the sizes of a file system.
+    pub(crate) fn set_usage(&mut self, usage: FileSystemUsage) {
+        self.size_bytes = usage.file_system_bytes;
+        self.free_bytes = usage.free_bytes;
+        self.inodes = usage.inodes;
+        self.used_inodes = usage.used_inodes;
     }
 
     /// Returns the record that `json` holds.

@@ -175,7 +175,7 @@ impl VmDisk {
         let cloned_from = Some(ClonedFrom::of(&original.record));
         let mut record =
             ImageRecord { name, created: now(), cloned_from, ran: true, ..original.record.clone() };
-        record.set_sizes(report.space());
+        record.set_sizes(&report);
         Ok(store.publish_new(staged, record, cancellation)?)
     }
 

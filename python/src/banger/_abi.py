@@ -210,6 +210,20 @@ BANGER_OPT_COMMIT_COMPRESSION = 371
 BANGER_OPT_COMMIT_MESSAGE = 372
 BANGER_OPT_COMMIT_AUTHOR = 373
 BANGER_OPT_VERITY = 360
+BANGER_OPT_PUT_IF_MATCH = 390
+BANGER_OPT_PUT_MODE = 391
+BANGER_OPT_PUT_OWNER = 392
+BANGER_OPT_PUT_PARENTS = 393
+BANGER_OPT_USAGE_DETAIL = 394
+BANGER_OPT_FIND_NAME = 395
+BANGER_OPT_FIND_PATH = 396
+BANGER_OPT_FIND_TYPE = 397
+BANGER_OPT_FIND_SIZE = 398
+BANGER_OPT_FIND_NEWER = 399
+BANGER_OPT_FIND_PERM = 400
+BANGER_OPT_FIND_UID = 401
+BANGER_OPT_FIND_GID = 402
+BANGER_OPT_FIND_MAX_DEPTH = 403
 
 BANGER_EVENT_IDLE = 1
 BANGER_EVENT_RESOLVING = 2
@@ -399,14 +413,20 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_rootfs_apply_ownership": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_commit": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_create_dir": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, c_void_p]),
+    "banger_rootfs_diff": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_rootfs_disk_usage": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
+    "banger_rootfs_edit_script": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_entry": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
+    "banger_rootfs_find": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_free": (None, [c_void_p]),
+    "banger_rootfs_get": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_grow": (c_int, [c_void_p, c_uint64, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_hard_link": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p]),
     "banger_rootfs_inject": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_is_commit_due": (c_bool, [c_void_p]),
     "banger_rootfs_mknod": (c_int, [c_void_p, c_char_p, c_size_t, c_uint32, c_uint32, c_uint32, c_void_p, c_size_t, c_void_p]),
     "banger_rootfs_open": (c_int, [c_char_p, c_uint, c_void_p, c_void_p, c_void_p]),
+    "banger_rootfs_put": (c_int, [c_void_p, c_char_p, c_char_p, c_size_t, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_read": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
     "banger_rootfs_read_at": (c_int, [c_void_p, c_char_p, c_size_t, c_uint64, c_void_p, c_size_t, c_void_p, c_void_p]),
     "banger_rootfs_read_dir": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
@@ -414,6 +434,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_rootfs_remove": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
     "banger_rootfs_remove_xattr": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_void_p]),
     "banger_rootfs_rename": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p]),
+    "banger_rootfs_repair": (c_int, [c_char_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_resolve": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
     "banger_rootfs_set_mode": (c_int, [c_void_p, c_char_p, c_size_t, c_uint32, c_void_p]),
     "banger_rootfs_set_mtime": (c_int, [c_void_p, c_char_p, c_size_t, c_int64, c_uint32, c_void_p]),
@@ -423,6 +444,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_rootfs_stat": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, c_void_p]),
     "banger_rootfs_symlink": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p, c_size_t, c_void_p]),
     "banger_rootfs_tar_fd": (c_int, [c_void_p, c_char_p, c_size_t, c_int, c_void_p, c_void_p, c_void_p]),
+    "banger_rootfs_usage": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_verify": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_write": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p]),
     "banger_rootfs_write_from_fd": (c_int, [c_void_p, c_char_p, c_size_t, c_int, c_void_p, c_size_t, c_void_p, c_void_p]),

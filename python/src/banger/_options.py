@@ -232,6 +232,42 @@ class RootfsOptions(TypedDict, total=False):
     """The byte of a disk at which the file system begins."""
 
 
+class PutOptions(TypedDict, total=False):
+    """Options of `Rootfs.put`."""
+
+    if_match: str
+    """Content that the file must have so that it is written: "sha256:HEX", or "absent" for no file."""
+    mode: str
+    """Mode of files as for chmod, "600" or "u+x". Default: that of the replaced file, or of the source."""
+    owner: str
+    """Owner of files and new directories: "user", "uid", "user:group" or "uid:gid"."""
+    parents: bool
+    """Make missing parent directories."""
+
+
+class FindOptions(TypedDict, total=False):
+    """Conditions of `Rootfs.find`; a file has to meet all of them."""
+
+    name: str
+    """Pattern for names, "*.conf"."""
+    whole_path: str
+    """Pattern for whole paths; its * matches slashes, too."""
+    type: Sequence[str]
+    """Types: "file", "directory", "symlink", "char-device", "block-device", "fifo", "socket"."""
+    size: str
+    """Bytes of files: "+N" for more, "-N" for less, "N" for exactly."""
+    newer: str
+    """Time after which files were modified: "2026-01-31", RFC 3339, or "@SECONDS"."""
+    perm: str
+    """Permissions: "644" for exactly, "-600" for all of them, "/222" for any."""
+    uid: int
+    """User of files."""
+    gid: int
+    """Group of files."""
+    max_depth: int
+    """Levels of directories below the start."""
+
+
 class InjectOptions(TypedDict, total=False):
     """Options of `Rootfs.inject`."""
 

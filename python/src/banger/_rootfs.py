@@ -6,8 +6,10 @@ import base64
 import ctypes
 import errno
 import io
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, AnyStr, BinaryIO
 
 from . import _abi
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from ._metadata import Metadata
     from ._network import NetworkConfig
-    from ._options import InjectOptions, RootfsOptions
+    from ._options import FindOptions, InjectOptions, PutOptions, RootfsOptions
 
 
 class _Attributes:
@@ -435,6 +437,90 @@ class Rootfs(Handle):
             made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_tar_fd", *arguments)
         return made
 
+    def edit_script(
+        self, script: Mapping[str, Any], *, dry_run: bool = False, cancel: Cancellation | None = None
+    ) -> dict[str, Any]:
+        """Carries out a script of edits and commits it, all of it or nothing; docs/edit-script.md describes it.
+
+        Returns the document of `rootfs edit --json`. Earlier changes belong to the commit. After an error, and
+        after a trial (`dry_run`), all changes since the last commit are forgotten.
+        """
+        text = json.dumps(script).encode()
+        with self._use() as rootfs, flag(cancel) as (stop, pointer), options_of({"dry_run": dry_run}) as given:
+            arguments = (rootfs, text, len(text), given, pointer)
+            made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_edit_script", *arguments)
+        return made
+
+    def put(
+        self,
+        source: HostPath,
+        path: GuestPath,
+        *,
+        cancel: Cancellation | None = None,
+        **how: Unpack[PutOptions],
+    ) -> dict[str, Any]:
+        """Copies a file or directory of the host to a path and commits; returns the document of `rootfs put --json`.
+
+        A single file is read back from the image, and its bytes are compared. Earlier changes belong to the
+        commit. After an error, all changes since the last commit are forgotten.
+        """
+        with self._use() as rootfs, flag(cancel) as (stop, pointer), options_of({f"put_{name}": value for name, value in how.items()}) as given:
+            arguments = (rootfs, host_path(source), *guest_path(path), given, pointer)
+            made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_put", *arguments)
+        return made
+
+    def get(
+        self, path: GuestPath, destination: HostPath, *, cancel: Cancellation | None = None
+    ) -> dict[str, Any]:
+        """Copies a path, with all that is below it, to a new name or into a directory of the host.
+
+        The copy is complete or absent. Returns the document of `rootfs get --json`.
+        """
+        with self._use() as rootfs, flag(cancel) as (stop, pointer):
+            arguments = (rootfs, *guest_path(path), host_path(destination), pointer)
+            made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_get", *arguments)
+        return made
+
+    def usage(self) -> dict[str, Any]:
+        """Returns the document of `rootfs df --json`: how much space and how many inodes are in use."""
+        with self._use() as rootfs:
+            made: dict[str, Any] = json_of("banger_rootfs_usage", rootfs)
+        return made
+
+    def disk_usage(
+        self, path: GuestPath, *, detail: str = "directories", cancel: Cancellation | None = None
+    ) -> dict[str, Any]:
+        """Returns the document of `rootfs du --json`; the detail is "summary", "directories" or "all"."""
+        with self._use() as rootfs, flag(cancel) as (stop, pointer), options_of({"usage_detail": detail}) as given:
+            arguments = (rootfs, *guest_path(path), given, pointer)
+            made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_disk_usage", *arguments)
+        return made
+
+    def find(
+        self, path: GuestPath, *, cancel: Cancellation | None = None, **conditions: Unpack[FindOptions]
+    ) -> dict[str, Any]:
+        """Returns the document of `rootfs find --json`: the files that meet all conditions."""
+        with self._use() as rootfs, flag(cancel) as (stop, pointer), _conditions(conditions) as given:
+            arguments = (rootfs, *guest_path(path), given, pointer)
+            made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_find", *arguments)
+        return made
+
+    def diff(self, other: Rootfs, *, cancel: Cancellation | None = None) -> dict[str, Any]:
+        """Returns the document of `rootfs diff --json`: the paths in which another file system differs."""
+        with self._use() as rootfs, other._use() as second, flag(cancel) as (stop, pointer):
+            made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_diff", rootfs, second, pointer)
+        return made
+
+    @staticmethod
+    def repair(file: HostPath, *, cancel: Cancellation | None = None) -> dict[str, Any]:
+        """Repairs counters, bitmaps and their checksums in an ext4 file; returns the document of `rootfs repair --json`.
+
+        Other damage is in `problems`; then nothing was changed. Damage that makes the file unreadable is an error.
+        """
+        with flag(cancel) as (stop, pointer):
+            made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_repair", host_path(file), pointer)
+        return made
+
     def metadata(self, *, cancel: Cancellation | None = None) -> Metadata:
         """Returns owner, permissions, time and extended attributes of every path."""
         from ._metadata import Metadata
@@ -463,6 +549,12 @@ class Rootfs(Handle):
         """Writes the network that the guest gets at each boot: `/etc/banger-network.conf`."""
         with self._use() as rootfs, options_of(network._options()) as given:
             call("banger_rootfs_write_network", rootfs, given)
+
+
+def _conditions(conditions: Mapping[str, Any]) -> AbstractContextManager[int | None]:
+    """Lends conditions as options; `path` is where the search starts."""
+    names = {"whole_path": "path"}
+    return options_of({f"find_{names.get(name, name)}": value for name, value in conditions.items()})
 
 
 class _GuestFile(io.RawIOBase):

@@ -8,11 +8,10 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 
 use banger::rootfs::{
-    ChangeOwner, Destination, Edit, EditError, FileDocument, GuestPath, MakeDirectory, MakeLink, ModeChange,
-    Move, Operand, OwnerChange, PatientReader, Put, PutSource, Remove,
+    ChangeOwner, ChangedPaths, Destination, Edit, EditError, FileDocument, GuestPath, MakeDirectory,
+    MakeLink, ModeChange, Move, Operand, OwnerChange, PatientReader, Put, PutSource, Remove,
 };
 use banger::{Cancellation, InjectRequest};
-use serde::Serialize;
 
 use super::operand::{STANDARD_INPUT, guest_path};
 use crate::args::{
@@ -30,16 +29,12 @@ fn edit(
     printer: &Printer,
     work: impl FnOnce(&mut Edit<'_>, &Cancellation) -> Result<Vec<GuestPath>, EditError>,
 ) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct ChangedPaths {
-        paths: Vec<GuestPath>,
-    }
     let cancellation = cancel_on_signal(printer);
     let (place, file) = (file.place(), &file.file);
     let paths = banger::rootfs::edit(place, banger::rootfs::timestamp()?, &cancellation, |edit| {
         work(edit, &cancellation)
     })?;
-    output(printer.result(&FileDocument::new(file, ChangedPaths { paths }), ""))
+    output(printer.result(&FileDocument::new(file, ChangedPaths::new(paths)), ""))
 }
 
 /// Splits paths into what goes somewhere, and where that is.
@@ -90,7 +85,8 @@ pub(super) fn put(arguments: &PutArguments, printer: &Printer) -> Result<(), Com
             })
             .with_parents(arguments.parents)
             .with_no_dereference(arguments.no_dereference)
-            .with_no_clobber(arguments.no_clobber);
+            .with_no_clobber(arguments.no_clobber)
+            .with_if_match(arguments.if_match.as_deref().map(str::parse).transpose()?);
         let mut input = PatientReader::new(standard_input, cancellation);
         let mut input: Option<&mut dyn io::Read> = Some(&mut input);
         let source = |path: &OsString| match input.take_if(|_| path == STANDARD_INPUT) {

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 use banger::rootfs::{
-    CopyError, EditError, Ext4Editor, FileType, GuestPath, Listing, Operand, RootfsEntry, View, escape_bytes,
+    CopyError, EditError, Ext4Editor, FileType, GuestPath, Listing, Operand, RootfsEntry, RootfsPlace, View, escape_bytes,
     in_file, open, time_text,
 };
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use camino::Utf8Path;
 use serde::Serialize;
 
 use super::stat_format::StatFormat;
-use crate::args::{CatArguments, FileArgument, LsArguments, StatArguments};
+use crate::args::{CatArguments, LsArguments, StatArguments};
 use crate::failure::{CommandError, output};
 use crate::json;
 use crate::printer::{Printer, raw_output};
@@ -26,9 +26,9 @@ use crate::units::Size;
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 
 /// Opens a file system, and says what one who reads it should know.
-pub(super) fn open_noted(argument: &FileArgument, printer: &Printer) -> Result<Ext4Editor, CommandError> {
-    let rootfs = open(argument.place())?;
-    let file = &argument.file;
+pub(super) fn open_noted(place: &RootfsPlace, printer: &Printer) -> Result<Ext4Editor, CommandError> {
+    let rootfs = open(place)?;
+    let file = &place.file;
     rootfs.notes().iter().for_each(|note| printer.warning(&format!("{file}: {note}")));
     Ok(rootfs)
 }
@@ -43,7 +43,7 @@ pub(super) fn ls(arguments: &LsArguments, printer: &Printer) -> Result<(), Comma
     }
     let file = &arguments.file.file;
     let is_long = arguments.long || arguments.numeric;
-    let rootfs = open_noted(&arguments.file, printer)?;
+    let rootfs = open_noted(&arguments.file.place(), printer)?;
     let failed = || in_file(file);
     let view = View::new(&rootfs).map_err(failed())?;
     let (mut entries, mut directories) = (Vec::new(), Vec::new());
@@ -163,7 +163,7 @@ fn mark_of(entry: &RootfsEntry, is_long: bool) -> &'static str {
 }
 
 /// A size as `ls -h` has it: rounded up, one digit behind the point below ten.
-fn human_size(bytes: u64) -> String {
+pub(super) fn human_size(bytes: u64) -> String {
     let (mut unit, mut divisor) = (0, 1_u64);
     while bytes / divisor >= 1024 && unit < 6 {
         divisor <<= 10;
@@ -214,7 +214,7 @@ fn long_row(entry: &RootfsEntry, arguments: &LsArguments, name: String) -> [Stri
 
 pub(super) fn cat(arguments: &CatArguments, printer: &Printer) -> Result<(), CommandError> {
     let file = &arguments.file.file;
-    let rootfs = open_noted(&arguments.file, printer)?;
+    let rootfs = open_noted(&arguments.file.place(), printer)?;
     let failed = || in_file(file);
     let view = View::new(&rootfs).map_err(failed())?;
     // Nothing is printed when one of the paths is wrong.
@@ -298,7 +298,7 @@ pub(super) fn stat(arguments: &StatArguments, printer: &Printer) -> Result<(), C
         (None, Some(text)) => Some(StatFormat::parse(text.as_bytes(), true)?),
         (None, None) => None,
     };
-    let rootfs = open_noted(&arguments.file, printer)?;
+    let rootfs = open_noted(&arguments.file.place(), printer)?;
     let view = View::new(&rootfs).map_err(in_file(file))?;
     let entry = |path: &OsString| {
         let path = view.operand(&Operand::parse(path.as_bytes())?)?;

@@ -1,12 +1,16 @@
-//! Looking for damage, on a [`Disk`](super::disk::Disk) and nothing above it.
+//! Looking for damage, and repairs of what is unambiguous, on a [`Disk`](super::disk::Disk) and nothing above it.
 
 mod index_check;
 mod inode_check;
+mod named_inodes;
+mod repair;
 mod resize_inode_check;
 mod superblock_check;
 mod verify;
 mod verify_counts;
 mod verify_walk;
 
+pub use repair::RepairReport;
+pub(crate) use repair::repair;
 pub(crate) use verify::verify;
 pub use verify_walk::VerifyReport;

@@ -39,6 +39,24 @@ const DOT_DOT: std::ops::Range<usize> = 12..16;
 
 /// Looks for damage: see [`Ext4Editor::verify`](super::super::Ext4Editor::verify).
 pub(crate) fn verify(disk: &Disk) -> Result<VerifyReport, RootfsError> {
+    let (superblock, mut walk) = walked(disk)?;
+    // The blocks of an unreadable structure are unknown.
+    if walk.report.problem_count == 0 {
+        walk.bitmaps(&superblock)?;
+    }
+    Ok(walk.report)
+}
+
+/// Returns the blocks in use, a bitmap for each group, as the inodes have them; without an entry for a group that
+/// holds nothing but metadata of its own. Returns the report if there is damage besides that of bitmaps and counters.
+pub(super) fn used_blocks(disk: &Disk) -> Result<Result<HashMap<u32, Vec<u8>>, VerifyReport>, RootfsError> {
+    let (_, mut walk) = walked(disk)?;
+    walk.xattr_blocks()?;
+    Ok(if walk.report.problem_count == 0 { Ok(walk.used) } else { Err(walk.report) })
+}
+
+/// Walks through all inodes and names.
+fn walked(disk: &Disk) -> Result<(Superblock, VerifyWalk<'_>), RootfsError> {
     let volume = &disk.volume;
     if volume.cluster_blocks > 1 {
         return Err(volume.unreadable(
@@ -97,11 +115,7 @@ pub(crate) fn verify(disk: &Disk) -> Result<VerifyReport, RootfsError> {
     if !walk.is_cut_short {
         walk.links();
     }
-    // The blocks of an unreadable structure are unknown.
-    if walk.report.problem_count == 0 {
-        walk.bitmaps(&superblock)?;
-    }
-    Ok(walk.report)
+    Ok((superblock, walk))
 }
 
 impl VerifyWalk<'_> {

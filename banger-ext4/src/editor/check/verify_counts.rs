@@ -79,17 +79,7 @@ impl VerifyWalk<'_> {
 
     /// Compares used blocks and inodes with the bitmaps and with all counts of them.
     pub(super) fn bitmaps(&mut self, superblock: &Superblock) -> Result<(), RootfsError> {
-        for (block, count) in std::mem::take(&mut self.xattr_blocks) {
-            self.claim(&|| "a block of xattrs".to_owned(), block, 1);
-            let bytes = self.disk.blocks.read(View::Now, block)?;
-            let refcount = u32::from_le_bytes(bytes[4..8].try_into().expect("four bytes"));
-            if refcount != count {
-                self.problem(format!(
-                    "xattr block {} is counted {refcount} times and used {count} times",
-                    block.0
-                ));
-            }
-        }
+        self.xattr_blocks()?;
         let (mut free_blocks, mut free_inodes) = (0, 0);
         for group in 0..self.disk.volume.groups {
             self.group(group, &mut free_blocks, &mut free_inodes)?;
@@ -100,6 +90,22 @@ impl VerifyWalk<'_> {
         }
         if u64::from(inodes) != free_inodes {
             self.problem(format!("the superblock counts {inodes} free inodes, and there are {free_inodes}"));
+        }
+        Ok(())
+    }
+
+    /// Claims the blocks of xattrs, which inodes share, and compares how often each is used.
+    pub(super) fn xattr_blocks(&mut self) -> Result<(), RootfsError> {
+        for (block, count) in std::mem::take(&mut self.xattr_blocks) {
+            self.claim(&|| "a block of xattrs".to_owned(), block, 1);
+            let bytes = self.disk.blocks.read(View::Now, block)?;
+            let refcount = u32::from_le_bytes(bytes[4..8].try_into().expect("four bytes"));
+            if refcount != count {
+                self.problem(format!(
+                    "xattr block {} is counted {refcount} times and used {count} times",
+                    block.0
+                ));
+            }
         }
         Ok(())
     }

@@ -7,7 +7,6 @@ use serde::{Serialize, Serializer};
 
 use crate::editor::disk::Disk;
 use crate::editor::disk::groups::{ones, set_bits};
-use crate::editor::edit::Space;
 use crate::format::group_desc::GroupDesc;
 use crate::format::{Block, InodeNumber};
 
@@ -33,18 +32,6 @@ pub struct VerifyReport {
     pub problems: Vec<String>,
     /// Number of all problems.
     pub problem_count: u64,
-}
-
-impl VerifyReport {
-    /// Returns the sizes, as they were counted.
-    pub fn space(&self) -> Space {
-        Space {
-            size_bytes: self.size_bytes,
-            free_bytes: self.free_bytes,
-            inodes: self.inodes,
-            used_inodes: self.used_inodes,
-        }
-    }
 }
 
 fn uuid_text<S: Serializer>(uuid: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use banger_tree::RootfsError;
 
 use super::storage::Storage;
+use super::trial::StorageSwitch;
 use crate::editor::disk::corruption::CorruptionKind;
 use crate::format::Block;
 use crate::format::crc32c::{self, Checksum};
@@ -62,7 +63,7 @@ pub(crate) enum View {
 /// The blocks of an image.
 #[derive(Debug)]
 pub(crate) struct Blocks {
-    pub(crate) storage: Box<dyn Storage>,
+    pub(crate) storage: StorageSwitch,
     /// Name of the image, for errors.
     pub(crate) image: String,
     block_size: usize,
@@ -88,6 +89,7 @@ impl Blocks {
     ) -> Self {
         let (clean, dirty, undo) = (RefCell::default(), BTreeMap::new(), HashMap::new());
         let replayed = JournalCopies::new();
+        let storage = StorageSwitch::Direct(storage);
         Self { storage, image, block_size, blocks_count, clean, replayed, reads: Cell::new(0), dirty, undo }
     }
 

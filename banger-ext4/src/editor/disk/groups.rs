@@ -181,21 +181,35 @@ fn crc16(crc: u16, bytes: &[u8]) -> u16 {
 }
 
 impl Disk {
+    /// Returns a group's descriptor as it stands in the block at `offset`, and whether its checksum is wrong.
+    pub(crate) fn unchecked_desc(
+        &self,
+        view: View,
+        group: u32,
+        block: &[u8],
+        offset: usize,
+    ) -> (GroupDesc, bool) {
+        let bytes = &block[offset..offset + self.volume.desc_size];
+        let mut whole = [0; GroupDesc::SIZE];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        let desc = GroupDesc::decode(&whole);
+        let uuid = match view {
+            View::Committed => &self.volume.committed_uuid,
+            View::Now => &self.volume.uuid,
+        };
+        let checksum = self.volume.desc_checksum(group, bytes, uuid);
+        let has_wrong_checksum = checksum.is_some_and(|csum| is_wrong(&desc.bg_checksum, &csum));
+        (desc, has_wrong_checksum)
+    }
+
     /// Returns a group's descriptor, checked.
     pub(crate) fn group_desc(&self, view: View, group: u32) -> Result<GroupDesc, RootfsError> {
         let volume = &self.volume;
         let corrupt = |field| Err(volume.corrupt(CorruptionKind::GroupDescriptor { group, field }));
         let (block, offset) = volume.desc_place(group);
         let block = self.blocks.read(view, block)?;
-        let bytes = &block[offset..offset + volume.desc_size];
-        let mut whole = [0; GroupDesc::SIZE];
-        whole[..bytes.len()].copy_from_slice(bytes);
-        let desc = GroupDesc::decode(&whole);
-        let uuid = match view {
-            View::Committed => &volume.committed_uuid,
-            View::Now => &volume.uuid,
-        };
-        if volume.desc_checksum(group, bytes, uuid).is_some_and(|csum| is_wrong(&desc.bg_checksum, &csum)) {
+        let (desc, has_wrong_checksum) = self.unchecked_desc(view, group, &block, offset);
+        if has_wrong_checksum {
             return corrupt(DescriptorField::Checksum);
         }
         let table_end = desc.inode_table().0.checked_add(volume.inode_table_blocks());

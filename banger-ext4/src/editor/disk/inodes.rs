@@ -80,6 +80,11 @@ fn bytes_of(disk: &Disk, number: InodeNumber) -> Result<Vec<u8>, RootfsError> {
     Ok(block[offset..offset + disk.volume.inode_size].to_vec())
 }
 
+/// Returns the number of hard links that the bytes of an inode have, whatever else is wrong with it.
+pub(crate) fn unchecked_links(disk: &Disk, number: InodeNumber) -> Result<u16, RootfsError> {
+    Ok(WholeInode::decode(&bytes_of(disk, number)?).i_links_count)
+}
+
 /// Returns an inode in use, checked.
 pub(crate) fn read(disk: &Disk, number: InodeNumber) -> Result<WholeInode, RootfsError> {
     let inode = read_unlinked(disk, number)?;

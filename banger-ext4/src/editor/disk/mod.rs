@@ -7,6 +7,7 @@ pub(crate) mod block_map;
 pub(crate) mod blocks;
 pub(crate) mod content;
 pub(crate) mod corruption;
+pub(crate) mod descriptors;
 pub(crate) mod dir_cache;
 pub(crate) mod directory;
 pub(crate) mod entries;
@@ -25,6 +26,7 @@ pub(crate) mod orphans;
 pub(crate) mod removal;
 pub(crate) mod runs;
 pub(crate) mod storage;
+pub(crate) mod trial;
 pub(crate) mod volume;
 pub(crate) mod whole_inode;
 pub(crate) mod xattr_entries;
@@ -54,6 +56,8 @@ pub(crate) struct Disk {
     pub(crate) subject: GuestPath,
     /// Tells operations to stop.
     pub(crate) cancellation: Cancellation,
+    /// What was repaired in memory so that the file system can be read, one sentence each.
+    pub(crate) repaired: Vec<String>,
 }
 
 impl Disk {
@@ -71,6 +75,7 @@ impl Disk {
             known: RefCell::default(),
             subject: GuestPath::root(),
             cancellation: Cancellation::default(),
+            repaired: Vec::new(),
         })
     }
 

@@ -10,11 +10,13 @@ mod lookup;
 mod new_uuid;
 mod paths;
 mod recovery;
+mod reopen;
 mod replay;
 mod resize_inode_growth;
 mod rootfs;
 mod trim;
 mod unlinked;
+mod usage;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -22,9 +24,11 @@ use std::ops::Range;
 use banger_tree::{Cancellation, GuestPath, ResolveAccount, RootfsError};
 use camino::Utf8Path;
 
+use crate::editor::disk::descriptors;
 use crate::editor::disk::obstacle::Obstacle;
 pub(crate) use file_storage::{FileStorage, WHOLE};
 use paths::PathCache;
+pub use usage::FileSystemUsage;
 
 use super::disk::Disk;
 use super::disk::storage::Storage;
@@ -60,6 +64,8 @@ pub struct Ext4Editor {
     unfinished: Option<u32>,
     /// Whether no other program has the image open.
     is_alone: bool,
+    /// Whether it was opened to be repaired.
+    is_for_repair: bool,
     /// Whether a commit failed after it had taken effect in the journal.
     is_half_committed: bool,
     /// Limits of path resolution, and the stop flag.
@@ -68,20 +74,6 @@ pub struct Ext4Editor {
     known: RefCell<PathCache>,
     /// Number of blocks that one commit can change; computed once.
     commit_capacity: Cell<Option<usize>>,
-}
-
-/// The sizes of a file system, by the counts in its superblock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Space {
-    /// Size of the file system.
-    pub size_bytes: u64,
-    /// Free bytes.
-    pub free_bytes: u64,
-    /// Number of inodes.
-    pub inodes: u32,
-    /// Inodes in use.
-    pub used_inodes: u32,
 }
 
 /// Counts of an editor's work, for tests of cost that hold on every machine.
@@ -97,6 +89,17 @@ pub struct EditorEffort {
 
 fn cannot_open(path: &Utf8Path, source: std::io::Error) -> RootfsError {
     RootfsError::Io { action: "open", image: path.to_string(), source }
+}
+
+/// Opens the file at `path` with an exclusive lock.
+fn storage_alone(path: &Utf8Path, range: Range<u64>) -> Result<Box<dyn Storage>, RootfsError> {
+    let storage = FileStorage::open_alone(path, range).map_err(|refusal| match refusal {
+        in_use::Refusal::InUse { user, advice } => {
+            RootfsError::InUse { image: path.to_string(), user, advice }
+        }
+        in_use::Refusal::Io(source) => cannot_open(path, source),
+    })?;
+    Ok(Box::new(storage))
 }
 
 impl Ext4Editor {
@@ -137,13 +140,17 @@ impl Ext4Editor {
     /// # Errors
     /// As [`open_to_edit`](Self::open_to_edit).
     pub fn open_range_to_edit(path: &Utf8Path, range: Range<u64>) -> Result<Self, RootfsError> {
-        let storage = FileStorage::open_alone(path, range).map_err(|refusal| match refusal {
-            in_use::Refusal::InUse { user, advice } => {
-                RootfsError::InUse { image: path.to_string(), user, advice }
-            }
-            in_use::Refusal::Io(source) => cannot_open(path, source),
-        })?;
-        Self::open_alone_on(Box::new(storage), path.as_str())
+        Self::open_alone_as(storage_alone(path, range)?, path.as_str(), false)
+    }
+
+    /// Opens the image in the bytes `range` of the file or block device `path` as
+    /// [`open_range_to_edit`](Self::open_range_to_edit), for [`repair`](Self::repair): descriptors of groups may have
+    /// wrong checksums and counters.
+    ///
+    /// # Errors
+    /// As [`open_to_edit`](Self::open_to_edit).
+    pub fn open_range_to_repair(path: &Utf8Path, range: Range<u64>) -> Result<Self, RootfsError> {
+        Self::open_alone_as(storage_alone(path, range)?, path.as_str(), true)
     }
 
     /// Opens the file at `path` for changes, which nobody else knows yet: a copy that is published later. Other
@@ -162,15 +169,25 @@ impl Ext4Editor {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_on(storage: Box<dyn Storage>, image: &str) -> Result<Self, RootfsError> {
+        Self::open_as(storage, image, false)
+    }
+
+    /// Opens an image; one that is to be repaired may have wrong descriptors of groups.
+    fn open_as(storage: Box<dyn Storage>, image: &str, is_for_repair: bool) -> Result<Self, RootfsError> {
         let mut editor = Self {
             disk: Disk::open(storage, image)?,
             unfinished: None,
             is_alone: false,
+            is_for_repair,
             is_half_committed: false,
             account: ResolveAccount::default(),
             known: RefCell::default(),
             commit_capacity: Cell::new(None),
         };
+        // The journal may have newer ones.
+        if is_for_repair && !editor.disk.volume.needs_recovery {
+            descriptors::make_readable(&mut editor.disk)?;
+        }
         editor.replay_in_memory()?;
         Ok(editor)
     }
@@ -180,7 +197,15 @@ impl Ext4Editor {
     /// # Errors
     /// As [`open_to_edit`](Self::open_to_edit).
     pub fn open_alone_on(storage: Box<dyn Storage>, image: &str) -> Result<Self, RootfsError> {
-        let mut editor = Self::open_on(storage, image)?;
+        Self::open_alone_as(storage, image, false)
+    }
+
+    fn open_alone_as(
+        storage: Box<dyn Storage>,
+        image: &str,
+        is_for_repair: bool,
+    ) -> Result<Self, RootfsError> {
+        let mut editor = Self::open_as(storage, image, is_for_repair)?;
         editor.is_alone = true;
         editor.check_editable()?;
         if (editor.disk.volume.needs_recovery || editor.disk.volume.has_orphans())
@@ -222,21 +247,6 @@ impl Ext4Editor {
         self.disk.volume.uuid
     }
 
-    /// Returns the sizes of the file system, and how much of it is free.
-    ///
-    /// # Errors
-    /// The host refuses.
-    pub fn space(&self) -> Result<Space, RootfsError> {
-        let superblock = self.disk.superblock()?;
-        let cluster_bytes = self.disk.volume.cluster_blocks * self.disk.volume.block_size as u64;
-        Ok(Space {
-            size_bytes: self.size_bytes(),
-            free_bytes: superblock.free_blocks_count().saturating_mul(cluster_bytes),
-            inodes: superblock.s_inodes_count,
-            used_inodes: superblock.s_inodes_count.saturating_sub(superblock.s_free_inodes_count),
-        })
-    }
-
     /// Returns the features of the file system, by the names of mke2fs: `has_journal`, `metadata_csum`.
     pub fn features(&self) -> &[String] {
         &self.disk.volume.features
@@ -261,6 +271,11 @@ impl Ext4Editor {
     /// Returns the file system below.
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Returns the file system below, to change it.
+    pub(crate) fn disk_mut(&mut self) -> &mut Disk {
+        &mut self.disk
     }
 
     /// Returns how much was done since the image was opened.

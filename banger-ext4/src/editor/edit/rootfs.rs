@@ -444,6 +444,10 @@ impl Rootfs for Ext4Editor {
         self.has_much_to_commit()
     }
 
+    fn check_one_commit(&self) -> Result<(), RootfsError> {
+        self.check_commit_holds()
+    }
+
     fn commit(&mut self) -> Result<(), RootfsError> {
         self.commit_changes()
     }
