@@ -30,6 +30,15 @@ pub(crate) fn entry_length(rec_len: u16, block_size: usize) -> usize {
     }
 }
 
+/// Returns the `rec_len` of an entry of this length.
+///
+/// # Panics
+/// If the entry is longer than the largest block.
+pub(crate) fn length_field(length: usize) -> u16 {
+    // Only a whole block of 64 KiB is longer than the field.
+    if length == 0x1_0000 { u16::MAX } else { u16::try_from(length).expect("an entry ends in its block") }
+}
+
 /// Returns `file_type` of an entry.
 pub(crate) fn file_type_code(file_type: FileType) -> u8 {
     match file_type {
@@ -62,7 +71,7 @@ pub(crate) fn file_type_of_code(code: u8) -> Option<FileType> {
 /// # Panics
 /// If the entry does not fit, or `place` is longer than a block.
 pub(crate) fn encode_entry(place: &mut [u8], inode: InodeNumber, file_type: u8, name: &[u8]) {
-    let rec_len = u16::try_from(place.len()).expect("an entry ends in its block");
+    let rec_len = length_field(place.len());
     place[0..4].copy_from_slice(&inode.0.to_le_bytes());
     place[4..6].copy_from_slice(&rec_len.to_le_bytes());
     place[6] = u8::try_from(name.len()).expect("names have at most 255 bytes");

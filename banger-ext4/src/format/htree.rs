@@ -42,8 +42,18 @@ pub(crate) fn encode_root(
     entries: &[DxEntry],
 ) -> [u8; BLOCK_SIZE] {
     let mut block = [0; BLOCK_SIZE];
-    fill_root(&mut block, Some(seed), directory, parent, indirect_levels, entries);
+    let dots = RootDots { directory, parent, file_type: 2 };
+    fill_root(&mut block, Some(seed), dots, indirect_levels, entries);
     block
+}
+
+/// The entries `.` and `..` of a root block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RootDots {
+    pub(crate) directory: InodeNumber,
+    pub(crate) parent: InodeNumber,
+    /// Their type: 0 if directories have no types.
+    pub(crate) file_type: u8,
 }
 
 /// Writes a root block of any size into zeros; with a checksum if there is a `seed`.
@@ -53,15 +63,14 @@ pub(crate) fn encode_root(
 pub(crate) fn fill_root(
     block: &mut [u8],
     seed: Option<Checksum>,
-    directory: InodeNumber,
-    parent: InodeNumber,
+    dots: RootDots,
     indirect_levels: u8,
     entries: &[DxEntry],
 ) {
     let dot = entry_size(1);
-    encode_entry(&mut block[..dot], directory, 2, b".");
+    encode_entry(&mut block[..dot], dots.directory, dots.file_type, b".");
     // `..` runs to the end of the block, so that the index hides behind it.
-    encode_entry(&mut block[dot..], parent, 2, b"..");
+    encode_entry(&mut block[dot..], dots.parent, dots.file_type, b"..");
     block[24..32].copy_from_slice(&[0, 0, 0, 0, HALF_MD4, INFO_LENGTH, indirect_levels, 0]);
     fill_entries(block, seed, ROOT_ENTRIES_OFFSET, entries);
 }

@@ -46,6 +46,8 @@ pub(crate) struct Block(pub(crate) u64);
 pub(crate) struct InodeNumber(pub(crate) u32);
 
 impl InodeNumber {
+    /// Owns bad blocks.
+    pub(crate) const BAD_BLOCKS: Self = Self(1);
     /// The root directory.
     pub(crate) const ROOT: Self = Self(2);
     /// Owns the reserved group descriptor blocks.

@@ -77,6 +77,7 @@ pub(crate) mod ro_compat {
     pub(crate) const BIGALLOC: u32 = 0x200;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
     pub(crate) const PROJECT: u32 = 0x2000;
+    pub(crate) const SHARED_BLOCKS: u32 = 0x4000;
     pub(crate) const VERITY: u32 = 0x8000;
     /// The orphan file has unlinked files in it.
     pub(crate) const ORPHAN_PRESENT: u32 = 0x1_0000;

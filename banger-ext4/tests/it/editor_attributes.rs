@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use banger_ext4::Ext4Editor;
 use banger_testkit::{assert_silent, require};
-use banger_tree::{AttributeChange, Attributes, Rootfs, Timestamp};
+use banger_tree::{AttributeChange, Attributes, Rootfs, RootfsError, Timestamp};
 
 use crate::editor::{Maker, Place, make, path};
 use crate::editor_damage::{Map, number_of};
@@ -104,4 +104,42 @@ fn the_lock_outlives_other_opens_in_the_process() {
     assert!(matches!(refused, banger_tree::RootfsError::InUse { .. }), "{refused}");
     drop(editor);
     assert_eq!(locked_elsewhere(), Some(0));
+}
+
+/// The key of encrypted content is an attribute that is not shown: it must not get lost with the others.
+#[test]
+fn attributes_that_are_not_shown_are_kept() {
+    let place = Place::new();
+    let image = place.root.join("image");
+    require!(make(&Maker::Mkfs { newer: false, size: "16M", options: &["-O", "^metadata_csum"] }, &image));
+    let mut editor = Ext4Editor::open_to_edit(&image).unwrap();
+    let mut attributes = mode(0o644);
+    attributes.xattrs.insert("user.hidden-one", "value");
+    editor.write_file(&path("/file"), &mut &b"x"[..], &attributes).unwrap();
+    editor.commit().unwrap();
+    drop(editor);
+    let mut bytes = std::fs::read(&image).unwrap();
+    let places: Vec<usize> =
+        (0..bytes.len() - 10).filter(|at| bytes[*at..].starts_with(b"hidden-one")).collect();
+    for at in &places {
+        // The namespace of encryption, `e_name_index`.
+        bytes[at - 15] = 9;
+    }
+    assert!(!places.is_empty());
+    std::fs::write(&image, &bytes).unwrap();
+    let mut editor = Ext4Editor::open_to_edit(&image).unwrap();
+    assert!(editor.stat(&path("/file")).unwrap().unwrap().attributes.xattrs.is_empty());
+    let error = editor.set_attributes(&path("/file"), &(&attributes).into()).unwrap_err();
+    assert!(matches!(error, RootfsError::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains("namespace 9"), "{error}");
+    let change = AttributeChange { mode: Some(0o600), ..AttributeChange::default() };
+    editor.set_attributes(&path("/file"), &change).unwrap();
+    editor.commit().unwrap();
+    drop(editor);
+    let bytes = std::fs::read(&image).unwrap();
+    let kept = (0..bytes.len() - 10).filter(|at| bytes[*at..].starts_with(b"hidden-one"));
+    assert!(kept.filter(|at| bytes[at - 15] == 9).count() > 0);
+    let mut editor = Ext4Editor::open_to_edit(&image).unwrap();
+    editor.remove(&path("/file")).unwrap();
+    editor.commit().unwrap();
 }

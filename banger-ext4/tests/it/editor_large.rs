@@ -9,7 +9,7 @@ use std::time::Duration;
 use banger_e2fsprogs::E2fsprogsBackend;
 use banger_ext4::{Ext4Backend as _, Ext4Editor, Storage};
 use banger_testkit::{assert_silent, require, tools};
-use banger_tree::{Failure as _, NodeKind, Rootfs};
+use banger_tree::{NodeKind, Rootfs};
 
 use crate::editor::{Maker, Place, make, path};
 use crate::support::fixture::mode;
@@ -85,17 +85,6 @@ fn a_journal_that_the_kernel_has_used() {
         let output = tools::run(Command::new("sh").args(["-ec", script, "sh"]).arg(&image).arg(&point));
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "2300");
     }
-}
-
-#[test]
-fn an_image_without_journal_is_looked_into_and_refused_at_the_commit() {
-    let place = Place::new();
-    let image = place.root.join("no-journal");
-    require!(make(&Maker::Mkfs { newer: false, size: "16M", options: &["-O", "^has_journal"] }, &image));
-    let mut editor = Ext4Editor::open(&image).unwrap();
-    editor.create_dir(&path("/dir"), &mode(0o755)).unwrap();
-    let advice = editor.commit().unwrap_err().advice().expect("what gives it a journal");
-    assert!(advice.to_string().contains("tune2fs -j"), "{advice}");
 }
 
 /// As a kernel leaves it that has mounted the image and not written to it yet: the journal is empty.

@@ -7,6 +7,7 @@
 
 mod contents;
 mod e2fsprogs;
+mod e2fsprogs_images;
 mod editor;
 mod editor_attributes;
 mod editor_damage;
@@ -15,11 +16,15 @@ mod editor_damage_features;
 mod editor_damage_sealed;
 mod editor_directories;
 mod editor_dirty;
+mod editor_dirty_formats;
+mod editor_dirty_load;
 mod editor_faults;
 mod editor_features;
 mod editor_grow;
 mod editor_holes;
 mod editor_large;
+mod editor_matrix;
+mod editor_no_journal;
 mod editor_three;
 mod editor_trim;
 mod editor_uuid;

@@ -104,7 +104,7 @@ static int rename_one(const banger_cancel *cancel, banger_error **error)
 static int clone_one(const banger_cancel *cancel, banger_error **error)
 {
     banger_image *image = NULL;
-    int code = banger_store_clone(store, "one", "two", cancel, &image, error);
+    int code = banger_store_clone(store, "one", "two", NULL, cancel, &image, error);
     banger_image_free(image);
     return code;
 }

@@ -84,7 +84,7 @@ static void pull_and_look(banger_store *store, const char *reference, const char
 
     CHECK_OK(banger_store_rename(store, "one", "two", NULL, &error));
     CHECK_FAILS(400, banger_store_find(store, "one", NULL, &found, &error));
-    CHECK_OK(banger_store_clone(store, "two", "three", NULL, &found, &error));
+    CHECK_OK(banger_store_clone(store, "two", "three", NULL, NULL, &found, &error));
     CHECK(strcmp(banger_image_name(found), "three") == 0);
     CHECK(strcmp(banger_image_path(found), banger_image_path(image)) != 0);
     banger_image_free(found);

@@ -74,7 +74,7 @@ static void images(banger_store *store, const char *reference, const char *direc
     banger_string_free(json);
     snprintf(path, sizeof path, "%s/exported.ext4", directory);
     CHECK_OK(banger_store_export(store, "one", path, true, NULL, &error));
-    CHECK_OK(banger_store_clone(store, "one", "two", NULL, &image, &error));
+    CHECK_OK(banger_store_clone(store, "one", "two", NULL, NULL, &image, &error));
     banger_image_free(image);
     /* It waits for a lock. */
     snprintf(path, sizeof path, "%s/state/images/.lock", directory);

@@ -86,7 +86,7 @@ fn rename_in_fstab(
     }
     changed.push_str(&text[rest..]);
     let place = rootfs.resolve(&parse_path(FSTAB.as_bytes())?)?;
-    Ok(write_over(rootfs, &place, &mut changed.as_bytes(), time)?)
+    write_over(rootfs, &place, &mut changed.as_bytes(), time)
 }
 
 /// Returns the network that the clone gets: the requested one, or that of the file in it with another hostname.

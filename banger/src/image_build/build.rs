@@ -194,7 +194,7 @@ impl ImageBuild<'_> {
         }
         let disk = VmDisk::copy_of(&self.base, self.dirs, self.cancellation)?;
         if let Some(bytes) = self.request.size_bytes {
-            resize(&disk.path(), NewSize::Bytes(bytes), self.cancellation)?;
+            resize(disk.path(), NewSize::Bytes(bytes), self.cancellation)?;
         }
         Ok((Workplace::Disk(disk), 0))
     }

@@ -126,7 +126,7 @@ impl VmDisk {
         cancellation: &Cancellation,
     ) -> Result<(), Error> {
         self.check_changeable(Setting("copy"), source.as_str())?;
-        edit(&self.path(), timestamp()?, cancellation, |edit| {
+        edit(self.path(), timestamp()?, cancellation, |edit| {
             let to = Destination::parse(destination.as_bytes())?;
             let source = PutSource::Path(source.as_std_path().to_owned());
             edit.put(vec![source], &to, &Put::default().with_parents(true)).map(drop)

@@ -103,7 +103,7 @@ fn run_within(
     let disk = VmDisk::of_image(&image, dirs, cancellation)?;
     if let Some(bytes) = run.size_bytes {
         disk.check_changeable(Setting("size"), &bytes.to_string())?;
-        resize(&disk.path(), NewSize::Bytes(bytes), cancellation)?;
+        resize(disk.path(), NewSize::Bytes(bytes), cancellation)?;
     }
     let request = run.vm.clone().with_entrypoint(false);
     let mut machine = Machine::start(disk, &kernel.kernel, &request, dirs, cancellation)?;

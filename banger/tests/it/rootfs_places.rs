@@ -120,7 +120,7 @@ fn partitions_are_read_and_edited() {
         let offset = RootfsPlace::new(&disk.file).with_part(Part::Offset(START));
         let places = [Some(disk.place(number)), label.map(|label| disk.place(label)), Some(offset)];
         for (at, place) in places.into_iter().flatten().enumerate() {
-            let file = path(&format!("/file{at}"));
+            let file = path(format!("/file{at}"));
             edit(&place, Timestamp::from_seconds(1), &running, |edit| {
                 let to = banger::rootfs::Destination::parse(file.as_bytes())?;
                 let source = banger::rootfs::PutSource::Reader(&mut &b"content"[..]);

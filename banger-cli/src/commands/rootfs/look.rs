@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 
 use banger::rootfs::{
-    CopyError, EditError, Ext4Editor, FileType, GuestPath, Listing, Operand, RootfsEntry, RootfsPlace, View, escape_bytes,
-    in_file, open, time_text,
+    CopyError, EditError, Ext4Editor, FileType, GuestPath, Listing, Operand, RootfsEntry, RootfsPlace, View,
+    escape_bytes, in_file, open, time_text,
 };
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;

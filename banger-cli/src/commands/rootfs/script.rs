@@ -27,7 +27,8 @@ pub(super) fn edit(arguments: &EditArguments, printer: &Printer) -> Result<(), C
         return Err(banger::Error::Cancelled.into());
     }
     let script = script.map_err(in_file(file))?;
-    let report = edit_by_script(arguments.file.place(), &script, timestamp()?, arguments.dry_run, &cancellation)?;
+    let report =
+        edit_by_script(arguments.file.place(), &script, timestamp()?, arguments.dry_run, &cancellation)?;
     let mut text = Text::default();
     for operation in &report.operations {
         let paths: Vec<String> = operation.paths.iter().map(ToString::to_string).collect();

@@ -4,8 +4,8 @@ use std::io::BufWriter;
 use std::os::unix::ffi::OsStrExt as _;
 
 use banger::rootfs::{
-    FileDocument, GuestPath, PatientWriter, RootfsPlace, TarDocument, TarReport, in_file, parse_path, tar_error,
-    write_tar, write_tar_file,
+    FileDocument, GuestPath, PatientWriter, RootfsPlace, TarDocument, TarReport, in_file, parse_path,
+    tar_error, write_tar, write_tar_file,
 };
 use camino::Utf8Path;
 
@@ -25,7 +25,8 @@ pub(super) fn tar(arguments: &TarArguments, printer: &Printer) -> Result<(), Com
         return to_standard_output(&arguments.file.place(), &path, "--output", printer);
     }
     let cancellation = cancel_on_signal(printer);
-    let report = write_tar_file(arguments.file.place(), &path, &arguments.output, arguments.force, &cancellation)?;
+    let report =
+        write_tar_file(arguments.file.place(), &path, &arguments.output, arguments.force, &cancellation)?;
     warn(file, &report, printer);
     let document = FileDocument::new(file, TarDocument::new(path, report));
     output(printer.result(&document, ""))

@@ -1,5 +1,6 @@
 //! Looking for damage, and repairs of what is unambiguous, on a [`Disk`](super::disk::Disk) and nothing above it.
 
+mod bad_blocks;
 mod index_check;
 mod inode_check;
 mod named_inodes;

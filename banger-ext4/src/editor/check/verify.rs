@@ -28,7 +28,7 @@ use crate::editor::disk::xattrs;
 use crate::format::block_map::{DIND_PLACE, number_at};
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
 use crate::format::inode::{EA_INODE_FL, EXTENTS_FL, Inode, VERITY_FL};
-use crate::format::superblock::{Superblock, compat, incompat};
+use crate::format::superblock::{Superblock, compat, incompat, ro_compat};
 use crate::format::{Block, InodeNumber};
 
 /// Work for each block of the image, at most: each is claimed once, and read up to five times.
@@ -42,6 +42,7 @@ pub(crate) fn verify(disk: &Disk) -> Result<VerifyReport, RootfsError> {
     let (superblock, mut walk) = walked(disk)?;
     // The blocks of an unreadable structure are unknown.
     if walk.report.problem_count == 0 {
+        walk.claim_bad_blocks()?;
         walk.bitmaps(&superblock)?;
     }
     Ok(walk.report)
@@ -52,6 +53,9 @@ pub(crate) fn verify(disk: &Disk) -> Result<VerifyReport, RootfsError> {
 pub(super) fn used_blocks(disk: &Disk) -> Result<Result<HashMap<u32, Vec<u8>>, VerifyReport>, RootfsError> {
     let (_, mut walk) = walked(disk)?;
     walk.xattr_blocks()?;
+    if walk.report.problem_count == 0 {
+        walk.claim_bad_blocks()?;
+    }
     Ok(if walk.report.problem_count == 0 { Ok(walk.used) } else { Err(walk.report) })
 }
 
@@ -102,8 +106,11 @@ fn walked(disk: &Disk) -> Result<(Superblock, VerifyWalk<'_>), RootfsError> {
         large_files: false,
         has_imagic: superblock.s_feature_compat & compat::IMAGIC_INODES != 0,
         has_flex_bg: superblock.s_feature_incompat & incompat::FLEX_BG != 0,
+        has_shared_blocks: superblock.s_feature_ro_compat & ro_compat::SHARED_BLOCKS != 0,
         is_cut_short: false,
+        bad: Mapping::default(),
     };
+    walk.find_bad_blocks()?;
     let unlinked = walk.noted(orphans::list(disk))?.unwrap_or_default();
     walk.unlinked = unlinked.into_iter().map(|number| number.0).collect();
     walk.metadata_of_groups()?;
@@ -182,6 +189,10 @@ impl VerifyWalk<'_> {
             for at in (0..volume.inodes_per_group).filter(|at| bit(&bitmap, u64::from(*at))) {
                 self.disk.check_cancelled()?;
                 let number = InodeNumber(group * volume.inodes_per_group + at + 1);
+                let place = inodes::place(self.disk, number).map(|(block, _)| block);
+                if self.noted(place)?.is_some_and(|block| self.is_bad(block)) {
+                    continue;
+                }
                 let is_reserved = number.0 < volume.first_inode && number != InodeNumber::ROOT;
                 if number == InodeNumber::RESIZE && volume.resize_inode {
                     self.resize_inode()?;
@@ -349,8 +360,14 @@ impl VerifyWalk<'_> {
         let (_, first) = directory::block(self.disk, &dir, 0)?;
         let field =
             |range: std::ops::Range<usize>| u32::from_le_bytes(first[range].try_into().expect("four bytes"));
-        let code = if self.disk.volume.filetype { 2 } else { 0 };
-        let has_dots = first[4..10] == [12, 0, 1, code, b'.', 0] && first[18..23] == [2, code, b'.', b'.', 0];
+        // 0 says nothing, as in other entries.
+        let is_type = |code: u8| code == 0 || self.disk.volume.filetype && code == 2;
+        let has_dots = first[4..7] == [12, 0, 1]
+            && first[8..10] == [b'.', 0]
+            && first[18] == 2
+            && first[20..23] == [b'.', b'.', 0]
+            && is_type(first[7])
+            && is_type(first[19]);
         if field(DOT) != number.0 || !has_dots {
             self.problem(format!("directory inode {} does not start with itself and its parent", number.0));
         }

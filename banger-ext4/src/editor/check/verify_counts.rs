@@ -28,8 +28,9 @@ impl VerifyWalk<'_> {
             };
             known.names += 1;
             let (is_dir, parent) = (known.file_type == FileType::Directory, known.parent);
+            let expected = if self.disk.volume.filetype { file_type_code(known.file_type) } else { 0 };
             // 0 says nothing.
-            if file_type != 0 && file_type != file_type_code(known.file_type) {
+            if file_type != 0 && file_type != expected {
                 self.problem(format!("a name in directory inode {dir} has another type than inode {inode}"));
             }
             if is_dir {

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::editor::disk::Disk;
 use crate::editor::disk::groups::{ones, set_bits};
+use crate::editor::disk::runs::Mapping;
 use crate::format::group_desc::GroupDesc;
 use crate::format::{Block, InodeNumber};
 
@@ -80,8 +81,12 @@ pub(super) struct VerifyWalk<'a> {
     pub(super) large_files: bool,
     pub(super) has_imagic: bool,
     pub(super) has_flex_bg: bool,
+    /// Whether files may have blocks that others have, too.
+    pub(super) has_shared_blocks: bool,
     /// Whether some inodes were not checked.
     pub(super) is_cut_short: bool,
+    /// Bad blocks, which nothing uses. What lies in them means nothing.
+    pub(super) bad: Mapping,
 }
 
 impl VerifyWalk<'_> {
@@ -138,7 +143,7 @@ impl VerifyWalk<'_> {
     }
 
     pub(super) fn shared(&mut self, user: &dyn Fn() -> String, start: Block, shared: u64) {
-        if shared > 0 {
+        if shared > 0 && !self.has_shared_blocks {
             let (what, start) = (user(), start.0);
             self.problem(format!("{what} has {shared} blocks, from {start} on, that something else has too"));
         }

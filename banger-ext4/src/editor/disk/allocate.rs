@@ -49,8 +49,19 @@ fn set_free_blocks(desc: &mut GroupDesc, free: u64) {
 impl Disk {
     /// Takes up to `wanted` free blocks in a row, near `goal`; returns the first and how many.
     pub(crate) fn allocate_blocks(&mut self, goal: Block, wanted: u64) -> Result<(Block, u64), RootfsError> {
+        self.allocate_blocks_before(Block(self.volume.blocks_count), goal, wanted)
+    }
+
+    /// As [`allocate_blocks`](Self::allocate_blocks), but takes only blocks before `end`.
+    pub(crate) fn allocate_blocks_before(
+        &mut self,
+        end: Block,
+        goal: Block,
+        wanted: u64,
+    ) -> Result<(Block, u64), RootfsError> {
         let (goal_group, goal_at) = self.volume.group_of(goal).unwrap_or((0, 0));
-        let groups = self.volume.groups;
+        let last = Block(end.0.saturating_sub(1));
+        let groups = self.volume.group_of(last).map_or(self.volume.groups, |(group, _)| group + 1);
         let mut best: Option<(u32, u64, u64)> = None;
         let mut searched = 0;
         for step in 0..=groups {
@@ -70,7 +81,8 @@ impl Disk {
             let committed = self.group_desc(View::Committed, group)?;
             let committed = self.block_bitmap(View::Committed, group, &committed)?;
             taken.iter_mut().zip(&committed).for_each(|(now, before)| *now |= before);
-            if let Some((at, len)) = free_run(&taken, from, size, wanted)
+            let searched_end = size.min(end.0.saturating_sub(self.volume.first_block(group)));
+            if let Some((at, len)) = free_run(&taken, from, searched_end, wanted)
                 && best.is_none_or(|(.., best_len)| len > best_len)
             {
                 best = Some((group, at, len));

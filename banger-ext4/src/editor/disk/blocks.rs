@@ -15,8 +15,9 @@ use crate::format::Block;
 use crate::format::crc32c::{self, Checksum};
 use crate::format::journal::MAGIC;
 
-/// Clean blocks that are kept in memory at most.
+/// Clean blocks that are kept in memory at most, and their bytes.
 const CLEAN_BLOCKS_MAX: usize = 4096;
+const CLEAN_BYTES_MAX: usize = 16 << 20;
 
 /// Position of the newest copy of a block in the journal, if the copy is not in its place yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +181,7 @@ impl Blocks {
         };
         let bytes: Bytes = bytes.into();
         let mut clean = self.clean.borrow_mut();
-        if clean.len() >= CLEAN_BLOCKS_MAX {
+        if clean.len() >= CLEAN_BLOCKS_MAX.min(CLEAN_BYTES_MAX / self.block_size) {
             clean.clear();
         }
         clean.insert(block, Arc::clone(&bytes));
@@ -273,6 +274,11 @@ impl Blocks {
     /// Returns the changed blocks.
     pub(crate) fn dirty(&self) -> &BTreeMap<Block, Bytes> {
         &self.dirty
+    }
+
+    /// Replaces all changes to metadata; returns what they were. No operation is undone beyond this.
+    pub(crate) fn replace_dirty(&mut self, dirty: BTreeMap<Block, Bytes>) -> BTreeMap<Block, Bytes> {
+        std::mem::replace(&mut self.dirty, dirty)
     }
 
     /// Writes a block to the storage, past the changes in memory.

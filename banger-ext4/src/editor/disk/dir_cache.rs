@@ -101,7 +101,7 @@ impl NameIndex {
             _ => {}
         }
         if let Some(room) = self.room.get_mut(block as usize) {
-            *room += u16::try_from(entry_size(name.len())).unwrap_or(0);
+            *room = room.saturating_add(u16::try_from(entry_size(name.len())).unwrap_or(0));
             self.first_fit.iter_mut().for_each(|first| *first = (*first).min(at));
         }
     }

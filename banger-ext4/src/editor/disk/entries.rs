@@ -1,15 +1,17 @@
 //! All entries of a directory.
 
-use banger_tree::{RootfsError, check_name};
+use banger_tree::{FileType, RootfsError, check_name};
 
 use super::Disk;
 use super::directory;
 use super::directory::Dir;
 use super::index_node;
 use super::inline;
+use super::inodes;
 use super::leaf;
 use super::leaf::{LeafRecord, NameEntry};
-use crate::editor::disk::corruption::DirectoryFault;
+use crate::editor::disk::corruption::{CorruptionKind, DirectoryFault, InodeFault};
+use crate::format::dirent::file_type_of_code;
 
 /// Calls `visit` with each entry but `.` and `..`.
 pub(super) fn for_each(disk: &Disk, dir: &Dir, mut visit: impl FnMut(&NameEntry)) -> Result<(), RootfsError> {
@@ -54,4 +56,16 @@ pub(crate) fn all(disk: &Disk, dir: &Dir) -> Result<Vec<NameEntry>, RootfsError>
     let mut entries = Vec::new();
     for_each(disk, dir, |entry| entries.push(entry.clone()))?;
     Ok(entries)
+}
+
+/// Returns the type of the file that an entry leads to. If directories have no types, the inode has it.
+pub(crate) fn file_type(disk: &Disk, entry: &NameEntry) -> Result<FileType, RootfsError> {
+    let known = if disk.volume.filetype { file_type_of_code(entry.file_type) } else { None };
+    if let Some(file_type) = known {
+        return Ok(file_type);
+    }
+    let inode = inodes::read(disk, entry.inode)?;
+    let fault = InodeFault::NotInUse { mode: inode.i_mode, links: inode.i_links_count };
+    FileType::from_mode_bits(inode.i_mode)
+        .ok_or_else(|| disk.volume.corrupt(CorruptionKind::Inode { inode: entry.inode, fault }))
 }

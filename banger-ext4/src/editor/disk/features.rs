@@ -84,7 +84,7 @@ const RO_COMPAT: [(u32, &str, Support); 17] = [
     (0x1000, "read-only", ReadUnless("it is marked so", "remove the mark with tune2fs -O ^read-only")),
     (ro_compat::PROJECT, "project", Edited),
     (
-        0x4000,
+        ro_compat::SHARED_BLOCKS,
         "shared_blocks",
         ReadUnless("its files share blocks", "make copies with e2fsck -E unshare_blocks"),
     ),
@@ -181,15 +181,6 @@ pub(crate) fn verdict_of(superblock: &Superblock) -> Verdict {
         let reason = format!("it has the read-only compatible feature {unknown:#x}, which is not known here");
         verdict.notes.push(format!("{reason}; what is read may lack what the feature adds"));
         verdict.refuse_to_edit(reason);
-    }
-    if incompat & incompat::FILETYPE == 0 {
-        verdict.refuse_to_edit(
-            Obstacle::new("it lacks the feature filetype").with_advice("add it with tune2fs -O filetype"),
-        );
-    }
-    if superblock.s_log_block_size > 2 {
-        let size = 1_u64 << u64::from(superblock.s_log_block_size.min(20));
-        verdict.refuse_to_edit(format!("it has blocks of {size} KiB, and only up to 4 KiB are written here"));
     }
     verdict
 }

@@ -4,7 +4,7 @@ use banger_tree::RootfsError;
 
 use super::Disk;
 use super::blocks::View;
-use super::volume::{GroupChecksum, Volume};
+use super::volume::{DESC_SIZE_32, GroupChecksum, Volume};
 use crate::editor::disk::corruption::{CorruptionKind, DescriptorField};
 use crate::format::crc32c::is_wrong;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT};
@@ -83,13 +83,13 @@ impl Volume {
         }
     }
 
-    /// Returns the bytes of a group's descriptor, with their checksum.
-    pub(crate) fn encode_desc(&self, group: u32, desc: &GroupDesc) -> Vec<u8> {
-        let mut bytes = desc.encode()[..self.desc_size].to_vec();
-        if let Some(csum) = self.desc_checksum(group, &bytes, &self.uuid) {
+    /// Writes a group's descriptor with its checksum over an old one; keeps bytes that are not known here.
+    pub(crate) fn fill_desc(&self, group: u32, desc: &GroupDesc, bytes: &mut [u8]) {
+        let known = self.desc_size.min(GroupDesc::SIZE);
+        bytes[..known].copy_from_slice(&desc.encode()[..known]);
+        if let Some(csum) = self.desc_checksum(group, bytes, &self.uuid) {
             bytes[0x1e..0x20].copy_from_slice(&csum.to_le_bytes());
         }
-        bytes
     }
 
     /// Returns whether descriptors may flag a bitmap as not written.
@@ -191,7 +191,8 @@ impl Disk {
     ) -> (GroupDesc, bool) {
         let bytes = &block[offset..offset + self.volume.desc_size];
         let mut whole = [0; GroupDesc::SIZE];
-        whole[..bytes.len()].copy_from_slice(bytes);
+        let known = bytes.len().min(GroupDesc::SIZE);
+        whole[..known].copy_from_slice(&bytes[..known]);
         let desc = GroupDesc::decode(&whole);
         let uuid = match view {
             View::Committed => &self.volume.committed_uuid,
@@ -235,8 +236,7 @@ impl Disk {
     pub(crate) fn put_group_desc(&mut self, group: u32, desc: &GroupDesc) -> Result<(), RootfsError> {
         let (block, offset) = self.volume.desc_place(group);
         let mut bytes = self.blocks.read(View::Now, block)?.to_vec();
-        let encoded = self.volume.encode_desc(group, desc);
-        bytes[offset..offset + encoded.len()].copy_from_slice(&encoded);
+        self.volume.fill_desc(group, desc, &mut bytes[offset..offset + self.volume.desc_size]);
         self.blocks.write(block, bytes)
     }
 
@@ -272,7 +272,7 @@ impl Disk {
         let sums = |desc: &GroupDesc| {
             let lower = [desc.bg_block_bitmap_csum_lo, desc.bg_inode_bitmap_csum_lo];
             let upper = [desc.bg_block_bitmap_csum_hi, desc.bg_inode_bitmap_csum_hi];
-            (lower, (self.volume.desc_size == 64).then_some(upper))
+            (lower, (self.volume.desc_size > DESC_SIZE_32).then_some(upper))
         };
         if is_wrong(&sums(found), &sums(want)) {
             return Err(self.volume.corrupt(CorruptionKind::BitmapChecksum { group, bitmap }));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use banger_tree::RootfsError;
+use banger_tree::{FileType, RootfsError};
 
 use super::Disk;
 use super::directory;
@@ -14,9 +14,9 @@ use super::leaf;
 use super::leaf::NameEntry;
 use super::runs::Run;
 use crate::editor::disk::corruption::DirectoryFault;
-use crate::format::dirent::entry_size;
+use crate::format::dirent::{entry_size, file_type_code};
 use crate::format::hash::{NameHash, half_md4};
-use crate::format::htree::{self, DxEntry, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET, limit_at};
+use crate::format::htree::{self, DxEntry, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET, RootDots, limit_at};
 use crate::format::inode::INDEX_FL;
 use crate::format::{Block, InodeNumber};
 
@@ -260,8 +260,10 @@ pub(crate) fn rebuild(disk: &mut Disk, mut dir: Dir, entry: NameEntry) -> Result
         leaf::put(disk, &dir, block, bytes)?;
     }
     let mut root = vec![0; block_size];
+    let file_type = if disk.volume.filetype { file_type_code(FileType::Directory) } else { 0 };
+    let dots = RootDots { directory: dir.number, parent, file_type };
     if nodes == 0 {
-        htree::fill_root(&mut root, dir.seed, dir.number, parent, 0, &index);
+        htree::fill_root(&mut root, dir.seed, dots, 0, &index);
     } else {
         let mut above = Vec::with_capacity(nodes);
         for (node, below) in index.chunks(per_node).enumerate() {
@@ -269,7 +271,7 @@ pub(crate) fn rebuild(disk: &mut Disk, mut dir: Dir, entry: NameEntry) -> Result
             let block = block_of(disk, &dir, 1 + node as u64)?;
             put_node(disk, &dir, block, below)?;
         }
-        htree::fill_root(&mut root, dir.seed, dir.number, parent, 1, &above);
+        htree::fill_root(&mut root, dir.seed, dots, 1, &above);
     }
     let first = block_of(disk, &dir, 0)?;
     disk.blocks.write(first, root)

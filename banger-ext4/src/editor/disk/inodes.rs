@@ -63,7 +63,8 @@ fn without_extra_fields(inode: &WholeInode) -> WholeInode {
     small
 }
 
-fn place(disk: &Disk, number: InodeNumber) -> Result<(Block, usize), RootfsError> {
+/// Returns the block of the inode tables with an inode, and the inode's offset in there.
+pub(crate) fn place(disk: &Disk, number: InodeNumber) -> Result<(Block, usize), RootfsError> {
     let volume = &disk.volume;
     let index = number.0.checked_sub(1).filter(|index| *index < volume.inodes_count);
     let index = index.ok_or_else(|| volume.corrupt(CorruptionKind::NoInode(number)))?;
@@ -74,7 +75,7 @@ fn place(disk: &Disk, number: InodeNumber) -> Result<(Block, usize), RootfsError
 }
 
 /// Returns the bytes of an inode.
-fn bytes_of(disk: &Disk, number: InodeNumber) -> Result<Vec<u8>, RootfsError> {
+pub(crate) fn bytes_of(disk: &Disk, number: InodeNumber) -> Result<Vec<u8>, RootfsError> {
     let (block, offset) = place(disk, number)?;
     let block = disk.blocks.read(View::Now, block)?;
     Ok(block[offset..offset + disk.volume.inode_size].to_vec())
@@ -170,7 +171,7 @@ pub(crate) fn write(disk: &mut Disk, number: InodeNumber, inode: &WholeInode) ->
 }
 
 /// Makes an inode that is not in use any more zeros.
-fn erase(disk: &mut Disk, number: InodeNumber) -> Result<(), RootfsError> {
+pub(crate) fn erase(disk: &mut Disk, number: InodeNumber) -> Result<(), RootfsError> {
     put_bytes(disk, number, &vec![0; disk.volume.inode_size])
 }
 

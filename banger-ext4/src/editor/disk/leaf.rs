@@ -85,6 +85,12 @@ pub(crate) fn put(disk: &mut Disk, dir: &Dir, block: Block, mut bytes: Vec<u8>) 
     disk.blocks.write(block, bytes)
 }
 
+/// Writes an entry, without its type if the file system has none in its directories.
+pub(super) fn put_entry(disk: &Disk, place: &mut [u8], entry: &NameEntry) {
+    let file_type = if disk.volume.filetype { entry.file_type } else { 0 };
+    encode_entry(place, entry.inode, file_type, &entry.name);
+}
+
 /// Returns the bytes of a leaf with `entries`, without gaps.
 pub(crate) fn encode(disk: &Disk, entries: &[NameEntry]) -> Vec<u8> {
     let space = space(disk);
@@ -92,7 +98,7 @@ pub(crate) fn encode(disk: &Disk, entries: &[NameEntry]) -> Vec<u8> {
     let mut offset = 0;
     for (at, entry) in entries.iter().enumerate() {
         let end = if at + 1 == entries.len() { space } else { offset + entry_size(entry.name.len()) };
-        encode_entry(&mut bytes[offset..end], entry.inode, entry.file_type, &entry.name);
+        put_entry(disk, &mut bytes[offset..end], entry);
         offset = end;
     }
     if entries.is_empty() {
@@ -119,7 +125,7 @@ pub(crate) fn with_entry(
             }
             let place = &mut bytes[record.offset + used..record.offset + record.rec_len];
             place.fill(0);
-            encode_entry(place, entry.inode, entry.file_type, &entry.name);
+            put_entry(disk, place, entry);
             return Some(bytes);
         }
     }

@@ -20,7 +20,7 @@ use super::leaf;
 use super::leaf::{LeafRecord, NameEntry};
 use crate::editor::disk::corruption::DirectoryFault;
 use crate::editor::disk::obstacle::Obstacle;
-use crate::format::dirent::{TAIL_SIZE, encode_entry, entry_size};
+use crate::format::dirent::{TAIL_SIZE, entry_size, length_field};
 use crate::format::{Block, InodeNumber, htree};
 
 /// Largest number of blocks of a directory that gets an index with its next block: the changes must fit the
@@ -214,7 +214,7 @@ pub(crate) fn remove(disk: &mut Disk, number: InodeNumber, name: &[u8]) -> Resul
     // Nothing of the name stays, and its room goes to the entry before.
     bytes[record.offset + 6..record.offset + record.rec_len].fill(0);
     if let Some(before) = at.checked_sub(1).map(|before| &records[before]) {
-        let joined = u16::try_from(before.rec_len + record.rec_len).expect("at most a block");
+        let joined = length_field(before.rec_len + record.rec_len);
         bytes[before.offset + 4..before.offset + 6].copy_from_slice(&joined.to_le_bytes());
     }
     let inode = record.entry.inode;
@@ -231,12 +231,7 @@ pub(crate) fn replace(disk: &mut Disk, number: InodeNumber, entry: &NameEntry) -
         found.ok_or_else(|| directory::corrupt(disk, number, DirectoryFault::LostName))?;
     let mut bytes = bytes.to_vec();
     let record = &records[at];
-    encode_entry(
-        &mut bytes[record.offset..record.offset + record.rec_len],
-        entry.inode,
-        entry.file_type,
-        &entry.name,
-    );
+    leaf::put_entry(disk, &mut bytes[record.offset..record.offset + record.rec_len], entry);
     leaf::put(disk, &dir, block, bytes)
 }
 

@@ -7,10 +7,14 @@ use super::storage::Storage;
 use crate::editor::disk::corruption::{CorruptionKind, SuperblockField};
 use crate::editor::disk::obstacle::Obstacle;
 use crate::format::crc32c::{Checksum, is_wrong};
+use crate::format::group_desc::GroupDesc;
 use crate::format::hash::Signedness;
 use crate::format::inode::{CASEFOLD_FL, EA_INODE_FL, ENCRYPT_FL, GOOD_OLD_SIZE, INLINE_DATA_FL, VERITY_FL};
 use crate::format::superblock::{self as sb, Superblock, compat, incompat, ro_compat};
 use crate::format::{Block, InodeNumber};
+
+/// Bytes of a group descriptor without `64bit`.
+pub(crate) const DESC_SIZE_32: usize = 32;
 
 /// How group descriptors are protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +183,9 @@ impl Volume {
             return corrupt(SuperblockField::FirstDataBlock);
         }
         let is_64bit = superblock.s_feature_incompat & incompat::BIT64 != 0;
-        if is_64bit && superblock.s_desc_size != 64 {
+        let desc_size = if is_64bit { usize::from(superblock.s_desc_size) } else { DESC_SIZE_32 };
+        if is_64bit && (!desc_size.is_power_of_two() || !(GroupDesc::SIZE..=block_size).contains(&desc_size))
+        {
             return corrupt(SuperblockField::DescriptorSize);
         }
         let blocks_count = match is_64bit {
@@ -274,7 +280,7 @@ impl Volume {
             uneditable: None,
             notes: Vec::new(),
             groups,
-            desc_size: if is_64bit { 64 } else { 32 },
+            desc_size,
             reserved_gdt_blocks: u64::from(superblock.s_reserved_gdt_blocks),
             resize_inode: superblock.s_feature_compat & compat::RESIZE_INODE != 0,
             sparse_super: superblock.s_feature_ro_compat & ro_compat::SPARSE_SUPER != 0,

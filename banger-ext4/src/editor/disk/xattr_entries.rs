@@ -4,6 +4,7 @@ use banger_tree::RootfsError;
 
 use super::Disk;
 use super::blocks::{Bytes, View};
+use super::inodes;
 use super::whole_inode::WholeInode;
 use crate::editor::disk::corruption::{AttributeBlockFault, CorruptionKind};
 use crate::editor::disk::obstacle::Obstacle;
@@ -33,9 +34,16 @@ pub(crate) fn value_blocks_of(
     number: InodeNumber,
     inode: &WholeInode,
 ) -> Result<u64, RootfsError> {
-    let values = value_inodes_of(disk, number, inode)?;
-    let blocks = |value: &ValueInode| u64::from(value.size).div_ceil(disk.volume.block_size as u64);
-    Ok(values.iter().map(blocks).sum())
+    let mut blocks = 0;
+    for value in value_inodes_of(disk, number, inode)? {
+        let holder = inodes::read(disk, value.number)?;
+        // Those of Lustre name their only user in the field for a time, and count for themselves.
+        let is_own = holder.i_mtime == number.0 && holder.i_generation == inode.i_generation;
+        if !is_own {
+            blocks += u64::from(value.size).div_ceil(disk.volume.block_size as u64);
+        }
+    }
+    Ok(blocks)
 }
 
 pub(super) fn for_each(

@@ -8,6 +8,7 @@ use super::inodes;
 use super::whole_inode::WholeInode;
 use super::xattr_entries;
 use crate::editor::disk::corruption::{CorruptionKind, InodeFault};
+use crate::editor::disk::obstacle::Obstacle;
 use crate::format::inode::{EA_INODE_FL, EXTRA_ISIZE, GOOD_OLD_SIZE};
 use crate::format::superblock::compat;
 use crate::format::xattr::{
@@ -18,8 +19,6 @@ use crate::write::xattrs::place_within;
 
 /// Longest value of an extended attribute, as the kernel has it.
 const VALUE_MAX: u32 = 65536;
-/// `e_name_index` of the encryption data of an inode, which is not shown.
-const ENCRYPTION: u8 = 9;
 
 /// Returns the xattrs of an inode, ACLs in the form of system calls.
 pub(crate) fn read(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<Xattrs, RootfsError> {
@@ -35,16 +34,11 @@ fn collect(
     xattrs: &mut Xattrs,
 ) -> Result<(), RootfsError> {
     let entry = &found.entry;
-    if found.is_inline_data() || entry.name_index == ENCRYPTION {
+    if found.is_inline_data() {
         return Ok(());
     }
-    let name = full_name(entry.name_index, entry.name).ok_or_else(|| {
-        let reason = format!(
-            "inode {} has an extended attribute of the unknown namespace {}",
-            number.0, entry.name_index
-        );
-        disk.volume.unreadable(reason)
-    })?;
+    // Those of encryption and of unknown namespaces are not shown, as the kernel has it.
+    let Some(name) = full_name(entry.name_index, entry.name) else { return Ok(()) };
     let value = match found.value_inode {
         Some(value) => value_of(disk, number, value)?,
         None => entry.value.to_vec(),
@@ -100,6 +94,23 @@ pub(crate) fn free_block(
     Ok(())
 }
 
+/// Refuses to replace xattrs that are not shown: they would be lost, and with them the key of encrypted content.
+fn check_all_are_shown(disk: &Disk, number: InodeNumber, inode: &WholeInode) -> Result<(), RootfsError> {
+    xattr_entries::for_each(disk, number, inode, |disk, found| {
+        let index = found.entry.name_index;
+        match found.is_inline_data() || full_name(index, found.entry.name).is_some() {
+            true => Ok(()),
+            false => Err(disk.volume.unsupported(
+                Obstacle::new(format!(
+                    "inode {} has an extended attribute of namespace {index}, which is not known here",
+                    number.0
+                ))
+                .with_advice("mount it to change the attributes"),
+            )),
+        }
+    })
+}
+
 /// Replaces the xattrs of an inode without content inside it. Its block count includes the old xattrs.
 pub(crate) fn write(
     disk: &mut Disk,
@@ -110,6 +121,7 @@ pub(crate) fn write(
     let inode_size = disk.volume.inode_size;
     let (inside, space) = (space_in_inode(inode_size), space_of_block(disk.volume.block_size));
     let placed = place_within(xattrs, inside, space).map_err(|reason| disk.limit(reason))?;
+    check_all_are_shown(disk, number, inode)?;
     if !xattrs.is_empty() {
         disk.update_superblock(|superblock| superblock.s_feature_compat |= compat::EXT_ATTR)?;
     }

@@ -11,7 +11,7 @@ use crate::editor::disk::blocks::View;
 use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
 use crate::editor::disk::groups::{bit, change_superblock};
 use crate::editor::disk::obstacle::Obstacle;
-use crate::editor::edit::journal;
+use crate::editor::edit::{journal, lent_journal};
 use crate::format::Block;
 use crate::format::superblock::{Superblock, incompat};
 
@@ -28,7 +28,9 @@ impl Ext4Editor {
         if self.disk.blocks.storage.is_unpublished() {
             return self.write_in_place();
         }
-        let journal = journal::writable(&self.disk)?;
+        let Some(journal) = journal::writable(&self.disk)? else {
+            return self.commit_with_lent_journal();
+        };
         // The last moment at which stopping leaves the image as it is.
         self.disk.check_cancelled()?;
         let too_large = RootfsError::TooManyChanges { path: self.disk.subject.clone() };
@@ -46,9 +48,18 @@ impl Ext4Editor {
         }
         self.is_half_committed = true;
         self.carry_out(&journal)?;
-        self.is_half_committed = false;
-        self.committed();
+        self.end_commit();
         Ok(())
+    }
+
+    /// Takes all changes as being on the disk.
+    pub(super) fn end_commit(&mut self) {
+        self.is_half_committed = false;
+        self.disk.blocks.committed();
+        self.disk.volume.committed_uuid = self.disk.volume.uuid;
+        let freed = std::mem::take(&mut self.disk.freed);
+        // All changes are on the disk. A failure to free space on the host is not an error.
+        let _ = self.give_space_back(freed);
     }
 
     /// Writes all changes to their places, of an image that nobody else knows.
@@ -60,18 +71,8 @@ impl Ext4Editor {
         for (block, bytes) in changed {
             self.disk.blocks.write_through(block, &bytes)?;
         }
-        self.is_half_committed = false;
-        self.committed();
+        self.end_commit();
         Ok(())
-    }
-
-    /// Takes all changes as written, and gives the host the space of freed blocks.
-    fn committed(&mut self) {
-        self.disk.blocks.committed();
-        self.disk.volume.committed_uuid = self.disk.volume.uuid;
-        let freed = std::mem::take(&mut self.disk.freed);
-        // A failure to free space on the host is not an error.
-        let _ = self.give_space_back(freed);
     }
 
     pub(super) fn cannot_lock(&self, error: std::io::Error) -> RootfsError {
@@ -85,15 +86,16 @@ impl Ext4Editor {
         }
     }
 
-    /// Returns the number of blocks that one commit can change. Without a journal it is larger than the file
-    /// system; the commit then refuses.
+    /// Returns the number of blocks that one commit can change. If the journal cannot be written, it is
+    /// larger than the file system; the commit then refuses.
     fn commit_capacity(&self) -> usize {
         self.commit_capacity.get().unwrap_or_else(|| {
-            let journal = match self.disk.blocks.storage.is_unpublished() {
-                true => None,
-                false => journal::writable(&self.disk).ok(),
+            let capacity = match journal::writable(&self.disk) {
+                _ if self.disk.blocks.storage.is_unpublished() => usize::MAX,
+                Ok(Some(journal)) => journal.capacity(),
+                Ok(None) => lent_journal::capacity(&self.disk),
+                Err(_) => usize::MAX,
             };
-            let capacity = journal.map_or(usize::MAX, |journal| journal.capacity());
             self.commit_capacity.set(Some(capacity));
             capacity
         })
@@ -165,7 +167,7 @@ impl Ext4Editor {
         self.put_journal_superblock(journal.live_superblock())?;
         let mut changed: Vec<_> =
             self.disk.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes.clone())).collect();
-        if self.is_growing()? {
+        if self.blocks_before()? != self.disk.volume.blocks_count {
             // e2fsck looks at the descriptors of all groups before it looks into the journal: there
             // must not be more groups than descriptors.
             let (superblock, _) = self.disk.volume.superblock_place();
@@ -185,12 +187,12 @@ impl Ext4Editor {
         self.disk.blocks.sync()
     }
 
-    /// Returns whether the number of blocks changes.
-    fn is_growing(&self) -> Result<bool, RootfsError> {
+    /// Returns the number of blocks at the last commit.
+    pub(super) fn blocks_before(&self) -> Result<u64, RootfsError> {
         let (block, offset) = self.disk.volume.superblock_place();
         let bytes = self.disk.blocks.read(View::Committed, block)?;
         let bytes = bytes[offset..offset + Superblock::SIZE].try_into().expect("the superblock's size");
-        Ok(Superblock::decode(bytes).blocks_count() != self.disk.volume.blocks_count)
+        Ok(Superblock::decode(bytes).blocks_count())
     }
 
     fn put_journal_superblock(&mut self, place: Option<(Block, Vec<u8>)>) -> Result<(), RootfsError> {

@@ -3,7 +3,7 @@
 use banger_tree::RootfsError;
 
 use super::Ext4Editor;
-use crate::editor::disk::volume::Volume;
+use crate::editor::disk::volume::{DESC_SIZE_32, Volume};
 use crate::editor::edit::grow_groups;
 use crate::editor::edit::journal;
 
@@ -32,7 +32,7 @@ impl Volume {
         if blocks < self.blocks_count {
             return refused(format!("it has {} and cannot shrink", self.bytes()));
         }
-        let numbers_end = if self.desc_size == 64 && !self.resize_inode { 1 << 48 } else { 1 << 32 };
+        let numbers_end = if self.desc_size > DESC_SIZE_32 && !self.resize_inode { 1 << 48 } else { 1 << 32 };
         if blocks == numbers_end {
             // The requested size is a power of two, and the largest number is one less.
             blocks -= 1;

@@ -84,7 +84,7 @@ pub(super) fn add_descriptors(disk: &mut Disk, before: &Volume) -> Result<u64, R
             pending = Some((block, bytes));
         }
         let (_, bytes) = pending.as_mut().expect("just filled");
-        bytes[offset..offset + disk.volume.desc_size].copy_from_slice(&disk.volume.encode_desc(group, &desc));
+        disk.volume.fill_desc(group, &desc, &mut bytes[offset..offset + disk.volume.desc_size]);
     }
     if let Some((block, bytes)) = pending {
         disk.blocks.write(block, bytes)?;

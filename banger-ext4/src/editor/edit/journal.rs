@@ -29,9 +29,9 @@ const KNOWN_INCOMPAT: u32 = incompat::REVOKE
     | incompat::CSUM_V3
     | incompat::FAST_COMMIT;
 /// Most blocks of a journal, as e2fsprogs has it.
-const BLOCKS_MAX: u32 = 10_240_000;
-/// Fewest blocks of a log beside fast commits: `JBD2_MIN_JOURNAL_BLOCKS`.
-const BLOCKS_MIN: u32 = 1024;
+pub(super) const BLOCKS_MAX: u32 = 10_240_000;
+/// Fewest blocks of a journal, and of a log beside fast commits: `JBD2_MIN_JOURNAL_BLOCKS`.
+pub(super) const BLOCKS_MIN: u32 = 1024;
 
 /// The journal, with its superblock checked.
 #[derive(Debug)]
@@ -42,6 +42,18 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// Returns a journal without a transaction that takes the blocks `runs`, the first `length` of a file.
+    pub(super) fn new(disk: &Disk, runs: Vec<Run>, length: u32, sequence: u32) -> Self {
+        let block_size = disk.volume.block_size;
+        let mut superblock = JournalSuperblock::empty(length, disk.volume.uuid);
+        superblock.s_blocksize.0 = u32::try_from(block_size).expect("at most 65536");
+        superblock.s_sequence.0 = sequence;
+        if disk.volume.blocks_count > 1 << 32 {
+            superblock.s_feature_incompat.0 |= incompat::BIT64;
+        }
+        Self { superblock, runs, block_size }
+    }
+
     pub(crate) fn has(&self, feature: u32) -> bool {
         self.superblock.h_blocktype.0 == SUPERBLOCK_V2 && self.superblock.s_feature_incompat.0 & feature != 0
     }
@@ -238,7 +250,10 @@ impl Journal {
         let words = match seed {
             Some(seed) => {
                 let csum = seed.with(&self.sequence().to_be_bytes()).with(copy).value();
-                [lo32(block.0), flags, hi32(block.0), csum]
+                match self.has(incompat::CSUM_V3) {
+                    true => [lo32(block.0), flags, hi32(block.0), csum],
+                    false => [lo32(block.0), csum << 16 | flags, hi32(block.0), 0],
+                }
             }
             // A checksum of 16 bits that is not used, then the flags.
             None => [lo32(block.0), flags, hi32(block.0), 0],
@@ -273,17 +288,10 @@ fn has_blocks(runs: &[Run], blocks: u64) -> bool {
 /// What brings changes that are only in the journal to their places.
 pub(super) const RECOVER: &str = "mount it once or run e2fsck -fp on it";
 
-/// Returns the journal, which is empty and can be written.
-pub(crate) fn writable(disk: &Disk) -> Result<Journal, RootfsError> {
+/// Returns the journal, which is empty and can be written; `None` if the file system has no journal.
+pub(crate) fn writable(disk: &Disk) -> Result<Option<Journal>, RootfsError> {
     let volume = &disk.volume;
-    let Some(journal) = read(disk)? else {
-        let reason = "it has no journal, without which a change cannot be all or nothing";
-        return Err(volume.unsupported(Obstacle::new(reason).with_advice("add one with tune2fs -j")));
-    };
-    if journal.has(incompat::CSUM_V2) && !journal.has(incompat::CSUM_V3) {
-        let reason = "its journal has checksums of version 2 (kernels 3.5 to 3.17)";
-        return Err(volume.unsupported(Obstacle::new(reason).with_advice("mount it once")));
-    }
+    let Some(journal) = read(disk)? else { return Ok(None) };
     if volume.blocks_count > 1 << 32 && !journal.has(incompat::BIT64) {
         return Err(volume.unsupported(
             Obstacle::new("its journal has 32 bits for block numbers").with_advice("mount it once"),
@@ -294,7 +302,7 @@ pub(crate) fn writable(disk: &Disk) -> Result<Journal, RootfsError> {
             "its journal has changes that are not in their place yet: it is mounted, or was not unmounted";
         return Err(volume.unsupported(Obstacle::new(reason).with_advice(RECOVER)));
     }
-    Ok(journal)
+    Ok(Some(journal))
 }
 
 /// Returns the journal, if there is one.

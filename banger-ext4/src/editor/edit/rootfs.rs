@@ -26,7 +26,7 @@ use crate::editor::disk::removal;
 use crate::editor::disk::runs::Run;
 use crate::editor::disk::whole_inode::WholeInode;
 use crate::editor::disk::xattrs;
-use crate::format::dirent::{file_type_code, file_type_of_code};
+use crate::format::dirent::file_type_code;
 use crate::format::inode::{
     EXTRA_ISIZE, FAST_SYMLINK_MAX, GOOD_OLD_SIZE, LINK_MAX, PROJINHERIT_FL, VERITY_FL,
 };
@@ -116,6 +116,10 @@ impl Ext4Editor {
     }
 
     fn free_all(&mut self, number: InodeNumber, inode: &mut WholeInode) -> Result<(), RootfsError> {
+        // Journals of old e2fsprogs have a name.
+        if self.disk.volume.journal == Some(number) {
+            return Err(self.disk.limit("it is the journal of the file system"));
+        }
         self.known.get_mut().forget_dir(number);
         removal::free(&mut self.disk, number, inode)
     }
@@ -142,8 +146,11 @@ impl Ext4Editor {
             return Ok(*count);
         }
         let entries = entries::all(&self.disk, &directory::open(&self.disk, number)?)?;
-        let is_dir = |entry: &&NameEntry| file_type_of_code(entry.file_type) == Some(FileType::Directory);
-        let count = entries.iter().filter(is_dir).count();
+        let mut count = 0;
+        for entry in &entries {
+            self.disk.check_cancelled()?;
+            count += usize::from(entries::file_type(&self.disk, entry)? == FileType::Directory);
+        }
         self.known.get_mut().set_subdirectories(number, count);
         Ok(count)
     }
@@ -266,12 +273,10 @@ impl Rootfs for Ext4Editor {
         }
         let mut entries = entries::all(&self.disk, &directory::open(&self.disk, number)?)?;
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let entry = |NameEntry { name, inode, file_type }| {
-            let file_type = match file_type_of_code(file_type) {
-                Some(file_type) => file_type,
-                None => type_of(&inodes::read(&self.disk, inode)?),
-            };
-            Ok(DirEntry::new(name, inode.0.into(), file_type))
+        let entry = |entry: NameEntry| {
+            self.disk.check_cancelled()?;
+            let file_type = entries::file_type(&self.disk, &entry)?;
+            Ok(DirEntry::new(entry.name, entry.inode.0.into(), file_type))
         };
         entries.into_iter().map(entry).collect()
     }

@@ -5,11 +5,9 @@ use serde::Serialize;
 
 use super::Ext4Editor;
 use super::lookup::Names;
-use crate::editor::disk::blocks::View;
 use crate::editor::disk::inodes;
 use crate::format::InodeNumber;
 use crate::format::inode::HUGE_FILE_FL;
-use crate::format::superblock::Superblock;
 
 /// Space and inodes of a file system, as statfs(2) has them for root: blocks of metadata with a fixed place do not
 /// count.

@@ -44,15 +44,28 @@ pub(crate) fn with_mounted(image: &Utf8Path, check: impl FnOnce(&Path)) {
     check(&mount.0);
 }
 
+/// As [`with_mounted`], where the kernel mounts the image; returns whether it does.
+pub(crate) fn try_mounted(image: &Utf8Path, check: impl FnOnce(&Path)) -> bool {
+    let mount = Mount::attempt(image);
+    if let Some(mount) = &mount {
+        check(&mount.0);
+    }
+    mount.is_some()
+}
+
 /// A mount that goes when dropped, also when a check panics.
 struct Mount(PathBuf);
 
 impl Mount {
     fn new(image: &Utf8Path) -> Self {
-        let point = tempfile::Builder::new().prefix("banger-mount-").tempdir().unwrap().keep();
-        let status = Command::new("mount").args(["-o", "loop,ro"]).arg(image).arg(&point).status().unwrap();
-        assert!(status.success(), "the kernel does not mount {image}");
-        Self(point)
+        Self::attempt(image).unwrap_or_else(|| panic!("the kernel does not mount {image}"))
+    }
+
+    fn attempt(image: &Utf8Path) -> Option<Self> {
+        let point = tempfile::Builder::new().prefix("banger-mount-").tempdir().unwrap();
+        let output =
+            Command::new("mount").args(["-o", "loop,ro"]).arg(image).arg(point.path()).output().unwrap();
+        output.status.success().then(|| Self(point.keep()))
     }
 }
 
