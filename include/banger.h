@@ -862,6 +862,30 @@ typedef enum banger_option {
      */
     BANGER_OPT_VERITY = 360,
     /**
+     * Text: identity of a clone: "new" for another machine, or "keep". Default: "new".
+     */
+    BANGER_OPT_CLONE_IDENTITY = 410,
+    /**
+     * List of texts: public keys that may log in to a clone as root, as in the files that ssh-keygen makes.
+     */
+    BANGER_OPT_SSH_KEY = 411,
+    /**
+     * List of texts: variables of a clone, each "NAME=VALUE", for logins and for the program of the image.
+     */
+    BANGER_OPT_CLONE_ENV = 412,
+    /**
+     * List of texts: files and directories of the host that are copied into a clone, each "FILE:/PATH".
+     */
+    BANGER_OPT_CLONE_PUT = 413,
+    /**
+     * Text: partition of a disk (GPT, MBR), by number or label.
+     */
+    BANGER_OPT_PARTITION = 420,
+    /**
+     * Number: the byte of a disk at which the file system begins.
+     */
+    BANGER_OPT_OFFSET_BYTES = 421,
+    /**
      * Text: content that a file must have so that it is written: "sha256:HEX", or "absent" for no file.
      */
     BANGER_OPT_PUT_IF_MATCH = 390,
@@ -2262,7 +2286,8 @@ int banger_rootfs_mknod(struct banger_rootfs *rootfs,
  * BANGER_KIND_IN_USE, after at most 200 ms.
  *
  * Changes stay in memory until banger_rootfs_commit. Options: SOURCE_DATE_EPOCH, the time of what is written
- * (default: now); MAX_OUTPUT_BYTES, the largest file that banger_rootfs_read returns.
+ * (default: now); MAX_OUTPUT_BYTES, the largest file that banger_rootfs_read returns; PARTITION or OFFSET_BYTES, the part
+ * of `file` that holds the file system (default: all of it).
  */
 int banger_rootfs_open(const char *file,
                        unsigned int flags,
@@ -2535,11 +2560,15 @@ int banger_rootfs_xattrs(const struct banger_rootfs *rootfs,
                          struct banger_error **error);
 
 /**
- * Copies an image under a new name, which must be free, as banger_store_export copies its file.
+ * Copies an image for one machine. A `target` with a slash is the path of an ext4 file, any other the name of a new
+ * managed image, which must be free. The copy has another identity: no machine-id, host keys, random seeds and DHCP
+ * leases, and another UUID. `options` may keep the identity, and give a size, a hostname, keys, a network, an environment
+ * and files. They may be NULL. The copy keeps holes, and uses reflink where the host can; it is complete, or absent.
  */
 int banger_store_clone(const struct banger_store *store,
                        const char *wanted,
-                       const char *name,
+                       const char *target,
+                       const struct banger_options *options,
                        const struct banger_cancel *cancel,
                        struct banger_image **image,
                        struct banger_error **error);

@@ -12,6 +12,7 @@ mod places;
 mod prune;
 pub(crate) mod registry;
 mod rootfs;
+mod rootfs_file;
 mod rootfs_survey;
 mod trust;
 mod verity;
@@ -25,10 +26,11 @@ use places::output_file;
 pub(crate) use places::{CacheArguments, StateArguments};
 pub(crate) use prune::{CacheCommand, ImagePruneArguments, PruneArguments};
 pub(crate) use rootfs::{
-    BuildArguments, CatArguments, ChmodArguments, ChownArguments, FileArgument, InjectArguments, LnArguments,
-    LsArguments, MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand,
-    StatArguments, TarArguments, TargetArguments,
+    BuildArguments, CatArguments, ChmodArguments, ChownArguments, InjectArguments, LnArguments, LsArguments,
+    MkdirArguments, MvArguments, PutArguments, ResizeArguments, RmArguments, RootfsCommand, StatArguments,
+    TarArguments, TargetArguments,
 };
+pub(crate) use rootfs_file::FileArgument;
 pub(crate) use rootfs_survey::{
     DfArguments, DiffArguments, DuArguments, EditArguments, FindArguments, GetArguments, RepairArguments,
     TypeLetter, VerifyArguments,

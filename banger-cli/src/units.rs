@@ -94,6 +94,22 @@ pub(crate) fn age_text(seconds: u64) -> String {
     format!("{}{unit}", seconds / length)
 }
 
+/// A size, or a size behind a plus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewSize(pub(crate) banger::rootfs::NewSize);
+
+impl FromStr for NewSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        use banger::rootfs::NewSize as Wanted;
+        Ok(Self(match text.strip_prefix('+') {
+            Some(more) => Wanted::More(more.parse::<Size>()?.0),
+            None => Wanted::Bytes(text.parse::<Size>()?.0),
+        }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -41,6 +41,7 @@ sources! {
     rootfs "../../banger-ffi/src/rootfs.rs",
     rootfs_edit "../../banger-ffi/src/rootfs_edit.rs",
     rootfs_tar "../../banger-ffi/src/rootfs_tar.rs",
+    rootfs_whole "../../banger-ffi/src/rootfs_whole.rs",
     signals "../../banger-ffi/src/signals.rs",
     sized "../../banger-ffi/src/sized.rs",
     sources "../../banger-ffi/src/sources.rs",

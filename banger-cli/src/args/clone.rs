@@ -2,10 +2,10 @@
 
 use banger::{CloneTarget, HostCopy, Identity};
 use camino::Utf8PathBuf;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::places::StateArguments;
-use super::rootfs::NewSize;
+use crate::units::NewSize;
 
 #[derive(Debug, Args)]
 pub(crate) struct CloneArguments {
@@ -18,7 +18,7 @@ pub(crate) struct CloneArguments {
     /// new   another machine: no machine-id, host keys, random seeds and DHCP leases; another UUID
     /// keep  that of the original
     #[arg(long, value_name = "IDENTITY", default_value = "new", verbatim_doc_comment)]
-    pub(crate) identity: IdentityChoice,
+    pub(crate) identity: Identity,
     /// Set the UUID of the file system [default: a random one, or with --identity keep that of the original].
     #[arg(long)]
     pub(crate) uuid: Option<String>,
@@ -53,22 +53,6 @@ impl CloneArguments {
         match self.target.contains('/') {
             true => Ok(CloneTarget::File { path: Utf8PathBuf::from(&self.target), replace: self.force }),
             false => Ok(CloneTarget::Image(self.target.parse()?)),
-        }
-    }
-}
-
-/// Whether a clone is another machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum IdentityChoice {
-    New,
-    Keep,
-}
-
-impl From<IdentityChoice> for Identity {
-    fn from(choice: IdentityChoice) -> Self {
-        match choice {
-            IdentityChoice::New => Self::New,
-            IdentityChoice::Keep => Self::Keep,
         }
     }
 }

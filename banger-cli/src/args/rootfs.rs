@@ -1,18 +1,17 @@
 //! Arguments of `banger rootfs`.
 
 use std::ffi::OsString;
-use std::str::FromStr;
 
-use banger::rootfs::{Part, RootfsPlace, WantedPartition};
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Args, Subcommand};
 
+use super::rootfs_file::FileArgument;
 use super::rootfs_survey::{
     DfArguments, DiffArguments, DuArguments, EditArguments, FindArguments, GetArguments, RepairArguments,
     VerifyArguments,
 };
 use super::{FileSystemArguments, GuestBinaryArguments, LimitArguments, examples};
-use crate::units::Size;
+use crate::units::{NewSize, Size};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RootfsCommand {
@@ -80,30 +79,6 @@ pub(crate) enum RootfsCommand {
     Inject(InjectArguments),
     /// Grow an ext4 file and the file system in it.
     Resize(ResizeArguments),
-}
-
-/// The ext4 file that a command is about.
-#[derive(Debug, Args)]
-pub(crate) struct FileArgument {
-    /// ext4 file, block device, or disk with partitions; `banger image show NAME` prints the path of a managed image.
-    pub(crate) file: Utf8PathBuf,
-    /// Use the partition with this number or label (GPT, MBR).
-    #[arg(long, value_name = "N|LABEL")]
-    partition: Option<WantedPartition>,
-    /// Use the file system that begins at this byte of FILE.
-    #[arg(long, value_name = "BYTES", conflicts_with = "partition")]
-    offset: Option<Size>,
-}
-
-impl FileArgument {
-    /// Returns where the file system lies.
-    pub(crate) fn place(&self) -> RootfsPlace {
-        RootfsPlace::new(self.file.clone()).with_part(match (&self.partition, self.offset) {
-            (Some(wanted), _) => Part::Partition(wanted.clone()),
-            (None, Some(Size(bytes))) => Part::Offset(bytes),
-            (None, None) => Part::Whole,
-        })
-    }
 }
 
 #[derive(Debug, Args)]
@@ -389,22 +364,6 @@ pub(crate) struct ResizeArguments {
     pub(crate) file: FileArgument,
     /// New size, such as 4G, or the growth, such as +1G.
     pub(crate) size: NewSize,
-}
-
-/// A size, or a size behind a plus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NewSize(pub(crate) banger::rootfs::NewSize);
-
-impl FromStr for NewSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        use banger::rootfs::NewSize as Wanted;
-        Ok(Self(match text.strip_prefix('+') {
-            Some(more) => Wanted::More(more.parse::<Size>()?.0),
-            None => Wanted::Bytes(text.parse::<Size>()?.0),
-        }))
-    }
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::rootfs::FileArgument;
+use super::rootfs_file::FileArgument;
 use crate::units::Size;
 
 #[derive(Debug, Args)]

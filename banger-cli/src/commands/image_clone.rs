@@ -28,7 +28,7 @@ fn request(arguments: &CloneArguments) -> Result<CloneRequest, CommandError> {
         .with_env(arguments.env.clone());
     let uuid = arguments.uuid.as_deref().map(banger::parse_uuid).transpose()?;
     Ok(CloneRequest::new(&arguments.name, arguments.target()?)
-        .with_identity(arguments.identity.into())
+        .with_identity(arguments.identity)
         .with_uuid(uuid)
         .with_size(arguments.size.map(|size| size.0))
         .with_settings(settings)
@@ -58,7 +58,7 @@ fn network(words: &[String]) -> Result<Option<NetworkConfig>, CommandError> {
             _ => return Err(CommandError::argument("--network", word, "write it as KEY=VALUE")),
         }
     }
-    let bad = |reason: String| CommandError::argument("--network", &words.join(" "), reason);
+    let bad = |reason: String| CommandError::argument("--network", words.join(" "), reason);
     let file = NetworkConfig::parse_file(&text).map_err(|error| bad(error.to_string()))?;
     match file.unknown_keys.first() {
         Some(key) => {

@@ -78,7 +78,7 @@ fn clones_are_images_of_their_own() {
     for backend in BACKENDS {
         let (home, image) = home_with_image(backend);
         let original = home.json(&["image", "show", "app"]);
-        let output = home.run(["image", "clone", "app", "copy"]);
+        let output = home.run(["image", "clone", "app", "copy", "--identity", "keep"]);
         let path = PathBuf::from(text(&output.stdout).trim_end());
         assert_eq!(first_difference(&image, &path), None);
         assert!(has_holes(&path) && path != image);
@@ -98,6 +98,23 @@ fn clones_are_images_of_their_own() {
         home.run(["image", "clone", "copy", "copy-of-copy"]);
         let verified = home.run(["image", "verify", "app", "copy", "copy-of-copy"]);
         assert_eq!(text(&verified.stdout), "app: sound\ncopy: sound\ncopy-of-copy: sound\n");
+        // Without a word, it is another machine.
+        let uuid = |name: &str| home.json(&["image", "show", name])["uuid"].clone();
+        assert!(uuid("copy-of-copy").is_string() && uuid("copy-of-copy") != uuid("copy"));
+        let file = ["--hostname", "vm7", "--size", "+8M", "--network", "address=10.0.0.7/24", "--env", "A=1"];
+        home.run([&["image", "clone", "app", "./vm7.ext4"][..], &file].concat());
+        let lines = home.run(["rootfs", "cat", "vm7.ext4", "/etc/hostname", "/etc/banger-network.conf"]);
+        assert_eq!(text(&lines.stdout), "vm7\naddress=10.0.0.7/24\nhostname=vm7\n");
+        for (wrong, word) in
+            [("network", "KEY=VALUE"), ("network=port=1", "not a key"), ("hostname=a b", "hostname")]
+        {
+            let option = format!("--{wrong}");
+            let given = if option.contains('=') { vec![option] } else { vec![option, "x".to_owned()] };
+            let mut command = home.banger(["image", "clone", "app", "./no.ext4"]);
+            let output = command.args(&given).output().unwrap();
+            assert!(text(&output.stderr).contains(word), "{given:?}: {}", text(&output.stderr));
+            assert!(!home.path("no.ext4").exists());
+        }
         home.run(["image", "rm", "app", "copy-of-copy"]);
         let list = home.json(&["image", "list"]);
         assert_eq!(list["images"].as_array().unwrap().len(), 1);

@@ -51,6 +51,7 @@ static int v_user_data;
 #define VALUE_columns 80
 #define VALUE_data ((const uint8_t *)"abc")
 #define VALUE_data_length 3
+#define VALUE_destination v_directory
 #define VALUE_dir v_directory
 #define VALUE_disk "none"
 #define VALUE_existing "/hello"
@@ -83,6 +84,7 @@ static int v_user_data;
 #define VALUE_replace false
 #define VALUE_rootfs v_source
 #define VALUE_rows 25
+#define VALUE_script "{}"
 #define VALUE_seconds 0
 #define VALUE_size_bytes 0
 #define VALUE_source v_source

@@ -45,7 +45,7 @@ impl<'a> From<&'a ClonedImage> for ImageDocument<'a> {
 /// let target = CloneTarget::File { path: "vm7.ext4".into(), replace: false };
 /// let settings = MachineSettings::default().with_hostname(Some("vm7".to_owned()));
 /// let request = CloneRequest::new("debian-bookworm", target).with_settings(settings);
-/// clone_image(&request, &Dirs::from_env()?, &Cancellation::new())?;
+/// clone_image(&request, &Dirs::of_user()?, &Cancellation::new())?;
 /// # Ok::<(), banger::Error>(())
 /// ```
 ///

@@ -94,8 +94,11 @@ pub fn parse_time(text: &str) -> Result<Timestamp, EditError> {
         return seconds.parse().map(Timestamp::from_seconds).map_err(|_| malformed());
     }
     let day = || text.parse::<jiff::civil::Date>().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
-    let time = text.parse().or_else(|_| day().map(|day| day.timestamp()));
-    let time: jiff::Timestamp = time.map_err(|_| malformed())?;
+    let time: jiff::Timestamp = match text.contains('T') {
+        true => text.parse().map_err(|_| malformed())?,
+        // The parser of days would skip a time behind the day.
+        false => day().map_err(|_| malformed())?.timestamp(),
+    };
     let (seconds, nanoseconds) = (time.as_second(), time.subsec_nanosecond());
     // Before 1970 they count backwards.
     Ok(match u32::try_from(nanoseconds) {

@@ -143,7 +143,7 @@ const SPOILED: &[Spoiled] = &[
     ),
     ("a short window", |layout| annotate(layout, 3, "length", |_| "4096".into()), "bytes, not 4096"),
     ("an empty window", |layout| annotate(layout, 3, "length", |_| "0".into()), "has 0 bytes"),
-    ("a long window", |layout| annotate(layout, 3, "length", |_| (5 << 20).to_string()), "bytes"),
+    ("a long window", |layout| annotate(layout, 3, "length", |_| (7 << 20).to_string()), "bytes"),
     (
         "a length of 2^64 - 4096",
         |layout| annotate(layout, 3, "length", |_| (u64::MAX - 4095).to_string()),

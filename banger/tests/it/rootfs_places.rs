@@ -57,7 +57,7 @@ impl Disk {
         let disk = File::options().write(true).open(&file).unwrap();
         disk.write_all_at(&fs::read(&image).unwrap(), START).unwrap();
         // Bytes of others.
-        disk.write_all_at(&[0xaa; 4096], START + SIZE).unwrap();
+        disk.write_all_at(&[0xaa; 4096], START + SIZE + MIB / 2).unwrap();
         Ok(Self { _dir: dir, root, file })
     }
 

@@ -210,6 +210,12 @@ BANGER_OPT_COMMIT_COMPRESSION = 371
 BANGER_OPT_COMMIT_MESSAGE = 372
 BANGER_OPT_COMMIT_AUTHOR = 373
 BANGER_OPT_VERITY = 360
+BANGER_OPT_CLONE_IDENTITY = 410
+BANGER_OPT_SSH_KEY = 411
+BANGER_OPT_CLONE_ENV = 412
+BANGER_OPT_CLONE_PUT = 413
+BANGER_OPT_PARTITION = 420
+BANGER_OPT_OFFSET_BYTES = 421
 BANGER_OPT_PUT_IF_MATCH = 390
 BANGER_OPT_PUT_MODE = 391
 BANGER_OPT_PUT_OWNER = 392
@@ -451,7 +457,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "banger_rootfs_write_network": (c_int, [c_void_p, c_void_p, c_void_p]),
     "banger_rootfs_xattr": (c_int, [c_void_p, c_char_p, c_size_t, c_char_p, c_void_p, c_void_p]),
     "banger_rootfs_xattrs": (c_int, [c_void_p, c_char_p, c_size_t, c_void_p, c_void_p]),
-    "banger_store_clone": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p]),
+    "banger_store_clone": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p, c_void_p, c_void_p, c_void_p]),
     "banger_store_export": (c_int, [c_void_p, c_char_p, c_char_p, c_bool, c_void_p, c_void_p]),
     "banger_store_find": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p, c_void_p]),
     "banger_store_free": (None, [c_void_p]),

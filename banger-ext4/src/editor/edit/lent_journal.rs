@@ -42,13 +42,6 @@ pub(super) fn capacity(disk: &Disk) -> usize {
     Journal::new(disk, Vec::new(), length, 1).capacity()
 }
 
-/// Clears the inode of a lent journal that a crash left: the blocks in it count as free, and mean nothing.
-pub(super) fn forget_left_over(disk: &mut Disk) -> Result<(), RootfsError> {
-    let is_left_over = disk.volume.journal.is_none()
-        && inodes::bytes_of(disk, InodeNumber::JOURNAL)?.iter().any(|byte| *byte != 0);
-    if is_left_over { inodes::erase(disk, InodeNumber::JOURNAL) } else { Ok(()) }
-}
-
 /// Says in a superblock where the journal is, and that it has changes.
 fn announce(superblock: &mut Superblock, inode: &Inode) {
     superblock.s_feature_compat |= compat::HAS_JOURNAL;

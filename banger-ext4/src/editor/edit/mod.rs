@@ -6,6 +6,7 @@ mod grow;
 mod grow_groups;
 mod in_use;
 mod journal;
+mod left_over_journal;
 mod lent_journal;
 mod lookup;
 mod new_uuid;
@@ -220,7 +221,7 @@ impl Ext4Editor {
         }
         editor.disk.blocks.start_operation();
         editor.recount_free()?;
-        lent_journal::forget_left_over(&mut editor.disk)?;
+        left_over_journal::forget(&mut editor.disk)?;
         unlinked::settle(&mut editor.disk).map_err(|error| {
             let reason = match error {
                 RootfsError::Corrupt { damage, .. } => damage.to_string(),

@@ -13,7 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
 
-use super::GetFailure;
+use super::failure::GetFailure;
 use super::host_attributes::MadeFile;
 use super::report::GetReport;
 use crate::output::OutputError;

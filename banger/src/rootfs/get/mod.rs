@@ -1,5 +1,6 @@
 //! Files and directories of a root file system, copied to this host.
 
+mod failure;
 mod host_attributes;
 mod host_tree_writer;
 mod report;
@@ -8,15 +9,15 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
 
-use banger_tree::{Cancellation, FileType, GuestPath, HostPlace, Rootfs, RootfsError, Stat};
+use banger_tree::{Cancellation, FileType, GuestPath, HostPlace, Rootfs, Stat};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::CWD;
 
+use self::failure::GetFailure;
 use self::host_tree_writer::HostTreeWriter;
 pub use self::report::GetReport;
 use super::edit::Operand;
 use super::error::{EditAdvice, EditError};
-use super::in_file;
 use super::tar::stat;
 use crate::error::Error;
 use crate::host_file::parent_of;
@@ -58,43 +59,6 @@ pub fn get_files(
         staged.publish()?;
     }
     Ok(report)
-}
-
-/// Why nothing was copied.
-#[derive(Debug)]
-enum GetFailure {
-    /// The root file system cannot be read, or the caller asks to stop.
-    Read(EditError),
-    /// The host refuses.
-    Output(OutputError),
-}
-
-impl GetFailure {
-    fn in_file(self, file: &Utf8Path) -> Error {
-        match self {
-            Self::Read(EditError::Cancelled | EditError::Rootfs(RootfsError::Cancelled)) => Error::Cancelled,
-            Self::Read(error) => in_file(file)(error),
-            Self::Output(error) => error.into(),
-        }
-    }
-}
-
-impl From<EditError> for GetFailure {
-    fn from(error: EditError) -> Self {
-        Self::Read(error)
-    }
-}
-
-impl From<RootfsError> for GetFailure {
-    fn from(error: RootfsError) -> Self {
-        Self::Read(error.into())
-    }
-}
-
-impl From<OutputError> for GetFailure {
-    fn from(error: OutputError) -> Self {
-        Self::Output(error)
-    }
 }
 
 /// A path, and where it goes.

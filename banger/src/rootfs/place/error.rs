@@ -3,9 +3,9 @@
 use std::io;
 
 use banger_tree::{Advice, ErrorContext, ErrorKind, Failure, Setting};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
-use super::partition::Partition;
+use super::partition::{Fault, Partition};
 
 /// Why a part of a disk is not found.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,15 @@ fn list(found: &[Partition]) -> String {
 }
 
 impl PlaceError {
+    /// Returns the error of a table of `file` that cannot be read.
+    pub(super) fn of_table(file: &Utf8Path, fault: Fault) -> Self {
+        let file = file.to_owned();
+        match fault {
+            Fault::Io(source) => Self::Io { file, source },
+            Fault::Damaged(reason) => Self::Damaged { file, reason },
+        }
+    }
+
     /// Returns a number that stays the same for this kind of failure in all versions.
     pub fn code(&self) -> u32 {
         match self {

@@ -5,6 +5,7 @@ mod formats;
 mod gpt;
 mod mbr;
 mod partition;
+mod table;
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -16,7 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub use error::PlaceError;
 use formats::format_of;
 pub use partition::Partition;
-use partition::partitions_of;
+use table::partitions_of;
 
 use crate::error::Error;
 
@@ -101,7 +102,7 @@ impl RootfsPlace {
     pub fn partitions(&self) -> Result<Vec<Partition>, Error> {
         let io = |source| PlaceError::Io { file: self.file.clone(), source };
         let disk = File::open(&self.file).map_err(io)?;
-        let found = partitions_of(&disk).map_err(|fault| fault.of(&self.file))?;
+        let found = partitions_of(&disk).map_err(|fault| PlaceError::of_table(&self.file, fault))?;
         Ok(found.ok_or_else(|| PlaceError::NoTable { file: self.file.clone() })?)
     }
 

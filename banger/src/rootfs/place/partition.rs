@@ -1,13 +1,7 @@
 //! The partitions of a disk.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom};
-
-use camino::Utf8Path;
-
-use super::error::PlaceError;
-use super::{gpt, mbr};
+use std::io;
 
 /// A partition of a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,31 +40,4 @@ impl From<io::Error> for Fault {
             _ => Self::Io(error),
         }
     }
-}
-
-impl Fault {
-    pub(super) fn of(self, file: &Utf8Path) -> PlaceError {
-        let file = file.to_owned();
-        match self {
-            Self::Io(source) => PlaceError::Io { file, source },
-            Self::Damaged(reason) => PlaceError::Damaged { file, reason },
-        }
-    }
-}
-
-/// Returns the partitions of a disk, in the order of their numbers; `None` without a table.
-pub(super) fn partitions_of(mut disk: &File) -> Result<Option<Vec<Partition>>, Fault> {
-    // A block device has no length in its metadata.
-    let size = disk.seek(SeekFrom::End(0))?;
-    let found = match gpt::partitions(disk)? {
-        Some(found) => Some(found),
-        None => mbr::partitions(disk)?,
-    };
-    if let Some(found) = &found
-        && let Some(outside) = found.iter().find(|partition| partition.end > size)
-    {
-        let (number, end) = (outside.number, outside.end);
-        return Err(Fault::Damaged(format!("partition {number} ends at byte {end}, and the disk at {size}")));
-    }
-    Ok(found)
 }
