@@ -14,6 +14,8 @@ const ROOT_HOME: &str = "/root";
 const SSH_DIRECTORY: &str = "/root/.ssh";
 const AUTHORIZED_KEYS: &str = "/root/.ssh/authorized_keys";
 const ENVIRONMENT: &str = "/etc/environment";
+/// Beginnings of the types of keys.
+const TYPES: [&str; 4] = ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-sha2-"];
 
 /// The settings of one machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,8 +44,8 @@ pub enum SettingsError {
     /// The text is not a hostname.
     #[error("{0:?} is not a hostname")]
     Hostname(String),
-    /// The text has no public key.
-    #[error("there is no public key")]
+    /// The text has no public key, or something else besides.
+    #[error("it is not a list of public keys")]
     NoKey,
     /// The text has a private key.
     #[error("it is a private key")]
@@ -81,15 +83,23 @@ fn check_keys(text: &str) -> Result<(), SettingsError> {
     if text.contains("PRIVATE KEY-----") {
         return Err(SettingsError::PrivateKey);
     }
-    match key_lines(text).next() {
-        Some(_) => Ok(()),
-        None => Err(SettingsError::NoKey),
+    let mut lines = key_lines(text).peekable();
+    match lines.peek().is_some() && lines.all(is_key) {
+        true => Ok(()),
+        false => Err(SettingsError::NoKey),
     }
 }
 
 fn key_lines(text: &str) -> impl Iterator<Item = &str> {
-    let lines = text.lines().map(str::trim);
-    lines.filter(|line| !line.starts_with('#') && line.split_whitespace().nth(1).is_some())
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// Returns whether a line has a type of keys and a key, perhaps after options.
+fn is_key(line: &str) -> bool {
+    let is_type = |word: &str| TYPES.iter().any(|start| word.starts_with(start));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    // All keys begin with the length of their type, whose first three bytes are zeros.
+    words.windows(2).any(|pair| is_type(pair[0]) && pair[1].starts_with("AAAA"))
 }
 
 /// Writes the settings into a root file system, and returns the changed paths; the caller commits. Other lines of the
@@ -234,7 +244,10 @@ mod tests {
         let check = |settings: MachineSettings| settings.check();
         let keys = |text: &str| MachineSettings::default().with_ssh_keys(vec![text.to_owned()]).check();
         assert_eq!(keys(KEY), Ok(()));
-        assert_eq!(keys("# a comment\n"), Err(SettingsError::NoKey));
+        assert_eq!(keys(&format!("# a comment\nfrom=\"10.0.0.0/8\",no-pty {KEY}\n")), Ok(()));
+        for bad in ["# a comment\n", "", "no key", &format!("{KEY}\nno key"), "ssh-ed25519 me@here"] {
+            assert_eq!(keys(bad), Err(SettingsError::NoKey), "{bad}");
+        }
         assert_eq!(keys("-----BEGIN OPENSSH PRIVATE KEY-----\nx y\n"), Err(SettingsError::PrivateKey));
         for bad in ["", "a b", "x\ny"] {
             let settings = MachineSettings::default().with_hostname(Some(bad.to_owned()));

@@ -234,7 +234,7 @@ func TestStore(t *testing.T) {
 		"/etc/hostname": "vm7\n", "/root/.ssh/authorized_keys": "ssh-ed25519 AAAA me\n", "/etc/environment": "PORT=80\n",
 		"/etc/banger-network.conf": "dns=10.0.0.1\nhostname=vm7\n",
 	} {
-		if got, err := rootfs.ReadFile(t.Context(), path); err != nil || string(got) != want {
+		if got, err := rootfs.ReadFile(path); err != nil || string(got) != want {
 			t.Errorf("%s: %q, %v", path, got, err)
 		}
 	}

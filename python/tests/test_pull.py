@@ -144,10 +144,16 @@ def test_the_images_of_a_store(store: banger.Store, layout: str, tmp_path: Path)
         with pytest.raises(banger.InUseError):
             store.remove("two")
     disk = tmp_path / "vm7.ext4"
-    options = {"hostname": "vm7", "ssh_key": ["ssh-ed25519 AAAA me"], "clone_env": ["PORT=80"]}
-    put = [f"{__file__}:/srv/test.py"]
-    with store.clone("one", str(disk), network_dns=["10.0.0.1"], clone_put=put, **options) as clone:
-        assert clone.path == str(disk)
+    with store.clone(
+        "one",
+        str(disk),
+        hostname="vm7",
+        ssh_key=["ssh-ed25519 AAAA me"],
+        clone_env=["PORT=80"],
+        network_dns=["10.0.0.1"],
+        clone_put=[f"{__file__}:/srv/test.py"],
+    ) as clone:
+        assert clone.path == disk
     with banger.Rootfs(disk) as rootfs:
         assert rootfs.read("/etc/hostname") == b"vm7\n"
         assert rootfs.read("/etc/environment") == b"PORT=80\n"

@@ -440,13 +440,14 @@ class Rootfs(Handle):
     def edit_script(
         self, script: Mapping[str, Any], *, dry_run: bool = False, cancel: Cancellation | None = None
     ) -> dict[str, Any]:
-        """Carries out a script of edits and commits it, all of it or nothing; docs/edit-script.md describes it.
+        """Carries out a script of edits (docs/edit-script.md) and commits it, all of it or nothing.
 
-        Returns the document of `rootfs edit --json`. Earlier changes belong to the commit. After an error, and
-        after a trial (`dry_run`), all changes since the last commit are forgotten.
+        Returns the document of `rootfs edit --json`. Earlier changes belong to the commit. After an error,
+        and after a trial (`dry_run`), all changes since the last commit are forgotten.
         """
         text = json.dumps(script).encode()
-        with self._use() as rootfs, flag(cancel) as (stop, pointer), options_of({"dry_run": dry_run}) as given:
+        options = {"dry_run": dry_run}
+        with self._use() as rootfs, flag(cancel) as (stop, pointer), options_of(options) as given:
             arguments = (rootfs, text, len(text), given, pointer)
             made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_edit_script", *arguments)
         return made
@@ -459,12 +460,13 @@ class Rootfs(Handle):
         cancel: Cancellation | None = None,
         **how: Unpack[PutOptions],
     ) -> dict[str, Any]:
-        """Copies a file or directory of the host to a path and commits; returns the document of `rootfs put --json`.
+        """Copies a file or directory of the host to a path, and commits; returns `put --json`'s document.
 
         A single file is read back from the image, and its bytes are compared. Earlier changes belong to the
         commit. After an error, all changes since the last commit are forgotten.
         """
-        with self._use() as rootfs, flag(cancel) as (stop, pointer), options_of({f"put_{name}": value for name, value in how.items()}) as given:
+        options = {f"put_{name}": value for name, value in how.items()}
+        with self._use() as rootfs, flag(cancel) as (stop, pointer), options_of(options) as given:
             arguments = (rootfs, host_path(source), *guest_path(path), given, pointer)
             made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_put", *arguments)
         return made
@@ -491,7 +493,8 @@ class Rootfs(Handle):
         self, path: GuestPath, *, detail: str = "directories", cancel: Cancellation | None = None
     ) -> dict[str, Any]:
         """Returns the document of `rootfs du --json`; the detail is "summary", "directories" or "all"."""
-        with self._use() as rootfs, flag(cancel) as (stop, pointer), options_of({"usage_detail": detail}) as given:
+        options = {"usage_detail": detail}
+        with self._use() as rootfs, flag(cancel) as (stop, pointer), options_of(options) as given:
             arguments = (rootfs, *guest_path(path), given, pointer)
             made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_disk_usage", *arguments)
         return made
@@ -513,9 +516,10 @@ class Rootfs(Handle):
 
     @staticmethod
     def repair(file: HostPath, *, cancel: Cancellation | None = None) -> dict[str, Any]:
-        """Repairs counters, bitmaps and their checksums in an ext4 file; returns the document of `rootfs repair --json`.
+        """Repairs counters, bitmaps and their checksums; returns the document of `rootfs repair --json`.
 
-        Other damage is in `problems`; then nothing was changed. Damage that makes the file unreadable is an error.
+        Other damage is in `problems`; then nothing was changed. Damage that makes the file unreadable is an
+        error.
         """
         with flag(cancel) as (stop, pointer):
             made: dict[str, Any] = patient_json_of(stop, "banger_rootfs_repair", host_path(file), pointer)
