@@ -90,6 +90,10 @@ def test_every_option_of_the_library_can_be_given() -> None:
         for parent in kind.__mro__:
             given |= set(getattr(parent, "__annotations__", {}))
     given |= {f"exec_{name}" for name in banger.ExecOptions.__annotations__} | {"exec_stdin"}
+    given |= {f"put_{name}" for name in banger.PutOptions.__annotations__}
+    # `path` is where a search starts.
+    given |= {f"find_{name.removeprefix('whole_')}" for name in banger.FindOptions.__annotations__}
+    given |= {"usage_detail"}
     given |= {"copy_mode", "copy_uid", "copy_gid", "copy_parents", "network_persist", "build_step"}
     given |= set(banger.NetworkConfig()._options())
     assert given == set(_options._NUMBERS)
