@@ -9,7 +9,7 @@ use crate::fixups;
 use crate::report::{Fixup, FixupKind};
 
 /// Seeds and secrets of one machine, which it makes anew.
-const FILES: [&str; 7] = [
+pub const MACHINE_FILES: [&str; 7] = [
     "/var/lib/systemd/random-seed",
     "/var/lib/systemd/credential.secret",
     "/var/lib/urandom/random-seed",
@@ -55,7 +55,7 @@ pub fn renew_identity(rootfs: &mut dyn Rootfs, timestamp: Timestamp) -> Result<R
         })
     })?;
     edit.fixing(FixupKind::MachineState, |edit| {
-        FILES.iter().try_for_each(|path| edit.remove(path))?;
+        MACHINE_FILES.iter().try_for_each(|path| edit.remove(path))?;
         DIRECTORIES.iter().try_for_each(|directory| remove_in(edit, directory, |_| true))
     })?;
     let mut renewed = RenewedIdentity::default();

@@ -47,7 +47,7 @@ pub use detect::find_program;
 use edit::Edit;
 pub use error::InjectError;
 pub use files::merge_files;
-pub use identity::{RenewedIdentity, renew_identity};
+pub use identity::{MACHINE_FILES, RenewedIdentity, renew_identity};
 pub use machine::{MachineSettings, SettingsError, set_env, set_up_machine};
 use plan::{BootPlan, own_contract};
 pub use report::{Change, Fixup, FixupKind, InjectReport};

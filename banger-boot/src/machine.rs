@@ -103,7 +103,7 @@ fn is_key(line: &str) -> bool {
 }
 
 /// Writes the settings into a root file system, and returns the changed paths; the caller commits. Other lines of the
-/// files stay. What is there already is not changed.
+/// files stay, and a line is not added twice.
 ///
 /// # Errors
 /// A file that cannot be replaced is in the way, or the file system cannot be read or changed.

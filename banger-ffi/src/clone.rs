@@ -40,11 +40,7 @@ pub unsafe extern "C" fn banger_store_clone(
 }
 
 fn clone_request(wanted: &str, target: &str, given: OptionReader<'_>) -> Result<CloneRequest, Fault> {
-    let replace = given.flag(BANGER_OPT_FORCE).unwrap_or(false);
-    let target = match target.contains('/') {
-        true => CloneTarget::File { path: target.into(), replace },
-        false => CloneTarget::Image(target.parse()?),
-    };
+    let target = CloneTarget::parse(target, given.flag(BANGER_OPT_FORCE).unwrap_or(false))?;
     let settings = MachineSettings::default()
         .with_hostname(given.text(BANGER_OPT_HOSTNAME).map(str::to_owned))
         .with_ssh_keys(given.list(BANGER_OPT_SSH_KEY).to_vec())

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use camino::Utf8PathBuf;
 
+use crate::rootfs::{Destination, Edit, EditError, Put, PutSource};
+
 /// A file or directory of the host that is copied into a file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,6 +20,13 @@ impl HostCopy {
     /// Returns the copy of `source` to `destination`.
     pub fn new(source: impl Into<Utf8PathBuf>, destination: impl Into<String>) -> Self {
         Self { source: source.into(), destination: destination.into() }
+    }
+
+    /// Copies the file or directory, as [`Edit::put`] does.
+    pub(crate) fn put_into(&self, edit: &mut Edit<'_>) -> Result<(), EditError> {
+        let source = PutSource::Path(self.source.as_std_path().to_owned());
+        let to = Destination::parse(self.destination.as_bytes())?;
+        edit.put(vec![source], &to, &Put::default().with_parents(true)).map(drop)
     }
 }
 

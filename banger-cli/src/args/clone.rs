@@ -1,6 +1,6 @@
 //! The arguments of `banger image clone`.
 
-use banger::{CloneTarget, HostCopy, Identity};
+use banger::{HostCopy, Identity};
 use camino::Utf8PathBuf;
 use clap::Args;
 
@@ -45,14 +45,4 @@ pub(crate) struct CloneArguments {
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) state: StateArguments,
-}
-
-impl CloneArguments {
-    /// Returns where the clone goes: a text with a slash is a path.
-    pub(crate) fn target(&self) -> Result<CloneTarget, banger::NameError> {
-        match self.target.contains('/') {
-            true => Ok(CloneTarget::File { path: Utf8PathBuf::from(&self.target), replace: self.force }),
-            false => Ok(CloneTarget::Image(self.target.parse()?)),
-        }
-    }
 }

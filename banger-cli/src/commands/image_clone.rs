@@ -1,7 +1,7 @@
 //! `banger image clone`.
 
 use banger::guest::NetworkConfig;
-use banger::{CloneRequest, Dirs, ImageDocument, MachineSettings, clone_image};
+use banger::{CloneRequest, CloneTarget, Dirs, ImageDocument, MachineSettings, clone_image};
 
 use crate::args::clone::CloneArguments;
 use crate::failure::{CommandError, output};
@@ -27,7 +27,7 @@ fn request(arguments: &CloneArguments) -> Result<CloneRequest, CommandError> {
         .with_ssh_keys(ssh_keys)
         .with_env(arguments.env.clone());
     let uuid = arguments.uuid.as_deref().map(banger::parse_uuid).transpose()?;
-    Ok(CloneRequest::new(&arguments.name, arguments.target()?)
+    Ok(CloneRequest::new(&arguments.name, CloneTarget::parse(&arguments.target, arguments.force)?)
         .with_identity(arguments.identity)
         .with_uuid(uuid)
         .with_size(arguments.size.map(|size| size.0))

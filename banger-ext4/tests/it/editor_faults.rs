@@ -8,7 +8,7 @@ use banger_testkit::{assert_equal, assert_silent, listing, require, tools};
 use banger_tree::{AttributeChange, MemoryStore, NodeKind, Rootfs, RootfsError, Tree, TreeRootfs};
 
 use crate::editor::{MAKERS, Maker, Numbers, Place, make, path, step};
-use crate::support::crash::{Event, PIECE, Recorder, check_crashes, mount_once};
+use crate::support::crash::{PIECE, Recorder, check_crashes, mount_once};
 use crate::support::fixture::mode;
 use crate::support::is_root;
 
@@ -71,11 +71,7 @@ fn a_failing_host_is_an_error_and_the_old_state_or_one_to_recover() {
         editor.symlink(&path("/link"), b"target", &mode(0o777)).unwrap();
         let committed = editor.commit();
         let mut left = base.clone();
-        for event in &*events.lock().unwrap() {
-            if let Event::Write(offset, bytes) = event {
-                left.put(*offset, bytes);
-            }
-        }
+        left.apply(&events.lock().unwrap());
         let left = Ext4Editor::open_on(Box::new(left), "left");
         match (committed, left) {
             (Ok(()), Ok(left)) => {

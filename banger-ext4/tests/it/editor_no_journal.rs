@@ -9,7 +9,7 @@ use banger_tree::{Failure, MemoryStore, NodeKind, Rootfs, RootfsError, Tree, Tre
 use camino::Utf8Path;
 
 use crate::editor::{Maker, Numbers, Place, make, path, step};
-use crate::support::crash::{Event, Recorder, check_crashes};
+use crate::support::crash::{Recorder, check_crashes};
 use crate::support::fixture::mode;
 
 const fn maker(size: &'static str, options: &'static [&'static str]) -> Maker {
@@ -88,11 +88,7 @@ fn an_edit_after_a_crash_clears_the_inode_of_the_journal() {
         let mut states = [0; 2];
         for crash in 0..=events.len() {
             let mut left = base.failing_at(usize::MAX);
-            for event in &events[..crash] {
-                if let Event::Write(offset, bytes) = event {
-                    left.put(*offset, bytes);
-                }
-            }
+            left.apply(&events[..crash]);
             let mut editor = Ext4Editor::open_alone_on(Box::new(left.clone()), "left").unwrap();
             let is_made = editor.stat(&path("/made")).unwrap().is_some();
             states[usize::from(is_made)] += 1;
@@ -100,11 +96,7 @@ fn an_edit_after_a_crash_clears_the_inode_of_the_journal() {
             editor.create_dir(&path("/again"), &mode(0o755)).unwrap();
             editor.commit().unwrap();
             drop(editor);
-            for event in &*edits.lock().unwrap() {
-                if let Event::Write(offset, bytes) = event {
-                    left.put(*offset, bytes);
-                }
-            }
+            left.apply(&edits.lock().unwrap());
             let mut bytes = vec![0; std::fs::metadata(&image).unwrap().len() as usize];
             banger_ext4::Storage::read_at(&left, 0, &mut bytes).unwrap();
             let finished = place.root.join("finished");
@@ -133,11 +125,7 @@ fn a_failing_host_leaves_the_old_state_or_the_new_also_without_a_journal() {
         editor.symlink(&path("/link"), b"target", &mode(0o777)).unwrap();
         let committed = editor.commit();
         let mut left = base.clone();
-        for event in &*events.lock().unwrap() {
-            if let Event::Write(offset, bytes) = event {
-                left.put(*offset, bytes);
-            }
-        }
+        left.apply(&events.lock().unwrap());
         let left = Ext4Editor::open_on(Box::new(left), "left").unwrap();
         let is_there = left.stat(&path("/link")).unwrap().is_some();
         match committed {

@@ -12,10 +12,7 @@ use super::request::CloneRequest;
 use crate::error::Error;
 use crate::host_copy::HostCopy;
 use crate::network_file::write_network_config;
-use crate::rootfs::{
-    Destination, Edit, EditError, NewSize, Put, PutSource, in_file, parse_path, read_up_to, timestamp,
-    write_over,
-};
+use crate::rootfs::{Edit, EditError, in_file, parse_path, read_up_to, timestamp, write_over};
 use crate::store::ImageRecord;
 
 const FSTAB: &str = "/etc/fstab";
@@ -33,11 +30,7 @@ pub(super) fn change(
     let mut editor = Ext4Editor::open_unpublished(path).map_err(in_file(path))?;
     editor.set_cancellation(cancellation);
     if let Some(size) = request.size {
-        let bytes = match size {
-            NewSize::Bytes(bytes) => bytes,
-            NewSize::More(bytes) => editor.size_bytes().saturating_add(bytes),
-        };
-        editor.grow(bytes).map_err(in_file(path))?;
+        editor.grow(size.after(editor.size_bytes())).map_err(in_file(path))?;
     }
     let renewed = match request.identity {
         Identity::New => renew_identity(&mut editor, time)?,
@@ -122,10 +115,6 @@ fn copy_in(
         return Ok(());
     }
     let mut edit = Edit::new(editor, time, cancellation);
-    for copy in copies {
-        let source = PutSource::Path(copy.source.as_std_path().to_owned());
-        let to = Destination::parse(copy.destination.as_bytes())?;
-        edit.put(vec![source], &to, &Put::default().with_parents(true))?;
-    }
+    copies.iter().try_for_each(|copy| copy.put_into(&mut edit))?;
     edit.commit()
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::identity::Identity;
 use crate::host_copy::HostCopy;
 use crate::rootfs::NewSize;
-use crate::store::ImageName;
+use crate::store::{ImageName, NameError};
 
 /// Which image becomes the disk of a machine, and how.
 #[derive(Clone, Debug)]
@@ -86,4 +86,18 @@ pub enum CloneTarget {
         /// Whether an existing file is replaced.
         replace: bool,
     },
+}
+
+impl CloneTarget {
+    /// Returns the target that `text` means: the path of a file if it has a slash, else the name of an image. `replace`
+    /// says whether an existing file is replaced.
+    ///
+    /// # Errors
+    /// It is not a name.
+    pub fn parse(text: &str, replace: bool) -> Result<Self, NameError> {
+        match text.contains('/') {
+            true => Ok(Self::File { path: text.into(), replace }),
+            false => Ok(Self::Image(text.parse()?)),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What a build leaves on its disk, and what of it does not belong into an image.
 
-use banger_boot::inject_guest_agents;
+use banger_boot::{MACHINE_FILES, inject_guest_agents};
 use banger_ext4::Ext4Editor;
 use banger_oci::Platform;
 use banger_tree::{Cancellation, FileType, Rootfs, RootfsError, Timestamp};
@@ -35,14 +35,9 @@ const EMPTIED: [&str; 19] = [
     "/var/lib/systemd/coredump",
 ];
 
-/// Files that go: seeds, secrets of one machine, and the marks of systemd's first boot.
-const REMOVED: [&str; 12] = [
-    "/var/lib/systemd/random-seed",
-    "/var/lib/systemd/credential.secret",
-    "/var/lib/urandom/random-seed",
-    "/var/lib/random-seed",
+/// Files that go besides [`MACHINE_FILES`]: other seeds, and the marks of first boots.
+const REMOVED: [&str; 7] = [
     "/var/lib/seedrng",
-    "/var/lib/misc/random-seed",
     "/etc/.updated",
     "/var/.updated",
     "/var/lib/banger/first-boot-done",
@@ -145,7 +140,7 @@ fn clean(edit: &mut Edit<'_>) -> Result<(), EditError> {
             }
         }
     }
-    for path in REMOVED {
+    for path in MACHINE_FILES.into_iter().chain(REMOVED) {
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
         remove(edit, directory, name.as_bytes())?;
     }

@@ -48,6 +48,7 @@ mod tar_file;
 mod whole_file;
 mod xattr;
 
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use attributes::ChangeOwner;
@@ -120,11 +121,7 @@ pub fn parse_path(text: &[u8]) -> Result<GuestPath, EditError> {
 /// of another format; or the host refuses.
 pub fn open(place: impl Into<RootfsPlace>) -> Result<Ext4Editor, Error> {
     let place = place.into();
-    let opened = match place.range()? {
-        None => Ext4Editor::open(&place.file),
-        Some(range) => Ext4Editor::open_range(&place.file, range),
-    };
-    opened.map_err(not_opened(&place))
+    Ext4Editor::open_range(&place.file, place.range()?).map_err(|error| not_opened(&place, error))
 }
 
 /// Opens the ext4 file system at `place` alone, to change it.
@@ -132,12 +129,15 @@ pub fn open(place: impl Into<RootfsPlace>) -> Result<Ext4Editor, Error> {
 /// # Errors
 /// As [`open`], or another program has the file in use, or a dm-verity hash tree protects it.
 pub fn open_to_edit(place: impl Into<RootfsPlace>) -> Result<Ext4Editor, Error> {
-    let place = place.into();
-    let opened = match place.range()? {
-        None => Ext4Editor::open_to_edit(&place.file),
-        Some(range) => Ext4Editor::open_range_to_edit(&place.file, range),
-    };
-    let editor = opened.map_err(not_opened(&place))?;
+    open_alone(&place.into(), Ext4Editor::open_range_to_edit)
+}
+
+/// Opens the file system at `place` by `open`, if no hash tree protects it.
+fn open_alone(
+    place: &RootfsPlace,
+    open: fn(&Utf8Path, Range<u64>) -> Result<Ext4Editor, RootfsError>,
+) -> Result<Ext4Editor, Error> {
+    let editor = open(&place.file, place.range()?).map_err(|error| not_opened(place, error))?;
     if place.part == Part::Whole {
         check_unprotected(&place.file, editor.size_bytes())?;
     }
@@ -145,15 +145,12 @@ pub fn open_to_edit(place: impl Into<RootfsPlace>) -> Result<Ext4Editor, Error> 
 }
 
 /// Returns the error of a file system that was not opened. It names what the file is instead, where that is known.
-fn not_opened(place: &RootfsPlace) -> impl FnOnce(RootfsError) -> Error {
-    let place = place.clone();
-    move |error| match &error {
-        RootfsError::Unreadable { .. } => match place.other_content() {
-            Some(other) => other.into(),
-            None => in_file(&place.file)(error),
-        },
-        _ => in_file(&place.file)(error),
-    }
+fn not_opened(place: &RootfsPlace, error: RootfsError) -> Error {
+    let other = match error {
+        RootfsError::Unreadable { .. } => place.other_content(),
+        _ => None,
+    };
+    other.map_or_else(|| in_file(&place.file)(error), Error::from)
 }
 
 /// Repairs what is unambiguous in the file system at `place`: see [`Ext4Editor::repair`].
@@ -163,12 +160,7 @@ fn not_opened(place: &RootfsPlace) -> impl FnOnce(RootfsError) -> Error {
 /// unreadable is an error.
 pub fn repair(place: impl Into<RootfsPlace>, cancellation: &Cancellation) -> Result<RepairReport, Error> {
     let place = place.into();
-    let range = place.range()?.unwrap_or(0..u64::MAX);
-    let opened = Ext4Editor::open_range_to_repair(&place.file, range);
-    let mut editor = opened.map_err(not_opened(&place))?;
-    if place.part == Part::Whole {
-        check_unprotected(&place.file, editor.size_bytes())?;
-    }
+    let mut editor = open_alone(&place, Ext4Editor::open_range_to_repair)?;
     editor.set_cancellation(cancellation);
     editor.repair().map_err(in_file(&place.file))
 }
@@ -249,6 +241,16 @@ pub enum NewSize {
     More(u64),
 }
 
+impl NewSize {
+    /// Returns the size of a file system that has `before_bytes`.
+    pub(crate) fn after(self, before_bytes: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::More(bytes) => before_bytes.saturating_add(bytes),
+        }
+    }
+}
+
 /// Result of [`resize`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -275,11 +277,7 @@ pub fn resize(
     let mut rootfs = open_to_edit(&place)?;
     rootfs.set_cancellation(cancellation);
     let before_bytes = rootfs.size_bytes();
-    let wanted = match size {
-        NewSize::Bytes(bytes) => bytes,
-        NewSize::More(bytes) => before_bytes.saturating_add(bytes),
-    };
-    let size_bytes = rootfs.grow(wanted).map_err(in_file(&place.file))?;
+    let size_bytes = rootfs.grow(size.after(before_bytes)).map_err(in_file(&place.file))?;
     Ok(Resized { before_bytes, size_bytes })
 }
 

@@ -14,9 +14,10 @@ use super::processes::kill_all_with;
 use crate::argument::ArgumentError;
 use crate::dirs::Dirs;
 use crate::error::Error;
+use crate::host_copy::HostCopy;
 use crate::id::ImageId;
 use crate::machine_settings::check_settings;
-use crate::rootfs::{Destination, Put, PutSource, edit, in_file, open_to_edit, timestamp};
+use crate::rootfs::{edit, in_file, open_to_edit, timestamp};
 use crate::staging::{StagingDir, sweep_after};
 use crate::store::{ClonedFrom, ImageLease, ImageName, ImageRecord, ImageStore, StoredImage};
 use crate::time::now;
@@ -126,11 +127,8 @@ impl VmDisk {
         cancellation: &Cancellation,
     ) -> Result<(), Error> {
         self.check_changeable(Setting("copy"), source.as_str())?;
-        edit(self.path(), timestamp()?, cancellation, |edit| {
-            let to = Destination::parse(destination.as_bytes())?;
-            let source = PutSource::Path(source.as_std_path().to_owned());
-            edit.put(vec![source], &to, &Put::default().with_parents(true)).map(drop)
-        })
+        let copy = HostCopy::new(source, destination);
+        edit(self.path(), timestamp()?, cancellation, |edit| copy.put_into(edit))
     }
 
     /// Gives the machine its hostname, keys and environment.

@@ -1,4 +1,4 @@
-//! Looking for damage, and repairs of what is unambiguous, on a [`Disk`](super::disk::Disk) and nothing above it.
+//! Finds and repairs damage of a [`Disk`](super::disk::Disk). Knows nothing above it.
 
 mod bad_blocks;
 mod index_check;

@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use banger_tree::{FileType, RootfsError};
 
 use crate::editor::disk::Disk;
-use crate::editor::disk::blocks::View;
 use crate::editor::disk::directory;
 use crate::editor::disk::entries;
 use crate::editor::disk::groups::{bit, set_bits};
 use crate::editor::disk::inodes;
 use crate::editor::disk::xattr_entries;
 use crate::format::InodeNumber;
-use crate::format::superblock::{Superblock, compat};
+use crate::format::superblock::compat;
 
 /// Inodes in use.
 #[derive(Debug, Default)]
@@ -34,10 +33,7 @@ impl NamedInodes {
         for number in 1..volume.first_inode {
             named.mark(disk, InodeNumber(number));
         }
-        let (block, offset) = volume.superblock_place();
-        let block = disk.blocks.read(View::Now, block)?;
-        let bytes = block[offset..offset + Superblock::SIZE].try_into().expect("the superblock's length");
-        let superblock = Superblock::decode(bytes);
+        let superblock = disk.superblock()?;
         let has_orphan_file = superblock.s_feature_compat & compat::ORPHAN_FILE != 0;
         let orphan_file = has_orphan_file.then_some(InodeNumber(superblock.s_orphan_file_inum));
         let nameless = volume.journal.into_iter().chain(orphan_file).chain(volume.quota_inodes.clone());

@@ -1,4 +1,4 @@
-//! Repairs of what follows from the rest of a file system: bitmaps, counters, and their checksums.
+//! Repairs bitmaps, counters and their checksums: the rest of a file system decides what they must be.
 
 use banger_tree::RootfsError;
 use serde::Serialize;
@@ -11,12 +11,11 @@ use crate::editor::disk::groups::{bit, ones, set_bits};
 use crate::editor::disk::inodes;
 use crate::format::InodeNumber;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT, INODE_ZEROED};
-use crate::format::superblock::Superblock;
 
 /// Number of repairs with a text; later ones are only counted.
 const REPAIRS_MAX: usize = 100;
 
-/// What was repaired in a file system, or why nothing was.
+/// Result of a repair: the repairs, or the reason why nothing was repaired.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RepairReport {
@@ -251,10 +250,7 @@ impl Repair<'_> {
     fn superblock(&mut self) -> Result<(), RepairRefusal> {
         let (blocks, inodes) = self.disk.count_free()?;
         let inodes = u32::try_from(inodes).unwrap_or(u32::MAX);
-        let (block, offset) = self.disk.volume.superblock_place();
-        let bytes = self.disk.blocks.read(View::Now, block)?;
-        let bytes = bytes[offset..offset + Superblock::SIZE].try_into().expect("the superblock's length");
-        let found = Superblock::decode(bytes);
+        let found = self.disk.superblock()?;
         let (found_blocks, found_inodes) = (found.free_blocks_count(), found.s_free_inodes_count);
         if (found_blocks, found_inodes) == (blocks, inodes) {
             return Ok(());

@@ -48,8 +48,8 @@ pub(crate) fn verify(disk: &Disk) -> Result<VerifyReport, RootfsError> {
     Ok(walk.report)
 }
 
-/// Returns the blocks in use, a bitmap for each group, as the inodes have them; without an entry for a group that
-/// holds nothing but metadata of its own. Returns the report if there is damage besides that of bitmaps and counters.
+/// Returns a bitmap of the blocks in use for each group, from the inodes. Groups that hold only their own metadata have no
+/// entry. Other damage than that of bitmaps and counters gives the report.
 pub(super) fn used_blocks(disk: &Disk) -> Result<Result<HashMap<u32, Vec<u8>>, VerifyReport>, RootfsError> {
     let (_, mut walk) = walked(disk)?;
     walk.xattr_blocks()?;
@@ -67,10 +67,7 @@ fn walked(disk: &Disk) -> Result<(Superblock, VerifyWalk<'_>), RootfsError> {
             Obstacle::new("it has the feature bigalloc").with_advice("run e2fsck -fn on it to check it"),
         ));
     }
-    let (block, offset) = volume.superblock_place();
-    let block = disk.blocks.read(View::Now, block)?;
-    let bytes = block[offset..offset + Superblock::SIZE].try_into().expect("the superblock's length");
-    let mut superblock = Superblock::decode(bytes);
+    let mut superblock = disk.superblock()?;
     if volume.needs_recovery
         && let Ok((blocks, inodes)) = disk.count_free()
     {

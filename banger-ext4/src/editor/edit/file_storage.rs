@@ -26,8 +26,8 @@ pub(crate) const WHOLE: Range<u64> = 0..u64::MAX;
 #[derive(Debug)]
 pub(crate) struct FileStorage {
     file: LockedFile,
-    /// Whether a commit has to be on the disk when it ends.
-    is_durable: bool,
+    /// Whether nobody else knows the file, and the caller flushes it.
+    is_unpublished: bool,
     /// The bytes of the file that hold the file system. An open end is `u64::MAX`.
     range: Range<u64>,
 }
@@ -48,7 +48,7 @@ impl FileStorage {
         };
         // Kept until the file is closed: an disk that is about to commit sees its readers.
         lock(Instant::now(), || file.try_lock_shared())?;
-        Ok(Self { file: LockedFile::of(file), is_durable: true, range })
+        Ok(Self { file: LockedFile::of(file), is_unpublished: false, range })
     }
 
     /// Opens `path` to read and write, if no other program visibly uses it.
@@ -61,14 +61,14 @@ impl FileStorage {
             io::ErrorKind::ResourceBusy => Refusal::locked(),
             _ => Refusal::Io(error),
         })?;
-        Ok(Self { file: LockedFile::of(file), is_durable: true, range })
+        Ok(Self { file: LockedFile::of(file), is_unpublished: false, range })
     }
 
     /// Opens the file at `path`, which nobody else knows and which the caller flushes.
     pub(crate) fn open_unpublished(path: &Utf8Path) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(path)?;
         lock(Instant::now(), || file.try_lock())?;
-        Ok(Self { file: LockedFile::of(file), is_durable: false, range: WHOLE })
+        Ok(Self { file: LockedFile::of(file), is_unpublished: true, range: WHOLE })
     }
 }
 
@@ -122,7 +122,7 @@ impl Storage for FileStorage {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        if self.is_durable { self.file.sync_data() } else { Ok(()) }
+        if self.is_unpublished { Ok(()) } else { self.file.sync_data() }
     }
 
     fn set_size(&mut self, size_bytes: u64) -> io::Result<()> {
@@ -148,7 +148,7 @@ impl Storage for FileStorage {
     }
 
     fn other_user(&self) -> Option<String> {
-        if !self.is_durable {
+        if self.is_unpublished {
             return None;
         }
         // A program that is just being started has our files open, too.
@@ -161,7 +161,7 @@ impl Storage for FileStorage {
     }
 
     fn is_unpublished(&self) -> bool {
-        !self.is_durable
+        self.is_unpublished
     }
 
     fn lock(&mut self) -> io::Result<()> {

@@ -119,7 +119,7 @@ fn lend(disk: &mut Disk, end: Block) -> Result<LentJournal, RootfsError> {
     }
 }
 
-/// Puts together all that must be on the disk before the journal counts.
+/// Collects the blocks that must be on the disk before the journal counts.
 fn lent(
     disk: &Disk,
     journal: &Journal,

@@ -65,6 +65,15 @@ impl Recorder {
         }
     }
 
+    /// Repeats the writes of another recorder.
+    pub(crate) fn apply(&mut self, events: &[Event]) {
+        for event in events {
+            if let Event::Write(offset, bytes) = event {
+                self.put(*offset, bytes);
+            }
+        }
+    }
+
     pub(crate) fn put(&mut self, offset: u64, bytes: &[u8]) {
         let first = usize::try_from(offset).unwrap() / PIECE;
         for (at, piece) in bytes.chunks(PIECE).enumerate() {

@@ -71,11 +71,11 @@ impl RootfsPlace {
         Self { file: file.into(), part: Part::Whole }
     }
 
-    /// Returns the bytes of the file that hold the file system; `None` is the whole file. An open end is `u64::MAX`.
-    pub(super) fn range(&self) -> Result<Option<Range<u64>>, Error> {
+    /// Returns the bytes of the file that hold the file system. An open end is `u64::MAX`.
+    pub(super) fn range(&self) -> Result<Range<u64>, Error> {
         let wanted = match &self.part {
-            Part::Whole => return Ok(None),
-            Part::Offset(start) => return Ok(Some(*start..u64::MAX)),
+            Part::Whole => return Ok(0..u64::MAX),
+            Part::Offset(start) => return Ok(*start..u64::MAX),
             Part::Partition(wanted) => wanted,
         };
         let mut found = self.partitions()?;
@@ -85,7 +85,7 @@ impl RootfsPlace {
         };
         let mut fitting = found.extract_if(.., |partition| fits(partition)).collect::<Vec<_>>();
         match (fitting.pop(), fitting.is_empty()) {
-            (Some(partition), true) => Ok(Some(partition.start..partition.end)),
+            (Some(partition), true) => Ok(partition.start..partition.end),
             (Some(_), false) => {
                 Err(PlaceError::SeveralPartitions { file: self.file.clone(), wanted: self.wanted() }.into())
             }
