@@ -23,9 +23,6 @@ use banger_ext4::on_disk::BLOCK_BYTES;
 use banger_ext4::{BuildReport, Ext4Builder};
 use banger_ext4::{Ext4Options, Identity};
 
-/// Bytes of `s_volume_name`.
-const LABEL_MAX: usize = 16;
-
 /// The programs that were found.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
@@ -72,9 +69,7 @@ impl E2fsprogsBuilder {
         tools: Tools,
         options: &Ext4Options,
     ) -> Result<Self, Ext4Error> {
-        if options.label.len() > LABEL_MAX || options.label.contains('\0') {
-            return Err(Ext4Error::InvalidLabel { label: options.label.clone() });
-        }
+        options.check()?;
         let failed = |error| host::failed("create", path, error);
         let absolute = std::path::absolute(path).map_err(failed)?;
         OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
@@ -96,7 +91,7 @@ impl E2fsprogsBuilder {
         self.resize(geometry.blocks)?;
         match mkfs::make(&self.tools.mke2fs, geometry, &self.options, &self.run())? {
             Made::Whole => {}
-            Made::Full => return Err(needs.no_space(geometry, self.options.inodes)),
+            Made::Full => return Err(needs.no_space(geometry, &self.options)),
         }
         self.adjust(tree, needs, geometry)?;
         let image = self.verified(tree, None)?;
@@ -142,9 +137,12 @@ impl E2fsprogsBuilder {
         for entry in &entries {
             script.add(entry)?;
         }
+        if self.options.reserved_blocks > 0 {
+            script.reserve_blocks(self.options.reserved_blocks)?;
+        }
         let complaints = script.run(&self.tools.debugfs, &self.run())?;
         if complaints.contains("Could not allocate block in ext2 filesystem") {
-            return Err(needs.no_space(geometry, self.options.inodes));
+            return Err(needs.no_space(geometry, &self.options));
         }
         if !complaints.is_empty() {
             // debugfs does not say which inode it speaks of; the image does.

@@ -196,6 +196,16 @@ impl Script {
         }
     }
 
+    /// Adds the command that keeps `blocks` blocks for root: mke2fs takes only a percentage.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub(crate) fn reserve_blocks(&mut self, blocks: u64) -> Result<(), Ext4Error> {
+        self.commands += 1;
+        writeln!(self.file, "ssv r_blocks_count {blocks}")
+            .map_err(|error| host::failed("write", &self.path, error))
+    }
+
     /// Runs the script; returns the complaints of debugfs; empty on success.
     ///
     /// # Errors

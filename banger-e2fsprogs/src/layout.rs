@@ -4,12 +4,11 @@ use banger_tree::{ContentError, NodeKind, Tree};
 
 use crate::scratch::NumberedFiles;
 use crate::xattr;
-use banger_ext4::Ext4Error;
-use banger_ext4::Ext4Options;
 use banger_ext4::on_disk::{
     BLOCK_BYTES, BLOCKS_PER_GROUP, DESC_BYTES, EXTENT_MAX_BLOCKS, EXTENTS_IN_BLOCK, EXTENTS_IN_INODE,
-    FAST_SYMLINK_MAX, INODE_BYTES, default_journal_blocks, has_superblock,
+    FAST_SYMLINK_MAX, INODE_BYTES, has_superblock,
 };
+use banger_ext4::{Ext4Error, Ext4Options, JournalSize, check_reserved};
 
 const INODES_PER_GROUP_MAX: u64 = 8 * BLOCK_BYTES;
 const BYTES_PER_INODE: u64 = 16 << 10;
@@ -73,13 +72,13 @@ impl Needs {
         Ok(needs)
     }
 
-    /// Returns the smallest size in blocks that holds this and `numerator / 4` of it.
-    fn blocks_with_room(self, inodes: Option<u32>, numerator: u64) -> u64 {
+    /// Returns the smallest size in blocks that holds `numerator / 4` of this.
+    fn blocks_with_room(self, options: &Ext4Options, numerator: u64) -> u64 {
         // The metadata of ext4 grows with the size, by a few percent of it, so a few rounds are enough.
         let mut blocks = SIZE_MIN / BLOCK_BYTES;
         for _ in 0..64 {
-            let wanted =
-                (self.blocks + overhead_blocks(blocks, self.inode_count(blocks, inodes))) * numerator / 4;
+            let overhead = overhead_blocks(blocks, self.inode_count(blocks, options.inodes), options.journal);
+            let wanted = (self.blocks + overhead) * numerator / 4;
             if wanted <= blocks {
                 break;
             }
@@ -106,12 +105,12 @@ impl Needs {
         let size = options.size;
         let blocks = match size.exact_bytes() {
             Some(bytes) => bytes / BLOCK_BYTES,
-            None => self.blocks_with_room(options.inodes, 5).max(size.least_bytes().div_ceil(BLOCK_BYTES)),
+            None => self.blocks_with_room(options, 5).max(size.least_bytes().div_ceil(BLOCK_BYTES)),
         };
         let size_bytes = blocks.saturating_mul(BLOCK_BYTES);
         let invalid = |reason: &str| Ext4Error::InvalidSize { size_bytes, reason: reason.to_owned() };
         if size_bytes < SIZE_MIN {
-            return Err(invalid("ext4 with a journal needs 8 MiB"));
+            return Err(invalid("this backend makes file systems of 8 MiB and more"));
         }
         if size_bytes > SIZE_MAX {
             return Err(invalid("banger makes file systems of less than 16 TiB"));
@@ -121,19 +120,20 @@ impl Needs {
         let least = self.least_inodes(blocks, options.inodes);
         // A size that is given may be too small for more inodes than there must be.
         let inodes = match size.exact_bytes() {
-            Some(_) if self.blocks_with_room(options.inodes, 5) > blocks => least,
+            Some(_) if self.blocks_with_room(options, 5) > blocks => least,
             _ => self.inode_count(blocks, options.inodes).min(most.max(least)),
         };
         if inodes > most {
             return Err(Ext4Error::NoInodes { inodes: most, needed: inodes });
         }
-        Ok(Geometry { blocks, inodes, journal_blocks: journal_blocks(blocks) })
+        check_reserved(options.reserved_blocks, blocks)?;
+        Ok(Geometry { blocks, inodes, journal_blocks: options.journal.blocks(blocks).into() })
     }
 
     /// Returns the error that this does not fit into `geometry`.
-    pub(crate) fn no_space(self, geometry: Geometry, inodes: Option<u32>) -> Ext4Error {
+    pub(crate) fn no_space(self, geometry: Geometry, options: &Ext4Options) -> Ext4Error {
         let size_bytes = geometry.blocks * BLOCK_BYTES;
-        let needed_bytes = self.blocks_with_room(inodes, 4).max(geometry.blocks + 1) * BLOCK_BYTES;
+        let needed_bytes = self.blocks_with_room(options, 4).max(geometry.blocks + 1) * BLOCK_BYTES;
         Ext4Error::NoSpace { size_bytes, needed_bytes: needed_bytes.next_multiple_of(1 << 20) }
     }
 }
@@ -152,7 +152,7 @@ fn extent_blocks(extents: u64) -> u64 {
 }
 
 /// Returns the number of blocks for ext4's own metadata.
-fn overhead_blocks(blocks: u64, inodes: u64) -> u64 {
+fn overhead_blocks(blocks: u64, inodes: u64, journal: JournalSize) -> u64 {
     let groups = blocks.div_ceil(BLOCKS_PER_GROUP);
     let inodes_per_group = inodes.div_ceil(groups).next_multiple_of(BLOCK_BYTES / INODE_BYTES);
     let table_blocks = inodes_per_group * INODE_BYTES / BLOCK_BYTES;
@@ -164,12 +164,7 @@ fn overhead_blocks(blocks: u64, inodes: u64) -> u64 {
     groups * (table_blocks + 2)
         + with_superblock * (1 + descriptor_blocks + reserved_blocks)
         + 1
-        + journal_blocks(blocks)
-}
-
-/// Returns the length of the journal: the usual one for a file system of `blocks`.
-fn journal_blocks(blocks: u64) -> u64 {
-    default_journal_blocks(blocks).into()
+        + u64::from(journal.blocks(blocks))
 }
 
 #[cfg(test)]
@@ -204,8 +199,9 @@ mod tests {
     fn the_size_said_to_be_needed_is_one_that_fits() {
         for blocks in [10, 5000, 300_000, 9_000_000] {
             let needs = Needs { blocks, inodes: blocks / 2 };
-            let size = needs.blocks_with_room(None, 4);
-            assert!(needs.blocks + overhead_blocks(size, needs.inode_count(size, None)) <= size, "{blocks}");
+            let size = needs.blocks_with_room(&Ext4Options::default(), 4);
+            let overhead = overhead_blocks(size, needs.inode_count(size, None), JournalSize::Usual);
+            assert!(needs.blocks + overhead <= size, "{blocks}");
         }
     }
 }

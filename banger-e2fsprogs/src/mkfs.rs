@@ -12,7 +12,7 @@ use banger_ext4::Ext4Options;
 use banger_ext4::on_disk::{BLOCK_BYTES, INODE_BYTES};
 
 /// Exactly these features, independent of the host's configuration and the version.
-const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,\
+const FEATURES: &str = "none,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,\
                         sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
 /// How mke2fs ended.
@@ -61,12 +61,16 @@ fn arguments(geometry: Geometry, options: &Ext4Options) -> Vec<OsString> {
         "hash_seed={},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=1,nodiscard",
         uuid(options.hash_seed)
     );
-    let journal_mebibytes = (geometry.journal_blocks * BLOCK_BYTES) >> 20;
-    [
+    // mke2fs takes whole mebibytes.
+    let (features, journal) = match (geometry.journal_blocks * BLOCK_BYTES) >> 20 {
+        0 => (FEATURES.to_owned(), Vec::new()),
+        size => (format!("{FEATURES},has_journal"), vec!["-J".to_owned(), format!("size={size}")]),
+    };
+    let rest = [
         "-q".to_owned(),
         "-F".to_owned(),
         "-O".to_owned(),
-        FEATURES.to_owned(),
+        features,
         "-b".to_owned(),
         BLOCK_BYTES.to_string(),
         "-I".to_owned(),
@@ -76,8 +80,6 @@ fn arguments(geometry: Geometry, options: &Ext4Options) -> Vec<OsString> {
         // No blocks are reserved for root: all users of the guest can use the free space.
         "-m".to_owned(),
         "0".to_owned(),
-        "-J".to_owned(),
-        format!("size={journal_mebibytes}"),
         "-U".to_owned(),
         uuid(options.uuid),
         "-L".to_owned(),
@@ -88,9 +90,8 @@ fn arguments(geometry: Geometry, options: &Ext4Options) -> Vec<OsString> {
         staging::ROOT.to_owned(),
         IMAGE_LINK.to_owned(),
         geometry.blocks.to_string(),
-    ]
-    .map(OsString::from)
-    .to_vec()
+    ];
+    journal.into_iter().chain(rest).map(OsString::from).collect()
 }
 
 /// Returns the usual text of a UUID.

@@ -39,6 +39,24 @@ pub enum Ext4Error {
         /// The label asked for.
         label: String,
     },
+    /// No journal can have this size.
+    #[error("a journal of {size_bytes} bytes cannot be made: it has {least_bytes} to {most_bytes} bytes")]
+    InvalidJournal {
+        /// Size asked for.
+        size_bytes: u64,
+        /// The smallest that kernels take.
+        least_bytes: u64,
+        /// The largest.
+        most_bytes: u64,
+    },
+    /// More blocks are to be kept for root than half of the file system.
+    #[error("{blocks} blocks cannot be reserved: {most}, half of the file system, is the most")]
+    InvalidReserved {
+        /// Blocks asked for.
+        blocks: u64,
+        /// The most possible.
+        most: u64,
+    },
     /// ext4 cannot hold a property of one path: xattrs, links, size.
     #[error("{path} does not fit into ext4: {reason}")]
     Limit {
@@ -110,6 +128,8 @@ impl Ext4Error {
             Self::Cancelled => 309,
             Self::InvalidLabel { .. } => 310,
             Self::OverBudget(_) => 311,
+            Self::InvalidJournal { .. } => 312,
+            Self::InvalidReserved { .. } => 313,
         }
     }
 }
@@ -122,7 +142,10 @@ impl Failure for Ext4Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSpace { .. } | Self::NoInodes { .. } => ErrorKind::NoSpace,
-            Self::InvalidSize { .. } | Self::InvalidLabel { .. } => ErrorKind::Argument,
+            Self::InvalidSize { .. }
+            | Self::InvalidLabel { .. }
+            | Self::InvalidJournal { .. }
+            | Self::InvalidReserved { .. } => ErrorKind::Argument,
             Self::Limit { .. } | Self::OverBudget(_) => ErrorKind::Limit,
             Self::ToolMissing { .. } => ErrorKind::NotFound,
             Self::ToolUnfit { .. } => ErrorKind::Unsupported,
@@ -159,6 +182,8 @@ impl Failure for Ext4Error {
             Self::NoInodes { inodes, needed } => context.with("inodes", inodes).with("needed", needed),
             Self::InvalidSize { size_bytes, .. } => context.with("size_bytes", size_bytes),
             Self::InvalidLabel { label } => context.with("label", label),
+            Self::InvalidJournal { size_bytes, .. } => context.with("size_bytes", size_bytes),
+            Self::InvalidReserved { blocks, most } => context.with("blocks", blocks).with("most", most),
             Self::Limit { path, .. } => context.with("guest_path", path),
             Self::ToolMissing { tool } => context.with("tool", tool),
             Self::ToolUnfit { tool, version, .. } | Self::ToolFailed { tool, version, .. } => {
@@ -188,6 +213,8 @@ mod tests {
             (Ext4Error::NoInodes { inodes: 1, needed: 2 }, ErrorKind::NoSpace),
             (Ext4Error::InvalidSize { size_bytes: 1, reason: reason() }, ErrorKind::Argument),
             (Ext4Error::InvalidLabel { label: reason() }, ErrorKind::Argument),
+            (Ext4Error::InvalidJournal { size_bytes: 1, least_bytes: 2, most_bytes: 3 }, ErrorKind::Argument),
+            (Ext4Error::InvalidReserved { blocks: 2, most: 1 }, ErrorKind::Argument),
             (Ext4Error::Limit { path: GuestPath::root(), reason: reason() }, ErrorKind::Limit),
             (Ext4Error::ToolMissing { tool: tool() }, ErrorKind::NotFound),
             (
@@ -212,7 +239,7 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         // Each variant has a code of its own.
-        assert_eq!(codes, (300..=311).collect::<Vec<_>>());
+        assert_eq!(codes, (300..=313).collect::<Vec<_>>());
         for (error, kind) in table {
             assert_eq!(error.kind(), kind, "{error}");
             assert!(!error.to_string().contains(';'), "advice in the message: {error}");

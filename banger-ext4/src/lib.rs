@@ -45,7 +45,7 @@ pub use banger_boot::{
 pub use editor::{EditorEffort, Ext4Editor, FileSystemUsage, RepairReport, Storage, VerifyReport};
 pub use error::Ext4Error;
 pub use image_lock::ImageLock;
-pub use options::{Ext4Options, Identity, ImageSize};
+pub use options::{Ext4Options, Identity, ImageSize, JournalSize, check_reserved};
 pub use ownership::{Mismatch, MismatchReason, OwnershipReport, apply_ownership};
 pub use sparse::{copy_sparse, data_from, shares_blocks};
 pub use write::{LAYOUT_VERSION, NativeBackend, clear, device_bytes, empty_lent_file};

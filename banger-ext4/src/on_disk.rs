@@ -5,7 +5,7 @@
 
 use banger_tree::{FileType, Timestamp};
 
-use crate::format::{self, Group, acl, device, dirent, extent, inode, journal, superblock, timestamp, xattr};
+use crate::format::{self, Group, acl, device, dirent, extent, inode, superblock, timestamp, xattr};
 
 /// Bytes of a block.
 pub const BLOCK_BYTES: u64 = format::BLOCK_BYTES;
@@ -100,9 +100,4 @@ pub fn acl_from_disk(value: &[u8]) -> Option<Vec<u8>> {
 /// Returns whether a copy of the superblock is in this group (`sparse_super`).
 pub fn has_superblock(group: u32) -> bool {
     Group(group).has_super()
-}
-
-/// Returns the usual length of the journal of a file system of `blocks` blocks, in blocks.
-pub fn default_journal_blocks(blocks: u64) -> u32 {
-    journal::default_blocks(blocks)
 }

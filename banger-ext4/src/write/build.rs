@@ -6,7 +6,7 @@ use super::directory::{Directory, Name};
 use super::extents::write_extent_tree;
 use super::finish;
 use super::inode_table::{InodeTableWriter, Tables};
-use super::layout::{INODES_PER_GROUP_MAX, LOST_FOUND_BLOCKS, Layout, group_count, with_a_quarter};
+use super::layout::{BLOCKS_PER_INODE, INODES_PER_GROUP_MAX, LOST_FOUND_BLOCKS, Layout, Room, group_count};
 use super::mapped_run::MappedRun;
 use super::new_inode::new_inode;
 use super::numbering::{LOST_FOUND, Numbering, path_of};
@@ -110,11 +110,14 @@ impl SizePlan {
         let needed = u64::from(numbering.last());
         let asked = needed.max(u64::from(options.inodes.unwrap_or_default()));
         // Room for new files, not only for those of the tree.
-        let wanted = asked.max(needed + needed / 4);
+        let wanted = asked.max(match layout.room {
+            Room::Quarter => needed + needed / 4,
+            Room::Blocks(blocks) => needed + blocks / BLOCKS_PER_INODE,
+        });
         let mut blocks = layout.blocks_max;
         if !layout.size_is_fixed {
             let groups = wanted.div_ceil(INODES_PER_GROUP_MAX);
-            blocks = layout.blocks_min.max(layout.size_for(with_a_quarter(content)));
+            blocks = layout.blocks_min.max(layout.size_for(layout.with_room(content)));
             if u64::from(group_count(blocks)) < groups {
                 blocks = groups * BLOCKS_PER_GROUP;
             }
@@ -133,7 +136,7 @@ impl SizePlan {
         // A size that is given may be too small for more inodes than there must be.
         if layout.size_is_fixed && planned * groups >= asked {
             let roomy = Layout { inodes_per_group, ..*layout };
-            if roomy.size_for(with_a_quarter(content)) > blocks {
+            if roomy.size_for(roomy.with_room(content)) > blocks {
                 inodes_per_group = in_blocks(planned);
             }
         }
@@ -141,7 +144,11 @@ impl SizePlan {
         let layout = Layout { inodes_per_group, ..*layout };
         let needed_blocks = layout.size_for(content + content / 64 + 1);
         if !layout.size_is_fixed {
-            blocks = layout.rounded_up(blocks).max(needed_blocks);
+            blocks = layout.rounded_up(blocks);
+            // Where the size is to fit, all is counted when all is placed.
+            if layout.room == Room::Quarter {
+                blocks = blocks.max(needed_blocks);
+            }
         }
         Ok(Self { blocks, inodes_per_group, needed_blocks })
     }

@@ -2,7 +2,7 @@
 
 use super::extents::write_extent_tree;
 use super::inode_table::InodeTableWriter;
-use super::layout::{Layout, descriptor_blocks, group_count, with_a_quarter};
+use super::layout::{Layout, descriptor_blocks, group_count};
 use super::mapped_run::MappedRun;
 use super::new_inode::new_inode;
 use super::output::Output;
@@ -11,12 +11,12 @@ use crate::backend::BuildReport;
 use crate::error::Ext4Error;
 use crate::format::crc32c::Checksum;
 use crate::format::group_desc::{BLOCK_UNINIT, GroupDesc, INODE_UNINIT, INODE_ZEROED};
-use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE};
-use crate::format::journal::{self, JournalSuperblock};
+use crate::format::inode::{EXTENTS_FL, EXTRA_ISIZE, Inode};
+use crate::format::journal::JournalSuperblock;
 use crate::format::superblock::{self as sb, Superblock, compat, incompat, ro_compat};
 use crate::format::{BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, Block, Group, INODE_SIZE, InodeNumber};
 use crate::format::{hash, hi32, lo32};
-use crate::options::Ext4Options;
+use crate::options::{Ext4Options, check_reserved};
 
 /// Groups of a flexible group, as a power of two: the kernel uses it for groups that it adds.
 const LOG_GROUPS_PER_FLEX: u8 = 4;
@@ -54,7 +54,7 @@ pub(crate) fn finish(
     let mut blocks = planned_blocks;
     if !layout.size_is_fixed {
         let content = output.space.used() - inodes.tables().moved_blocks();
-        blocks = blocks.max(layout.size_for(with_a_quarter(content)));
+        blocks = blocks.max(layout.size_for(layout.with_room(content)));
     }
     let mut finish = Finish {
         seed: Checksum::of_filesystem(&options.uuid),
@@ -65,11 +65,16 @@ pub(crate) fn finish(
         blocks,
         groups: 0,
         last_inode,
-        journal_blocks: journal::default_blocks(blocks),
+        journal_blocks: layout.journal.blocks(blocks),
     };
     let resize_block = finish.output.take_file(1)?;
-    let journal = finish.output.take_file(u64::from(finish.journal_blocks))?;
-    let journal_inode = finish.put_journal(journal)?;
+    let journal_inode = match finish.journal_blocks {
+        0 => None,
+        blocks => {
+            let journal = finish.output.take_file(u64::from(blocks))?;
+            Some(finish.put_journal(journal)?)
+        }
+    };
     if !layout.size_is_fixed {
         finish.blocks = layout.rounded_up(blocks.max(finish.output.space.frontier()));
         if finish.blocks > layout.blocks_max {
@@ -79,12 +84,13 @@ pub(crate) fn finish(
         }
         finish.output.space.set_limit(finish.blocks);
     }
+    check_reserved(layout.reserved_blocks, finish.blocks)?;
     finish.groups = group_count(finish.blocks);
     let resize_block = Block(resize_block[0].start);
     finish.put_resize_inode(resize_block)?;
     let (descriptors, free_blocks) = finish.put_groups()?;
     finish.put_inode_tables()?;
-    let superblock = finish.superblock(free_blocks, &journal_inode);
+    let superblock = finish.superblock(free_blocks, journal_inode.as_ref());
     finish.put_superblocks(superblock, &descriptors)?;
     let file = finish.output.file;
     file.set_len(finish.blocks * BLOCK_BYTES).map_err(|source| file.error("set the length of", source))?;
@@ -100,7 +106,7 @@ pub(crate) fn finish(
 impl Finish<'_> {
     /// Writes the journal's first block and its inode; returns the inode. All other blocks stay holes in the
     /// host's file: they read as zeros, as an empty journal needs.
-    fn put_journal(&mut self, runs: Vec<MappedRun>) -> Result<crate::format::inode::Inode, Ext4Error> {
+    fn put_journal(&mut self, runs: Vec<MappedRun>) -> Result<Inode, Ext4Error> {
         let first = Block(runs[0].start);
         let superblock = JournalSuperblock::empty(self.journal_blocks, self.options.uuid);
         self.output.write(first, &superblock.encode())?;
@@ -199,7 +205,7 @@ impl Finish<'_> {
         Ok((desc, free_blocks))
     }
 
-    fn superblock(&self, free_blocks: u64, journal: &crate::format::inode::Inode) -> Superblock {
+    fn superblock(&self, free_blocks: u64, journal: Option<&Inode>) -> Superblock {
         let options = self.options;
         let inodes = self.groups * self.layout.inodes_per_group;
         let own = self.layout.own_blocks_of_all(self.blocks);
@@ -208,12 +214,6 @@ impl Finish<'_> {
         let time_hi = hi32(time).to_le_bytes()[0];
         let mut s_volume_name = [0; 16];
         s_volume_name[..options.label.len()].copy_from_slice(options.label.as_bytes());
-        let mut s_jnl_blocks = [0; 17];
-        for (copy, word) in s_jnl_blocks.iter_mut().zip(journal.i_block.chunks_exact(4)) {
-            *copy = u32::from_le_bytes(word.try_into().expect("four bytes"));
-        }
-        (s_jnl_blocks[15], s_jnl_blocks[16]) = (journal.i_size_high, journal.i_size_lo);
-
         let mut superblock = Superblock {
             s_inodes_count: inodes,
             s_free_inodes_count: inodes - self.last_inode,
@@ -233,10 +233,7 @@ impl Finish<'_> {
             s_rev_level: sb::REV_DYNAMIC,
             s_first_ino: InodeNumber::FIRST.0,
             s_inode_size: 256,
-            s_feature_compat: compat::HAS_JOURNAL
-                | compat::EXT_ATTR
-                | compat::RESIZE_INODE
-                | compat::DIR_INDEX,
+            s_feature_compat: compat::EXT_ATTR | compat::RESIZE_INODE | compat::DIR_INDEX,
             s_feature_incompat: incompat::FILETYPE | incompat::EXTENTS | incompat::BIT64 | incompat::FLEX_BG,
             s_feature_ro_compat: ro_compat::SPARSE_SUPER
                 | ro_compat::LARGE_FILE
@@ -247,15 +244,12 @@ impl Finish<'_> {
             s_uuid: options.uuid,
             s_volume_name,
             s_reserved_gdt_blocks: u16::try_from(self.reserved_gdt_blocks()).expect("at most 1024"),
-            s_journal_inum: InodeNumber::JOURNAL.0,
             s_hash_seed: options.hash_seed,
             s_def_hash_version: hash::HALF_MD4,
-            s_jnl_backup_type: sb::JNL_BACKUP_BLOCKS,
             s_desc_size: 64,
             s_default_mount_opts: sb::DEFM_XATTR_USER | sb::DEFM_ACL,
             s_mkfs_time: lo32(time),
             s_mkfs_time_hi: time_hi,
-            s_jnl_blocks,
             s_min_extra_isize: EXTRA_ISIZE,
             s_want_extra_isize: EXTRA_ISIZE,
             s_flags: sb::FLAGS_SIGNED_HASH,
@@ -268,6 +262,10 @@ impl Finish<'_> {
         };
         superblock.set_blocks_count(self.blocks);
         superblock.set_free_blocks_count(free_blocks);
+        superblock.set_r_blocks_count(self.layout.reserved_blocks);
+        if let Some(journal) = journal {
+            record_journal(&mut superblock, journal);
+        }
         superblock
     }
 
@@ -304,6 +302,17 @@ impl Finish<'_> {
     fn groups_with_super(&self) -> impl Iterator<Item = Group> + use<> {
         (0..self.groups).map(Group).filter(|group| group.has_super())
     }
+}
+
+/// Records the journal with the inode `journal`, which e2fsck can then restore.
+fn record_journal(superblock: &mut Superblock, journal: &Inode) {
+    superblock.s_feature_compat |= compat::HAS_JOURNAL;
+    superblock.s_journal_inum = InodeNumber::JOURNAL.0;
+    superblock.s_jnl_backup_type = sb::JNL_BACKUP_BLOCKS;
+    for (copy, word) in superblock.s_jnl_blocks.iter_mut().zip(journal.i_block.chunks_exact(4)) {
+        *copy = u32::from_le_bytes(word.try_into().expect("four bytes"));
+    }
+    (superblock.s_jnl_blocks[15], superblock.s_jnl_blocks[16]) = (journal.i_size_high, journal.i_size_lo);
 }
 
 /// Returns `s_block_group_nr`, which has 16 bits; like the kernel and mke2fs, it keeps the lower bits of a

@@ -6,13 +6,13 @@
 //! descriptor on the disk.
 
 use crate::error::Ext4Error;
-use crate::format::{
-    BLOCK_BYTES, BLOCKS_PER_GROUP, Block, DESCS_PER_BLOCK, Group, INODES_PER_BLOCK, journal,
-};
-use crate::options::Ext4Options;
+use crate::format::{BLOCK_BYTES, BLOCKS_PER_GROUP, Block, DESCS_PER_BLOCK, Group, INODES_PER_BLOCK};
+use crate::options::{Ext4Options, ImageSize, JournalSize, check_reserved};
 
 /// Bytes of size for each inode, by default.
 const BYTES_PER_INODE: u64 = 16384;
+/// Blocks of size for each inode, by default.
+pub(crate) const BLOCKS_PER_INODE: u64 = BYTES_PER_INODE / BLOCK_BYTES;
 /// Most inodes of a group: the number of bits in one block of bitmap.
 pub(crate) const INODES_PER_GROUP_MAX: u64 = 32768;
 /// Block numbers above 32 bits cannot be in the resize inode.
@@ -41,6 +41,21 @@ pub(crate) struct Layout {
     pub(crate) size_is_fixed: bool,
     /// Blocks at least, if the size is not fixed.
     pub(crate) blocks_min: u64,
+    /// Room beside the content, if the size is not fixed.
+    pub(crate) room: Room,
+    /// Size of the journal.
+    pub(crate) journal: JournalSize,
+    /// Blocks that only root can fill.
+    pub(crate) reserved_blocks: u64,
+}
+
+/// Room that a file system has beside its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// A quarter of the content.
+    Quarter,
+    /// This many blocks.
+    Blocks(u64),
 }
 
 impl Layout {
@@ -50,6 +65,10 @@ impl Layout {
     /// The size is too small for a file system, or too large for ext4.
     pub(crate) fn new(options: &Ext4Options) -> Result<Self, Ext4Error> {
         let size_bytes = options.size.least_bytes();
+        let room = match options.size {
+            ImageSize::Fit { headroom_bytes } => Room::Blocks(headroom_bytes.div_ceil(BLOCK_BYTES)),
+            ImageSize::Auto { .. } | ImageSize::Bytes(_) => Room::Quarter,
+        };
         let size_is_fixed = options.size.exact_bytes().is_some();
         let mut blocks = size_bytes / BLOCK_BYTES;
         if blocks == BLOCKS_MAX + 1 {
@@ -73,6 +92,9 @@ impl Layout {
             blocks_max: (gdt_blocks * DESCS_PER_BLOCK * BLOCKS_PER_GROUP).min(BLOCKS_MAX),
             size_is_fixed,
             blocks_min: 0,
+            room,
+            journal: options.journal,
+            reserved_blocks: options.reserved_blocks,
         };
         let blocks = layout.trimmed(blocks);
         if size_is_fixed {
@@ -85,17 +107,25 @@ impl Layout {
     }
 
     fn check_smallest(&self, size_bytes: u64) -> Result<(), Ext4Error> {
-        let metadata = self.own_blocks(Group(0));
-        let least = metadata + u64::from(journal::default_blocks(self.blocks_max)) + LOST_FOUND_BLOCKS + 2;
+        let journal = u64::from(self.journal.blocks(self.blocks_max));
+        let least = self.own_blocks_of_all(self.blocks_max) + journal + LOST_FOUND_BLOCKS + 2;
         if self.blocks_max >= least {
-            return Ok(());
+            return check_reserved(self.reserved_blocks, self.blocks_max);
         }
-        let reason = format!(
-            "its own structures need {} bytes, {} of them the journal",
-            least * BLOCK_BYTES,
-            u64::from(journal::default_blocks(self.blocks_max)) * BLOCK_BYTES
-        );
+        let of_journal = match journal {
+            0 => String::new(),
+            blocks => format!(", {} of them the journal", blocks * BLOCK_BYTES),
+        };
+        let reason = format!("its own structures need {} bytes{of_journal}", least * BLOCK_BYTES);
         Err(Ext4Error::InvalidSize { size_bytes, reason })
+    }
+
+    /// Returns `content` and the room that shall be beside it.
+    pub(crate) fn with_room(&self, content: u64) -> u64 {
+        match self.room {
+            Room::Quarter => content + content.div_ceil(4),
+            Room::Blocks(blocks) => content.saturating_add(blocks).saturating_add(self.reserved_blocks),
+        }
     }
 
     /// Returns `blocks`, less a last group that has hardly room for its metadata.
@@ -126,7 +156,7 @@ impl Layout {
         let mut blocks = content;
         loop {
             let larger = self.rounded_up(
-                content + self.own_blocks_of_all(blocks) + u64::from(journal::default_blocks(blocks)) + 1,
+                content + self.own_blocks_of_all(blocks) + u64::from(self.journal.blocks(blocks)) + 1,
             );
             if larger <= blocks {
                 return blocks;
@@ -195,11 +225,6 @@ fn inodes_per_group(blocks: u64, wanted: Option<u32>, size_is_fixed: bool) -> Re
     }
     // An open size grows until the inodes are enough.
     Ok(u32::try_from(inodes.min(most)).expect("at most 32768"))
-}
-
-/// Returns `blocks` and a quarter more.
-pub(crate) fn with_a_quarter(blocks: u64) -> u64 {
-    blocks + blocks.div_ceil(4)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::mapped_run::MappedRun;
 use super::space::{FreeRun, Space};
 use super::xattrs::place;
 use crate::error::Ext4Error;
-use crate::format::{BLOCK_BYTES, BLOCK_SIZE, Block, journal};
+use crate::format::{BLOCK_BYTES, BLOCK_SIZE, Block};
 use crate::options::Ext4Options;
 
 /// Blocks of the largest file: extents number a file's blocks with 32 bits.
@@ -103,12 +103,10 @@ impl ImageStore {
         options: &Ext4Options,
         file: impl FnOnce() -> Result<ImageFile, Ext4Error>,
     ) -> Result<Self, Ext4Error> {
-        if options.label.len() > 16 || options.label.contains('\0') {
-            return Err(Ext4Error::InvalidLabel { label: options.label.clone() });
-        }
+        options.check()?;
         let layout = Layout::new(options)?;
         // Journal, the resize inode's block, the root directory, lost+found.
-        let journal = journal::default_blocks(if layout.size_is_fixed { layout.blocks_max } else { 0 });
+        let journal = layout.journal.blocks(if layout.size_is_fixed { layout.blocks_max } else { 0 });
         Ok(Self {
             file: file()?,
             space: Space::new(layout),

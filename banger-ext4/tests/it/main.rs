@@ -33,6 +33,7 @@ mod inject;
 mod judges;
 mod native;
 mod native_extremes;
+mod native_fit;
 mod native_grown;
 mod native_limits;
 mod native_properties;
