@@ -330,7 +330,7 @@ typedef enum banger_option {
      */
     BANGER_OPT_LABEL = 13,
     /**
-     * Text: UUID of the file system. Default: made from the files.
+     * Text: UUID of the file system. Default: made from the files; for a clone, a random one.
      */
     BANGER_OPT_UUID = 14,
     /**
@@ -886,6 +886,24 @@ typedef enum banger_option {
      */
     BANGER_OPT_OFFSET_BYTES = 421,
     /**
+     * Number: bytes that stay free in a file system that is otherwise as small as its content: no quarter more, and no
+     * least size. Excludes SIZE_BYTES and SIZE_AT_LEAST_BYTES.
+     */
+    BANGER_OPT_HEADROOM_BYTES = 430,
+    /**
+     * Number: size of the journal in bytes, at least 4 MiB; 0 for no journal. Default: the usual one for the size.
+     */
+    BANGER_OPT_JOURNAL_BYTES = 431,
+    /**
+     * Number: blocks of 4 KiB that only root can fill. Default: 0.
+     */
+    BANGER_OPT_RESERVED_BLOCKS = 432,
+    /**
+     * Boolean: give the file system a UUID that no other has, and the current time, unless they are given. With it,
+     * the source of a build may be NULL, for a file system with no file. Default: false.
+     */
+    BANGER_OPT_OWN_IDENTITY = 433,
+    /**
      * Text: content that a file must have so that it is written: "sha256:HEX", or "absent" for no file.
      */
     BANGER_OPT_PUT_IF_MATCH = 390,
@@ -1338,7 +1356,8 @@ int banger_boot_plan(const struct banger_store *store,
 
 /**
  * Builds the ext4 file `file` from `source`, a directory or a tar, as `banger rootfs build --json` does. The
- * file is complete when this succeeds and absent when it fails.
+ * file is complete when this succeeds and absent when it fails. With OWN_IDENTITY, `source` may be NULL, for a file
+ * system with no file.
  */
 int banger_build(const char *source,
                  const char *file,

@@ -4,6 +4,7 @@ pub(crate) mod boot;
 pub(crate) mod clone;
 mod commit;
 mod examples;
+pub(crate) mod file_system;
 pub(crate) mod guest;
 pub(crate) mod image_build;
 pub(crate) mod kernel;
@@ -21,6 +22,7 @@ pub(crate) mod vm;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use commit::CommitArguments;
+use file_system::FileSystemArguments;
 pub(crate) use patience::PatienceArguments;
 use places::output_file;
 pub(crate) use places::{CacheArguments, StateArguments};
@@ -330,40 +332,6 @@ pub(crate) struct KernelRefArguments {
     /// prefix of an id of an imported kernel.
     #[arg(long, value_name = "KERNEL")]
     pub(crate) kernel_ref: Option<String>,
-}
-
-/// The file system that is written.
-#[derive(Debug, Args)]
-pub(crate) struct FileSystemArguments {
-    /// Set the size of the file system: 512M and 4GiB are powers of 1024, 4GB of 1000 [default:
-    /// content × 1.25, at least 1 GiB].
-    #[arg(long)]
-    pub(crate) size: Option<Size>,
-    /// Create at least N inodes [default: one for every 16 KiB].
-    #[arg(long, value_name = "N")]
-    pub(crate) inodes: Option<u32>,
-    /// Choose what writes the file system.
-    #[arg(long, value_name = "NAME", default_value = "native")]
-    pub(crate) backend: BackendChoice,
-}
-
-/// What writes the file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum BackendChoice {
-    /// Write it with banger's own code; the fast one
-    Native,
-    /// Write it with mkfs.ext4 and debugfs of this machine
-    #[value(name = "e2fsprogs")]
-    E2fsprogs,
-}
-
-impl From<BackendChoice> for banger::Backend {
-    fn from(choice: BackendChoice) -> Self {
-        match choice {
-            BackendChoice::Native => Self::Native,
-            BackendChoice::E2fsprogs => Self::E2fsprogs,
-        }
-    }
 }
 
 /// Which init a guest gets.

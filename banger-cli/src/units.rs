@@ -110,6 +110,38 @@ impl FromStr for NewSize {
     }
 }
 
+/// The size of a new file system: a size, `min`, or how much shall be free, behind a plus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileSystemSize(pub(crate) banger::ImageSize);
+
+impl FromStr for FileSystemSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        use banger::ImageSize;
+        Ok(Self(match (text, text.strip_prefix('+')) {
+            ("min", _) => ImageSize::Fit { headroom_bytes: 0 },
+            (_, Some(headroom)) => ImageSize::Fit { headroom_bytes: headroom.parse::<Size>()?.0 },
+            _ => ImageSize::Bytes(text.parse::<Size>()?.0),
+        }))
+    }
+}
+
+/// The size of a journal, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct JournalSize(pub(crate) banger::JournalSize);
+
+impl FromStr for JournalSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "none" => banger::JournalSize::None,
+            _ => banger::JournalSize::Bytes(text.parse::<Size>()?.0),
+        }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -141,6 +141,14 @@ pub enum JournalSize {
 }
 
 impl JournalSize {
+    /// Returns the size of `bytes` bytes; 0 is no journal.
+    pub const fn of_bytes(bytes: u64) -> Self {
+        match bytes {
+            0 => Self::None,
+            bytes => Self::Bytes(bytes),
+        }
+    }
+
     /// Returns the blocks of the journal in a file system of `blocks` blocks; 0 for none.
     pub fn blocks(self, blocks: u64) -> u32 {
         match self {

@@ -31,7 +31,7 @@ pub enum banger_option {
     BANGER_OPT_SCRATCH_DIR = 12,
     /// Text: label of the file system, at most 16 bytes. Default: empty.
     BANGER_OPT_LABEL = 13,
-    /// Text: UUID of the file system. Default: made from the files.
+    /// Text: UUID of the file system. Default: made from the files; for a clone, a random one.
     BANGER_OPT_UUID = 14,
     /// Number: how many layers are downloaded at a time, 1 to 64. Default: 4.
     BANGER_OPT_JOBS = 15,
@@ -315,6 +315,16 @@ pub enum banger_option {
     BANGER_OPT_PARTITION = 420,
     /// Number: the byte of a disk at which the file system begins.
     BANGER_OPT_OFFSET_BYTES = 421,
+    /// Number: bytes that stay free in a file system that is otherwise as small as its content: no quarter more, and no
+    /// least size. Excludes SIZE_BYTES and SIZE_AT_LEAST_BYTES.
+    BANGER_OPT_HEADROOM_BYTES = 430,
+    /// Number: size of the journal in bytes, at least 4 MiB; 0 for no journal. Default: the usual one for the size.
+    BANGER_OPT_JOURNAL_BYTES = 431,
+    /// Number: blocks of 4 KiB that only root can fill. Default: 0.
+    BANGER_OPT_RESERVED_BLOCKS = 432,
+    /// Boolean: give the file system a UUID that no other has, and the current time, unless they are given. With it,
+    /// the source of a build may be NULL, for a file system with no file. Default: false.
+    BANGER_OPT_OWN_IDENTITY = 433,
     /// Text: content that a file must have so that it is written: "sha256:HEX", or "absent" for no file.
     BANGER_OPT_PUT_IF_MATCH = 390,
     /// Text: mode of files as for chmod, "600" or "u+x". Default: that of the replaced file, or of the source.

@@ -86,8 +86,9 @@ impl PreparedBuild {
         call: &str,
     ) -> Result<Self, Fault> {
         // SAFETY: as the function's own condition.
-        let (source, file, given) =
-            unsafe { (host_path(source, "source")?, host_path(file, "file")?, OptionReader::of(options)) };
+        let (file, given) = unsafe { (host_path(file, "file")?, OptionReader::of(options)) };
+        // SAFETY: the same.
+        let source = (!source.is_null()).then(|| unsafe { host_path(source, "source") }).transpose()?;
         Ok(Self { request: build_request(source, given, call)?, file: file.to_owned() })
     }
 
@@ -172,7 +173,8 @@ pub unsafe extern "C" fn banger_pull_to_fd(
 }
 
 /// Builds the ext4 file `file` from `source`, a directory or a tar, as `banger rootfs build --json` does. The
-/// file is complete when this succeeds and absent when it fails.
+/// file is complete when this succeeds and absent when it fails. With OWN_IDENTITY, `source` may be NULL, for a file
+/// system with no file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn banger_build(
     source: *const c_char,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use pipeline::guest::NetworkConfig;
 use pipeline::{
-    BuildRequest, ChildSetup, Cost, Credential, CredentialSource, GuestBinary, GuestOptions, ImageSize,
-    Limits, OutputFd, ProxySettings, PublicKey, PullError, PullOptions, PullRequest, Reference,
-    RegisterRequest, RegistriesConfig, TrustPolicy, Uuid, parse_init_mode, parse_uuid,
+    BuildRequest, ChildSetup, Cost, Credential, CredentialSource, FileSystemOptions, GuestBinary,
+    GuestOptions, ImageSize, JournalSize, Limits, OutputFd, ProxySettings, PublicKey, PullError, PullOptions,
+    PullRequest, Reference, RegisterRequest, RegistriesConfig, TrustPolicy, Uuid, parse_init_mode,
+    parse_uuid,
 };
 
 use crate::error::Fault;
@@ -51,8 +52,7 @@ pub(crate) fn pull_request(
     }
     request.rootfs_only = given.flag(BANGER_OPT_ROOTFS_ONLY).unwrap_or(false);
     request.limits = limits(&given)?;
-    request.size = size(&given)?;
-    request.inodes = given.number(BANGER_OPT_INODES)?;
+    request.file_system = file_system(&given)?;
     request.backend = given.parsed(BANGER_OPT_BACKEND)?.unwrap_or_default();
     let guest = guest_options(&given)?;
     request.kernel_ref = given.text(BANGER_OPT_KERNEL_REF).map(str::to_owned);
@@ -86,17 +86,20 @@ pub(crate) fn metadata_request(
 
 /// Returns the request of a build.
 pub(crate) fn build_request(
-    source: &Utf8Path,
+    source: Option<&Utf8Path>,
     given: OptionReader<'_>,
     call: &str,
 ) -> Result<BuildRequest, Fault> {
-    let mut request = BuildRequest::new(source);
+    let mut request = BuildRequest::empty();
+    request.source = source.map(Utf8Path::to_owned);
+    request.own_identity = given.flag(BANGER_OPT_OWN_IDENTITY).unwrap_or(false);
+    if source.is_none() && !request.own_identity {
+        // Who forgot the source shall not get an empty disk.
+        return Err(Fault::argument(format!("source is NULL, and {BANGER_OPT_OWN_IDENTITY:?} is not set")));
+    }
     request.limits = limits(&given)?;
-    request.size = size(&given)?;
-    request.inodes = given.number(BANGER_OPT_INODES)?;
+    request.file_system = file_system(&given)?;
     request.backend = given.parsed(BANGER_OPT_BACKEND)?.unwrap_or_default();
-    request.label = given.text(BANGER_OPT_LABEL).unwrap_or_default().to_owned();
-    request.uuid = uuid(&given)?;
     request.force = given.flag(BANGER_OPT_FORCE).unwrap_or(false);
     request.source_date_epoch = given.number(BANGER_OPT_SOURCE_DATE_EPOCH)?;
     request.scratch_dir = path(&given, BANGER_OPT_SCRATCH_DIR);
@@ -355,13 +358,29 @@ fn limits(given: &OptionReader<'_>) -> Result<Limits, Fault> {
     Ok(limits)
 }
 
+fn file_system(given: &OptionReader<'_>) -> Result<FileSystemOptions, Fault> {
+    Ok(FileSystemOptions::default()
+        .with_size(size(given)?)
+        .with_inodes(given.number(BANGER_OPT_INODES)?)
+        .with_label(given.text(BANGER_OPT_LABEL).unwrap_or_default().to_owned())
+        .with_uuid(uuid(given)?)
+        .with_journal(
+            given.number(BANGER_OPT_JOURNAL_BYTES)?.map_or(JournalSize::Usual, JournalSize::of_bytes),
+        )
+        .with_reserved_blocks(given.number(BANGER_OPT_RESERVED_BLOCKS)?.unwrap_or(0)))
+}
+
 fn size(given: &OptionReader<'_>) -> Result<ImageSize, Fault> {
-    match (given.number(BANGER_OPT_SIZE_BYTES)?, given.number(BANGER_OPT_SIZE_AT_LEAST_BYTES)?) {
-        (None, None) => Ok(ImageSize::DEFAULT),
-        (Some(bytes), None) => Ok(ImageSize::Bytes(bytes)),
-        (None, Some(at_least_bytes)) => Ok(ImageSize::Auto { at_least_bytes }),
-        (Some(_), Some(_)) => Err(Fault::argument(format!(
-            "{BANGER_OPT_SIZE_BYTES:?} and {BANGER_OPT_SIZE_AT_LEAST_BYTES:?} exclude each other"
+    let exact = given.number(BANGER_OPT_SIZE_BYTES)?;
+    let least = given.number(BANGER_OPT_SIZE_AT_LEAST_BYTES)?;
+    match (exact, least, given.number(BANGER_OPT_HEADROOM_BYTES)?) {
+        (None, None, None) => Ok(ImageSize::DEFAULT),
+        (Some(bytes), None, None) => Ok(ImageSize::Bytes(bytes)),
+        (None, Some(at_least_bytes), None) => Ok(ImageSize::Auto { at_least_bytes }),
+        (None, None, Some(headroom_bytes)) => Ok(ImageSize::Fit { headroom_bytes }),
+        _ => Err(Fault::argument(format!(
+            "{BANGER_OPT_SIZE_BYTES:?}, {BANGER_OPT_SIZE_AT_LEAST_BYTES:?} and {BANGER_OPT_HEADROOM_BYTES:?} \
+             exclude each other"
         ))),
     }
 }

@@ -50,6 +50,7 @@ mod elf;
 mod error;
 mod event;
 mod fetch;
+mod file_system;
 pub mod guest;
 mod guest_binary;
 #[cfg(test)]
@@ -100,8 +101,8 @@ pub use banger_boot::{
     MachineSettings, SettingsError, inject_guest_agents,
 };
 pub use banger_ext4::{
-    EditorEffort, Ext4Editor, Ext4Error, ImageSize, Mismatch, MismatchReason, OwnershipReport, Storage,
-    VerifyReport, apply_ownership,
+    EditorEffort, Ext4Editor, Ext4Error, ImageSize, JournalSize, Mismatch, MismatchReason, OwnershipReport,
+    Storage, VerifyReport, apply_ownership,
 };
 pub use banger_kernel::{
     Acceleration, BUNDLE_TYPE, BundleFacts, ConfigOrigin, Kernel, KernelArchitecture, KernelError,
@@ -136,6 +137,7 @@ pub use document::{
 };
 pub use error::Error;
 pub use event::{Event, EventHandler, LayerBlob};
+pub use file_system::FileSystemOptions;
 pub use guest_binary::{GuestBinary, GuestBinaryError, GuestOptions, embedded_guest, parse_init_mode};
 pub use host_copy::{HostCopy, UnknownCopy};
 pub use host_tree::DirectoryError;

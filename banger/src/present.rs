@@ -4,6 +4,7 @@ use banger_oci::{Platform, PullPolicy, Reference};
 use banger_tree::Cancellation;
 
 use crate::error::Error;
+use crate::file_system::FileSystemOptions;
 use crate::request::PullRequest;
 use crate::store::{ImageName, ImageRecord, ImageStore, StoredImage};
 
@@ -45,14 +46,10 @@ fn is_made_as_asked(record: &ImageRecord, request: &PullRequest, kernel: Option<
     // A finished image was made elsewhere: the request cannot change it.
     if record.artifact.is_some() {
         let has_tree = record.verity.is_some() || request.verity.is_none();
-        return has_tree
-            && kernel.is_none()
-            && request.size.exact_bytes().is_none()
-            && request.inodes.is_none();
+        return has_tree && kernel.is_none() && request.file_system == FileSystemOptions::default();
     }
     build.backend == request.backend.name()
-        && build.size_bytes == request.size.exact_bytes()
-        && build.inodes == request.inodes
+        && build.file_system == request.file_system
         && build.kernel.as_deref() == kernel
         && build.verity == request.verity
         && build.guest.as_ref().map(|guest| guest.init.as_str()) == init

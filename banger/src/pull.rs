@@ -1,7 +1,7 @@
 //! The pipeline: reference to image, layers to tree, tree to ext4, then one rename.
 
 use banger_boot::{GuestAgents, InjectError, InjectReport, inject_guest_agents};
-use banger_ext4::{BuildReport, Ext4Options};
+use banger_ext4::BuildReport;
 use banger_oci::{FlattenEvent, FlattenOptions, Flattened, PullError, PulledImage, Reference, flatten};
 use banger_tree::{
     Budget, Cancellation, ContentStore, LayerIndex, Metadata, ResolveAccount, RootfsError, Timestamp,
@@ -385,8 +385,7 @@ impl<'a> PullRun<'a> {
         let guest =
             agents.map(|agents| GuestBuildOptions::new(agents.init.name(), digest_of(agents).to_string()));
         BuildOptions::new(self.request.backend.name())
-            .with_size_bytes(self.request.size.exact_bytes())
-            .with_inodes(self.request.inodes)
+            .with_file_system(self.request.file_system.clone())
             .with_timestamp_seconds(self.timestamp_seconds(image))
             .with_guest(guest)
             .with_kernel(self.kernel.as_ref().map(|kernel| kernel.record.digest.clone()))
@@ -465,12 +464,12 @@ impl<'a> PullRun<'a> {
         let budget = self.request.limits.budget();
         // Threads read, decompress, hash and write: pulls of one puller take turns, and share them.
         let permit = image.read_permit()?;
-        let options = Ext4Options::default()
-            .with_size(self.request.size)
-            .with_inodes(self.request.inodes)
-            .with_uuid(uuid_of(&image.digest, "uuid").into_bytes())
+        let file_system = &self.request.file_system;
+        let uuid = file_system.uuid.unwrap_or_else(|| uuid_of(&image.digest, "uuid"));
+        let options = file_system
+            .to_ext4()
+            .with_uuid(uuid.into_bytes())
             .with_hash_seed(uuid_of(&image.digest, "hash-seed").into_bytes())
-            .with_label(String::new())
             .with_timestamp(self.timestamp(image))
             .with_budget(budget.clone())
             .with_cancellation(self.cancellation.clone())

@@ -6,6 +6,7 @@ use banger_oci::{Limits, Platform, PullOptions, Puller, Reference};
 use camino::Utf8PathBuf;
 
 use crate::backend::Backend;
+use crate::file_system::FileSystemOptions;
 use crate::guest_binary::GuestOptions;
 use crate::store::{ImageLease, ImageName, ImageRecord, StoredImage};
 use crate::verity::VerityPlace;
@@ -25,10 +26,8 @@ pub struct PullRequest {
     pub puller: Option<Puller>,
     /// How much the layers may unpack to.
     pub limits: Limits,
-    /// Size of the file system.
-    pub size: ImageSize,
-    /// Smallest number of inodes; `None` for one for each 16 KiB.
-    pub inodes: Option<u32>,
+    /// The file system that is made.
+    pub file_system: FileSystemOptions,
     /// The backend that writes the file system.
     pub backend: Backend,
     /// Options that make the image boot; `None` leaves it unchanged.
@@ -59,8 +58,7 @@ impl PullRequest {
             pull: PullOptions::default(),
             puller: None,
             limits: Limits::default(),
-            size: ImageSize::DEFAULT,
-            inodes: None,
+            file_system: FileSystemOptions::default(),
             backend: Backend::default(),
             guest: Some(GuestOptions::default()),
             kernel_ref: None,
@@ -79,6 +77,12 @@ impl PullRequest {
         options
     }
 
+    /// Returns the request with another size of the file system.
+    pub fn with_size(mut self, size: ImageSize) -> Self {
+        self.file_system.size = size;
+        self
+    }
+
     /// Returns the request with another platform.
     pub fn with_platform(mut self, platform: Platform) -> Self {
         self.pull.platform = Some(platform);
@@ -91,8 +95,7 @@ banger_tree::setters! {
         with_name => name: Option<ImageName>,
         with_pull => pull: PullOptions,
         with_limits => limits: Limits,
-        with_size => size: ImageSize,
-        with_inodes => inodes: Option<u32>,
+        with_file_system => file_system: FileSystemOptions,
         with_backend => backend: Backend,
         with_guest => guest: Option<GuestOptions>,
         with_kernel_ref => kernel_ref: Option<String>,

@@ -554,3 +554,16 @@ func WithFindGID(gid uint32) Option { return numberOption(C.BANGER_OPT_FIND_GID,
 
 // WithFindMaxDepth sets the levels of directories below the start.
 func WithFindMaxDepth(levels uint64) Option { return numberOption(C.BANGER_OPT_FIND_MAX_DEPTH, levels) }
+
+// WithHeadroomBytes makes the file system as small as its content with n bytes free: no quarter more, and no least size.
+// It excludes [WithSizeBytes] and [WithSizeAtLeastBytes].
+func WithHeadroomBytes(n uint64) Option { return numberOption(C.BANGER_OPT_HEADROOM_BYTES, n) }
+
+// WithJournalBytes sets the size of the journal, at least 4 MiB; 0 for no journal. Default: the usual one for the size.
+func WithJournalBytes(n uint64) Option { return numberOption(C.BANGER_OPT_JOURNAL_BYTES, n) }
+
+// WithReservedBlocks sets how many blocks of 4 KiB only root can fill. Default: 0.
+func WithReservedBlocks(n uint64) Option { return numberOption(C.BANGER_OPT_RESERVED_BLOCKS, n) }
+
+// WithOwnIdentity gives the file system a UUID that no other has, and the current time, unless they are given.
+func WithOwnIdentity(on bool) Option { return flagOption(C.BANGER_OPT_OWN_IDENTITY, on) }

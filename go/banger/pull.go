@@ -152,9 +152,10 @@ func (s *Store) Commit(ctx context.Context, disk, base, reference string, given 
 }
 
 // Build builds the ext4 file file from source, a directory or a tar, and returns the document of `banger rootfs
-// build --json`. The file is complete when this succeeds and absent when it fails.
+// build --json`. The file is complete when this succeeds and absent when it fails. With [WithOwnIdentity], source may
+// be "", for a file system with no file.
 func Build(ctx context.Context, source, file string, given ...Option) ([]byte, error) {
-	sourcePath, freeSource, err := cText("source", source)
+	sourcePath, freeSource, err := optionalText("source", source)
 	if err != nil {
 		return nil, err
 	}

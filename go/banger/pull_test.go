@@ -466,6 +466,21 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+func TestBuildDataDisk(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "data.ext4")
+	build := func(options ...banger.Option) ([]byte, error) {
+		options = append(options, banger.WithHeadroomBytes(1<<20), banger.WithJournalBytes(0))
+		return banger.Build(t.Context(), "", file, append(options, banger.WithReservedBlocks(2))...)
+	}
+	if _, err := build(); kindOf(err) != banger.KindArgument {
+		t.Errorf("no source: %v", err)
+	}
+	document, err := build(banger.WithOwnIdentity(true))
+	if err != nil || !strings.Contains(string(document), `"source_kind":"empty"`) {
+		t.Fatalf("%s, %v", document, err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	store := openStore(t)
 	host := registry(t, nil, nil)

@@ -181,7 +181,9 @@ Example:
 pub(super) const BUILD: &str = "\
 Examples:
   banger rootfs build ./tree tree.ext4 --size 4G --label rootfs
-  docker export CONTAINER | banger rootfs build - container.ext4";
+  docker export CONTAINER | banger rootfs build - container.ext4
+  banger rootfs build --empty data.ext4 --size 20G --label data
+  banger rootfs build --empty config.ext4 --seed ./config --size min --journal none";
 
 pub(super) const PUT: &str = "\
 Examples:

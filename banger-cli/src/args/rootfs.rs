@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use camino::Utf8PathBuf;
 use clap::{ArgAction, Args, Subcommand};
 
+use super::file_system::FileSystemArguments;
 use super::rootfs_file::FileArgument;
 use super::rootfs_survey::{
     DfArguments, DiffArguments, DuArguments, EditArguments, FindArguments, GetArguments, RepairArguments,
     VerifyArguments,
 };
-use super::{FileSystemArguments, GuestBinaryArguments, LimitArguments, examples};
+use super::{GuestBinaryArguments, LimitArguments, examples};
 use crate::units::{NewSize, Size};
 
 #[derive(Debug, Subcommand)]
@@ -367,21 +368,24 @@ pub(crate) struct ResizeArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub(crate) struct BuildArguments {
     /// Directory or tar to build from; `-` is a tar on standard input. The tar may be compressed with
     /// gzip, zstd, xz or bzip2.
-    pub(crate) source: Utf8PathBuf,
+    #[arg(required_unless_present = "empty", conflicts_with = "empty")]
+    pub(crate) source: Option<Utf8PathBuf>,
     /// ext4 file to write; it must not be in the source directory.
     #[arg(value_parser = super::output_file)]
     pub(crate) file: Utf8PathBuf,
     #[command(flatten)]
     pub(crate) file_system: FileSystemArguments,
-    /// Set the label of the file system, at most 16 bytes.
-    #[arg(long, default_value = "")]
-    pub(crate) label: String,
-    /// Set the UUID of the file system [default: derived from names, sizes, times and owners of the files].
+    /// Make a data disk in the place of an image: with no file, the current time, and a UUID that no other
+    /// disk has.
     #[arg(long)]
-    pub(crate) uuid: Option<String>,
+    pub(crate) empty: bool,
+    /// Copy the files of this directory or tar to the data disk.
+    #[arg(long, value_name = "DIR", requires = "empty")]
+    pub(crate) seed: Option<Utf8PathBuf>,
     /// Replace FILE if it exists.
     #[arg(long)]
     pub(crate) force: bool,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use banger::{Dirs, ImageDocument, ImageName, ImageSize, PullRequest, PulledFile};
+use banger::{Dirs, ImageDocument, ImageName, PullRequest, PulledFile};
 
 use crate::args::{ProgressStyle, PullArguments};
 use crate::commands::{limits, registry, sources};
@@ -52,11 +52,8 @@ fn request(arguments: &PullArguments) -> Result<PullRequest, CommandError> {
     request.kernel_ref.clone_from(&arguments.kernel.kernel_ref);
     request.rootfs_only = arguments.rootfs_only;
     request.force = arguments.force;
-    request.inodes = arguments.file_system.inodes;
+    request.file_system = arguments.file_system.options()?;
     request.source_date_epoch = banger::source_date_epoch()?;
-    if let Some(Size(bytes)) = arguments.file_system.size {
-        request.size = ImageSize::Bytes(bytes);
-    }
     request.pull = registry::pull_options(&arguments.registry, registry::is_of_registry(&request.reference))?;
     let pull = &mut request.pull;
     pull.policy = arguments.policy.pull.into();

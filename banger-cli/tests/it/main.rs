@@ -34,6 +34,7 @@ mod registries;
 mod registry_failures;
 mod reproducible;
 mod rootfs_build;
+mod rootfs_build_options;
 mod rootfs_commands;
 mod rootfs_edit;
 mod rootfs_get;

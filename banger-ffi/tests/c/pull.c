@@ -215,6 +215,28 @@ static void guest_binaries(banger_store *store, const char *reference)
     banger_options_free(options);
 }
 
+/* A disk without a source, only where it is wanted. */
+static void empty_disk(const char *directory)
+{
+    char path[4096];
+    banger_error *error = NULL;
+    banger_string *json = NULL;
+    banger_options *options = banger_options_new();
+
+    snprintf(path, sizeof path, "%s/data.ext4", directory);
+    CHECK_OK(banger_options_set_u64(options, BANGER_OPT_HEADROOM_BYTES, 1 << 20, &error));
+    CHECK_FAILS(BANGER_ERROR_ARGUMENT, banger_build(NULL, path, options, NULL, NULL, NULL, &json, &error));
+    CHECK_OK(banger_options_set_bool(options, BANGER_OPT_OWN_IDENTITY, true, &error));
+    CHECK_OK(banger_options_set_u64(options, BANGER_OPT_JOURNAL_BYTES, 0, &error));
+    CHECK_OK(banger_options_set_u64(options, BANGER_OPT_RESERVED_BLOCKS, 3, &error));
+    CHECK_OK(banger_build(NULL, path, options, NULL, NULL, NULL, &json, &error));
+    CHECK(contains(json, "\"source_kind\":\"empty\"") && contains(json, "\"source\":null"));
+    banger_string_free(json);
+    CHECK_OK(banger_options_set_u64(options, BANGER_OPT_SIZE_BYTES, 16 << 20, &error));
+    CHECK_FAILS(BANGER_ERROR_ARGUMENT, banger_build(NULL, path, options, NULL, NULL, NULL, &json, &error));
+    banger_options_free(options);
+}
+
 static void files_and_builds(banger_store *store, const char *reference, const char *directory)
 {
     char path[4096], source[4096];
@@ -249,6 +271,7 @@ static void files_and_builds(banger_store *store, const char *reference, const c
     CHECK_OK(banger_build(source, path, options, NULL, NULL, NULL, &json, &error));
     CHECK(contains(json, "\"label\":\"root\"") && contains(json, "\"size_bytes\":16777216"));
     banger_string_free(json);
+    empty_disk(directory);
     CHECK_OK(banger_cache_list(store, &json, &error));
     CHECK(contains(json, "\"version\":1"));
     banger_string_free(json);

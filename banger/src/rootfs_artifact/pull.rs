@@ -242,13 +242,8 @@ impl WindowFetch<'_> {
 
 /// Fails if the request asks for what only the making of a file system can give.
 fn check_request(request: &PullRequest) -> Result<(), ArgumentError> {
-    let asked = [
-        ("kernel_ref", request.kernel_ref.clone()),
-        ("size", request.size.exact_bytes().map(|bytes| bytes.to_string())),
-        ("inodes", request.inodes.map(|inodes| inodes.to_string())),
-    ];
-    let Some((setting, value)) = asked.into_iter().find_map(|(setting, value)| Some((setting, value?)))
-    else {
+    let kernel = request.kernel_ref.clone().map(|kernel| ("kernel_ref", kernel));
+    let Some((setting, value)) = kernel.or_else(|| request.file_system.first_setting()) else {
         return Ok(());
     };
     let reason = format!("{} is a finished image: nothing in it is made here", request.reference);

@@ -16,6 +16,7 @@ use super::lookup::{StoredRecord, parse_record};
 use super::name::ImageName;
 use super::referrers::ReferrerRecord;
 use super::stored_kind::StoredKind;
+use crate::file_system::FileSystemOptions;
 use crate::id::ImageId;
 use crate::kernel::KernelRecord;
 use crate::time::now;
@@ -131,12 +132,9 @@ pub struct BuildOptions {
     /// Version of the placement of files by the writers: [`LAYOUT_VERSION`](banger_ext4::LAYOUT_VERSION).
     #[serde(default = "first_layout")]
     pub layout: u32,
-    /// Size asked for, in bytes; `None` for the default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size_bytes: Option<u64>,
-    /// Inodes asked for; `None` for the default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inodes: Option<u32>,
+    /// The file system that was asked for.
+    #[serde(flatten)]
+    pub file_system: FileSystemOptions,
     /// Time of files without a time in any layer, in seconds since the epoch.
     pub timestamp_seconds: i64,
     /// The injection; `None` for an unchanged image.
@@ -156,8 +154,7 @@ impl BuildOptions {
         Self {
             backend: backend.into(),
             layout: LAYOUT_VERSION,
-            size_bytes: None,
-            inodes: None,
+            file_system: FileSystemOptions::default(),
             timestamp_seconds: 0,
             guest: None,
             kernel: None,
@@ -168,8 +165,7 @@ impl BuildOptions {
 
 banger_tree::setters! {
     BuildOptions {
-        with_size_bytes => size_bytes: Option<u64>,
-        with_inodes => inodes: Option<u32>,
+        with_file_system => file_system: FileSystemOptions,
         with_timestamp_seconds => timestamp_seconds: i64,
         with_guest => guest: Option<GuestBuildOptions>,
         with_kernel => kernel: Option<String>,

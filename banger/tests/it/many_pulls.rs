@@ -41,7 +41,7 @@ fn request(host: &str, number: usize, puller: &Puller) -> PullRequest {
     let name: ImageName = format!("t{number}").parse().unwrap();
     let mut request =
         PullRequest::new(format!("{host}/app:{name}").parse().unwrap()).with_guest(None).with_name(name);
-    request.size = ImageSize::Bytes(64 << 20);
+    request.file_system.size = ImageSize::Bytes(64 << 20);
     request.pull.plain_http = true;
     request.pull.platform = Some("linux/amd64".parse().unwrap());
     request.puller = Some(puller.clone());

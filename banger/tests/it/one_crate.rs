@@ -37,7 +37,7 @@ impl Host {
         let reference: Reference = format!("oci:{}:latest", self.path.join("layout")).parse().unwrap();
         let mut request = PullRequest::new(reference);
         request.guest = None;
-        request.size = banger::ImageSize::Bytes(64 << 20);
+        request.file_system.size = banger::ImageSize::Bytes(64 << 20);
         request
     }
 }

@@ -131,7 +131,7 @@ fn a_block_device_gets_them_wherever_it_had_bytes() {
     assert!(found[..SIZE as usize] == wanted, "the file system");
 
     let mut larger = fixture.request.clone();
-    larger.size = ImageSize::Auto { at_least_bytes: SIZE };
+    larger.file_system.size = ImageSize::Auto { at_least_bytes: SIZE };
     let file = small.open();
     let output = OutputFd::new(&file).unwrap();
     let error = pull_to_fd(&larger, &output, &fixture.dirs, &EventHandler::none(), &Cancellation::new());
@@ -140,7 +140,7 @@ fn a_block_device_gets_them_wherever_it_had_bytes() {
     assert!(content(&file).iter().all(|byte| *byte == 0xaa), "nothing was written");
 
     // It fails while it writes: the content does not fit into the file system.
-    larger.size = ImageSize::Bytes(8 << 20);
+    larger.file_system.size = ImageSize::Bytes(8 << 20);
     let error = pull_to_fd(&larger, &output, &fixture.dirs, &EventHandler::none(), &Cancellation::new());
     assert_eq!(error.unwrap_err().kind(), ErrorKind::NoSpace);
     assert!(content(&file)[..4096].iter().all(|byte| *byte == 0), "no superblock");

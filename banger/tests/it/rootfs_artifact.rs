@@ -330,7 +330,7 @@ fn a_request_for_what_is_made_elsewhere_is_refused() {
     drop(fleet.convert(2));
     fleet.push();
     let mut request = fleet.request();
-    request.inodes = Some(100_000);
+    request.file_system.inodes = Some(100_000);
     let error = pull(&request, &fleet.second, &EventHandler::none(), &Cancellation::new()).unwrap_err();
     assert!(error.to_string().contains("finished image"), "{error}");
     assert!(fleet.images().is_empty());

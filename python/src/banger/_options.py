@@ -47,8 +47,18 @@ class FileSystemOptions(LimitOptions, total=False):
     """Size of the file system. Default: content x 1.25, at least 1 GiB."""
     size_at_least_bytes: int
     """Least size, where `size_bytes` is missing. Default: 1 GiB."""
+    headroom_bytes: int
+    """Bytes that stay free in a file system that is otherwise as small as its content. It excludes the sizes."""
     inodes: int
     """Least number of inodes. Default: one for every 16 KiB."""
+    label: str
+    """Label of the file system, at most 16 bytes."""
+    uuid: str
+    """UUID of the file system. Default: made from the files."""
+    journal_bytes: int
+    """Size of the journal, at least 4 MiB; 0 for no journal. Default: the usual one for the size."""
+    reserved_blocks: int
+    """Blocks of 4 KiB that only root can fill. Default: 0."""
     backend: str
     """What writes the file system: "native" or "e2fsprogs"."""
     force: bool
@@ -62,10 +72,8 @@ class FileSystemOptions(LimitOptions, total=False):
 class BuildOptions(FileSystemOptions, total=False):
     """Options of `build`."""
 
-    label: str
-    """Label of the file system, at most 16 bytes."""
-    uuid: str
-    """UUID of the file system. Default: made from the files."""
+    own_identity: bool
+    """Give the file system a UUID that no other has, and the current time, unless they are given."""
 
 
 class ConnectionOptions(TypedDict, total=False):

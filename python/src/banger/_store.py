@@ -513,7 +513,7 @@ def _document(value: Any) -> dict[str, Any]:
 
 
 def build(
-    source: HostPath,
+    source: HostPath | None,
     file: HostPath,
     *,
     progress: Progress | None = None,
@@ -522,7 +522,7 @@ def build(
 ) -> dict[str, Any]:
     """Builds the ext4 file `file` from a directory or a tar of the host.
 
-    Returns the document of `banger rootfs build --json`.
+    With `own_identity`, `source` may be None, for a file system with no file. Returns the document of `banger rootfs build --json`.
 
     >>> import banger, os, tempfile
     >>> with tempfile.TemporaryDirectory() as work:
@@ -538,7 +538,7 @@ def build(
 
 
 async def build_async(
-    source: HostPath,
+    source: HostPath | None,
     file: HostPath,
     *,
     progress: Progress | None = None,
@@ -550,6 +550,9 @@ async def build_async(
     return await task.driven(progress, task.document)
 
 
-def _build_task(source: HostPath, file: HostPath, cancel: Cancellation | None, options: BuildOptions) -> Task:
+def _build_task(
+    source: HostPath | None, file: HostPath, cancel: Cancellation | None, options: BuildOptions
+) -> Task:
+    given = None if source is None else host_path(source)
     with options_of(options) as made, flag(cancel) as (_, stop):
-        return Task.start("banger_build_start", host_path(source), host_path(file), made, stop)
+        return Task.start("banger_build_start", given, host_path(file), made, stop)

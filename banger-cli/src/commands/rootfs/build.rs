@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use banger::{BuildRequest, BuiltFile, ImageSize};
+use banger::{BuildRequest, BuiltFile};
 
 use super::operand::STANDARD_INPUT;
 use crate::args::{BuildArguments, ProgressStyle};
@@ -30,27 +30,24 @@ pub(super) fn build(
 }
 
 fn request(arguments: &BuildArguments) -> Result<BuildRequest, CommandError> {
-    let mut request = BuildRequest::new(match arguments.source.as_str() {
-        STANDARD_INPUT => "/dev/stdin".into(),
-        _ => arguments.source.clone(),
-    });
+    let mut request = BuildRequest::empty();
+    request.source = arguments.source.clone().or_else(|| arguments.seed.clone());
+    if request.source.as_deref().is_some_and(|source| source == STANDARD_INPUT) {
+        request.source = Some("/dev/stdin".into());
+    }
+    request.own_identity = arguments.empty;
     request.backend = arguments.file_system.backend.into();
-    request.uuid = arguments.uuid.as_deref().map(banger::parse_uuid).transpose()?;
-    request.label.clone_from(&arguments.label);
-    request.inodes = arguments.file_system.inodes;
+    request.file_system = arguments.file_system.options()?;
     request.force = arguments.force;
     request.source_date_epoch = banger::source_date_epoch()?;
-    if let Some(Size(bytes)) = arguments.file_system.size {
-        request.size = ImageSize::Bytes(bytes);
-    }
     limits::apply(&arguments.limits, &mut request.limits);
     Ok(request)
 }
 
 fn summary(built: &BuiltFile, started: Instant) -> String {
+    let source = built.source.as_ref().map_or("an empty file system", |source| source.as_str());
     format!(
-        "built {} in {:.1} s: {} of {}, {} of {} inodes used",
-        built.source,
+        "built {source} in {:.1} s: {} of {}, {} of {} inodes used",
         started.elapsed().as_secs_f64(),
         Size(built.size_bytes - built.free_bytes.min(built.size_bytes)),
         Size(built.size_bytes),
