@@ -94,7 +94,7 @@ pub(crate) fn age_text(seconds: u64) -> String {
     format!("{}{unit}", seconds / length)
 }
 
-/// A size, or a size behind a plus.
+/// A size, a size behind a plus or minus, or `min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NewSize(pub(crate) banger::rootfs::NewSize);
 
@@ -103,9 +103,11 @@ impl FromStr for NewSize {
 
     fn from_str(text: &str) -> Result<Self, String> {
         use banger::rootfs::NewSize as Wanted;
-        Ok(Self(match text.strip_prefix('+') {
-            Some(more) => Wanted::More(more.parse::<Size>()?.0),
-            None => Wanted::Bytes(text.parse::<Size>()?.0),
+        Ok(Self(match (text, text.as_bytes().first()) {
+            ("min", _) => Wanted::Min,
+            (_, Some(b'+')) => Wanted::More(text[1..].parse::<Size>()?.0),
+            (_, Some(b'-')) => Wanted::Less(text[1..].parse::<Size>()?.0),
+            _ => Wanted::Bytes(text.parse::<Size>()?.0),
         }))
     }
 }

@@ -436,10 +436,11 @@ pub unsafe extern "C" fn banger_rootfs_commit(
 }
 
 /// Makes the file system `size_bytes` large, and the file with it, which stays sparse; writes to `new_size_bytes` how
-/// large it is then: a little less, where the end would be hardly more than metadata. It commits, also all changes
-/// made before.
+/// large it is then: a little less, where the end would be hardly more than metadata. A smaller size moves content away
+/// from the end; after a crash the content is the same, and the size is the old one or the new one. It commits, also all
+/// changes made before.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn banger_rootfs_grow(
+pub unsafe extern "C" fn banger_rootfs_resize(
     rootfs: *mut banger_rootfs,
     size_bytes: u64,
     cancel: *const banger_cancel,
@@ -450,7 +451,25 @@ pub unsafe extern "C" fn banger_rootfs_grow(
     unsafe {
         guarded(error, new_size_bytes, || {
             let rootfs = borrowed(rootfs, "rootfs")?;
-            rootfs.edit(&cancellation(cancel), |fs| fs.grow(size_bytes).map_err(EditError::from))
+            rootfs.edit(&cancellation(cancel), |fs| fs.resize(size_bytes).map_err(EditError::from))
+        })
+    }
+}
+
+/// Writes to `size_bytes` the smallest size that banger_rootfs_resize can give the file system as it is now. It changes
+/// nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn banger_rootfs_minimum_size(
+    rootfs: *mut banger_rootfs,
+    cancel: *const banger_cancel,
+    size_bytes: *mut u64,
+    error: *mut *mut banger_error,
+) -> c_int {
+    // SAFETY: the caller's pointers are as the header says.
+    unsafe {
+        guarded(error, size_bytes, || {
+            let rootfs = borrowed(rootfs, "rootfs")?;
+            rootfs.edit(&cancellation(cancel), |fs| fs.minimum_size_bytes().map_err(EditError::from))
         })
     }
 }

@@ -523,8 +523,8 @@ impl Handles {
                         _ => u64::MAX - input.number(),
                     };
                     let mut new = 0;
-                    let is_grown = call(|error| banger_rootfs_grow(fs, size, cancel, &raw mut new, error));
-                    assert!(!is_grown || new <= banger_rootfs_size_bytes(fs).max(size));
+                    let is_resized = call(|error| banger_rootfs_resize(fs, size, cancel, &raw mut new, error));
+                    assert!(!is_resized || new <= banger_rootfs_size_bytes(fs).max(size));
                 }
                 34 => self.verify(),
                 35 => {

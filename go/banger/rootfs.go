@@ -450,12 +450,21 @@ func (r *Rootfs) Commit(ctx context.Context) error {
 	})
 }
 
-// Grow makes the file system sizeBytes large, and the file with it, which stays sparse. It returns the new size,
-// which may be a little less. It commits all changes.
-func (r *Rootfs) Grow(ctx context.Context, sizeBytes uint64) (uint64, error) {
+// MinimumSize returns the smallest size that [Rootfs.Resize] can give the file system as it is now.
+func (r *Rootfs) MinimumSize(ctx context.Context) (uint64, error) {
 	var size C.uint64_t
 	err := r.run(ctx, func(rootfs *C.banger_rootfs, cancel *C.banger_cancel, failure **C.banger_error) C.int {
-		return C.banger_rootfs_grow(rootfs, C.uint64_t(sizeBytes), cancel, &size, failure)
+		return C.banger_rootfs_minimum_size(rootfs, cancel, &size, failure)
+	})
+	return uint64(size), err
+}
+
+// Resize makes the file system sizeBytes large, and the file with it, which stays sparse. It returns the new size,
+// which may be a little less. A smaller size moves content away from the end. It commits all changes.
+func (r *Rootfs) Resize(ctx context.Context, sizeBytes uint64) (uint64, error) {
+	var size C.uint64_t
+	err := r.run(ctx, func(rootfs *C.banger_rootfs, cancel *C.banger_cancel, failure **C.banger_error) C.int {
+		return C.banger_rootfs_resize(rootfs, C.uint64_t(sizeBytes), cancel, &size, failure)
 	})
 	return uint64(size), err
 }

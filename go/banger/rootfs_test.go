@@ -213,7 +213,7 @@ func TestEdit(t *testing.T) {
 	if err := rootfs.Commit(ctx); err != nil {
 		t.Fatal(err)
 	}
-	size, err := rootfs.Grow(ctx, 96<<20)
+	size, err := rootfs.Resize(ctx, 96<<20)
 	if err != nil || size != 96<<20 || rootfs.SizeBytes() != size {
 		t.Errorf("grow: %d, %v", size, err)
 	}

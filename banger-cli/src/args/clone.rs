@@ -22,8 +22,9 @@ pub(crate) struct CloneArguments {
     /// Set the UUID of the file system [default: a random one, or with --identity keep that of the original].
     #[arg(long)]
     pub(crate) uuid: Option<String>,
-    /// Grow the file system to this size, or by this much with a plus.
-    #[arg(long, value_name = "[+]SIZE")]
+    /// Set the size of the file system, or with a plus or minus how much it grows or shrinks; `min` is the
+    /// smallest that holds the content.
+    #[arg(long, value_name = "[+|-]SIZE|min", allow_hyphen_values = true)]
     pub(crate) size: Option<NewSize>,
     /// Set the hostname, in /etc/hostname and /etc/hosts.
     #[arg(long, value_name = "NAME")]

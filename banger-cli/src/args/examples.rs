@@ -185,6 +185,13 @@ Examples:
   banger rootfs build --empty data.ext4 --size 20G --label data
   banger rootfs build --empty config.ext4 --seed ./config --size min --journal none";
 
+pub(super) const RESIZE: &str = "\
+Examples:
+  banger rootfs resize disk.ext4 +2G
+  banger rootfs resize disk.ext4 min
+
+All or nothing: after a crash the content is the same, and the size is the old one or the new one.";
+
 pub(super) const PUT: &str = "\
 Examples:
   banger rootfs put disk.ext4 ./key.pub /root/.ssh/authorized_keys --parents --mode 600

@@ -78,7 +78,8 @@ pub(crate) enum RootfsCommand {
     Chown(ChownArguments),
     /// Make an ext4 file bootable: add banger's agent, and banger's init if the file has none.
     Inject(InjectArguments),
-    /// Grow an ext4 file and the file system in it.
+    /// Grow or shrink an ext4 file and the file system in it.
+    #[command(after_help = examples::RESIZE)]
     Resize(ResizeArguments),
 }
 
@@ -363,7 +364,11 @@ pub(crate) struct InjectArguments {
 pub(crate) struct ResizeArguments {
     #[command(flatten)]
     pub(crate) file: FileArgument,
-    /// New size, such as 4G, or the growth, such as +1G.
+    /// New size:
+    /// 4G        this size
+    /// +1G, -1G  so much more or less
+    /// min       the smallest that holds the content
+    #[arg(verbatim_doc_comment, allow_hyphen_values = true)]
     pub(crate) size: NewSize,
 }
 

@@ -90,7 +90,7 @@ pub(crate) struct MachineArguments {
     /// Give the machine SIZE of memory.
     #[arg(long, value_name = "SIZE", default_value = "1G")]
     pub(crate) memory: Size,
-    /// Grow the file system to SIZE first [default: the size of the image].
+    /// Give the file system this size first [default: the size of the image].
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<Size>,
     /// Choose how instructions run.

@@ -208,6 +208,8 @@ pub(crate) struct FoundEntry<'a> {
     pub(crate) entry: Entry<'a>,
     /// Place of its value, if that is in an inode.
     pub(crate) value_inode: Option<ValueInode>,
+    /// Place of its value in the space, if that has bytes there.
+    pub(crate) value_offset: Option<usize>,
     e_hash: u32,
 }
 
@@ -221,7 +223,7 @@ impl FoundEntry<'_> {
 /// Returns whether an entry of an inode's space or of a block has a wrong `e_hash`, which the kernel ignores.
 /// In an inode, 0 means no hash.
 pub(crate) fn has_wrong_hash(space: &[u8], start: usize) -> bool {
-    let is_wrong = |FoundEntry { entry, value_inode, e_hash }: &FoundEntry<'_>| {
+    let is_wrong = |FoundEntry { entry, value_inode, e_hash, .. }: &FoundEntry<'_>| {
         // That of a value in an inode is of the hash in there.
         let says_nothing = (start == 0 && *e_hash == 0) || value_inode.is_some();
         !says_nothing && *e_hash != entry.hash() && *e_hash != entry.signed_hash()
@@ -255,6 +257,7 @@ pub(crate) fn decode_all(space: &[u8], start: usize) -> Option<Vec<FoundEntry<'_
         }
         let e_hash = u32::from_le_bytes(head[12..16].try_into().expect("four bytes"));
         entries.push(FoundEntry {
+            value_offset: (!value.is_empty()).then_some(offset),
             entry: Entry { name_index, name, value: value.into() },
             value_inode,
             e_hash,
@@ -267,6 +270,30 @@ pub(crate) fn decode_all(space: &[u8], start: usize) -> Option<Vec<FoundEntry<'_
         place = offset.checked_add(len)?;
     }
     (place <= space.len()).then_some(entries)
+}
+
+/// Makes the entries of an inode's space or of a block whose value is the inode `old` name the inode `new`; returns
+/// whether there are some.
+pub(crate) fn replace_value_inode(
+    space: &mut [u8],
+    start: usize,
+    old: super::InodeNumber,
+    new: super::InodeNumber,
+) -> bool {
+    let mut place = start;
+    let mut has_some = false;
+    while let Some(head) = space.get_mut(place..place.saturating_add(ENTRY_SIZE)) {
+        if head[0..4] == [0; 4] {
+            break;
+        }
+        let name_len = usize::from(head[0]);
+        if head[4..8] == old.0.to_le_bytes() {
+            head[4..8].copy_from_slice(&new.0.to_le_bytes());
+            has_some = true;
+        }
+        place = place.saturating_add(ENTRY_SIZE).saturating_add(name_len.next_multiple_of(4));
+    }
+    has_some
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod editor_holes;
 mod editor_large;
 mod editor_matrix;
 mod editor_no_journal;
+mod editor_shrink;
 mod editor_three;
 mod editor_trim;
 mod editor_uuid;

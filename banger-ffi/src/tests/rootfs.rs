@@ -278,7 +278,7 @@ fn a_pipe_is_written_and_a_silent_one_can_be_cancelled() {
             done(|error| banger_rootfs_commit(fs.0, cancel, error)),
             done(|error| banger_rootfs_remove(fs.0, path, length, cancel, error)),
             json(|out, error| banger_rootfs_verify(fs.0, cancel, out, error)).map(drop),
-            answer(|out, error| banger_rootfs_grow(fs.0, 64 << 20, cancel, out, error)).map(drop),
+            answer(|out, error| banger_rootfs_resize(fs.0, 64 << 20, cancel, out, error)).map(drop),
             answer(|out, error| banger_metadata_of_rootfs(fs.0, cancel, out, error)).map(drop),
         ] {
             assert_eq!(call.unwrap_err().code, BANGER_ERROR_CANCELLED);
@@ -289,13 +289,20 @@ fn a_pipe_is_written_and_a_silent_one_can_be_cancelled() {
 }
 
 #[test]
-fn a_file_system_grows_and_boots() {
+fn a_file_system_grows_shrinks_and_boots() {
     let disk = Disk::new();
     let fs = disk.edit();
     unsafe {
-        let grown = answer(|out, error| banger_rootfs_grow(fs.0, 64 << 20, null(), out, error)).unwrap();
+        let grown = answer(|out, error| banger_rootfs_resize(fs.0, 64 << 20, null(), out, error)).unwrap();
         assert_eq!((grown, banger_rootfs_size_bytes(fs.0)), (64 << 20, 64 << 20));
         assert_eq!(std::fs::metadata(&disk.file).unwrap().len(), 64 << 20);
+        let least = answer(|out, error| banger_rootfs_minimum_size(fs.0, null(), out, error)).unwrap();
+        assert_eq!(banger_rootfs_size_bytes(fs.0), 64 << 20);
+        let small = answer(|out, error| banger_rootfs_resize(fs.0, least, null(), out, error)).unwrap();
+        assert_eq!((small, std::fs::metadata(&disk.file).unwrap().len()), (least, least));
+        let below = answer(|out, error| banger_rootfs_resize(fs.0, 4096, null(), out, error));
+        assert!(below.is_err() && banger_rootfs_size_bytes(fs.0) == least);
+        answer(|out, error| banger_rootfs_resize(fs.0, 64 << 20, null(), out, error)).unwrap();
         let network = Options::new()
             .text(banger_option::BANGER_OPT_HOSTNAME, "vm7")
             .list(banger_option::BANGER_OPT_NETWORK_ADDRESS, &["10.0.0.2/24"])

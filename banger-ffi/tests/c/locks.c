@@ -197,7 +197,7 @@ static int verify_rootfs(banger_rootfs *rootfs, banger_cancel *cancel, banger_er
 static int grow_rootfs(banger_rootfs *rootfs, banger_cancel *cancel, banger_error **error)
 {
     uint64_t size;
-    return banger_rootfs_grow(rootfs, 1 << 30, cancel, &size, error);
+    return banger_rootfs_resize(rootfs, 1 << 30, cancel, &size, error);
 }
 
 static int commit_rootfs(banger_rootfs *rootfs, banger_cancel *cancel, banger_error **error)

@@ -126,7 +126,7 @@ static void file_systems(const char *directory)
     CHECK_OK(banger_rootfs_read_at(rootfs, "/slow", BANGER_STRLEN, 190, (uint8_t *)buffer, sizeof buffer, &read_bytes,
                                    &error));
     CHECK(read_bytes == 10);
-    CHECK_OK(banger_rootfs_grow(rootfs, (uint64_t)2 << 30, NULL, &size, &error));
+    CHECK_OK(banger_rootfs_resize(rootfs, (uint64_t)2 << 30, NULL, &size, &error));
     CHECK_OK(banger_rootfs_verify(rootfs, NULL, &text, &error));
     CHECK(contains(text, "\"problems\":[]"));
     banger_string_free(text);

@@ -30,7 +30,7 @@ pub(super) fn change(
     let mut editor = Ext4Editor::open_unpublished(path).map_err(in_file(path))?;
     editor.set_cancellation(cancellation);
     if let Some(size) = request.size {
-        editor.grow(size.after(editor.size_bytes())).map_err(in_file(path))?;
+        size.set(&mut editor).map_err(in_file(path))?;
     }
     let renewed = match request.identity {
         Identity::New => renew_identity(&mut editor, time)?,

@@ -239,15 +239,23 @@ pub enum NewSize {
     Bytes(u64),
     /// So many bytes more than it has.
     More(u64),
+    /// So many bytes less than it has.
+    Less(u64),
+    /// The smallest that holds its content.
+    Min,
 }
 
 impl NewSize {
-    /// Returns the size of a file system that has `before_bytes`.
-    pub(crate) fn after(self, before_bytes: u64) -> u64 {
-        match self {
+    /// Gives a file system this size; returns the size that it has then.
+    pub(crate) fn set(self, rootfs: &mut Ext4Editor) -> Result<u64, RootfsError> {
+        let before_bytes = rootfs.size_bytes();
+        let size_bytes = match self {
             Self::Bytes(bytes) => bytes,
             Self::More(bytes) => before_bytes.saturating_add(bytes),
-        }
+            Self::Less(bytes) => before_bytes.saturating_sub(bytes),
+            Self::Min => rootfs.minimum_size_bytes()?,
+        };
+        rootfs.resize(size_bytes)
     }
 }
 
@@ -261,13 +269,13 @@ pub struct Resized {
     pub size_bytes: u64,
 }
 
-/// Makes the file system at `place` larger, and the file with it, which stays sparse; all or nothing. In a partition it
-/// grows up to the end of the partition.
+/// Makes the file system at `place` larger or smaller, and the file with it, which stays sparse; all or nothing. In a
+/// partition it grows up to the end of the partition.
 ///
 /// The size may become a little smaller than requested, if the end would hold almost only metadata.
 ///
 /// # Errors
-/// As [`edit`], or it is larger than that or cannot become so large.
+/// As [`edit`], or its content needs more than that, or it cannot become so large.
 pub fn resize(
     place: impl Into<RootfsPlace>,
     size: NewSize,
@@ -277,7 +285,7 @@ pub fn resize(
     let mut rootfs = open_to_edit(&place)?;
     rootfs.set_cancellation(cancellation);
     let before_bytes = rootfs.size_bytes();
-    let size_bytes = rootfs.grow(size.after(before_bytes)).map_err(in_file(&place.file))?;
+    let size_bytes = size.set(&mut rootfs).map_err(in_file(&place.file))?;
     Ok(Resized { before_bytes, size_bytes })
 }
 

@@ -1,4 +1,4 @@
-"""What is inside an ext4 file: look, edit, commit, grow, verify."""
+"""What is inside an ext4 file: look, edit, commit, resize, verify."""
 
 from __future__ import annotations
 
@@ -405,14 +405,21 @@ class Rootfs(Handle):
         with self._use() as rootfs:
             return int(library.banger_rootfs_size_bytes(rootfs))
 
-    def grow(self, size_bytes: int, *, cancel: Cancellation | None = None) -> int:
-        """Makes the file system larger, and its file with it, commits, and returns the new size.
+    def minimum_size(self, *, cancel: Cancellation | None = None) -> int:
+        """Returns the smallest size that `resize` can give the file system as it is now."""
+        least = ctypes.c_uint64()
+        with self._use() as rootfs, flag(cancel) as (stop, pointer):
+            patient_call(stop, "banger_rootfs_minimum_size", rootfs, pointer, ctypes.byref(least))
+        return least.value
+
+    def resize(self, size_bytes: int, *, cancel: Cancellation | None = None) -> int:
+        """Makes the file system larger or smaller, and its file with it, commits, and returns the new size.
 
         That is a little less than `size_bytes` where the end would be hardly more than metadata.
         """
         now = ctypes.c_uint64()
         with self._use() as rootfs, flag(cancel) as (stop, pointer):
-            patient_call(stop, "banger_rootfs_grow", rootfs, size_bytes, pointer, ctypes.byref(now))
+            patient_call(stop, "banger_rootfs_resize", rootfs, size_bytes, pointer, ctypes.byref(now))
         return now.value
 
     def verify(self, *, cancel: Cancellation | None = None) -> dict[str, Any]:

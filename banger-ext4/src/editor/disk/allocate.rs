@@ -115,6 +115,21 @@ impl Disk {
 
     /// Gives back `count` blocks from `first` on.
     pub(crate) fn free_blocks(&mut self, first: Block, count: u64) -> Result<(), RootfsError> {
+        self.mark_blocks(first, count, false)?;
+        for block in first.0..first.0 + count {
+            self.blocks.forget(Block(block));
+        }
+        self.freed.push(first.0..first.0 + count);
+        Ok(())
+    }
+
+    /// Takes the `count` free blocks from `first` on.
+    pub(crate) fn take_blocks(&mut self, first: Block, count: u64) -> Result<(), RootfsError> {
+        self.mark_blocks(first, count, true)
+    }
+
+    /// Marks blocks as in use or as free, which they must not be yet, and counts them.
+    fn mark_blocks(&mut self, first: Block, count: u64, in_use: bool) -> Result<(), RootfsError> {
         let mut next = first.0;
         let end = first.0 + count;
         while next < end {
@@ -124,21 +139,22 @@ impl Disk {
             let len = (end - next).min(self.volume.blocks_of(group) - at);
             let mut desc = self.group_desc(View::Now, group)?;
             let mut bitmap = self.block_bitmap(View::Now, group, &desc)?;
-            if let Some(free) = (at..at + len).find(|at| !bit(&bitmap, *at)) {
-                let block = self.volume.first_block(group) + free;
-                return Err(self.volume.corrupt(CorruptionKind::BlockCountsAsFree(Block(block))));
+            if let Some(wrong) = (at..at + len).find(|at| bit(&bitmap, *at) == in_use) {
+                let block = Block(self.volume.first_block(group) + wrong);
+                return Err(match in_use {
+                    true => self.no_space(format!("block {} is in use", block.0)),
+                    false => self.volume.corrupt(CorruptionKind::BlockCountsAsFree(block)),
+                });
             }
-            set_bits(&mut bitmap, at..at + len, false);
-            let free = u64::from(desc.free_blocks()) + len;
+            set_bits(&mut bitmap, at..at + len, in_use);
+            let free = u64::from(desc.free_blocks());
+            let free = if in_use { free.checked_sub(len) } else { Some(free + len) };
+            let free = free.ok_or_else(|| self.volume.corrupt(CorruptionKind::MoreFreeBlocks { group }))?;
             set_free_blocks(&mut desc, free);
             self.put_block_bitmap(group, desc, bitmap)?;
-            for block in next..next + len {
-                self.blocks.forget(Block(block));
-            }
             next += len;
         }
-        self.freed.push(first.0..end);
-        self.change_free_blocks(count, true)
+        self.change_free_blocks(count, !in_use)
     }
 
     pub(crate) fn change_free_blocks(&mut self, count: u64, more: bool) -> Result<(), RootfsError> {
@@ -167,8 +183,18 @@ impl Disk {
         near: InodeNumber,
         is_dir: bool,
     ) -> Result<InodeNumber, RootfsError> {
+        self.allocate_inode_within(self.volume.groups, near, is_dir)
+    }
+
+    /// As [`allocate_inode`](Self::allocate_inode), in one of the first `groups` groups.
+    pub(crate) fn allocate_inode_within(
+        &mut self,
+        groups: u32,
+        near: InodeNumber,
+        is_dir: bool,
+    ) -> Result<InodeNumber, RootfsError> {
         let per_group = self.volume.inodes_per_group;
-        let (start, groups) = (near.0.saturating_sub(1) / per_group, self.volume.groups);
+        let start = near.0.saturating_sub(1) / per_group;
         for step in 0..groups {
             let group = (start + step) % groups;
             let mut desc = self.group_desc(View::Now, group)?;
@@ -203,7 +229,7 @@ impl Disk {
             })?;
             return Ok(InodeNumber(group * per_group + at + 1));
         }
-        Err(self.no_space(format!("all {} inodes are in use", self.volume.inodes_count)))
+        Err(self.no_space(format!("all {} inodes are in use", u64::from(groups) * u64::from(per_group))))
     }
 
     /// Marks an inode as free.

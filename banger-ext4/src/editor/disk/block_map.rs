@@ -8,6 +8,7 @@ use banger_tree::RootfsError;
 
 use super::Disk;
 use super::blocks::View;
+use super::extents::TakeBlock;
 use super::runs::{Mapping, Run};
 use crate::editor::disk::corruption::{BlockListFault, CorruptionKind};
 use crate::format::block_map::{DIRECT, LEVELS, numbers_in};
@@ -40,9 +41,10 @@ impl MapWalk {
 }
 
 /// Lists that are made.
-struct NewLists {
+struct NewLists<'a> {
     count: u64,
     at_once: bool,
+    take: TakeBlock<'a>,
 }
 
 /// Returns one past the last block that a file with lists can have.
@@ -116,19 +118,20 @@ fn walk_map(
 
 /// Gives a file the blocks `runs` in lists; returns how many blocks the lists take.
 ///
-/// Lists of a new file go to their places at once, like its content. Lists of other files are ordinary
+/// Lists of a new file go to their places `at_once`, like its content. Lists of other files are ordinary
 /// changes: they may lie in a block that the same operation freed.
 pub(crate) fn fill(
     disk: &mut Disk,
     inode: &mut Inode,
     runs: &[Run],
-    is_new_file: bool,
+    at_once: bool,
+    take: TakeBlock<'_>,
 ) -> Result<u64, RootfsError> {
     if runs.last().is_some_and(|run| run.logical + run.len > file_end(disk)) {
         return Err(disk.limit("it is larger than a file without extents can be"));
     }
     let per_list = disk.volume.block_size as u64 / 4;
-    let mut lists = NewLists { count: 0, at_once: is_new_file };
+    let mut lists = NewLists { count: 0, at_once, take };
     let mut i_block = [0; 60];
     let mut logical = 0;
     for (at, place) in i_block.chunks_exact_mut(4).enumerate() {
@@ -149,7 +152,7 @@ fn map_entry(
     runs: &[Run],
     span: Range<u64>,
     level: usize,
-    lists: &mut NewLists,
+    lists: &mut NewLists<'_>,
 ) -> Result<u32, RootfsError> {
     let first = runs.partition_point(|run| run.logical + run.len <= span.start);
     let Some(run) = runs.get(first).filter(|run| run.logical < span.end) else { return Ok(0) };
@@ -157,7 +160,7 @@ fn map_entry(
         return map_number(disk, run.start + (span.start - run.logical));
     }
     let goal = Block(run.start);
-    let block = disk.allocate_block(goal)?;
+    let block = (lists.take)(disk, goal)?;
     lists.count += 1;
     let step = (span.end - span.start) / (disk.volume.block_size as u64 / 4);
     let mut bytes = Vec::with_capacity(disk.volume.block_size);

@@ -53,11 +53,17 @@ pub(crate) fn corrupt(disk: &Disk, number: InodeNumber, fault: DirectoryFault) -
 
 /// Returns a directory's inode and the positions of its blocks.
 pub(crate) fn open(disk: &Disk, number: InodeNumber) -> Result<Dir, RootfsError> {
+    let dir = open_with_any_names(disk, number)?;
+    inodes::check_not_encrypted(disk, number, &dir.inode)?;
+    Ok(dir)
+}
+
+/// As [`open`]; the names may be encrypted.
+pub(crate) fn open_with_any_names(disk: &Disk, number: InodeNumber) -> Result<Dir, RootfsError> {
     let inode = inodes::read(disk, number)?;
     if FileType::from_mode_bits(inode.i_mode) != Some(FileType::Directory) {
         return Err(corrupt(disk, number, DirectoryFault::NotOne));
     }
-    inodes::check_not_encrypted(disk, number, &inode)?;
     let known = disk.known.borrow().mapping(number).cloned();
     let known = known.filter(|known| known.i_block == inode.i_block && known.size == inode.size());
     let mapping = match known {

@@ -15,11 +15,24 @@ use crate::format::dirent::file_type_of_code;
 
 /// Calls `visit` with each entry but `.` and `..`.
 pub(super) fn for_each(disk: &Disk, dir: &Dir, mut visit: impl FnMut(&NameEntry)) -> Result<(), RootfsError> {
+    for_each_unchecked(disk, dir, |_, entry| {
+        check_entry(disk, dir, entry)?;
+        visit(entry);
+        Ok(())
+    })
+}
+
+/// Calls `visit` with each entry but `.` and `..`, whatever its name is, and with the number of its block. The inode
+/// itself is 0.
+pub(crate) fn for_each_unchecked(
+    disk: &Disk,
+    dir: &Dir,
+    mut visit: impl FnMut(u64, &NameEntry) -> Result<(), RootfsError>,
+) -> Result<(), RootfsError> {
     if dir.inode.is_inline() {
         for LeafRecord { entry, .. } in inline::records(disk, dir.number, &dir.inode)? {
             if entry.inode.0 != 0 {
-                check_entry(disk, dir, &entry)?;
-                visit(&entry);
+                visit(0, &entry)?;
             }
         }
         return Ok(());
@@ -30,11 +43,9 @@ pub(super) fn for_each(disk: &Disk, dir: &Dir, mut visit: impl FnMut(&NameEntry)
             continue;
         }
         for LeafRecord { entry, .. } in leaf::records(disk, dir, &bytes)? {
-            if entry.inode.0 == 0 || entry.name == b"." || entry.name == b".." {
-                continue;
+            if entry.inode.0 != 0 && entry.name != b"." && entry.name != b".." {
+                visit(logical, &entry)?;
             }
-            check_entry(disk, dir, &entry)?;
-            visit(&entry);
         }
     }
     Ok(())

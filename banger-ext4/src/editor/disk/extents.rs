@@ -153,6 +153,18 @@ fn walk_node(
     Ok(())
 }
 
+/// How the blocks of a file are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TreeKind {
+    /// As an extent tree.
+    Extents,
+    /// In lists of blocks. Those of a new file go to their places at once.
+    Lists { at_once: bool },
+}
+
+/// Takes a block for the tree of a file, near a goal.
+pub(crate) type TakeBlock<'a> = &'a mut dyn FnMut(&mut Disk, Block) -> Result<Block, RootfsError>;
+
 /// Gives a file the blocks `runs`, in order, in the place of its old ones; frees `old_index_blocks`. Counts
 /// all of them, and the xattr block.
 pub(crate) fn set_mapping(
@@ -165,19 +177,63 @@ pub(crate) fn set_mapping(
     for block in old_index_blocks {
         disk.free_blocks(*block, 1)?;
     }
+    let is_file = FileType::from_mode_bits(inode.i_mode) == Some(FileType::Regular);
+    let kind = match disk.volume.extents {
+        true => TreeKind::Extents,
+        false => TreeKind::Lists { at_once: is_file && old_index_blocks.is_empty() },
+    };
+    put_mapping(disk, number, inode, runs, kind, &mut |disk, goal| disk.allocate_block(goal))
+}
+
+/// As [`set_mapping`], with blocks for the tree from `take`.
+pub(crate) fn put_mapping(
+    disk: &mut Disk,
+    number: InodeNumber,
+    inode: &mut WholeInode,
+    runs: &[Run],
+    kind: TreeKind,
+    take: TakeBlock<'_>,
+) -> Result<(), RootfsError> {
     let mut count = runs.iter().map(|run| run.len).sum::<u64>() + u64::from(inode.file_acl().0 != 0);
     count += xattr_entries::value_blocks_of(disk, number, inode)?;
-    if !disk.volume.extents {
-        let is_file = FileType::from_mode_bits(inode.i_mode) == Some(FileType::Regular);
-        count += block_map::fill(disk, inode, runs, is_file && old_index_blocks.is_empty())?;
-        inode.set_blocks(0);
-        inodes::change_block_count(disk, inode, count, true);
-        return Ok(());
+    count += match kind {
+        TreeKind::Extents => fill_tree(disk, number, inode, runs, take)?,
+        TreeKind::Lists { at_once } => block_map::fill(disk, inode, runs, at_once, take)?,
+    };
+    inode.set_blocks(0);
+    inodes::change_block_count(disk, inode, count, true);
+    Ok(())
+}
+
+/// Returns the longest extent for a run.
+fn extent_max(run: &Run) -> u64 {
+    u64::from(if run.written { EXTENT_MAX_BLOCKS } else { EXTENT_MAX_BLOCKS - 1 })
+}
+
+/// Returns how many blocks an extent tree of `runs` has.
+pub(crate) fn tree_blocks(block_size: usize, runs: &[Run]) -> u64 {
+    let mut level: u64 = joined(runs).iter().map(|run| run.len.div_ceil(extent_max(run))).sum();
+    let mut blocks = 0;
+    while level > ROOT_ENTRIES as u64 {
+        level = level.div_ceil(entries_of_block(block_size) as u64);
+        blocks += level;
     }
+    blocks
+}
+
+/// Makes an extent tree in `inode`; returns how many blocks it takes.
+fn fill_tree(
+    disk: &mut Disk,
+    number: InodeNumber,
+    inode: &mut WholeInode,
+    runs: &[Run],
+    take: TakeBlock<'_>,
+) -> Result<u64, RootfsError> {
+    let mut count = 0;
     let logical = |block: u64| u32::try_from(block).expect("below the largest file's end");
     let mut level: Vec<(u32, [u8; 12])> = Vec::new();
     for run in joined(runs) {
-        let most = u64::from(if run.written { EXTENT_MAX_BLOCKS } else { EXTENT_MAX_BLOCKS - 1 });
+        let most = extent_max(&run);
         let mut at = 0;
         while at < run.len {
             let len = (run.len - at).min(most);
@@ -194,7 +250,7 @@ pub(crate) fn set_mapping(
     while level.len() > ROOT_ENTRIES {
         let mut above = Vec::new();
         for node in level.chunks(entries_of_block(disk.volume.block_size)) {
-            let block = disk.allocate_block(goal)?;
+            let block = take(disk, goal)?;
             let mut bytes = vec![0; disk.volume.block_size];
             let entries: Vec<[u8; 12]> = node.iter().map(|(_, entry)| *entry).collect();
             fill_block(&mut bytes, seed, depth, &entries);
@@ -208,9 +264,7 @@ pub(crate) fn set_mapping(
     let entries: Vec<[u8; 12]> = level.iter().map(|(_, entry)| *entry).collect();
     inode.i_flags |= EXTENTS_FL;
     inode.i_block = encode_root(depth, &entries);
-    inode.set_blocks(0);
-    inodes::change_block_count(disk, inode, count, true);
-    Ok(())
+    Ok(count)
 }
 
 /// Gives back all blocks of a file but its xattr block.

@@ -222,7 +222,12 @@ impl Disk {
         {
             return corrupt(DescriptorField::Places);
         }
-        if u64::from(desc.free_blocks()) > volume.blocks_of(group)
+        let blocks = match view {
+            View::Now => volume.blocks_of(group),
+            // The last group may have had more.
+            View::Committed => volume.blocks_per_group,
+        };
+        if u64::from(desc.free_blocks()) > blocks
             || desc.free_inodes() > volume.inodes_per_group
             || desc.used_dirs() > volume.inodes_per_group
             || desc.itable_unused() > volume.inodes_per_group

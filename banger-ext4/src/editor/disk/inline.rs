@@ -44,6 +44,11 @@ pub(crate) fn parent_of(_disk: &Disk, inode: &Inode) -> InodeNumber {
     InodeNumber(u32::from_le_bytes([a, b, c, d]))
 }
 
+/// Sets the parent of a directory that holds its entries itself.
+pub(crate) fn set_parent(inode: &mut Inode, parent: InodeNumber) {
+    inode.i_block[..PARENT_SIZE].copy_from_slice(&parent.0.to_le_bytes());
+}
+
 /// Returns the records of a directory that holds its entries itself: in two parts, each of which
 /// its records fill.
 pub(crate) fn records(
@@ -55,4 +60,38 @@ pub(crate) fn records(
     let mut records = leaf::records_in(disk, number, &head[PARENT_SIZE..])?;
     records.extend(leaf::records_in(disk, number, &rest)?);
     Ok(records)
+}
+
+/// Makes the names in a directory that holds its entries itself lead to `new` instead of `old`.
+pub(crate) fn replace_inode(
+    disk: &Disk,
+    number: InodeNumber,
+    inode: &mut WholeInode,
+    old: InodeNumber,
+    new: InodeNumber,
+) -> Result<(), RootfsError> {
+    let (mut head, mut rest) = parts(disk, number, inode)?;
+    replace_in(disk, number, &mut head[PARENT_SIZE..], old, new)?;
+    replace_in(disk, number, &mut rest, old, new)?;
+    inode.i_block.copy_from_slice(&head);
+    let mut space = inode.xattr_space(disk.volume.inode_size);
+    let entries = xattr::decode_all(&space[4..], 0).unwrap_or_default();
+    let data = entries.iter().find(|found| found.is_inline_data());
+    if let Some(at) = data.and_then(|found| found.value_offset) {
+        space[4 + at..][..rest.len()].copy_from_slice(&rest);
+        inode.set_xattr_space(disk.volume.inode_size, &space);
+    }
+    Ok(())
+}
+
+fn replace_in(
+    disk: &Disk,
+    number: InodeNumber,
+    bytes: &mut [u8],
+    old: InodeNumber,
+    new: InodeNumber,
+) -> Result<(), RootfsError> {
+    let records = leaf::records_in(disk, number, bytes)?;
+    leaf::replace_inode(bytes, &records, old, new);
+    Ok(())
 }

@@ -77,6 +77,29 @@ pub(crate) fn records_in(
     Ok(records)
 }
 
+/// Returns a leaf whose names lead to `new` instead of `old`, but not `.` and `..`.
+pub(crate) fn with_inode_replaced(
+    disk: &Disk,
+    dir: &Dir,
+    bytes: &[u8],
+    old: InodeNumber,
+    new: InodeNumber,
+) -> Result<Vec<u8>, RootfsError> {
+    let records = records(disk, dir, bytes)?;
+    let mut bytes = bytes.to_vec();
+    replace_inode(&mut bytes, &records, old, new);
+    Ok(bytes)
+}
+
+/// Makes the names among `records` of `bytes` that lead to `old` lead to `new`, but not `.` and `..`.
+pub(super) fn replace_inode(bytes: &mut [u8], records: &[LeafRecord], old: InodeNumber, new: InodeNumber) {
+    for LeafRecord { offset, entry, .. } in records {
+        if entry.inode == old && entry.name != b"." && entry.name != b".." {
+            bytes[*offset..offset + 4].copy_from_slice(&new.0.to_le_bytes());
+        }
+    }
+}
+
 /// Writes a leaf with its checksum.
 pub(crate) fn put(disk: &mut Disk, dir: &Dir, block: Block, mut bytes: Vec<u8>) -> Result<(), RootfsError> {
     if let Some(seed) = dir.seed {

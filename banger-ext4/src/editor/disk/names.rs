@@ -261,14 +261,27 @@ pub(crate) fn set_parent(
     move_entries_out(disk, number)?;
     let dir = directory::open(disk, number)?;
     parent_of(disk, number)?;
-    let (block, bytes) = directory::block(disk, &dir, 0)?;
-    let mut bytes = bytes.to_vec();
-    bytes[12..16].copy_from_slice(&parent.0.to_le_bytes());
-    if !dir.is_indexed {
-        return leaf::put(disk, &dir, block, bytes);
+    put_dots(disk, &dir, None, Some(parent))
+}
+
+/// Makes `.` and `..` of a directory with blocks lead to other inodes, if these are given.
+pub(crate) fn put_dots(
+    disk: &mut Disk,
+    dir: &Dir,
+    itself: Option<InodeNumber>,
+    parent: Option<InodeNumber>,
+) -> Result<(), RootfsError> {
+    let (block, before) = directory::block(disk, dir, 0)?;
+    let mut bytes = before.to_vec();
+    for (place, number) in [(0..4, itself), (12..16, parent)] {
+        if let Some(number) = number {
+            bytes[place].copy_from_slice(&number.0.to_le_bytes());
+        }
     }
-    let before = directory::block(disk, &dir, 0)?.1;
-    let count = index_node::entries_of(disk, &dir, &before, htree::ROOT_ENTRIES_OFFSET)?.len();
+    if !dir.is_indexed {
+        return leaf::put(disk, dir, block, bytes);
+    }
+    let count = index_node::entries_of(disk, dir, &before, htree::ROOT_ENTRIES_OFFSET)?.len();
     if let Some(seed) = dir.seed {
         htree::seal(&mut bytes, seed, htree::ROOT_ENTRIES_OFFSET + 8 * count);
     }

@@ -9,6 +9,7 @@ use super::blocks::View;
 use super::extents;
 use super::inodes;
 use super::runs::LOGICAL_END;
+use crate::format::crc32c::Checksum;
 use crate::format::{Block, InodeNumber, orphan};
 
 /// Returns the left-over inodes in the order of their list, then those in the orphan file.
@@ -37,4 +38,10 @@ pub(crate) fn blocks(disk: &Disk) -> Result<Vec<Block>, RootfsError> {
     let runs = extents::mapping(disk, number, &inode, 0..LOGICAL_END)?.runs;
     let written = runs.into_iter().filter(|run| run.written);
     Ok(written.flat_map(|run| (run.start..run.start + run.len).map(Block)).collect())
+}
+
+/// Writes the checksum of a block of the orphan file, which is of the block's place, too.
+pub(crate) fn seal(seed: Checksum, block: Block, bytes: &mut [u8]) {
+    let (entries, tail) = bytes.split_at_mut(bytes.len() - orphan::TAIL_SIZE);
+    tail[4..].copy_from_slice(&seed.of_block(block).with(entries).value().to_le_bytes());
 }

@@ -32,8 +32,8 @@ pub trait Storage: fmt::Debug + Send {
     /// The host refuses.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Sets the size to `size_bytes`; new bytes are zero and take no space. Called only to grow a file system
-    /// beyond the end, and to undo that.
+    /// Sets the size to `size_bytes`; new bytes are zero and take no space. Called to grow a file system beyond the end,
+    /// to undo that, and when a file system has become smaller.
     ///
     /// # Errors
     /// The host refuses, or the size is fixed.

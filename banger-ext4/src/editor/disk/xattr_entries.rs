@@ -12,7 +12,7 @@ use crate::format::crc32c::is_wrong;
 use crate::format::xattr::{
     BLOCK_HEADER_SIZE, FoundEntry, MAGIC, ValueInode, decode_all, has_wrong_hash, seal_block,
 };
-use crate::format::{Block, InodeNumber};
+use crate::format::{Block, InodeNumber, xattr};
 
 /// Returns the inodes that hold values of an inode's xattrs.
 pub(crate) fn value_inodes_of(
@@ -36,14 +36,23 @@ pub(crate) fn value_blocks_of(
 ) -> Result<u64, RootfsError> {
     let mut blocks = 0;
     for value in value_inodes_of(disk, number, inode)? {
-        let holder = inodes::read(disk, value.number)?;
-        // Those of Lustre name their only user in the field for a time, and count for themselves.
-        let is_own = holder.i_mtime == number.0 && holder.i_generation == inode.i_generation;
-        if !is_own {
+        if !is_value_of_lustre(disk, number, inode, value)? {
             blocks += u64::from(value.size).div_ceil(disk.volume.block_size as u64);
         }
     }
     Ok(blocks)
+}
+
+/// Returns whether an inode with a value is one of Lustre's: they name their only user in the field for a time, and
+/// their blocks count for themselves.
+pub(crate) fn is_value_of_lustre(
+    disk: &Disk,
+    number: InodeNumber,
+    inode: &WholeInode,
+    value: ValueInode,
+) -> Result<bool, RootfsError> {
+    let holder = inodes::read(disk, value.number)?;
+    Ok(holder.i_mtime == number.0 && holder.i_generation == inode.i_generation)
 }
 
 pub(super) fn for_each(
@@ -62,6 +71,32 @@ pub(super) fn for_each(
         let block = xattr_block(disk, number, inode.file_acl())?;
         let entries = decode_all(&block, BLOCK_HEADER_SIZE).ok_or_else(|| malformed("in their block"))?;
         entries.iter().try_for_each(|found| visit(disk, found))?;
+    }
+    Ok(())
+}
+
+/// Makes the xattrs of an inode whose value is the inode `old` name `new`.
+pub(crate) fn replace_value_inode(
+    disk: &mut Disk,
+    number: InodeNumber,
+    inode: &mut WholeInode,
+    old: InodeNumber,
+    new: InodeNumber,
+) -> Result<(), RootfsError> {
+    let mut space = inode.xattr_space(disk.volume.inode_size);
+    if space.len() > 4 && space[..4] == MAGIC.to_le_bytes() {
+        xattr::replace_value_inode(&mut space[4..], 0, old, new);
+        inode.set_xattr_space(disk.volume.inode_size, &space);
+    }
+    let block = inode.file_acl();
+    if block.0 != 0 {
+        let mut bytes = xattr_block(disk, number, block)?.to_vec();
+        if xattr::replace_value_inode(&mut bytes, BLOCK_HEADER_SIZE, old, new) {
+            if let Some(seed) = disk.volume.seed {
+                seal_block(&mut bytes, seed, block);
+            }
+            disk.blocks.write(block, bytes)?;
+        }
     }
     Ok(())
 }

@@ -78,19 +78,54 @@ pub(crate) fn free_block(
     if block.0 == 0 {
         return Ok(());
     }
-    let mut bytes = xattr_entries::xattr_block(disk, number, block)?.to_vec();
-    let refcount = u32::from_le_bytes(bytes[4..8].try_into().expect("four bytes"));
-    if refcount > 1 {
-        bytes[4..8].copy_from_slice(&(refcount - 1).to_le_bytes());
-        if let Some(seed) = disk.volume.seed {
-            seal_block(&mut bytes, seed, block);
-        }
-        disk.blocks.write(block, bytes)?;
-    } else {
-        disk.free_blocks(block, 1)?;
-    }
+    drop_share(disk, number, block)?;
     inode.set_file_acl(Block(0));
     inodes::change_block_count(disk, inode, 1, false);
+    Ok(())
+}
+
+/// Counts one inode less that has the xattr block; frees the block with the last one.
+fn drop_share(disk: &mut Disk, number: InodeNumber, block: Block) -> Result<(), RootfsError> {
+    let bytes = xattr_entries::xattr_block(disk, number, block)?;
+    match refcount_of(&bytes) {
+        0 | 1 => disk.free_blocks(block, 1),
+        refcount => put_with_refcount(disk, block, &bytes, refcount - 1),
+    }
+}
+
+fn refcount_of(block: &[u8]) -> u32 {
+    u32::from_le_bytes(block[4..8].try_into().expect("four bytes"))
+}
+
+fn put_with_refcount(disk: &mut Disk, block: Block, bytes: &[u8], refcount: u32) -> Result<(), RootfsError> {
+    let mut bytes = bytes.to_vec();
+    bytes[4..8].copy_from_slice(&refcount.to_le_bytes());
+    if let Some(seed) = disk.volume.seed {
+        seal_block(&mut bytes, seed, block);
+    }
+    disk.blocks.write(block, bytes)
+}
+
+/// Gives an inode the copy `to` of its xattr block. `is_first` says that no inode has the copy yet; then it is a free
+/// block. Inodes that share the block come one by one: each of the two blocks counts those that have it.
+pub(crate) fn move_block(
+    disk: &mut Disk,
+    number: InodeNumber,
+    inode: &mut WholeInode,
+    to: Block,
+    is_first: bool,
+) -> Result<(), RootfsError> {
+    let from = inode.file_acl();
+    if is_first {
+        let bytes = xattr_entries::xattr_block(disk, number, from)?;
+        disk.take_blocks(to, 1)?;
+        put_with_refcount(disk, to, &bytes, 1)?;
+    } else {
+        let bytes = xattr_entries::xattr_block(disk, number, to)?;
+        put_with_refcount(disk, to, &bytes, refcount_of(&bytes).saturating_add(1))?;
+    }
+    drop_share(disk, number, from)?;
+    inode.set_file_acl(to);
     Ok(())
 }
 

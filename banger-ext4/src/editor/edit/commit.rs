@@ -1,5 +1,6 @@
 //! Atomic commits.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use banger_tree::RootfsError;
@@ -167,12 +168,17 @@ impl Ext4Editor {
         self.put_journal_superblock(journal.live_superblock())?;
         let mut changed: Vec<_> =
             self.disk.blocks.dirty().iter().map(|(block, bytes)| (*block, bytes.clone())).collect();
-        if self.blocks_before()? != self.disk.volume.blocks_count {
-            // e2fsck looks at the descriptors of all groups before it looks into the journal: there
-            // must not be more groups than descriptors.
-            let (superblock, _) = self.disk.volume.superblock_place();
-            let others = changed.extract_if(.., |(block, _)| *block != superblock).collect::<Vec<_>>();
-            for (block, bytes) in others {
+        // e2fsck looks at the descriptors of all groups before it looks into the journal: there must not be more
+        // groups than descriptors. A kernel keeps the number of groups that it finds before its replay.
+        let (superblock, _) = self.disk.volume.superblock_place();
+        let (before, now) = (self.blocks_before()?, self.disk.volume.blocks_count);
+        let first = match before.cmp(&now) {
+            Ordering::Less => changed.extract_if(.., |(block, _)| *block != superblock).collect::<Vec<_>>(),
+            Ordering::Equal => Vec::new(),
+            Ordering::Greater => changed.extract_if(.., |(block, _)| *block == superblock).collect(),
+        };
+        if !first.is_empty() {
+            for (block, bytes) in first {
                 self.disk.blocks.write_through(block, &bytes)?;
             }
             self.disk.blocks.sync()?;

@@ -8,7 +8,7 @@ use crate::editor::edit::grow_groups;
 use crate::editor::edit::journal;
 
 /// Number of free blocks from which a short last group is worth its metadata; the same as in resize2fs.
-const LAST_GROUP_FREE_MIN: u64 = 50;
+pub(super) const LAST_GROUP_FREE_MIN: u64 = 50;
 
 impl Volume {
     /// Returns the largest possible number of descriptor blocks.

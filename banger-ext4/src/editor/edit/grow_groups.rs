@@ -134,7 +134,12 @@ pub(super) fn add_group(
 }
 
 /// Returns whether `count` blocks from `first` on are known to be zeros.
-pub(super) fn is_zero(disk: &Disk, first: Block, count: u64, data: &mut u64) -> Result<bool, RootfsError> {
+pub(in crate::editor::edit) fn is_zero(
+    disk: &Disk,
+    first: Block,
+    count: u64,
+    data: &mut u64,
+) -> Result<bool, RootfsError> {
     let start = first.0 * disk.volume.block_size as u64;
     if *data < start {
         let found = disk.blocks.storage.next_data(start);
@@ -143,7 +148,11 @@ pub(super) fn is_zero(disk: &Disk, first: Block, count: u64, data: &mut u64) -> 
     Ok(*data >= start + count * disk.volume.block_size as u64)
 }
 
-pub(super) fn write_zeros(disk: &mut Disk, first: Block, count: u64) -> Result<(), RootfsError> {
+pub(in crate::editor::edit) fn write_zeros(
+    disk: &mut Disk,
+    first: Block,
+    count: u64,
+) -> Result<(), RootfsError> {
     let most = (ZEROS / disk.volume.block_size) as u64;
     let zeros = vec![0; ZEROS];
     let mut done = 0;
@@ -157,13 +166,13 @@ pub(super) fn write_zeros(disk: &mut Disk, first: Block, count: u64) -> Result<(
 }
 
 /// Writes the copies of superblock and descriptors. Copies inside the old file system go into the commit.
-pub(super) fn put_copies(disk: &mut Disk, before: &Volume) -> Result<(), RootfsError> {
+pub(in crate::editor::edit) fn put_copies(disk: &mut Disk, before: &Volume) -> Result<(), RootfsError> {
     let (place, offset) = disk.volume.superblock_place();
     let superblock = disk.blocks.read(View::Now, place)?[offset..offset + Superblock::SIZE].to_vec();
     let first_desc = disk.volume.first_data_block + 1;
     let had = before.descriptor_blocks();
-    // The block with the descriptor of the group that was the last.
-    let changed = had - 1;
+    // The block with the descriptor of the group that was the last, or is it now.
+    let changed = had.min(disk.volume.descriptor_blocks()) - 1;
     let groups: Vec<u32> = disk.volume.groups_with_copies().collect();
     for group in groups {
         disk.check_cancelled()?;

@@ -126,6 +126,25 @@ impl Journal {
         self.superblock(false, next_sequence.wrapping_add(1).max(1))
     }
 
+    /// Returns the place and the superblock of an empty journal with the same features on the blocks `runs`.
+    pub(super) fn empty_one_on(&self, runs: Vec<Run>) -> Option<(Block, Vec<u8>)> {
+        let length = u32::try_from(runs.iter().map(|run| run.len).sum::<u64>()).ok()?;
+        let mut superblock = self.superblock.clone();
+        superblock.s_maxlen.0 = length;
+        superblock.s_head.0 = 0;
+        Self { superblock, runs, block_size: self.block_size }.done_superblock()
+    }
+
+    /// Returns the fewest blocks that the journal can have; with fast commits, these need blocks of their own.
+    pub(super) fn least_blocks(&self, has_fast_commits: bool) -> u32 {
+        BLOCKS_MIN.saturating_add(if has_fast_commits { self.fast_commit_blocks() } else { 0 })
+    }
+
+    /// Returns the number of blocks that the journal uses, from the first of its file on.
+    pub(super) fn length(&self) -> u64 {
+        self.superblock.s_maxlen.0.into()
+    }
+
     /// Returns the position of the journal's block of this number in the image.
     pub(crate) fn place(&self, logical: u64) -> Option<Block> {
         let at = self.runs.partition_point(|run| run.logical + run.len <= logical);

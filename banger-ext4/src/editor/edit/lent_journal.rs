@@ -48,6 +48,11 @@ fn announce(superblock: &mut Superblock, inode: &Inode) {
     superblock.s_feature_incompat |= incompat::RECOVER;
     superblock.s_journal_inum = InodeNumber::JOURNAL.0;
     superblock.s_journal_uuid = [0; 16];
+    back_up(superblock, inode);
+}
+
+/// Writes the copy of the journal's inode in a superblock.
+pub(super) fn back_up(superblock: &mut Superblock, inode: &Inode) {
     superblock.s_jnl_backup_type = JNL_BACKUP_BLOCKS;
     superblock.s_jnl_blocks = [0; 17];
     for (copy, word) in superblock.s_jnl_blocks.iter_mut().zip(inode.i_block.chunks_exact(4)) {

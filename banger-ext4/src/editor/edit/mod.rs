@@ -16,6 +16,7 @@ mod reopen;
 mod replay;
 mod resize_inode_growth;
 mod rootfs;
+mod shrink;
 mod trim;
 mod unlinked;
 mod usage;

@@ -37,9 +37,10 @@ impl Ext4Editor {
     }
 
     /// Returns the runs of free blocks.
-    fn free_runs(&self) -> Result<Vec<Range<u64>>, RootfsError> {
+    pub(super) fn free_runs(&self) -> Result<Vec<Range<u64>>, RootfsError> {
         let mut runs: Vec<Range<u64>> = Vec::new();
         for group in 0..self.disk.volume.groups {
+            self.disk.check_cancelled()?;
             let desc = self.disk.group_desc(View::Now, group)?;
             let bitmap = self.disk.block_bitmap(View::Now, group, &desc)?;
             let first = self.disk.volume.first_block(group);

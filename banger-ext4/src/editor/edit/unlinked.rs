@@ -75,14 +75,13 @@ pub(super) fn empty_orphan_file(disk: &mut Disk) -> Result<(), RootfsError> {
     let seed = disk.volume.seed_of(number, generation);
     for block in orphans::blocks(disk)? {
         let mut bytes = disk.blocks.read(View::Now, block)?.to_vec();
-        let (entries, tail) = bytes.split_at_mut(disk.volume.block_size - orphan::TAIL_SIZE);
+        let entries = &mut bytes[..disk.volume.block_size - orphan::TAIL_SIZE];
         if entries.iter().all(|byte| *byte == 0) {
             continue;
         }
         entries.fill(0);
         if let Some(seed) = seed {
-            let csum = seed.of_block(block).with(entries).value();
-            tail[4..].copy_from_slice(&csum.to_le_bytes());
+            orphans::seal(seed, block, &mut bytes);
         }
         disk.blocks.write(block, bytes)?;
     }
