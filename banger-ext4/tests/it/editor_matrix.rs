@@ -15,7 +15,7 @@ use crate::support::is_root;
 use crate::support::judge::try_mounted;
 
 /// Options of mke2fs but the size of blocks.
-const FEATURES: [&[&str]; 20] = [
+pub(crate) const FEATURES: [&[&str]; 20] = [
     &[],
     &["-O", "^metadata_csum"],
     &["-O", "^metadata_csum,^64bit,uninit_bg"],
@@ -37,7 +37,7 @@ const FEATURES: [&[&str]; 20] = [
     &["-O", "mmp,^sparse_super,^resize_inode"],
     &["-O", "^64bit,^flex_bg,^has_journal", "-N", "256"],
 ];
-const BLOCK_SIZES: [&str; 3] = ["1024", "2048", "4096"];
+pub(crate) const BLOCK_SIZES: [&str; 3] = ["1024", "2048", "4096"];
 /// Edits of each image, in this many commits.
 const EDITS: usize = 20;
 const COMMITS: usize = 2;

@@ -1,16 +1,18 @@
 //! Shrinking finished images: what e2fsck, the kernel and resize2fs say of it.
 
 use std::process::Command;
+use std::sync::Arc;
 
 use banger_ext4::Ext4Editor;
 use banger_testkit::{
     Access, Listing, Mounted, assert_silent_after_kernel, copy_sparse, e2fsck_check, e2fscks, listing,
     require, tools,
 };
-use banger_tree::{Attributes, Rootfs, RootfsError, Xattrs};
+use banger_tree::{Attributes, NodeKind, Rootfs, RootfsError, Xattrs};
 use camino::Utf8Path;
 
 use crate::editor::{Maker, Numbers, Place, make, path};
+use crate::support::crash::{Event, Recorder, check_crashes};
 use crate::support::fixture::mode;
 use crate::support::is_root;
 
@@ -209,5 +211,87 @@ fn shrinks_to_the_minimum_and_not_below() {
             mounted.unmount();
             require!(assert_silent_after_kernel(image.as_std_path()));
         }
+    }
+}
+
+/// Puts files, directories with directories, hard links and a large directory behind much that goes again.
+fn spread(editor: &mut Ext4Editor, filler_bytes: usize, filler_files: usize) {
+    let filler = vec![b'f'; filler_bytes];
+    editor.write_file(&path("/filler"), &mut &filler[..], &mode(0o644)).unwrap();
+    for at in 0..filler_files {
+        editor.mknod(&path(&format!("/filler-{at}")), &NodeKind::Fifo, &mode(0o644)).unwrap();
+    }
+    editor.create_dir(&path("/a"), &mode(0o755)).unwrap();
+    editor.create_dir(&path("/a/b"), &rich(3)).unwrap();
+    editor.create_dir(&path("/a/b/c"), &mode(0o755)).unwrap();
+    for at in 0..40 {
+        let name = format!("/a/b/a name that is long enough for an index {at}");
+        editor.write_file(&path(&name), &mut format!("{at}").as_bytes(), &mode(0o644)).unwrap();
+        editor.hard_link(&path(&name), &path(&format!("/a/b/c/{at}"))).unwrap();
+    }
+    let pieces: Vec<u8> = (0..12).flat_map(|at| [vec![at + 1; 4096], vec![0; 8192]].concat()).collect();
+    editor.write_file(&path("/a/pieces"), &mut &pieces[..], &rich(7)).unwrap();
+    editor.symlink(&path("/a/link"), &[b't'; 200], &mode(0o777)).unwrap();
+    editor.remove(&path("/filler")).unwrap();
+    for at in 0..filler_files {
+        editor.remove(&path(&format!("/filler-{at}"))).unwrap();
+    }
+    editor.commit().unwrap();
+}
+
+/// Images whose content moves, with the size of a filler, the number of its files, and the new size.
+const CRASHES: [(&str, Maker, usize, usize, u64); 5] = [
+    ("plain", Maker::Native, 40 << 20, 0, 32 * MIB),
+    (
+        "lent: plain",
+        Maker::Mkfs { newer: false, size: "16M", options: &["-b", "1024", "-O", "^has_journal"] },
+        10 << 20,
+        0,
+        9 * MIB,
+    ),
+    (
+        "inodes",
+        Maker::Mkfs { newer: false, size: "40M", options: &["-b", "1024", "-N", "240", "-J", "size=1"] },
+        1 << 20,
+        150,
+        22 * MIB,
+    ),
+    ("journal", Maker::Mkfs { newer: false, size: "24M", options: &["-b", "1024"] }, 4 << 20, 0, 9 * MIB),
+    (
+        "journal and inodes",
+        Maker::Mkfs {
+            newer: true,
+            size: "40M",
+            options: &["-b", "1024", "-g", "4096", "-N", "240", "-O", "^flex_bg,orphan_file"],
+        },
+        4 << 20,
+        150,
+        12 * MIB,
+    ),
+];
+
+#[test]
+fn a_crash_leaves_the_same_content_in_the_old_or_the_new_size() {
+    let place = Place::in_memory();
+    require!(tools::tool("e2fsck"));
+    for (label, maker, filler_bytes, filler_files, size_bytes) in &CRASHES {
+        let base = place.root.join("base");
+        let _ = std::fs::remove_file(&base);
+        require!(make(maker, &base));
+        let mut editor = Ext4Editor::open_to_edit(&base).unwrap();
+        spread(&mut editor, *filler_bytes, *filler_files);
+        let old = listing(&editor).unwrap();
+        drop(editor);
+        let recorder = Recorder::new(std::fs::read(&base).unwrap());
+        let events = Arc::clone(&recorder.events);
+        let mut editor = Ext4Editor::open_alone_on(Box::new(recorder), "recorder").unwrap();
+        // So that the states can be told apart.
+        editor.create_dir(&path("/dir"), &mode(0o755)).unwrap();
+        let shrunk = editor.shrink(*size_bytes).unwrap();
+        let new = listing(&editor).unwrap();
+        let events = events.lock().unwrap().clone();
+        eprintln!("{label}: to {shrunk}");
+        assert!(matches!(events.last(), Some(Event::Size(size)) if *size == shrunk));
+        check_crashes(&place, &base, &events, &old, &new, 2, label);
     }
 }
