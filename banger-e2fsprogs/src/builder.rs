@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::debugfs::{IMAGE_LINK, Script};
 use crate::difference::{self, Difference, Scope};
+use crate::fit;
 use crate::host;
 use crate::image::Image;
 use crate::layout::{Geometry, Needs};
@@ -21,8 +22,7 @@ use crate::xattr;
 use banger_ext4::Ext4Error;
 use banger_ext4::on_disk::BLOCK_BYTES;
 use banger_ext4::{BuildReport, Ext4Builder};
-use banger_ext4::{Ext4Options, Identity};
-
+use banger_ext4::{Ext4Options, Identity, ImageSize};
 /// The programs that were found.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
@@ -104,6 +104,11 @@ impl E2fsprogsBuilder {
         }
         // mke2fs leaves out a last group that is too short to be of use.
         self.resize(superblock.blocks)?;
+        if let ImageSize::Fit { headroom_bytes } = self.options.size {
+            let free_bytes = headroom_bytes.saturating_add(self.options.reserved_blocks * BLOCK_BYTES);
+            fit::fit(&self.image.path, free_bytes, &self.options.cancellation)?;
+        }
+        let superblock = &self.verified(tree, None)?.superblock;
         let mut report = BuildReport::default();
         report.size_bytes = superblock.blocks * BLOCK_BYTES;
         report.free_bytes = superblock.free_blocks * BLOCK_BYTES;

@@ -30,6 +30,7 @@ mod builder;
 mod debugfs;
 mod difference;
 mod finished;
+mod fit;
 mod host;
 mod image;
 mod layout;

@@ -217,6 +217,16 @@ func TestEdit(t *testing.T) {
 	if err != nil || size != 96<<20 || rootfs.SizeBytes() != size {
 		t.Errorf("grow: %d, %v", size, err)
 	}
+	least, err := rootfs.MinimumSize(ctx)
+	if err != nil || least >= size {
+		t.Errorf("least: %d, %v", least, err)
+	}
+	if size, err := rootfs.Resize(ctx, least); err != nil || size != least || rootfs.SizeBytes() != least {
+		t.Errorf("shrink: %d, %v", size, err)
+	}
+	if _, err := rootfs.Resize(ctx, 96<<20); err != nil {
+		t.Errorf("grow again: %v", err)
+	}
 	if err := rootfs.WriteFile(ctx, "/lost", nil, nil); err != nil {
 		t.Error(err)
 	}

@@ -136,13 +136,18 @@ def test_an_edit_counts_after_its_commit(disk: Path, tmp_path: Path) -> None:
         assert rootfs.verify()["problems"] == []
 
 
-def test_grow(disk: Path) -> None:
+def test_resize(disk: Path) -> None:
     with banger.Rootfs(disk, edit=True) as rootfs:
-        assert rootfs.grow(32 << 20) == 32 << 20
-        rootfs.commit()
+        assert rootfs.resize(32 << 20) == 32 << 20
     assert disk.stat().st_size == 32 << 20
+    with banger.Rootfs(disk, edit=True) as rootfs:
+        least = rootfs.minimum_size()
+        assert rootfs.resize(least) == least < 32 << 20
+        with pytest.raises(banger.BangerError):
+            rootfs.resize(4096)
+    assert disk.stat().st_size == least
     with banger.Rootfs(disk) as rootfs:
-        assert rootfs.size_bytes == 32 << 20
+        assert rootfs.size_bytes == least
         assert rootfs.verify()["problems"] == []
 
 

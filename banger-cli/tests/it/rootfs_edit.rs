@@ -471,7 +471,7 @@ fn edits_do_not_interleave() {
 }
 
 #[test]
-fn images_grow_and_stay_sparse() {
+fn images_grow_and_shrink_and_stay_sparse() {
     let (home, image) = require!(image_of_model());
     let name = image.to_str().unwrap();
     let grown = home.json(&["rootfs", "resize", name, "300M"]);
@@ -481,8 +481,19 @@ fn images_grow_and_stay_sparse() {
     let metadata = fs::metadata(&image).unwrap();
     assert_eq!(metadata.len(), (300 << 20) + (1 << 30));
     assert!(metadata.blocks() * 512 < 64 << 20);
-    refused(&home, &image, "resize", &["1G"], &["native.ext4", "cannot shrink"]);
     edit(&home, &image, "put", &["SRC/other", "/srv/more"]);
+    require!(assert_silent(&image));
+
+    let smaller = home.json(&["rootfs", "resize", name, "-1G"]);
+    assert_eq!(smaller["size_bytes"], 300 << 20);
+    let least = home.json(&["rootfs", "resize", name, "min"])["size_bytes"].as_u64().unwrap();
+    assert!(least < 64 << 20, "{least}");
+    assert_eq!(fs::metadata(&image).unwrap().len(), least);
+    require!(assert_silent(&image));
+    let below = (least - 4096).to_string();
+    refused(&home, &image, "resize", &[below.as_str()], &["native.ext4", &least.to_string()]);
+    home.json(&["rootfs", "resize", name, "64M"]);
+    home.json(&["rootfs", "cat", name, "/srv/more"]);
     require!(assert_silent(&image));
     let wrong = rootfs(&home, &image, "resize", &["+"], "");
     assert_eq!(wrong.status.code(), Some(1));

@@ -61,6 +61,33 @@ fn content_of_several_groups_fits() {
 }
 
 #[test]
+fn the_other_backend_makes_them_fit_and_equal() {
+    let place = Workplace::new();
+    let backend = place.backend();
+    let mut fixture = Fixture::default();
+    for number in 0..30_u8 {
+        fixture.file(format!("/{number}"), &vec![number | 1; 5_000_000]);
+    }
+    for (headroom_bytes, reserved) in [(0, 0), (3 * MIB, 300), (300 * MIB, 0)] {
+        let asked = options().with_size(ImageSize::Fit { headroom_bytes }).with_reserved_blocks(reserved);
+        let images = ["a", "b"].map(|name| place.image(name));
+        for image in &images {
+            let report = build(&backend, image, &asked, &fixture).unwrap();
+            let spare = report.free_bytes - headroom_bytes - reserved * 4096;
+            assert!(spare < 2 * MIB, "{headroom_bytes}: {report:?}");
+            assert_eq!(image.metadata().unwrap().len(), report.size_bytes);
+            assert_eq!(u64::from(reserve_and_journal(image).0), reserved);
+            require!(assert_clean(image.as_std_path()));
+            check_image(image, &fixture.tree, &fixture.store);
+        }
+        assert!(std::fs::read(&images[0]).unwrap() == std::fs::read(&images[1]).unwrap());
+        for image in &images {
+            std::fs::remove_file(image).unwrap();
+        }
+    }
+}
+
+#[test]
 fn more_inodes_than_usual_fit() {
     let place = Workplace::new();
     let mut fixture = Fixture::default();

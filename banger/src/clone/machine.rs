@@ -12,6 +12,7 @@ use super::request::CloneRequest;
 use crate::error::Error;
 use crate::host_copy::HostCopy;
 use crate::network_file::write_network_config;
+use crate::rootfs::NewSize;
 use crate::rootfs::{Edit, EditError, in_file, parse_path, read_up_to, timestamp, write_over};
 use crate::store::ImageRecord;
 
@@ -29,7 +30,12 @@ pub(super) fn change(
     let time = timestamp()?;
     let mut editor = Ext4Editor::open_unpublished(path).map_err(in_file(path))?;
     editor.set_cancellation(cancellation);
-    if let Some(size) = request.size {
+    // The smallest size is known when all is in.
+    let (size_now, size_last) = match request.size {
+        Some(NewSize::Min) => (None, Some(NewSize::Min)),
+        size => (size, None),
+    };
+    if let Some(size) = size_now {
         size.set(&mut editor).map_err(in_file(path))?;
     }
     let renewed = match request.identity {
@@ -52,6 +58,9 @@ pub(super) fn change(
     }
     copy_in(&mut editor, &request.copies, time, cancellation).map_err(in_file(path))?;
     editor.commit().map_err(in_file(path))?;
+    if let Some(size) = size_last {
+        size.set(&mut editor).map_err(in_file(path))?;
+    }
     record.set_usage(editor.usage().map_err(in_file(path))?);
     record.ran = true;
     Ok(renewed.warnings)

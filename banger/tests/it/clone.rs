@@ -85,6 +85,21 @@ fn names_in(directory: &Utf8Path) -> BTreeSet<String> {
 }
 
 #[test]
+fn the_smallest_clone_has_what_was_put_into_it() {
+    let place = base();
+    fs::write(place.root.join("app"), vec![7; 3 << 20]).unwrap();
+    let request = to_file(&place, "small.ext4")
+        .with_size(Some(NewSize::Min))
+        .with_copies(vec![HostCopy::new(place.root.join("app"), "/opt/app/run")]);
+    let clone = made(&request, &place.dirs).unwrap();
+    assert_silent(clone.path.as_std_path()).unwrap();
+    assert_eq!(fs::metadata(&clone.path).unwrap().len(), clone.record.size_bytes);
+    assert!(clone.record.free_bytes < 64 * 4096, "{:?}", clone.record);
+    let editor = Ext4Editor::open(&clone.path).unwrap();
+    assert_eq!(editor.read(&path("/opt/app/run")).unwrap(), vec![7; 3 << 20]);
+}
+
+#[test]
 fn a_clone_is_another_machine() {
     let place = base();
     fs::write(place.root.join("app"), "program").unwrap();
