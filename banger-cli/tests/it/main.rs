@@ -51,4 +51,5 @@ mod terminal;
 mod terminal_images;
 mod trust;
 mod two_pulls;
+mod unknown_host;
 mod weather;

@@ -13,6 +13,7 @@ use crate::editor_features::assert_same;
 use crate::support::compare::compare_root;
 use crate::support::is_root;
 use crate::support::judge::try_mounted;
+use crate::support::view::{Times, compare_view};
 
 /// Options of mke2fs but the size of blocks.
 pub(crate) const FEATURES: [&[&str]; 20] = [
@@ -48,8 +49,16 @@ struct Case {
     seed: u64,
 }
 
-/// Edits one image of a case, and lets all judge it. Returns whether the kernel was one of them.
-fn judge(place: &Place, case: &Case, fscks: &[std::path::PathBuf]) -> bool {
+/// Who could read an image besides e2fsck.
+#[derive(Clone, Copy, Debug)]
+struct Readers {
+    kernel: bool,
+    /// `ext4-view`, which knows neither all features nor file systems without extents.
+    view: bool,
+}
+
+/// Edits one image of a case, and lets all judge it.
+fn judge(place: &Place, case: &Case, fscks: &[std::path::PathBuf]) -> Readers {
     let label = &case.label;
     let image = place.root.join(label.replace(['/', ' '], "_"));
     let mut mke2fs = tools::command("mke2fs").unwrap();
@@ -82,7 +91,9 @@ fn judge(place: &Place, case: &Case, fscks: &[std::path::PathBuf]) -> bool {
     } else {
         assert_eq!(listing(&model).unwrap().len(), listing(&editor).unwrap().len(), "{label}");
     }
-    let is_mounted = is_root()
+    let times = if has_all_times { Times::All } else { Times::None };
+    let viewed = compare_view(image.as_std_path(), &tree, &store, times);
+    let kernel = is_root()
         && try_mounted(&image, |root| match has_all_times {
             true => {
                 let differences = compare_root(root, &tree, &store);
@@ -91,7 +102,7 @@ fn judge(place: &Place, case: &Case, fscks: &[std::path::PathBuf]) -> bool {
             false => assert_same(root, &editor),
         });
     std::fs::remove_file(&image).unwrap();
-    is_mounted
+    Readers { kernel, view: viewed.is_ok() }
 }
 
 #[test]
@@ -111,7 +122,8 @@ fn sixty_sets_of_features_with_twenty_edits_each() {
         }
     }
     let place = Place::in_memory();
-    let (next, mounted) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let next = AtomicUsize::new(0);
+    let (mounted, viewed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failures = Mutex::new(Vec::new());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -120,8 +132,9 @@ fn sixty_sets_of_features_with_twenty_edits_each() {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let work = || judge(&place, case, &fscks);
                     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
-                        Ok(is_mounted) => {
-                            mounted.fetch_add(usize::from(is_mounted), Ordering::Relaxed);
+                        Ok(readers) => {
+                            mounted.fetch_add(usize::from(readers.kernel), Ordering::Relaxed);
+                            viewed.fetch_add(usize::from(readers.view), Ordering::Relaxed);
                         }
                         Err(_) => failures.lock().unwrap().push(&case.label),
                     }
@@ -131,7 +144,8 @@ fn sixty_sets_of_features_with_twenty_edits_each() {
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{failures:#?}");
-    let mounted = mounted.into_inner();
-    eprintln!("{} images, of which the kernel mounted {mounted}", cases.len());
+    let (mounted, viewed) = (mounted.into_inner(), viewed.into_inner());
+    eprintln!("{} images, of which the kernel mounted {mounted}, and ext4-view read {viewed}", cases.len());
+    assert!(viewed * 2 >= cases.len(), "{viewed} of {}", cases.len());
     assert!(!is_root() || mounted * 10 >= cases.len() * 9, "{mounted} of {}", cases.len());
 }

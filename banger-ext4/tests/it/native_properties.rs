@@ -1,23 +1,22 @@
 //! Random trees: written, then read back by another reader, `ext4-view`; a sample of them goes to
 //! e2fsck and to the kernel, too. `BANGER_CASES` says how many (300).
 
-use std::collections::BTreeMap;
 use std::path::Path as HostPath;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use banger_ext4::{Ext4Backend, Ext4Builder, ImageSize, NativeBackend};
 use banger_testkit::{assert_clean, property_config, require};
 use banger_tree::{
-    Attributes, ContentError, ContentId, ContentStore, FileType, Inode, InodeId, LayerIndex, MemoryStore,
-    NodeKind, Timestamp, Tree, Xattrs,
+    Attributes, ContentError, ContentId, ContentStore, Inode, InodeId, LayerIndex, MemoryStore, NodeKind,
+    Timestamp, Tree, Xattrs,
 };
 use camino::{Utf8Path, Utf8PathBuf};
-use ext4_view::{Ext4, Path};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::e2fsprogs::options;
 use crate::support::check_image;
+use crate::support::view::{Times, compare_view};
 
 /// One step in the making of a tree. Numbers choose among what there is.
 #[derive(Clone, Debug)]
@@ -199,58 +198,6 @@ fn put(parts: &[(u16, u8, u16)], cut: usize, store: &mut Both) -> NodeKind {
     NodeKind::Regular { size_bytes, content: Some(id) }
 }
 
-/// Compares all that `ext4-view` can read with the tree.
-fn compare(image: &HostPath, tree: &Tree, store: &dyn ContentStore) {
-    let ext4 = Ext4::load_from_path(image).unwrap();
-    let mut listed: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
-    for (path, id) in tree.walk() {
-        let inode = tree.inode(id);
-        let at = Path::try_from(path.as_bytes()).unwrap();
-        let metadata = ext4.symlink_metadata(at).unwrap();
-        let found = metadata.file_type();
-        let is_right_type = match inode.kind.file_type() {
-            FileType::Regular => found.is_regular_file(),
-            FileType::Directory => found.is_dir(),
-            FileType::Symlink => found.is_symlink(),
-            FileType::CharDevice => found.is_char_dev(),
-            FileType::BlockDevice => found.is_block_dev(),
-            FileType::Fifo => found.is_fifo(),
-            FileType::Socket => found.is_socket(),
-        };
-        assert!(is_right_type, "{path}: {found:?}");
-        let attributes = &inode.attributes;
-        let mtime = (metadata.modified().seconds(), metadata.modified().nanoseconds());
-        assert_eq!(metadata.mode() & 0o7777, attributes.mode, "{path}");
-        assert_eq!((metadata.uid(), metadata.gid()), (attributes.uid, attributes.gid), "{path}");
-        assert_eq!(mtime, (attributes.mtime.seconds, attributes.mtime.nanoseconds), "{path}");
-        match &inode.kind {
-            NodeKind::Regular { size_bytes, content } => {
-                let mut expected = vec![0; usize::try_from(*size_bytes).unwrap()];
-                if let Some(id) = content {
-                    assert_eq!(store.read_at(*id, 0, &mut expected).unwrap(), expected.len());
-                }
-                assert!(ext4.read(at).unwrap() == expected, "bytes of {path}");
-            }
-            NodeKind::Symlink { target } => {
-                assert_eq!(ext4.read_link(at).unwrap().as_ref(), &target[..], "{path}");
-            }
-            NodeKind::Directory { children } => {
-                let names = ext4.read_dir(at).unwrap().map(|e| e.unwrap().file_name().as_ref().to_vec());
-                let mut names: Vec<Vec<u8>> = names.filter(|name| name != b"." && name != b"..").collect();
-                names.sort();
-                listed.insert(path.as_bytes().to_vec(), names);
-                let mut expected: Vec<Vec<u8>> = children.keys().map(|name| name.to_vec()).collect();
-                if path.is_root() && !children.contains_key(&b"lost+found"[..]) {
-                    expected.push(b"lost+found".to_vec());
-                    expected.sort();
-                }
-                assert_eq!(listed[path.as_bytes()], expected, "{path}");
-            }
-            _ => {}
-        }
-    }
-}
-
 fn judge(image: &Utf8Path) {
     require!(assert_clean(image.as_std_path()));
 }
@@ -279,7 +226,7 @@ fn random_trees_read_back_equal() {
         let Both { native, memory } = store;
         let report = native.build_ext4(&tree).unwrap();
         prop_assert_eq!(report.size_bytes, image.metadata().unwrap().len());
-        compare(image.as_std_path(), &tree, &memory);
+        compare_view(image.as_std_path(), &tree, &memory, Times::All).unwrap();
         let number = done.fetch_add(1, Ordering::Relaxed);
         if number.is_multiple_of(25) {
             judge(&image);

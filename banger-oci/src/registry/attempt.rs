@@ -15,6 +15,8 @@ use crate::registry::repository_use::RepositoryUse;
 pub(crate) enum FailedAttempt {
     /// Another attempt may succeed.
     Transient { reason: String, after: Option<Duration>, error: PullError },
+    /// A second attempt may succeed, a third hardly.
+    Doubtful { reason: String, error: PullError },
     /// It may not.
     Final(PullError),
 }
@@ -52,7 +54,7 @@ impl FailedAttempt {
 
     pub(crate) fn into_error(self) -> PullError {
         match self {
-            Self::Transient { error, .. } | Self::Final(error) => error,
+            Self::Transient { error, .. } | Self::Doubtful { error, .. } | Self::Final(error) => error,
         }
     }
 }
@@ -121,10 +123,12 @@ pub(crate) fn classify(url: &Url, error: &reqwest::Error, repository_use: &Repos
         "check its address and the network"
     };
     let advice = Advice::new(format!("{step}; {kept}"));
-    FailedAttempt::Transient {
-        reason: reason.clone(),
-        after: None,
-        error: PullError::Unreachable { host, reason, advice, is_transient: true },
+    let error = PullError::Unreachable { host, reason: reason.clone(), advice, is_transient: true };
+    // A name server said that there is no such name, and most often because it is misspelled. Where no name server
+    // answers, the words are others.
+    match says(&["name or service not known", "name does not resolve", "no address associated"]) {
+        true => FailedAttempt::Doubtful { reason, error },
+        false => FailedAttempt::Transient { reason, after: None, error },
     }
 }
 

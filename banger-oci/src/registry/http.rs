@@ -120,14 +120,15 @@ impl Http {
         what: &str,
         failure: FailedAttempt,
     ) -> Result<(), PullError> {
-        let (reason, after, error) = match failure {
+        let (reason, after, most, error) = match failure {
             FailedAttempt::Final(error) => return Err(error),
-            FailedAttempt::Transient { reason, after, error } => (reason, after, error),
+            FailedAttempt::Doubtful { reason, error } => (reason, None, self.attempts.min(2), error),
+            FailedAttempt::Transient { reason, after, error } => (reason, after, self.attempts, error),
         };
         attempts.failed += 1;
         attempts.total += 1;
         // The second bound is for servers that send a little and break off, again and again.
-        if attempts.failed >= self.attempts || attempts.total >= self.attempts.saturating_mul(20) {
+        if attempts.failed >= most || attempts.total >= self.attempts.saturating_mul(20) {
             return Err(error);
         }
         let doubled = self.backoff.saturating_mul(1 << (attempts.failed - 1).min(16));

@@ -168,7 +168,11 @@ impl Registry {
         let response = match access.once(http, &request).await {
             Ok(response) if response.status().is_success() => response,
             Ok(_)
-            | Err(FailedAttempt::Transient { .. } | FailedAttempt::Final(PullError::Redirect { .. })) => {
+            | Err(
+                FailedAttempt::Transient { .. }
+                | FailedAttempt::Doubtful { .. }
+                | FailedAttempt::Final(PullError::Redirect { .. }),
+            ) => {
                 return Ok(None);
             }
             Err(FailedAttempt::Final(error)) => return Err(error),

@@ -7,6 +7,7 @@ pub(crate) mod fixture;
 pub(crate) mod import;
 pub(crate) mod judge;
 pub(crate) mod rootfs;
+pub(crate) mod view;
 
 pub(crate) use fixture::Fixture;
 pub(crate) use judge::check_image;
