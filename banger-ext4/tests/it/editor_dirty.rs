@@ -278,7 +278,10 @@ fn fast_commits_that_are_to_be_replayed_are_refused_by_name() {
     match Ext4Editor::open(&image) {
         Err(error) => {
             let text = told(&error);
-            assert!(text.contains("fast_commit") && text.contains("e2fsck -p"), "{text}");
+            assert!(
+                text.contains("fast_commit") && text.contains("mount it once, then run e2fsck -fp"),
+                "{text}"
+            );
         }
         // A kernel may have made a whole commit of it.
         Ok(editor) => assert!(editor.stat(&path("/fc5")).unwrap().is_some(), "a commit is lost"),

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use banger_ext4::{Ext4Editor, VerifyReport};
-use banger_testkit::{copy_sparse, e2fsck_check, require, tools};
+use banger_testkit::{assert_silent, copy_sparse, e2fsck_check, require, tools};
 use banger_tree::{Rootfs, RootfsError};
 use camino::Utf8Path;
 
@@ -182,4 +182,23 @@ fn metadata_blocks(image: &Utf8Path) -> Vec<u64> {
     blocks.dedup();
     assert!(blocks.len() > 10 && blocks.iter().all(|block| *block < 16384), "{blocks:?}");
     blocks
+}
+
+/// A kernel that makes a file longer without a write leaves its content in the inode.
+#[test]
+fn a_file_may_be_longer_than_its_content_in_the_inode() {
+    require!(tools::tool("debugfs").map(drop));
+    let place = Place::in_memory();
+    let (image, content) = (place.root.join("inline"), place.root.join("content"));
+    std::fs::write(&content, [7; 100]).unwrap();
+    let mut mke2fs = tools::command("mke2fs").unwrap();
+    tools::run(mke2fs.args(["-q", "-F", "-t", "ext4", "-O", "inline_data"]).arg(&image).arg("8M"));
+    for command in [&format!("write {content} file"), "sif file size 7000"] {
+        tools::run(tools::command("debugfs").unwrap().args(["-w", "-R", command]).arg(&image));
+    }
+    assert_silent(image.as_std_path()).unwrap();
+    let editor = Ext4Editor::open(&image).unwrap();
+    assert_eq!(editor.verify().unwrap().problems, [""; 0]);
+    let bytes = editor.read(&path("/file")).unwrap();
+    assert!(bytes.len() == 7000 && bytes[..100] == [7; 100] && bytes[100..] == [0; 6900]);
 }

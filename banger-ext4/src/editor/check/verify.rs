@@ -291,11 +291,9 @@ impl VerifyWalk<'_> {
             }
         }
         if inode.is_inline() && file_type == FileType::Regular {
+            // It may be longer than its data: what a kernel makes longer without a write ends in zeros.
             let data = inline::data(self.disk, number, inode);
-            let data = self.noted(data)?;
-            if data.is_some_and(|data| inode.size() > data.len() as u64) {
-                self.problem(format!("inode {} is longer than what it holds", number.0));
-            }
+            self.noted(data)?;
         }
         if self.nameless.contains(&number) {
             return Ok(());

@@ -298,7 +298,7 @@ fn refuse_fast_commits(disk: &Disk, journal: &Journal, sequence: u32) -> Result<
         false => Ok(()),
         true => Err(disk.volume.unreadable(
             Obstacle::new("its journal has fast commits (fast_commit), which are not known here")
-                .with_advice("mount it once or run e2fsck -p on it"),
+                .with_advice("mount it once, then run e2fsck -fp on it"),
         )),
     }
 }
