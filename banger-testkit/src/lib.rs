@@ -37,6 +37,7 @@
 //! Linux only. Helpers panic where a test would: on failures that say nothing
 //! about the code under test but that the machine is broken.
 
+mod acl;
 mod compare;
 mod compress;
 mod e2fsck;
@@ -49,6 +50,7 @@ mod listing;
 mod mount;
 mod package;
 mod proxies;
+mod recovery;
 mod reference;
 mod registry;
 mod scripted;
@@ -61,6 +63,7 @@ mod upload;
 mod upload_store;
 mod weather;
 
+pub use acl::{ACL_NO_ID, posix_acl};
 pub use compare::{Entry as TreeEntry, Ignore, Snapshot, assert_same_tree, diff, diff_ignoring, snapshot};
 pub use compress::{Compression, gzip, gzip_members, zstd, zstd_frames, zstd_skippable_frame};
 pub use e2fsck::{
@@ -79,6 +82,7 @@ pub use listing::{Listed, Listing, assert_equal, listing};
 pub use mount::{Access, Mounted};
 pub use package::{Codec, PackageBuilder, ar};
 pub use proxies::{ProxyKind, TestProxy};
+pub use recovery::{Recovery, recover_copy, without_free_counts};
 pub use reference::{ReferenceTree, reference_tree, umoci_unpack};
 pub use registry::{Registry, RegistryOptions, make_self_signed};
 pub use scripted::{Answer, Asked, BodyLength, ScriptedServer, part_of};

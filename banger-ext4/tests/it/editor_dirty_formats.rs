@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt as _;
 
 use banger_ext4::Ext4Editor;
-use banger_testkit::{Listing, assert_silent, copy_sparse, listing, require, tools};
+use banger_testkit::{Listing, assert_silent, copy_sparse, listing, recover_copy, require, tools};
 use banger_tree::Rootfs;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -146,17 +146,8 @@ fn dirty(place: &Place, format: &Format) -> Dirty {
 /// Returns what is there after `e2fsck -fy` on a copy, if e2fsck replays the journal and finds no damage.
 fn after_e2fsck(place: &Place, image: &Utf8Path) -> Option<Listing> {
     let copy = place.root.join("recovered");
-    copy_sparse(image.as_std_path(), copy.as_std_path());
-    let output = tools::command("e2fsck").unwrap().env("LC_ALL", "C").arg("-fy").arg(&copy).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let text = crate::support::crash::without_free_counts(&text);
-    // Of each file system with the feature that was not unmounted.
-    let text = text.replace("Feature orphan_present is set but orphan file is clean.\nClear? yes", "");
-    let is_plain = output.status.code().is_some_and(|code| code <= 1) && !text.contains("yes");
-    // It passes over a copy with a wrong checksum; banger drops its transaction, or names the damage.
-    let has_wrong_copy =
-        [&output.stdout, &output.stderr].iter().any(|said| String::from_utf8_lossy(said).contains("hecksum"));
-    (is_plain && !has_wrong_copy).then(|| listing(&Ext4Editor::open(&copy).unwrap()).unwrap())
+    let recovery = recover_copy(image.as_std_path(), copy.as_std_path()).unwrap();
+    recovery.is_plain.then(|| listing(&Ext4Editor::open(&copy).unwrap()).unwrap())
 }
 
 /// Fails unless an image is read and edited as e2fsck leaves it. Returns whether e2fsck finds it replayable.

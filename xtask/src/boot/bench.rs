@@ -62,7 +62,7 @@ impl Bench {
         let kernel_directory = boot.join("kernel");
         let kernel = Kernel::open(&kernel_directory)?;
         let initramfs = scratch.path().join("initramfs");
-        initramfs::write(&initramfs, busybox, &kernel.load_order(&MODULES)?)?;
+        initramfs::write(&initramfs, busybox, &kernel.load_order(&MODULES)?, initramfs::DISK_INIT)?;
         let mut parts =
             Parts { qemu, kernel: kernel.image.clone(), initramfs, vsock, acceleration: Acceleration::Tcg };
         parts.acceleration = acceleration(&parts, scratch.path());
@@ -219,6 +219,7 @@ fn acceleration(parts: &Parts, scratch: &Path) -> Acceleration {
     }
     let options = MachineOptions {
         disk: None,
+        more_disks: Vec::new(),
         bus: RootDisk::Nvme,
         read_only: false,
         initramfs: None,

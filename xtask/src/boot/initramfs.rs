@@ -11,7 +11,7 @@ pub(crate) const DEVICES_ARE_UP: &str = "initramfs: the devices are up";
 /// Loads the modules, mounts the disk and goes over to its init: what the initramfs of a
 /// distribution does, and no more. Like a kernel that mounts devtmpfs by itself, it leaves only
 /// `/dev` behind: everything else is the init's own work.
-const INIT: &str = r#"#!/bin/busybox sh
+pub(crate) const DISK_INIT: &str = r#"#!/bin/busybox sh
 bb=/bin/busybox
 $bb mount -t devtmpfs dev /dev
 $bb mount -t proc proc /proc
@@ -46,8 +46,8 @@ echo "initramfs: the devices are up"
 exec $bb switch_root /root "$init"
 "#;
 
-/// Writes an archive with `busybox` and `modules`, loaded in the order given, to `path`.
-pub(crate) fn write(path: &Path, busybox: &Path, modules: &[PathBuf]) -> anyhow::Result<()> {
+/// Writes an archive with `busybox`, `modules` named in the order given, and the script `init` to `path`.
+pub(crate) fn write(path: &Path, busybox: &Path, modules: &[PathBuf], init: &str) -> anyhow::Result<()> {
     let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
     let mut archive = Vec::new();
     for directory in ["bin", "dev", "proc", "root", "modules"] {
@@ -56,7 +56,7 @@ pub(crate) fn write(path: &Path, busybox: &Path, modules: &[PathBuf]) -> anyhow:
     // The kernel opens it for the first process, before anything is mounted.
     add(&mut archive, "dev/console", 0o020_600, (5, 1), &[])?;
     add(&mut archive, "bin/busybox", 0o100_755, (0, 0), &read(busybox)?)?;
-    add(&mut archive, "init", 0o100_755, (0, 0), INIT.as_bytes())?;
+    add(&mut archive, "init", 0o100_755, (0, 0), init.as_bytes())?;
     for (number, module) in modules.iter().enumerate() {
         let name = module.file_name().unwrap_or_default().to_string_lossy();
         add(&mut archive, &format!("modules/{number:02}-{name}"), 0o100_644, (0, 0), &read(module)?)?;
@@ -80,10 +80,10 @@ fn add(
 
 #[cfg(test)]
 mod tests {
-    use super::{DEVICES_ARE_UP, INIT};
+    use super::{DEVICES_ARE_UP, DISK_INIT};
 
     #[test]
     fn the_script_says_what_is_waited_for() {
-        assert!(INIT.lines().any(|line| line == format!("echo \"{DEVICES_ARE_UP}\"")));
+        assert!(DISK_INIT.lines().any(|line| line == format!("echo \"{DEVICES_ARE_UP}\"")));
     }
 }

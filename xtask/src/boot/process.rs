@@ -4,6 +4,9 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use nix::sys::signal::{self, Signal};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 
 /// A running program, killed and reaped on drop.
 #[derive(Debug)]
@@ -41,6 +44,24 @@ impl Process {
     /// Whether it runs still.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Stops it, and waits until all of its threads are.
+    pub(crate) fn freeze(&mut self) -> anyhow::Result<()> {
+        signal::kill(self.pid()?, Signal::SIGSTOP)?;
+        match waitpid(self.pid()?, Some(WaitPidFlag::WUNTRACED))? {
+            WaitStatus::Stopped(..) => Ok(()),
+            status => bail!("{} ended: {status:?}", self.name),
+        }
+    }
+
+    /// Lets it go on after [`freeze`](Self::freeze).
+    pub(crate) fn thaw(&mut self) -> anyhow::Result<()> {
+        Ok(signal::kill(self.pid()?, Signal::SIGCONT)?)
+    }
+
+    fn pid(&self) -> anyhow::Result<Pid> {
+        Ok(Pid::from_raw(i32::try_from(self.child.id())?))
     }
 
     /// Kills it, as a power cut does.

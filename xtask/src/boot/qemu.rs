@@ -39,6 +39,8 @@ pub(crate) struct Parts {
 pub(crate) struct MachineOptions {
     /// The disk; none for a machine that only probes.
     pub(crate) disk: Option<PathBuf>,
+    /// Disks besides it, on virtio, each with its serial number.
+    pub(crate) more_disks: Vec<(&'static str, PathBuf)>,
     /// How the disk is attached.
     pub(crate) bus: RootDisk,
     /// Whether the disk refuses writes.
@@ -62,6 +64,7 @@ impl MachineOptions {
     pub(crate) fn with_disk(disk: &Path) -> Self {
         Self {
             disk: Some(disk.to_path_buf()),
+            more_disks: Vec::new(),
             bus: RootDisk::Nvme,
             read_only: false,
             initramfs: None,
@@ -93,6 +96,12 @@ impl Machine {
         if let Some(network) = &options.network {
             more.extend(["-netdev".to_owned(), network.netdev()]);
             more.extend(["-device", "virtio-net-pci,netdev=net,romfile="].map(str::to_owned));
+        }
+        for (serial, disk) in &options.more_disks {
+            // Without flushes of the host: they change nothing of what the file contains after a kill.
+            let drive = format!("if=none,id=disk-{serial},format=raw,cache=unsafe,file={}", utf8(disk)?);
+            let device = format!("virtio-blk-pci,drive=disk-{serial},serial={serial}");
+            more.extend(["-drive".to_owned(), drive, "-device".to_owned(), device]);
         }
         let plan = plan(parts, options, vsock.as_ref())?;
         Ok(Self { vsock, ..Self::start_plan(parts, &plan, &more, log)? })
@@ -149,6 +158,16 @@ impl Machine {
     /// Waits until the machine is off.
     pub(crate) fn wait(&mut self, timeout: Duration) -> anyhow::Result<ExitStatus> {
         self.process.wait(timeout).context("the machine is still on")
+    }
+
+    /// Stops all of QEMU at once, in the middle of whatever it does.
+    pub(crate) fn freeze(&mut self) -> anyhow::Result<()> {
+        self.process.freeze()
+    }
+
+    /// Lets a frozen machine go on.
+    pub(crate) fn thaw(&mut self) -> anyhow::Result<()> {
+        self.process.thaw()
     }
 
     /// Ends it at once, with whatever it had in memory.

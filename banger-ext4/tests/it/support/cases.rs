@@ -1,5 +1,6 @@
 //! Trees that writers of ext4 get wrong: every backend has to build all of them.
 
+use banger_testkit::{ACL_NO_ID, posix_acl};
 use banger_tree::{Attributes, NodeKind, Timestamp, Xattrs};
 
 use super::fixture::{Fixture, mode};
@@ -153,32 +154,20 @@ fn times() -> Fixture {
     fixture
 }
 
-/// Returns an ACL as tars have it.
-fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-    let mut value = 2_u32.to_le_bytes().to_vec();
-    for (tag, perm, id) in entries {
-        value.extend_from_slice(&tag.to_le_bytes());
-        value.extend_from_slice(&perm.to_le_bytes());
-        value.extend_from_slice(&id.to_le_bytes());
-    }
-    value
-}
-
 fn posix_acls() -> Fixture {
-    const NONE: u32 = u32::MAX;
-    let long: Vec<(u16, u16, u32)> = [(1, 7, NONE)]
+    let long: Vec<(u16, u16, u32)> = [(1, 7, ACL_NO_ID)]
         .into_iter()
         .chain((0..60).map(|id| (2, 5, 100_000 + id)))
-        .chain([(4, 5, NONE), (8, 6, 12), (16, 7, NONE), (32, 0, NONE)])
+        .chain([(4, 5, ACL_NO_ID), (8, 6, 12), (16, 7, ACL_NO_ID), (32, 0, ACL_NO_ID)])
         .collect();
-    let short = [(1, 6, NONE), (2, 7, 1000), (4, 4, NONE), (16, 7, NONE), (32, 4, NONE)];
+    let short = [(1, 6, ACL_NO_ID), (2, 7, 1000), (4, 4, ACL_NO_ID), (16, 7, ACL_NO_ID), (32, 4, ACL_NO_ID)];
     let mut fixture = Fixture::default();
     let with = |bits, xattrs| Attributes { xattrs, ..mode(bits) };
-    let access = Xattrs::from_iter([("system.posix_acl_access", acl(&short))]);
+    let access = Xattrs::from_iter([("system.posix_acl_access", posix_acl(&short))]);
     fixture.file_with("/file", b"open me", with(0o674, access));
     let both = Xattrs::from_iter([
-        ("system.posix_acl_access", acl(&short)),
-        ("system.posix_acl_default", acl(&long)),
+        ("system.posix_acl_access", posix_acl(&short)),
+        ("system.posix_acl_default", posix_acl(&long)),
     ]);
     fixture.add("/dir", NodeKind::empty_directory(), with(0o674, both));
     fixture.file("/dir/file", b"in a directory with a default ACL");

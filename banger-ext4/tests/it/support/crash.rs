@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use banger_ext4::{Ext4Editor, Storage};
-use banger_testkit::{Listing, assert_silent, copy_sparse, listing, tools};
+use banger_testkit::{Listing, assert_silent, copy_sparse, listing, tools, without_free_counts};
 use camino::Utf8Path;
 
 use super::is_root;
@@ -216,14 +216,3 @@ pub(crate) fn check_crashes(
 
 /// What e2fsck says of the inode of a journal that a commit was lent.
 const LEFT_OVER: &str = "Journal inode is not in use, but contains data.  Clear? yes";
-
-/// Returns what e2fsck says but that it corrects counts of what is free.
-pub(crate) fn without_free_counts(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    let is_count = |line: &str| line.starts_with("Free ") && line.contains(" count wrong ");
-    let kept = lines.iter().enumerate().filter(|(at, line)| {
-        let is_answer = line.starts_with("Fix? yes") && *at > 0 && is_count(lines[at - 1]);
-        !is_count(line) && !is_answer
-    });
-    kept.map(|(_, line)| format!("{line}\n")).collect()
-}

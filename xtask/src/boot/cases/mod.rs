@@ -13,6 +13,7 @@ mod initramfs;
 mod initramfs_failures;
 mod inits;
 mod install_init;
+mod kills;
 mod robustness;
 mod small;
 mod systemd;
@@ -115,6 +116,11 @@ pub(crate) const CASES: &[Case] = &[
         "verity",
         "an image with a hash tree boots and keeps no change; with one bit changed it does not, and says why",
         verity::run,
+    ),
+    case(
+        "kills",
+        "disks of killed machines, of 11 formats, are read as e2fsck leaves a copy, and edited without a complaint",
+        kills::run,
     ),
     case("openrc", "OpenRC starts the services", inits::openrc),
     case("runit", "runit starts the services", inits::runit),
