@@ -97,7 +97,7 @@ fn maker(feature: &Feature) -> Maker {
 
 /// Makes what each feature stores in its own way: small and large files and directories, holes, long
 /// targets, attributes.
-const POPULATE: &str = "
+pub(crate) const POPULATE: &str = "
     printf 'a little' > tiny; : > empty; seq 30 > small; seq 20000 > large
     mkdir few few/in few/in/two many; ln -s short few/link; ln -s $(printf '%0100d' 7) few/long
     echo x > few/in/x; ln few/in/x few/in/y; mkfifo few/fifo; ln -s $(printf '%059d' 7) few/l59
@@ -115,7 +115,7 @@ with open('far', 'wb') as file:
     for at in $(seq 9); do mkdir few/d$at; done; rmdir few/d4; mv few/d5 many/; rm many/*37
     find . -exec touch -h -d @1700000000 {} +";
 /// What needs a kernel that has the feature.
-const POPULATE_MORE: &str = "
+pub(crate) const POPULATE_MORE: &str = "
     setfattr -n user.huge -v $(printf '%07000d' 3) small 2>/dev/null || true
     mkdir project && chattr -p 77 +P project 2>/dev/null && touch project/x || true
     chattr +E /nonexistent 2>/dev/null || true

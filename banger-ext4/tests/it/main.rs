@@ -26,6 +26,7 @@ mod editor_large;
 mod editor_matrix;
 mod editor_no_journal;
 mod editor_shrink;
+mod editor_shrink_features;
 mod editor_shrink_random;
 mod editor_three;
 mod editor_trim;

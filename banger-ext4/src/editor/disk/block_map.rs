@@ -8,7 +8,6 @@ use banger_tree::RootfsError;
 
 use super::Disk;
 use super::blocks::View;
-use super::extents::TakeBlock;
 use super::runs::{Mapping, Run};
 use crate::editor::disk::corruption::{BlockListFault, CorruptionKind};
 use crate::format::block_map::{DIRECT, LEVELS, numbers_in};
@@ -39,6 +38,9 @@ impl MapWalk {
         }
     }
 }
+
+/// Takes a block for the tree or the lists of a file, near a goal.
+pub(crate) type TakeBlock<'a> = &'a mut dyn FnMut(&mut Disk, Block) -> Result<Block, RootfsError>;
 
 /// Lists that are made.
 struct NewLists<'a> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use banger_tree::{FileType, RootfsError};
 
 use super::Disk;
-use super::block_map;
+use super::block_map::{self, TakeBlock};
 use super::blocks::View;
 use super::inodes;
 use super::runs::{LOGICAL_END, Mapping, Run};
@@ -161,9 +161,6 @@ pub(crate) enum TreeKind {
     /// In lists of blocks. Those of a new file go to their places at once.
     Lists { at_once: bool },
 }
-
-/// Takes a block for the tree of a file, near a goal.
-pub(crate) type TakeBlock<'a> = &'a mut dyn FnMut(&mut Disk, Block) -> Result<Block, RootfsError>;
 
 /// Gives a file the blocks `runs`, in order, in the place of its old ones; frees `old_index_blocks`. Counts
 /// all of them, and the xattr block.

@@ -32,8 +32,8 @@ pub trait Storage: fmt::Debug + Send {
     /// The host refuses.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Sets the size to `size_bytes`; new bytes are zero and take no space. Called to grow a file system beyond the end,
-    /// to undo that, and when a file system has become smaller.
+    /// Sets the size to `size_bytes`; new bytes are zero and take no space. Called to grow a file system beyond the
+    /// end, to undo that, and when a file system has become smaller.
     ///
     /// # Errors
     /// The host refuses, or the size is fixed.
@@ -64,8 +64,8 @@ pub trait Storage: fmt::Debug + Send {
         None
     }
 
-    /// Returns whether nobody else knows the image, and the caller throws it away if a commit fails: then a commit needs
-    /// no journal.
+    /// Returns whether nobody else knows the image, and the caller throws it away if a commit fails: then a commit
+    /// needs no journal.
     fn is_unpublished(&self) -> bool {
         false
     }

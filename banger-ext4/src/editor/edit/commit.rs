@@ -89,7 +89,7 @@ impl Ext4Editor {
 
     /// Returns the number of blocks that one commit can change. If the journal cannot be written, it is
     /// larger than the file system; the commit then refuses.
-    fn commit_capacity(&self) -> usize {
+    pub(super) fn commit_capacity(&self) -> usize {
         self.commit_capacity.get().unwrap_or_else(|| {
             let capacity = match journal::writable(&self.disk) {
                 _ if self.disk.blocks.storage.is_unpublished() => usize::MAX,

@@ -126,9 +126,17 @@ impl Storage for FileStorage {
     }
 
     fn set_size(&mut self, size_bytes: u64) -> io::Result<()> {
+        let unsupported = |reason| Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+        let is_smaller = size_bytes < self.size_bytes()?;
+        if is_smaller && !self.file.metadata()?.is_file() {
+            return unsupported("a device has a fixed size");
+        }
+        if is_smaller && self.range.start > 0 {
+            return unsupported("what lies behind a file system in the middle of a file is not its own");
+        }
         match self.range.start.checked_add(size_bytes) {
             Some(end) if self.range.end == u64::MAX => self.file.set_len(end),
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "the partition has a fixed size")),
+            _ => unsupported("the partition has a fixed size"),
         }
     }
 

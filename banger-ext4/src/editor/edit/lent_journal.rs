@@ -192,7 +192,11 @@ impl Ext4Editor {
     fn carry_out_lent(&mut self, lent: &LentJournal) -> Result<(), RootfsError> {
         let (superblock, offset) = self.disk.volume.superblock_place();
         let last = self.disk.blocks.read(View::Now, superblock)?;
-        let mut bytes = self.disk.blocks.read(View::Committed, superblock)?.to_vec();
+        // A kernel, and e2fsck before it replays, use the number of groups in here. When groups go, it must be the new:
+        // what described them may be gone before the journal is.
+        let is_smaller = self.disk.volume.blocks_count < self.blocks_before()?;
+        let view = if is_smaller { View::Now } else { View::Committed };
+        let mut bytes = self.disk.blocks.read(view, superblock)?.to_vec();
         change_superblock(
             &mut bytes[offset..offset + Superblock::SIZE],
             self.disk.volume.seed.is_some(),

@@ -1,4 +1,4 @@
-//! Changing a file system by path, and making the changes last: the journal, commits, recovery, growing.
+//! Changing a file system by path, and making the changes last: the journal, commits, recovery, other sizes.
 
 mod commit;
 mod file_storage;

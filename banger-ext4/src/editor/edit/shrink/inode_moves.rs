@@ -1,7 +1,7 @@
 //! Moving inodes whose numbers lie behind the new last one, with all references to them.
 //!
-//! Checksums of an inode and of its blocks start from its number and its generation. So a moved inode gets the generation
-//! with which they start from the same value as before, and its blocks stay as they are.
+//! Checksums of an inode and of its blocks start from its number and its generation. So a moved inode gets the
+//! generation with which they start from the same value as before, and its blocks stay as they are.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -33,8 +33,9 @@ pub(super) struct References {
 }
 
 impl References {
-    fn len(&self) -> usize {
-        self.names.len() + self.values.len() + self.subdirectories.len()
+    /// Returns the number of blocks that the move of the inode changes at most.
+    pub(super) fn blocks(&self) -> u64 {
+        (10 + self.names.len() + self.subdirectories.len() + 2 * self.values.len()) as u64
     }
 }
 
@@ -79,11 +80,6 @@ impl InodeMoves {
         let inodes =
             numbers.into_iter().map(|number| (number, references.remove(&number).unwrap_or_default()));
         Ok(Self { groups, inodes: inodes.collect(), moved: HashMap::new(), near: last })
-    }
-
-    /// Returns the largest number of blocks that the move of one inode changes, about.
-    pub(super) fn step_blocks(&self) -> usize {
-        10 + self.inodes.iter().map(|(_, references)| 2 * references.len()).max().unwrap_or(0)
     }
 
     /// Returns the number that an inode has now.

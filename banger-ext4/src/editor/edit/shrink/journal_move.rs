@@ -1,12 +1,12 @@
 //! Moving the journal, so that a crash at any time leaves one that can be replayed.
 //!
-//! A kernel that replays a journal goes on with the list of its blocks that it found before. So no transaction may change
-//! which blocks the journal has:
+//! A kernel that replays a journal goes on with the list of its blocks that it found before. So no transaction may
+//! change which blocks the journal has:
 //!
-//! 1. A commit appends the new blocks to the inode of the journal. The journal does not use them: it has a length of its
-//!    own.
-//! 2. The journal is empty now. An empty journal is written to the first new block. Then one write of the inode puts the
-//!    new blocks first and the old ones behind them.
+//! 1. A commit appends the new blocks to the inode of the journal. The journal does not use them: it has a length of
+//!    its own.
+//! 2. The journal is empty now. An empty journal is written to the first new block. Then one write of the inode puts
+//!    the new blocks first and the old ones behind them.
 //! 3. A commit, by the new journal, frees the old blocks.
 
 use banger_tree::RootfsError;
@@ -108,12 +108,12 @@ impl Ext4Editor {
 
     /// Moves the journal.
     pub(super) fn move_journal(&mut self, plan: &JournalMove) -> Result<(), RootfsError> {
-        self.move_step(|disk| append(disk, plan))?;
+        self.move_step(100, |disk| append(disk, plan))?;
         self.commit_moves()?;
         self.disk.check_cancelled()?;
         self.switch_journal(plan)?;
         self.commit_capacity.set(None);
-        self.move_step(|disk| {
+        self.move_step(100, |disk| {
             cut(disk, plan.number, &plan.new_runs, &plan.old_runs)?;
             let blocks = |runs: &[Run]| runs.iter().map(|run| run.len).sum::<u64>();
             let (had, has) = (blocks(&plan.old_runs), blocks(&plan.new_runs));

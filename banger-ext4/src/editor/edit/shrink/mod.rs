@@ -1,8 +1,9 @@
 //! Making the file system smaller.
 //!
-//! `survey` finds what lies behind the new end, and `plan` gives each block its new place; both only read. Then content
-//! is copied to free blocks, and commits make inodes refer to the copies. Each of these commits leaves a sound file system
-//! of the old size with the same content. The last commit changes the size, and the file is truncated after it.
+//! `survey` finds what lies behind the new end, and `plan` gives each block its new place; both only read. Then
+//! content is copied to free blocks, and commits make inodes refer to the copies. Each of these commits leaves a
+//! sound file system of the old size with the same content. The last commit changes the size, and the file is
+//! truncated after it.
 
 mod cut;
 mod free_runs;
@@ -61,16 +62,17 @@ impl Ext4Editor {
         self.minimum_of(&survey)
     }
 
-    /// Shrinks the file system to `size_bytes`, or a little less if the end would hold almost only metadata; returns the
-    /// new size. Then the file is truncated, unless its size is fixed.
+    /// Shrinks the file system to `size_bytes`, or a little less if the end would hold almost only metadata; returns
+    /// the new size. Then the file is truncated, but not a device, and not a file with more than the file system.
     ///
-    /// Content behind the new end moves to free blocks and inodes. That takes as many commits as it needs, the first one of
-    /// all earlier changes. Each leaves a sound file system with the same content; the last one changes the size. To
-    /// shrink to the current size changes nothing.
+    /// Content behind the new end moves to free blocks and inodes. That takes as many commits as it needs, the first
+    /// one of all earlier changes. Each leaves a sound file system with the same content; the last one changes the
+    /// size. To shrink to the current size changes nothing.
     ///
     /// # Errors
-    /// The file system is smaller than that. Or the content needs more: the error has the least size, and nothing changed.
-    /// Or something cannot move, or a [`commit`](banger_tree::Rootfs::commit) fails. Then the size is unchanged.
+    /// The file system is smaller than that. Or the content needs more: the error has the least size, and nothing
+    /// changed. Or something cannot move, or a [`commit`](banger_tree::Rootfs::commit) fails. Then the size is
+    /// unchanged.
     pub fn shrink(&mut self, size_bytes: u64) -> Result<u64, RootfsError> {
         let blocks = size_bytes / self.disk.volume.block_size as u64;
         if blocks > self.disk.volume.blocks_count {
@@ -212,17 +214,17 @@ impl Ext4Editor {
             self.move_journal(journal)?;
         }
         if let Some((from, to)) = plan.resize_list {
-            self.move_step(|disk| moving::move_resize_list(disk, from, to))?;
+            self.move_step(10, |disk| moving::move_resize_list(disk, from, to))?;
         }
         if let Some((from, to)) = plan.mmp_block {
-            self.move_step(|disk| moving::move_mmp_block(disk, from, to))?;
+            self.move_step(10, |disk| moving::move_mmp_block(disk, from, to))?;
         }
         for file in &plan.files {
-            self.move_step(|disk| moving::move_file(disk, file))?;
+            self.move_step(file.blocks, |disk| moving::move_file(disk, file))?;
         }
         if let Some(mut moves) = inode_moves {
             for (number, references) in std::mem::take(&mut moves.inodes) {
-                self.move_step(|disk| moves.carry_out(disk, number, &references))?;
+                self.move_step(references.blocks(), |disk| moves.carry_out(disk, number, &references))?;
             }
         }
         self.commit_moves()?;
@@ -235,13 +237,16 @@ impl Ext4Editor {
         self.commit_changes()
     }
 
-    /// Does one step, after a commit if much waits for one.
+    /// Does one step, which changes at most this many blocks, after a commit if the journal would not hold it with what
+    /// waits.
     fn move_step(
         &mut self,
+        blocks: u64,
         work: impl FnOnce(&mut Disk) -> Result<(), RootfsError>,
     ) -> Result<(), RootfsError> {
         self.disk.check_cancelled()?;
-        if self.has_much_to_commit() {
+        let waiting = self.disk.blocks.dirty().len() as u64;
+        if self.has_much_to_commit() || waiting + blocks > self.commit_capacity() as u64 {
             self.commit_moves()?;
         }
         work(&mut self.disk)
@@ -272,8 +277,9 @@ impl Ext4Editor {
             return Ok(None);
         }
         let moves = InodeMoves::find(&self.disk, plan.volume.groups)?;
+        let blocks = moves.inodes.iter().map(|(_, references)| references.blocks()).max();
         if let CommitRoom::Journal(most) = plan.room
-            && moves.step_blocks() as u64 > most / 2
+            && blocks.is_some_and(|blocks| blocks > most)
         {
             let reason = "its journal is too small to move an inode with so many names or subdirectories";
             return Err(self.disk.volume.refused_size(size_bytes, reason));

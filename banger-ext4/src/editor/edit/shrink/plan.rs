@@ -46,6 +46,8 @@ pub(super) struct FileMove {
     pub(super) mapping: Option<MappingMove>,
     /// The new xattr block, and whether this file is the first that gets it.
     pub(super) xattr_block: Option<(Block, bool)>,
+    /// The number of blocks that the move changes at most.
+    pub(super) blocks: u64,
 }
 
 /// The new place of the journal.
@@ -103,7 +105,8 @@ impl Survey {
             return Err(NoPlan::Room);
         }
         self.check_metadata(&volume)?;
-        let cost = self.last_commit_blocks(&volume);
+        let links = self.groups[volume.groups as usize..].iter().map(|facts| facts.most_links).max();
+        let cost = self.last_commit_blocks(&volume).max(20 + links.unwrap_or(0));
         match self.journal.as_ref().filter(|journal| journal.reaches(volume.blocks_count)) {
             None => self.plan_with(volume, cost, room, None),
             Some(journal) => {
@@ -197,7 +200,7 @@ impl Survey {
         if let (Some(length), Some(file)) = (journal_length, &self.journal) {
             journal = Some(move_journal(file, length, end, &mut free)?);
             if let CommitRoom::Journal(before) = room {
-                room = CommitRoom::Journal(before.min(length - length / 8 - 4));
+                room = CommitRoom::Journal(before.min(length.saturating_sub(length / 8 + 4)));
             }
         }
         if let CommitRoom::Journal(most) = room
@@ -216,7 +219,7 @@ impl Survey {
         for file in &self.files {
             let file_move = self.move_file(file, end, &mut free, &mut xattr_blocks)?;
             if let CommitRoom::Journal(most) = room
-                && self.step_blocks(&file_move) > most / 2
+                && file_move.blocks > most
             {
                 let number = file.number.0;
                 return Err(NoPlan::Refused(format!("its journal is too small to move inode {number}")));
@@ -292,7 +295,8 @@ impl Survey {
                 }
             });
         }
-        Ok(FileMove { number: file.number, mapping, xattr_block })
+        let blocks = mapping.as_ref().map_or(10, |mapping| self.step_blocks(mapping));
+        Ok(FileMove { number: file.number, mapping, xattr_block, blocks })
     }
 
     fn move_mapping(&self, file: &FoundFile, end: u64, free: &mut FreeRuns) -> Result<MappingMove, NoPlan> {
@@ -327,8 +331,7 @@ impl Survey {
     }
 
     /// Returns the number of blocks that the move of a file changes at most.
-    fn step_blocks(&self, file: &FileMove) -> u64 {
-        let Some(mapping) = &file.mapping else { return 10 };
+    fn step_blocks(&self, mapping: &MappingMove) -> u64 {
         let copies = mapping.copies.iter().flat_map(|copy| [(copy.from, copy.len), (copy.to, copy.len)]);
         let tree = mapping.new_tree.iter().chain(&mapping.freed_tree).map(|block| (block.0, 1));
         let group = |block: u64| (block - self.volume.first_data_block) / self.volume.blocks_per_group;

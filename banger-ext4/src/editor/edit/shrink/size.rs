@@ -4,8 +4,9 @@ use crate::editor::disk::volume::Volume;
 use crate::editor::edit::grow::LAST_GROUP_FREE_MIN;
 
 impl Volume {
-    /// Returns this volume with `blocks` blocks, less a last group that would hold almost only metadata; `None` if there
-    /// is no file system so small. If `has_resize_list`, descriptor blocks that are not needed are kept in reserve.
+    /// Returns this volume with `blocks` blocks, less a last group that would hold almost only metadata; `None` if
+    /// there is no file system so small. If `has_resize_list`, descriptor blocks that are not needed are kept in
+    /// reserve.
     pub(super) fn shrunk(&self, blocks: u64, has_resize_list: bool) -> Option<Self> {
         let mut blocks = blocks.min(self.blocks_count);
         loop {

@@ -26,6 +26,8 @@ pub(super) struct GroupFacts {
     pub(super) metadata: [(u64, u64); 3],
     pub(super) free_blocks: u64,
     pub(super) free_inodes: u64,
+    /// The largest number of names or subdirectories that an inode of the group has, as far as it counts them.
+    pub(super) most_links: u64,
 }
 
 /// A file with blocks behind the block that the survey starts from.
@@ -80,6 +82,7 @@ impl Survey {
                 ],
                 free_blocks: desc.free_blocks().into(),
                 free_inodes: desc.free_inodes().into(),
+                most_links: 0,
             });
         }
         let journal = match volume.journal {
@@ -113,6 +116,9 @@ impl Survey {
             for at in (0..per_group).filter(|at| bit(&bitmap, u64::from(*at))) {
                 disk.check_cancelled()?;
                 let number = InodeNumber(group * per_group + at + 1);
+                let links = inodes::unchecked_links(disk, number)?;
+                let facts = &mut self.groups[group as usize];
+                facts.most_links = facts.most_links.max(links.into());
                 if let Some(file) = self.file(disk, number)?
                     && (file.reaches(from) || file.xattr_block.0 >= from)
                 {
