@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(free.take(6), Some((30, 6)));
         assert_eq!(free.take(1), Some((3, 1)));
         assert_eq!(free.take(1), Some((4, 1)));
-        assert_eq!(free.take_all(15), Some(vec![(10, 10), (50, 5)]));
+        assert_eq!(free.take_all(15), Some(vec![(50, 10), (10, 5)]));
         assert_eq!(free.take_all(6), None);
         assert_eq!(free.take(1), None);
     }
