@@ -2246,17 +2246,6 @@ int banger_rootfs_get(const struct banger_rootfs *rootfs,
                       struct banger_error **error);
 
 /**
- * Makes the file system `size_bytes` large, and the file with it, which stays sparse; writes to `new_size_bytes` how
- * large it is then: a little less, where the end would be hardly more than metadata. It commits, also all changes
- * made before.
- */
-int banger_rootfs_grow(struct banger_rootfs *rootfs,
-                       uint64_t size_bytes,
-                       const struct banger_cancel *cancel,
-                       uint64_t *new_size_bytes,
-                       struct banger_error **error);
-
-/**
  * Gives `existing`, which is not a directory, the further name `path`.
  */
 int banger_rootfs_hard_link(struct banger_rootfs *rootfs,
@@ -2284,6 +2273,15 @@ int banger_rootfs_inject(struct banger_rootfs *rootfs,
  * Returns whether so many changes wait that banger_rootfs_commit should come before more of them. False for NULL.
  */
 bool banger_rootfs_is_commit_due(const struct banger_rootfs *rootfs);
+
+/**
+ * Writes to `size_bytes` the smallest size that banger_rootfs_resize can give the file system as it is now. It changes
+ * nothing.
+ */
+int banger_rootfs_minimum_size(struct banger_rootfs *rootfs,
+                               const struct banger_cancel *cancel,
+                               uint64_t *size_bytes,
+                               struct banger_error **error);
 
 /**
  * Makes a device, FIFO or socket at `path`. `file_type` is a banger_file_type; `major` and `minor` are the numbers
@@ -2407,6 +2405,18 @@ int banger_rootfs_rename(struct banger_rootfs *rootfs,
 int banger_rootfs_repair(const char *file,
                          const struct banger_cancel *cancel,
                          struct banger_string **json,
+                         struct banger_error **error);
+
+/**
+ * Makes the file system `size_bytes` large, and the file with it, which stays sparse; writes to `new_size_bytes` how
+ * large it is then: a little less, where the end would be hardly more than metadata. A smaller size moves content away
+ * from the end; after a crash the content is the same, and the size is the old one or the new one. It commits, also all
+ * changes made before.
+ */
+int banger_rootfs_resize(struct banger_rootfs *rootfs,
+                         uint64_t size_bytes,
+                         const struct banger_cancel *cancel,
+                         uint64_t *new_size_bytes,
                          struct banger_error **error);
 
 /**

@@ -108,6 +108,8 @@ impl E2fsprogsBuilder {
             let free_bytes = headroom_bytes.saturating_add(self.options.reserved_blocks * BLOCK_BYTES);
             fit::fit(&self.image.path, free_bytes, &self.options.cancellation)?;
         }
+        // Last: the reserve follows each change of the size.
+        self.reserve_blocks()?;
         let superblock = &self.verified(tree, None)?.superblock;
         let mut report = BuildReport::default();
         report.size_bytes = superblock.blocks * BLOCK_BYTES;
@@ -115,6 +117,19 @@ impl E2fsprogsBuilder {
         report.inodes = superblock.inodes;
         report.used_inodes = superblock.inodes.saturating_sub(superblock.free_inodes);
         Ok(report)
+    }
+
+    /// Keeps blocks for root, which mke2fs does by percentage only.
+    fn reserve_blocks(&self) -> Result<(), Ext4Error> {
+        if self.options.reserved_blocks == 0 {
+            return Ok(());
+        }
+        let mut script = Script::create(&self.scratch)?;
+        script.reserve_blocks(self.options.reserved_blocks)?;
+        match script.run(&self.tools.debugfs, &self.run())? {
+            complaints if complaints.is_empty() => Ok(()),
+            complaints => Err(self.tools.debugfs.failed(&complaints)),
+        }
     }
 
     /// Makes every inode equal to the tree, with one pass of debugfs.
@@ -141,9 +156,6 @@ impl E2fsprogsBuilder {
         )?;
         for entry in &entries {
             script.add(entry)?;
-        }
-        if self.options.reserved_blocks > 0 {
-            script.reserve_blocks(self.options.reserved_blocks)?;
         }
         let complaints = script.run(&self.tools.debugfs, &self.run())?;
         if complaints.contains("Could not allocate block in ext2 filesystem") {

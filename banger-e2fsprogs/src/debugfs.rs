@@ -196,7 +196,7 @@ impl Script {
         }
     }
 
-    /// Adds the command that keeps `blocks` blocks for root: mke2fs takes only a percentage.
+    /// Adds the command that keeps `blocks` blocks for root.
     ///
     /// # Errors
     /// The host refuses.

@@ -13,7 +13,7 @@ pub struct Recovery {
     /// (a kernel counts them in memory, and again with the next mount) and extent trees that could be shorter.
     pub is_plain: bool,
     /// Whether it shortened a file that keeps its name, and took the block of its extended attributes as well: a fault
-    /// of e2fsck up to 1.47.2. The kernel leaves the attributes.
+    /// of e2fsck 1.47.0. The kernel leaves the attributes.
     pub has_lost_attributes: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::editor_features::assert_same;
 use crate::support::compare::compare_root;
 use crate::support::is_root;
 use crate::support::judge::try_mounted;
-use crate::support::view::{Times, compare_view};
+use crate::support::view::compare_view;
 
 /// Options of mke2fs but the size of blocks.
 pub(crate) const FEATURES: [&[&str]; 20] = [
@@ -91,8 +91,7 @@ fn judge(place: &Place, case: &Case, fscks: &[std::path::PathBuf]) -> Readers {
     } else {
         assert_eq!(listing(&model).unwrap().len(), listing(&editor).unwrap().len(), "{label}");
     }
-    let times = if has_all_times { Times::All } else { Times::None };
-    let viewed = compare_view(image.as_std_path(), &tree, &store, times);
+    let viewed = compare_view(image.as_std_path(), &tree, &store, has_all_times);
     let kernel = is_root()
         && try_mounted(&image, |root| match has_all_times {
             true => {

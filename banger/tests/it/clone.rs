@@ -187,7 +187,7 @@ fn a_clone_that_fails_leaves_nothing() {
         ("no-such-file", &|request| {
             request.with_copies(vec![HostCopy::new(place.root.join("no-such-file"), "/srv/x")])
         }),
-        ("shrink", &|request| request.with_size(Some(NewSize::Bytes(MIB)))),
+        ("its content needs at least", &|request| request.with_size(Some(NewSize::Bytes(MIB)))),
         ("network", &|request| {
             request.with_network(Some(NetworkConfig::default().with_interface(Some("a/b".to_owned()))))
         }),
