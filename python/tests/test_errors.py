@@ -44,7 +44,7 @@ def test_a_registry_that_is_down(store: banger.Store) -> None:
         ({"nonsense": 1}, TypeError),
         ({"name": 1}, banger.ArgumentError),
         ({"name": "a\0b"}, ValueError),
-        ({"label": "not of a pull"}, banger.ArgumentError),
+        ({"own_identity": True}, banger.ArgumentError),
         ({"size_bytes": -1}, ValueError),
         ({"size_bytes": 1 << 64}, ValueError),
         ({"size_bytes": True}, banger.ArgumentError),

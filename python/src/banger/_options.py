@@ -48,7 +48,8 @@ class FileSystemOptions(LimitOptions, total=False):
     size_at_least_bytes: int
     """Least size, where `size_bytes` is missing. Default: 1 GiB."""
     headroom_bytes: int
-    """Bytes that stay free in a file system that is otherwise as small as its content. It excludes the sizes."""
+    """Bytes that stay free in a file system that is otherwise as small as its content. It excludes
+    the sizes."""
     inodes: int
     """Least number of inodes. Default: one for every 16 KiB."""
     label: str

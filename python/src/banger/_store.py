@@ -522,7 +522,8 @@ def build(
 ) -> dict[str, Any]:
     """Builds the ext4 file `file` from a directory or a tar of the host.
 
-    With `own_identity`, `source` may be None, for a file system with no file. Returns the document of `banger rootfs build --json`.
+    With `own_identity`, `source` may be None, for a file system with no file. Returns the document of
+    `banger rootfs build --json`.
 
     >>> import banger, os, tempfile
     >>> with tempfile.TemporaryDirectory() as work:
