@@ -134,7 +134,8 @@ pub enum JournalSize {
     /// The usual one for the size of the file system, as mke2fs makes it.
     #[default]
     Usual,
-    /// No journal. After a crash of the guest, such a file system needs e2fsck.
+    /// No journal. After a crash of the guest, such a file system needs e2fsck. The editor changes it only while 1024
+    /// blocks are free.
     None,
     /// This many bytes, rounded down to whole blocks; at least 1024 blocks.
     Bytes(u64),

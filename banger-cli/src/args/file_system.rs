@@ -24,6 +24,8 @@ pub(crate) struct FileSystemArguments {
     #[arg(long)]
     pub(crate) uuid: Option<String>,
     /// Set the size of the journal, at least 4M, or `none` for no journal [default: as mke2fs, by the size].
+    /// Without a journal, a crash of the guest may damage the file system, and `banger rootfs` changes it
+    /// only while 4M are free.
     #[arg(long, value_name = "SIZE|none")]
     pub(crate) journal: Option<JournalSize>,
     /// Keep N blocks of 4 KiB that only root can fill.

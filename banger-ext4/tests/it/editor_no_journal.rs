@@ -225,6 +225,14 @@ fn without_room_for_a_journal_a_commit_says_so_and_changes_nothing() {
     drop(editor);
     assert!(std::fs::read(&image).unwrap() == before);
     assert_silent(image.as_std_path()).unwrap();
+
+    // Nor does it grow: the new blocks are not free before it has grown.
+    let small = place.root.join("small");
+    require!(make(&maker("1000k", EXT2), &small));
+    let before = std::fs::read(&small).unwrap();
+    let error = Ext4Editor::open_to_edit(&small).unwrap().grow(8 << 20).unwrap_err();
+    assert!(error.to_string().contains("no journal"), "{error}");
+    assert!(std::fs::read(&small).unwrap() == before);
 }
 
 #[test]

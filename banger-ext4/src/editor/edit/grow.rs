@@ -125,7 +125,10 @@ impl Ext4Editor {
                 }
                 self.disk.volume = before;
             }
+            // Without a journal, the error tells what one needs.
+            let has_journal = self.disk.volume.journal.is_some();
             return Err(match error {
+                other if !has_journal => other,
                 RootfsError::NoSpace { .. }
                 | RootfsError::Limit { .. }
                 | RootfsError::TooManyChanges { .. } => {
