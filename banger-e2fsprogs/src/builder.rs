@@ -94,7 +94,7 @@ impl E2fsprogsBuilder {
             Made::Full => return Err(needs.no_space(geometry, &self.options)),
         }
         self.adjust(tree, needs, geometry)?;
-        let image = self.verified(tree, None)?;
+        let mut image = self.verified(tree, None)?;
         let superblock = &image.superblock;
         if (superblock.uuid, superblock.hash_seed) != (self.options.uuid, self.options.hash_seed) {
             return Err(self
@@ -104,13 +104,10 @@ impl E2fsprogsBuilder {
         }
         // mke2fs leaves out a last group that is too short to be of use.
         self.resize(superblock.blocks)?;
-        if let ImageSize::Fit { headroom_bytes } = self.options.size {
-            let free_bytes = headroom_bytes.saturating_add(self.options.reserved_blocks * BLOCK_BYTES);
-            fit::fit(&self.image.path, free_bytes, &self.options.cancellation)?;
+        if self.resize_and_reserve()? {
+            image = self.verified(tree, None)?;
         }
-        // Last: the reserve follows each change of the size.
-        self.reserve_blocks()?;
-        let superblock = &self.verified(tree, None)?.superblock;
+        let superblock = &image.superblock;
         let mut report = BuildReport::default();
         report.size_bytes = superblock.blocks * BLOCK_BYTES;
         report.free_bytes = superblock.free_blocks * BLOCK_BYTES;
@@ -119,15 +116,25 @@ impl E2fsprogsBuilder {
         Ok(report)
     }
 
-    /// Keeps blocks for root, which mke2fs does by percentage only.
-    fn reserve_blocks(&self) -> Result<(), Ext4Error> {
-        if self.options.reserved_blocks == 0 {
-            return Ok(());
+    /// Does what mke2fs has no option for: a size that fits, and blocks for root by number. Returns whether the image
+    /// changed.
+    fn resize_and_reserve(&self) -> Result<bool, Ext4Error> {
+        let reserved_blocks = self.options.reserved_blocks;
+        let is_fitted = if let ImageSize::Fit { headroom_bytes } = self.options.size {
+            let free_bytes = headroom_bytes.saturating_add(reserved_blocks * BLOCK_BYTES);
+            fit::fit(&self.image.path, free_bytes, &self.options.cancellation)?;
+            true
+        } else {
+            false
+        };
+        if reserved_blocks == 0 {
+            return Ok(is_fitted);
         }
+        // Last: the reserve follows each change of the size.
         let mut script = Script::create(&self.scratch)?;
-        script.reserve_blocks(self.options.reserved_blocks)?;
+        script.reserve_blocks(reserved_blocks)?;
         match script.run(&self.tools.debugfs, &self.run())? {
-            complaints if complaints.is_empty() => Ok(()),
+            complaints if complaints.is_empty() => Ok(true),
             complaints => Err(self.tools.debugfs.failed(&complaints)),
         }
     }

@@ -142,7 +142,7 @@ pub enum JournalSize {
 }
 
 impl JournalSize {
-    /// Returns the size of `bytes` bytes; 0 is no journal.
+    /// Returns the size for a journal of `bytes` bytes; 0 means no journal.
     pub const fn of_bytes(bytes: u64) -> Self {
         match bytes {
             0 => Self::None,

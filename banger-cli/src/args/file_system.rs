@@ -40,7 +40,7 @@ impl FileSystemArguments {
     /// Returns the options of the library.
     ///
     /// # Errors
-    /// The UUID is none.
+    /// The text for the UUID is not a UUID.
     pub(crate) fn options(&self) -> Result<FileSystemOptions, ArgumentError> {
         Ok(FileSystemOptions::default()
             .with_size(self.size.map(|size| size.0).unwrap_or_default())

@@ -6,7 +6,7 @@ use banger_testkit::{require, tools};
 
 use crate::support::{Home, text};
 
-/// Answers every question that there is no such name.
+/// A name server. Its answer to each question is: there is no such name.
 const NAME_SERVER: &str = "
 import os, socket
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -19,7 +19,7 @@ while True:
     server.sendto(query[:2] + b'\\x81\\x83\\0\\1' + b'\\0' * 6 + query[12:end], sender)
 ";
 
-/// In a network and with a name server of its own.
+/// Pulls in a network of its own, where only this name server is.
 const SCRIPT: &str = r#"
 ip link set lo up
 mount --bind "$1" /etc/resolv.conf

@@ -12,8 +12,7 @@ use super::request::CloneRequest;
 use crate::error::Error;
 use crate::host_copy::HostCopy;
 use crate::network_file::write_network_config;
-use crate::rootfs::NewSize;
-use crate::rootfs::{Edit, EditError, in_file, parse_path, read_up_to, timestamp, write_over};
+use crate::rootfs::{Edit, EditError, NewSize, in_file, parse_path, read_up_to, timestamp, write_over};
 use crate::store::ImageRecord;
 
 const FSTAB: &str = "/etc/fstab";

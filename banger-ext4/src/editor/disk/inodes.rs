@@ -4,15 +4,30 @@ use banger_tree::{Attributes, FileType, RootfsError};
 
 use super::Disk;
 use super::blocks::View;
+use super::groups::bit;
 use super::whole_inode::WholeInode;
 use crate::editor::disk::corruption::{CorruptionKind, InodeFault};
 use crate::format::crc32c::is_wrong;
+use crate::format::group_desc::INODE_UNINIT;
 use crate::format::inode::{
     ENCRYPT_FL, EXTENTS_FL, EXTRA_ISIZE, FAST_SYMLINK_MAX, GOOD_OLD_SIZE, HUGE_FILE_FL, INLINE_DATA_FL,
     Inode, LINK_MAX, is_extra_isize,
 };
 use crate::format::timestamp::EncodedTime;
 use crate::format::{Block, InodeNumber, hi16, lo16};
+
+/// Returns the inodes of a group that are in use.
+pub(crate) fn in_use(disk: &Disk, group: u32) -> Result<Vec<InodeNumber>, RootfsError> {
+    let volume = &disk.volume;
+    let desc = disk.group_desc(View::Now, group)?;
+    if volume.has_uninit() && desc.bg_flags & INODE_UNINIT != 0 {
+        return Ok(Vec::new());
+    }
+    let bitmap = disk.inode_bitmap(group, &desc)?;
+    let per_group = volume.inodes_per_group;
+    let numbers = (0..per_group).filter(|at| bit(&bitmap, u64::from(*at)));
+    Ok(numbers.map(|at| InodeNumber(group * per_group + at + 1)).collect())
+}
 
 /// Returns whether an inode has content in blocks, or could have it there. Device numbers and short targets
 /// of symlinks are in the place of the block numbers.

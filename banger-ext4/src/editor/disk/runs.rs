@@ -26,3 +26,14 @@ pub(crate) struct Mapping {
     /// Blocks of the tree itself.
     pub(crate) index_blocks: Vec<Block>,
 }
+
+/// Returns `runs` in the order of a file, from 0 on.
+pub(crate) fn in_order(runs: impl IntoIterator<Item = Run>) -> Vec<Run> {
+    let mut logical = 0;
+    let place = |run: Run| {
+        let run = Run { logical, ..run };
+        logical += run.len;
+        run
+    };
+    runs.into_iter().map(place).collect()
+}

@@ -8,10 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use banger_tree::{FileType, RootfsError};
 
 use crate::editor::disk::Disk;
-use crate::editor::disk::blocks::View;
 use crate::editor::disk::directory;
 use crate::editor::disk::entries;
-use crate::editor::disk::groups::bit;
 use crate::editor::disk::inline;
 use crate::editor::disk::inodes;
 use crate::editor::disk::leaf;
@@ -19,7 +17,6 @@ use crate::editor::disk::names;
 use crate::editor::disk::whole_inode::WholeInode;
 use crate::editor::disk::xattr_entries;
 use crate::format::InodeNumber;
-use crate::format::group_desc::INODE_UNINIT;
 
 /// References to an inode that moves.
 #[derive(Debug, Default)]
@@ -60,14 +57,8 @@ impl InodeMoves {
         let mut references: HashMap<InodeNumber, References> = HashMap::new();
         let mut numbers = Vec::new();
         for group in 0..volume.groups {
-            let desc = disk.group_desc(View::Now, group)?;
-            if volume.has_uninit() && desc.bg_flags & INODE_UNINIT != 0 {
-                continue;
-            }
-            let bitmap = disk.inode_bitmap(group, &desc)?;
-            for at in (0..volume.inodes_per_group).filter(|at| bit(&bitmap, u64::from(*at))) {
+            for number in inodes::in_use(disk, group)? {
                 disk.check_cancelled()?;
-                let number = InodeNumber(group * volume.inodes_per_group + at + 1);
                 if number.0 < volume.first_inode && number != InodeNumber::ROOT {
                     continue;
                 }

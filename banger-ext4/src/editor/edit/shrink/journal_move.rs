@@ -16,23 +16,12 @@ use crate::editor::disk::Disk;
 use crate::editor::disk::corruption::{CorruptionKind, JournalFault};
 use crate::editor::disk::extents::{self, TreeKind};
 use crate::editor::disk::inodes;
-use crate::editor::disk::runs::{LOGICAL_END, Run};
+use crate::editor::disk::runs::{LOGICAL_END, Run, in_order};
 use crate::editor::edit::grow_groups::{is_zero, write_zeros};
 use crate::editor::edit::journal;
 use crate::editor::edit::{Ext4Editor, lent_journal};
 use crate::format::inode::EXTENTS_FL;
 use crate::format::{Block, InodeNumber};
-
-/// Returns `runs` in the order of a file, from 0 on.
-fn in_order(runs: impl IntoIterator<Item = Run>) -> Vec<Run> {
-    let mut logical = 0;
-    let place = |run: Run| {
-        let run = Run { logical, ..run };
-        logical += run.len;
-        run
-    };
-    runs.into_iter().map(place).collect()
-}
 
 /// Gives the journal's inode the blocks `runs`, which fit in the inode, and this size.
 fn put_runs(disk: &mut Disk, number: InodeNumber, runs: &[Run]) -> Result<(), RootfsError> {

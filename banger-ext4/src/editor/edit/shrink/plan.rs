@@ -8,7 +8,7 @@ use super::free_runs::FreeRuns;
 use super::survey::{FoundFile, Survey};
 use crate::editor::disk::extents::{TreeKind, tree_blocks};
 use crate::editor::disk::obstacle::Obstacle;
-use crate::editor::disk::runs::Run;
+use crate::editor::disk::runs::{Run, in_order};
 use crate::editor::disk::volume::Volume;
 use crate::editor::edit::journal::BLOCKS_MIN;
 use crate::format::extent::ROOT_ENTRIES;
@@ -88,7 +88,7 @@ pub(super) enum NoPlan {
 pub(super) enum CommitRoom {
     /// So many blocks, of a journal.
     Journal(u64),
-    /// All that there are free blocks for.
+    /// As many as a journal in free blocks holds.
     Lent,
     /// Everything.
     Unlimited,
@@ -361,12 +361,8 @@ fn move_journal(
     if extents(&mut taken.iter().map(|(_, len)| *len)) + had > ROOT_ENTRIES as u64 {
         return Err(NoPlan::Room);
     }
-    let mut new_runs = Vec::new();
-    let mut logical = 0;
-    for (start, len) in taken {
-        new_runs.push(Run { logical, len, start, written: true });
-        logical += len;
-    }
+    let new_runs =
+        in_order(taken.into_iter().map(|(start, len)| Run { logical: 0, len, start, written: true }));
     for run in journal.runs.iter().filter(|run| run.start < end) {
         free.add(run.start..(run.start + run.len).min(end));
     }

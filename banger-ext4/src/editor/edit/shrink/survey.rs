@@ -7,7 +7,6 @@ use banger_tree::RootfsError;
 use crate::editor::disk::Disk;
 use crate::editor::disk::blocks::View;
 use crate::editor::disk::extents::{self, TreeKind};
-use crate::editor::disk::groups::bit;
 use crate::editor::disk::inodes;
 use crate::editor::disk::obstacle::Obstacle;
 use crate::editor::disk::runs::{LOGICAL_END, Run};
@@ -15,7 +14,6 @@ use crate::editor::disk::volume::Volume;
 use crate::editor::disk::whole_inode::WholeInode;
 use crate::editor::edit::journal;
 use crate::format::block_map::{DIND_PLACE, number_at};
-use crate::format::group_desc::INODE_UNINIT;
 use crate::format::inode::EXTENTS_FL;
 use crate::format::{Block, InodeNumber};
 
@@ -107,15 +105,8 @@ impl Survey {
     /// Finds all files with a block from `from` on.
     pub(super) fn find_files(&mut self, disk: &Disk, from: u64) -> Result<(), RootfsError> {
         for group in 0..self.volume.groups {
-            let desc = disk.group_desc(View::Now, group)?;
-            if self.volume.has_uninit() && desc.bg_flags & INODE_UNINIT != 0 {
-                continue;
-            }
-            let bitmap = disk.inode_bitmap(group, &desc)?;
-            let per_group = self.volume.inodes_per_group;
-            for at in (0..per_group).filter(|at| bit(&bitmap, u64::from(*at))) {
+            for number in inodes::in_use(disk, group)? {
                 disk.check_cancelled()?;
-                let number = InodeNumber(group * per_group + at + 1);
                 let links = inodes::unchecked_links(disk, number)?;
                 let facts = &mut self.groups[group as usize];
                 facts.most_links = facts.most_links.max(links.into());
